@@ -1,0 +1,44 @@
+# make report   install, run the experiment of config.yaml, leave results/report.html
+# make test     install, lint, run the tests
+# make lint     what `make test` checks before the tests
+# make clean    remove the results and what the tools left; .venv stays
+#
+# Another interpreter: make PYTHON=python3.12 report. Fewer cores: make CORES=4 report.
+
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_WORKERS ?= auto
+
+.PHONY: report test lint clean
+
+report: $(VENV)/run.stamp
+	$(BIN)/snakemake --cores $(CORES)
+
+test: lint
+	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+clean:
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake .mypy_cache .ruff_cache .pytest_cache
+
+# torch alone and first: where a build for this machine lies ready, pip takes it for 2.13.0.
+$(VENV)/run.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.11 report" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --constraint requirements.txt $$(grep '^torch==' requirements.txt)
+	$(BIN)/pip install --requirement requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	$(BIN)/pip install --requirement requirements-dev.txt
+	@touch $@

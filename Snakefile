@@ -1,0 +1,45 @@
+# The workflow: which stage feeds which. The stages themselves are the package workflow/roftmol.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/fetch_data.smk"
+include: "rules/featurize.smk"
+include: "rules/split.smk"
+include: "rules/pretrain.smk"
+include: "rules/fetch_checkpoint.smk"
+include: "rules/finetune.smk"
+include: "rules/interpolate.smk"
+include: "rules/baseline.smk"
+include: "rules/aggregate.smk"
+include: "rules/plot.smk"
+include: "rules/report.smk"
+
+
+wildcard_constraints:
+    protocol="paper|honest",
+    model="[A-Za-z0-9._-]+",
+    dataset="[A-Za-z0-9._-]+",
+    split="[a-z_]+",
+    budget=r"\d+|all",
+    method="[a-z0-9_]+",
+
+
+# What needs the network runs where snakemake runs: a cluster's compute nodes often have none.
+localrules:
+    all,
+    fetch_data,
+    fetch_corpus,
+    fetch_checkpoint,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report.html",
+        TABLES,

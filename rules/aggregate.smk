@@ -1,0 +1,28 @@
+# All runs put together: scores, the selected settings, the summary.
+rule aggregate:
+    input:
+        [folder / "fits.parquet" for folder in EXPERIMENT.cells.runs(RESULTS)],
+        [folder / "tasks.parquet" for folder in EXPERIMENT.cells.data(RESULTS)],
+    output:
+        TABLES,
+        report(
+            "results/tables/summary.csv",
+            caption="../workflow/report/summary.rst",
+            category="Tables",
+        ),
+    log:
+        "results/logs/aggregate.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=canonical_json(EXPERIMENT.aggregate_settings()),
+        code=code("roftmol.aggregate", "roftmol.layout"),
+        out=subpath(output[0], parent=True),
+    message:
+        "Aggregate"
+    shell:
+        "python -m roftmol aggregate --settings {params.settings:q} --results results --out {params.out:q}"
+        " 2>&1 | tee {log:q}"

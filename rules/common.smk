@@ -1,0 +1,68 @@
+# What all stages share: the experiment, and where commands find Python and the package.
+import shlex
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+sys.path.insert(0, f"{workflow.basedir}/workflow")
+
+from roftmol import aggregate, config as configuration, dependencies
+from roftmol.errors import UserError
+from roftmol.files import canonical_json, code_digest
+from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol.methods import METHODS
+
+try:
+    EXPERIMENT = configuration.experiment(config)
+except UserError as error:
+    raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+
+RESULTS = Path("results")
+TABLES = [f"results/tables/{name}.parquet" for name in aggregate.TABLES]
+RECIPES = configuration.recipes()
+
+
+def environment():
+    """What commands run in: our package and, unless conda gives one, the Python that runs snakemake."""
+    exports = {"PYTHONPATH": f"{workflow.basedir}/workflow"}
+    if EXPERIMENT.mirror:
+        exports["ROFTMOL_MIRROR"] = EXPERIMENT.mirror
+    lines = [f"export {name}={shlex.quote(value)};" for name, value in exports.items()]
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        lines.append(
+            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH;"
+        )
+    return " ".join(lines)
+
+
+def settings(stage):
+    """The parameter `settings`: this method of the experiment takes the wildcards."""
+    return lambda wildcards: canonical_json(stage(**dict(wildcards.items())))
+
+
+def code(*modules, leaves=()):
+    """The parameter `code`: it changes when, and only when, the code that the result depends on does."""
+    return code_digest(dependencies.sources(modules, leaves))
+
+
+def methods_of(kind):
+    """A wildcard constraint: the methods that a stage runs."""
+    return "|".join(name for name, method in METHODS.items() if method.kind == kind)
+
+
+def method_code(*leaves):
+    """The parameter `code` of one method's runs: no other method's code counts."""
+    return lambda wildcards: code(
+        "roftmol.runs",
+        f"roftmol.methods.{wildcards.method}",
+        leaves=("roftmol.methods", *leaves),
+    )
+
+
+def own_files(sources):
+    """The files of the user's own among a registry entry's sources: when one changes, it is read again."""
+    return [source.file for source in sources if source.kind == "path"]
+
+
+shell.prefix(environment())

@@ -1,0 +1,31 @@
+# One method trained in one cell, all seeds and settings in one job. Finished fits lie in parts/ beside the outputs,
+# unknown to snakemake: a job that was killed or that got more to do computes only what is missing.
+rule finetune:
+    input:
+        molecules="results/data/{dataset}/molecules.parquet",
+        graphs="results/data/{dataset}/graphs.safetensors",
+        splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
+        checkpoint="results/checkpoints/{model}.safetensors",
+    output:
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/curves.parquet",
+    log:
+        "results/logs/finetune/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",
+    wildcard_constraints:
+        method=methods_of("train"),
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        settings=settings(EXPERIMENT.run_settings),
+        code=method_code("roftmol.interpolate"),
+        data=subpath(input.graphs, parent=True),
+        out=subpath(output[0], parent=True),
+    message:
+        "Fine-tune {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
+    shell:
+        "python -m roftmol finetune --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
+        " --checkpoint {input.checkpoint:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,36 @@
+# Weights between the pretrained and the fine-tuned ones, which lie in the parts/ of the source method's run.
+rule interpolate:
+    input:
+        molecules="results/data/{dataset}/molecules.parquet",
+        graphs="results/data/{dataset}/graphs.safetensors",
+        splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
+        checkpoint="results/checkpoints/{model}.safetensors",
+        source=lambda wildcards: (
+            "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
+            f"{METHODS[wildcards.method].mixing.source}/fits.parquet"
+        ),
+    output:
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/curves.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/coefficients.parquet",
+    log:
+        "results/logs/interpolate/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",
+    wildcard_constraints:
+        method=methods_of("interpolate"),
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        settings=settings(EXPERIMENT.run_settings),
+        code=method_code(),
+        data=subpath(input.graphs, parent=True),
+        source=subpath(input.source, parent=True),
+        out=subpath(output[0], parent=True),
+    message:
+        "Interpolate {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
+    shell:
+        "python -m roftmol interpolate --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
+        " --checkpoint {input.checkpoint:q} --source {params.source:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,25 @@
+# The figures, from the tables.
+rule plot:
+    input:
+        TABLES,
+    output:
+        report(
+            directory("results/figures"),
+            patterns=["{figure}.svg"],
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+        ),
+    log:
+        "results/logs/plot.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        code=code("roftmol.figures"),
+        tables=subpath(input[0], parent=True),
+    message:
+        "Plot"
+    shell:
+        "python -m roftmol plot --tables {params.tables:q} --out {output:q} 2>&1 | tee {log:q}"

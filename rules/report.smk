@@ -1,0 +1,27 @@
+# The report, from tables and figures: one page without an outside address.
+rule report:
+    input:
+        tables=TABLES,
+        figures="results/figures",
+    output:
+        report(
+            "results/report.html",
+            caption="../workflow/report/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/logs/report.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=canonical_json(EXPERIMENT.report_settings()),
+        code=code("roftmol.report"),
+        tables=subpath(input[0], parent=True),
+    message:
+        "Report: {output}"
+    shell:
+        "python -m roftmol report --settings {params.settings:q} --tables {params.tables:q} --figures {input.figures:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,39 @@
+"""Real molecules for the tests, with what makes each of them awkward."""
+
+import numpy as np
+
+from roftmol import graphs
+
+SMILES = [
+    "CCO",
+    "CC(=O)Oc1ccccc1C(=O)O",  # aspirin
+    "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",  # caffeine
+    "C[C@H](N)C(=O)O",  # one chiral centre
+    "C[C@@H](N)C(=O)O",  # its mirror image
+    "F/C=C/F",  # bond directions
+    "F/C=C\\F",
+    "C#N",
+    "[Na+].[Cl-]",  # no bonds, two fragments
+    "O",  # one atom
+    "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O",  # ibuprofen
+    "CN1CCC[C@H]1c1cccnc1",  # nicotine
+    "OC[C@H]1OC(O)[C@H](O)[C@@H](O)[C@@H]1O",  # glucose
+    "c1ccc2c(c1)ccc1ccccc12",  # phenanthrene
+    "ClC(Cl)(Cl)Cl",
+    "CCCCCCCC",
+    "CC(=O)Nc1ccc(O)cc1",  # paracetamol
+    "Clc1ccccc1",
+    "NC(=O)N",
+    "BrCCBr",
+    "CCN(CC)CC",
+    "O=C(O)c1ccccc1O",
+    "c1ccncc1",
+    "CS(C)=O",
+]
+
+
+def corpus(tasks: int = 1, *, classification: bool = False) -> graphs.Graphs:
+    """The molecules as graphs, with labels that a network can learn: how many atoms, and whether many."""
+    sizes = np.array([len(graphs._molecule(text)[0]) for text in SMILES], np.float32)
+    labels = np.stack([sizes > np.median(sizes) if classification else np.log(sizes)] * tasks, 1).astype(np.float32)
+    return graphs.from_smiles(SMILES, labels)

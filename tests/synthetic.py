@@ -1,0 +1,250 @@
+"""Tables of a made-up experiment: the shapes and the accidents of a real one, no results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from roftmol import schemas
+
+METHODS = (
+    "full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft",
+    "scratch", "fingerprint",
+)  # fmt: skip
+METRIC = {"bbbp": "roc_auc", "bace": "roc_auc", "esol": "rmse"}
+GRID = {
+    "surgical_ft": [{"block": block} for block in range(5)],
+    "l2_sp": [{"lam": lam} for lam in (0.1, 0.01)],
+    "bss": [{"lam": lam} for lam in (0.1, 0.01)],
+    "feature_map": [{"lam": lam} for lam in (0.1, 0.01)],
+    "wise_ft": [{"alpha": alpha} for alpha in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)],
+    "dwise_ft": [{"granularity": "block", "start": start} for start in (0.5, 0.9)],
+    "fingerprint": [{"learner": "linear"}, {"learner": "forest"}],
+}
+SMILES = ("CCO", "c1ccccc1", "CC(=O)O", "C1CCCCC1", "CCN", "[Na+].[Cl-]", "CC(C)O", "Clc1ccccc1", "C#N", "O=C=O")
+PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
+
+
+def text(setting: dict[str, object]) -> str:
+    return json.dumps(setting, sort_keys=True, separators=(",", ":"))
+
+
+def selected_rows(
+    values: dict[str, list[float]],
+    *,
+    dataset: str = "bbbp",
+    budget: str = "all",
+    metric: str | None = None,
+    **cell: str,
+) -> pd.DataFrame:
+    """The table `selected` for one setting, from each method's test values by seed (NaN for a failed run)."""
+    random = np.random.default_rng(len(dataset) + len(budget))
+    cell = {"protocol": "honest", "model": "gin_masking", "split": "scaffold", "rule": "validation", **cell}
+    rows = []
+    for method, scores in values.items():
+        grid = GRID.get(method, [{}])
+        for seed, value in enumerate(scores):
+            rows.append(
+                {
+                    **cell,
+                    "model": "morgan" if method == "fingerprint" else cell["model"],
+                    "dataset": dataset,
+                    "budget": budget,
+                    "method": method,
+                    "setting": "" if np.isnan(value) else text(grid[random.integers(len(grid))]),
+                    "seed": seed,
+                    "candidates": len(grid),
+                    "failed": len(grid) if np.isnan(value) else 0,
+                    "metric": metric or METRIC.get(dataset, "roc_auc"),
+                    "valid_value": value,
+                    "valid_loss": 0.5,
+                    "test_value": value,
+                    "note": "every setting failed" if np.isnan(value) else "",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def summarise(selected: pd.DataFrame) -> pd.DataFrame:
+    """The table `summary` of `selected`, differences left undefined."""
+    cell = list(schemas.CELL)
+    groups = selected.groupby(cell, sort=False)
+    values = groups["test_value"]
+    summary = pd.DataFrame(
+        {
+            "metric": groups["metric"].first(),
+            "better": groups["metric"].first().map({"roc_auc": 1, "rmse": -1}),
+            "seeds": values.count(),
+            "failed": values.size() - values.count(),
+            "mean": values.mean(),
+            "std": values.std(),
+            "min": values.min(),
+            "max": values.max(),
+        }
+    ).reset_index()
+    summary["rank"] = (
+        (summary["mean"] * summary["better"]).groupby([summary[name] for name in cell[:-1]]).rank(ascending=False)
+    )
+    for name in ("vs_full_ft", "vs_full_ft_std", "vs_fingerprint", "vs_fingerprint_std"):
+        summary[name] = np.nan
+    place = summary["method"].map({name: place for place, name in enumerate(METHODS)}).fillna(3)
+    summary["wall_seconds"] = 3.0 * (place + 1) ** 2
+    return summary
+
+
+def experiment_rows(seeds: int = 5, budgets: tuple[str, ...] = ("50", "all")) -> pd.DataFrame:
+    """The table `selected` of three datasets, all methods, one of them failing, one diverging."""
+    random = np.random.default_rng(7)
+    base = {"bbbp": 0.68, "bace": 0.75, "esol": 1.1}
+    frames = []
+    for dataset, level in base.items():
+        sign = -1 if METRIC[dataset] == "rmse" else 1
+        for budget in budgets:
+            shared = random.normal(0, 0.02, seeds)
+            gain = {method: random.normal(0, 0.02) - (0.05 if method == "scratch" else 0) for method in METHODS}
+            values = {
+                method: level
+                + sign * (gain[method] + shared + random.normal(0, 0.012, seeds) - 0.06 * (budget == "50"))
+                for method in METHODS
+            }
+            if (dataset, budget) == ("esol", "50"):
+                values["bss"][1] = np.nan
+                values["scratch"][:] = np.nan
+                values["feature_map"][:] = 14.0 + random.random(seeds)
+            frames.append(
+                selected_rows({name: list(row) for name, row in values.items()}, dataset=dataset, budget=budget)
+            )
+    selected = pd.concat(frames, ignore_index=True)
+    one_class = (selected["dataset"] == "bace") & (selected["budget"] == "50") & (selected["seed"] == 0)
+    selected.loc[one_class, "note"] = "validation metric undefined: selected by loss"
+    return selected
+
+
+def alphas_of(selected: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for run in selected[(selected["method"] == "wise_ft") & selected["test_value"].notna()].to_dict("records"):
+        for alpha in np.linspace(0, 1, 11):
+            bend = 0.15 * (alpha - 0.7) ** 2 * (-1 if run["metric"] == "roc_auc" else 1)
+            for partition, shift in (("valid", 0.02), ("test", 0.0)):
+                rows.append(
+                    {
+                        **{name: run[name] for name in schemas.RUN},
+                        "setting": text({"alpha": round(float(alpha), 2)}),
+                        "alpha": round(float(alpha), 2),
+                        "partition": partition,
+                        "metric": run["metric"],
+                        "value": run["test_value"] + bend + shift + 0.004 * np.sin(9 * alpha + run["seed"]),
+                    }
+                )
+    return pd.DataFrame(rows) if rows else schemas.empty("alphas")
+
+
+def coefficients_of(selected: pd.DataFrame) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    rows = [
+        {
+            **{name: run[name] for name in schemas.RUN},
+            "fold": 0,
+            "part": part,
+            "alpha": float(np.clip(0.4 + 0.1 * place + random.normal(0, 0.08), 0, 1)),
+        }
+        for run in selected[(selected["method"] == "dwise_ft") & selected["test_value"].notna()].to_dict("records")
+        for place, part in enumerate(PARTS)
+    ]
+    return pd.DataFrame(rows) if rows else schemas.empty("coefficients")
+
+
+def timings_of(selected: pd.DataFrame) -> pd.DataFrame:
+    runs = selected[list(schemas.RUN)].assign(fold=0, epochs=20, best_epoch=12, trained_parameters=1_800_000)
+    ok = selected["test_value"].notna()
+    return runs.assign(
+        status=np.where(ok, "ok", "failed"),
+        setting=np.where(ok, runs["setting"], "{}"),
+        reason=np.where(ok, "", "the training loss was NaN in epoch 3"),
+        wall_seconds=8.5,
+        cpu_seconds=8.1,
+        peak_memory_mb=510.0,
+        device="cpu",
+    )
+
+
+def scores_of(selected: pd.DataFrame) -> pd.DataFrame:
+    return selected[list(schemas.RUN)].assign(
+        partition="test",
+        metric=selected["metric"],
+        task="macro",
+        value=selected["test_value"],
+        molecules=204,
+        tasks=2,
+        undefined=np.where(selected["dataset"] == "bace", 1, 0),
+    )
+
+
+def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label") -> dict[str, pd.DataFrame]:
+    """The tables `molecules`, `rejects` and `tasks` of a dataset."""
+    count = len(SMILES)
+    values = np.arange(count) % 2 if kind == "classification" else np.linspace(-3, 2, count)
+    molecules = pd.DataFrame(
+        {
+            "dataset": dataset,
+            "molecule": range(count),
+            "row": range(count),
+            "smiles": SMILES,
+            "canonical": SMILES,
+            "scaffold": "",
+            "heavy_atoms": 5,
+            "group": "",
+            "labels": [[float(value)] for value in values],
+        }
+    )
+    reasons = [("invalid SMILES", "dropped"), ("duplicate", "kept"), ("unsupported atom", "dropped")]
+    rows = [
+        {
+            "dataset": dataset,
+            "row": count + place,
+            "smiles": "C1CC(" if place % 3 == 0 else "CCO" if place % 3 == 1 else "*CC",
+            "reason": reasons[place % 3][0],
+            "detail": "same canonical SMILES as row 0" if place % 3 == 1 else "not read by RDKit",
+            "action": reasons[place % 3][1],
+        }
+        for place in range(rejects)
+    ]
+    tasks = pd.DataFrame(
+        {
+            "dataset": [dataset],
+            "task": [0],
+            "name": [name],
+            "kind": [kind],
+            "labelled": [count],
+            "positives": pd.array([int(values.sum()) if kind == "classification" else None], dtype="Int64"),
+            "mean": [float(values.mean())],
+            "std": [float(values.std())],
+        }
+    )
+    return {"molecules": molecules, "rejects": pd.DataFrame(rows) if rows else schemas.empty("rejects"), "tasks": tasks}
+
+
+def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd.DataFrame) -> Path:
+    """Write every aggregated table that figures and report read; returns `out`."""
+    selected = experiment_rows() if selected is None else selected
+    kinds = selected.groupby("dataset")["metric"].first().map({"roc_auc": "classification", "rmse": "regression"})
+    data = [data_tables(dataset, kind) for dataset, kind in kinds.items()]
+    tables = {
+        "selected": selected,
+        "summary": summarise(selected),
+        "alphas": alphas_of(selected),
+        "coefficients": coefficients_of(selected),
+        "timings": timings_of(selected),
+        "scores": scores_of(selected),
+        **{
+            name: pd.concat([part[name] for part in data], ignore_index=True)
+            for name in ("molecules", "rejects", "tasks")
+        },
+        **replaced,
+    }
+    for name, frame in tables.items():
+        schemas.write(name, frame, out / f"{name}.parquet")
+    return out

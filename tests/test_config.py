@@ -1,0 +1,166 @@
+"""The configuration: every mistake is named, and stages get what their dataclasses accept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roftmol import registry
+from roftmol.cli import main
+from roftmol.config import experiment, recipes
+from roftmol.errors import UserError
+from roftmol.fingerprints import FingerprintSettings
+from roftmol.methods import METHODS
+from roftmol.pretrain import RECIPES, PretrainSettings
+from roftmol.runs import RunSettings
+from roftmol.settings import build
+from roftmol.splits import SplitSettings
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_file_holds_the_defaults_of_the_schema():
+    assert experiment(DEFAULT) == experiment({})
+
+
+def test_the_default_runs_every_method():
+    assert experiment({}).cells.methods == tuple(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"dataset": ["bbbp"]}, ["dataset: unknown key", "'datasets'"]),
+        ({"datasets": ["bbpb"]}, ["datasets", "'bbpb'", "did you mean 'bbbp'"]),
+        ({"models": ["gin-zinc-maskin"]}, ["models", "did you mean 'gin-zinc-masking'"]),
+        ({"methods": ["l2sp"]}, ["methods", "'l2sp'", "did you mean 'l2_sp'", "dwise_ft"]),
+        ({"protocols": ["honst"]}, ["protocols.0", "'honst'", "did you mean 'honest'"]),
+        ({"splits": ["scafold"]}, ["splits.0", "did you mean 'scaffold'"]),
+        ({"splits": ["column"]}, ["splits", "split_column", "esol"]),
+        ({"budgets": [-5]}, ["budgets.0", "-5", "or all"]),
+        ({"budgets": ["50"]}, ["budgets.0", "'50'", "whole number"]),
+        ({"budgets": []}, ["budgets"]),
+        ({"seeds": [0, 0]}, ["seeds", "non-unique"]),
+        ({"training": {"epoch": 5}}, ["training.epoch: unknown key", "did you mean 'epochs'"]),
+        ({"training": {"epochs": "ten"}}, ["training.epochs", "'ten'", "integer"]),
+        ({"validation": {"scheme": "cv"}}, ["validation.scheme", "'cv'", "holdout, crossfit"]),
+        ({"selection": "best"}, ["selection", "'best'", "validation"]),
+        ({"grids": {"l2_sp": {"lambda": [1]}}}, ["grids.l2_sp", "'lambda'", "lam"]),
+        ({"grids": {"l2_sp": {"lam": ["one"]}}}, ["grids.l2_sp.lam", "'one'", "float"]),
+        ({"grids": {"dwise_ft": {"granularity": ["blok"]}}}, ["grids.dwise_ft.granularity", "'blok'", "'block'"]),
+        ({"grids": {"l2": {"lam": [1]}}}, ["grids", "'l2'"]),
+        ({"own_datasets": {"../x": {}}}, ["own_datasets", "'../x'", "lower-case"]),
+        ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing smiles, labels, task"]),
+        ({"files": {"bbbp": "nowhere.csv"}}, ["files.bbbp", "nowhere.csv"]),
+        ({"max_rejected": 2}, ["max_rejected", "2"]),
+    ],
+)
+def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
+    with pytest.raises(UserError) as caught:
+        experiment(change)
+    for part in told:
+        assert part in str(caught.value)
+
+
+def test_every_mistake_of_form_is_named_at_once():
+    with pytest.raises(UserError, match="(?s)training.epochs.*seeds|seeds.*training.epochs"):
+        experiment({"training": {"epochs": 0}, "seeds": [-1]})
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "mine.csv"
+    path.write_text("smiles,y\nCCO,1.5\n")
+    return {"path": str(path), "smiles": "smiles", "labels": ["y"], "task": "regression"}
+
+
+def test_an_own_file_is_a_dataset(own: dict[str, Any]):
+    made = experiment({"datasets": ["mine"], "own_datasets": {"mine": own}})
+    assert made.datasets["mine"].metric == "rmse"
+    assert made.fetch_settings("mine")["sources"][0]["file"] == own["path"]
+
+
+def test_an_own_dataset_takes_no_registered_name(own: dict[str, Any]):
+    with pytest.raises(UserError, match="'bbbp' is a registered dataset"):
+        experiment({"own_datasets": {"bbbp": own}})
+
+
+def test_a_file_at_hand_comes_first_and_changes_nothing_else(own: dict[str, Any]):
+    plain, given = experiment({}), experiment({"files": {"bbbp": own["path"], "gin-zinc-masking": own["path"]}})
+    assert given.datasets["bbbp"].sources[0].kind == "path"
+    assert given.datasets["bbbp"].sources[1:] == plain.datasets["bbbp"].sources
+    assert given.checkpoints["gin-zinc-masking"].sources[0].file == own["path"]
+    assert given.featurize_settings("bbbp") == plain.featurize_settings("bbbp")
+
+
+def test_a_grid_replaces_its_axis_and_keeps_the_others():
+    made = experiment({"grids": {"dwise_ft": {"granularity": ["global", "block"]}, "l2_sp": {"lam": [1, 0.1]}}})
+    cell = ("honest", "gin-zinc-masking", "bbbp", "scaffold", "50")
+    dwise = made.run_settings(*cell, "dwise_ft")["grid"]
+    assert {(setting["granularity"], setting["start"]) for setting in dwise} == {
+        (granularity, start) for granularity in ("global", "block") for start in (0.5, 0.9)
+    }
+    l2_sp = made.run_settings(*cell, "l2_sp")["grid"]
+    assert [setting["lam"] for setting in l2_sp] == [1.0, 0.1]
+    assert isinstance(l2_sp[0]["lam"], float)  # 1 and 1.0 are one setting
+    assert made.run_settings(*cell, "bss") == experiment({}).run_settings(*cell, "bss")
+
+
+def test_every_stage_accepts_its_settings():
+    made = experiment({"protocols": ["paper", "honest"], "budgets": [50, "all"]})
+    for protocol in made.cells.protocols:
+        for dataset in made.datasets:
+            for budget in made.cells.budgets:
+                cell = {"protocol": protocol, "dataset": dataset, "split": "scaffold", "budget": budget}
+                split = build(SplitSettings, _through_json(made.split_settings(**cell)))
+                assert (split.budget, split.seeds) == (budget, (0, 1, 2))
+                assert build(FingerprintSettings, _through_json(made.baseline_settings(**cell))).grid
+                for name, method in METHODS.items():
+                    if method.kind == "external":
+                        continue
+                    given = made.run_settings(**cell, model="gin-zinc-masking", method=name)
+                    settings = build(RunSettings, _through_json(given))
+                    assert [method.parse(setting) for setting in settings.grid] == list(method.grid(5))
+                    assert asdict(settings.training) == made.training
+    for dataset in made.datasets:
+        read = registry.Dataset.from_dict(_through_json(made.featurize_settings(dataset)["dataset"]))
+        assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
+    given = made.checkpoint_settings("gin-zinc-masking")
+    assert registry.Checkpoint.from_dict(_through_json(given)) == made.checkpoints["gin-zinc-masking"]
+
+
+def test_unknown_and_missing_settings_are_named():
+    with pytest.raises(UserError, match=r"unknown keys \['epoch'\]"):
+        build(PretrainSettings, {"epoch": 1})
+    with pytest.raises(UserError, match=r"missing keys .*'seeds'"):
+        build(SplitSettings, {"protocol": "honest"})
+
+
+def test_a_wrong_call_ends_with_one_message_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["split", "--settings", '{"protocl": "honest"}', "--molecules", "m", "--out", str(tmp_path / "s")])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "protocl" in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_pretraining_recipes_are_complete():
+    for name, recipe in recipes().items():
+        assert name in registry.checkpoints()
+        for source in recipe["corpus"]:
+            assert registry.Source.from_dict(source, name).sha256
+        assert build(RECIPES[recipe["objective"]], recipe["objective_settings"])
+        assert build(PretrainSettings, recipe["training"])
+
+
+def _through_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,208 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rdkit import Chem
+from safetensors.torch import save_file
+
+from molecules_for_tests import SMILES, corpus
+from plain_pyg import PlainEncoder, as_pyg
+from roftmol import graphs
+from roftmol.encoders import CONVOLUTIONS, Architecture, Encoder
+from roftmol.encoders.checkpoints import convert, load_encoder, our_name
+from roftmol.encoders.ops import Linear, linear
+from roftmol.errors import UserError
+
+KINDS = sorted(CONVOLUTIONS)
+PUBLISHED = "checkpoints/pretrain_gnns"
+
+
+def encoder(kind: str, width: int = 32, dropout: float = 0.0) -> Encoder:
+    torch.manual_seed(0)
+    made = Encoder(Architecture(kind, 3, width), dropout)
+    with torch.no_grad():  # statistics as after training, not the neutral ones
+        for block in made.blocks:
+            block.norm.running_mean.normal_()
+            block.norm.running_var.uniform_(0.5, 2)
+            block.norm.weight.normal_()
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_equal_the_plain_implementation(kind):
+    ours = encoder(kind).eval()
+    data = corpus()
+    order = np.random.default_rng(1).permutation(len(data))
+    with torch.no_grad():
+        assert torch.allclose(ours(data.batch(order)), PlainEncoder(ours)(as_pyg(data, order)), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_equal_the_plain_implementation_in_training_mode(kind):
+    ours = encoder(kind)
+    data = corpus()
+    target = torch.randn(len(data), 32)
+
+    def gradients(output):
+        ours.zero_grad()
+        (output * target).sum().backward()
+        return {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
+
+    first = gradients(ours(data.batch(range(len(data)))))
+    second = gradients(PlainEncoder(ours)(as_pyg(data, range(len(data)))))
+    assert first.keys() == second.keys()
+    for name, gradient in first.items():
+        # A bias before BatchNorm has gradient 0; both give rounding noise, hence the absolute tolerance.
+        scale = max(second[name].abs().max().item(), 1.0)
+        assert (gradient - second[name]).abs().max().item() <= 2e-4 * scale, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_of_atoms_does_not_matter(kind):
+    ours = encoder(kind).eval()
+    rng = np.random.default_rng(0)
+    for smiles in ("CC(=O)Nc1ccc(O)cc1", "c1ccc2c(c1)ccc1ccccc12", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"):
+        molecule = Chem.MolFromSmiles(smiles)
+        order = rng.permutation(molecule.GetNumAtoms()).tolist()
+        shuffled = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
+        data = graphs.from_smiles([smiles, shuffled], np.zeros((2, 1), np.float32))
+        with torch.no_grad():
+            one, two = ours(data.batch([0, 1]))
+        assert torch.allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_molecule_does_not_feel_its_batch(kind):
+    ours = encoder(kind).eval()
+    data = corpus()
+    with torch.no_grad():
+        together = ours(data.batch(range(len(data))))
+        alone = torch.cat([ours(data.batch([m])) for m in range(len(data))])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_starting_at_a_block_continues_the_forward_pass():
+    ours = encoder("gin").eval()
+    batch = corpus().batch(range(len(SMILES)))
+    with torch.no_grad():
+        whole = ours.nodes(batch)
+        for start in range(4):
+            below = ours.nodes(batch, stop=start)
+            assert torch.equal(ours.nodes(batch, below, start=start), whole)
+
+
+def test_linear_is_a_linear_map_with_its_gradients():
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(37, 20), torch.randn(11, 20), torch.randn(11)
+    inputs = [tensor.double().requires_grad_() for tensor in (x, weight, bias)]
+    ours = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+    expected = torch.nn.functional.linear(*inputs)
+    found = linear(*ours)
+    assert torch.allclose(found.double(), expected, atol=1e-5)
+    cotangent = torch.randn(37, 11)
+    expected.backward(cotangent.double())
+    found.backward(cotangent)
+    for mine, reference in zip(ours, inputs, strict=True):
+        assert torch.allclose(mine.grad.double(), reference.grad, atol=1e-4)
+
+
+def test_linear_leaves_out_gradients_nobody_needs():
+    layer = Linear(4, 3)
+    layer.weight.requires_grad_(False)
+    x = torch.randn(5, 4, requires_grad=True)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None
+    assert x.grad is not None
+
+
+def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
+    """A state dict under the published names."""
+    names = {
+        "embed.element": "x_embedding1",
+        "embed.chirality": "x_embedding2",
+        "convolution.bond_type": "edge_embedding1",
+        "convolution.bond_direction": "edge_embedding2",
+    }
+    state = {}
+    for name, tensor in Encoder(Architecture(kind, layers, width)).state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        name = name.replace("convolution.attention", "att").replace("convolution.", "")
+        if kind == "gat":
+            name = name.replace("linear.", "weight_linear.")
+        if name.startswith("blocks."):
+            _, layer, rest = name.split(".", 2)
+            name = f"batch_norms.{layer}.{rest[5:]}" if rest.startswith("norm.") else f"gnns.{layer}.{rest}"
+        state[name] = tensor
+    return state
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_published_names_load(kind, tmp_path):
+    state = hu_style(kind, 16, 2)
+    assert {our_name(name) for name in state} == set(Encoder(Architecture(kind, 2, 16)).state_dict())
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "published.pth")
+    convert(tmp_path / "published.pth", Architecture(kind, 2, 16), tmp_path / "ours.safetensors", name="x")
+    loaded = load_encoder(tmp_path / "ours.safetensors", 0.0).state_dict()
+    for name, tensor in old.items():
+        assert torch.equal(loaded[our_name(name)], tensor)
+
+
+def test_every_mirrored_checkpoint_loads_and_gives_finite_vectors(tmp_path):
+    mirror = os.environ.get("ROFTMOL_MIRROR")
+    if not mirror:
+        pytest.skip("ROFTMOL_MIRROR is not set: no published checkpoints at hand")
+    files = sorted(Path(mirror, PUBLISHED).glob("*.pth"))
+    assert len(files) == 9
+    batch = corpus().batch(range(len(SMILES)))
+    for file in files:
+        convert(file, Architecture(file.name.split("_")[0]), tmp_path / "e.safetensors", name=file.stem)
+        loaded = load_encoder(tmp_path / "e.safetensors", 0.5).eval()
+        with torch.no_grad():
+            vectors = loaded(batch)
+        assert vectors.isfinite().all()
+        assert vectors.std(0).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("gnns.1.mlp.0.bias"), "missing blocks.1.convolution.mlp.0.bias"),
+        (lambda s: s.update(extra=torch.zeros(3)), r"unknown extra \(3,\)"),
+        (lambda s: s.update({"x_embedding1.weight": torch.zeros(119, 16)}), r"shape \(119, 16\), expected \(120, 16\)"),
+        (lambda s: s["x_embedding2.weight"].fill_(float("nan")), "embed.chirality.weight is not finite"),
+    ],
+)
+def test_an_error_says_which_names_and_shapes_differ(change, message, tmp_path):
+    state = hu_style("gin", 16, 2)
+    change(state)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=message):
+        convert(tmp_path / "w.pth", Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+class _Malice:
+    def __reduce__(self):
+        return os.mkdir, ("malice",)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": _Malice()}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="was not run"):
+        convert(tmp_path / "w.pth", Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+    assert not (tmp_path / "malice").exists()
+
+
+def test_truncated_weights_are_an_error(tmp_path):
+    torch.save(hu_style("gin", 16, 2), tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:5000])
+    save_file({"a": torch.zeros(1000)}, tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:500])
+    for name in ("w.pth", "w.safetensors"):
+        with pytest.raises(UserError, match=name):
+            convert(tmp_path / name, Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")

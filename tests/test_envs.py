@@ -1,0 +1,98 @@
+"""The lock, the conda environments and what the code imports agree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from roftmol.dependencies import sources, third_party
+
+ROOT = Path(__file__).parents[1]
+#: What runs in each environment; fetch_checkpoint reads the registry and fetches, then converts.
+STAGES = {
+    "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.graphs", "roftmol.splits"],
+    "train": ["roftmol.fetch", "roftmol.runs", "roftmol.fingerprints", "roftmol.methods", "roftmol.pretrain"],
+    "report": ["roftmol.aggregate", "roftmol.figures", "roftmol.report"],
+}
+#: Comes with every virtual environment, or with torch alone.
+UNLOCKED = {"pip", "setuptools"}
+TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
+
+
+def _pins(lines: list[str]) -> dict[str, str]:
+    """Versions by name; a line that pins nothing fails."""
+    pins = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin[1]): pin[2] for pin in pins if pin or pytest.fail("a line is no pin")}
+
+
+LOCK = _pins((ROOT / "requirements.txt").read_text().splitlines())
+DEVELOPMENT = _pins((ROOT / "requirements-dev.txt").read_text().splitlines())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _environment(name: str) -> dict[str, str]:
+    entries = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+    return _pins(next(entry["pip"] for entry in entries if isinstance(entry, dict)))
+
+
+def test_every_environment_is_checked():
+    assert {path.stem for path in (ROOT / "envs").glob("*.yaml")} == set(STAGES)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_environment_has_the_versions_of_the_lock(name: str):
+    environment = _environment(name)
+    assert environment == {package: LOCK[package] for package in environment}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_environment_has_what_its_stages_import(name: str):
+    assert _imported(STAGES[name]) <= _environment(name).keys()
+
+
+def test_the_project_names_what_the_code_imports():
+    package = ROOT / "workflow" / "roftmol"
+    modules = [
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
+    ]
+    named = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert _imported(modules) <= named
+    assert named <= LOCK.keys()
+
+
+def test_the_lock_is_complete():
+    """Every dependency of a locked package that this machine needs is locked too."""
+    locked = LOCK | DEVELOPMENT
+    missing = {
+        f"{requirement.name} (for {name})"
+        for name in locked
+        for requirement in map(Requirement, importlib.metadata.requires(name) or [])
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if canonicalize_name(requirement.name) not in locked.keys() | UNLOCKED
+        if not TORCH_ALONE.match(requirement.name)
+    }
+    assert not missing
+
+
+def test_the_locks_share_no_package():
+    assert not LOCK.keys() & DEVELOPMENT.keys()
+
+
+def test_the_tests_run_on_the_lock():
+    found = {name: importlib.metadata.version(name).partition("+")[0] for name in LOCK}
+    assert found == LOCK
+
+
+def _imported(modules: list[str]) -> set[str]:
+    distributions = importlib.metadata.packages_distributions()
+    names = third_party(sources(modules)) - set(sys.stdlib_module_names)
+    return {canonicalize_name(distributions[name][0]) for name in names}

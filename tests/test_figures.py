@@ -1,0 +1,113 @@
+"""Figures: what is drawn when, with which words, and that the same tables give the same bytes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthetic
+from roftmol import figures, schemas
+from roftmol.errors import UserError
+from roftmol.figures.cells import Results
+from roftmol.figures.style import METHODS, in_order, limits, look, pages
+from roftmol.methods import METHODS as REGISTERED
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("drawn")
+    tables = synthetic.write_tables(folder / "tables", synthetic.experiment_rows(seeds=3))
+    figures.draw(tables, folder / "figures")
+    return tables, folder / "figures"
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    return json.loads((folder / "figures.json").read_text())
+
+
+def test_every_kind_is_drawn_and_described(drawn):
+    entries = manifest(drawn[1])
+    assert [entry["kind"] for entry in entries] == ["scores", "budgets", "wise_path", "coefficients", "ranks", "time"]
+    for entry in entries:
+        assert entry["file"].startswith(entry["kind"])
+        assert (drawn[1] / entry["file"]).stat().st_size > 10_000
+        assert (drawn[1] / entry["png"]).read_bytes().startswith(b"\x89PNG")
+        assert all(entry[words] for words in ("title", "caption", "alt"))
+
+
+def test_same_tables_same_bytes(drawn, tmp_path):
+    figures.draw(drawn[0], tmp_path)
+    for path in sorted(drawn[1].glob("*.svg")):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    assert manifest(drawn[1]) == manifest(tmp_path)
+
+
+def test_only_what_was_run_is_drawn(tmp_path):
+    """One budget, one seed, neither WiSE-FT nor DWiSE-FT, a name that is no mathematics, a method of one's own."""
+    selected = synthetic.selected_rows(
+        {"full_ft": [0.7], "scratch": [np.nan], "my_method": [0.8]}, dataset="a$b$ <i>c</i>", model="my/model"
+    )
+    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    entries = manifest(tmp_path / "figures")
+    assert [entry["file"] for entry in entries] == [
+        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time")
+    ]
+    assert "best mean my_method at 0.800" in entries[0]["alt"]
+
+
+def test_missing_table_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"summary\.parquet"):
+        figures.draw(tmp_path, tmp_path / "figures")
+
+
+def test_one_look_a_method():
+    assert len({(look.colour, look.marker) for look in METHODS.values()}) == len(METHODS)
+    assert {name: method.title for name, method in REGISTERED.items() if name in METHODS} == {
+        name: look(name).title for name in METHODS
+    }
+    assert in_order(["zeta", "fingerprint", "alpha", "full_ft"]) == ["full_ft", "fingerprint", "alpha", "zeta"]
+
+
+def test_fingerprint_is_ranked_beside_every_model():
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.7], "fingerprint": [0.8, 0.8]})
+    other = synthetic.selected_rows({"full_ft": [0.9, 0.9]}, model="other")
+    alone = synthetic.selected_rows({"fingerprint": [0.6]}, dataset="bace")
+    selected = pd.concat([selected, other, alone], ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    places = results.cells.set_index(["dataset", "model", "method"])["place"].to_dict()
+    assert places == {
+        ("bbbp", "gin_masking", "full_ft"): 2,
+        ("bbbp", "gin_masking", "fingerprint"): 1,
+        ("bbbp", "other", "full_ft"): 1,
+        ("bbbp", "other", "fingerprint"): 2,
+        ("bace", "morgan", "fingerprint"): 1,
+    }
+
+
+def test_settings_are_in_reading_order():
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7]}, budget=budget, split=split)
+        for budget in ("all", "100", "50")
+        for split in ("size", "scaffold")
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    assert [(setting.split, setting.budget) for setting in results.settings] == [
+        (split, budget) for split in ("scaffold", "size") for budget in ("50", "100", "all")
+    ]
+
+
+def test_axis_leaves_off_only_what_is_far_away():
+    values = np.array([0.70, 0.71, 0.72, 0.73, 0.60, 14.0, np.nan])
+    low, high = limits(values)
+    assert low < 0.60
+    assert 0.73 < high < 1
+    assert limits(np.array([0.5, 0.5]))[0] < 0.5 < limits(np.array([0.5, 0.5]))[1]
+    assert limits(np.array([np.nan])) == (0.0, 1.0)
+
+
+def test_pages():
+    assert list(pages([1, 2], 2)) == [("", [1, 2])]
+    assert list(pages([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from rdkit import Chem
+
+from molecules_for_tests import SMILES, corpus
+from plain_pyg import as_pyg
+from roftmol import graphs
+from roftmol.errors import UserError
+
+
+def test_flat_arrays_hold_what_rdkit_says():
+    data = corpus()
+    for number, smiles in enumerate(SMILES):
+        molecule = Chem.MolFromSmiles(smiles)
+        batch = data.batch([number])
+        assert batch.atoms[:, 0].tolist() == [atom.GetAtomicNum() - 1 for atom in molecule.GetAtoms()]
+        assert batch.edges.size(1) == 2 * molecule.GetNumBonds()
+        for sender, receiver, (kind, _) in zip(*batch.edges.as_tensor().tolist(), batch.bonds.tolist(), strict=True):
+            bond = molecule.GetBondBetweenAtoms(sender, receiver)
+            assert kind == graphs._BOND_TYPE[bond.GetBondType()]
+
+
+def test_mirror_images_and_double_bond_isomers_differ():
+    data = corpus()
+    left, right = data.batch([3]), data.batch([4])
+    assert not torch.equal(left.atoms, right.atoms)
+    cis, trans = data.batch([6]), data.batch([5])
+    assert not torch.equal(cis.bonds, trans.bonds)
+
+
+def test_molecules_without_bonds_have_only_their_self_loops():
+    batch = corpus().batch([8, 9])
+    assert batch.edges.size(1) == 0
+    assert batch.bond_counts.tolist() == [[0, 0, 0, 0, 1, 0, 1, 0, 0]] * 3
+    assert batch.sizes.tolist() == [2, 1]
+
+
+def test_batch_is_the_same_as_pyg_collation_in_any_order():
+    data = corpus()
+    order = np.random.default_rng(0).permutation(len(data))
+    batch, plain = data.batch(order), as_pyg(data, order)
+    assert torch.equal(batch.atoms, plain.x)
+    assert torch.equal(batch.graph, plain.batch)
+    loops = plain.edge_attr[:, 0] == graphs.SELF_LOOP
+    assert sorted(map(tuple, plain.edge_index[:, ~loops].T.tolist())) == sorted(
+        map(tuple, batch.edges.as_tensor().T.tolist())
+    )
+    counts = torch.zeros(len(batch.atoms), 9)
+    for receiver, (kind, direction) in zip(plain.edge_index[1].tolist(), plain.edge_attr.tolist(), strict=True):
+        counts[receiver, kind] += 1
+        counts[receiver, 6 + direction] += 1
+    assert torch.equal(batch.bond_counts, counts)
+    assert torch.equal(batch.degree, counts[:, :6].sum(1))
+
+
+def test_batches_are_even_and_complete():
+    data = corpus()
+    parts = list(data.batches(range(23), 10))
+    assert [len(part) for part in parts] == [8, 8, 7]
+    assert np.concatenate([part.molecules for part in parts]).tolist() == list(range(23))
+
+
+def test_saved_and_loaded(tmp_path):
+    data = corpus(2)
+    data.save(tmp_path / "g.safetensors")
+    again = graphs.load(tmp_path / "g.safetensors")
+    for name in data.__dataclass_fields__:
+        assert np.array_equal(getattr(data, name), getattr(again, name))
+    (tmp_path / "half").write_bytes((tmp_path / "g.safetensors").read_bytes()[:100])
+    with pytest.raises(UserError, match="half"):
+        graphs.load(tmp_path / "half")
+
+
+def test_several_processes_give_the_same():
+    smiles = SMILES * 100
+    labels = np.zeros((len(smiles), 1), np.float32)
+    one, two = graphs.from_smiles(smiles, labels, 1), graphs.from_smiles(smiles, labels, 2)
+    for name in one.__dataclass_fields__:
+        assert np.array_equal(getattr(one, name), getattr(two, name))

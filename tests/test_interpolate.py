@@ -1,0 +1,180 @@
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from molecules_for_tests import corpus
+from roftmol import metrics
+from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders.gnn import Norm
+from roftmol.interpolate import interpolate, mix, reestimate_norm
+from roftmol.methods import METHODS
+from roftmol.methods.dwise_ft import Settings as DWiSE
+from roftmol.methods.wise_ft import Settings as WiSE
+from roftmol.protocols import PROTOCOLS
+from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+
+FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
+TASK = Task("regression", "rmse")
+
+
+@pytest.fixture(scope="module")
+def ends():
+    """A pretrained encoder, and a model fine-tuned from it."""
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture("gin", 3, 16))
+    data = corpus()
+    model = new_model(encoder, METHODS["full_ft"], data, FOLD, TASK, PROTOCOLS["honest"], 0)
+    fit(model, METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6), 0)
+    return encoder, model, data
+
+
+def mixed(ends, method, settings, protocol="honest", **changes):
+    encoder, model, data = ends
+    model = copy.deepcopy(model)
+    theta_0 = changes.pop("theta_0", encoder.state_dict())
+    result = mix(model, theta_0, METHODS[method].mixing, settings, data, FOLD, TASK, PROTOCOLS[protocol], 0)
+    return result, model
+
+
+def test_a_quarter_of_the_way():
+    theta_0, theta = {"w": torch.tensor([0.0, 4.0])}, {"w": torch.tensor([4.0, 0.0])}
+    assert interpolate(theta_0, theta, {"w": 0.25})["w"].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
+    encoder, tuned, data = ends
+    result, model = mixed(ends, "wise_ft", WiSE(1.0), protocol)
+    assert np.array_equal(result.test, tuned.predict(data, FOLD.test))
+    result, model = mixed(ends, "wise_ft", WiSE(0.0), protocol)
+    for name, tensor in encoder.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(model.encoder.state_dict()[name], tensor)
+    assert torch.equal(model.head.weight, tuned.head.weight)
+
+
+def test_between_the_ends_the_weights_are_mixed(ends):
+    encoder, tuned, _ = ends
+    _, model = mixed(ends, "wise_ft", WiSE(0.3))
+    for name, parameter in model.encoder.named_parameters():
+        expected = 0.7 * encoder.state_dict()[name] + 0.3 * tuned.encoder.state_dict()[name]
+        assert torch.allclose(parameter, expected, atol=1e-7)
+
+
+def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
+    encoder, tuned, data = ends
+    name = "blocks.0.norm.running_mean"
+    straight = 0.5 * encoder.state_dict()[name] + 0.5 * tuned.encoder.state_dict()[name]
+    _, paper = mixed(ends, "wise_ft", WiSE(0.5), "paper")
+    assert torch.allclose(paper.encoder.state_dict()[name], straight)
+    _, honest = mixed(ends, "wise_ft", WiSE(0.5))
+    batch = data.batch(FOLD.train)
+    with torch.no_grad():
+        before_norm = honest.encoder.blocks[0].convolution(honest.encoder.embed(batch), batch)
+    assert torch.allclose(honest.encoder.state_dict()[name], before_norm.mean(0), atol=1e-5)
+
+
+def test_re_estimated_statistics_are_the_means_of_the_batches_and_momentum_stays(ends):
+    _, tuned, data = ends
+    model = copy.deepcopy(tuned)
+    reestimate_norm(model, data, FOLD.train)
+    assert {block.norm.momentum for block in model.encoder.blocks} == {0.1}
+    first = state = model.encoder.state_dict()
+    reestimate_norm(model, data, FOLD.train)
+    assert all(torch.equal(first[name], state[name]) for name in first)
+
+
+def test_one_coefficient_is_global_mixing(ends):
+    # Without steps, learned mixing with one coefficient is WiSE-FT at its start.
+    _, tuned, data = ends
+    model = copy.deepcopy(tuned)
+    encoder = ends[0]
+    still = replace(PROTOCOLS["honest"], mixing_steps=0)
+    learned = mix(
+        model, encoder.state_dict(), METHODS["dwise_ft"].mixing, DWiSE(0.4, "global"), data, FOLD, TASK, still, 0
+    )
+    swept, _ = mixed(ends, "wise_ft", WiSE(0.4))
+    assert np.array_equal(learned.test, swept.test)
+
+
+@pytest.mark.parametrize("granularity", ["global", "block", "parameter"])
+def test_learned_coefficients_stay_between_the_ends_in_honest(ends, granularity):
+    encoder, tuned, _ = ends
+    result, model = mixed(ends, "dwise_ft", DWiSE(0.5, granularity))
+    assert all(0 <= alpha <= 1 for alpha in result.coefficients.values())
+    assert torch.equal(model.head.weight, tuned.head.weight)
+    if granularity == "block":
+        assert list(result.coefficients) == list(encoder.parts)
+        for name, parameter in model.encoder.named_parameters():
+            alpha = result.coefficients[".".join(name.split(".")[:2]) if name.startswith("blocks") else "embed"]
+            expected = (1 - alpha) * encoder.state_dict()[name] + alpha * tuned.encoder.state_dict()[name]
+            assert torch.allclose(parameter, expected, atol=1e-6)
+
+
+def test_learning_sees_validation_labels_only(ends):
+    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
+    encoder, tuned, _ = ends
+    blind = corpus()
+    blind.labels[FOLD.test] = np.nan
+    again, _ = mixed((encoder, tuned, blind), "dwise_ft", DWiSE(0.5))
+    assert again.coefficients == result.coefficients
+    changed = corpus()
+    changed.labels[FOLD.valid] += 1
+    other, _ = mixed((encoder, tuned, changed), "dwise_ft", DWiSE(0.5))
+    assert other.coefficients != result.coefficients or other.steps != result.steps
+
+
+def test_in_honest_a_validation_prediction_comes_from_coefficients_that_did_not_see_its_label(ends):
+    encoder, tuned, data = ends
+    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
+    in_sample = metrics.loss("regression", data.labels[FOLD.valid], result.valid)
+    assert np.isfinite(in_sample)
+    # The start is a candidate, so the cross-fitted loss is never worse than the start's.
+    still, _ = mixed(ends, "wise_ft", WiSE(0.5))
+    model = copy.deepcopy(tuned)
+    stuck = mix(
+        model,
+        encoder.state_dict(),
+        METHODS["dwise_ft"].mixing,
+        DWiSE(0.5),
+        data,
+        FOLD,
+        TASK,
+        replace(PROTOCOLS["honest"], mixing_steps=0),
+        0,
+    )
+    assert in_sample <= metrics.loss("regression", data.labels[FOLD.valid], stuck.valid) + 1e-9
+    assert np.array_equal(stuck.test, still.test)
+
+
+@pytest.mark.parametrize(("right", "start"), [(0.9, 0.5), (0.2, 0.6)])
+def test_learning_finds_the_mixture_that_made_the_labels(ends, right, start):
+    encoder, tuned, _ = ends
+    made, _ = mixed(ends, "wise_ft", WiSE(right))
+    data = corpus()
+    data.labels[FOLD.valid] = made.valid
+    result, _ = mixed((encoder, tuned, data), "dwise_ft", DWiSE(start, "global"))
+    assert result.coefficients["encoder"] == pytest.approx(right, abs=0.1)
+
+
+def test_the_gradient_of_alpha_runs_through_the_statistics_of_batchnorm():
+    # A scale before BatchNorm changes nothing, so its derivative must vanish; with fixed statistics it would not.
+    x, cotangent = torch.randn(50, 4), torch.randn(50, 4)
+    norm = Norm(4).eval()
+    norm.reference = 30
+    scale = torch.tensor(1.5, requires_grad=True)
+    (norm(scale * x) * cotangent).sum().backward()
+    assert abs(scale.grad.item()) < 1e-3
+    reference = x[:30] * 1.5
+    expected = (1.5 * x - reference.mean(0)) / (reference.var(0) + norm.eps).sqrt()
+    assert torch.allclose(norm(1.5 * x), expected, atol=1e-5)
+
+
+def test_in_paper_coefficients_may_leave_the_ends_without_breaking_batchnorm(ends):
+    result, model = mixed(ends, "dwise_ft", DWiSE(0.9), "paper")
+    assert result.steps >= 1
+    assert np.isfinite(result.test).all()
+    assert all((block.norm.running_var >= 0).all() for block in model.encoder.blocks)

@@ -1,0 +1,302 @@
+"""The mathematics of every method, and what all of them must do."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from molecules_for_tests import corpus
+from roftmol.encoders import Architecture, Encoder
+from roftmol.errors import UserError
+from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
+from roftmol.protocols import PROTOCOLS
+from roftmol.train import DivergedError, Fold, Task, TrainSettings, fit, freeze, new_model, set_training, task_loss
+
+TRAINED = [method for method in METHODS.values() if method.kind == "train"]
+LAYERS = 3
+FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
+REGRESSION, CLASSIFICATION = Task("regression", "rmse"), Task("classification", "roc_auc")
+SHORT = TrainSettings(epochs=3, batch_size=7)
+
+
+def pretrained(dropout: float = 0.5) -> Encoder:
+    torch.manual_seed(1)
+    return Encoder(Architecture("gin", LAYERS, 16), dropout)
+
+
+def trained(method, settings, *, protocol="honest", training=SHORT, task=REGRESSION, seed=0, encoder=None):
+    data = corpus(classification=task.kind == "classification")
+    model = new_model(encoder or pretrained(), method, data, FOLD, task, PROTOCOLS[protocol], seed)
+    curve = fit(model, method, settings, data, FOLD, task, PROTOCOLS[protocol], training, seed)
+    return model, curve
+
+
+def step(**values) -> Step:
+    empty = {"theta": {}, "theta_0": {}, "phi": {}, "Z": torch.zeros(1, 1), "Z_0": None, "features": torch.zeros(1, 1)}
+    return Step(**{**empty, "normalise": False, **values})
+
+
+def state(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+# -- penalties -------------------------------------------------------------------------------------------------------
+
+
+def test_bss_of_a_3_by_2_matrix_by_hand():
+    # F^T F = [[9, 0], [0, 16]]: singular values 3 and 4.
+    F = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
+    assert bss.penalty(bss.Settings(lam=0.5, k=1), step(features=F)).item() == pytest.approx(0.5 * 9)
+    assert bss.penalty(bss.Settings(lam=0.5, k=2), step(features=F)).item() == pytest.approx(0.5 * 25)
+    honest = bss.penalty(bss.Settings(lam=0.5, k=1), step(features=F, normalise=True))
+    assert honest.item() == pytest.approx(0.5 * 9 / 3)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
+def test_bss_is_what_the_singular_values_say(shape):
+    F = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+    value = bss.penalty(bss.Settings(lam=1.0, k=2), step(features=F))
+    expected = torch.linalg.svdvals(F)[-2:].square().sum()
+    assert torch.allclose(value, expected)
+    assert torch.allclose(*(torch.autograd.grad(v, F, retain_graph=True)[0] for v in (value, expected)))
+
+
+def test_l2_sp_is_zero_at_the_start_and_quadratic_beside_it():
+    theta_0 = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([[3.0]])}
+    phi = {"weight": torch.tensor([[2.0]])}
+    settings = l2_sp.Settings(lam=0.1, lam_head=0.5)
+    assert l2_sp.penalty(settings, step(theta=theta_0, theta_0=theta_0, phi=phi)).item() == pytest.approx(0.25 * 4)
+    moved = {"a": torch.tensor([2.0, 4.0]), "b": torch.tensor([[0.0]])}
+    found = l2_sp.penalty(settings, step(theta=moved, theta_0=theta_0, phi=phi)).item()
+    assert found == pytest.approx(0.05 * (1 + 4 + 9) + 0.25 * 4)
+
+
+def test_feature_map_is_half_the_squared_distance():
+    Z, Z_0 = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 1.0], [1.0, 4.0]])
+    settings = feature_map.Settings(lam=0.2)
+    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0)).item() == pytest.approx(0.1 * 5)
+    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0, normalise=True)).item() == pytest.approx(0.1 * 5 / 2)
+    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z)).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("l2_sp", l2_sp.Settings(lam=0.0, lam_head=0.0)),
+        ("bss", bss.Settings(lam=0.0)),
+        ("feature_map", feature_map.Settings(lam=0.0)),
+    ],
+)
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_strength_zero_is_full_fine_tuning_to_the_bit(name, settings, protocol):
+    plain, _ = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], protocol=protocol)
+    penalised, _ = trained(METHODS[name], settings, protocol=protocol)
+    for one, two in zip(plain.state_dict().values(), penalised.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_strong_penalty_holds_the_encoder():
+    start = pretrained()
+    strong, _ = trained(METHODS["l2_sp"], l2_sp.Settings(lam=1.0))
+    free, _ = trained(METHODS["l2_sp"], l2_sp.Settings(lam=0.0))
+
+    def drift(model):
+        pairs = zip(model.encoder.parameters(), start.parameters(), strict=True)
+        return sum((a - b).square().sum().item() for a, b in pairs)
+
+    assert drift(strong) < drift(free)
+
+
+# -- what trains and what is frozen ----------------------------------------------------------------------------------
+
+
+def test_frozen_weights_and_statistics_stay_to_the_bit():
+    start = state(pretrained())
+    probed, _ = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0])
+    for name, tensor in probed.encoder.state_dict().items():
+        assert torch.equal(tensor, start[name]), name
+    for setting in METHODS["surgical_ft"].grid(LAYERS):
+        model, _ = trained(METHODS["surgical_ft"], setting)
+        part = f"blocks.{setting.block}."
+        for name, tensor in model.encoder.state_dict().items():
+            changed = not torch.equal(tensor, start[name])
+            # A bond type that no molecule has gets no gradient, hence the weights of the MLP as witnesses.
+            if name.startswith(part) and "mlp" in name and name.endswith("weight"):
+                assert changed, name
+            if not name.startswith(part):
+                assert not changed, name
+
+
+def test_in_the_paper_protocol_frozen_batchnorm_drifts():
+    start = state(pretrained())
+    probed, _ = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0], protocol="paper")
+    for name, tensor in probed.encoder.state_dict().items():
+        assert torch.equal(tensor, start[name]) != name.endswith(("running_mean", "running_var", "tracked")), name
+
+
+def test_lp_ft_starts_its_second_stage_from_the_probed_head():
+    model, curve = trained(METHODS["lp_ft"], METHODS["lp_ft"].grid(LAYERS)[0])
+    assert {point.stage for point in curve} == {0, 1}
+    probed, probing = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0])
+    assert [p for p in curve if p.stage == 0] == probing
+    assert not torch.equal(model.head.weight, probed.head.weight)
+    assert not torch.equal(model.encoder.embed.element.weight, probed.encoder.embed.element.weight)
+
+
+def test_frozen_blocks_below_are_computed_once_without_changing_the_result():
+    # An encoder without dropout gives the same features in both ways, so that only the short cut differs.
+    method, setting = METHODS["surgical_ft"], METHODS["surgical_ft"].grid(LAYERS)[1]
+    data, protocol = corpus(), PROTOCOLS["honest"]
+    model = new_model(pretrained(0.0), method, data, FOLD, REGRESSION, protocol, 0)
+    plain = copy.deepcopy(model)
+    curve = fit(model, method, setting, data, FOLD, REGRESSION, protocol, TrainSettings(4, 14), 0)
+    freeze(plain, method.stages(setting, plain.encoder.parts)[0])
+    set_training(plain, ("blocks.1",), fully=True)
+    optimizer = torch.optim.Adam([p for p in plain.parameters() if p.requires_grad], 1e-3)
+    batch = data.batch(FOLD.train)
+    # Losses, not weights: Adam magnifies the rounding of gradients that are zero, as those of a bias before BatchNorm.
+    for point in curve:
+        loss = task_loss(plain(batch), (batch.labels - plain.shift) / plain.scale, "regression")
+        assert point.train_loss == pytest.approx(loss.item(), rel=1e-4)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_scratch_does_not_know_the_pretrained_weights():
+    data, protocol = corpus(), PROTOCOLS["honest"]
+    one, two = (
+        new_model(encoder, METHODS["scratch"], data, FOLD, REGRESSION, protocol, 0)
+        for encoder in (pretrained(), Encoder(Architecture("gin", LAYERS, 16)))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_every_method_starts_from_the_same_head():
+    data, protocol = corpus(), PROTOCOLS["honest"]
+    heads = [new_model(pretrained(), m, data, FOLD, REGRESSION, protocol, 5).head.weight for m in TRAINED]
+    assert all(torch.equal(head, heads[0]) for head in heads)
+
+
+# -- conformance: every method that trains ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("method", TRAINED, ids=lambda method: method.name)
+def test_conformance(method, protocol):
+    settings = method.grid(LAYERS)[0]
+    assert dataclasses.is_dataclass(settings)
+    assert settings == method.parse(dataclasses.asdict(settings))
+    with pytest.raises(UserError, match="nonsense"):
+        method.parse({"nonsense": 1})
+    for task in (REGRESSION, CLASSIFICATION):
+        one, curve = trained(method, settings, task=task, protocol=protocol)
+        two, again = trained(method, settings, task=task, protocol=protocol)
+        other, _ = trained(method, settings, task=task, protocol=protocol, seed=1)
+        data = corpus()
+        prediction = one.predict(data, range(24))
+        assert np.isfinite(prediction).all()
+        assert np.array_equal(prediction, two.predict(data, range(24)))
+        assert not np.array_equal(prediction, other.predict(data, range(24)))
+        assert [p.valid_loss for p in curve] == [p.valid_loss for p in again]
+        if task is CLASSIFICATION:
+            assert ((prediction >= 0) & (prediction <= 1)).all()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_grids_are_distinct_and_have_a_text(method):
+    texts = [setting_text(settings) for settings in method.grid(5)]
+    assert texts
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("name", ["full_ft", "lp_ft", "surgical_ft", "bss", "scratch"])
+def test_twenty_molecules_can_be_learned_by_heart(name):
+    method = METHODS[name]
+    data = corpus()
+    everything = np.arange(20)
+    fold = Fold(everything, everything, everything)
+    settings = method.grid_from({"lam": [1e-4]})[0] if name == "bss" else method.grid(LAYERS)[-1]
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture("gin", LAYERS, 64), dropout=0.0)
+    model = new_model(encoder, method, data, fold, REGRESSION, PROTOCOLS["honest"], 0)
+    before = np.std(data.labels[:20])
+    fit(model, method, settings, data, fold, REGRESSION, PROTOCOLS["honest"], TrainSettings(150, 20, 3e-3, 150), 0)
+    assert np.sqrt(np.mean((model.predict(data, everything) - data.labels[:20]) ** 2)) < 0.2 * before
+
+
+# -- losses, labels, selection ---------------------------------------------------------------------------------------
+
+
+def test_missing_labels_are_masked():
+    output = torch.tensor([[1.0, 5.0], [2.0, -3.0]], requires_grad=True)
+    labels = torch.tensor([[0.0, float("nan")], [float("nan"), -1.0]])
+    loss = task_loss(output, labels, "regression")
+    assert loss.item() == pytest.approx((1 + 4) / 2)
+    loss.backward()
+    assert output.grad[0, 1] == output.grad[1, 0] == 0
+    assert task_loss(output, labels, "regression", root=True).item() == pytest.approx(2.5**0.5)
+    assert task_loss(output, torch.full((2, 2), float("nan")), "classification").item() == 0
+
+
+def test_targets_are_standardised_on_training_labels_in_honest_only():
+    data = corpus()
+    honest = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    labels = data.labels[FOLD.train]
+    assert honest.shift.item() == pytest.approx(labels.mean(), rel=1e-6)
+    assert honest.scale.item() == pytest.approx(labels.std(), rel=1e-6)
+    paper = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["paper"], 0)
+    assert (paper.shift.item(), paper.scale.item()) == (0, 1)
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch():
+    for task in (REGRESSION, CLASSIFICATION):
+        model, curve = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], task=task)
+        data = corpus(classification=task.kind == "classification")
+        from roftmol import metrics
+        from roftmol.train import best_epoch
+
+        kept = metrics.loss(task.kind, data.labels[FOLD.valid], model.predict(data, FOLD.valid))
+        assert kept == pytest.approx(best_epoch(curve, task.metric).valid_loss, rel=1e-6)
+
+
+def test_one_class_in_validation_selects_by_loss():
+    data = corpus(classification=True)
+    data.labels[FOLD.valid] = 1
+    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, CLASSIFICATION, PROTOCOLS["honest"], 0)
+    curve = fit(
+        model, METHODS["full_ft"], None, data, FOLD, CLASSIFICATION, PROTOCOLS["honest"], TrainSettings(6, 7), 0
+    )
+    from roftmol.train import best_epoch
+
+    assert all(np.isnan(point.valid_metric) for point in curve)
+    assert best_epoch(curve, "roc_auc").valid_loss == min(point.valid_loss for point in curve)
+
+
+def test_a_loss_that_is_no_number_is_reported():
+    data = corpus()
+    data.labels[FOLD.train[0]] = np.inf
+    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["paper"], 0)
+    with pytest.raises(DivergedError, match="epoch 1"):
+        fit(model, METHODS["full_ft"], None, data, FOLD, REGRESSION, PROTOCOLS["paper"], SHORT, 0)
+
+
+def test_early_stopping_only_where_the_protocol_allows():
+    impatient = TrainSettings(epochs=30, batch_size=7, patience=1)
+    for protocol, expected in (("honest", False), ("paper", True)):
+        _, curve = trained(METHODS["full_ft"], None, protocol=protocol, training=impatient)
+        assert (len(curve) == 30) == expected
+
+
+def test_dwise_groups_are_the_blocks():
+    encoder = pretrained()
+    names = [name for name, _ in encoder.named_parameters()]
+    for granularity, count in (("global", 1), ("block", LAYERS + 1), ("parameter", len(names))):
+        settings = dwise_ft.Settings(0.5, granularity)
+        assert len({dwise_ft.group(settings, name, encoder.parts) for name in names}) == count
+    block = dwise_ft.Settings(0.5)
+    assert dwise_ft.group(block, "blocks.1.norm.weight", encoder.parts) == "blocks.1"
+    assert dwise_ft.group(block, "blocks.1.convolution.bond_type.weight", encoder.parts) == "blocks.1"
+    assert dwise_ft.group(block, "embed.element.weight", encoder.parts) == "embed"

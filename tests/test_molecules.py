@@ -1,0 +1,283 @@
+"""Reading molecules: what is kept, what is rejected and why, and errors that can be mended."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from roftmol import molecules, schemas
+from roftmol.errors import UserError
+from roftmol.fetch import fetch
+from roftmol.registry import Dataset, datasets
+
+needs_mirror = pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR is not set")
+ASPIRIN, CAFFEINE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
+
+
+def own(**settings: object) -> Dataset:
+    """A user's data set with the columns smiles and y."""
+    plain = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
+    return Dataset.from_dict({**plain, **settings})
+
+
+def read(
+    folder: Path, text: str | bytes, dataset: Dataset, max_rejected: float = 0.99
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    path = folder / "source"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return molecules.read(path, dataset, max_rejected=max_rejected)
+
+
+def reasons(rejects: pd.DataFrame) -> list[tuple[int, str, str]]:
+    return list(zip(rejects["row"], rejects["reason"], rejects["action"], strict=True))
+
+
+def test_a_clean_file_gives_its_molecules(tmp_path: Path) -> None:
+    kept, rejects, tasks = read(tmp_path, f"id,smiles,y\na,{ASPIRIN},1.5\nb,{CAFFEINE},-2\nc,O,\n", own(labels="y"))
+    assert kept["row"].tolist() == kept["molecule"].tolist() == [0, 1]
+    assert kept["heavy_atoms"].tolist() == [13, 14]
+    assert kept["scaffold"].tolist() == ["c1ccccc1", "O=c1[nH]c(=O)c2[nH]cnc2[nH]1"]
+    assert np.concatenate(kept["labels"]).tolist() == [1.5, -2.0]
+    assert reasons(rejects) == [(2, "missing_labels", "dropped")]
+    assert tasks[["name", "kind", "labelled", "mean", "std"]].to_numpy().tolist() == [
+        ["y", "regression", 2, -0.25, 1.75]
+    ]
+    assert tasks["positives"].isna().all()
+
+
+def test_the_tables_keep_to_their_schemas(tmp_path: Path) -> None:
+    text = f"smiles,y\n{ASPIRIN},1\n{CAFFEINE},0\nxx,1\n"
+    for rows in (text, f"smiles,y\n{ASPIRIN},1\n"):
+        tables = read(tmp_path, rows, own(task="classification"))
+        for name, frame in zip(("molecules", "rejects", "tasks"), tables, strict=True):
+            schemas.write(name, frame, tmp_path / name)
+            assert len(schemas.read(name, tmp_path / name)) == len(frame)
+
+
+def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
+    text = "\n".join(
+        [
+            "smiles,a,b",
+            f"{ASPIRIN},1,",  # 0: one label of two is enough
+            ",1,0",  # 1
+            "c1ccc,1,0",  # 2: an open ring
+            "C[N](C)(C)(C)C,0,0",  # 3: five bonds at a neutral nitrogen
+            "*CC,1,1",  # 4
+            "[NH3]->[Cu],1,1",  # 5
+            f"{CAFFEINE},,NA",  # 6
+            "OC(=O)c1ccccc1OC(C)=O,1,0",  # 7: aspirin again
+            "OCC,1,0",  # 8
+            "C(O)C,0,0",  # 9: ethanol again, otherwise
+        ]
+    )
+    kept, rejects, _ = read(tmp_path, text, own(labels=["a", "b"], task="classification"))
+    assert reasons(rejects) == [
+        (1, "empty_smiles", "dropped"),
+        (2, "invalid_smiles", "dropped"),
+        (3, "invalid_smiles", "dropped"),
+        (4, "unsupported_atom", "dropped"),
+        (5, "unsupported_bond", "dropped"),
+        (6, "missing_labels", "dropped"),
+        (7, "duplicate", "dropped"),
+        (8, "contradicting_duplicate", "dropped"),
+        (9, "contradicting_duplicate", "dropped"),
+    ]
+    assert set(rejects["reason"]) == set(molecules.REASONS)
+    detail = dict(zip(rejects["row"], rejects["detail"], strict=True))
+    assert "valence" in detail[3]
+    assert detail[4] == "atom 0 is '*'"
+    assert "DATIVE" in detail[5]
+    assert detail[7] == "same molecule as record 0"
+    assert kept["row"].tolist() == [0]
+    assert np.isnan(kept["labels"][0][1])
+
+
+REPEATS = "smiles,y\nCCO,1\nOCC,3\nCCN,5\nNCC,5\nCCC,0\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "labels", "listed"),
+    [
+        ("keep", [0, 1, 2, 3, 4], [1, 3, 5, 5, 0], [(0, "kept"), (1, "kept"), (3, "kept")]),
+        ("drop", [2, 4], [5, 0], [(0, "dropped"), (1, "dropped"), (3, "dropped")]),
+        ("average", [0, 2, 4], [2, 5, 0], [(0, "kept"), (1, "dropped"), (3, "dropped")]),
+    ],
+)
+def test_policies_for_repeated_molecules(
+    tmp_path: Path, policy: str, rows: list[int], labels: list[float], listed: list[tuple[int, str]]
+) -> None:
+    kept, rejects, tasks = read(tmp_path, REPEATS, own(duplicates=policy))
+    assert kept["row"].tolist() == rows
+    assert np.concatenate(kept["labels"]).tolist() == labels
+    assert list(zip(rejects["row"], rejects["action"], strict=True)) == listed
+    assert rejects["reason"].tolist() == ["contradicting_duplicate"] * 2 + ["duplicate"]
+    assert tasks["labelled"].tolist() == [len(rows)]
+
+
+def test_averaging_leaves_missing_labels_out(tmp_path: Path) -> None:
+    text = "smiles,a,b,c\nCCO,1,,2\nOCC,3,7,\n"
+    kept, _, _ = read(tmp_path, text, own(labels=["a", "b", "c"], duplicates="average"))
+    assert kept["labels"][0].tolist() == [2, 7, 2]
+
+
+def test_contradicting_classes_are_not_averaged(tmp_path: Path) -> None:
+    text = "smiles,y\nCCO,1\nOCC,0\nCCN,1\nNCC,1\n"
+    kept, _, _ = read(tmp_path, text, own(task="classification", duplicates="average"))
+    assert kept["row"].tolist() == [2]
+
+
+def test_stereoisomers_are_no_duplicates_and_differ_in_scaffold(tmp_path: Path) -> None:
+    text = "smiles,y\nC[C@H]1CC[C@@H](c2ccccc2)O1,1\nC[C@H]1CC[C@H](c2ccccc2)O1,2\n"
+    kept, rejects, _ = read(tmp_path, text, own())
+    assert len(kept) == 2
+    assert rejects.empty
+    assert kept["scaffold"].nunique() == 2
+    assert all("@" in scaffold for scaffold in kept["scaffold"])
+
+
+def test_molecules_without_bonds_are_kept(tmp_path: Path) -> None:
+    kept, rejects, _ = read(tmp_path, "smiles,y\nC,1\n[Na+].[Cl-],2\n", own())
+    assert kept["scaffold"].tolist() == ["", ""]
+    assert kept["heavy_atoms"].tolist() == [1, 2]
+    assert rejects.empty
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smiles,y\r\n\r\nCCO,1\r\n\r\nCCN,2\r\n",
+        "smiles\ty\nCCO\t1\nCCN\t2\n",
+        "smiles;y\nCCO;1\nCCN;2",
+        '\ufeffsmiles,y\n"CCO",1\n CCN , 2 \n',
+        gzip.compress(b"smiles,y\nCCO,1\nCCN,2\n"),
+    ],
+    ids=["crlf and blank lines", "tabs", "semicolons", "byte order mark, quotes, spaces", "gzip"],
+)
+def test_ways_to_write_a_table(tmp_path: Path, text: str | bytes) -> None:
+    kept, _, _ = read(tmp_path, text, own())
+    assert kept["smiles"].tolist() == ["CCO", "CCN"]
+    assert kept["row"].tolist() == [0, 1]
+    assert np.concatenate(kept["labels"]).tolist() == [1, 2]
+
+
+def test_all_columns_but_some_can_be_labels(tmp_path: Path) -> None:
+    text = "id,smiles,half,a,b\n7,CCO,train,1,0\n8,CCN,test,0,1\n"
+    dataset = own(labels=["*"], ignore=["id"], split_column="half", task="classification")
+    kept, _, tasks = read(tmp_path, text, dataset)
+    assert tasks["name"].tolist() == ["a", "b"]
+    assert tasks["positives"].tolist() == [1, 1]
+    assert kept["group"].tolist() == ["train", "test"]
+
+
+def test_labels_can_be_words(tmp_path: Path) -> None:
+    text = "smiles,y\nCCO,active\nCCN,inactive\n"
+    kept, _, _ = read(tmp_path, text, own(task="classification", values={"active": 1, "inactive": 0}))
+    assert np.concatenate(kept["labels"]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("Smiles,y\nC,1\n", {}, "no column 'smiles'. Did you mean 'Smiles'"),
+        ("smiles,activity\nC,1\n", {}, "no column 'y'. The columns are 'smiles', 'activity'"),
+        ("smiles,y,y\nC,1,1\n", {}, "more than one column 'y'"),
+        ("smiles,y\nC,1\n", {"split_column": "half"}, "no column 'half'"),
+        ("smiles\nC\n", {"labels": ["*"]}, "no label column"),
+        ("", {}, "the file is empty"),
+        ("\n \n", {}, "the file is empty"),
+        ("smiles,y\n", {}, "no record"),
+        ("smiles,y\nC,1\nCC,high\n", {}, "column 'y', record 1: the label 'high' is not a number"),
+        ("smiles,y\nC,1\nCC,inf\n", {}, "column 'y', record 1: the label 'inf' is not a number"),
+        ("smiles,y\nC,1\nCC,2\n", {"task": "classification"}, "record 1: the label '2' is not 0 or 1"),
+        ("smiles,y\nC,1\nCC,1,4\n", {}, "record 1 (line 3) has 3 fields"),
+        ('smiles,y\n"C"C,1\n', {}, "not a CSV, line 2"),
+        (b"PAR1\x80\xff\x00", {}, "not a CSV text"),
+        (b"\x1f\x8b\x08cut", {}, "not a CSV text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(
+    tmp_path: Path, text: str | bytes, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, text, own(**settings))
+    assert message in str(error.value)
+    assert str(tmp_path / "source") in str(error.value)
+
+
+def test_the_limit_of_dropped_records(tmp_path: Path) -> None:
+    text = "smiles,y\nC,1\nCC,2\nCCC,3\nxx,4\n"
+    assert len(read(tmp_path, text, own(), max_rejected=0.25)[0]) == 3
+    with pytest.raises(UserError, match=r"1 of 4 records .*1 invalid_smiles.*record 3: invalid_smiles"):
+        read(tmp_path, text, own(), max_rejected=0.2)
+    with pytest.raises(UserError, match="2 of 2 records"):
+        read(tmp_path, "smiles,y\nxx,1\nC,\n", own(), max_rejected=1.0)
+
+
+def test_several_processes_read_the_same(tmp_path: Path) -> None:
+    text = "smiles,y\n" + "".join(f"{'C' * (1 + n % 30)}{'O' if n % 2 else 'N'},{n}\n" for n in range(1200))
+    one = read(tmp_path, text, own(duplicates="keep"))
+    two = molecules.read(tmp_path / "source", own(duplicates="keep"), max_rejected=0.0, processes=2)
+    for alone, together in zip(one, two, strict=True):
+        pd.testing.assert_frame_equal(alone, together)
+
+
+# What the data hold, from the data traps of the benchmark: records, dropped by reason, molecules without a bond.
+KNOWN = {
+    "bbbp": (2050, {"invalid_smiles": 11}, 0),
+    "bace": (1513, {}, 0),
+    "clintox": (1484, {"invalid_smiles": 4, "unsupported_atom": 1, "unsupported_bond": 2}, 1),
+    "sider": (1427, {}, 31),
+    "tox21": (7831, {"invalid_smiles": 8}, 19),
+    "esol": (1128, {}, 1),
+    "freesolv": (642, {}, 3),
+    "lipo": (4200, {}, 0),
+}
+
+
+def fetched(name: str, kind: str, folder: Path) -> Path:
+    dataset = datasets()[name]
+    mirror = Path(os.environ["ROFTMOL_MIRROR"])
+    sources = [source for source in dataset.sources if source.kind == kind]
+    fetch(sources, folder / f"{name}-{kind}", mirror=mirror, name=name)
+    return folder / f"{name}-{kind}"
+
+
+@needs_mirror
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_registered_sets_read_as_known(tmp_path: Path, name: str) -> None:
+    kept, rejects, _ = molecules.read(fetched(name, "mirror", tmp_path), datasets()[name], max_rejected=0.01)
+    records, dropped, bondless = KNOWN[name]
+    assert rejects.query("action == 'dropped'")["reason"].value_counts().to_dict() == dropped
+    assert len(kept) == records - sum(dropped.values())
+    # In canonical SMILES single atoms, one or several, are all that has no bond.
+    atoms = kept["canonical"].str.replace(r"\[[^\]]+\]", "A", regex=True).str.split(".")
+    assert (
+        sum(all(len(part.replace("Cl", "A").replace("Br", "A")) == 1 for part in parts) for parts in atoms) == bondless
+    )
+
+
+@needs_mirror
+def test_clintox_begins_with_an_atom_that_is_none(tmp_path: Path) -> None:
+    _, rejects, _ = molecules.read(fetched("clintox", "mirror", tmp_path), datasets()["clintox"], max_rejected=0.01)
+    first = rejects.iloc[0]
+    assert (first["row"], first["reason"], first["action"]) == (0, "unsupported_atom", "dropped")
+    assert rejects.query("reason == 'invalid_smiles'")["row"].tolist() == [7, 302, 1219, 1220]
+
+
+@needs_mirror
+@pytest.mark.parametrize("name", ["bbbp", "bace", "esol", "lipo"])
+def test_mirror_and_package_hold_the_same_molecules(tmp_path: Path, name: str) -> None:
+    here = fetched(name, "mirror", tmp_path)
+    try:
+        there = fetched(name, "package", tmp_path)
+    except UserError as error:
+        pytest.skip(f"the package index is not reachable: {error}")
+    tables = [molecules.read(path, datasets()[name], max_rejected=0.01) for path in (here, there)]
+    (one, _, tasks), (two, _, same_tasks) = tables
+    pd.testing.assert_frame_equal(tasks, same_tasks)
+    for column in ("canonical", "scaffold"):
+        assert one[column].tolist() == two[column].tolist()
+    np.testing.assert_array_equal(np.stack(one["labels"]), np.stack(two["labels"]))

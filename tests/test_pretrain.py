@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from molecules_for_tests import SMILES
+from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders.checkpoints import convert
+from roftmol.graphs import MASKED_ELEMENT
+from roftmol.pretrain import AttributeMasking, PretrainSettings, loop, pretrain
+
+TINY = PretrainSettings(
+    Architecture("gin", 2, 16), epochs=3, batch_size=6, warmup_steps=2, held_out=6, save_every=1, learning_rate=3e-3
+)
+
+
+def test_tokens_tell_environments_apart():
+    graphs, tokens = AttributeMasking().prepare(["CCO", "CCN", "c1ccccc1", "OCC"], 1)
+    assert tokens.shape == (len(graphs.atoms), 2)
+    ethanol, amine, benzene, reversed_ethanol = (
+        tokens[first:last] for first, last in zip(graphs.offsets[:-1], graphs.offsets[1:], strict=True)
+    )
+    assert (benzene == benzene[0]).all()  # every atom alike
+    assert ethanol.tolist() == reversed_ethanol[::-1].tolist()  # the order of atoms does not matter
+    assert ethanol[1, 0] == amine[1, 0]  # the same CH2 by itself ...
+    assert ethanol[1, 1] != amine[1, 1]  # ... but not with its neighbours
+    assert ethanol[0, 0] != ethanol[1, 0]  # CH3 and CH2
+
+
+def test_rare_environments_share_the_last_token():
+    _, tokens = AttributeMasking(vocabulary=3).prepare(SMILES, 1)
+    assert set(np.unique(tokens)) == {0, 1, 2}
+
+
+def test_corruption_hides_most_of_the_chosen_and_nothing_else():
+    graphs, _ = AttributeMasking().prepare(SMILES * 20, 1)
+    batch = graphs.batch(range(len(graphs)))
+    chosen, corrupted = AttributeMasking().corrupt(batch, np.random.default_rng(0))
+    assert len(chosen) == round(0.25 * len(batch.atoms))
+    rest = np.setdiff1d(np.arange(len(batch.atoms)), chosen)
+    assert torch.equal(corrupted.atoms[rest], batch.atoms[rest])
+    masked = (corrupted.atoms[chosen, 0] == MASKED_ELEMENT).double().mean().item()
+    assert masked == pytest.approx(0.8, abs=0.05)
+    assert (corrupted.atoms[chosen][corrupted.atoms[chosen, 0] == MASKED_ELEMENT, 1] == 0).all()
+    assert not (batch.atoms[:, 0] == MASKED_ELEMENT).any()
+
+
+def test_the_loss_is_the_cross_entropy_of_both_radii():
+    objective = AttributeMasking(vocabulary=50)
+    graphs, tokens = objective.prepare(SMILES, 1)
+    encoder = Encoder(Architecture("gin", 2, 16), 0.0)
+    decoder = objective.decoder(16)
+    with torch.no_grad():
+        for head in decoder:
+            head.weight.zero_()
+            head.bias.zero_()
+    batch = graphs.batch(range(len(graphs)))
+    loss = objective.loss(encoder, decoder, batch, torch.from_numpy(tokens), np.random.default_rng(0))
+    assert loss.item() == pytest.approx(2 * np.log(50), rel=1e-5)
+
+
+def test_pretraining_learns_keeps_the_best_and_can_be_loaded(tmp_path):
+    curve = pretrain(AttributeMasking(vocabulary=64), TINY, SMILES, tmp_path / "state", tmp_path / "w.safetensors")
+    assert [point["epoch"] for point in curve] == [1, 2, 3]
+    assert curve[-1]["train_loss"] < curve[0]["train_loss"]
+    assert all(point["molecules_per_second"] > 0 for point in curve)
+    convert(tmp_path / "w.safetensors", TINY.architecture, tmp_path / "e.safetensors", name="tiny")
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    objective = AttributeMasking(vocabulary=64)
+    whole = pretrain(objective, TINY, SMILES, tmp_path / "state", tmp_path / "whole.safetensors")
+    steps = 0
+    loss = AttributeMasking.loss
+
+    def dying(self, *arguments):
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # in the middle of the second epoch
+            raise KilledError
+        return loss(self, *arguments)
+
+    monkeypatch.setattr(AttributeMasking, "loss", dying)
+    with pytest.raises(KilledError):
+        pretrain(objective, TINY, SMILES, tmp_path / "state2", tmp_path / "resumed.safetensors")
+    monkeypatch.undo()
+    resumed = pretrain(objective, TINY, SMILES, tmp_path / "state2", tmp_path / "resumed.safetensors")
+    strip = [{k: v for k, v in point.items() if k != "molecules_per_second"} for point in (*whole, *resumed)]
+    assert strip[:3] == strip[3:]
+    one, two = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "resumed.safetensors")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_state_of_other_settings_is_not_continued(tmp_path):
+    pretrain(AttributeMasking(vocabulary=64), TINY, SMILES, tmp_path / "state", tmp_path / "w.safetensors")
+    curve = pretrain(AttributeMasking(vocabulary=32), TINY, SMILES, tmp_path / "state", tmp_path / "w.safetensors")
+    assert len(curve) == 3
+    assert json.dumps(curve)
+
+
+def test_the_rate_rises_and_falls():
+    settings = PretrainSettings(epochs=2, warmup_steps=10)
+    rates = [loop._rate(step, settings, 50) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(rates[10], abs=0.03)
+    assert rates[-1] < 0.001

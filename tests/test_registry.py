@@ -1,0 +1,137 @@
+"""The registry: complete, checked, strict about what users write."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from roftmol.errors import UserError
+from roftmol.registry import Checkpoint, Dataset, checkpoints, datasets
+
+OWN = {"name": "mine", "path": "mine.csv", "smiles": "SMILES", "labels": "y", "task": "regression"}
+ENCODER = {
+    "name": "mine",
+    "path": "mine.pth",
+    "architecture": {"kind": "gin", "layers": 3, "width": 64},
+    "pretraining": "supervised",
+    "pretraining_data": "our own assay",
+}
+
+
+def test_the_promised_data_sets_are_registered() -> None:
+    promised = "bbbp bace clintox sider tox21 toxcast hiv muv esol freesolv lipo malaria cep moleculeace_chembl234_ki"
+    assert list(datasets()) == promised.split()
+
+
+def test_the_promised_checkpoints_are_registered() -> None:
+    names = set(checkpoints())
+    assert {"gin-zinc-masking", "mole-bert", "graphmae"} <= names
+    assert len([name for name in names if name.startswith("pretrain-gnns-gin-")]) == 9
+    assert len([name for name in names if re.match("pretrain-gnns-(gcn|graphsage|gat)-", name)]) == 9
+
+
+@pytest.mark.parametrize("entry", [*datasets().values(), *checkpoints().values()], ids=lambda entry: entry.name)
+def test_every_entry_survives_json_and_names_its_origin(entry: Dataset | Checkpoint) -> None:
+    assert type(entry).from_dict(json.loads(json.dumps(entry.to_dict()))) == entry
+    assert entry.citation
+    assert entry.licence
+
+
+@pytest.mark.parametrize("dataset", datasets().values(), ids=lambda dataset: dataset.name)
+def test_every_source_of_data_has_checksum_and_rows(dataset: Dataset) -> None:
+    for source in dataset.sources:
+        assert re.fullmatch("[0-9a-f]{64}", source.sha256)
+        assert source.rows
+        assert set(source.columns) <= {dataset.smiles, *dataset.labels}
+
+
+def test_published_weights_are_checked() -> None:
+    for checkpoint in checkpoints().values():
+        for source in checkpoint.sources:
+            assert source.kind == "shipped" or re.fullmatch(
+                "[0-9a-f]{64}|[0-9a-f]{40}", source.sha256 or source.git_blob
+            )
+
+
+@pytest.mark.parametrize("name", ["bbbp", "bace", "esol", "lipo", "freesolv"])
+def test_the_package_index_alone_suffices(name: str) -> None:
+    assert any(source.kind == "package" for source in datasets()[name].sources)
+
+
+def test_mole_bert_is_listed_as_what_its_bytes_say() -> None:
+    known = checkpoints()
+    twin = known["pretrain-gnns-gin-supervised-masking"]
+    assert {source.git_blob for source in known["mole-bert"].sources} == {source.git_blob for source in twin.sources}
+    assert known["mole-bert"].pretraining == twin.pretraining == "both"
+
+
+def test_an_own_csv_needs_few_words() -> None:
+    dataset = Dataset.from_dict(OWN)
+    assert dataset.labels == ("y",)
+    assert dataset.metric == "rmse"
+    assert dataset.duplicates == "drop"
+    assert [(source.kind, source.file, source.sha256) for source in dataset.sources] == [("path", "mine.csv", "")]
+
+
+def test_an_own_copy_of_a_registered_set_comes_first() -> None:
+    dataset = Dataset.from_dict({**datasets()["bbbp"].to_dict(), "path": "by-hand.csv"})
+    assert dataset.sources[0].file == "by-hand.csv"
+    assert dataset.sources[1:] == datasets()["bbbp"].sources
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"smile": "x"}, "unknown key 'smile'. Did you mean 'smiles'"),
+        ({"task": "ranking"}, "task is 'ranking'"),
+        ({"metric": "roc_auc"}, "metric is 'roc_auc'"),
+        ({"duplicates": "first"}, "duplicates is 'first'"),
+        ({"labels": []}, "at least one label column"),
+        ({"labels": [5]}, "list of column names"),
+        ({"name": "../mine"}, "a name names a folder"),
+        ({"values": {True: 1}}, "quote words"),
+        ({"sources": [{"kind": "ftp", "file": "x"}]}, "source 2: kind is 'ftp'"),
+        ({"sources": [{"kind": "package", "file": "x"}]}, "needs `archive`"),
+    ],
+)
+def test_a_mistake_in_a_data_set_is_named(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        Dataset.from_dict({**OWN, **change})
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(UserError, match="mine: missing smiles"):
+        Dataset.from_dict({key: value for key, value in OWN.items() if key != "smiles"})
+    with pytest.raises(UserError, match="give the file as `path`"):
+        Dataset.from_dict({key: value for key, value in OWN.items() if key != "path"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": {"kind": "gin"}}, "kind, layers and width"),
+        ({"architecture": {"kind": "mpnn", "layers": 5, "width": 300}}, "architecture kind is 'mpnn'"),
+        ({"architecture": {"kind": "gin", "layers": 0, "width": 300}}, "positive whole number"),
+        ({"pretraining": "yes"}, "pretraining is 'yes'"),
+    ],
+)
+def test_a_mistake_in_a_checkpoint_is_named(change: dict, message: str) -> None:
+    assert Checkpoint.from_dict(ENCODER).sources[0].file == "mine.pth"
+    with pytest.raises(UserError, match=re.escape(message)):
+        Checkpoint.from_dict({**ENCODER, **change})
+
+
+@pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR is not set")
+def test_the_registry_agrees_with_the_mirrors_manifest() -> None:
+    manifest = json.loads((Path(os.environ["ROFTMOL_MIRROR"]) / "MANIFEST.json").read_text())
+    assets = {asset["file"]: asset for asset in manifest["assets"]}
+    published = {asset["url"]: asset["git_oid"] for asset in manifest["missing_checkpoints"]}
+    for entry in [*datasets().values(), *checkpoints().values()]:
+        for source in entry.sources:
+            if source.file in assets:
+                assert source.sha256 == assets[source.file]["content_sha256"]
+                assert source.rows == assets[source.file].get("rows")
+            if source.file in published:
+                assert source.git_blob == published[source.file]

@@ -1,0 +1,227 @@
+"""The report: one page that stands alone, names the right winner in careful words, and hides nothing."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthetic
+from roftmol import figures, report, schemas
+from roftmol.errors import UserError
+from roftmol.figures.cells import Results
+from roftmol.report.answers import Answer, Comparison, answers
+from roftmol.report.table import decimals, duration, fixed
+
+VOID = {"meta", "img", "input", "br", "hr", "link"}
+MARKUP = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and gathers ids, addresses and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "action", "srcset", "data", "poster"):
+                self.addresses.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def build(folder: Path, selected: pd.DataFrame | None = None, experiment: dict | None = None, **tables) -> str:
+    """The page of these tables, with an empty set of figures unless `folder` has one."""
+    synthetic.write_tables(folder / "tables", selected, **tables)
+    if not (folder / "figures").exists():
+        (folder / "figures").mkdir()
+        (folder / "figures" / "figures.json").write_text("[]")
+    report.build(folder / "tables", folder / "figures", experiment or {}, folder / "report.html")
+    return (folder / "report.html").read_text()
+
+
+def answer(values: dict[str, list[float]], **cell: str) -> Answer:
+    selected = synthetic.selected_rows(values, **cell)
+    tables = schemas.empty("alphas"), schemas.empty("coefficients")
+    return answers(Results(synthetic.summarise(selected), selected, *tables))[0]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    tables = synthetic.write_tables(folder / "tables", synthetic.experiment_rows(seeds=3))
+    figures.draw(tables, folder / "figures")
+    experiment = {"models": ["gin_masking"], "seeds": (0, 1, 2), "versions": {"torch": "2.13.0"}, "mirror": None}
+    return build(folder, synthetic.experiment_rows(seeds=3), experiment)
+
+
+def test_page_stands_alone(page):
+    parsed = Page(page)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    outside = [address for address in parsed.addresses if not address.startswith(("#", "data:image/svg+xml;base64,"))]
+    assert outside == []
+    assert {address[1:] for address in parsed.addresses if address.startswith("#")} <= set(parsed.ids)
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert not {"link", "iframe", "object", "embed", "base"} & set(parsed.tags)
+    assert len(page.encode()) < 8e6
+
+
+def test_page_has_every_part(page):
+    parsed = Page(page)
+    assert parsed.tags.count("figure") == 6
+    for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyper-parameters", "Data audit", "Glossary"):
+        assert words in parsed.text
+    assert "Mirror" not in parsed.text
+    assert "aria-sort" in page
+    assert "addEventListener" in page
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+
+
+def test_failures_fallbacks_and_rejects_are_shown(page):
+    text = Page(page).text
+    assert "the training loss was NaN in epoch 3" in text
+    assert "validation metric undefined: selected by loss" in text
+    assert "BSS (2 of 3 seeds" in text
+    assert "From scratch (0 of 3 seeds" in text
+    assert "12 records with a remark" in text
+    assert "C1CC(" in text
+
+
+def test_only_the_first_rejects_are_listed(tmp_path):
+    many = synthetic.data_tables("bbbp", "classification", rejects=201)["rejects"]
+    text = Page(build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}), rejects=many)).text
+    assert "the first 200 of 201 records" in text
+
+
+def test_names_are_text(tmp_path):
+    data = synthetic.data_tables(MARKUP, "classification", name=MARKUP)
+    data["rejects"]["smiles"] = data["rejects"]["reason"] = data["rejects"]["detail"] = MARKUP
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], MARKUP: [0.7, 0.9]}, dataset=MARKUP, model=MARKUP)
+    selected["note"] = MARKUP
+    page = build(tmp_path, selected, {MARKUP: [MARKUP], "nested": {MARKUP: MARKUP}, "title": MARKUP}, **data)
+    assert Page(page).tags.count("script") == 1
+    assert MARKUP not in page
+
+
+def test_oracle_is_loud(tmp_path, page):
+    chosen = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}, rule="oracle"))
+    assert Page(chosen).text.count("Oracle selection") == 1
+    assert 'class="warning"' in chosen
+    assert 'class="warning"' not in page
+
+
+def test_missing_figures_are_named(tmp_path):
+    synthetic.write_tables(tmp_path / "tables")
+    with pytest.raises(UserError, match=r"figures\.json"):
+        report.build(tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_experiment_is_given_back_whole(tmp_path):
+    experiment = {"seeds": [0, 1], "grids": {"l2_sp": {"lam": [1, 0.1]}}}
+    page = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}), experiment)
+    shown = re.search(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    assert shown
+    assert json.loads(shown[1].replace("&#34;", '"')) == experiment
+
+
+def test_winner_and_its_lead():
+    found = answer({"full_ft": [0.70, 0.72, 0.71], "l2_sp": [0.80, 0.83, 0.81], "fingerprint": [0.79, 0.86, 0.75]})
+    assert found.best
+    assert (found.best.method, found.best.seeds, found.best.score) == ("l2_sp", 3, "0.813 ± 0.015")
+    assert found.versus_full_ft
+    assert found.versus_full_ft.gain == pytest.approx(0.31 / 3)
+    assert found.versus_full_ft.verdict == "better"
+    assert found.versus_fingerprint
+    assert found.versus_fingerprint.verdict == "within"
+    assert found.versus_fingerprint.words.endswith("better, within seed spread")
+    assert found.not_told_apart == ("Fingerprint",)
+
+
+def test_lower_rmse_wins():
+    found = answer({"full_ft": [1.2, 1.3], "bss": [1.0, 1.1], "fingerprint": [1.4, 1.5]}, dataset="esol")
+    assert found.best
+    assert found.best.method == "bss"
+    assert found.versus_full_ft
+    assert found.versus_full_ft.words == "0.200 ± 0.000 better"
+
+
+def test_a_reference_may_win():
+    found = answer({"full_ft": [0.70, 0.71], "lp_ft": [0.72, 0.73], "fingerprint": [0.80, 0.82]})
+    assert found.best
+    assert found.best.method == "fingerprint"
+    assert found.tuned
+    assert found.tuned.method == "lp_ft"
+    assert found.versus_fingerprint
+    assert found.versus_fingerprint.verdict == "worse"
+
+
+def test_full_ft_is_not_compared_with_itself():
+    found = answer({"full_ft": [0.8, 0.8], "lp_ft": [0.7, 0.7]})
+    assert found.versus_full_ft is None
+    assert found.versus_fingerprint is None
+
+
+def test_a_method_with_fewer_seeds_cannot_win():
+    found = answer({"full_ft": [0.70, 0.71], "bss": [0.95, math.nan], "lp_ft": [0.60, 0.61]})
+    assert found.best
+    assert found.best.method == "full_ft"
+    assert found.incomplete == ("BSS (1 of 2 seeds, mean 0.950)",)
+
+
+def test_nothing_to_answer(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [math.nan, math.nan], "bss": [math.nan, math.nan]})
+    assert "No method has a defined ROC-AUC" in Page(build(tmp_path, selected)).text
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([], "none"),
+        ([0.1], "unknown"),
+        ([0.1, 0.1], "better"),
+        ([-0.1, -0.1], "worse"),
+        ([0.0, 0.0], "within"),
+        # by hand: mean 0.02, standard deviation 0.02, standard error 0.02 / sqrt(4) = 0.01, so twice it is the mean
+        ([0.02 + d for d in np.sqrt(3 / 4) * np.array([0.02, -0.02, 0.02, -0.02]) * 1.001], "within"),
+        ([0.02 + d for d in np.sqrt(3 / 4) * np.array([0.02, -0.02, 0.02, -0.02]) * 0.999], "better"),
+    ],
+)
+def test_verdict(differences, verdict):
+    gains = pd.Series(differences, dtype=float)
+    assert Comparison(gains.mean(), gains.std(), len(gains), 3).verdict == verdict
+
+
+def test_numbers_are_readable():
+    assert [decimals(scale) for scale in (0.71, 1.2, 12.0, 5_000.0, 0.02, 0.0, math.nan)] == [3, 3, 2, 0, 4, 3, 3]
+    assert fixed(-0.5, 2) == "−0.50"
+    assert fixed(math.nan, 2) == "–"
+    assert [duration(seconds) for seconds in (2.5, 90, 7200)] == ["2.5 s", "1.5 min", "2.0 h"]

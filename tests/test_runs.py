@@ -1,0 +1,239 @@
+"""Jobs: tables of a cell, finished fits kept, cross-fitting pooled."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from molecules_for_tests import SMILES, corpus
+from roftmol import runs, schemas
+from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders.checkpoints import convert
+from roftmol.errors import UserError
+from roftmol.files import canonical_json
+from roftmol.train import TrainSettings
+
+FIRST = runs.RunSettings(
+    protocol="honest",
+    model="tiny",
+    dataset="sizes",
+    split="random",
+    budget="all",
+    method="full_ft",
+    task="regression",
+    metric="rmse",
+    seeds=(0, 1),
+    grid=({},),
+    training=TrainSettings(epochs=3, batch_size=8),
+    device="cpu",
+)
+
+
+def split_table(seeds=(0, 1), folds=1) -> pd.DataFrame:
+    rows = []
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(len(SMILES))
+        labelled = order[5:]
+        for fold in range(folds):
+            valid = set(np.array_split(labelled, max(4, folds))[fold].tolist())
+            for molecule in order:
+                role = "test" if molecule in order[:5] else "valid" if molecule in valid else "train"
+                rows.append(("honest", "sizes", "random", "all", seed, fold, molecule, role))
+    return pd.DataFrame(rows, columns=schemas.SCHEMAS["splits"].names)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a data set's graphs, its splits and an encoder."""
+    corpus().save(tmp_path / "data" / "graphs.safetensors")
+    schemas.write("splits", split_table(), tmp_path / "splits.parquet")
+    torch.manual_seed(0)
+    architecture = Architecture("gin", 2, 16)
+    torch.save(Encoder(architecture).state_dict(), tmp_path / "raw.pth")
+    convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
+    return tmp_path
+
+
+def finetune(place: Path, settings: runs.RunSettings, out: str = "run") -> Path:
+    runs.finetune(settings, place / "data", place / "splits.parquet", place / "encoder.safetensors", place / out)
+    return place / out
+
+
+def interpolate(place: Path, settings: runs.RunSettings, source: Path, out: str = "mixed") -> Path:
+    paths = (place / "data", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
+    runs.interpolate(settings, *paths)
+    return place / out
+
+
+def parts(run: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (run / "parts").iterdir()}
+
+
+def test_tables_of_a_cell(place):
+    settings = replace(FIRST, method="l2_sp", grid=({"lam": 0.1}, {"lam": 0.001}))
+    run = finetune(place, settings)
+    fits = schemas.read("fits", run / "fits.parquet")
+    assert len(fits) == 4
+    assert set(fits["status"]) == {"ok"}
+    assert list(fits["setting"][:2]) == ['{"lam":0.1,"lam_head":0.01}', '{"lam":0.001,"lam_head":0.01}']
+    predictions = schemas.read("predictions", run / "predictions.parquet")
+    splits = split_table()
+    for (seed, _, partition), rows in predictions.groupby(["seed", "setting", "partition"]):
+        wanted = splits.loc[(splits["seed"] == seed) & (splits["role"] == partition), "molecule"]
+        assert rows["molecule"].tolist() == wanted.tolist()
+        assert np.isfinite(np.stack(rows["prediction"])).all()
+    curves = schemas.read("curves", run / "curves.parquet")
+    assert len(curves) == fits["epochs"].sum()
+
+
+def test_finished_fits_are_not_computed_again(place):
+    run = finetune(place, FIRST)
+    before, table = parts(run), (run / "fits.parquet").read_bytes()
+    finetune(place, FIRST)
+    assert parts(run) == before
+    assert (run / "fits.parquet").read_bytes() == table
+    schemas.write("splits", split_table(seeds=(0, 1, 2)), place / "splits.parquet")
+    finetune(place, replace(FIRST, seeds=(0, 1, 2)))
+    after = parts(run)
+    assert len(after) == 3
+    assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": TrainSettings(epochs=2, batch_size=8)},
+        {"protocol": "paper"},
+        {"method": "scratch"},
+    ],
+)
+def test_whatever_changes_the_result_is_computed_again(place, change):
+    run = finetune(place, FIRST)
+    before = parts(run)
+    finetune(place, replace(FIRST, **change))
+    assert len(parts(run)) == 2 * len(before)
+
+
+def test_another_split_is_computed_again(place):
+    run = finetune(place, FIRST)
+    table = split_table()
+    swapped = table["seed"].eq(1) & table["role"].isin(["train", "valid"])
+    first, last = table.index[swapped][[0, -1]]
+    table.loc[[first, last], "molecule"] = table.loc[[last, first], "molecule"].to_numpy()
+    schemas.write("splits", table, place / "splits.parquet")
+    finetune(place, FIRST)
+    assert len(parts(run)) in (2, 3)  # seed 1 again, unless both molecules had one role
+    schemas.write("splits", split_table().assign(seed=lambda t: t["seed"] * 5), place / "splits.parquet")
+    with pytest.raises(UserError, match="no seed 1"):
+        finetune(place, FIRST)
+
+
+def test_a_truncated_part_is_computed_again(place):
+    run = finetune(place, FIRST)
+    table = schemas.read("predictions", run / "predictions.parquet")
+    victim = next((run / "parts").iterdir())
+    victim.write_bytes(victim.read_bytes()[:1000])
+    finetune(place, FIRST)
+    again = schemas.read("predictions", run / "predictions.parquet")
+    assert np.array_equal(np.stack(table["prediction"]), np.stack(again["prediction"]))
+
+
+def test_interpolation_uses_the_saved_weights(place):
+    full = finetune(place, FIRST)
+    mixed = interpolate(place, replace(FIRST, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 1.0})), full)
+    tuned = schemas.read("predictions", full / "predictions.parquet")
+    swept = schemas.read("predictions", mixed / "predictions.parquet")
+    end = swept[swept["setting"] == '{"alpha":1.0}']
+    assert np.array_equal(np.stack(end["prediction"]), np.stack(tuned["prediction"]))
+    coefficients = schemas.read("coefficients", mixed / "coefficients.parquet")
+    assert set(coefficients["part"]) == {"encoder"}
+    learned = interpolate(place, replace(FIRST, method="dwise_ft", grid=({"start": 0.5},)), full, "learned")
+    assert set(schemas.read("coefficients", learned / "coefficients.parquet")["part"]) == {
+        "embed",
+        "blocks.0",
+        "blocks.1",
+    }
+
+
+def test_missing_weights_are_named(place):
+    full = finetune(place, FIRST)
+    for part in (full / "parts").iterdir():
+        part.unlink()
+    with pytest.raises(UserError, match="fine-tuned weights cannot be read"):
+        interpolate(place, replace(FIRST, method="wise_ft", grid=({"alpha": 0.5},)), full)
+
+
+def test_cross_fitting_pools_validation_and_averages_test(place):
+    schemas.write("splits", split_table(folds=4), place / "splits.parquet")
+    run = finetune(place, replace(FIRST, seeds=(0,)))
+    fits = schemas.read("fits", run / "fits.parquet")
+    assert fits["fold"].tolist() == [0, 1, 2, 3]
+    predictions = schemas.read("predictions", run / "predictions.parquet")
+    valid = predictions[predictions["partition"] == "valid"]
+    test = predictions[predictions["partition"] == "test"]
+    assert valid["molecule"].is_unique
+    assert len(valid) == len(SMILES) - 5
+    assert len(test) == 5
+    folds = [runs._part(run / "parts" / name)[0]["test"] for name in fits["part"]]
+    assert np.allclose(np.stack(test["prediction"]), np.mean(folds, 0))
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(place):
+    data = corpus()
+    poisoned = split_table().query("seed == 1 and role == 'train'")["molecule"].iloc[0]
+    table = split_table()
+    elsewhere = (table["seed"] == 0) & (table["molecule"] == poisoned)
+    schemas.write("splits", table[~elsewhere], place / "splits.parquet")
+    data.labels[poisoned] = np.inf
+    data.save(place / "data" / "graphs.safetensors")
+    run = finetune(place, replace(FIRST, protocol="paper"))
+    fits = schemas.read("fits", run / "fits.parquet").set_index("seed")
+    assert fits.loc[1, "status"] == "failed"
+    assert "epoch 1" in fits.loc[1, "reason"]
+    assert fits.loc[0, "status"] == "ok"
+    mixed = interpolate(place, replace(FIRST, protocol="paper", method="wise_ft", grid=({"alpha": 0.5},)), run)
+    fits = schemas.read("fits", mixed / "fits.parquet").set_index("seed")
+    assert fits.loc[1, "reason"].startswith("full_ft failed")
+
+
+def test_a_killed_job_goes_on_where_it_was(place):
+    """SIGKILL in the middle: the repeated job keeps the finished fits and ends with an undisturbed one's tables."""
+    settings = replace(FIRST, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(6)))
+    settings = replace(settings, training=TrainSettings(epochs=25, batch_size=4, patience=25))
+    command = [
+        *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
+        *("--data", place / "data", "--splits", place / "splits.parquet"),
+        *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
+    folder = place / "killed" / "parts"
+    deadline = time.monotonic() + 120
+    while not (folder.exists() and len(list(folder.glob("*.safetensors"))) >= 2):
+        assert job.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+    assert 2 <= len(finished) < 12
+    assert not (place / "killed" / "fits.parquet").exists()
+    finetune(place, settings, "killed")
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
+    undisturbed = finetune(place, settings, "undisturbed")
+    for name in ("predictions", "curves"):
+        assert (place / "killed" / f"{name}.parquet").read_bytes() == (undisturbed / f"{name}.parquet").read_bytes()
+
+
+def test_fine_tuning_does_not_change_its_checkpoint(place):
+    before = (place / "encoder.safetensors").read_bytes()
+    finetune(place, FIRST)
+    assert (place / "encoder.safetensors").read_bytes() == before

@@ -1,0 +1,238 @@
+"""The commands: `python -m roftmol STAGE --settings JSON ...`, one a stage, thin.
+
+Each imports its stage when it is called, so that a command needs no more packages than its stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from roftmol.errors import UserError
+from roftmol.files import atomic
+from roftmol.layout import Cells
+from roftmol.settings import build
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; bad input ends it with one message and exit status 2."""
+    try:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="roftmol", description="The stages of the RoFt-Mol workflow, one a command.")
+    stages = parser.add_subparsers(required=True, metavar="STAGE")
+    for name, command in COMMANDS.items():
+        stage = stages.add_parser(name, help=command.run.__doc__, description=command.run.__doc__)
+        stage.set_defaults(run=command.run)
+        if command.settings:
+            stage.add_argument("--settings", type=_json, required=True, metavar="JSON", help="the stage's settings")
+        for path in command.paths:
+            stage.add_argument(f"--{path}", type=Path, required=True, metavar="PATH")
+        if command.processes:
+            stage.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes")
+    return parser
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings: {text!r} is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise UserError(f"--settings: expected a JSON object, found {text!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """A name for messages, and the sources as the registry writes them."""
+
+    name: str
+    sources: tuple[dict[str, Any], ...]
+
+
+def fetch_data(options: argparse.Namespace) -> None:
+    """Bring a file from the first of its sources that works, and verify it."""
+    from roftmol.fetch import fetch
+    from roftmol.registry import Source
+
+    settings = build(FetchSettings, options.settings)
+    sources = [Source.from_dict(source, settings.name) for source in settings.sources]
+    used = fetch(sources, options.out, mirror=_mirror(), name=settings.name, archives=options.archives)
+    print(f"{settings.name}: from {used}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class FeaturizeSettings:
+    """A data set as the registry writes it, and the largest share of its records that may be dropped."""
+
+    dataset: dict[str, Any]
+    max_rejected: float
+
+
+def featurize(options: argparse.Namespace) -> None:
+    """Read a data set's molecules, list what is rejected, and turn the rest into graphs."""
+    from roftmol import graphs, molecules, schemas
+    from roftmol.registry import Dataset
+
+    settings = build(FeaturizeSettings, options.settings)
+    dataset = Dataset.from_dict(settings.dataset)
+    kept, rejects, tasks = molecules.read(
+        options.source, dataset, max_rejected=settings.max_rejected, processes=options.processes
+    )
+    graphs.featurize(kept, options.processes).save(options.out / "graphs.safetensors")
+    for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
+        schemas.write(name, table, options.out / f"{name}.parquet")
+    print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)
+
+
+def split(options: argparse.Namespace) -> None:
+    """Say which molecule is train, validation or test, for every seed."""
+    from roftmol import schemas, splits
+
+    settings = build(splits.SplitSettings, options.settings)
+    schemas.write("splits", splits.assign(schemas.read("molecules", options.molecules), settings), options.out)
+
+
+def fetch_checkpoint(options: argparse.Namespace) -> None:
+    """Bring a pretrained encoder's weights, check every name and shape, and store them under our names."""
+    from roftmol.encoders import Architecture
+    from roftmol.encoders.checkpoints import convert
+    from roftmol.fetch import fetch
+    from roftmol.registry import Checkpoint
+
+    checkpoint = Checkpoint.from_dict(options.settings)
+    architecture = build(Architecture, checkpoint.architecture)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=options.out.parent, prefix=".fetch-") as scratch:
+        raw = Path(scratch) / "raw"
+        used = fetch(checkpoint.sources, raw, mirror=_mirror(), name=checkpoint.name, archives=options.archives)
+        convert(raw, architecture, options.out, name=checkpoint.name)
+    print(f"{checkpoint.name}: from {used}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An entry of `registry/pretraining.yaml` without its corpus."""
+
+    objective: str
+    objective_settings: dict[str, Any]
+    training: dict[str, Any]
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Pretrain an encoder on a file of SMILES; a killed run goes on from --state."""
+    from roftmol.pretrain import RECIPES, PretrainSettings
+    from roftmol.pretrain import pretrain as run
+
+    recipe = build(Recipe, options.settings)
+    if recipe.objective not in RECIPES:
+        raise UserError(f"objective: {recipe.objective!r} is not known. Allowed: {', '.join(RECIPES)}")
+    objective = build(RECIPES[recipe.objective], recipe.objective_settings)
+    training = build(PretrainSettings, recipe.training)
+    smiles = options.corpus.read_text(encoding="utf-8").split()
+    curve = run(objective, training, smiles, options.state, options.out, options.processes)
+    with atomic(options.curve) as temporary:
+        temporary.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
+
+
+def finetune(options: argparse.Namespace) -> None:
+    """Train one method in one cell: every seed and setting that is not finished yet."""
+    from roftmol import runs
+
+    settings = build(runs.RunSettings, options.settings)
+    runs.finetune(settings, options.data, options.splits, options.checkpoint, options.out)
+
+
+def interpolate(options: argparse.Namespace) -> None:
+    """Mix pretrained and fine-tuned weights in one cell, from the runs of full fine-tuning."""
+    from roftmol import runs
+
+    settings = build(runs.RunSettings, options.settings)
+    runs.interpolate(settings, options.data, options.splits, options.checkpoint, options.source, options.out)
+
+
+def baseline(options: argparse.Namespace) -> None:
+    """Fit the fingerprint baseline in one cell."""
+    from roftmol import fingerprints
+
+    settings = build(fingerprints.FingerprintSettings, options.settings)
+    fingerprints.run(settings, options.data, options.splits, options.out)
+
+
+@dataclass(frozen=True)
+class AggregateSettings:
+    """Which cells, and the rule that selects a setting."""
+
+    cells: Cells
+    rule: str
+
+
+def aggregate(options: argparse.Namespace) -> None:
+    """Put the runs of all cells together: scores, selection, summary."""
+    from roftmol import aggregate as stage
+    from roftmol import schemas
+
+    settings = build(AggregateSettings, options.settings)
+    runs, data = settings.cells.runs(options.results), settings.cells.data(options.results)
+    stage.aggregate(runs, data, settings.rule, options.out)
+    with atomic(options.out / "summary.csv") as temporary:
+        schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
+
+
+def plot(options: argparse.Namespace) -> None:
+    """Draw the figures from the tables."""
+    from roftmol import figures
+
+    figures.draw(options.tables, options.out)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the report: one page, from tables and figures."""
+    from roftmol import report as stage
+
+    stage.build(options.tables, options.figures, dict(options.settings), options.out)
+
+
+def _mirror() -> Path | None:
+    folder = os.environ.get("ROFTMOL_MIRROR")
+    return Path(folder) if folder else None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A stage and what it is called with: paths, settings or none, a number of processes or none."""
+
+    run: Callable[[argparse.Namespace], None]
+    paths: tuple[str, ...]
+    settings: bool = True
+    processes: bool = False
+
+
+#: Every command, in the order of the data's flow.
+COMMANDS = {
+    "fetch-data": Command(fetch_data, ("archives", "out")),
+    "featurize": Command(featurize, ("source", "out"), processes=True),
+    "split": Command(split, ("molecules", "out")),
+    "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
+    "pretrain": Command(pretrain, ("corpus", "state", "curve", "out"), processes=True),
+    "finetune": Command(finetune, ("data", "splits", "checkpoint", "out")),
+    "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out")),
+    "baseline": Command(baseline, ("data", "splits", "out")),
+    "aggregate": Command(aggregate, ("results", "out")),
+    "plot": Command(plot, ("tables", "out"), settings=False),
+    "report": Command(report, ("tables", "figures", "out")),
+}

@@ -1,0 +1,270 @@
+"""The experiment that `config.yaml` asks for: every name checked, and the settings that each stage gets.
+
+The settings are JSON objects in the form of the stage's own dataclass. They hold what the stage's result depends on
+and nothing else, so that a stage runs again when, and only when, one of its own settings changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from roftmol import registry
+from roftmol.errors import UserError
+from roftmol.layout import FINGERPRINT, Cells
+from roftmol.methods import METHODS, Method
+from roftmol.registry import Checkpoint, Dataset, Source
+from roftmol.selection import RULES
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run, and on what; made by :func:`experiment`."""
+
+    cells: Cells
+    datasets: dict[str, Dataset]
+    checkpoints: dict[str, Checkpoint]
+    seeds: tuple[int, ...]
+    training: Json
+    validation: Json
+    selection: str
+    grids: dict[str, dict[str, list[Any]]]
+    max_rejected: float
+    mirror: str | None
+    device: str
+
+    def fetch_settings(self, dataset: str) -> Json:
+        """What `fetch-data` needs."""
+        return {"name": dataset, "sources": self._dataset(dataset)["sources"]}
+
+    def featurize_settings(self, dataset: str) -> Json:
+        """What `featurize` needs: the reading rules, without the text about them."""
+        unread = {"citation": "", "licence": "", "note": ""}
+        entry = self._dataset(dataset)
+        # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
+        sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
+        return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
+
+    def split_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
+        """`splits.SplitSettings`."""
+        return {
+            "protocol": protocol,
+            "dataset": dataset,
+            "split": split,
+            "budget": budget,
+            "seeds": list(self.seeds),
+            "task": self.datasets[dataset].task,
+            "validation": self.validation["scheme"],
+            "fraction": self.validation["fraction"],
+            "folds": self.validation["folds"],
+        }
+
+    def checkpoint_settings(self, model: str) -> Json:
+        """What `fetch-checkpoint` needs."""
+        return self.checkpoints[model].to_dict()
+
+    def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
+        """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
+        layers = self.checkpoints[model].architecture["layers"]
+        return self._cell_settings(protocol, dataset, split, budget) | {
+            "model": model,
+            "method": method,
+            "grid": self._grid(method, layers),
+            "training": self.training,
+            "device": self.device,
+        }
+
+    def baseline_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
+        """`fingerprints.FingerprintSettings`."""
+        return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
+
+    def aggregate_settings(self) -> Json:
+        """What `aggregate` needs: which cells, and the rule that selects."""
+        return {"cells": asdict(self.cells), "rule": self.selection}
+
+    def report_settings(self) -> Json:
+        """What the report tells of the experiment beside its tables."""
+        about_data = ("citation", "licence", "note")
+        about_models = ("pretraining", "pretraining_data", *about_data)
+        return {
+            **{field.name: list(getattr(self.cells, field.name)) for field in fields(Cells)},
+            "datasets": {name: _about(dataset, about_data) for name, dataset in self.datasets.items()},
+            "models": {name: _about(checkpoint, about_models) for name, checkpoint in self.checkpoints.items()},
+            "seeds": list(self.seeds),
+            "training": self.training,
+            "validation": self.validation,
+            "grids": self.grids,
+            "max_rejected": self.max_rejected,
+            "device": self.device,
+        }
+
+    def _grid(self, method: str, layers: int) -> list[Json]:
+        return grid(METHODS[method], layers, self.grids.get(method, {}))
+
+    def _dataset(self, name: str) -> Json:
+        return self.datasets[name].to_dict()
+
+    def _cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
+        return {
+            "protocol": protocol,
+            "dataset": dataset,
+            "split": split,
+            "budget": budget,
+            "task": self.datasets[dataset].task,
+            "metric": self.datasets[dataset].metric,
+            "seeds": list(self.seeds),
+        }
+
+
+def experiment(config: Mapping[str, Any]) -> Experiment:
+    """Check a configuration and complete it with the defaults of the schema.
+
+    Raises `UserError` that names each key, its value, and what is allowed there.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    problems = [_problem(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    if problems:
+        raise UserError("\n".join(problems))
+    full = _complete(schema, config)
+    datasets, checkpoints = _registered(full["own_datasets"], full["files"])
+    _check_names("datasets", full["datasets"], datasets)
+    _check_names("models", full["models"], checkpoints)
+    _check_names("methods", full["methods"], METHODS)
+    _check_names("grids", full["grids"], METHODS)
+    _check_names("selection", [full["selection"]], RULES)
+    if "column" in full["splits"]:
+        without = [name for name in full["datasets"] if datasets[name].split_column is None]
+        if without:
+            raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    for method, axes in full["grids"].items():  # a wrong grid is found here, not when its jobs run
+        grid(METHODS[method], layers=1, axes=axes)
+    return Experiment(
+        cells=Cells(
+            protocols=tuple(full["protocols"]),
+            models=tuple(full["models"]),
+            datasets=tuple(full["datasets"]),
+            splits=tuple(full["splits"]),
+            budgets=tuple(map(str, full["budgets"])),
+            methods=tuple(full["methods"]),
+        ),
+        datasets={name: datasets[name] for name in full["datasets"]},
+        checkpoints={name: checkpoints[name] for name in full["models"]},
+        seeds=tuple(full["seeds"]),
+        training=full["training"],
+        validation=full["validation"],
+        selection=full["selection"],
+        grids=full["grids"],
+        max_rejected=full["max_rejected"],
+        mirror=full["mirror"],
+        device=full["device"],
+    )
+
+
+def recipes() -> dict[str, Json]:
+    """The pretraining recipes by name, as `registry/pretraining.yaml` writes them."""
+    return cast(dict[str, Json], yaml.safe_load(PRETRAINING.read_text(encoding="utf-8")))
+
+
+def _about(entry: Dataset | Checkpoint, names: Iterable[str]) -> dict[str, str]:
+    return {name: text for name in names if (text := getattr(entry, name))}
+
+
+def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[Json]:
+    """A method's settings: its own grid, or the product of `axes`, where an axis not given keeps its own values.
+
+    Raises `UserError` for a key that the method does not have or a value of another type.
+    """
+    default = [asdict(settings) for settings in method.grid(layers)]
+    if not axes:
+        return default
+    _check_names(f"grids.{method.name}", axes, [field.name for field in fields(method.settings)])
+    own = {key: list(dict.fromkeys(settings[key] for settings in default)) for key in default[0]}
+    hints = get_type_hints(method.settings)
+    typed = {key: [_typed(f"grids.{method.name}.{key}", value, hints[key]) for value in axes[key]] for key in axes}
+    return [asdict(settings) for settings in method.grid_from(own | typed)]
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    """The value as the field's type, so that 1 and 1.0 are one setting."""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UserError(f"{key}: {value!r} is not allowed. Allowed: {', '.join(map(repr, get_args(hint)))}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float) if hint is float else hint):
+        raise UserError(f"{key}: {value!r} is not of type {hint.__name__}")
+    return hint(value)
+
+
+def _registered(own: Mapping[str, Json], files: Mapping[str, str]) -> tuple[dict[str, Dataset], dict[str, Checkpoint]]:
+    """Every known data set and checkpoint, the user's included, with the user's files as first sources."""
+    datasets, checkpoints = registry.datasets(), registry.checkpoints()
+    for name in own:
+        if name in datasets:
+            raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
+    _check_names("files", files, [*datasets, *checkpoints])
+    given = {f"own_datasets.{name}.path": entry["path"] for name, entry in own.items()}
+    for key, path in (given | {f"files.{name}": path for name, path in files.items()}).items():
+        if not Path(path).is_file():
+            raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
+    datasets |= {name: Dataset.from_dict({"name": name, **entry}) for name, entry in own.items()}
+    for name, path in files.items():
+        here = Source(kind="path", file=path)
+        if name in datasets:
+            datasets[name] = replace(datasets[name], sources=(here, *datasets[name].sources))
+        if name in checkpoints:
+            checkpoints[name] = replace(checkpoints[name], sources=(here, *checkpoints[name].sources))
+    return datasets, checkpoints
+
+
+def _complete(schema: Mapping[str, Any], value: Any) -> Any:
+    """The value with the schema's defaults where it is silent, at every depth."""
+    if schema.get("type") != "object":
+        return value
+    known = schema.get("properties", {})
+    silent = {key: part["default"] for key, part in known.items() if key not in value and "default" in part}
+    others = schema.get("additionalProperties") or {}
+    return {key: _complete(known.get(key, others), entry) for key, entry in {**value, **silent}.items()}
+
+
+def _problem(error: ValidationError) -> str:
+    """One line: the key, its value, and what is allowed there."""
+    key = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        allowed = error.schema["properties"]
+        unknown = [name for name in error.instance if name not in allowed]
+        return "\n".join(f"{_join(key, name)}: unknown key{_hint(name, allowed)}" for name in unknown)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{key}: missing {', '.join(missing)}"
+    if error.validator == "enum":
+        return f"{key}: {error.instance!r} is not allowed{_hint(error.instance, error.validator_value)}"
+    if "description" in error.schema:
+        return f"{key}: {error.instance!r} is not {error.schema['description']}"
+    return f"{key}: {error.message}"
+
+
+def _check_names(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    problems = [f"{key}: {name!r} is not known{_hint(name, known)}" for name in names if name not in known]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _hint(name: Any, allowed: Iterable[str]) -> str:
+    near = get_close_matches(str(name), allowed, n=1)
+    return (f"; did you mean {near[0]!r}?" if near else ".") + f" Allowed: {', '.join(allowed) or 'none'}"
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)

@@ -1,0 +1,122 @@
+"""Published and shipped weights -> one safetensors file under our names.
+
+Weights are read by `torch.load(weights_only=True)` or safetensors, so a file cannot run code; every name and shape is
+checked, and an error says which differ.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from roftmol.encoders.gnn import Architecture, Encoder
+from roftmol.errors import UserError
+from roftmol.files import atomic, sha256
+
+FORMAT = "roftmol-encoder-1"
+
+# The names of Hu et al.'s state dicts, which Mole-BERT, GraphMAE and others share, and ours.
+_RENAME = (
+    (re.compile(r"^gnn\."), ""),
+    (re.compile(r"^x_embedding1\."), "embed.element."),
+    (re.compile(r"^x_embedding2\."), "embed.chirality."),
+    (re.compile(r"^batch_norms\.(\d+)\."), r"blocks.\1.norm."),
+    (re.compile(r"^gnns\.(\d+)\.edge_embedding1\."), r"blocks.\1.convolution.bond_type."),
+    (re.compile(r"^gnns\.(\d+)\.edge_embedding2\."), r"blocks.\1.convolution.bond_direction."),
+    (re.compile(r"^gnns\.(\d+)\.weight_linear\."), r"blocks.\1.convolution.linear."),
+    (re.compile(r"^gnns\.(\d+)\.att$"), r"blocks.\1.convolution.attention"),
+    (re.compile(r"^gnns\.(\d+)\."), r"blocks.\1.convolution."),
+)
+
+
+def our_name(name: str) -> str:
+    """A published parameter's name here; ours stay as they are."""
+    for pattern, replacement in _RENAME:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def convert(raw: Path, architecture: Architecture, out: Path, *, name: str) -> None:
+    """Check the weights in `raw` against the architecture and write them to `out`, atomically.
+
+    Raises `UserError` if the file cannot be read as weights or a name or shape differs.
+    """
+    state = {our_name(key): tensor for key, tensor in read_state(raw).items()}
+    expected = Encoder(architecture).state_dict()
+    # Old files lack BatchNorm's batch counters; nothing here reads them.
+    for key, tensor in expected.items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, tensor)
+    problems = [
+        *(f"missing {key} {tuple(expected[key].shape)}" for key in expected.keys() - state.keys()),
+        *(f"unknown {key} {tuple(state[key].shape)}" for key in state.keys() - expected.keys()),
+        *(
+            f"{key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}"
+            for key in expected.keys() & state.keys()
+            if state[key].shape != expected[key].shape
+        ),
+        *(f"{key} is not finite" for key, tensor in state.items() if not torch.isfinite(tensor).all()),
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise UserError(
+            f"checkpoint {name} ({raw}): the weights do not fit the architecture {architecture}: {shown}. "
+            "Correct the registry entry's architecture or its source."
+        )
+    metadata = {"format": FORMAT, "name": name, "source_sha256": sha256(raw), **_texts(architecture)}
+    with atomic(out) as temporary:
+        save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a state dict saved by torch, without running what a pickle may hold.
+
+    Raises `UserError` if the file is neither.
+    """
+    try:
+        if path.suffix == ".safetensors" or _is_safetensors(path):
+            return load_file(path)
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be read as weights: {str(error).splitlines()[0]}. The file is truncated, is no state "
+            "dict, or holds more than tensors; it was not run. Fetch it again or ask for a state dict or safetensors."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: expected a dictionary of tensors (a state dict), found {type(state).__name__}")
+    return dict(state)
+
+
+def load_encoder(path: Path, dropout: float) -> Encoder:
+    """The encoder that :func:`convert` wrote.
+
+    Raises `UserError` if the file is of another kind.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not an encoder's weights ({error}). Delete it and run the workflow again.") from error
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
+    encoder = Encoder(Architecture(**json.loads(metadata["architecture"])), dropout)
+    encoder.load_state_dict(load_file(path))
+    return encoder
+
+
+def _is_safetensors(path: Path) -> bool:
+    # The format opens with the header's length (8 bytes) and the header, a JSON object.
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _texts(architecture: Architecture) -> dict[str, str]:
+    return {"architecture": json.dumps(asdict(architecture))}

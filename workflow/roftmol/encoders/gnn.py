@@ -1,0 +1,233 @@
+"""The graph encoders of Hu et al. 2020, "Strategies for Pre-training Graph Neural Networks" (arXiv 1905.12265).
+
+Every layer sums messages x_j + e_ij from an atom's neighbours and from itself by a self-loop; e_ij is the sum of a
+bond-type and a bond-direction embedding. Because bonds are categorical, the sum over e_ij is a small matrix of counts
+times the two tables, and the sum over x_j is a sparse product; no message is ever built.
+
+    GIN        x_i' = MLP(sum_j x_j + e_ij)
+    GCN        x_i' = sum_j (W x_j + e_ij) / sqrt(d_i d_j)
+    GraphSAGE  x_i' = normalize(mean_j W x_j + e_ij)
+    GAT        x_i' = mean over heads of sum_j a_ij (W x_j + e_ij) + bias,
+               a_ij = softmax(leaky_relu(att [W x_i, W x_j + e_ij]))
+
+with W x = linear map with bias. After each: BatchNorm, ReLU (not after the last layer), dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import global_add_pool
+from torch_geometric.utils import scatter, softmax
+
+from roftmol.encoders.ops import Linear
+from roftmol.graphs import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP, Batch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Which encoder: `kind` is a key of `CONVOLUTIONS`."""
+
+    kind: str = "gin"
+    layers: int = 5
+    width: int = 300
+
+
+class AtomEmbedding(nn.Module):
+    """Element plus chirality embedding: n x 2 indices -> n x d."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.element = nn.Embedding(ELEMENTS, width)
+        self.chirality = nn.Embedding(CHIRALITIES, width)
+        for table in (self.element, self.chirality):
+            nn.init.xavier_uniform_(table.weight)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Embed the atoms of a batch."""
+        return self.element(batch.atoms[:, 0]) + self.chirality(batch.atoms[:, 1])
+
+
+class _Convolution(nn.Module):
+    """What the four share: the bond tables."""
+
+    def __init__(self, bond_width: int):
+        super().__init__()
+        self.bond_type = nn.Embedding(BOND_TYPES, bond_width)
+        self.bond_direction = nn.Embedding(BOND_DIRECTIONS, bond_width)
+        for table in (self.bond_type, self.bond_direction):
+            nn.init.xavier_uniform_(table.weight)
+
+    def bond_tables(self) -> Tensor:
+        """Both tables, one under the other: 9 x d, matching `Batch.bond_counts`."""
+        return torch.cat([self.bond_type.weight, self.bond_direction.weight])
+
+
+def _neighbour_sum(x: Tensor, batch: Batch) -> Tensor:
+    """sum_j x_j over the neighbours and the atom itself."""
+    if batch.edges.size(1) == 0:
+        return x
+    return batch.edges.matmul(x, transpose=True) + x
+
+
+class GIN(_Convolution):
+    """Graph isomorphism layer with bonds (Xu et al. 2019, arXiv 1810.00826; Hu et al. 2020)."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.mlp = nn.Sequential(Linear(width, 2 * width), nn.ReLU(), Linear(2 * width, width))
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d."""
+        return self.mlp(_neighbour_sum(x, batch) + batch.bond_counts @ self.bond_tables())
+
+
+class GCN(_Convolution):
+    """Graph convolution with bonds (Kipf & Welling 2017, arXiv 1609.02907; Hu et al. 2020)."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.linear = Linear(width, width)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d."""
+        scale = batch.degree.rsqrt().unsqueeze(1)
+        # The bonds' share is weighted by both ends' degrees, so the counts are weighted by the sender's.
+        sender, receiver = batch.edges[0].as_tensor(), batch.edges[1].as_tensor()
+        kinds = torch.cat([F.one_hot(batch.bonds[:, 0], BOND_TYPES), F.one_hot(batch.bonds[:, 1], BOND_DIRECTIONS)], 1)
+        counts = scatter(kinds * scale[sender], receiver, 0, dim_size=len(x))
+        counts[:, [SELF_LOOP, BOND_TYPES]] += scale
+        return scale * (_neighbour_sum(scale * self.linear(x), batch) + counts @ self.bond_tables())
+
+
+class GraphSAGE(_Convolution):
+    """Mean aggregation with bonds (Hamilton et al. 2017, arXiv 1706.02216; Hu et al. 2020)."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.linear = Linear(width, width)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d, rows of length 1."""
+        total = _neighbour_sum(self.linear(x), batch) + batch.bond_counts @ self.bond_tables()
+        return F.normalize(total / batch.degree.unsqueeze(1), dim=-1)
+
+
+class GAT(_Convolution):
+    """Attention over bonds with two heads (Velickovic et al. 2018, arXiv 1710.10903; Hu et al. 2020).
+
+    The published code takes the softmax over the bonds that leave an atom, not over those that reach it; the published
+    weights were trained so, and so it stays.
+    """
+
+    heads = 2
+    negative_slope = 0.2
+
+    def __init__(self, width: int):
+        super().__init__(self.heads * width)
+        self.linear = Linear(width, self.heads * width)
+        self.attention = nn.Parameter(torch.empty(1, self.heads, 2 * width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        nn.init.xavier_uniform_(self.attention)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d."""
+        n, width = x.shape
+        itself = torch.arange(n, device=x.device)
+        sender = torch.cat([batch.edges[0].as_tensor(), itself])
+        receiver = torch.cat([batch.edges[1].as_tensor(), itself])
+        loop = torch.tensor([[SELF_LOOP, 0]], device=x.device).expand(n, 2)
+        kind, direction = torch.cat([batch.bonds, loop]).unbind(1)
+        h = self.linear(x)
+        message = (h[sender] + self.bond_type(kind) + self.bond_direction(direction)).view(-1, self.heads, width)
+        pair = torch.cat([h[receiver].view(-1, self.heads, width), message], -1)
+        score = F.leaky_relu((pair * self.attention).sum(-1), self.negative_slope)
+        weight = softmax(score, sender, num_nodes=n)
+        return scatter(message * weight.unsqueeze(-1), receiver, 0, dim_size=n).mean(1) + self.bias
+
+
+CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT}
+
+
+class Norm(nn.BatchNorm1d):
+    """BatchNorm that can take its statistics from the first atoms of the batch, with gradient through them.
+
+    With `reference` = r > 0, all atoms are normalised by the mean and variance of the first r, whatever the mode. So
+    mixed weights can be learned with the statistics that belong to them.
+    """
+
+    reference: int = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """n x d -> n x d."""
+        if not self.reference:
+            return super().forward(x)
+        variance, mean = torch.var_mean(x[: self.reference], 0)
+        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+
+
+class Block(nn.Module):
+    """One layer: convolution, BatchNorm, ReLU unless it is the last, dropout."""
+
+    def __init__(self, kind: str, width: int, last: bool, dropout: float):
+        super().__init__()
+        self.convolution = CONVOLUTIONS[kind](width)
+        self.norm = Norm(width)
+        self.last = last
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d."""
+        x = self.norm(self.convolution(x, batch))
+        if not self.last:
+            x = F.relu(x, inplace=True)
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+class Encoder(nn.Module):
+    """Atoms -> node vectors -> molecule vectors, in named parts: `embed`, `blocks.0` ... `blocks.{L-1}`, pooling."""
+
+    def __init__(self, architecture: Architecture, dropout: float = 0.5):
+        super().__init__()
+        self.architecture = architecture
+        self.width = architecture.width
+        self.dropout = dropout
+        self.embed = AtomEmbedding(architecture.width)
+        last = architecture.layers - 1
+        self.blocks = nn.ModuleList(
+            Block(architecture.kind, architecture.width, layer == last, dropout) for layer in range(architecture.layers)
+        )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names by which methods address the encoder, bottom up."""
+        return ("embed", *(f"blocks.{layer}" for layer in range(len(self.blocks))))
+
+    def nodes(self, batch: Batch, x: Tensor | None = None, start: int = 0, stop: int | None = None) -> Tensor:
+        """Node vectors Z (n x d) after the blocks [start, stop), from `x`, the vectors that reach block `start`.
+
+        Without `x` the atoms are embedded first.
+        """
+        if x is None:
+            x = self.embed(batch)
+        for block in self.blocks[start:stop]:
+            x = block(x, batch)
+        return x
+
+    @staticmethod
+    def pool(Z: Tensor, batch: Batch) -> Tensor:
+        """Mean over each molecule's atoms: n x d -> b x d."""
+        return global_add_pool(Z, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Molecule vectors, b x d."""
+        return self.pool(self.nodes(batch), batch)
+
+
+def part_of(name: str, parts: Sequence[str]) -> str:
+    """The part that a parameter belongs to: "blocks.3.norm.weight" -> "blocks.3"."""
+    return next(part for part in parts if name.startswith(f"{part}."))

@@ -1,0 +1,50 @@
+"""Matrix products on the library that does them fastest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Torch's CPU build sends float32 products to MKL, which takes a generic path on AMD processors: 90-100 GFLOP/s a core
+# against 180-200 for oneDNN, measured on a Zen 5 core. oneDNN is reached through the operator torch.compile uses.
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x weight^T + bias` by oneDNN, full float32."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+class _OneDNNLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad
+        return (
+            _product(grad, weight.t()) if need_x else None,
+            _product(grad.t(), x.t()) if need_weight else None,
+            grad.sum(0) if need_bias else None,
+        )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x weight^T + bias` for x of n x i, weight of o x i, bias of o."""
+    if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32:
+        return _OneDNNLinear.apply(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` on the faster product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """n x i -> n x o."""
+        return linear(x, self.weight, self.bias)

@@ -1,0 +1,48 @@
+"""Tables to pictures: every figure of the report, as SVG and PNG, with a manifest of titles, captions and alt texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+from roftmol import schemas
+from roftmol.figures import budgets, coefficients, ranks, scores, time, wise_path
+from roftmol.figures.cells import Results
+from roftmol.figures.style import RC, Drawing
+from roftmol.files import atomic
+
+__all__ = ["draw"]
+
+KINDS = (scores, budgets, wise_path, coefficients, ranks, time)
+
+
+def draw(tables: Path, out: Path) -> None:
+    """Draw every figure that the tables allow into `out`, and list them in `out/figures.json`.
+
+    Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
+    """
+    names = ("summary", "selected", "alphas", "coefficients")
+    results = Results(**{name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names})
+    with matplotlib.rc_context(RC):
+        manifest = [_save(drawing, Path(out)) for kind in KINDS for drawing in kind.drawings(results)]
+    with atomic(Path(out) / "figures.json") as temporary:
+        temporary.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _save(drawing: Drawing, out: Path) -> dict[str, object]:
+    """Save a drawing in both formats and return its entry in the manifest."""
+    with atomic(out / f"{drawing.name}.svg") as temporary:
+        drawing.figure.savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
+    with atomic(out / f"{drawing.name}.png") as temporary:
+        drawing.figure.savefig(temporary, format="png", dpi=200)
+    return {
+        "file": f"{drawing.name}.svg",
+        "png": f"{drawing.name}.png",
+        "kind": drawing.kind,
+        "title": drawing.title,
+        "caption": drawing.caption,
+        "alt": drawing.alt,
+        "width": drawing.figure.get_figwidth(),
+    }

@@ -1,0 +1,117 @@
+"""The cells of the benchmark as figures and report see them: a setting, and the methods that met in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import pandas as pd
+
+#: Within a setting, methods are compared; the fingerprint, which has a model of its own, with those of every model.
+SETTING = ["protocol", "model", "dataset", "split", "budget"]
+SPLITS = {
+    "random": "random split",
+    "scaffold": "scaffold split",
+    "size": "size split",
+    "size_strict": "strict size split",
+    "column": "split by column",
+}
+
+
+class Setting(NamedTuple):
+    """What methods are compared within."""
+
+    protocol: str
+    model: str
+    dataset: str
+    split: str
+    budget: str
+
+    @property
+    def title(self) -> str:
+        """Data, split and budget in words."""
+        return f"{self.dataset}, {self.conditions}"
+
+    @property
+    def conditions(self) -> str:
+        """Split and budget in words."""
+        return f"{SPLITS.get(self.split, self.split)}, {budget_title(self.budget)}"
+
+
+def budget_title(budget: str) -> str:
+    """A budget in words."""
+    return "all labels" if budget == "all" else f"{budget} labels"
+
+
+def budget_order(budget: str) -> float:
+    """Budgets by size, "all" last."""
+    return float(budget) if budget.isdigit() else float("inf")
+
+
+def setting_order(setting: Setting) -> tuple[object, ...]:
+    """Protocol and model first, then data, split and budget as a reader expects them."""
+    splits = list(SPLITS)
+    split = splits.index(setting.split) if setting.split in SPLITS else len(splits)
+    budget = budget_order(setting.budget)
+    return (setting.protocol, setting.model, setting.dataset.casefold(), split, setting.split, budget, setting)
+
+
+def with_fingerprint(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the fingerprint's rows beside every model of the same protocol, data, split and budget."""
+    shared = frame["method"] == "fingerprint"
+    models = frame.loc[~shared, SETTING].drop_duplicates()
+    joined = models.merge(frame[shared].rename(columns={"model": "own_model"}), how="right")
+    joined["model"] = joined["model"].fillna(joined.pop("own_model"))
+    return pd.concat([frame[~shared], joined[frame.columns]], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables that figures are drawn from, as read."""
+
+    summary: pd.DataFrame
+    selected: pd.DataFrame
+    alphas: pd.DataFrame
+    coefficients: pd.DataFrame
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The summary with the fingerprint beside every model, and `place`: the rank by mean, 1 for the best."""
+        cells = with_fingerprint(self.summary)
+        cells["place"] = (
+            (cells["mean"] * cells["better"])
+            .groupby([cells[name] for name in SETTING])
+            .rank(method="min", ascending=False)
+        )
+        return cells
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The selected runs, one row a method and seed, with the fingerprint beside every model."""
+        return with_fingerprint(self.selected)
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """Every setting in reading order."""
+        return settings_of(self.cells)
+
+    def groups(self) -> Iterator[tuple[str, str, list[Setting]]]:
+        """Protocol, model, and their settings: what shares a figure."""
+        for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in self.settings):
+            yield protocol, model, [s for s in self.settings if (s.protocol, s.model) == (protocol, model)]
+
+
+def settings_of(frame: pd.DataFrame) -> list[Setting]:
+    """The distinct settings of a table in reading order."""
+    rows = frame[SETTING].drop_duplicates().itertuples(index=False)
+    return sorted((Setting(*row) for row in rows), key=setting_order)
+
+
+def rows_of(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """The rows of one setting."""
+    chosen = pd.Series(True, index=frame.index)
+    for name, value in zip(SETTING, setting, strict=True):
+        chosen &= frame[name] == value
+    return frame[chosen]

@@ -1,0 +1,122 @@
+"""The test score of every method, each seed a point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.style import (
+    FAINT,
+    PANELS_A_PAGE,
+    Dash,
+    Drawing,
+    axis_title,
+    columns_for,
+    edge_note,
+    grid,
+    in_order,
+    limits,
+    look,
+    mean_marker,
+    pages,
+    panel_title,
+)
+
+#: Reference lines: the method whose mean they mark, and how they are drawn.
+LINES: dict[str, Dash] = {"full_ft": "--", "fingerprint": ":"}
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    for protocol, model, settings in results.groups():
+        columns = columns_for(len({setting.budget for setting in settings}))
+        for page, shown in pages(settings, PANELS_A_PAGE):
+            cells = pd.concat([rows_of(results.cells, setting) for setting in shown])
+            methods = in_order(cells["method"])
+            figure, axes = grid(len(shown), columns, 0.17 * len(methods) + 0.75, share_y=True)
+            for axis, setting in zip(axes, shown, strict=True):
+                _panel(axis, methods, setting, results)
+            axes[0].invert_yaxis()  # once: the axis is shared
+            keys = [
+                Line2D([], [], color="#5E6670", marker="o", markersize=2.6, linestyle="none", label="one seed"),
+                Line2D([], [], color="#5E6670", marker="o", markersize=6, linestyle="none", label="mean over seeds"),
+                *(
+                    Line2D([], [], color=look(name).colour, linestyle=dash, label=f"mean of {look(name).title}")
+                    for name, dash in LINES.items()
+                    if name in methods
+                ),
+            ]
+            figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
+            yield Drawing(
+                kind="scores",
+                subject="Test score by method",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=(
+                    "Each small point is one seed's test score with the hyper-parameters selected for that seed; the "
+                    "large marker is the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of "
+                    "the fingerprint baseline (dotted). Colour is the mechanism, marker the method. A point far "
+                    "outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
+                ),
+                alt=(
+                    f"Dot plots of the test score of {len(methods)} methods in {len(shown)} settings: "
+                    + "; ".join(_best(results, setting) for setting in shown)
+                    + ". The results table has the numbers."
+                ),
+                figure=figure,
+            )
+
+
+def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -> None:
+    cells = rows_of(results.cells, setting).set_index("method")
+    runs = rows_of(results.runs, setting)
+    low, high = limits(runs["test_value"].to_numpy(dtype=float))
+    for name, dash in LINES.items():
+        if name in cells.index:
+            axis.axvline(float(cells["mean"][name]), color=look(name).colour, linestyle=dash, linewidth=0.9, zorder=1)
+    for place, name in enumerate(methods):
+        if place and look(name).mechanism != look(methods[place - 1]).mechanism:
+            axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
+        mean = cells["mean"].get(name, np.nan)
+        if np.isnan(mean):
+            reason = "no score" if name in cells.index else "not run"
+            axis.annotate(
+                reason, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color="#5E6670"
+            )
+            continue
+        seeds = runs.loc[runs["method"] == name].sort_values("seed")["test_value"].dropna().to_numpy()
+        # Seeds are spread over the row's height in their order, so that equal scores stay visible.
+        height = place + np.linspace(-0.27, 0.27, len(seeds)) if len(seeds) > 1 else np.array([float(place)])
+        _seeds(axis, seeds, height, low, high, look(name).colour)
+        if low <= mean <= high:
+            axis.plot(mean, place, **mean_marker(name), zorder=3)
+        else:
+            edge = ("left", low) if mean < low else ("right", high)
+            edge_note(axis, mean, (edge[1], place), edge[0], look(name).colour)
+    axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    panel_title(axis, setting.dataset, setting.conditions)
+    first = cells.iloc[0]
+    axis.set_xlabel(axis_title(first["metric"], first["better"]))
+
+
+def _seeds(axis: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float, colour: str) -> None:
+    inside = (x >= low) & (x <= high)
+    axis.plot(x[inside], y[inside], "o", color=colour, markersize=2.6, alpha=0.6, markeredgewidth=0, zorder=2)
+    for edge, arrow, beyond in ((low, "<", x < low), (high, ">", x > high)):
+        axis.plot(np.full(beyond.sum(), edge), y[beyond], arrow, color=colour, markersize=3.2, markeredgewidth=0)
+
+
+def _best(results: Results, setting: Setting) -> str:
+    cells = rows_of(results.cells, setting)
+    best = cells.loc[cells["place"] == 1, ["method", "mean"]]
+    if best.empty:
+        return f"{setting.title}, no score"
+    return f"{setting.title}, best mean {look(best['method'].iloc[0]).title} at {best['mean'].iloc[0]:.3f}"

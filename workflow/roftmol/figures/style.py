@@ -1,0 +1,229 @@
+"""One look for a method everywhere: colour says the mechanism, marker says the method."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is named and drawn."""
+
+    title: str
+    mechanism: str
+    colour: str
+    marker: str
+
+
+#: In the order of every axis and legend. Hues are Okabe and Ito's (2008), one a mechanism, shades within it.
+METHODS: dict[str, Look] = {
+    "full_ft": Look("Full FT", "full fine-tuning", "#000000", "o"),
+    "linear_probing": Look("Linear probing", "partial", "#56B4E9", "^"),
+    "surgical_ft": Look("Surgical FT", "partial", "#0072B2", "v"),
+    "lp_ft": Look("LP-FT", "partial", "#003F66", "d"),
+    "wise_ft": Look("WiSE-FT", "weight-based", "#E69F00", "s"),
+    "l2_sp": Look("L2-SP", "weight-based", "#8F6200", "P"),
+    "bss": Look("BSS", "representation-based", "#009E73", "X"),
+    "feature_map": Look("Feature-map", "representation-based", "#00543D", "p"),
+    "dwise_ft": Look("DWiSE-FT", "weight ensemble", "#D55E00", "*"),
+    "scratch": Look("From scratch", "reference", "#8C8C8C", "o"),
+    "fingerprint": Look("Fingerprint", "reference", "#B5538A", "D"),
+}
+
+#: A metric's title; a metric that is not listed goes by its own name.
+METRICS: dict[str, str] = {
+    "roc_auc": "ROC-AUC",
+    "pr_auc": "PR-AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "spearman": "Spearman's ρ",
+}
+
+#: The dashes in use.
+Dash = Literal["-", "--", ":"]
+
+INK, FAINT = "#1F2328", "#D5D9DE"
+
+#: Names come from users, so no text is read as mathematics; glyphs are drawn, so pictures look the same everywhere.
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.edgecolor": "#8B949E",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "xtick.color": "#8B949E",
+    "ytick.color": "#8B949E",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": "#E6E9EC",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "roftmol",
+}
+
+PANELS_A_PAGE = 12
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the words that belong to it; `page` is "" where there is only one."""
+
+    kind: str
+    subject: str
+    protocol: str
+    model: str
+    page: str
+    caption: str
+    alt: str
+    figure: Figure
+
+    @property
+    def title(self) -> str:
+        """What the figure shows, of which model, under which protocol."""
+        return f"{self.subject}: {self.model}, {self.protocol} protocol" + (f" ({self.page})" if self.page else "")
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffix: deterministic, and without characters that a file system might mind."""
+        parts = [self.kind, self.protocol, self.model, self.page.replace(" ", "")]
+        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts if part)
+
+
+def look(method: str) -> Look:
+    """The look of a method; one that is not listed is grey and goes by its own name."""
+    return METHODS.get(method, Look(method, "other", "#5E6670", "h"))
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Distinct methods in the order of :data:`METHODS`, unlisted ones last by name."""
+    listed = list(METHODS)
+    return sorted(set(methods), key=lambda name: (listed.index(name) if name in METHODS else len(listed), name))
+
+
+def axis_title(metric: str, better: int, between: str = " ") -> str:
+    """A metric as an axis names it, with its unit and, after `between`, its direction."""
+    unit = ", label units" if metric in {"rmse", "mae"} else ""
+    return f"{METRICS.get(metric, metric)}{unit}{between}({'higher' if better > 0 else 'lower'} is better)"
+
+
+def panel_title(axis: Axes, name: str, rest: str) -> None:
+    """Title a panel with a dataset's name in bold and the rest of its setting below."""
+    axis.set_title(name, pad=15)
+    axis.annotate(rest, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=7.5)
+
+
+def mixing_axis(axis: Axes) -> None:
+    """Tick a mixing coefficient's axis and name its ends."""
+    ends = {0.0: "0\n$\\theta_0$", 1.0: "1\n$\\theta_{ft}$"}
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    axis.set_xticks(ticks, labels=[ends.get(tick, f"{tick}") for tick in ticks], parse_math=True)
+
+
+def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, colour: str) -> None:
+    """Write a value that lies beyond an edge of its panel ("left", "right", "down" or "up") at that edge."""
+    sign = {"left": "◂ {}", "right": "{} ▸", "down": "▾ {}", "up": "▴ {}"}[beyond]
+    axis.annotate(
+        sign.format(f"{value:.3g}"),
+        at,
+        {"left": (3, 0), "right": (-3, 0), "down": (0, 3), "up": (0, -3)}[beyond],
+        textcoords="offset points",
+        ha={"left": "left", "right": "right"}.get(beyond, "center"),
+        va={"down": "bottom", "up": "top"}.get(beyond, "center"),
+        fontsize=7,
+        color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        zorder=4,
+        in_layout=False,
+    )
+
+
+def pages(items: Sequence[Any], size: int) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Cut `items` into pages; the first value is the page's suffix, "" where there is only one."""
+    count = math.ceil(len(items) / size)
+    for page in range(count):
+        yield (f"{page + 1} of {count}" if count > 1 else ""), items[page * size : (page + 1) * size]
+
+
+def grid(panels: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with `panels` axes in rows of `columns`, each `height` inches tall."""
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    width = {1: 4.6, 2: 6.4}.get(columns, 7.6)
+    engine = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
+    figure = Figure(figsize=(width, rows * height + 0.55), layout=engine)
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+    for spare in axes[panels:]:
+        spare.remove()
+    return figure, axes[:panels]
+
+
+def columns_for(budgets: int) -> int:
+    """How many panels stand side by side: a budget a column where that fits."""
+    return budgets if budgets in (2, 3, 4) else 3
+
+
+def label_below(axes: Sequence[Axes], columns: int, label: str) -> None:
+    """Name the horizontal axis that all panels share, once a column."""
+    for axis in axes[-columns:]:
+        axis.set_xlabel(label)
+
+
+def mean_marker(name: str) -> dict[str, Any]:
+    """Line properties of a method's mean."""
+    face = look(name)
+    size = 9.5 if face.marker == "*" else 6.2
+    return {
+        "color": face.colour,
+        "marker": face.marker,
+        "markersize": size,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "linestyle": "none",
+    }
+
+
+def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, extra: Sequence[Line2D] = ()) -> None:
+    """Name the methods once, below all panels."""
+    style = "-" if lines else "none"
+    keys = [Line2D([], [], label=look(name).title, **{**mean_marker(name), "linestyle": style}) for name in methods]
+    columns = max(2, int(figure.get_figwidth() / 1.25))
+    figure.legend(handles=[*keys, *extra], loc="outside lower center", ncols=columns, handletextpad=0.4)
+
+
+def limits(values: np.ndarray) -> tuple[float, float]:
+    """An axis for the bulk of the values: those six interquartile ranges away are left off it."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.percentile(values, [25, 75])
+    reach = 6 * (high - low) or math.inf
+    inside = values[(values >= low - reach) & (values <= high + reach)]
+    margin = 0.07 * (inside.max() - inside.min()) or 0.05 * abs(inside.max()) or 0.5
+    return float(inside.min() - margin), float(inside.max() + margin)

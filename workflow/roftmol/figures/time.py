@@ -1,0 +1,89 @@
+"""What a score costs: the time of all fits against the mean test score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.style import (
+    PANELS_A_PAGE,
+    Drawing,
+    axis_title,
+    columns_for,
+    edge_note,
+    grid,
+    in_order,
+    label_below,
+    limits,
+    look,
+    mean_marker,
+    method_legend,
+    pages,
+    panel_title,
+)
+
+#: Ticks of a logarithmic time axis, in seconds.
+TICKS = {
+    0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 5: "5 s", 20: "20 s", 60: "1 min", 300: "5 min", 1200: "20 min", 3600: "1 h",
+    18000: "5 h", 86400: "1 d", 432000: "5 d",
+}  # fmt: skip
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    for protocol, model, settings in results.groups():
+        columns = columns_for(len({setting.budget for setting in settings}))
+        for page, shown in pages(settings, PANELS_A_PAGE):
+            figure, axes = grid(len(shown), columns, 2.1)
+            for axis, setting in zip(axes, shown, strict=True):
+                _panel(axis, setting, results)
+            label_below(axes, columns, "wall-clock time of all fits (log)")
+            method_legend(figure, in_order(m for s in shown for m in rows_of(results.cells, s)["method"]))
+            yield Drawing(
+                kind="time",
+                subject="Time against score",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=(
+                    "Mean test score against the wall-clock time of all fits, every seed and the search over "
+                    "hyper-parameters included, on a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's "
+                    "saved weights; that time is counted with full FT only. A mean far outside the others is "
+                    "written at the edge beside an arrow."
+                ),
+                alt=(
+                    "Scatter plots of mean test score against computing time, one marker a method, for "
+                    + "; ".join(setting.title for setting in shown)
+                    + ". The results table has the numbers."
+                ),
+                figure=figure,
+            )
+
+
+def _panel(axis: Axes, setting: Setting, results: Results) -> None:
+    cells = rows_of(results.cells, setting).set_index("method")
+    runs = rows_of(results.runs, setting)
+    bottom, top = limits(runs["test_value"].to_numpy(dtype=float))  # the axis of the figure with the seeds
+    for name in in_order(cells.index):
+        seconds, mean = float(cells["wall_seconds"][name]), float(cells["mean"][name])
+        axis.plot(seconds, mean, **mean_marker(name))
+        if mean < bottom or mean > top:
+            edge = ("down", bottom) if mean < bottom else ("up", top)
+            edge_note(axis, mean, (seconds, edge[1]), edge[0], look(name).colour)
+    spent = cells["wall_seconds"][cells["wall_seconds"] > 0]
+    axis.set_xscale("log")
+    if len(spent):
+        low, high = spent.min() / 1.6, spent.max() * 1.6
+        axis.set_xlim(low, high)
+        ticks = [tick for tick in TICKS if low <= tick <= high]
+        ticks = ticks[:: 1 + len(ticks) // 6]  # as many as fit
+        axis.xaxis.set_major_locator(FixedLocator(ticks))
+        axis.set_xticks(ticks, labels=[TICKS[tick] for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_ylim(bottom, top)
+    axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))
+    panel_title(axis, setting.dataset, setting.conditions)
+    axis.grid()

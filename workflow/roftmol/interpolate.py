@@ -1,0 +1,240 @@
+"""Mixing pretrained and fine-tuned weights: sweeps over alpha, and coefficients learned on held-out labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from roftmol import metrics
+from roftmol.encoders.gnn import Norm
+from roftmol.graphs import Batch, Graphs, Indices
+from roftmol.methods.base import Mixing, Settings
+from roftmol.protocols import Protocol
+from roftmol.seeds import generator
+from roftmol.train import EVALUATION_BATCH, DivergedError, Fold, Model, Task, task_loss
+
+State = dict[str, Tensor]
+
+#: Folds of the held-out labels in which the number of steps is chosen.
+FOLDS = 3
+#: Training molecules that lend BatchNorm their statistics: while coefficients are learned, and for the final weights.
+NORM_SAMPLE_LEARNING, NORM_SAMPLE = 64, 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A mixed model's predictions, its coefficients by group, and how many steps they were learned."""
+
+    valid: npt.NDArray[np.float32]
+    test: npt.NDArray[np.float32]
+    coefficients: dict[str, float]
+    steps: int
+    note: str = ""
+
+
+def interpolate(theta_0: State, theta: State, alpha: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
+    """(1 - alpha) theta_0 + alpha theta, name by name; alpha 0 and 1 give the ends to the bit.
+
+    Integer buffers (BatchNorm's counters) are those of `theta`. A coefficient beyond the ends (protocol `paper`) does
+    not carry BatchNorm's statistics along: a variance that is extrapolated can become negative.
+    """
+    mixed = {}
+    for name, end in theta.items():
+        a = alpha[name]
+        if isinstance(a, float) and name.endswith(("running_mean", "running_var")):
+            a = min(1.0, max(0.0, a))
+        if not end.is_floating_point() or (isinstance(a, float) and a == 1):
+            mixed[name] = end
+        elif isinstance(a, float) and a == 0:
+            mixed[name] = theta_0[name]
+        else:
+            mixed[name] = (1 - a) * theta_0[name] + a * end
+    return mixed
+
+
+@torch.no_grad()
+def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
+    """Replace BatchNorm's running statistics by those of these molecules under the present weights.
+
+    The statistics of two networks do not mix as their weights do (Izmailov et al. 2018, arXiv 1803.05407).
+    """
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, Norm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    for batch in graphs.batches(molecules, EVALUATION_BATCH):
+        model.encoder(batch.to(model.shift.device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def mix(
+    model: Model,
+    theta_0: State,
+    mixing: Mixing,
+    settings: Settings,
+    graphs: Graphs,
+    fold: Fold,
+    task: Task,
+    protocol: Protocol,
+    seed: int,
+) -> Mixed:
+    """Mix the pretrained encoder `theta_0` with that of `model`, a fine-tuned model, which is changed in place.
+
+    The head of `model` stays. Raises `DivergedError` when learning meets a loss that is not finite.
+    """
+    theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
+    parts = model.encoder.parts
+    groups = {name: mixing.group(settings, _affine(name), parts) for name in theta}
+    learner = _Learner(model, theta_0, theta, groups, graphs, fold, task, protocol, seed)
+    start = mixing.start(settings)
+    if not mixing.learned:
+        alpha, steps, valid, note = dict.fromkeys(groups.values(), start), 0, None, ""
+    else:
+        alpha, steps, valid, note = learner.learn(start)
+    learner.apply(alpha)
+    return Mixed(
+        valid=model.predict(graphs, fold.valid) if valid is None else valid,
+        test=model.predict(graphs, fold.test),
+        coefficients=alpha,
+        steps=steps,
+        note=note,
+    )
+
+
+def _affine(name: str) -> str:
+    """BatchNorm's statistics and counters follow the coefficient of its affine weight."""
+    for buffer in ("running_mean", "running_var", "num_batches_tracked"):
+        if name.endswith(buffer):
+            return name.removesuffix(buffer) + "weight"
+    return name
+
+
+@dataclass(eq=False)
+class _Learner:
+    model: Model
+    theta_0: State
+    theta: State
+    groups: dict[str, str]  # parameter -> group
+    graphs: Graphs
+    fold: Fold
+    task: Task
+    protocol: Protocol
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.names = list(dict.fromkeys(self.groups.values()))
+        self.norm_sample = generator("norm sample", self.seed).permutation(self.fold.train)
+
+    def apply(self, alpha: Mapping[str, float]) -> None:
+        """Put the mixed weights into the model; between the ends, re-estimate BatchNorm if the protocol says so."""
+        by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
+        self.model.encoder.load_state_dict(interpolate(self.theta_0, self.theta, by_name))
+        if self.protocol.reestimate_norm and set(by_name.values()) not in ({0.0}, {1.0}):
+            reestimate_norm(self.model, self.graphs, self.norm_sample[:NORM_SAMPLE])
+
+    def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
+        """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
+        valid, steps = self.fold.valid, self.protocol.mixing_steps
+        if not self.protocol.crossfit_mixing:
+            path = self._descend(start, valid, valid, steps)
+            scores = [self._rank(valid, predictions) for _, predictions in path]
+            best = min(range(1, len(path)), key=lambda step: scores[step])
+            return path[best][0], best, None, ""
+        # Honest: the number of steps is chosen by cross-validation within the held-out labels, step 0 (the start)
+        # among the candidates; the coefficients are then fitted on all of them.
+        folds = np.array_split(generator("mixing folds", self.seed).permutation(len(valid)), min(FOLDS, len(valid)))
+        if len(folds) < 2:
+            return dict.fromkeys(self.names, start), 0, None, "one validation molecule: coefficients stay at the start"
+        out_of_fold = np.empty((steps + 1, len(valid), self.graphs.labels.shape[1]), np.float32)
+        for held in folds:
+            rest = np.setdiff1d(np.arange(len(valid)), held)
+            for step, (_, predictions) in enumerate(self._descend(start, valid[rest], valid[held], steps)):
+                out_of_fold[step, held] = predictions
+        # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
+        losses = [metrics.loss(self.task.kind, self.graphs.labels[valid], p) for p in out_of_fold]
+        best = int(np.argmin(losses))
+        alpha = self._descend(start, valid, valid[:1], best)[-1][0]
+        return alpha, best, out_of_fold[best], ""
+
+    def _rank(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
+        labels = self.graphs.labels[molecules]
+        metric = metrics.primary(self.task.metric, labels, predictions)
+        loss = metrics.loss(self.task.kind, labels, predictions)
+        return (0.0 if math.isnan(metric) else -metrics.BETTER[self.task.metric] * metric, loss)
+
+    def _descend(
+        self, start: float, fitted: npt.NDArray[np.int64], watched: npt.NDArray[np.int64], steps: int
+    ) -> list[tuple[dict[str, float], npt.NDArray[np.float32]]]:
+        """Descend the task loss of the `fitted` molecules over alpha, by Adam.
+
+        Returns, for every step from the start on, the coefficients and the predictions for the `watched` molecules.
+        """
+        model, device = self.model, self.model.shift.device
+        model.eval()
+        alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
+        optimizer = torch.optim.Adam([alpha], self.protocol.mixing_rate)
+        position = {name: self.names.index(group) for name, group in self.groups.items()}
+        to_fit, to_watch = self._batches(fitted), self._batches(watched)
+        path = []
+        for step in range(steps + 1):
+            values = dict(zip(self.names, alpha.tolist(), strict=True))
+            if not self.protocol.reestimate_norm:
+                self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
+            mixed = interpolate(self.theta_0, self.theta, {name: alpha[p] for name, p in position.items()})
+            weights = {f"encoder.{name}": mixed[name] for name, _ in model.encoder.named_parameters()}
+            with torch.no_grad():
+                outputs = [model.in_label_units(self._output(weights, batch)) for batch in to_watch]
+            path.append((values, torch.cat(outputs).cpu().numpy()))
+            if step == steps:
+                break
+            optimizer.zero_grad()
+            for batch in to_fit:
+                output = self._output(weights, batch)
+                target = ((batch.labels - model.shift) / model.scale)[-len(output) :]
+                loss = task_loss(output, target, self.task.kind) * len(output) / len(fitted)
+                if not torch.isfinite(loss):
+                    raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
+                loss.backward(retain_graph=batch is not to_fit[-1])
+            optimizer.step()
+            if self.protocol.crossfit_mixing:
+                with torch.no_grad():
+                    alpha.clamp_(0, 1)
+        return path
+
+    def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
+        """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
+        sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.protocol.reestimate_norm else 0]
+        parts = np.array_split(molecules, math.ceil(len(molecules) / EVALUATION_BATCH))
+        return [self.graphs.batch(np.concatenate([sample, part])).to(self.model.shift.device) for part in parts]
+
+    def _output(self, weights: State, batch: Batch) -> Tensor:
+        """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""
+        lent = min(NORM_SAMPLE_LEARNING, len(self.norm_sample)) if self.protocol.reestimate_norm else 0
+        with _norms_by(self.model, int(batch.sizes[:lent].sum())):
+            return functional_call(self.model, weights, (batch,))[lent:]
+
+
+@contextmanager
+def _norms_by(model: Model, atoms: int) -> Iterator[None]:
+    """Let BatchNorm take its statistics from the first `atoms` atoms of a batch."""
+    norms = [module for module in model.modules() if isinstance(module, Norm)]
+    for norm in norms:
+        norm.reference = atoms
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.reference = 0

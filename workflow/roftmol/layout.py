@@ -1,0 +1,42 @@
+"""Where the runs and the data sets of an experiment lie under the results folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+#: The fingerprint baseline knows no pretrained encoder: it runs once for all models, under this name.
+FINGERPRINT, FINGERPRINT_MODEL = "fingerprint", "morgan"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an experiment: every combination of these names."""
+
+    protocols: tuple[str, ...]
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    splits: tuple[str, ...]
+    budgets: tuple[str, ...]
+    methods: tuple[str, ...]
+
+    def runs(self, results: Path) -> list[Path]:
+        """The folder of each cell's runs, in the order of the names."""
+        folders = [
+            results
+            / "runs"
+            / protocol
+            / (FINGERPRINT_MODEL if method == FINGERPRINT else model)
+            / dataset
+            / f"{split}-{budget}"
+            / method
+            for protocol, model, dataset, split, budget, method in product(
+                self.protocols, self.models, self.datasets, self.splits, self.budgets, self.methods
+            )
+        ]
+        return list(dict.fromkeys(folders))
+
+    def data(self, results: Path) -> list[Path]:
+        """The folder of each data set."""
+        return [results / "data" / dataset for dataset in self.datasets]

@@ -1,0 +1,36 @@
+"""The methods, one file each. Adding one is adding its file and its line here."""
+
+from roftmol.methods import (
+    bss,
+    dwise_ft,
+    feature_map,
+    fingerprint,
+    full_ft,
+    l2_sp,
+    linear_probing,
+    lp_ft,
+    scratch,
+    surgical_ft,
+    wise_ft,
+)
+from roftmol.methods.base import Method, Mixing, Settings, Step, setting_text
+
+#: Every method by name, in the order of tables and plots.
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        full_ft.METHOD,
+        linear_probing.METHOD,
+        surgical_ft.METHOD,
+        lp_ft.METHOD,
+        l2_sp.METHOD,
+        bss.METHOD,
+        feature_map.METHOD,
+        wise_ft.METHOD,
+        dwise_ft.METHOD,
+        scratch.METHOD,
+        fingerprint.METHOD,
+    )
+}
+
+__all__ = ["METHODS", "Method", "Mixing", "Settings", "Step", "setting_text"]

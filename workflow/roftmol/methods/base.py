@@ -1,0 +1,104 @@
+"""What a method is: data, and at most one pure function.
+
+A method that trains says which encoder parts train in each stage (the head always does) and may add a penalty. A method
+that interpolates says how the encoder's parameters are grouped under mixing coefficients and whether those are learned.
+The loop (`train.py`) and the mixing (`interpolate.py`) read this and know no method by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from torch import Tensor
+
+from roftmol.errors import UserError
+from roftmol.files import canonical_json
+
+#: A method's settings: a frozen dataclass of its own.
+Settings = Any
+#: The parts of an encoder, bottom up: ("embed", "blocks.0", ...).
+Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a penalty may look at: one training batch of b molecules with n atoms, vectors d wide."""
+
+    theta: Mapping[str, Tensor]  #: the encoder's parameters by name
+    theta_0: Mapping[str, Tensor]  #: the pretrained ones
+    phi: Mapping[str, Tensor]  #: the head's parameters
+    Z: Tensor  #: n x d, node vectors after the last layer
+    Z_0: Tensor | None  #: n x d, the frozen pretrained encoder's, for methods that ask for it
+    features: Tensor  #: b x d, pooled
+    normalise: bool  #: divide sums over the batch by its size (protocol `honest`)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """theta_g = (1 - alpha_g) theta_0,g + alpha_g theta_ft,g for every group g of encoder parameters."""
+
+    source: str  #: the method whose fine-tuned weights are mixed
+    group: Callable[[Settings, str, Parts], str]  #: (settings, parameter name, parts) -> its group
+    start: Callable[[Settings], float]  #: the first, or the only, alpha
+    learned: bool  #: whether alpha is fitted on held-out labels
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of fine-tuning."""
+
+    name: str
+    title: str
+    mechanism: Literal["none", "partial", "weights", "representation", "ensemble", "reference"]
+    summary: str  #: one line for the report
+    settings: type[Settings]
+    grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the settings that are tried
+    stages: Callable[[Settings, Parts], tuple[Parts, ...]] | None = None  #: encoder parts that train, stage by stage
+    penalty: Callable[[Settings, Step], Tensor] | None = None
+    needs_Z_0: bool = False  # noqa: N815
+    pretrained: bool = True  #: False: start from random weights
+    mixing: Mixing | None = None
+
+    @property
+    def kind(self) -> Literal["train", "interpolate", "external"]:
+        """Which stage runs it; "external" methods bring their own model."""
+        if self.mixing:
+            return "interpolate"
+        return "train" if self.stages else "external"
+
+    def parse(self, setting: Mapping[str, Any]) -> Settings:
+        """Settings from a mapping.
+
+        Raises `UserError` on a key that the method does not have.
+        """
+        known = {field.name for field in fields(self.settings)}
+        for key in setting:
+            if key not in known:
+                raise UserError(f"method {self.name}: unknown setting {key!r}; it has {sorted(known) or 'none'}")
+        return self.settings(**setting)
+
+    def grid_from(self, axes: Mapping[str, list[Any]]) -> tuple[Settings, ...]:
+        """The cartesian product of lists of values, one a setting."""
+        return tuple(self.parse(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
+
+
+def setting_text(settings: Settings) -> str:
+    """Settings as canonical JSON, the `setting` column of the tables."""
+    return canonical_json(asdict(settings))
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """A method without hyper-parameters."""
+
+
+def no_grid(_layers: int) -> tuple[NoSettings, ...]:
+    """The grid of a method without hyper-parameters."""
+    return (NoSettings(),)
+
+
+#: The published grid of regularisation strengths.
+STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)

@@ -1,0 +1,45 @@
+"""Batch spectral shrinkage (Chen et al. 2019, NeurIPS): the smallest singular values of the features are suppressed.
+
+    penalty = lambda * sum over the k smallest singular values sigma_i of F of sigma_i^2
+
+F (b x d) are a batch's molecule vectors. Directions of small singular values carry what does not transfer. In the
+honest protocol the sum is divided by b, so that lambda means the same for every batch size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from roftmol.methods.base import STRENGTHS, Method, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Strength, and how many singular values."""
+
+    lam: float
+    k: int = 1
+
+
+def penalty(settings: Settings, step: Step) -> Tensor:
+    """The penalty, a scalar."""
+    F = step.features
+    # sigma^2 are the eigenvalues of the smaller Gram matrix; eigvalsh gives them in rising order.
+    gram = F @ F.T if F.shape[0] <= F.shape[1] else F.T @ F
+    shrunk = torch.linalg.eigvalsh(gram)[: settings.k].clamp(min=0).sum()
+    return settings.lam * shrunk / (len(F) if step.normalise else 1)
+
+
+METHOD = Method(
+    name="bss",
+    title="BSS",
+    mechanism="representation",
+    summary="Full fine-tuning that shrinks the smallest singular values of the batch's features.",
+    settings=Settings,
+    grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
+    stages=lambda _settings, parts: (parts,),
+    penalty=penalty,
+)

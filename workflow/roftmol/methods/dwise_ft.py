@@ -1,0 +1,45 @@
+"""DWiSE-FT (RoFt-Mol, arXiv 2509.00614): one learned mixing coefficient for every block of the encoder.
+
+    theta_l = (1 - alpha_l) theta_0,l + alpha_l theta_ft,l
+
+Block 0 is the atom embedding, block l + 1 the l-th layer with its bond embeddings and BatchNorm; the head of theta_ft
+stays. alpha is fitted by gradient on held-out labels with the task loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from roftmol.methods.base import Method, Mixing, Parts
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How many coefficients, and where they start.
+
+    `granularity`: "global" has one, "block" one a block, "parameter" one a tensor.
+    """
+
+    start: float
+    granularity: Literal["global", "block", "parameter"] = "block"
+
+
+def group(settings: Settings, name: str, parts: Parts) -> str:
+    """The coefficient of a parameter: "encoder", its block, or the parameter itself."""
+    if settings.granularity == "global":
+        return "encoder"
+    if settings.granularity == "parameter":
+        return name
+    return next(part for part in parts if name.startswith(f"{part}."))
+
+
+METHOD = Method(
+    name="dwise_ft",
+    title="DWiSE-FT",
+    mechanism="ensemble",
+    summary="A weighted mean of pretrained and fine-tuned weights, one coefficient learned for each block.",
+    settings=Settings,
+    grid=lambda _layers: (Settings(0.5), Settings(0.9)),
+    mixing=Mixing(source="full_ft", group=group, start=lambda settings: settings.start, learned=True),
+)

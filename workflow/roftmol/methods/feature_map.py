@@ -1,0 +1,41 @@
+"""Feature-map regularisation (DELTA, Li et al. 2019, arXiv 1901.09229, without attention): stay near the old vectors.
+
+    penalty = lambda / 2 * ||Z - Z_0||_F^2
+
+Z (n x d) are the atoms' vectors after the last layer, Z_0 those of the frozen pretrained encoder. In the honest
+protocol the sum is divided by n, so that lambda means the same for every batch and size of molecule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from roftmol.methods.base import STRENGTHS, Method, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Strength."""
+
+    lam: float
+
+
+def penalty(settings: Settings, step: Step) -> Tensor:
+    """The penalty, a scalar."""
+    assert step.Z_0 is not None
+    return settings.lam / 2 * (step.Z - step.Z_0).square().sum() / (len(step.Z) if step.normalise else 1)
+
+
+METHOD = Method(
+    name="feature_map",
+    title="Feature-map",
+    mechanism="representation",
+    summary="Full fine-tuning that keeps the atoms' vectors near the pretrained encoder's.",
+    settings=Settings,
+    grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
+    stages=lambda _settings, parts: (parts,),
+    penalty=penalty,
+    needs_Z_0=True,
+)

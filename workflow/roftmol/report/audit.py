@@ -1,0 +1,166 @@
+"""What happened to the data and to the runs: kept, dropped, undefined, fallen back, failed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from roftmol.figures.cells import rows_of, settings_of, with_fingerprint
+from roftmol.figures.style import in_order, look
+from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
+from roftmol.report.table import Table, count, fixed, number_cell, word
+
+REJECTS_SHOWN = 200
+FALLBACK = "selected by loss"  # in the notes of the selection rules
+
+
+def data_table(
+    molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame, scores: pd.DataFrame, selected: pd.DataFrame
+) -> Table:
+    """One row a data set: its records, its labels, and what could not be scored or selected as meant."""
+    rows = []
+    for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
+        kept = molecules[molecules["dataset"] == dataset]
+        remarks = rejects[rejects["dataset"] == dataset]
+        own = tasks[tasks["dataset"] == dataset]
+        dropped = remarks.loc[remarks["action"] == "dropped", "row"].nunique()
+        remarked = remarks.loc[remarks["action"] == "kept", "row"].nunique()
+        labelled, positives = own["labelled"].sum(), own["positives"].sum(min_count=1)
+        share = positives / labelled if labelled else float("nan")
+        fallbacks = selected.loc[selected["dataset"] == dataset, "note"].str.contains(FALLBACK, regex=False).sum()
+        undefined = scores.loc[_macro(scores, selected) & (scores["dataset"] == dataset), "undefined"]
+        rows.append(
+            [
+                word(dataset),
+                word(", ".join(sorted(set(own["kind"])))),
+                count(len(kept) + dropped),
+                count(len(kept)),
+                count(remarked),
+                count(dropped),
+                count(len(own)),
+                count(labelled),
+                number_cell(
+                    "" if pd.isna(share) else f"{100 * share:.1f}%", float(share) if pd.notna(share) else float("nan")
+                ),
+                count(undefined.max() if len(undefined) else float("nan")),
+                count(fallbacks),
+            ]
+        )
+    measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels", "Positive"]
+    measures += ["Tasks undefined in test, at most", "Selections that fell back to the loss"]
+    return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows)
+
+
+def reasons_table(rejects: pd.DataFrame) -> Table:
+    """How many records were dropped, or kept with a remark, for which reason."""
+    counts = rejects.groupby(["dataset", "action", "reason"], as_index=False).size()
+    rows = [
+        [word(row["dataset"]), word(row["reason"]), word(row["action"]), count(row["size"])]
+        for row in counts.to_dict("records")
+    ]
+    return Table("", ["Dataset", "Reason", "Action", "#Records"], rows)
+
+
+def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
+    """Each data set's first records with a remark: its name, how many there are, and the table."""
+    found = []
+    for dataset, rows in rejects.groupby("dataset"):
+        shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
+        table = Table(
+            "",
+            ["#Record", "SMILES", "Reason", "Detail", "Action"],
+            [
+                [
+                    count(r["row"]),
+                    word(r["smiles"], "smiles"),
+                    word(r["reason"]),
+                    word(r["detail"], "long"),
+                    word(r["action"]),
+                ]
+                for r in shown.to_dict("records")
+            ],
+        )
+        found.append((str(dataset), len(rows), table))
+    return found
+
+
+def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
+    """Each data set's label columns."""
+    found = []
+    for dataset, rows in tasks.groupby("dataset"):
+        classes = rows["kind"].iloc[0] == "classification"
+        columns = ["#Positive", "#Share positive"] if classes else ["#Mean", "#Standard deviation"]
+        body = []
+        for task in rows.sort_values("task").to_dict("records"):
+            if classes:
+                share = task["positives"] / task["labelled"] if task["labelled"] else float("nan")
+                values = [count(task["positives"]), number_cell(fixed(100 * share, 1) + "%", share)]
+            else:
+                values = [number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std")]
+            body.append([word(task["name"]), count(task["labelled"]), *values])
+        found.append((str(dataset), Table("", ["Label column", "#Labelled", *columns], body)))
+    return found
+
+
+def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
+    """Where the macro mean leaves tasks out: how many, of how many, over the selected runs of a setting."""
+    left_out = with_fingerprint(scores[_macro(scores, selected) & (scores["undefined"] > 0)])
+    settings = settings_of(left_out)
+    varying = identity_columns(settings)
+    rows = []
+    for setting in settings:
+        here = rows_of(left_out, setting)
+        low, high = here["undefined"].min(), here["undefined"].max()
+        text = f"{low}" if low == high else f"{low} to {high}"
+        seeds = here["seed"].nunique()
+        rows.append([*identity(setting, varying), number_cell(text, high), count(here["tasks"].max()), count(seeds)])
+    columns = [*(TITLES[name] for name in varying), "#Undefined tasks", "#Tasks", "#Seeds concerned"]
+    return Table(constant_caption(settings, varying), columns, rows)
+
+
+def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
+    """Which scores are the macro means, on test, of the metric that methods are compared by."""
+    metrics = selected.drop_duplicates("dataset").set_index("dataset")["metric"]
+    return (
+        (scores["task"] == "macro")
+        & (scores["partition"] == "test")
+        & (scores["metric"] == scores["dataset"].map(metrics))
+    )
+
+
+def notes_table(selected: pd.DataFrame) -> Table:
+    """What the selection has to say about its runs."""
+    noted = selected[selected["note"] != ""]
+    settings = settings_of(noted)
+    varying = identity_columns(settings)
+    rows = []
+    for setting in settings:
+        for note, runs in rows_of(noted, setting).groupby("note"):
+            methods = ", ".join(look(name).title for name in in_order(runs["method"]))
+            rows.append([*identity(setting, varying), word(note, "long"), word(methods, "long"), count(len(runs))])
+    columns = [*(TITLES[name] for name in varying), "Note", "Methods", "#Runs"]
+    return Table(constant_caption(settings, varying), columns, rows)
+
+
+def failures_table(timings: pd.DataFrame) -> Table:
+    """Every fit that failed, gathered by method, setting and reason."""
+    failed = timings[timings["status"] != "ok"]
+    settings = settings_of(failed)
+    varying = identity_columns(settings)
+    rows = []
+    for setting in settings:
+        here = rows_of(failed, setting)
+        for name in in_order(here["method"]):
+            for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
+                seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))
+                rows.append(
+                    [
+                        *identity(setting, varying),
+                        word(look(name).title),
+                        word(setting_text(str(chosen))),
+                        word(seeds),
+                        count(len(fits)),
+                        word(reason, "long flag"),
+                    ]
+                )
+    columns = [*(TITLES[name] for name in varying), "Method", "Setting", "Seeds", "#Fits", "Reason"]
+    return Table(constant_caption(settings, varying), columns, rows)

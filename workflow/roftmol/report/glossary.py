@@ -1,0 +1,41 @@
+"""The words of the report, each in a line or two."""
+
+from __future__ import annotations
+
+METHOD_LINES: dict[str, str] = {
+    "full_ft": "Encoder and head are trained on the task.",
+    "linear_probing": "Only the head is trained; the encoder stays as pretrained.",
+    "surgical_ft": "One block of the encoder and the head are trained; which block is selected.",
+    "lp_ft": "Linear probing first, then everything is trained from the head found.",
+    "wise_ft": "No training: the encoder is (1 − α) θ₀ + α θ_ft, the head full FT's; one α is selected.",
+    "l2_sp": "Full FT with a penalty on the squared distance from the pretrained weights θ₀.",
+    "bss": "Full FT with a penalty on the smallest singular values of the pooled features of a batch.",
+    "feature_map": "Full FT with a penalty on the distance of the node features from the pretrained encoder's (DELTA "
+    "without attention).",
+    "dwise_ft": "As WiSE-FT with one α for each block, learned by gradient on held-out labels.",
+    "scratch": "The same network from random weights: what pretraining is worth.",
+    "fingerprint": "Morgan counts with a linear model or a random forest: what the network is worth.",
+}
+
+PROTOCOLS: dict[str, str] = {
+    "honest": "A budget of N counts every label that is used, validation and the fitting of coefficients included. "
+    "Subset and split are drawn anew with every seed (size splits stay, their subsets vary). Test labels are read "
+    "once.",
+    "paper": "As published, so that numbers can be compared: only the training labels are cut to the budget, and one "
+    "split serves all seeds, so the spread over seeds leaves out the choice of molecules. Hyper-parameters are still "
+    "selected on validation.",
+}
+
+TABLES: dict[str, str] = {
+    "summary": "one row a method and setting: the numbers of the results table",
+    "selected": "the setting that each seed selected, with its validation and test score",
+    "scores": "every metric, setting, seed and task",
+    "predictions": "every validation and test molecule of the selected runs",
+    "alphas": "WiSE-FT's whole path",
+    "coefficients": "DWiSE-FT's learned coefficients",
+    "curves": "learning curves",
+    "timings": "what each fit cost, and why it failed",
+    "molecules": "the molecules kept, in the order of the source",
+    "rejects": "the records with a remark",
+    "tasks": "the label columns",
+}

@@ -1,0 +1,158 @@
+"""The tables of results: scores, selected hyper-parameters, costs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pandas as pd
+
+from roftmol.figures.cells import SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
+from roftmol.figures.style import METRICS, in_order, look
+from roftmol.report.answers import Comparison, compare
+from roftmol.report.table import (
+    Cell,
+    Table,
+    count,
+    decimals,
+    duration,
+    fixed,
+    number_cell,
+    signed,
+    spread,
+    word,
+)
+
+TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split": "Split", "budget": "Labels"}
+
+
+def results_table(results: Results) -> Table:
+    """Every method in every setting: test score over seeds, place, differences to the references, time."""
+    varying = identity_columns(results.settings)
+    rows = []
+    for setting in results.settings:
+        cells = rows_of(results.cells, setting).set_index("method")
+        runs = rows_of(results.runs, setting)
+        most, better = cells["seeds"].max(), int(cells["better"].iloc[0])
+        places = decimals(cells["mean"].abs().median())
+        for name in in_order(cells.index):
+            cell = cells.loc[name].to_dict()
+            short = cell["seeds"] < most
+            rows.append(
+                [
+                    *identity(setting, varying),
+                    word(look(name).title, "best" if cell["place"] == 1 else ""),
+                    number_cell(spread(cell["mean"], cell["std"], places), cell["mean"]),
+                    word(METRICS.get(cell["metric"], cell["metric"]) + (" ↑" if better > 0 else " ↓")),
+                    number_cell(
+                        f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
+                    ),
+                    number_cell(fixed(cell["place"], 0), cell["place"]),
+                    *(
+                        _difference(compare(runs, name, reference, better, places), better, name == reference)
+                        for reference in ("full_ft", "fingerprint")
+                    ),
+                    number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
+                ]
+            )
+    columns = [*(TITLES[name] for name in varying), "Method", "#Test score", "Metric"]
+    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time"]
+    return Table(constant_caption(results.settings, varying), [*columns, *measures], rows)
+
+
+def _difference(comparison: Comparison, better: int, itself: bool) -> Cell:
+    """Method minus reference in the metric's own sign; coloured where it exceeds the spread of the seeds."""
+    value = better * comparison.gain
+    if itself or comparison.seeds == 0:
+        return number_cell("", float("nan"))
+    text = signed(value, comparison.places)
+    if comparison.seeds > 1:
+        text += f" ± {fixed(comparison.std, comparison.places)}"
+    sign = {"better": " ▲", "worse": " ▼"}.get(comparison.verdict, "")
+    return number_cell(text + sign, value, comparison.verdict if sign else "")
+
+
+def settings_table(selected: pd.DataFrame) -> Table:
+    """The hyper-parameters that each method's seeds selected, where there was a choice."""
+    chosen = selected[(selected["candidates"] > 1) & (selected["setting"] != "")]
+    settings = settings_of(chosen)
+    varying = identity_columns(settings)
+    rows = []
+    for setting in settings:
+        here = rows_of(chosen, setting)
+        for name in in_order(here["method"]):
+            runs = here[here["method"] == name]
+            tally = Counter(runs["setting"].map(setting_text))
+            text = "; ".join(
+                f"{value} ({times}×)" for value, times in sorted(tally.items(), key=lambda i: (-i[1], i[0]))
+            )
+            places = decimals(runs["valid_value"].abs().median())
+            rows.append(
+                [
+                    *identity(setting, varying),
+                    word(look(name).title),
+                    word(text, "long"),
+                    count(runs["candidates"].max()),
+                    number_cell(fixed(runs["valid_value"].mean(), places), runs["valid_value"].mean()),
+                    number_cell(fixed(runs["test_value"].mean(), places), runs["test_value"].mean()),
+                ]
+            )
+    columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
+    measures = ["#Settings tried", "#Validation score", "#Test score"]
+    return Table(constant_caption(settings, varying), [*columns, *measures], rows)
+
+
+def timings_table(timings: pd.DataFrame) -> Table:
+    """What each method cost, over everything that was run."""
+    rows = []
+    for (protocol, model), runs in timings.groupby(["protocol", "model"]):
+        for name in in_order(runs["method"]):
+            fits = runs[runs["method"] == name]
+            wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
+            rows.append(
+                [
+                    word(protocol),
+                    word(model),
+                    word(look(name).title),
+                    count(len(fits)),
+                    count((fits["status"] != "ok").sum()),
+                    number_cell(duration(wall.median()), wall.median()),
+                    number_cell(duration(wall.sum()), wall.sum()),
+                    number_cell(duration(cpu), cpu),
+                    number_cell(fixed(fits["peak_memory_mb"].max(), 0), fits["peak_memory_mb"].max()),
+                    word(", ".join(sorted(set(fits["device"]) - {""}))),
+                ]
+            )
+    measures = ["#Fits", "#Failed", "#Median fit", "#All fits", "#CPU time", "#Peak memory, MB"]
+    return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows)
+
+
+def setting_text(setting: str) -> str:
+    """A setting's JSON in a reader's form: lam = 0.1, start = 0.5."""
+    return ", ".join(f"{key} = {value}" for key, value in json.loads(setting).items()) or "no choice"
+
+
+def identity_columns(settings: list[Setting]) -> list[str]:
+    """The parts of a setting that a table must show: the data set, and whatever varies."""
+    return [
+        name
+        for place, name in enumerate(SETTING)
+        if name == "dataset" or len({setting[place] for setting in settings}) > 1
+    ]
+
+
+def identity(setting: Setting, columns: list[str]) -> list[Cell]:
+    """A setting's cells in a table."""
+    shown = {**setting._asdict(), "split": SPLITS.get(setting.split, setting.split).removesuffix(" split")}
+    return [
+        number_cell(setting.budget, budget_order(setting.budget)) if name == "budget" else word(shown[name])
+        for name in columns
+    ]
+
+
+def constant_caption(settings: list[Setting], varying: list[str]) -> str:
+    """What is the same in every row, in words."""
+    if not settings:
+        return ""
+    same = [f"{TITLES[name].lower()}: {getattr(settings[0], name)}" for name in SETTING if name not in varying]
+    return "In all rows, " + ", ".join(same) + "." if same else ""

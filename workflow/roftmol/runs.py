@@ -1,0 +1,362 @@
+"""One job: all seeds, folds and settings of a cell.
+
+Each fit is saved when it ends, under a name that is a digest of all it depends on. A job that was killed, or that got
+another seed or grid value, finds its finished fits and computes the rest; then it collects them into the cell's tables.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from roftmol import dependencies, graphs, metrics, schemas
+from roftmol.encoders.checkpoints import load_encoder
+from roftmol.errors import UserError
+from roftmol.files import atomic, code_digest, digest, sha256
+from roftmol.graphs import Graphs
+from roftmol.interpolate import mix
+from roftmol.methods import METHODS, Method, Settings, setting_text
+from roftmol.protocols import PROTOCOLS
+from roftmol.train import DivergedError, Epoch, Fold, Model, Task, TrainSettings, best_epoch, fit, new_model
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A cell, its seeds and grid, and how to train; the settings of the stages `finetune` and `interpolate`."""
+
+    protocol: str
+    model: str
+    dataset: str
+    split: str
+    budget: str
+    method: str
+    task: str
+    metric: str
+    seeds: tuple[int, ...]
+    grid: tuple[dict[str, Any], ...]
+    training: TrainSettings = field(default_factory=TrainSettings)
+    device: str = "auto"
+
+    @property
+    def cell(self) -> dict[str, str]:
+        """The columns that identify the cell."""
+        return {column: getattr(self, column) for column in schemas.CELL}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one fit gives, before it is saved."""
+
+    valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
+    test: npt.NDArray[np.float32]
+    curve: tuple[Epoch, ...] = ()
+    coefficients: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    trained_parameters: int = 0
+    note: str = ""
+
+
+#: (setting, seed, fold number, fold) -> its result; raises `DivergedError`.
+Compute = Callable[[Settings, int, int, Fold], Result]
+
+
+def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path) -> None:
+    """Train every setting, seed and fold of a cell and write fits, predictions and curves to `out`."""
+    method = METHODS[settings.method]
+    protocol = PROTOCOLS[settings.protocol]
+    molecules = graphs.load(data / "graphs.safetensors")
+    device = _device(settings.device)
+    encoder = load_encoder(checkpoint, settings.training.dropout)
+    task = Task(settings.task, settings.metric)
+    keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
+
+    def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
+        model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
+        curve = fit(model, method, setting, molecules, fold, task, protocol, settings.training, seed)
+        best = best_epoch(curve, task.metric)
+        return Result(
+            valid=model.predict(molecules, fold.valid),
+            test=model.predict(molecules, fold.test),
+            curve=tuple(curve),
+            weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
+            best_epoch=best.epoch,
+            trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        )
+
+    identity = {"checkpoint": sha256(checkpoint), "training": asdict(settings.training)}
+    _run(settings, method, molecules, data, splits, out, device, identity, compute)
+
+
+def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, full_ft: Path, out: Path) -> None:
+    """Mix the pretrained weights with those that the run folder `full_ft` holds, for every setting, seed and fold.
+
+    Raises `UserError` if the fine-tuned weights are not there.
+    """
+    method = METHODS[settings.method]
+    assert method.mixing is not None
+    mixing = method.mixing
+    protocol = PROTOCOLS[settings.protocol]
+    molecules = graphs.load(data / "graphs.safetensors")
+    device = _device(settings.device)
+    encoder = load_encoder(checkpoint, settings.training.dropout)
+    theta_0 = {name: tensor.to(device) for name, tensor in encoder.state_dict().items()}
+    task = Task(settings.task, settings.metric)
+    fits = schemas.read("fits", full_ft / "fits.parquet").to_dict("records")
+    sources = {(row["seed"], row["fold"]): row for row in fits}
+
+    def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
+        source = sources[seed, number]
+        if source["status"] != "ok":
+            raise DivergedError(f"{mixing.source} failed: {source['reason']}")
+        model = Model(encoder, molecules.labels.shape[1], task.kind).to(device)
+        model.load_state_dict(_weights(full_ft / "parts" / source["part"]))
+        mixed = mix(model, theta_0, mixing, setting, molecules, fold, task, protocol, seed)
+        return Result(
+            valid=mixed.valid,
+            test=mixed.test,
+            coefficients=mixed.coefficients,
+            best_epoch=mixed.steps,
+            trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
+            note=mixed.note,
+        )
+
+    identity = {"checkpoint": sha256(checkpoint), "sources": sorted(row["part"] for row in fits)}
+    _run(settings, method, molecules, data, splits, out, device, identity, compute)
+
+
+def _run(
+    settings: RunSettings,
+    method: Method,
+    molecules: Graphs,
+    data: Path,
+    splits: Path,
+    out: Path,
+    device: torch.device,
+    identity: dict[str, Any],
+    compute: Compute,
+) -> None:
+    """Compute what is not there yet, then collect the cell's tables."""
+    torch.set_num_threads(1)
+    assigned = schemas.read("splits", splits)
+    others = [f"roftmol.methods.{name}" for name in METHODS if name != method.name]
+    modules = ["roftmol.train", "roftmol.interpolate"] if method.mixing else ["roftmol.train"]
+    base = {
+        **identity,
+        "code": code_digest(dependencies.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
+        "data": sha256(data / "graphs.safetensors"),
+        "torch": torch.__version__,
+        "device": device.type,
+        **{name: getattr(settings, name) for name in ("protocol", "method", "task", "metric")},
+    }
+    parsed = [method.parse(setting) for setting in settings.grid]
+    work = [
+        (seed, setting_text(setting), setting, number, fold)
+        for seed in settings.seeds
+        for setting in parsed
+        for number, fold in folds(assigned, seed)
+    ]
+    parts: list[dict[str, Any]] = []
+    for position, (seed, text, setting, number, fold) in enumerate(work, 1):
+        key = digest({**base, "setting": text, "seed": seed, "fold": number, "split": _fold_digest(fold)})
+        path = out / "parts" / f"{key}.safetensors"
+        row = _finished(path)
+        if row is None:
+            row = _compute_part(settings, molecules, device, compute, path, seed, text, setting, number, fold)
+            print(f"[{position}/{len(work)}] {_line(settings, row)}", file=sys.stderr, flush=True)
+        parts.append({**row, "part": path.name})
+    _collect(settings, parts, {(seed, number): fold for seed, _, _, number, fold in work}, out)
+
+
+def folds(assigned: pd.DataFrame, seed: int) -> Iterator[tuple[int, Fold]]:
+    """The folds of a seed in the table `splits`.
+
+    Raises `UserError` if the seed is not in it or a role is empty.
+    """
+    mine = assigned[assigned["seed"] == seed]
+    if mine.empty:
+        raise UserError(f"the split has no seed {seed}; it has {sorted(assigned['seed'].unique())}")
+    for number, rows in mine.groupby("fold"):
+        roles = {
+            role: rows.loc[rows["role"] == role, "molecule"].to_numpy(np.int64) for role in ("train", "valid", "test")
+        }
+        for role, chosen in roles.items():
+            if not len(chosen):
+                raise UserError(
+                    f"split seed {seed}, fold {number}: no {role} molecules; enlarge the budget or the data"
+                )
+        yield int(str(number)), Fold(**roles)
+
+
+def _compute_part(
+    settings: RunSettings,
+    molecules: Graphs,
+    device: torch.device,
+    compute: Compute,
+    path: Path,
+    seed: int,
+    text: str,
+    setting: Settings,
+    number: int,
+    fold: Fold,
+) -> dict[str, Any]:
+    """Run one fit and save it; a loss that is no number is a result too, with its reason."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        result, reason = compute(setting, seed, number, fold), ""
+    except DivergedError as error:
+        empty = np.empty((0, molecules.labels.shape[1]), np.float32)
+        result, reason = Result(valid=empty, test=empty), str(error)
+    labels = molecules.labels[fold.valid]
+    metric = metrics.primary(settings.metric, labels, result.valid) if not reason else float("nan")
+    note = result.note
+    if not reason and np.isnan(metric):
+        note = "; ".join(filter(None, [note, f"{settings.metric} undefined on validation: selected by loss"]))
+    row = {
+        **settings.cell,
+        "setting": text,
+        "seed": seed,
+        "fold": number,
+        "status": "failed" if reason else "ok",
+        "reason": reason,
+        "note": note,
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.curve),
+        "valid_metric": metric,
+        "valid_loss": metrics.loss(settings.task, labels, result.valid) if not reason else float("nan"),
+        "trained_parameters": result.trained_parameters,
+        "wall_seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_memory_mb": _peak_memory(device),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+    }
+    metadata = {
+        "row": json.dumps(row),
+        "curve": json.dumps([asdict(point) for point in result.curve]),
+        "coefficients": json.dumps(result.coefficients),
+    }
+    arrays = {"valid": result.valid, "test": result.test}
+    arrays.update({f"weights.{name}": tensor.numpy() for name, tensor in result.weights.items()})
+    with atomic(path) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
+    return row
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """The row of a saved fit, or None if there is none or its file cannot be read."""
+    try:
+        with safe_open(path, "np") as part:
+            return json.loads(part.metadata()["row"])
+    except (OSError, SafetensorError):
+        return None
+
+
+def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tuple[int, int], Fold], out: Path) -> None:
+    """Write the cell's tables from the saved fits.
+
+    With several folds, validation predictions are put together and test predictions are the folds' mean.
+    """
+    predictions, curves, coefficients = [], [], []
+    fits = pd.DataFrame(parts, columns=schemas.SCHEMAS["fits"].names)
+    for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
+        run = {**settings.cell, "setting": text, "seed": seed}
+        members = group.sort_values("fold")
+        contents = [_part(out / "parts" / name) for name in members["part"]]
+        mine = [where[int(str(seed)), number] for number in members["fold"]]
+        valid = pd.concat(
+            _prediction_rows(run, "valid", fold.valid, arrays["valid"])
+            for fold, (arrays, _) in zip(mine, contents, strict=True)
+        )
+        test = _prediction_rows(run, "test", mine[0].test, np.mean([arrays["test"] for arrays, _ in contents], 0))
+        predictions += [valid, test]
+        for number, (_, metadata) in zip(members["fold"], contents, strict=True):
+            curves += [{**run, "fold": number, **point} for point in json.loads(metadata["curve"])]
+            coefficients += [
+                {**run, "fold": number, "part": part, "alpha": alpha}
+                for part, alpha in json.loads(metadata["coefficients"]).items()
+            ]
+    _write("predictions", pd.concat(predictions) if predictions else schemas.empty("predictions"), out)
+    _write("curves", pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names), out)
+    if METHODS[settings.method].mixing:
+        _write("coefficients", pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names), out)
+    _write("fits", fits, out)
+
+
+def _write(name: str, frame: pd.DataFrame, out: Path) -> None:
+    schemas.write(name, frame, out / f"{name}.parquet")
+
+
+def _prediction_rows(
+    run: dict[str, Any], partition: str, molecules: npt.NDArray[np.int64], values: Array
+) -> pd.DataFrame:
+    return pd.DataFrame({**run, "partition": partition, "molecule": molecules, "prediction": list(values)})
+
+
+def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Predictions and metadata of a saved fit, without its weights."""
+    with safe_open(path, "np") as part:
+        return {name: part.get_tensor(name) for name in ("valid", "test")}, part.metadata()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a saved fit.
+
+    Raises `UserError` if they are not there.
+    """
+    try:
+        with safe_open(path, "pt") as part:
+            return {
+                name.removeprefix("weights."): part.get_tensor(name)
+                for name in part.keys()  # noqa: SIM118 (not a mapping)
+                if name.startswith("weights.")
+            }
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: the fine-tuned weights cannot be read ({error}). Delete fits.parquet in the folder above and run "
+            "the workflow again; finished fits are kept."
+        ) from error
+
+
+def _fold_digest(fold: Fold) -> str:
+    return digest([fold.train.tolist(), fold.valid.tolist(), fold.test.tolist()])
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MiB: the process's largest resident size so far, or what the fit took of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _line(settings: RunSettings, row: dict[str, Any]) -> str:
+    name = (
+        f"{settings.dataset} {settings.split}-{settings.budget} {settings.method} {row['setting']} seed {row['seed']}"
+    )
+    if row["status"] == "failed":
+        return f"{name}: failed, {row['reason']}"
+    score = f"valid {settings.metric} {row['valid_metric']:.3f}"
+    return f"{name}: {score}, epoch {row['best_epoch']}, {row['wall_seconds']:.1f} s"

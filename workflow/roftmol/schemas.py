@@ -1,0 +1,245 @@
+"""Every table of the workflow: its columns, their types, and its version.
+
+A stage writes its tables with :func:`write` and reads others' with :func:`read`; both check the schema, so a column
+that is missing, misspelt or of another type is found where it arises. Rows are self-describing: a run's table carries
+the whole identity of its run, so tables of many runs concatenate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from roftmol.errors import UserError
+from roftmol.files import atomic
+
+VERSION = 1
+
+#: The identity of a cell of the benchmark. `budget` is the number of labels as text, or "all".
+CELL = {
+    "protocol": pa.string(),
+    "model": pa.string(),
+    "dataset": pa.string(),
+    "split": pa.string(),
+    "budget": pa.string(),
+    "method": pa.string(),
+}
+#: A run is a cell with a seed and a setting (the method's hyper-parameters as canonical JSON, "{}" for none).
+RUN = {**CELL, "setting": pa.string(), "seed": pa.int32()}
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # The molecules that are kept, in the order of the source file. `molecule` is the position here, used everywhere
+    # after; `row` is the record's 0-based position in the source file. `labels` has one entry a task, NaN if missing.
+    "molecules": pa.schema(
+        {
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "canonical": pa.string(),
+            "scaffold": pa.string(),
+            "heavy_atoms": pa.int32(),
+            "group": pa.string(),  # the value of a user's split column, "" where there is none
+            "labels": pa.list_(pa.float32()),
+        }
+    ),
+    # Every record about which there is something to say: `action` is "dropped" or "kept".
+    "rejects": pa.schema(
+        {
+            "dataset": pa.string(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "reason": pa.string(),  # one of molecules.REASONS
+            "detail": pa.string(),
+            "action": pa.string(),
+        }
+    ),
+    # One row a label column. `positives` counts label 1 and is null for regression.
+    "tasks": pa.schema(
+        {
+            "dataset": pa.string(),
+            "task": pa.int32(),
+            "name": pa.string(),
+            "kind": pa.string(),  # "classification" or "regression"
+            "labelled": pa.int64(),
+            "positives": pa.int64(),
+            "mean": pa.float64(),
+            "std": pa.float64(),
+        }
+    ),
+    # `role` is "train", "valid" or "test"; molecules without a role in that seed and fold are not listed.
+    # `fold` is 0 for a hold-out, 0..k-1 for cross-fitting.
+    "splits": pa.schema(
+        {
+            "protocol": pa.string(),
+            "dataset": pa.string(),
+            "split": pa.string(),
+            "budget": pa.string(),
+            "seed": pa.int32(),
+            "fold": pa.int32(),
+            "molecule": pa.int32(),
+            "role": pa.string(),
+        }
+    ),
+    # One row a fit: one setting, seed and fold, trained once (or interpolated once). `status` is "ok" or "failed",
+    # `reason` says why. `part` names the file under parts/ that holds its predictions and weights.
+    "fits": pa.schema(
+        {
+            **RUN,
+            "fold": pa.int32(),
+            "status": pa.string(),
+            "reason": pa.string(),
+            "note": pa.string(),  # what a reader should know: e.g. "one class in validation: selected by loss"
+            "best_epoch": pa.int32(),
+            "epochs": pa.int32(),
+            "valid_metric": pa.float64(),  # the data set's metric on this fold's validation molecules, NaN if undefined
+            "valid_loss": pa.float64(),
+            "trained_parameters": pa.int64(),
+            "wall_seconds": pa.float64(),
+            "cpu_seconds": pa.float64(),
+            "peak_memory_mb": pa.float64(),
+            "device": pa.string(),
+            "part": pa.string(),
+        }
+    ),
+    # One row a molecule, seed and setting; `prediction` has one entry a task: a probability or a value in label units.
+    # In cross-fitting, validation predictions are out of fold and test predictions are the folds' mean.
+    "predictions": pa.schema(
+        {**RUN, "partition": pa.string(), "molecule": pa.int32(), "prediction": pa.list_(pa.float32())}
+    ),
+    # Learning curves of the fits. `stage` counts the stages of a method with several (LP-FT).
+    "curves": pa.schema(
+        {
+            **RUN,
+            "fold": pa.int32(),
+            "stage": pa.int32(),
+            "epoch": pa.int32(),
+            "train_loss": pa.float64(),
+            "valid_loss": pa.float64(),
+            "valid_metric": pa.float64(),
+        }
+    ),
+    # DWiSE-FT's mixing coefficients: `part` is "encoder", a block ("embed", "blocks.0", ...) or a parameter group.
+    "coefficients": pa.schema({**RUN, "fold": pa.int32(), "part": pa.string(), "alpha": pa.float64()}),
+    # One row a metric. `task` is a task's name, or "macro" for the mean over the tasks where the metric is defined;
+    # `undefined` counts the tasks where it is not, `molecules` those with a label. NaN is undefined, never replaced.
+    "scores": pa.schema(
+        {
+            **RUN,
+            "partition": pa.string(),
+            "metric": pa.string(),
+            "task": pa.string(),
+            "value": pa.float64(),
+            "molecules": pa.int64(),
+            "tasks": pa.int32(),
+            "undefined": pa.int32(),
+        }
+    ),
+    # One row a cell and seed: the setting that the rule chose. `rule` is a name in selection.RULES.
+    "selected": pa.schema(
+        {
+            **RUN,
+            "rule": pa.string(),
+            "candidates": pa.int32(),
+            "failed": pa.int32(),
+            "metric": pa.string(),
+            "valid_value": pa.float64(),
+            "valid_loss": pa.float64(),
+            "test_value": pa.float64(),
+            "note": pa.string(),
+        }
+    ),
+    # WiSE-FT's whole path: the metric at every alpha, ends included, on validation and test.
+    "alphas": pa.schema(
+        {**RUN, "alpha": pa.float64(), "partition": pa.string(), "metric": pa.string(), "value": pa.float64()}
+    ),
+    # One row a cell: the selected runs' test metric over seeds, and paired differences (method minus reference, by
+    # seed; NaN where the reference was not run). `better` is +1 for a metric to maximise, -1 for one to minimise.
+    "summary": pa.schema(
+        {
+            **CELL,
+            "metric": pa.string(),
+            "better": pa.int32(),
+            "seeds": pa.int32(),
+            "failed": pa.int32(),
+            "mean": pa.float64(),
+            "std": pa.float64(),
+            "min": pa.float64(),
+            "max": pa.float64(),
+            "rank": pa.float64(),  # 1 is best, by mean, within protocol, model, dataset, split and budget
+            "vs_full_ft": pa.float64(),
+            "vs_full_ft_std": pa.float64(),
+            "vs_fingerprint": pa.float64(),
+            "vs_fingerprint_std": pa.float64(),
+            "wall_seconds": pa.float64(),  # all fits of the cell, search over settings included
+        }
+    ),
+    # What a fit cost: one row a fit, the columns of `fits` that say so.
+    "timings": pa.schema(
+        {
+            **RUN,
+            "fold": pa.int32(),
+            "status": pa.string(),
+            "reason": pa.string(),
+            "epochs": pa.int32(),
+            "best_epoch": pa.int32(),
+            "trained_parameters": pa.int64(),
+            "wall_seconds": pa.float64(),
+            "cpu_seconds": pa.float64(),
+            "peak_memory_mb": pa.float64(),
+            "device": pa.string(),
+        }
+    ),
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """The schema of table `name`, marked with its name and version."""
+    return SCHEMAS[name].with_metadata({"roftmol.table": name, "roftmol.version": str(VERSION)})
+
+
+def table(name: str, frame: pd.DataFrame) -> pa.Table:
+    """Turn a frame into table `name`; extra or missing columns and wrong types raise `ValueError`."""
+    wanted = schema(name)
+    if set(frame.columns) != set(wanted.names):
+        missing = sorted(set(wanted.names) - set(frame.columns))
+        extra = sorted(set(frame.columns) - set(wanted.names))
+        raise ValueError(f"table {name}: missing columns {missing}, unknown columns {extra}")
+    return pa.Table.from_pandas(frame[wanted.names], schema=wanted, preserve_index=False)
+
+
+def write(name: str, frame: pd.DataFrame, path: Path | str) -> None:
+    """Write `frame` as table `name` to `path`, atomically."""
+    data = table(name, frame)
+    with atomic(path) as temporary:
+        pq.write_table(data, temporary, compression="zstd")
+
+
+def read(name: str, path: Path | str) -> pd.DataFrame:
+    """Read table `name` from `path`.
+
+    Raises `UserError` if the file is missing, unreadable, another table, or of another version.
+    """
+    try:
+        data = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{path}: cannot be read as a Parquet table ({error}). Delete it and run the workflow again."
+        ) from error
+    marks = data.schema.metadata or {}
+    found = marks.get(b"roftmol.table", b"?").decode()
+    version = marks.get(b"roftmol.version", b"?").decode()
+    if (found, version) != (name, str(VERSION)):
+        raise UserError(
+            f"{path}: expected table {name} of version {VERSION}, found {found} of version {version}. "
+            "Delete it and run the workflow again."
+        )
+    return data.cast(schema(name)).to_pandas()
+
+
+def empty(name: str) -> pd.DataFrame:
+    """Table `name` without rows."""
+    return schema(name).empty_table().to_pandas()

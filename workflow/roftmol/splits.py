@@ -1,0 +1,305 @@
+"""Which molecule is train, validation or test, under which budget of labels, seed by seed.
+
+Five ways to part the molecules 80/10/10, and two protocols that say what a budget buys:
+
+- `paper`: one split and one subset for every seed; a budget of N cuts the training part to N molecules drawn plainly,
+  validation keeps its tenth of the data.
+- `honest`: split and subset vary with the seed; the N molecules are drawn, stratified by label, from all that is not
+  test, and validation is taken out of them. Budgets are nested: the 50 of a seed are among its 100.
+
+A budget counts molecules with at least one label; those without any have no role.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from roftmol.errors import UserError
+from roftmol.seeds import generator
+
+Ints = NDArray[np.integer]
+Array = NDArray[np.float64]
+
+ROLES = np.array(["train", "valid", "test"], dtype=object)
+TRAIN, VALID, TEST, NOWHERE = 0, 1, 2, 3
+
+PROTOCOLS = ("paper", "honest")
+SPLITS = ("random", "scaffold", "size", "size_strict", "column")
+VALIDATIONS = ("holdout", "crossfit")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """What the split stage is told; `validation`, `fraction` and `folds` are about protocol "honest" alone."""
+
+    protocol: str
+    dataset: str
+    split: str
+    budget: str
+    seeds: tuple[int, ...]
+    task: str
+    validation: str = "holdout"
+    fraction: float = 0.2
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        choices = {
+            "protocol": PROTOCOLS,
+            "split": SPLITS,
+            "validation": VALIDATIONS,
+            "task": ("classification", "regression"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name}: {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}.")
+        if self.budget != "all" and not (self.budget.isdecimal() and int(self.budget) > 0):
+            raise UserError(f'budget: {self.budget!r} is neither a positive whole number nor "all".')
+        if not 0 < self.fraction < 1:
+            raise UserError(f"fraction: {self.fraction} is not between 0 and 1.")
+        if self.folds < 2:
+            raise UserError(f"folds: {self.folds} is too few; cross-fitting needs at least 2.")
+
+    @property
+    def where(self) -> str:
+        """The start of an error message."""
+        return f"dataset {self.dataset}, split {self.split}, budget {self.budget}"
+
+
+def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Give every molecule its role for each seed and fold: table `splits` from table `molecules`.
+
+    Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
+    test, or if a part stays empty.
+    """
+    labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
+    frames = []
+    for seed in settings.seeds:
+        for fold, parts in enumerate(_roles(molecules, labels, settings, seed)):
+            listed = np.flatnonzero(parts != NOWHERE)
+            members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
+            frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
+    identity = {"protocol": settings.protocol, "dataset": settings.dataset, "split": settings.split}
+    return pd.concat(frames, ignore_index=True).assign(**identity, budget=settings.budget)
+
+
+def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator, *, resample: bool) -> Ints:
+    """Part all molecules into TRAIN, VALID and TEST, whatever the budget: one entry a molecule.
+
+    `resample` deals scaffolds in a random order and keeps identical molecules together in "random"; without it the
+    parts are the published ones. The size splits and a user's column never vary.
+    """
+    n = len(molecules)
+    train, pool = 8 * n // 10, 9 * n // 10
+    if split == "column":
+        return _column(molecules)
+    if split == "size_strict":
+        atoms = molecules["heavy_atoms"].to_numpy()
+        up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
+        return np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST))
+    if split == "size":
+        groups, values = pd.factorize(molecules["heavy_atoms"], sort=True)
+        return _fill(groups, np.arange(len(values)), train, pool)
+    if split == "random":
+        groups = pd.factorize(molecules["canonical"])[0] if resample else np.arange(n)
+        return _fill(groups, rng.permutation(groups.max() + 1), train, train + n // 10)
+    groups, values = pd.factorize(molecules["scaffold"])  # numbered by first index
+    sizes = np.bincount(groups)
+    order = np.lexsort((np.arange(len(values)), sizes))[::-1]
+    if resample:
+        # A scaffold of more than half the test set would be most of it: such ones are dealt first, so to train.
+        large = sizes[order] > n / 20
+        order = np.concatenate([order[large], rng.permutation(order[~large])])
+    return _fill(groups, order, train, pool)
+
+
+def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = False) -> Ints:
+    """A random order of which every beginning holds each stratum nearly in proportion, so that cutting it stratifies.
+
+    Systematic sampling: member j of a stratum of s stands at (j + u) / s, u uniform on [0, 1) for each stratum.
+    With `every`, one member of each stratum stands before all others.
+    """
+    codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)[1:]
+    shuffled = rng.permutation(len(codes))
+    grouped = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    j = np.empty(len(codes), dtype=np.int64)
+    j[grouped] = np.arange(len(codes)) - (sizes.cumsum() - sizes)[codes[grouped]]
+    position = (j + rng.random(len(sizes))[codes]) / sizes[codes]
+    if every:
+        position[j == 0] -= 1
+    return np.argsort(position, kind="stable")
+
+
+def strata_of(labels: Array, task: str) -> Ints:
+    """The stratum of each labelled molecule: its class; with several tasks or in regression, a tenth of a value.
+
+    The value is the number of positive labels, or the mean over the tasks of the standardised label.
+    """
+    if is_single(labels, task):
+        return labels[:, 0].astype(np.int64)
+    if task == "classification":
+        value = (labels == 1).sum(axis=1).astype(np.float64)
+    else:
+        labels = labels[:, ~np.isnan(labels).all(axis=0)]
+        spread = np.nanstd(labels, axis=0)
+        value = np.nanmean((labels - np.nanmean(labels, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
+    edges = np.unique(np.quantile(value, np.arange(1, 10) / 10))
+    return np.searchsorted(edges, value)  # a value on an edge belongs below, so many equal ones make one stratum
+
+
+def is_single(labels: Array, task: str) -> bool:
+    """Whether the strata are the classes of one task, each of which a draw should represent."""
+    return task == "classification" and labels.shape[1] == 1
+
+
+def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed: int) -> list[Ints]:
+    """One array of parts for each fold."""
+    honest = settings.protocol == "honest"
+    cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
+    parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
+    parts[np.isnan(labels).all(axis=1)] = NOWHERE
+    _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
+    twins = pd.factorize(molecules["canonical"])[0]
+    subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
+    deal = _honest if honest else _paper
+    folds = deal(parts, labels, twins, settings, subset, hold_out)
+    for fold in folds:
+        _demand(fold, (TRAIN, VALID), settings, "raise the budget")
+    return folds
+
+
+def _paper(
+    parts: Ints,
+    labels: Array,
+    twins: Ints,
+    settings: SplitSettings,
+    subset: np.random.Generator,
+    hold_out: np.random.Generator,
+) -> list[Ints]:
+    """Cut the training part to the budget; a split without validation first gets a tenth of the data out of train."""
+    parts = parts.copy()
+    if not (parts == VALID).any():
+        train = np.flatnonzero(parts == TRAIN)
+        parts[train[_held_out(labels[train], twins[train], len(parts) // 10, settings.task, hold_out)]] = VALID
+    train = np.flatnonzero(parts == TRAIN)
+    count = _budget(settings, len(train), "in the training part")
+    parts[subset.permutation(train)[count:]] = NOWHERE
+    return [parts]
+
+
+def _honest(
+    parts: Ints,
+    labels: Array,
+    twins: Ints,
+    settings: SplitSettings,
+    subset: np.random.Generator,
+    hold_out: np.random.Generator,
+) -> list[Ints]:
+    """The budget drawn from all but test, and validation out of the budget; all of it keeps the split's validation."""
+    pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
+    count = _budget(settings, len(pool), "outside the test part")
+    order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
+    chosen = np.sort(pool[order[:count]])
+    if settings.validation == "crossfit":
+        fold = _folds(labels[chosen], twins[chosen], settings, hold_out)
+        held_out = [fold == number for number in range(settings.folds)]
+    elif settings.budget == "all" and (parts == VALID).any():
+        held_out = [parts[chosen] == VALID]
+    else:
+        size = max(1, round(settings.fraction * count))
+        held_out = [_held_out(labels[chosen], twins[chosen], size, settings.task, hold_out)]
+    folds = []
+    for valid in held_out:
+        folds.append(np.where(parts == TEST, TEST, NOWHERE))
+        folds[-1][chosen] = np.where(valid, VALID, TRAIN)
+    return folds
+
+
+def _demand(parts: Ints, wanted: tuple[int, ...], settings: SplitSettings, mend: str) -> None:
+    for part in wanted:
+        if not (parts == part).any():
+            raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
+
+
+def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
+    """Deal whole groups greedily, as published: to train while it holds at most `train` molecules with the group, else
+    to validation while both hold at most `pool`, else to test. A later, smaller group can enter where a larger did not.
+    """
+    sizes = np.bincount(groups)
+    part = np.full(len(sizes), TEST)
+    in_train = in_valid = 0
+    for group in order:
+        size = sizes[group]
+        if in_train + size <= train:
+            part[group] = TRAIN
+            in_train += size
+        elif in_train + in_valid + size <= pool:
+            part[group] = VALID
+            in_valid += size
+    return part[groups]
+
+
+def _column(molecules: pd.DataFrame) -> Ints:
+    values = molecules["group"].str.strip().str.lower()
+    parts = values.map({role: part for part, role in enumerate(ROLES)})
+    unknown = parts.isna()
+    if unknown.any():
+        first = molecules[unknown.to_numpy()].iloc[0]
+        hint = "name the column in the dataset's split_column; " if (values == "").all() else ""
+        raise UserError(
+            f"dataset {first['dataset']}, row {first['row']}: the split column holds {first['group']!r}; "
+            f"{hint}write train, valid or test for every molecule."
+        )
+    return parts.to_numpy(dtype=np.int64)
+
+
+def _budget(settings: SplitSettings, available: int, where: str) -> int:
+    """The number of molecules that the budget allows; more than there are raises `UserError`."""
+    if settings.budget == "all":
+        return available
+    if int(settings.budget) > available:
+        raise UserError(
+            f"{settings.where}: only {available} labelled molecules are {where}; "
+            f'choose a budget of at most {available}, or "all".'
+        )
+    return int(settings.budget)
+
+
+def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose `count` molecules, stratified, identical ones together (then, rarely, a few fewer).
+
+    A class of one stays in training; a larger one is on both sides, as far as `count` allows.
+    """
+    first, codes, sizes = np.unique(twins, return_index=True, return_inverse=True, return_counts=True)[1:]
+    strata = strata_of(labels, task)[first]
+    order = stratified_order(strata, rng, every=is_single(labels, task))
+    if is_single(labels, task):
+        members, counts = np.unique(strata, return_inverse=True, return_counts=True)[1:]
+        lone = counts[members][order] == 1
+        order = np.concatenate([order[~lone], order[lone]])
+    chosen = np.zeros(len(sizes), dtype=bool)
+    taken = 0
+    for group in order:
+        if taken + sizes[group] <= count:
+            chosen[group] = True
+            taken += sizes[group]
+    return chosen[codes]
+
+
+def _folds(labels: Array, twins: Ints, settings: SplitSettings, rng: np.random.Generator) -> Ints:
+    """The fold in which each molecule is validation: every stratum dealt evenly, identical molecules together."""
+    first, codes = np.unique(twins, return_index=True, return_inverse=True)[1:]
+    if len(first) < settings.folds:
+        raise UserError(
+            f"{settings.where}: {len(first)} different molecules cannot make {settings.folds} folds; "
+            "raise the budget or lower folds."
+        )
+    strata = strata_of(labels, settings.task)[first]
+    shuffled = rng.permutation(len(first))
+    order = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[order] = np.arange(len(first)) % settings.folds
+    return fold[codes]

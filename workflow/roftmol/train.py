@@ -1,0 +1,308 @@
+"""The training loop. It reads what a method declares and what a protocol demands, and knows neither by name."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roftmol import metrics
+from roftmol.encoders import Encoder
+from roftmol.encoders.ops import Linear
+from roftmol.graphs import Batch, Graphs, Indices
+from roftmol.methods.base import Method, Parts, Settings, Step
+from roftmol.protocols import Protocol
+from roftmol.seeds import generator, seed_of
+
+#: Molecules a batch where no gradient is kept; the result does not depend on it.
+EVALUATION_BATCH = 256
+#: Cached vectors of frozen layers may take this many float32 numbers (400 MB); beyond it they are computed anew.
+CACHE_LIMIT = 100_000_000
+
+
+class DivergedError(Exception):
+    """The loss stopped being a number."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Adam, batches of `batch_size`, the best of `epochs` by validation; dropout in the encoder's blocks."""
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    patience: int = 20  #: epochs without improvement before stopping, where the protocol allows
+    dropout: float = 0.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted: the kind of loss and the metric that selects."""
+
+    kind: str  #: "classification" or "regression"
+    metric: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Which molecules train, validate and test one fit."""
+
+    train: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of the learning curve."""
+
+    stage: int
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    valid_metric: float
+
+
+class Model(nn.Module):
+    """An encoder with a linear head, and the scaling of its outputs to label units.
+
+    y = scale * (head(encoder(molecule))) + shift for regression; a probability for classification.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: Encoder, tasks: int, kind: str):
+        super().__init__()
+        self.encoder = encoder
+        self.head = Linear(encoder.width, tasks)
+        self.kind = kind
+        self.register_buffer("shift", torch.zeros(tasks))
+        self.register_buffer("scale", torch.ones(tasks))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits or standardised values, b x t."""
+        return self.head(self.encoder(batch))
+
+    def in_label_units(self, output: Tensor) -> Tensor:
+        """Probabilities or values in the labels' units from what `forward` gives."""
+        return output.sigmoid() if self.kind == "classification" else output * self.scale + self.shift
+
+    @torch.no_grad()
+    def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
+        """Predictions in eval mode, molecules x tasks, whatever the batch size."""
+        self.eval()
+        device = self.shift.device
+        parts = [self.in_label_units(self(batch.to(device))) for batch in graphs.batches(molecules, EVALUATION_BATCH)]
+        return torch.cat(parts).cpu().numpy()
+
+
+def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
+    """Mean over the labelled entries of binary cross entropy with logits, or of the squared error.
+
+    `root` takes the square root of the latter. Without labelled entries the loss is 0.
+    """
+    known = ~labels.isnan()
+    if not known.any():
+        return output.sum() * 0
+    if kind == "classification":
+        return F.binary_cross_entropy_with_logits(output[known], labels[known])
+    error = F.mse_loss(output[known], labels[known])
+    return error.sqrt() if root else error
+
+
+def new_model(
+    encoder: Encoder, method: Method, graphs: Graphs, fold: Fold, task: Task, protocol: Protocol, seed: int
+) -> Model:
+    """The model at the start of a fit: a head drawn by the seed, and the training labels' scaling.
+
+    The head depends on the seed alone, so that every method starts from the same one.
+    """
+    torch.manual_seed(seed_of("initial weights", seed))
+    model = Model(copy.deepcopy(encoder), graphs.labels.shape[1], task.kind)
+    if not method.pretrained:
+        model.encoder = Encoder(encoder.architecture, encoder.dropout)
+    if task.kind == "regression" and protocol.standardise:
+        labels = graphs.labels[fold.train].astype(np.float64)
+        deviation = np.nanstd(labels, 0)
+        model.shift.copy_(torch.from_numpy(np.nanmean(labels, 0)))
+        model.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
+    return model
+
+
+def fit(
+    model: Model,
+    method: Method,
+    settings: Settings,
+    graphs: Graphs,
+    fold: Fold,
+    task: Task,
+    protocol: Protocol,
+    training: TrainSettings,
+    seed: int,
+) -> list[Epoch]:
+    """Train `model` in place through the method's stages; it ends with the best epoch's weights of the last stage.
+
+    The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
+    Returns the learning curve. Raises `DivergedError` when the loss is not finite.
+    """
+    assert method.stages is not None
+    device = model.shift.device
+    encoder = model.encoder
+    theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
+    pretrained = copy.deepcopy(encoder).eval() if method.needs_Z_0 else None
+    Z_0 = AtomVectors(graphs, fold.train, pretrained.nodes, device) if pretrained else None
+    curve: list[Epoch] = []
+    for stage, trained in enumerate(method.stages(settings, encoder.parts)):
+        freeze(model, trained)
+        frozen_mode = protocol.freeze_fully
+        start = _first_trained(encoder, trained) if frozen_mode else 0
+        forward = _Forward(model, graphs, np.concatenate([fold.train, fold.valid]), start, device)
+        optimizer = torch.optim.Adam(
+            [p for p in model.parameters() if p.requires_grad], lr=training.learning_rate, fused=True
+        )
+        torch.manual_seed(seed_of("dropout", seed, stage))
+        order = generator("batches", seed, stage)
+        best: tuple[float, float] = (math.inf, math.inf)
+        best_state: dict[str, Tensor] = {}
+        waited = 0
+        for epoch in range(1, training.epochs + 1):
+            set_training(model, trained, fully=frozen_mode)
+            total = 0.0
+            for batch in graphs.batches(order.permutation(fold.train), training.batch_size):
+                batch = batch.to(device)
+                Z, features = forward(batch)
+                loss = task_loss(
+                    model.head(features), (batch.labels - model.shift) / model.scale, task.kind, root=protocol.root_loss
+                )
+                if method.penalty:
+                    step = Step(
+                        theta=dict(encoder.named_parameters()),
+                        theta_0=theta_0,
+                        phi=dict(model.head.named_parameters()),
+                        Z=Z,
+                        Z_0=Z_0.of(batch) if Z_0 else None,
+                        features=features,
+                        normalise=protocol.normalise_penalties,
+                    )
+                    loss = loss + method.penalty(settings, step)
+                if not math.isfinite(value := loss.item()):
+                    raise DivergedError(f"the training loss became {value} in epoch {epoch}")
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += value * len(batch)
+            valid = forward.predict(fold.valid)
+            metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
+            valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
+            curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))
+            # An undefined metric is undefined in every epoch: the labels alone decide that.
+            rank = (0.0 if math.isnan(metric) else -metrics.BETTER[task.metric] * metric, valid_loss)
+            if rank < best:
+                best, best_state, waited = rank, copy.deepcopy(model.state_dict()), 0
+            else:
+                waited += 1
+            if protocol.stop_early and waited >= training.patience:
+                break
+        if not best_state:
+            raise DivergedError("the validation loss was never a number")
+        model.load_state_dict(best_state)
+    return curve
+
+
+def best_epoch(curve: list[Epoch], metric: str) -> Epoch:
+    """The epoch of the last stage whose weights :func:`fit` keeps."""
+    last = [point for point in curve if point.stage == curve[-1].stage]
+    sign = -metrics.BETTER[metric]
+    return min(last, key=lambda p: (0.0 if math.isnan(p.valid_metric) else sign * p.valid_metric, p.valid_loss))
+
+
+def freeze(model: Model, trained: Parts) -> None:
+    """Let these encoder parts and the head take gradients, and nothing else."""
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(any(name.startswith(f"{part}.") for part in trained))
+    for parameter in model.head.parameters():
+        parameter.requires_grad_(True)
+
+
+def set_training(model: Model, trained: Parts, *, fully: bool) -> None:
+    """Put the model in training mode; `fully` leaves the frozen parts in eval mode, without dropout or drift."""
+    model.train()
+    if fully:
+        model.encoder.eval()
+        for part in trained:
+            model.encoder.get_submodule(part).train()
+
+
+class AtomVectors:
+    """Vectors of a fixed network for the atoms of some molecules, computed once if they fit in memory."""
+
+    def __init__(
+        self, graphs: Graphs, molecules: npt.NDArray[np.int64], compute: Callable[[Batch], Tensor], device: torch.device
+    ):
+        self.compute = compute
+        sizes = graphs.offsets[molecules + 1] - graphs.offsets[molecules]
+        self.cached: Tensor | None = None
+        with torch.no_grad():
+            parts: Iterator[Tensor] = (compute(b.to(device)) for b in graphs.batches(molecules, EVALUATION_BATCH))
+            first = next(parts)
+            if int(sizes.sum()) * first.shape[1] > CACHE_LIMIT:
+                return
+            self.cached = torch.cat([first, *parts])
+        self.start = np.zeros(len(graphs), np.int64)
+        self.start[molecules] = np.cumsum(sizes) - sizes
+
+    def of(self, batch: Batch) -> Tensor:
+        """The vectors of a batch's atoms, n x d, without gradient."""
+        if self.cached is None:
+            with torch.no_grad():
+                return self.compute(batch)
+        starts = torch.from_numpy(self.start[batch.molecules]).to(batch.graph.device)
+        sizes = batch.sizes.long()
+        within = torch.arange(len(batch.graph), device=batch.graph.device)
+        return self.cached[within + (starts - sizes.cumsum(0) + sizes)[batch.graph]]
+
+
+class _Forward:
+    """The model's forward pass from the lowest trained block up, over vectors computed once for what lies below."""
+
+    def __init__(
+        self, model: Model, graphs: Graphs, molecules: npt.NDArray[np.int64], start: int, device: torch.device
+    ):
+        self.model = model
+        self.graphs = graphs
+        self.start = start
+        self.below: AtomVectors | None = None
+        if start:
+            model.encoder.eval()
+            encoder = model.encoder
+            self.below = AtomVectors(graphs, molecules, lambda batch: encoder.nodes(batch, stop=start - 1), device)
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Node vectors n x d, pooled vectors b x d."""
+        encoder = self.model.encoder
+        Z = encoder.nodes(batch, self.below.of(batch), start=self.start - 1) if self.below else encoder.nodes(batch)
+        return Z, encoder.pool(Z, batch)
+
+    @torch.no_grad()
+    def predict(self, molecules: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Predictions in eval mode."""
+        self.model.eval()
+        device = self.model.shift.device
+        parts = [
+            self.model.in_label_units(self.model.head(self(batch.to(device))[1]))
+            for batch in self.graphs.batches(molecules, EVALUATION_BATCH)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+
+def _first_trained(encoder: Encoder, trained: Parts) -> int:
+    """How many parts from the bottom are frozen."""
+    return next((position for position, part in enumerate(encoder.parts) if part in trained), len(encoder.parts))
