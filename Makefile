@@ -14,10 +14,10 @@ PYTEST_WORKERS ?= auto
 .PHONY: report test lint clean
 
 report: $(VENV)/run.stamp
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) --quiet reason
 
 test: lint
-	$(BIN)/pytest -n $(PYTEST_WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check

@@ -17,7 +17,7 @@ rule baseline:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=settings(EXPERIMENT.baseline_settings),
-        code=code("roftmol.fingerprints"),
+        code=code("roftmol.fingerprints", leaves=("roftmol.methods",)),
         data=subpath(input.molecules, parent=True),
         out=subpath(output[0], parent=True),
     message:

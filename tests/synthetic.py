@@ -195,7 +195,7 @@ def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label")
             "smiles": SMILES,
             "canonical": SMILES,
             "scaffold": "",
-            "heavy_atoms": 5,
+            "atoms": 5,
             "group": "",
             "labels": [[float(value)] for value in values],
         }

@@ -30,7 +30,7 @@ def write_data(path):
             "smiles": SMILES,
             "canonical": [Chem.MolToSmiles(molecule) for molecule in molecules],
             "scaffold": "",
-            "heavy_atoms": [molecule.GetNumHeavyAtoms() for molecule in molecules],
+            "atoms": [molecule.GetNumHeavyAtoms() for molecule in molecules],
             "group": "",
             "labels": list(LABELS),
         }

@@ -53,6 +53,7 @@ def test_the_default_runs_every_method():
         ({"selection": "best"}, ["selection", "'best'", "validation"]),
         ({"grids": {"l2_sp": {"lambda": [1]}}}, ["grids.l2_sp", "'lambda'", "lam"]),
         ({"grids": {"l2_sp": {"lam": ["one"]}}}, ["grids.l2_sp.lam", "'one'", "float"]),
+        ({"grids": {"fingerprint": {"alpha": ["one"]}}}, ["grids.fingerprint.alpha", "'one'", "float"]),
         ({"grids": {"dwise_ft": {"granularity": ["blok"]}}}, ["grids.dwise_ft.granularity", "'blok'", "'block'"]),
         ({"grids": {"l2": {"lam": [1]}}}, ["grids", "'l2'"]),
         ({"own_datasets": {"../x": {}}}, ["own_datasets", "'../x'", "lower-case"]),
@@ -69,7 +70,7 @@ def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
 
 
 def test_every_mistake_of_form_is_named_at_once():
-    with pytest.raises(UserError, match="(?s)training.epochs.*seeds|seeds.*training.epochs"):
+    with pytest.raises(UserError, match=r"(?s)training.epochs.*seeds|seeds.*training.epochs"):
         experiment({"training": {"epochs": 0}, "seeds": [-1]})
 
 

@@ -38,7 +38,7 @@ def reasons(rejects: pd.DataFrame) -> list[tuple[int, str, str]]:
 def test_a_clean_file_gives_its_molecules(tmp_path: Path) -> None:
     kept, rejects, tasks = read(tmp_path, f"id,smiles,y\na,{ASPIRIN},1.5\nb,{CAFFEINE},-2\nc,O,\n", own(labels="y"))
     assert kept["row"].tolist() == kept["molecule"].tolist() == [0, 1]
-    assert kept["heavy_atoms"].tolist() == [13, 14]
+    assert kept["atoms"].tolist() == [13, 14]
     assert kept["scaffold"].tolist() == ["c1ccccc1", "O=c1[nH]c(=O)c2[nH]cnc2[nH]1"]
     assert np.concatenate(kept["labels"]).tolist() == [1.5, -2.0]
     assert reasons(rejects) == [(2, "missing_labels", "dropped")]
@@ -141,7 +141,7 @@ def test_stereoisomers_are_no_duplicates_and_differ_in_scaffold(tmp_path: Path) 
 def test_molecules_without_bonds_are_kept(tmp_path: Path) -> None:
     kept, rejects, _ = read(tmp_path, "smiles,y\nC,1\n[Na+].[Cl-],2\n", own())
     assert kept["scaffold"].tolist() == ["", ""]
-    assert kept["heavy_atoms"].tolist() == [1, 2]
+    assert kept["atoms"].tolist() == [1, 2]
     assert rejects.empty
 
 

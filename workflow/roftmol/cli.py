@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from roftmol.settings import build
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; bad input ends it with one message and exit status 2."""
+    # torch's remarks on its own sparse tensors would drown the progress of every job.
+    warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
         options = _parser().parse_args(arguments)
         options.run(options)
@@ -110,7 +113,7 @@ def split(options: argparse.Namespace) -> None:
 def fetch_checkpoint(options: argparse.Namespace) -> None:
     """Bring a pretrained encoder's weights, check every name and shape, and store them under our names."""
     from roftmol.encoders import Architecture
-    from roftmol.encoders.checkpoints import convert
+    from roftmol.encoders.checkpoints import convert, draw
     from roftmol.fetch import fetch
     from roftmol.registry import Checkpoint
 
@@ -119,9 +122,12 @@ def fetch_checkpoint(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.out.parent, prefix=".fetch-") as scratch:
         raw = Path(scratch) / "raw"
-        used = fetch(checkpoint.sources, raw, mirror=_mirror(), name=checkpoint.name, archives=options.archives)
+        if checkpoint.sources:
+            used = fetch(checkpoint.sources, raw, mirror=_mirror(), name=checkpoint.name, archives=options.archives)
+            print(f"{checkpoint.name}: from {used}", file=sys.stderr)
+        else:
+            draw(architecture, raw)
         convert(raw, architecture, options.out, name=checkpoint.name)
-    print(f"{checkpoint.name}: from {used}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -201,9 +202,10 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         if value not in get_args(hint):
             raise UserError(f"{key}: {value!r} is not allowed. Allowed: {', '.join(map(repr, get_args(hint)))}")
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float) if hint is float else hint):
-        raise UserError(f"{key}: {value!r} is not of type {hint.__name__}")
-    return hint(value)
+    kind = next((part for part in get_args(hint) if part is not NoneType), hint)  # X | None -> X
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        raise UserError(f"{key}: {value!r} is not of type {kind.__name__}")
+    return kind(value)
 
 
 def _registered(own: Mapping[str, Json], files: Mapping[str, str]) -> tuple[dict[str, Dataset], dict[str, Checkpoint]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +27,14 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from roftmol import metrics, schemas
 from roftmol.errors import UserError
-from roftmol.files import canonical_json
+from roftmol.methods.base import setting_text
+from roftmol.methods.fingerprint import GRID, Settings
 from roftmol.seeds import seed_of
 
 RADIUS, BITS = 2, 2048
 TREES, FEW_TREES, MANY_TASKS = 100, 20, 30  # few trees for each of ToxCast's 617 tasks
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One learner: "linear" (ridge or logistic regression with an L2 penalty `alpha`) or "forest", which has none.
-
-    linear: sum of squared errors or log losses + alpha ||w||^2 (log loss: alpha / 2), the intercept free.
-    """
-
-    learner: str
-    alpha: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.learner not in ("linear", "forest"):
-            raise UserError(f"fingerprint: learner {self.learner!r} is unknown; choose linear or forest.")
-        if self.learner == "linear" and not (self.alpha is not None and self.alpha > 0):
-            raise UserError(f"fingerprint: learner linear needs alpha > 0, not {self.alpha!r}.")
-        if self.learner == "forest" and self.alpha is not None:
-            raise UserError("fingerprint: learner forest has no alpha; leave it out.")
-
-    @property
-    def text(self) -> str:
-        """The `setting` column: canonical JSON of what is set."""
-        return canonical_json({name: value for name, value in asdict(self).items() if value is not None})
-
-
-GRID = (*(Setting("linear", alpha) for alpha in (1.0, 10.0, 100.0)), Setting("forest"))
 
 
 @dataclass(frozen=True)
@@ -74,7 +48,7 @@ class FingerprintSettings:
     seeds: tuple[int, ...]
     task: str
     metric: str
-    grid: tuple[Setting, ...] = GRID
+    grid: tuple[Settings, ...] = GRID
 
     @property
     def cell(self) -> dict[str, str]:
@@ -110,7 +84,7 @@ def run(settings: FingerprintSettings, data: Path, splits: Path, out: Path) -> N
         folds = [fold for _, fold in assigned[assigned["seed"] == seed].groupby("fold")]
         if not folds:
             raise UserError(f"{splits}: seed {seed} is not in the table. Delete it and run the workflow again.")
-        for setting in settings.grid:
+        for setting in dict.fromkeys(settings.grid):  # a product of axes repeats the forest
             rows, frame = _run_folds(settings, setting, seed, folds, features, labels)
             fits += rows
             predictions.append(frame)
@@ -136,7 +110,7 @@ def morgan_counts(smiles: Sequence[str]) -> csr_matrix:
     return matrix
 
 
-def fit_predict(setting: Setting, task: str, X: csr_matrix, Y: Array, X_new: csr_matrix, seed: int) -> Fitted:
+def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: csr_matrix, seed: int) -> Fitted:
     """Fit each task on the molecules with its label and predict others: probabilities, or values in label units.
 
     X: n x 2048, Y: n x t with NaN for a missing label, X_new: m x 2048.
@@ -168,7 +142,7 @@ def fit_predict(setting: Setting, task: str, X: csr_matrix, Y: Array, X_new: csr
     return Fitted(predictions, parameters, note)
 
 
-def _learner(setting: Setting, task: str, trees: int, seed: int) -> Any:
+def _learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
     if setting.learner == "forest":
         if task == "classification":
             return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
@@ -182,14 +156,14 @@ def _learner(setting: Setting, task: str, trees: int, seed: int) -> Any:
 
 def _run_folds(
     settings: FingerprintSettings,
-    setting: Setting,
+    setting: Settings,
     seed: int,
     folds: list[pd.DataFrame],
     features: csr_matrix,
     labels: Array,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """The rows of `fits` and `predictions` of one setting and seed: validation out of fold, test the folds' mean."""
-    identity: dict[str, Any] = {**settings.cell, "setting": setting.text, "seed": seed}
+    identity: dict[str, Any] = {**settings.cell, "setting": setting_text(setting), "seed": seed}
     fits: list[dict[str, Any]] = []
     valid: list[pd.DataFrame] = []
     tested: list[Array] = []

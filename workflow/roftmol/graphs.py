@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
@@ -182,7 +182,8 @@ Molecule = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.in
 
 def _molecule(smiles: str) -> Molecule:
     """Atoms, degrees, neighbours and bonds of one molecule, each atom's bonds by increasing neighbour."""
-    molecule = Chem.MolFromSmiles(smiles)
+    with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
+        molecule = Chem.MolFromSmiles(smiles)
     atoms = [(atom.GetAtomicNum() - 1, _CHIRALITY.get(atom.GetChiralTag(), 0)) for atom in molecule.GetAtoms()]
     received = []
     for bond in molecule.GetBonds():

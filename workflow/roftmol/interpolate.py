@@ -26,7 +26,7 @@ State = dict[str, Tensor]
 #: Folds of the held-out labels in which the number of steps is chosen.
 FOLDS = 3
 #: Training molecules that lend BatchNorm their statistics: while coefficients are learned, and for the final weights.
-NORM_SAMPLE_LEARNING, NORM_SAMPLE = 64, 2048
+NORM_SAMPLE_LEARNING, NORM_SAMPLE = 32, 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ class _Learner:
         # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
         losses = [metrics.loss(self.task.kind, self.graphs.labels[valid], p) for p in out_of_fold]
         best = int(np.argmin(losses))
-        alpha = self._descend(start, valid, valid[:1], best)[-1][0]
+        alpha = self._descend(start, valid, valid[:0], best)[-1][0]
         return alpha, best, out_of_fold[best], ""
 
     def _rank(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -187,7 +187,11 @@ class _Learner:
         alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
         optimizer = torch.optim.Adam([alpha], self.protocol.mixing_rate)
         position = {name: self.names.index(group) for name, group in self.groups.items()}
-        to_fit, to_watch = self._batches(fitted), self._batches(watched)
+        batches = self._batches(np.concatenate([fitted, watched]))
+        # One pass serves both: the watched molecules' labels are hidden from the loss.
+        labels = np.concatenate([self.graphs.labels[fitted], np.full_like(self.graphs.labels[watched], np.nan)])
+        targets = ((torch.from_numpy(labels).to(device) - model.shift) / model.scale).split(EVALUATION_BATCH)
+        labelled = int(np.count_nonzero(~np.isnan(labels)))
         path = []
         for step in range(steps + 1):
             values = dict(zip(self.names, alpha.tolist(), strict=True))
@@ -195,29 +199,29 @@ class _Learner:
                 self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
             mixed = interpolate(self.theta_0, self.theta, {name: alpha[p] for name, p in position.items()})
             weights = {f"encoder.{name}": mixed[name] for name, _ in model.encoder.named_parameters()}
-            with torch.no_grad():
-                outputs = [model.in_label_units(self._output(weights, batch)) for batch in to_watch]
-            path.append((values, torch.cat(outputs).cpu().numpy()))
-            if step == steps:
-                break
             optimizer.zero_grad()
-            for batch in to_fit:
+            outputs = []
+            for batch, target in zip(batches, targets, strict=True):
                 output = self._output(weights, batch)
-                target = ((batch.labels - model.shift) / model.scale)[-len(output) :]
-                loss = task_loss(output, target, self.task.kind) * len(output) / len(fitted)
+                outputs.append(model.in_label_units(output.detach()))
+                share = int((~target.isnan()).sum()) / max(labelled, 1)
+                loss = task_loss(output, target, self.task.kind) * share
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
-                loss.backward(retain_graph=batch is not to_fit[-1])
-            optimizer.step()
-            if self.protocol.crossfit_mixing:
-                with torch.no_grad():
-                    alpha.clamp_(0, 1)
+                if step < steps:
+                    loss.backward(retain_graph=batch is not batches[-1])
+            path.append((values, torch.cat(outputs)[len(fitted) :].cpu().numpy()))
+            if step < steps:
+                optimizer.step()
+                if self.protocol.crossfit_mixing:
+                    with torch.no_grad():
+                        alpha.clamp_(0, 1)
         return path
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
         sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.protocol.reestimate_norm else 0]
-        parts = np.array_split(molecules, math.ceil(len(molecules) / EVALUATION_BATCH))
+        parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
         return [self.graphs.batch(np.concatenate([sample, part])).to(self.model.shift.device) for part in parts]
 
     def _output(self, weights: State, batch: Batch) -> Tensor:

@@ -50,7 +50,7 @@ class Molecule(NamedTuple):
 
     canonical: str
     scaffold: str
-    heavy_atoms: int
+    atoms: int
 
 
 class Reject(NamedTuple):
@@ -118,7 +118,7 @@ def read(
             "smiles": [smiles[row] for row in kept],
             "canonical": [found[row].canonical for row in kept],
             "scaffold": [found[row].scaffold for row in kept],
-            "heavy_atoms": np.array([found[row].heavy_atoms for row in kept], dtype=np.int32),
+            "atoms": np.array([found[row].atoms for row in kept], dtype=np.int32),
             "group": [groups[row] for row in kept],
             "labels": list(labels[kept].astype(np.float32)),
         }
@@ -218,7 +218,7 @@ def _parse_chunk(smiles: Sequence[str]) -> list[Molecule | Reject]:
 
 
 def parse(smiles: str) -> Molecule | Reject:
-    """What RDKit makes of one SMILES: canonical form, Bemis-Murcko scaffold with chirality, heavy atoms; or why not."""
+    """What RDKit makes of one SMILES: canonical form, Bemis-Murcko scaffold with chirality, atoms; or why not."""
     if not smiles:
         return Reject("empty_smiles", "")
     mol = Chem.MolFromSmiles(smiles)
@@ -233,7 +233,7 @@ def parse(smiles: str) -> Molecule | Reject:
         if bond.GetBondType() not in BONDS:
             return Reject("unsupported_bond", f"bond {bond.GetIdx()} is {bond.GetBondType().name}")
     scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
-    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumHeavyAtoms())
+    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumAtoms())
 
 
 def _fault(smiles: str) -> str:

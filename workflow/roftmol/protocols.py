@@ -47,7 +47,7 @@ PROTOCOLS = {
         stop_early=True,
         reestimate_norm=True,
         crossfit_mixing=True,
-        mixing_steps=40,
-        mixing_rate=0.05,
+        mixing_steps=25,
+        mixing_rate=0.08,
     ),
 }

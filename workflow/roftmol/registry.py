@@ -22,7 +22,8 @@ SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
 ARCHITECTURES = ("gin", "gcn", "graphsage", "gat")
-PRETRAINING = ("self-supervised", "supervised", "both")
+#: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
+PRETRAINING = ("self-supervised", "supervised", "both", "none")
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class Checkpoint:
         for key in ("layers", "width"):
             if not isinstance(architecture[key], int) or architecture[key] < 1:
                 raise UserError(f"{where}: architecture {key} is {architecture[key]!r}; give a positive whole number.")
-        known["sources"] = _sources(known["sources"], where)
+        drawn = known["pretraining"] == "none"
+        known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "smiles": pa.string(),
             "canonical": pa.string(),
             "scaffold": pa.string(),
-            "heavy_atoms": pa.int32(),
+            "atoms": pa.int32(),  # nodes of the graph: heavy atoms, and the few hydrogens that RDKit keeps
             "group": pa.string(),  # the value of a user's split column, "" where there is none
             "labels": pa.list_(pa.float32()),
         }

@@ -97,11 +97,11 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator, *, 
     if split == "column":
         return _column(molecules)
     if split == "size_strict":
-        atoms = molecules["heavy_atoms"].to_numpy()
+        atoms = molecules["atoms"].to_numpy()
         up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
         return np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST))
     if split == "size":
-        groups, values = pd.factorize(molecules["heavy_atoms"], sort=True)
+        groups, values = pd.factorize(molecules["atoms"], sort=True)
         return _fill(groups, np.arange(len(values)), train, pool)
     if split == "random":
         groups = pd.factorize(molecules["canonical"])[0] if resample else np.arange(n)
@@ -110,9 +110,9 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator, *, 
     sizes = np.bincount(groups)
     order = np.lexsort((np.arange(len(values)), sizes))[::-1]
     if resample:
-        # A scaffold of more than half the test set would be most of it: such ones are dealt first, so to train.
+        # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
         large = sizes[order] > n / 20
-        order = np.concatenate([order[large], rng.permutation(order[~large])])
+        order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
     return _fill(groups, order, train, pool)
 
 
@@ -160,7 +160,7 @@ def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed
     honest = settings.protocol == "honest"
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
-    parts[np.isnan(labels).all(axis=1)] = NOWHERE
+    parts = np.where(np.isnan(labels).all(axis=1), NOWHERE, parts)
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     twins = pd.factorize(molecules["canonical"])[0]
     subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)

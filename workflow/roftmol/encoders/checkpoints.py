@@ -20,6 +20,7 @@ from torch import Tensor
 from roftmol.encoders.gnn import Architecture, Encoder
 from roftmol.errors import UserError
 from roftmol.files import atomic, sha256
+from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
 
@@ -74,6 +75,13 @@ def convert(raw: Path, architecture: Architecture, out: Path, *, name: str) -> N
     metadata = {"format": FORMAT, "name": name, "source_sha256": sha256(raw), **_texts(architecture)}
     with atomic(out) as temporary:
         save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
+
+
+def draw(architecture: Architecture, out: Path, seed: int = 0) -> None:
+    """Write the weights of an untrained encoder to `out`."""
+    torch.manual_seed(seed_of("untrained encoder", seed))
+    with atomic(out) as temporary:
+        save_file(Encoder(architecture).state_dict(), temporary)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

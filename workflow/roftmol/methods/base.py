@@ -81,8 +81,9 @@ class Method:
         return self.settings(**setting)
 
     def grid_from(self, axes: Mapping[str, list[Any]]) -> tuple[Settings, ...]:
-        """The cartesian product of lists of values, one a setting."""
-        return tuple(self.parse(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
+        """The cartesian product of lists of values, equal settings once."""
+        product = itertools.product(*axes.values())
+        return tuple(dict.fromkeys(self.parse(dict(zip(axes, values, strict=True))) for values in product))
 
 
 def setting_text(settings: Settings) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor, nn
 
@@ -80,7 +80,8 @@ def _environments(smiles: str) -> npt.NDArray[np.int64]:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=max(RADII), includeRedundantEnvironments=True)
     output = rdFingerprintGenerator.AdditionalOutput()
     output.AllocateBitInfoMap()
-    molecule = Chem.MolFromSmiles(smiles)
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
     generator.GetSparseCountFingerprint(molecule, additionalOutput=output)
     found = np.zeros((molecule.GetNumAtoms(), len(RADII)), np.int64)
     for identifier, places in output.GetBitInfoMap().items():

@@ -1,0 +1,247 @@
+"""The workflow as its users run it: `snakemake` in a process of its own, on real molecules, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from rdkit import Chem
+from rdkit.Chem import Crippen
+
+from molecules_for_tests import SMILES
+from roftmol import registry, schemas
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
+#: One cell a method: small enough to be run for real.
+CONFIG: dict[str, Any] = {
+    "datasets": ["mine"],
+    "splits": ["random"],
+    "budgets": [20],
+    "methods": ["full_ft", "linear_probing", "wise_ft", "dwise_ft", "fingerprint"],
+    "seeds": [0],
+    "training": {"epochs": 2},
+    "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
+    "own_datasets": {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}},
+}
+RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
+#: The tables that hold no times.
+EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "curves")
+
+pytestmark = [
+    pytest.mark.xdist_group("workflow"),  # one worker, so that the finished run is made once
+    pytest.mark.skipif(
+        not (registry.REGISTRY.parent / registry.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
+        reason="the embedded encoder's weights are not there",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a configuration, where the workflow of `code` runs."""
+
+    folder: Path
+    code: Path = ROOT
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def make(self, *targets: str) -> None:
+        done = self.run("--cores", "2", *targets)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def configure(self, **changes: Any) -> None:
+        (self.folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | changes))
+
+    def jobs(self) -> dict[str, int]:
+        """How many jobs of each rule a run would start, the target's left out."""
+        dry = self.run("--dry-run", "--quiet", "rules")
+        return _counts(dry)
+
+    def error(self) -> str:
+        dry = self.run("--dry-run")
+        assert dry.returncode != 0
+        return dry.stdout + dry.stderr
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {name: schemas.read(name, self.folder / f"results/tables/{name}.parquet") for name in EXACT}
+
+    def parts(self, method: str) -> dict[str, int]:
+        """The finished fits of a method, with the times when they were written."""
+        return {path.name: path.stat().st_mtime_ns for path in (self.folder / RUNS / method / "parts").glob("[!.]*")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run from end to end; tests that change something work on a copy."""
+    code = tmp_path_factory.mktemp("code")
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy2(ROOT / name, code)
+    for name in ("rules", "workflow", "envs"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    place = Place(tmp_path_factory.mktemp("finished"), code)
+    _write_molecules(place.folder / "mine.csv")
+    place.configure()
+    place.make()
+    return place
+
+
+@pytest.fixture
+def copy(finished: Place, tmp_path: Path) -> Place:
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    return Place(tmp_path / "copy", finished.code)
+
+
+def test_an_own_file_becomes_a_report(finished: Place):
+    page = (finished.folder / "results/report.html").read_text()
+    for title in ("Full FT", "Linear probing", "WiSE-FT", "DWiSE-FT", "Fingerprint", "mine"):
+        assert title in page
+    assert not re.search(r"""(src|href)=["']https?://""", page.replace("<a href", ""))
+    summary = schemas.read("summary", finished.folder / "results/tables/summary.parquet")
+    assert set(summary["method"]) == set(CONFIG["methods"])
+    assert (summary["failed"] == 0).all()
+    assert summary["mean"].between(0, 10).all()
+
+
+def test_a_second_run_does_nothing(finished: Place):
+    done = finished.run("--cores", "2")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_snakemake_makes_its_own_report(finished: Place):
+    done = finished.run("--report", "snakemake.html")
+    assert done.returncode == 0, done.stderr
+    assert (finished.folder / "snakemake.html").stat().st_size > 100_000
+
+
+def test_a_touch_starts_nothing(copy: Place, finished: Place):
+    (copy.folder / "mine.csv").touch()
+    for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
+        path.touch()
+    assert copy.jobs() == {}
+
+
+ENDS = {"aggregate": 1, "plot": 1, "report": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"seeds": [0, 1]}, {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, **ENDS}),
+        ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
+        ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, **ENDS}),
+        ({"selection": "oracle"}, ENDS),
+    ],
+)
+def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], expected: dict[str, int]):
+    copy.configure(**change)
+    assert copy.jobs() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
+        (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "baseline": 1, **ENDS}),
+        (["report/page.css"], {"report": 1}),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], expected: dict[str, int]):
+    paths = [finished.code / "workflow" / "roftmol" / file for file in files]
+    before = {path: path.read_bytes() for path in paths}
+    for path, content in before.items():
+        path.write_bytes(content + b"\n")
+    try:
+        assert finished.jobs() == expected
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def test_a_larger_grid_keeps_the_finished_fits(copy: Place):
+    parts = copy.parts("wise_ft")
+    copy.configure(grids=CONFIG["grids"] | {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 0.9, 1]}})
+    assert copy.jobs() == {"interpolate": 1, **ENDS}
+    copy.make("results/tables/alphas.parquet")
+    assert set(copy.tables()["alphas"]["alpha"]) == {0, 0.25, 0.5, 0.75, 0.9, 1}
+    now = copy.parts("wise_ft")
+    assert parts.items() < now.items()
+    assert len(now) == len(parts) + 1
+
+
+def test_a_killed_run_goes_on_where_it_was(copy: Place):
+    undisturbed = copy.tables()
+    shutil.rmtree(copy.folder / RUNS / "wise_ft")
+    shutil.rmtree(copy.folder / "results/tables")
+    target = "results/tables/alphas.parquet"
+    with subprocess.Popen(
+        copy.command("--cores", "2", target), cwd=copy.folder, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as running:
+        while not copy.parts("wise_ft"):
+            assert running.poll() is None, "it ended without a finished fit"
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGKILL)
+    saved = copy.parts("wise_ft")
+    assert copy.run("--unlock").returncode == 0
+    copy.make("--rerun-incomplete", target)
+    assert saved.items() <= copy.parts("wise_ft").items()  # not fitted again
+    for name, table in copy.tables().items():
+        pd.testing.assert_frame_equal(table, undisturbed[name])
+
+
+def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
+    place = Place(tmp_path)
+    _write_molecules(tmp_path / "mine.csv")
+    place.configure(datasets=["mien"])
+    message = place.error()
+    assert "Traceback" not in message
+    assert "datasets: 'mien' is not known; did you mean 'mine'?" in message
+
+
+def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path):
+    """As typed from the root: the profile resolves, and names rules that are there."""
+    dry = subprocess.run(
+        [SNAKEMAKE, "--profile", "slurm", "--directory", tmp_path, "--dry-run", "--quiet", "rules"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counts = _counts(dry)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (24, 6, 3)
+    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
+
+
+def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    assert dry.returncode == 0, dry.stdout + dry.stderr
+    counts = re.findall(r"^(\w+) +(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in counts if rule not in ("all", "total")}
+
+
+def _write_molecules(path: Path) -> None:
+    """Real molecules and their computed logP: the test set's, and benzenes with two substituents."""
+    smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
+    rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]
+    pd.DataFrame(rows, columns=["SMILES", "logP"]).to_csv(path, index=False)
