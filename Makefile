@@ -14,7 +14,7 @@ PYTEST_WORKERS ?= auto
 .PHONY: report test lint clean
 
 report: $(VENV)/run.stamp
-	$(BIN)/snakemake --cores $(CORES) --quiet reason
+	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet reason
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup

@@ -52,6 +52,7 @@ def test_the_default_runs_every_method():
         ({"validation": {"scheme": "cv"}}, ["validation.scheme", "'cv'", "holdout, crossfit"]),
         ({"selection": "best"}, ["selection", "'best'", "validation"]),
         ({"grids": {"l2_sp": {"lambda": [1]}}}, ["grids.l2_sp", "'lambda'", "lam"]),
+        ({"grids": {"surgical_ft": {"block": [7]}}}, ["no block 7", "0 to 4"]),
         ({"grids": {"l2_sp": {"lam": ["one"]}}}, ["grids.l2_sp.lam", "'one'", "float"]),
         ({"grids": {"fingerprint": {"alpha": ["one"]}}}, ["grids.fingerprint.alpha", "'one'", "float"]),
         ({"grids": {"dwise_ft": {"granularity": ["blok"]}}}, ["grids.dwise_ft.granularity", "'blok'", "'block'"]),

@@ -12,7 +12,7 @@ from plain_pyg import PlainEncoder, as_pyg
 from roftmol import graphs
 from roftmol.encoders import CONVOLUTIONS, Architecture, Encoder
 from roftmol.encoders.checkpoints import convert, load_encoder, our_name
-from roftmol.encoders.ops import Linear, linear
+from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.errors import UserError
 
 KINDS = sorted(CONVOLUTIONS)
@@ -115,6 +115,24 @@ def test_linear_leaves_out_gradients_nobody_needs():
     layer(x).sum().backward()
     assert layer.weight.grad is None
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_a_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    x = torch.ones(1001, 997, requires_grad=True)
+    y = dropout(x, p)
+    kept = y != 0
+    spread = (p * (1 - p) / x.numel()) ** 0.5
+    assert kept.double().mean().item() == pytest.approx(1 - p, abs=5 * spread)
+    lanes = kept.flatten()[: kept.numel() // 4 * 4].view(-1, 4).double()  # those that share a draw are independent
+    assert lanes.mean(0).tolist() == pytest.approx([1 - p] * 4, abs=10 * spread)
+    assert torch.corrcoef(lanes.T).fill_diagonal_(0).abs().max() < 0.01
+    assert torch.allclose(y[kept], torch.tensor(1 / (1 - p)))
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x, p), y)
 
 
 def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:

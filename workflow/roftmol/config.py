@@ -148,8 +148,9 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
-    for method, axes in full["grids"].items():  # a wrong grid is found here, not when its jobs run
-        grid(METHODS[method], layers=1, axes=axes)
+    for (method, axes), model in product(full["grids"].items(), full["models"]):
+        # A wrong grid is found here, not when its jobs run.
+        grid(METHODS[method], checkpoints[model].architecture["layers"], axes)
     return Experiment(
         cells=Cells(
             protocols=tuple(full["protocols"]),
@@ -193,7 +194,12 @@ def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[Jso
     own = {key: list(dict.fromkeys(settings[key] for settings in default)) for key in default[0]}
     hints = get_type_hints(method.settings)
     typed = {key: [_typed(f"grids.{method.name}.{key}", value, hints[key]) for value in axes[key]] for key in axes}
-    return [asdict(settings) for settings in method.grid_from(own | typed)]
+    chosen = method.grid_from(own | typed)
+    if method.stages:
+        parts = ("embed", *(f"blocks.{layer}" for layer in range(layers)))
+        for settings in chosen:
+            method.stages(settings, parts)  # a part that the encoder does not have is named here, before any job
+    return [asdict(settings) for settings in chosen]
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:

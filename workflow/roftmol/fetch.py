@@ -197,7 +197,7 @@ def _by_hand(sources: Sequence[Source], reasons: Sequence[str], name: str) -> st
     """The message when every source failed: what was tried, and what the user can do."""
     lines = [f"{name}: none of its {len(reasons)} sources could be used."]
     lines += [f"  {number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    lines.append(f"To supply the file by hand, give its place as `path` in the entry of {name} in the configuration")
+    lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
     places = [source.file for source in sources if source.kind == "mirror"]
     if places:
         lines[-1] += ", or save it as"

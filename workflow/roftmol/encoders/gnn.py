@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool
 from torch_geometric.utils import scatter, softmax
 
-from roftmol.encoders.ops import Linear
+from roftmol.encoders.ops import Linear, dropout
 from roftmol.graphs import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP, Batch
 
 
@@ -185,7 +185,7 @@ class Block(nn.Module):
         x = self.norm(self.convolution(x, batch))
         if not self.last:
             x = F.relu(x, inplace=True)
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout) if self.training and self.dropout else x
 
 
 class Encoder(nn.Module):

@@ -1,4 +1,4 @@
-"""Matrix products on the library that does them fastest."""
+"""Matrix products and dropout, each done the fastest way that gives the same."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """n x i -> n x o."""
         return linear(x, self.weight, self.bias)
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """Zero each entry with probability p, to the nearest 1/65536, and scale the rest by 1 / (1 - p).
+
+    On a CPU, torch draws a random number for each entry, which took a sixth of a training step; four entries share one
+    64-bit draw here.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(x, p)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    lanes = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    return x * ((lanes >= round(p * 2**16) - 2**15) * (1 / (1 - p)))

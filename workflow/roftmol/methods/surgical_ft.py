@@ -5,7 +5,8 @@ Which block is a hyper-parameter: low blocks suit shifts of the input, high ones
 
 from dataclasses import dataclass
 
-from roftmol.methods.base import Method
+from roftmol.errors import UserError
+from roftmol.methods.base import Method, Parts
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,16 @@ class Settings:
     block: int
 
 
+def stages(settings: Settings, parts: Parts) -> tuple[Parts, ...]:
+    """One stage, one block; raises `UserError` if the encoder does not have it."""
+    part = f"blocks.{settings.block}"
+    if part not in parts:
+        raise UserError(
+            f"surgical_ft: there is no block {settings.block}; the encoder has blocks 0 to {len(parts) - 2}"
+        )
+    return ((part,),)
+
+
 METHOD = Method(
     name="surgical_ft",
     title="Surgical FT",
@@ -22,5 +33,5 @@ METHOD = Method(
     summary="One encoder block trains with the head; which one is selected.",
     settings=Settings,
     grid=lambda layers: tuple(Settings(block) for block in range(layers)),
-    stages=lambda settings, _parts: ((f"blocks.{settings.block}",),),
+    stages=stages,
 )
