@@ -16,10 +16,10 @@ import torch
 from molecules_for_tests import SMILES, corpus
 from roftmol import runs, schemas
 from roftmol.encoders import Architecture, Encoder
-from roftmol.encoders.checkpoints import convert
+from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
-from roftmol.train import TrainSettings
+from roftmol.train import Model, TrainSettings
 
 FIRST = runs.RunSettings(
     protocol="honest",
@@ -153,8 +153,16 @@ def test_interpolation_uses_the_saved_weights(place):
     swept = schemas.read("predictions", mixed / "predictions.parquet")
     end = swept[swept["setting"] == '{"alpha":1.0}']
     assert np.array_equal(np.stack(end["prediction"]), np.stack(tuned["prediction"]))
-    coefficients = schemas.read("coefficients", mixed / "coefficients.parquet")
-    assert set(coefficients["part"]) == {"encoder"}
+    assert schemas.read("coefficients", mixed / "coefficients.parquet").empty  # a sweep learns none
+    # The other end is the pretrained encoder under the fine-tuned head.
+    start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
+    part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
+    weights = runs._weights(full / "parts" / part)
+    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, "regression")
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
+    expected = model.predict(corpus(), start["molecule"].to_numpy())
+    assert np.array_equal(np.stack(start["prediction"]), expected)
+    assert not np.allclose(expected, np.stack(end[end["seed"] == 1]["prediction"])[-len(expected) :])
     learned = interpolate(place, replace(FIRST, method="dwise_ft", grid=({"start": 0.5},)), full, "learned")
     assert set(schemas.read("coefficients", learned / "coefficients.parquet")["part"]) == {
         "embed",

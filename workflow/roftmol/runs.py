@@ -6,6 +6,7 @@ another seed or grid value, finds its finished fits and computes the rest; then 
 
 from __future__ import annotations
 
+import copy
 import json
 import resource
 import sys
@@ -116,7 +117,7 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
     molecules = graphs.load(data / "graphs.safetensors")
     device = _device(settings.device)
     encoder = load_encoder(checkpoint, settings.training.dropout)
-    theta_0 = {name: tensor.to(device) for name, tensor in encoder.state_dict().items()}
+    theta_0 = {name: tensor.clone().to(device) for name, tensor in encoder.state_dict().items()}
     task = Task(settings.task, settings.metric)
     fits = schemas.read("fits", full_ft / "fits.parquet").to_dict("records")
     sources = {(row["seed"], row["fold"]): row for row in fits}
@@ -125,13 +126,13 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
         source = sources[seed, number]
         if source["status"] != "ok":
             raise DivergedError(f"{mixing.source} failed: {source['reason']}")
-        model = Model(encoder, molecules.labels.shape[1], task.kind).to(device)
+        model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], task.kind).to(device)
         model.load_state_dict(_weights(full_ft / "parts" / source["part"]))
         mixed = mix(model, theta_0, mixing, setting, molecules, fold, task, protocol, seed)
         return Result(
             valid=mixed.valid,
             test=mixed.test,
-            coefficients=mixed.coefficients,
+            coefficients=mixed.coefficients if mixing.learned else {},
             best_epoch=mixed.steps,
             trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
             note=mixed.note,
