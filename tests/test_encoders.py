@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from rdkit import Chem
 from safetensors.torch import save_file
 
+import golden
 from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from roftmol import graphs
@@ -224,3 +226,14 @@ def test_truncated_weights_are_an_error(tmp_path):
     for name in ("w.pth", "w.safetensors"):
         with pytest.raises(UserError, match=name):
             convert(tmp_path / name, Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+
+
+def test_the_shipped_encoder_gives_the_stored_vectors():
+    data = golden.molecules()
+    with torch.no_grad():
+        vectors = golden.shipped()(data.batch(range(len(data))))
+    stored = json.loads(golden.FILE.read_text())
+    assert [entry["smiles"] for entry in stored] == golden.MOLECULES
+    for vector, entry in zip(vectors, stored, strict=True):
+        assert vector.norm().item() == pytest.approx(entry["length"], rel=1e-4)
+        assert vector[:6].tolist() == pytest.approx(entry["first"], rel=1e-3, abs=1e-4)

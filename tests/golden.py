@@ -1,0 +1,46 @@
+"""Write tests/golden.json: vectors of real molecules under the shipped encoder, by the plain implementation in float64.
+
+PYTHONPATH=workflow:tests python tests/golden.py
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from plain_pyg import PlainEncoder, as_pyg
+from roftmol import graphs, registry
+from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders.checkpoints import read_state
+
+FILE = Path(__file__).with_name("golden.json")
+MOLECULES = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
+    "C[C@H](N)C(=O)O",
+    "F/C=C\\F",
+    "[Na+].[Cl-]",
+]
+
+
+def shipped() -> Encoder:
+    """The encoder that comes with the repository, in eval mode."""
+    source = registry.checkpoints()["gin-zinc-masking"].sources[0]
+    encoder = Encoder(Architecture(), dropout=0.0)
+    encoder.load_state_dict(read_state(registry.REGISTRY.parent / source.file))
+    return encoder.eval()
+
+
+def molecules() -> graphs.Graphs:
+    return graphs.from_smiles(MOLECULES, np.zeros((len(MOLECULES), 1), np.float32))
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        vectors = PlainEncoder(shipped().double())(as_pyg(molecules(), range(len(MOLECULES))))
+    content = [
+        {"smiles": smiles, "length": vector.norm().item(), "first": vector[:6].tolist()}
+        for smiles, vector in zip(MOLECULES, vectors, strict=True)
+    ]
+    FILE.write_text(json.dumps(content, indent=1) + "\n")
