@@ -18,6 +18,8 @@ rule interpolate:
         "results/logs/interpolate/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",
     wildcard_constraints:
         method=methods_of("interpolate"),
+    # The longest chain of jobs ends here, so its last link does not wait for jobs that nothing waits for.
+    priority: 10
     conda:
         "../envs/train.yaml"
     resources:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import resource
 import sys
 import time
@@ -154,7 +155,8 @@ def _run(
     compute: Compute,
 ) -> None:
     """Compute what is not there yet, then collect the cell's tables."""
-    torch.set_num_threads(1)
+    # One thread a process, many processes: two threads on one batch gain little. `--set-threads` says otherwise.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     assigned = schemas.read("splits", splits)
     # Other methods do not count, nor their list: adding one keeps all finished fits.
     others = ["roftmol.methods", *(f"roftmol.methods.{name}" for name in METHODS if name != method.name)]
