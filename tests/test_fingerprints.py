@@ -162,7 +162,7 @@ def test_run_writes_every_fit_and_prediction(tmp_path: Path, task: str, validati
         {"learner": "linear", "alpha": 1.0},
         {"learner": "linear", "alpha": 10.0},
         {"learner": "linear", "alpha": 100.0},
-        {"learner": "forest"},
+        {"learner": "forest", "alpha": 0.0},
     ]
     assert np.isfinite(fits[["valid_metric", "valid_loss", "wall_seconds", "cpu_seconds"]]).all(axis=None)
     for (seed, _, partition), rows in predictions.groupby(["seed", "setting", "partition"]):
