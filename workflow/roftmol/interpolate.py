@@ -149,7 +149,7 @@ class _Learner:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
         valid, steps = self.fold.valid, self.protocol.mixing_steps
         if not self.protocol.crossfit_mixing:
-            path = self._descend(start, valid, valid, steps)
+            path = self._descend(start, valid, valid[:0], steps)
             scores = [self._rank(valid, predictions) for _, predictions in path]
             best = min(range(1, len(path)), key=lambda step: scores[step])
             return path[best][0], best, None, ""
@@ -162,7 +162,7 @@ class _Learner:
         for held in folds:
             rest = np.setdiff1d(np.arange(len(valid)), held)
             for step, (_, predictions) in enumerate(self._descend(start, valid[rest], valid[held], steps)):
-                out_of_fold[step, held] = predictions
+                out_of_fold[step, held] = predictions[len(rest) :]
         # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
         losses = [metrics.loss(self.task.kind, self.graphs.labels[valid], p) for p in out_of_fold]
         best = int(np.argmin(losses))
@@ -180,7 +180,7 @@ class _Learner:
     ) -> list[tuple[dict[str, float], npt.NDArray[np.float32]]]:
         """Descend the task loss of the `fitted` molecules over alpha, by Adam.
 
-        Returns, for every step from the start on, the coefficients and the predictions for the `watched` molecules.
+        Returns, for every step from the start on, the coefficients and the predictions for both kinds of molecules.
         """
         model, device = self.model, self.model.shift.device
         model.eval()
@@ -210,7 +210,7 @@ class _Learner:
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
                 if step < steps:
                     loss.backward(retain_graph=batch is not batches[-1])
-            path.append((values, torch.cat(outputs)[len(fitted) :].cpu().numpy()))
+            path.append((values, torch.cat(outputs).cpu().numpy()))
             if step < steps:
                 optimizer.step()
                 if self.protocol.crossfit_mixing:
