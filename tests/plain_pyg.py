@@ -1,4 +1,5 @@
-"""The networks of Hu et al. 2020 written the usual way in PyTorch Geometric: the yardstick for the encoders.
+"""The networks of Hu et al. 2020 and MolCLR's GCN written the usual way in PyTorch Geometric, to compare the
+encoders with.
 
 Messages are built one by one, self-loops are added as edges, nothing is shared or cached.
 """
@@ -44,6 +45,8 @@ class Layer(MessagePassing):
         n = len(x)
         if self.kind == "gin":
             return self.c.mlp(self.propagate(edge_index, x=x, e=edges, w=torch.ones(len(edges), 1)))
+        if self.kind == "molclr_gcn":  # one number a bond, added to all of W x_j; the bias once, after the sum
+            return self.propagate(edge_index, x=x @ self.c.weight, e=edges, w=torch.ones(len(edges), 1)) + self.c.bias
         x = F.linear(x, self.c.linear.weight, self.c.linear.bias)
         if self.kind == "gcn":
             d = degree(edge_index[0], n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,17 @@ def test_every_stage_accepts_its_settings():
         read = registry.Dataset.from_dict(_through_json(made.featurize_settings(dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
     given = made.checkpoint_settings("gin-zinc-masking")
-    assert registry.Checkpoint.from_dict(_through_json(given)) == made.checkpoints["gin-zinc-masking"]
+    without_text = replace(made.checkpoints["gin-zinc-masking"], citation="", licence="", note="", overlaps="")
+    assert registry.Checkpoint.from_dict(_through_json(given)) == without_text
+
+
+def test_the_report_is_told_which_models_are_one_file():
+    twins = ["mole-bert", "pretrain-gnns-gin-supervised-masking"]
+    models = experiment({"models": ["gin-zinc-masking", *twins]}).report_settings()["models"]
+    assert [models[name]["same_file_as"] for name in twins] == [twins[1:], twins[:1]]
+    assert "same_file_as" not in models["gin-zinc-masking"]
+    alone = experiment({"models": twins[:1]}).report_settings()["models"]
+    assert alone["mole-bert"]["same_file_as"] == twins[1:]
 
 
 def test_unknown_and_missing_settings_are_named():

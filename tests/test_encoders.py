@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ import golden
 from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from roftmol import graphs
+from roftmol.cli import main
 from roftmol.encoders import CONVOLUTIONS, Architecture, Encoder
 from roftmol.encoders.checkpoints import convert, load_encoder, our_name
 from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.errors import UserError
+from roftmol.registry import checkpoints
 
 KINDS = sorted(CONVOLUTIONS)
-PUBLISHED = "checkpoints/pretrain_gnns"
 
 
 def encoder(kind: str, width: int = 32, dropout: float = 0.0) -> Encoder:
@@ -171,20 +173,69 @@ def test_published_names_load(kind, tmp_path):
         assert torch.equal(loaded[our_name(name)], tensor)
 
 
-def test_every_mirrored_checkpoint_loads_and_gives_finite_vectors(tmp_path):
+def molclr_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
+    """A state dict as MolCLR writes it: smaller tables, and the heads beside the encoder."""
+    state = hu_style(kind, width, layers)
+    for name in list(state):
+        if name == "x_embedding1.weight":
+            state[name] = torch.randn(119, width)
+        if name.endswith("edge_embedding1.weight"):
+            state[name] = torch.randn(5, state[name].shape[1])
+    heads = {"feat_lin.weight": torch.zeros(8, width), "out_lin.0.weight": torch.zeros(8, 8)}
+    return state | heads
+
+
+@pytest.mark.parametrize("kind", ["gin", "molclr_gcn"])
+def test_the_tables_of_molclr_are_laid_out_in_our_rows(kind, tmp_path):
+    state = molclr_style(kind, 16, 2)
+    torch.save(state, tmp_path / "w.pth")
+    out = tmp_path / "ours.safetensors"
+    for _ in range(2):  # what is laid out already stays
+        raw = out if out.exists() else tmp_path / "w.pth"
+        convert(raw, Architecture(kind, 2, 16), out, name="x", vocabulary="molclr", drop=("feat_lin.", "out_lin."))
+        loaded = load_encoder(out, 0.0).state_dict()
+        elements = loaded["embed.element.weight"]
+        assert torch.equal(elements[:118], state["x_embedding1.weight"][:118])
+        assert torch.equal(elements[graphs.MASKED_ELEMENT], state["x_embedding1.weight"][118])
+        for layer in range(2):
+            bonds = loaded[f"blocks.{layer}.convolution.bond_type.weight"]
+            assert torch.equal(bonds[: graphs.SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
+
+
+def test_only_what_the_registry_names_is_dropped(tmp_path):
+    torch.save(molclr_style("gin", 16, 2), tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"unknown out_lin\.0\.weight"):
+        convert(
+            tmp_path / "w.pth",
+            Architecture("gin", 2, 16),
+            tmp_path / "e.safetensors",
+            name="x",
+            vocabulary="molclr",
+            drop=("feat_lin.",),
+        )
+
+
+@pytest.mark.parametrize("checkpoint", checkpoints().values(), ids=lambda checkpoint: checkpoint.name)
+def test_every_registered_checkpoint_loads_and_tells_molecules_apart(checkpoint, tmp_path):
     mirror = os.environ.get("ROFTMOL_MIRROR")
-    if not mirror:
-        pytest.skip("ROFTMOL_MIRROR is not set: no published checkpoints at hand")
-    files = sorted(Path(mirror, PUBLISHED).glob("*.pth"))
-    assert len(files) == 9
-    batch = corpus().batch(range(len(SMILES)))
-    for file in files:
-        convert(file, Architecture(file.name.split("_")[0]), tmp_path / "e.safetensors", name=file.stem)
-        loaded = load_encoder(tmp_path / "e.safetensors", 0.5).eval()
-        with torch.no_grad():
-            vectors = loaded(batch)
-        assert vectors.isfinite().all()
-        assert vectors.std(0).max() > 0
+    at_hand = [
+        source
+        for source in checkpoint.sources
+        if source.kind == "shipped" or (source.kind == "mirror" and mirror and Path(mirror, source.file).is_file())
+    ]
+    if checkpoint.sources and not at_hand:
+        pytest.skip(f"{checkpoint.name} not checked: no source at hand")
+    settings = json.dumps(replace(checkpoint, sources=tuple(at_hand)).to_dict())
+    out = tmp_path / "e.safetensors"
+    main(["fetch-checkpoint", "--settings", settings, "--archives", str(tmp_path), "--out", str(out)])
+    loaded = load_encoder(out, 0.5).eval()
+    with torch.no_grad():
+        vectors = loaded(corpus().batch(range(len(SMILES))))
+    assert vectors.isfinite().all()
+    assert vectors.std(0).max() > 0.01
+    # Stereoisomers may share a vector: MolCLR's pretraining saw no stereochemistry, its rows for it are zero.
+    flat = {Chem.MolToSmiles(Chem.MolFromSmiles(text), isomericSmiles=False) for text in SMILES}
+    assert len(torch.unique(vectors, dim=0)) >= len(flat)
 
 
 @pytest.mark.parametrize(

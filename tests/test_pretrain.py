@@ -9,7 +9,8 @@ from molecules_for_tests import SMILES
 from roftmol.encoders import Architecture, Encoder
 from roftmol.encoders.checkpoints import convert
 from roftmol.graphs import MASKED_ELEMENT
-from roftmol.pretrain import AttributeMasking, PretrainSettings, loop, pretrain
+from roftmol.pretrain import AttributeMasking, GraphMAE, PretrainSettings, loop, pretrain
+from roftmol.pretrain.graphmae import Decoder, scaled_cosine_error
 
 TINY = PretrainSettings(
     Architecture("gin", 2, 16), epochs=3, batch_size=6, warmup_steps=2, held_out=6, save_every=1, learning_rate=3e-3
@@ -61,12 +62,46 @@ def test_the_loss_is_the_cross_entropy_of_both_radii():
     assert loss.item() == pytest.approx(2 * np.log(50), rel=1e-5)
 
 
-def test_pretraining_learns_keeps_the_best_and_can_be_loaded(tmp_path):
-    curve = pretrain(AttributeMasking(vocabulary=64), TINY, SMILES, tmp_path / "state", tmp_path / "w.safetensors")
+@pytest.mark.parametrize("objective", [AttributeMasking(vocabulary=64), GraphMAE()], ids=lambda o: type(o).__name__)
+def test_pretraining_learns_keeps_the_best_and_can_be_loaded(objective, tmp_path):
+    curve = pretrain(objective, TINY, SMILES, tmp_path / "state", tmp_path / "w.safetensors")
     assert [point["epoch"] for point in curve] == [1, 2, 3]
     assert curve[-1]["train_loss"] < curve[0]["train_loss"]
     assert all(point["molecules_per_second"] > 0 for point in curve)
     convert(tmp_path / "w.safetensors", TINY.architecture, tmp_path / "e.safetensors", name="tiny")
+
+
+def test_scaled_cosine_error_by_hand():
+    x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    y = torch.tensor([[3.0, 4.0], [0.0, 0.5]])  # cosines 0.6 and 1
+    assert scaled_cosine_error(x, y, 2.0).item() == pytest.approx(0.4**2 / 2, rel=1e-5)
+
+
+def test_graphmae_decodes_a_masked_atom_from_the_others_alone():
+    graphs, elements = GraphMAE().prepare(["CCO", "c1ccncc1"], 1)
+    assert elements.tolist() == [5, 5, 7, 5, 5, 5, 6, 5, 5]
+    batch = graphs.batch([0, 1])
+    torch.manual_seed(0)
+    decoder, Z, masked = Decoder(8), torch.randn(9, 8), torch.tensor([2, 6])
+    with torch.no_grad():
+        first = decoder(Z, masked, batch)
+        Z[masked] += 1
+        assert torch.equal(decoder(Z, masked, batch), first)
+        Z[1] += 1  # a neighbour of atom 2 only
+        again = decoder(Z, masked, batch)
+    assert not torch.equal(again[0], first[0])
+    assert torch.equal(again[1], first[1])
+
+
+def test_graphmae_hides_the_elements_that_it_asks_for():
+    objective, encoder = GraphMAE(masked=1.0), Encoder(Architecture("gin", 2, 16), 0.0)
+    seen = []
+    encoder.embed.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].atoms))
+    graphs, elements = objective.prepare(SMILES, 1)
+    batch = graphs.batch(range(len(graphs)))
+    loss = objective.loss(encoder, objective.decoder(16), batch, torch.from_numpy(elements), np.random.default_rng(0))
+    assert (seen[0] == torch.tensor([MASKED_ELEMENT, 0])).all()
+    assert 0 < loss.item() < 4
 
 
 class KilledError(Exception):

@@ -27,7 +27,8 @@ def test_the_promised_data_sets_are_registered() -> None:
 
 def test_the_promised_checkpoints_are_registered() -> None:
     names = set(checkpoints())
-    assert {"gin-zinc-masking", "mole-bert", "graphmae"} <= names
+    assert {"gin-zinc-masking", "mole-bert", "graphmae", "graphcl", "simgrace", "rgcl", "graphlog", "mgssl"} <= names
+    assert {"molclr-gcn", "molclr-gin"} <= names
     assert len([name for name in names if name.startswith("pretrain-gnns-gin-")]) == 9
     assert len([name for name in names if re.match("pretrain-gnns-(gcn|graphsage|gat)-", name)]) == 9
 
@@ -45,6 +46,10 @@ def test_every_source_of_data_has_checksum_and_rows(dataset: Dataset) -> None:
         assert re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.rows
         assert set(source.columns) <= {dataset.smiles, *dataset.labels}
+
+
+def test_every_checkpoint_says_what_is_known_of_overlaps() -> None:
+    assert all(checkpoint.overlaps for checkpoint in checkpoints().values())
 
 
 def test_published_weights_are_checked() -> None:
@@ -113,6 +118,8 @@ def test_a_missing_key_is_named() -> None:
         ({"architecture": {"kind": "mpnn", "layers": 5, "width": 300}}, "architecture kind is 'mpnn'"),
         ({"architecture": {"kind": "gin", "layers": 0, "width": 300}}, "positive whole number"),
         ({"pretraining": "yes"}, "pretraining is 'yes'"),
+        ({"vocabulary": "ogb"}, "vocabulary is 'ogb'"),
+        ({"drop": [""]}, "beginnings of weights' names"),
     ],
 )
 def test_a_mistake_in_a_checkpoint_is_named(change: dict, message: str) -> None:

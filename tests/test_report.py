@@ -14,6 +14,7 @@ import synthetic
 from roftmol import figures, report, schemas
 from roftmol.errors import UserError
 from roftmol.figures.cells import Results
+from roftmol.report import audit
 from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed
 
@@ -78,7 +79,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     tables = synthetic.write_tables(folder / "tables", synthetic.experiment_rows(seeds=3))
     figures.draw(tables, folder / "figures")
-    experiment = {"models": ["gin_masking"], "seeds": (0, 1, 2), "versions": {"torch": "2.13.0"}, "mirror": None}
+    experiment = {
+        "models": {"gin_masking": {"pretraining": "self-supervised"}},
+        "seeds": (0, 1, 2),
+        "versions": {"torch": "2.13.0"},
+        "mirror": None,
+    }
     return build(folder, synthetic.experiment_rows(seeds=3), experiment)
 
 
@@ -151,6 +157,13 @@ def test_experiment_is_given_back_whole(tmp_path):
     shown = re.search(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
     assert shown
     assert json.loads(shown[1].replace("&#34;", '"')) == experiment
+
+
+def test_models_that_are_one_file_share_a_row():
+    about = {"pretraining": "both"}
+    models = {"a": about | {"same_file_as": ["b", "c"]}, "x": about, "b": about | {"same_file_as": ["a", "c"]}}
+    rows = audit.models_table(models).rows
+    assert [(row[0].text, row[4].text) for row in rows] == [("a = b", "c"), ("x", "")]
 
 
 def test_winner_and_its_lead():

@@ -127,7 +127,14 @@ def fetch_checkpoint(options: argparse.Namespace) -> None:
             print(f"{checkpoint.name}: from {used}", file=sys.stderr)
         else:
             draw(architecture, raw)
-        convert(raw, architecture, options.out, name=checkpoint.name)
+        convert(
+            raw,
+            architecture,
+            options.out,
+            name=checkpoint.name,
+            vocabulary=checkpoint.vocabulary,
+            drop=checkpoint.drop,
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from roftmol import registry
 from roftmol.errors import UserError
 from roftmol.layout import FINGERPRINT, Cells
 from roftmol.methods import METHODS, Method
+from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Dataset, Source
 from roftmol.selection import RULES
 
@@ -73,8 +74,8 @@ class Experiment:
         }
 
     def checkpoint_settings(self, model: str) -> Json:
-        """What `fetch-checkpoint` needs."""
-        return self.checkpoints[model].to_dict()
+        """What `fetch-checkpoint` needs: the checkpoint, without the text about it."""
+        return self.checkpoints[model].to_dict() | {"citation": "", "licence": "", "note": "", "overlaps": ""}
 
     def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
         """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
@@ -98,11 +99,16 @@ class Experiment:
     def report_settings(self) -> Json:
         """What the report tells of the experiment beside its tables."""
         about_data = ("citation", "licence", "note")
-        about_models = ("pretraining", "pretraining_data", *about_data)
+        about_models = ("pretraining", "pretraining_data", "overlaps", *about_data)
+        groups = same_models((registry.checkpoints() | self.checkpoints).values())
+        twins = {name: [other for other in group if other != name] for group in groups for name in group}
         return {
             **{field.name: list(getattr(self.cells, field.name)) for field in fields(Cells)},
             "datasets": {name: _about(dataset, about_data) for name, dataset in self.datasets.items()},
-            "models": {name: _about(checkpoint, about_models) for name, checkpoint in self.checkpoints.items()},
+            "models": {
+                name: _about(checkpoint, about_models) | ({"same_file_as": twins[name]} if name in twins else {})
+                for name, checkpoint in self.checkpoints.items()
+            },
             "seeds": list(self.seeds),
             "training": self.training,
             "validation": self.validation,
@@ -179,7 +185,7 @@ def recipes() -> dict[str, Json]:
     return cast(dict[str, Json], yaml.safe_load(PRETRAINING.read_text(encoding="utf-8")))
 
 
-def _about(entry: Dataset | Checkpoint, names: Iterable[str]) -> dict[str, str]:
+def _about(entry: Dataset | Checkpoint, names: Iterable[str]) -> Json:
     return {name: text for name in names if (text := getattr(entry, name))}
 
 

@@ -21,9 +21,11 @@ REGISTRY = Path(__file__).parent / "registry"
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
-ARCHITECTURES = ("gin", "gcn", "graphsage", "gat")
+ARCHITECTURES = ("gin", "gcn", "graphsage", "gat", "molclr_gcn")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
 PRETRAINING = ("self-supervised", "supervised", "both", "none")
+#: Whose numbering the rows of the embedding tables follow; `encoders.checkpoints` lays them out in ours.
+VOCABULARIES = ("hu", "molclr")
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,21 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Published weights of an encoder: architecture (kind, layers, width), origin, and what they were trained on."""
+    """Published weights of an encoder: architecture (kind, layers, width), origin, and what they were trained on.
+
+    `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
+    other name that the architecture does not know is an error. `overlaps` says what is known of molecules that are in
+    the pretraining data and in downstream test sets alike.
+    """
 
     name: str
     architecture: Mapping[str, Any]
     sources: tuple[Source, ...]
     pretraining: str
     pretraining_data: str
+    vocabulary: str = "hu"
+    drop: tuple[str, ...] = ()
+    overlaps: str = ""
     citation: str = ""
     licence: str = ""
     note: str = ""
@@ -166,6 +176,8 @@ class Checkpoint:
         for key in ("layers", "width"):
             if not isinstance(architecture[key], int) or architecture[key] < 1:
                 raise UserError(f"{where}: architecture {key} is {architecture[key]!r}; give a positive whole number.")
+        _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
+        known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
         drawn = known["pretraining"] == "none"
         known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
         return cls(**known)
@@ -232,10 +244,10 @@ def _name(value: Any, where: str) -> None:
         raise UserError(f"{where}: a name names a folder, so use letters, digits, '.', '_' and '-' only.")
 
 
-def _names(value: Any, what: str) -> tuple[str, ...]:
+def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
     values = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(item, str) for item in values):
-        raise UserError(f"{what} is {value!r}; give a list of column names (quote those that look like numbers).")
+    if not all(isinstance(item, str) and item for item in values):
+        raise UserError(f"{what} is {value!r}; give a list of {of} (quote those that look like numbers).")
     return values
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from roftmol.encoders.gnn import Architecture, Encoder
 from roftmol.errors import UserError
 from roftmol.files import atomic, sha256
+from roftmol.graphs import MASKED_ELEMENT, SELF_LOOP
 from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
@@ -38,6 +40,17 @@ _RENAME = (
 )
 
 
+#: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
+#: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
+_ROWS: dict[str, dict[str, tuple[int, ...]]] = {
+    "hu": {},
+    "molclr": {
+        "element.weight": (*range(118), MASKED_ELEMENT),
+        "bond_type.weight": tuple(range(SELF_LOOP + 1)),
+    },
+}
+
+
 def our_name(name: str) -> str:
     """A published parameter's name here; ours stay as they are."""
     for pattern, replacement in _RENAME:
@@ -45,13 +58,25 @@ def our_name(name: str) -> str:
     return name
 
 
-def convert(raw: Path, architecture: Architecture, out: Path, *, name: str) -> None:
+def convert(
+    raw: Path,
+    architecture: Architecture,
+    out: Path,
+    *,
+    name: str,
+    vocabulary: str = "hu",
+    drop: tuple[str, ...] = (),
+) -> None:
     """Check the weights in `raw` against the architecture and write them to `out`, atomically.
 
-    Raises `UserError` if the file cannot be read as weights or a name or shape differs.
+    `vocabulary` says how the rows of the embedding tables are numbered; weights whose published name starts with one of
+    `drop` are no part of the encoder. Raises `UserError` if the file cannot be read as weights or a name or shape
+    differs.
     """
-    state = {our_name(key): tensor for key, tensor in read_state(raw).items()}
+    published = {key: tensor for key, tensor in read_state(raw).items() if not key.startswith(drop)}
     expected = Encoder(architecture).state_dict()
+    state = {our_name(key): tensor for key, tensor in published.items()}
+    state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
     for key, tensor in expected.items():
         if key.endswith("num_batches_tracked"):
@@ -75,6 +100,16 @@ def convert(raw: Path, architecture: Architecture, out: Path, *, name: str) -> N
     metadata = {"format": FORMAT, "name": name, "source_sha256": sha256(raw), **_texts(architecture)}
     with atomic(out) as temporary:
         save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
+
+
+def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocabulary: str) -> Tensor:
+    """An embedding table of another vocabulary with its rows where ours are; any other tensor as it is."""
+    for ending, rows in _ROWS[vocabulary].items():
+        if key in expected and key.endswith(ending) and len(tensor) == len(rows):
+            ours = tensor.new_zeros(len(expected[key]), *tensor.shape[1:])
+            ours[list(rows)] = tensor
+            return ours
+    return tensor
 
 
 def draw(architecture: Architecture, out: Path, seed: int = 0) -> None:

@@ -6,6 +6,7 @@ times the two tables, and the sum over x_j is a sparse product; no message is ev
 
     GIN        x_i' = MLP(sum_j x_j + e_ij)
     GCN        x_i' = sum_j (W x_j + e_ij) / sqrt(d_i d_j)
+    MolCLRGCN  x_i' = b + sum_j W x_j + e_ij, with one number e_ij a bond
     GraphSAGE  x_i' = normalize(mean_j W x_j + e_ij)
     GAT        x_i' = mean over heads of sum_j a_ij (W x_j + e_ij) + bias,
                a_ij = softmax(leaky_relu(att [W x_i, W x_j + e_ij]))
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool
 from torch_geometric.utils import scatter, softmax
 
-from roftmol.encoders.ops import Linear, dropout
+from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.graphs import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP, Batch
 
 
@@ -53,7 +54,7 @@ class AtomEmbedding(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """What the four share: the bond tables."""
+    """What all share: the bond tables."""
 
     def __init__(self, bond_width: int):
         super().__init__()
@@ -104,6 +105,25 @@ class GCN(_Convolution):
         return scale * (_neighbour_sum(scale * self.linear(x), batch) + counts @ self.bond_tables())
 
 
+class MolCLRGCN(_Convolution):
+    """The GCN of MolCLR (Wang et al. 2022, arXiv 2102.10056), a plain sum with one number a bond.
+
+    The published code computes the degrees' norm and then does not use it; the published weights were trained so, and
+    so it stays. The weight is stored as published, input times output.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(1)
+        self.weight = nn.Parameter(torch.empty(width, width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """n x d -> n x d."""
+        total = linear(_neighbour_sum(x, batch), self.weight.t(), self.bias)
+        return total + batch.bond_counts @ self.bond_tables()
+
+
 class GraphSAGE(_Convolution):
     """Mean aggregation with bonds (Hamilton et al. 2017, arXiv 1706.02216; Hu et al. 2020)."""
 
@@ -150,7 +170,7 @@ class GAT(_Convolution):
         return scatter(message * weight.unsqueeze(-1), receiver, 0, dim_size=n).mean(1) + self.bias
 
 
-CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT}
+CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT, "molclr_gcn": MolCLRGCN}
 
 
 class Norm(nn.BatchNorm1d):

@@ -1,9 +1,10 @@
 """Pretraining recipes, one file each."""
 
 from roftmol.pretrain.attribute_masking import AttributeMasking
+from roftmol.pretrain.graphmae import GraphMAE
 from roftmol.pretrain.loop import Objective, PretrainSettings, pretrain
 
 #: The objectives by name.
-RECIPES: dict[str, type[Objective]] = {"attribute_masking": AttributeMasking}
+RECIPES: dict[str, type[Objective]] = {"attribute_masking": AttributeMasking, "graphmae": GraphMAE}
 
-__all__ = ["RECIPES", "Objective", "PretrainSettings", "pretrain"]
+__all__ = ["RECIPES", "AttributeMasking", "GraphMAE", "Objective", "PretrainSettings", "pretrain"]

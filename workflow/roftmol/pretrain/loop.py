@@ -83,6 +83,7 @@ def pretrain(
         {"settings": asdict(settings), "objective": repr(objective), "corpus": [*smiles[:1], len(smiles)]}
     )
     first, position, curve, best, running = 0, 0, [], math.inf, (0.0, 0, 0.0)
+    best_weights: dict[str, Tensor] = {}
     if state.exists():
         saved = torch.load(state, weights_only=True, map_location=device)
         if saved["identity"] == identity:
@@ -91,7 +92,7 @@ def pretrain(
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
             first, position, best, running = saved["epoch"], saved["step"], saved["best"], saved["running"]
-            curve = json.loads(saved["curve"])
+            curve, best_weights = json.loads(saved["curve"]), saved["best_weights"]
 
     def save(epoch: int, step: int) -> None:
         content = {
@@ -103,6 +104,7 @@ def pretrain(
             "epoch": epoch,
             "step": step,
             "best": best,
+            "best_weights": best_weights,
             "running": running,
             "curve": json.dumps(curve),
         }
@@ -147,11 +149,11 @@ def pretrain(
         tqdm.write(json.dumps(curve[-1]))
         if value < best:
             best = value
-            weights = {name: tensor.contiguous().cpu() for name, tensor in encoder.state_dict().items()}
-            with atomic(out) as temporary:
-                save_file(weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
+            best_weights = {name: tensor.detach().cpu().clone() for name, tensor in encoder.state_dict().items()}
         position, running = 0, (0.0, 0, 0.0)
         save(epoch + 1, 0)
+    with atomic(out) as temporary:
+        save_file(best_weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
     return curve
 
 

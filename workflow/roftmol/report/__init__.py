@@ -28,8 +28,8 @@ TITLE = "Which way of fine\u2011tuning should be trusted?"
 def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path) -> None:
     """Write the page `out` from the aggregated `tables`, the drawn `figures` and what the `experiment` was.
 
-    `experiment` is shown as it is, key by key; its "title" heads the page. Raises `UserError` if a table or a figure is
-    missing.
+    `experiment` is shown as it is, key by key; its "title" heads the page, and its "models" may say by name what they
+    are. Raises `UserError` if a table or a figure is missing.
     """
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients")
@@ -37,6 +37,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
     given = answers(found)
+    models = experiment.get("models")
     methods = in_order([*found.summary["method"], *METHOD_LINES])
     page = _environment().get_template("page.html.jinja")
     html = page.render(
@@ -46,6 +47,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         answers=given,
         tally=tally(given),
         experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
+        models=audit.models_table(models if isinstance(models, Mapping) else {}),
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
         results=results.results_table(found),
         figures=_figures(Path(figures)),
