@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
 from roftmol.protocols import Protocol
 from roftmol.seeds import generator
-from roftmol.train import EVALUATION_BATCH, DivergedError, Fold, Model, Task, task_loss
+from roftmol.train import EVALUATION_BATCH, DivergedError, Fold, Model, Task, standing, task_loss
 
 State = dict[str, Tensor]
 
@@ -150,8 +149,8 @@ class _Learner:
         valid, steps = self.fold.valid, self.protocol.mixing_steps
         if not self.protocol.crossfit_mixing:
             path = self._descend(start, valid, valid[:0], steps)
-            scores = [self._rank(valid, predictions) for _, predictions in path]
-            best = min(range(1, len(path)), key=lambda step: scores[step])
+            reached = [self._standing(valid, predictions) for _, predictions in path]
+            best = min(range(1, len(path)), key=lambda step: reached[step])
             return path[best][0], best, None, ""
         # Honest: the number of steps is chosen by cross-validation within the held-out labels, step 0 (the start)
         # among the candidates; the coefficients are then fitted on all of them.
@@ -169,11 +168,11 @@ class _Learner:
         alpha = self._descend(start, valid, valid[:0], best)[-1][0]
         return alpha, best, out_of_fold[best], ""
 
-    def _rank(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
+    def _standing(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
         labels = self.graphs.labels[molecules]
         metric = metrics.primary(self.task.metric, labels, predictions)
         loss = metrics.loss(self.task.kind, labels, predictions)
-        return (0.0 if math.isnan(metric) else -metrics.BETTER[self.task.metric] * metric, loss)
+        return standing(self.task.metric, metric, loss)
 
     def _descend(
         self, start: float, fitted: npt.NDArray[np.int64], watched: npt.NDArray[np.int64], steps: int

@@ -203,10 +203,9 @@ def fit(
             metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
             valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
             curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))
-            # An undefined metric is undefined in every epoch: the labels alone decide that.
-            rank = (0.0 if math.isnan(metric) else -metrics.BETTER[task.metric] * metric, valid_loss)
-            if rank < best:
-                best, best_state, waited = rank, copy.deepcopy(model.state_dict()), 0
+            reached = standing(task.metric, metric, valid_loss)
+            if reached < best:
+                best, best_state, waited = reached, copy.deepcopy(model.state_dict()), 0
             else:
                 waited += 1
             if protocol.stop_early and waited >= training.patience:
@@ -220,8 +219,15 @@ def fit(
 def best_epoch(curve: list[Epoch], metric: str) -> Epoch:
     """The epoch of the last stage whose weights :func:`fit` keeps."""
     last = [point for point in curve if point.stage == curve[-1].stage]
-    sign = -metrics.BETTER[metric]
-    return min(last, key=lambda p: (0.0 if math.isnan(p.valid_metric) else sign * p.valid_metric, p.valid_loss))
+    return min(last, key=lambda point: standing(metric, point.valid_metric, point.valid_loss))
+
+
+def standing(metric: str, value: float, loss: float) -> tuple[float, float]:
+    """What to minimise over epochs: the worse metric first, then the higher loss; the loss alone where it is undefined.
+
+    An undefined metric is undefined in every epoch: the validation labels alone decide that.
+    """
+    return (0.0 if math.isnan(value) else -metrics.BETTER[metric] * value, loss)
 
 
 def freeze(model: Model, trained: Parts) -> None:
