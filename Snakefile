@@ -11,6 +11,7 @@ include: "rules/common.smk"
 include: "rules/fetch_data.smk"
 include: "rules/featurize.smk"
 include: "rules/split.smk"
+include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/fetch_checkpoint.smk"
 include: "rules/finetune.smk"
@@ -34,7 +35,7 @@ wildcard_constraints:
 localrules:
     all,
     fetch_data,
-    fetch_corpus,
+    corpus,
     fetch_checkpoint,
 
 

@@ -1,28 +1,39 @@
 # An encoder of our own, from a recipe of workflow/roftmol/registry/pretraining.yaml. Hours; not part of the default run:
 #   snakemake --cores all results/pretrained/gin-zinc-masking.safetensors
-rule fetch_corpus:
+rule pretraining_set:
+    input:
+        lambda wildcards: expand(
+            "results/corpora/{corpus}.parquet",
+            corpus=RECIPES[wildcards.recipe].corpora,
+        ),
     output:
-        "results/pretrained/{recipe}.smiles",
+        "results/pretrained/{recipe}.molecules.parquet",
     log:
-        "results/logs/fetch_corpus/{recipe}.log",
+        "results/logs/pretraining_set/{recipe}.log",
     wildcard_constraints:
         recipe="|".join(RECIPES),
     conda:
         "../envs/data.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=lambda wildcards: canonical_json(
-            {"name": wildcards.recipe, "sources": RECIPES[wildcards.recipe]["corpus"]}
+            RECIPES[wildcards.recipe].set_settings()
         ),
+        code=code("roftmol.corpora"),
+        corpora=subpath(input[0], parent=True),
     message:
-        "Fetch the corpus of {wildcards.recipe}"
+        "Molecules and labels for {wildcards.recipe}"
     shell:
-        "python -m roftmol fetch-data --settings {params.settings:q} --archives results/archives --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        "python -m roftmol pretraining-set --settings {params.settings:q} --corpora {params.corpora:q}"
+        " --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule pretrain:
     input:
-        "results/pretrained/{recipe}.smiles",
+        "results/pretrained/{recipe}.molecules.parquet",
     output:
         weights="results/pretrained/{recipe}.safetensors",
         curve="results/pretrained/{recipe}.curve.json",
@@ -38,16 +49,12 @@ rule pretrain:
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
         settings=lambda wildcards: canonical_json(
-            {
-                key: value
-                for key, value in RECIPES[wildcards.recipe].items()
-                if key != "corpus"
-            }
+            RECIPES[wildcards.recipe].pretrain_settings()
         ),
         code=code("roftmol.pretrain"),
         state="results/pretrained/{recipe}.state",
     message:
         "Pretrain {wildcards.recipe}"
     shell:
-        "python -m roftmol pretrain --settings {params.settings:q} --corpus {input:q} --state {params.state:q}"
+        "python -m roftmol pretrain --settings {params.settings:q} --molecules {input:q} --state {params.state:q}"
         " --curve {output.curve:q} --processes {threads} --out {output.weights:q} 2>&1 | tee {log:q}"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from roftmol import registry
-from roftmol.cli import main
+from roftmol.cli import PretrainingSetSettings, Recipe, main
 from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
 from roftmol.fingerprints import FingerprintSettings
@@ -171,12 +171,19 @@ def test_a_wrong_call_ends_with_one_message_and_status_2(tmp_path: Path, capsys:
 
 
 def test_the_pretraining_recipes_are_complete():
+    known = registry.corpora()
     for name, recipe in recipes().items():
         assert name in registry.checkpoints()
-        for source in recipe["corpus"]:
-            assert registry.Source.from_dict(source, name).sha256
-        assert build(RECIPES[recipe["objective"]], recipe["objective_settings"])
-        assert build(PretrainSettings, recipe["training"])
+        assert all(known[corpus].files for corpus in recipe.corpora)
+        assert set(recipe.computed) <= set(recipe.corpora)
+        settings = _through_json(recipe.set_settings())
+        assert build(PretrainingSetSettings, settings).labels.keys() == set(recipe.corpora)
+        tasks = [task for some in (*settings["labels"].values(), *settings["computed"].values()) for task in some]
+        assert set(recipe.per_atom) <= set(tasks)
+        assert bool(tasks) == (recipe.objective == "supervised")
+        stage = build(Recipe, _through_json(recipe.pretrain_settings()))
+        assert build(RECIPES[stage.objective], stage.objective_settings)
+        assert build(PretrainSettings, stage.training)
 
 
 def _through_json(value: Any) -> Any:

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,17 +137,60 @@ def fetch_checkpoint(options: argparse.Namespace) -> None:
         )
 
 
+def corpus(options: argparse.Namespace) -> None:
+    """Bring the files of a pretraining corpus and read their molecules."""
+    from roftmol import corpora, schemas
+    from roftmol.fetch import fetch
+    from roftmol.registry import Corpus
+
+    entry = Corpus.from_dict(options.settings)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=options.out.parent, prefix=".fetch-") as scratch:
+        paths = [Path(scratch) / str(number) for number in range(len(entry.files))]
+        for path, sources in zip(paths, entry.files, strict=True):
+            used = fetch(sources, path, mirror=_mirror(), name=entry.name, archives=options.archives)
+            print(f"{entry.name}: from {used}", file=sys.stderr)
+        schemas.write("corpora", corpora.read(paths, entry, options.processes), options.out)
+
+
+@dataclass(frozen=True)
+class PretrainingSetSettings:
+    """The label columns of each corpus, in their order, and the properties to calculate."""
+
+    labels: dict[str, list[str]]
+    computed: dict[str, list[str]]
+    per_atom: tuple[str, ...]
+
+
+def pretraining_set(options: argparse.Namespace) -> None:
+    """Put corpora together and label them: what one recipe is pretrained on."""
+    import pandas as pd
+
+    from roftmol import corpora, schemas
+
+    settings = build(PretrainingSetSettings, options.settings)
+    tables = {name: schemas.read("corpora", options.corpora / f"{name}.parquet") for name in settings.labels}
+    smiles, labels, tasks = corpora.with_labels(
+        tables, settings.labels, settings.computed, settings.per_atom, options.processes
+    )
+    schemas.write("pretraining", pd.DataFrame({"smiles": smiles, "labels": list(labels)}), options.out)
+    print(f"{len(smiles):,} molecules; tasks: {', '.join(tasks) or 'none'}", file=sys.stderr)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """An entry of `registry/pretraining.yaml` without its corpus."""
+    """An entry of `registry/pretraining.yaml` without its data."""
 
     objective: str
-    objective_settings: dict[str, Any]
     training: dict[str, Any]
+    objective_settings: dict[str, Any] = field(default_factory=dict)
 
 
 def pretrain(options: argparse.Namespace) -> None:
-    """Pretrain an encoder on a file of SMILES; a killed run goes on from --state."""
+    """Pretrain an encoder on a table of molecules; a killed run goes on from --state."""
+    import numpy as np
+
+    from roftmol import schemas
     from roftmol.pretrain import RECIPES, PretrainSettings
     from roftmol.pretrain import pretrain as run
 
@@ -156,8 +199,9 @@ def pretrain(options: argparse.Namespace) -> None:
         raise UserError(f"objective: {recipe.objective!r} is not known. Allowed: {', '.join(RECIPES)}")
     objective = build(RECIPES[recipe.objective], recipe.objective_settings)
     training = build(PretrainSettings, recipe.training)
-    smiles = options.corpus.read_text(encoding="utf-8").split()
-    curve = run(objective, training, smiles, options.state, options.out, options.processes)
+    table = schemas.read("pretraining", options.molecules)
+    labels = np.array(table["labels"].tolist(), np.float32).reshape(len(table), -1)
+    curve = run(objective, training, table["smiles"].tolist(), labels, options.state, options.out, options.processes)
     with atomic(options.curve) as temporary:
         temporary.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
 
@@ -241,7 +285,9 @@ COMMANDS = {
     "featurize": Command(featurize, ("source", "out"), processes=True),
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
-    "pretrain": Command(pretrain, ("corpus", "state", "curve", "out"), processes=True),
+    "corpus": Command(corpus, ("archives", "out"), processes=True),
+    "pretraining-set": Command(pretraining_set, ("corpora", "out"), processes=True),
+    "pretrain": Command(pretrain, ("molecules", "state", "curve", "out"), processes=True),
     "finetune": Command(finetune, ("data", "splits", "checkpoint", "out")),
     "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out")),
     "baseline": Command(baseline, ("data", "splits", "out")),

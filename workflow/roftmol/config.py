@@ -7,12 +7,12 @@ and nothing else, so that a stage runs again when, and only when, one of its own
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
@@ -24,6 +24,7 @@ from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Dataset, Source
 from roftmol.selection import RULES
+from roftmol.settings import build
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
@@ -180,9 +181,32 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     )
 
 
-def recipes() -> dict[str, Json]:
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """An entry of `registry/pretraining.yaml`: which corpora, what is learnt of them, and how."""
+
+    corpora: tuple[str, ...]
+    objective: str
+    training: Json
+    objective_settings: Json = field(default_factory=dict)
+    computed: dict[str, list[str]] = field(default_factory=dict)
+    per_atom: tuple[str, ...] = ()
+
+    def set_settings(self) -> Json:
+        """What `pretraining-set` needs. Labels are left out where the objective learns none."""
+        known = registry.corpora()
+        labels = {name: list(known[name].labels) if self.objective == "supervised" else [] for name in self.corpora}
+        return {"labels": labels, "computed": self.computed, "per_atom": list(self.per_atom)}
+
+    def pretrain_settings(self) -> Json:
+        """What `pretrain` needs."""
+        return {"objective": self.objective, "objective_settings": self.objective_settings, "training": self.training}
+
+
+def recipes() -> dict[str, PretrainingRecipe]:
     """The pretraining recipes by name, as `registry/pretraining.yaml` writes them."""
-    return cast(dict[str, Json], yaml.safe_load(PRETRAINING.read_text(encoding="utf-8")))
+    entries = yaml.safe_load(PRETRAINING.read_text(encoding="utf-8"))
+    return {name: build(PretrainingRecipe, entry) for name, entry in entries.items()}
 
 
 def _about(entry: Dataset | Checkpoint, names: Iterable[str]) -> Json:

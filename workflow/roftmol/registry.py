@@ -1,6 +1,6 @@
-"""Which data sets and pretrained encoders exist, and where each comes from.
+"""Which data sets, pretrained encoders and pretraining corpora exist, and where each comes from.
 
-The registry itself is the pair of YAML files beside this module; a user's own CSV is a :class:`Dataset` as well.
+The registry itself are the YAML files beside this module; a user's own CSV is a :class:`Dataset` as well.
 """
 
 from __future__ import annotations
@@ -187,6 +187,41 @@ class Checkpoint:
         return cast(dict[str, Any], _plain(asdict(self)))
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """Molecules that encoders are pretrained on, published in one or more `files`, each with its sources.
+
+    A corpus without files is one whose molecules are not to be had. `smiles` is the column of SMILES, or None for a
+    plain list; `labels` are the columns that a supervised recipe learns.
+    """
+
+    name: str
+    title: str
+    molecules: int
+    files: tuple[tuple[Source, ...], ...] = ()
+    smiles: str | None = None
+    labels: tuple[str, ...] = ()
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; an unknown or missing key raises `UserError`."""
+        where = f"corpus {values.get('name', '?')}"
+        known = _checked(cls, values, where)
+        _name(known["name"], where)
+        known["labels"] = _names(known.get("labels", ()), f"{where}: labels")
+        known["files"] = tuple(
+            _sources(sources, f"{where}: file {number}") for number, sources in enumerate(known.get("files", ()), 1)
+        )
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The corpus as values of JSON."""
+        return cast(dict[str, Any], _plain(asdict(self)))
+
+
 def datasets() -> dict[str, Dataset]:
     """The registered data sets by name, in the order of `registry/datasets.yaml`."""
     return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
@@ -195,6 +230,11 @@ def datasets() -> dict[str, Dataset]:
 def checkpoints() -> dict[str, Checkpoint]:
     """The registered pretrained encoders by name, in the order of `registry/checkpoints.yaml`."""
     return {name: Checkpoint.from_dict({"name": name, **entry}) for name, entry in _load("checkpoints.yaml").items()}
+
+
+def corpora() -> dict[str, Corpus]:
+    """The registered pretraining corpora by name, in the order of `registry/corpora.yaml`."""
+    return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("corpora.yaml").items()}
 
 
 def _load(file: str) -> dict[str, dict[str, Any]]:

@@ -70,6 +70,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             "std": pa.float64(),
         }
     ),
+    # The molecules of a pretraining corpus that RDKit can read; `row` is the position in its files, `canonical` as in
+    # "molecules", `labels` has one entry a label column of the registry.
+    "corpora": pa.schema(
+        {
+            "corpus": pa.string(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "canonical": pa.string(),
+            "labels": pa.list_(pa.float32()),
+        }
+    ),
+    # What a recipe is pretrained on: `labels` has one entry a task, NaN where the molecule's corpus does not give it.
+    "pretraining": pa.schema({"smiles": pa.string(), "labels": pa.list_(pa.float32())}),
     # `role` is "train", "valid" or "test"; molecules without a role in that seed and fold are not listed.
     # `fold` is 0 for a hold-out, 0..k-1 for cross-fitting.
     "splits": pa.schema(

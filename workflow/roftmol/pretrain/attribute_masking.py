@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from roftmol import graphs
 from roftmol.encoders import Encoder
 from roftmol.graphs import MASKED_ELEMENT, Batch, Graphs
+from roftmol.pretrain.loop import Labels, Level
 
 RADII = (0, 1)
 
@@ -42,14 +44,16 @@ class AttributeMasking:
     randomised: float = 0.1
     vocabulary: int = 2048  # tokens a radius; the rarest environments share the last one
 
-    def prepare(self, smiles: list[str], processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
+    level: ClassVar[Level] = "atom"
+
+    def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """The corpus as graphs, and its atoms' tokens: atoms x radii."""
         corpus = graphs.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         with ProcessPoolExecutor(processes) as pool:
             environments = np.concatenate(list(pool.map(_environments, smiles, chunksize=500)))
         return corpus, np.stack([_tokens(column, self.vocabulary) for column in environments.T], 1)
 
-    def decoder(self, width: int) -> nn.Module:
+    def decoder(self, width: int, _tasks: int) -> nn.Module:
         """One linear map a radius, from an atom's vector to its token's logits."""
         return nn.ModuleList(nn.Linear(width, self.vocabulary) for _ in RADII)
 

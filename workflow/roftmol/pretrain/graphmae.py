@@ -11,6 +11,7 @@ between the one-hot element x_i and the decoder's output y_i; gamma > 1 weighs d
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from roftmol.encoders import Encoder
 from roftmol.encoders.gnn import GIN
 from roftmol.encoders.ops import Linear
 from roftmol.graphs import ELEMENTS, MASKED_ELEMENT, Batch, Graphs
+from roftmol.pretrain.loop import Labels, Level
 
 
 class Decoder(nn.Module):
@@ -48,12 +50,14 @@ class GraphMAE:
     masked: float = 0.25
     gamma: float = 2.0
 
-    def prepare(self, smiles: list[str], processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
+    level: ClassVar[Level] = "atom"
+
+    def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """The corpus as graphs, and its atoms' elements: atoms."""
         corpus = graphs.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         return corpus, corpus.atoms[:, 0].astype(np.int64)
 
-    def decoder(self, width: int) -> nn.Module:
+    def decoder(self, width: int, _tasks: int) -> nn.Module:
         """What rebuilds the atoms."""
         return Decoder(width)
 

@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,24 @@ from roftmol.files import atomic, digest
 from roftmol.graphs import Batch, Graphs
 from roftmol.seeds import generator, seed_of
 
+Labels = npt.NDArray[np.float32]
+Level = Literal["atom", "molecule"]
+
 
 class Objective(Protocol):
     """What a recipe offers the loop."""
 
-    def prepare(self, smiles: list[str], processes: int) -> tuple[Graphs, npt.NDArray[np.generic]]:
-        """The corpus as graphs, and a row of targets for every atom."""
+    #: What has a row of targets: each atom or each molecule.
+    level: ClassVar[Level]
 
-    def decoder(self, width: int) -> nn.Module:
-        """What turns node vectors into predictions; dropped after pretraining."""
+    def prepare(self, smiles: list[str], labels: Labels, processes: int, /) -> tuple[Graphs, npt.NDArray[np.generic]]:
+        """The corpus as graphs, and the targets; `labels` is molecules x tasks."""
+
+    def decoder(self, width: int, tasks: int, /) -> nn.Module:
+        """What turns the encoder's vectors into predictions; dropped after pretraining."""
 
     def loss(
-        self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator
+        self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator, /
     ) -> Tensor:
         """The loss on one batch."""
 
@@ -53,18 +59,26 @@ class PretrainSettings:
 
 
 def pretrain(
-    objective: Objective, settings: PretrainSettings, smiles: list[str], state: Path, out: Path, processes: int = 1
+    objective: Objective,
+    settings: PretrainSettings,
+    smiles: list[str],
+    labels: Labels,
+    state: Path,
+    out: Path,
+    processes: int = 1,
 ) -> list[dict[str, float]]:
     """Pretrain an encoder on `smiles` and write the weights with the lowest held-out loss to `out`.
+
+    `labels` is molecules x tasks, with no column for objectives that need none.
 
     `state` is kept beside the run and lets a killed one go on where it was, with the same result. Returns the learning
     curve: one entry an epoch with train and held-out loss and molecules per second.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    corpus, targets = objective.prepare(smiles, processes)
+    corpus, targets = objective.prepare(smiles, labels, processes)
     torch.manual_seed(seed_of("pretrain", settings.seed))
     encoder = Encoder(settings.architecture, dropout=0.0).to(device)
-    decoder = objective.decoder(encoder.width).to(device)
+    decoder = objective.decoder(encoder.width, labels.shape[1]).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *decoder.parameters()], settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -75,9 +89,11 @@ def pretrain(
 
     def loss_of(molecules: npt.NDArray[np.int64], *purpose: object) -> tuple[Tensor, int]:
         batch = corpus.batch(molecules).to(device)
-        atoms = np.concatenate([np.arange(corpus.offsets[m], corpus.offsets[m + 1]) for m in molecules])
+        rows = molecules
+        if objective.level == "atom":
+            rows = np.concatenate([np.arange(corpus.offsets[m], corpus.offsets[m + 1]) for m in molecules])
         rng = generator("pretrain masks", settings.seed, *purpose)
-        return objective.loss(encoder, decoder, batch, torch.from_numpy(targets[atoms]).to(device), rng), len(molecules)
+        return objective.loss(encoder, decoder, batch, torch.from_numpy(targets[rows]).to(device), rng), len(molecules)
 
     identity = digest(
         {"settings": asdict(settings), "objective": repr(objective), "corpus": [*smiles[:1], len(smiles)]}

@@ -1,0 +1,124 @@
+"""What encoders are pretrained on: published files -> one table of molecules, and that with labels -> a recipe's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.csv
+from pyarrow import ArrowInvalid
+from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors
+
+from roftmol.errors import UserError
+from roftmol.registry import Corpus
+
+CHUNK = 500
+Labels = npt.NDArray[np.float32]
+Part = TypeVar("Part")
+
+
+def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFrame:
+    """Table "corpora" of a corpus' files, in their order; what RDKit cannot read is left out and counted on stderr.
+
+    Raises `UserError` if a file has no such columns.
+    """
+    parts = [_columns(path, corpus) for path in paths]
+    smiles = [text for texts, _ in parts for text in texts]
+    canonical = [text for chunk in _parallel(_canonical, smiles, processes) for text in chunk]
+    table = pd.DataFrame(
+        {
+            "corpus": corpus.name,
+            "row": np.arange(len(smiles)),
+            "smiles": smiles,
+            "canonical": canonical,
+            "labels": list(np.concatenate([labels for _, labels in parts])),
+        }
+    )
+    kept = table[table["canonical"] != ""].reset_index(drop=True)
+    print(f"{corpus.name}: {len(kept):,} molecules, {len(table) - len(kept)} records left out", file=sys.stderr)
+    return kept
+
+
+def with_labels(
+    tables: Mapping[str, pd.DataFrame],
+    names: Mapping[str, Sequence[str]],
+    computed: Mapping[str, Sequence[str]],
+    per_atom: Iterable[str] = (),
+    processes: int = 1,
+) -> tuple[list[str], Labels, list[str]]:
+    """The SMILES of several corpora, their labels (molecules x tasks, NaN where a corpus lacks one), and the tasks.
+
+    `names` are the label columns of each corpus, `computed` the properties that `rdkit.Chem.Descriptors` calculates for
+    it; those `per_atom` are divided by the number of heavy atoms. Raises `UserError` for a property that RDKit lacks.
+    """
+    for name in sorted({name for some in computed.values() for name in some}):
+        if not hasattr(Descriptors, name):
+            raise UserError(f"computed: rdkit.Chem.Descriptors has no {name!r}.")
+    tasks = list(dict.fromkeys(name for some in (*names.values(), *computed.values()) for name in some))
+    smiles: list[str] = []
+    blocks = []
+    for corpus, table in tables.items():
+        texts = table["smiles"].tolist()
+        own = np.stack(table["labels"].tolist()) if len(names[corpus]) else np.zeros((len(table), 0), np.float32)
+        wanted = list(computed.get(corpus, ()))
+        calculated = np.concatenate(list(_parallel(partial(_properties, names=wanted), texts, processes)))
+        block = np.full((len(table), len(tasks)), np.nan, np.float32)
+        block[:, [tasks.index(name) for name in (*names[corpus], *wanted)]] = np.concatenate(
+            [own, calculated[:, 1:]], axis=1
+        )
+        block[:, [name in per_atom for name in tasks]] /= calculated[:, :1]
+        blocks.append(block)
+        smiles += texts
+    return smiles, np.concatenate(blocks), tasks
+
+
+def _columns(path: Path, corpus: Corpus) -> tuple[list[str], Labels]:
+    """The SMILES of one file, and its labels: molecules x labels."""
+    if corpus.smiles is None:
+        smiles = path.read_text(encoding="utf-8").split()
+        return smiles, np.zeros((len(smiles), 0), np.float32)
+    options = pyarrow.csv.ConvertOptions(include_columns=[corpus.smiles, *corpus.labels])
+    try:
+        table = pyarrow.csv.read_csv(path, convert_options=options)
+    except (ArrowInvalid, KeyError) as error:
+        raise UserError(
+            f"{path}: not a CSV with the columns {', '.join(options.include_columns)} ({error})."
+        ) from error
+    labels = [table[name].to_numpy().astype(np.float32) for name in corpus.labels]
+    return table[corpus.smiles].to_pylist(), np.stack(labels, 1) if labels else np.zeros((len(table), 0), np.float32)
+
+
+def _parallel(function: Callable[[Sequence[str]], Part], smiles: Sequence[str], processes: int) -> list[Part]:
+    """What `function` makes of the SMILES, chunk by chunk, in order."""
+    chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
+    if processes == 1 or len(chunks) == 1:
+        return list(map(function, chunks))
+    with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
+        return list(pool.map(function, chunks))
+
+
+def _canonical(smiles: Sequence[str]) -> list[str]:
+    """Canonical SMILES as in table "molecules"; "" for what cannot be read."""
+    with rdBase.BlockLogs():
+        parsed = [Chem.MolFromSmiles(text) for text in smiles]
+    return [Chem.MolToSmiles(molecule) if molecule else "" for molecule in parsed]
+
+
+def _properties(smiles: Sequence[str], names: Sequence[str]) -> Labels:
+    """Heavy atoms and the named properties: molecules x (1 + properties), NaN where RDKit gives no finite number."""
+    functions = [getattr(Descriptors, name) for name in names]
+    rows = []
+    with rdBase.BlockLogs():
+        for text in smiles:
+            molecule = Chem.MolFromSmiles(text)
+            rows.append([molecule.GetNumHeavyAtoms(), *(function(molecule) for function in functions)])
+    values = np.array(rows, np.float32)
+    return np.where(np.isfinite(values), values, np.nan)
