@@ -9,6 +9,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/fetch_data.smk"
+include: "rules/molecules.smk"
 include: "rules/featurize.smk"
 include: "rules/split.smk"
 include: "rules/corpus.smk"

@@ -61,6 +61,12 @@ def method_code(*leaves):
     )
 
 
+def graphs_of(wildcards):
+    """A data set's graphs in the form that the model reads."""
+    featuriser = EXPERIMENT.checkpoints[wildcards.model].featuriser
+    return f"results/data/{wildcards.dataset}/graphs/{featuriser}.safetensors"
+
+
 def own_files(sources):
     """The files of the user's own among a registry entry's sources: when one changes, it is read again."""
     return [source.file for source in sources if source.kind == "path"]

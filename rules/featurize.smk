@@ -1,26 +1,22 @@
-# A data set's molecules, what was rejected, and the graphs as flat arrays.
+# A data set's molecules as the flat arrays that an encoder reads: once for all encoders of one featuriser.
 rule featurize:
     input:
-        "results/data/{dataset}/source",
-    output:
         "results/data/{dataset}/molecules.parquet",
-        "results/data/{dataset}/rejects.parquet",
-        "results/data/{dataset}/tasks.parquet",
-        "results/data/{dataset}/graphs.safetensors",
+    output:
+        "results/data/{dataset}/graphs/{featuriser}.safetensors",
     log:
-        "results/logs/featurize/{dataset}.log",
+        "results/logs/featurize/{dataset}/{featuriser}.log",
     conda:
-        "../envs/data.yaml"
+        "../envs/train.yaml"
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings(EXPERIMENT.featurize_settings),
-        code=code("roftmol.molecules", "roftmol.graphs"),
-        out=subpath(output[0], parent=True),
+        code=code("roftmol.graphs"),
     message:
-        "Featurize {wildcards.dataset}"
+        "Featurize {wildcards.dataset} for {wildcards.featuriser}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --source {input:q}"
-        " --processes {threads} --out {params.out:q} 2>&1 | tee {log:q}"
+        "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --molecules {input:q}"
+        " --processes {threads} --out {output:q} 2>&1 | tee {log:q}"

@@ -2,8 +2,7 @@
 # unknown to snakemake: a job that was killed or that got more to do computes only what is missing.
 rule finetune:
     input:
-        molecules="results/data/{dataset}/molecules.parquet",
-        graphs="results/data/{dataset}/graphs.safetensors",
+        graphs=graphs_of,
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
     output:
@@ -22,10 +21,9 @@ rule finetune:
     params:
         settings=settings(EXPERIMENT.run_settings),
         code=method_code("roftmol.interpolate"),
-        data=subpath(input.graphs, parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Fine-tune {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        "python -m roftmol finetune --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
+        "python -m roftmol finetune --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
         " --checkpoint {input.checkpoint:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -1,8 +1,7 @@
 # Weights between the pretrained and the fine-tuned ones, which lie in the parts/ of the source method's run.
 rule interpolate:
     input:
-        molecules="results/data/{dataset}/molecules.parquet",
-        graphs="results/data/{dataset}/graphs.safetensors",
+        graphs=graphs_of,
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
         source=lambda wildcards: (
@@ -28,11 +27,10 @@ rule interpolate:
     params:
         settings=settings(EXPERIMENT.run_settings),
         code=method_code(),
-        data=subpath(input.graphs, parent=True),
         source=subpath(input.source, parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Interpolate {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        "python -m roftmol interpolate --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
+        "python -m roftmol interpolate --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
         " --checkpoint {input.checkpoint:q} --source {params.source:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -11,7 +11,7 @@ import torch
 
 from plain_pyg import PlainEncoder, as_pyg
 from roftmol import graphs, registry
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.encoders.checkpoints import read_state
 
 FILE = Path(__file__).with_name("golden.json")
@@ -27,7 +27,7 @@ MOLECULES = [
 def shipped() -> Encoder:
     """The encoder that comes with the repository, in eval mode."""
     source = registry.checkpoints()["gin-zinc-masking"].sources[0]
-    encoder = Encoder(Architecture(), dropout=0.0)
+    encoder = GNN(Architecture(), dropout=0.0)
     encoder.load_state_dict(read_state(registry.REGISTRY.parent / source.file))
     return encoder.eval()
 

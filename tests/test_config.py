@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from roftmol import registry
-from roftmol.cli import PretrainingSetSettings, Recipe, main
+from roftmol.cli import FeaturizeSettings, PretrainingSetSettings, Recipe, main
 from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
 from roftmol.fingerprints import FingerprintSettings
@@ -103,7 +103,7 @@ def test_a_file_at_hand_comes_first_and_changes_nothing_else(own: dict[str, Any]
     assert given.datasets["bbbp"].sources[0].kind == "path"
     assert given.datasets["bbbp"].sources[1:] == plain.datasets["bbbp"].sources
     assert given.checkpoints["gin-zinc-masking"].sources[0].file == own["path"]
-    assert given.featurize_settings("bbbp") == plain.featurize_settings("bbbp")
+    assert given.molecules_settings("bbbp") == plain.molecules_settings("bbbp")
 
 
 def test_a_grid_replaces_its_axis_and_keeps_the_others():
@@ -136,8 +136,9 @@ def test_every_stage_accepts_its_settings():
                     assert [method.parse(setting) for setting in settings.grid] == list(method.grid(5))
                     assert asdict(settings.training) == made.training
     for dataset in made.datasets:
-        read = registry.Dataset.from_dict(_through_json(made.featurize_settings(dataset)["dataset"]))
+        read = registry.Dataset.from_dict(_through_json(made.molecules_settings(dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
+    assert build(FeaturizeSettings, made.featurize_settings("bbbp", "hu")).featuriser == "hu"
     given = made.checkpoint_settings("gin-zinc-masking")
     without_text = replace(made.checkpoints["gin-zinc-masking"], citation="", licence="", note="", overlaps="")
     assert registry.Checkpoint.from_dict(_through_json(given)) == without_text

@@ -1,6 +1,6 @@
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,19 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from roftmol import graphs
 from roftmol.cli import main
-from roftmol.encoders import CONVOLUTIONS, Architecture, Encoder
+from roftmol.encoders import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.checkpoints import convert, load_encoder, our_name
 from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.errors import UserError
+from roftmol.featurisers import hu
 from roftmol.registry import checkpoints
 
 KINDS = sorted(CONVOLUTIONS)
 
 
-def encoder(kind: str, width: int = 32, dropout: float = 0.0) -> Encoder:
+def encoder(kind: str, width: int = 32, dropout: float = 0.0) -> GNN:
     torch.manual_seed(0)
-    made = Encoder(Architecture(kind, 3, width), dropout)
+    made = GNN(Architecture(kind, 3, width), dropout)
     with torch.no_grad():  # statistics as after training, not the neutral ones
         for block in made.blocks:
             block.norm.running_mean.normal_()
@@ -91,10 +92,10 @@ def test_starting_at_a_block_continues_the_forward_pass():
     ours = encoder("gin").eval()
     batch = corpus().batch(range(len(SMILES)))
     with torch.no_grad():
-        whole = ours.nodes(batch)
+        whole = ours.state(batch).atoms
         for start in range(4):
-            below = ours.nodes(batch, stop=start)
-            assert torch.equal(ours.nodes(batch, below, start=start), whole)
+            below = ours.state(batch, stop=start)
+            assert torch.equal(ours.state(batch, below, start=start).atoms, whole)
 
 
 def test_linear_is_a_linear_map_with_its_gradients():
@@ -148,7 +149,7 @@ def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
         "convolution.bond_direction": "edge_embedding2",
     }
     state = {}
-    for name, tensor in Encoder(Architecture(kind, layers, width)).state_dict().items():
+    for name, tensor in GNN(Architecture(kind, layers, width)).state_dict().items():
         for ours, theirs in names.items():
             name = name.replace(ours, theirs)
         name = name.replace("convolution.attention", "att").replace("convolution.", "")
@@ -164,10 +165,10 @@ def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_published_names_load(kind, tmp_path):
     state = hu_style(kind, 16, 2)
-    assert {our_name(name) for name in state} == set(Encoder(Architecture(kind, 2, 16)).state_dict())
+    assert {our_name(name) for name in state} == set(GNN(Architecture(kind, 2, 16)).state_dict())
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "published.pth")
-    convert(tmp_path / "published.pth", Architecture(kind, 2, 16), tmp_path / "ours.safetensors", name="x")
+    convert(tmp_path / "published.pth", asdict(Architecture(kind, 2, 16)), tmp_path / "ours.safetensors", name="x")
     loaded = load_encoder(tmp_path / "ours.safetensors", 0.0).state_dict()
     for name, tensor in old.items():
         assert torch.equal(loaded[our_name(name)], tensor)
@@ -192,14 +193,16 @@ def test_the_tables_of_molclr_are_laid_out_in_our_rows(kind, tmp_path):
     out = tmp_path / "ours.safetensors"
     for _ in range(2):  # what is laid out already stays
         raw = out if out.exists() else tmp_path / "w.pth"
-        convert(raw, Architecture(kind, 2, 16), out, name="x", vocabulary="molclr", drop=("feat_lin.", "out_lin."))
+        convert(
+            raw, asdict(Architecture(kind, 2, 16)), out, name="x", vocabulary="molclr", drop=("feat_lin.", "out_lin.")
+        )
         loaded = load_encoder(out, 0.0).state_dict()
         elements = loaded["embed.element.weight"]
         assert torch.equal(elements[:118], state["x_embedding1.weight"][:118])
-        assert torch.equal(elements[graphs.MASKED_ELEMENT], state["x_embedding1.weight"][118])
+        assert torch.equal(elements[hu.MASKED_ELEMENT], state["x_embedding1.weight"][118])
         for layer in range(2):
             bonds = loaded[f"blocks.{layer}.convolution.bond_type.weight"]
-            assert torch.equal(bonds[: graphs.SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
+            assert torch.equal(bonds[: hu.SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
 
 
 def test_only_what_the_registry_names_is_dropped(tmp_path):
@@ -207,7 +210,7 @@ def test_only_what_the_registry_names_is_dropped(tmp_path):
     with pytest.raises(UserError, match=r"unknown out_lin\.0\.weight"):
         convert(
             tmp_path / "w.pth",
-            Architecture("gin", 2, 16),
+            asdict(Architecture("gin", 2, 16)),
             tmp_path / "e.safetensors",
             name="x",
             vocabulary="molclr",
@@ -252,7 +255,7 @@ def test_an_error_says_which_names_and_shapes_differ(change, message, tmp_path):
     change(state)
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(UserError, match=message):
-        convert(tmp_path / "w.pth", Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+        convert(tmp_path / "w.pth", asdict(Architecture("gin", 2, 16)), tmp_path / "out.safetensors", name="x")
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
 
@@ -265,7 +268,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Malice()}, tmp_path / "w.pth")
     with pytest.raises(UserError, match="was not run"):
-        convert(tmp_path / "w.pth", Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+        convert(tmp_path / "w.pth", asdict(Architecture("gin", 2, 16)), tmp_path / "out.safetensors", name="x")
     assert not (tmp_path / "malice").exists()
 
 
@@ -276,7 +279,7 @@ def test_truncated_weights_are_an_error(tmp_path):
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:500])
     for name in ("w.pth", "w.safetensors"):
         with pytest.raises(UserError, match=name):
-            convert(tmp_path / name, Architecture("gin", 2, 16), tmp_path / "out.safetensors", name="x")
+            convert(tmp_path / name, asdict(Architecture("gin", 2, 16)), tmp_path / "out.safetensors", name="x")
 
 
 def test_the_shipped_encoder_gives_the_stored_vectors():

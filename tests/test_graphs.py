@@ -7,6 +7,7 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import as_pyg
 from roftmol import graphs
 from roftmol.errors import UserError
+from roftmol.featurisers import hu
 
 
 def test_flat_arrays_hold_what_rdkit_says():
@@ -18,7 +19,7 @@ def test_flat_arrays_hold_what_rdkit_says():
         assert batch.edges.size(1) == 2 * molecule.GetNumBonds()
         for sender, receiver, (kind, _) in zip(*batch.edges.as_tensor().tolist(), batch.bonds.tolist(), strict=True):
             bond = molecule.GetBondBetweenAtoms(sender, receiver)
-            assert kind == graphs._BOND_TYPE[bond.GetBondType()]
+            assert kind == hu.BOND_TYPE[bond.GetBondType()]
 
 
 def test_mirror_images_and_double_bond_isomers_differ():
@@ -42,7 +43,7 @@ def test_batch_is_the_same_as_pyg_collation_in_any_order():
     batch, plain = data.batch(order), as_pyg(data, order)
     assert torch.equal(batch.atoms, plain.x)
     assert torch.equal(batch.graph, plain.batch)
-    loops = plain.edge_attr[:, 0] == graphs.SELF_LOOP
+    loops = plain.edge_attr[:, 0] == hu.SELF_LOOP
     assert sorted(map(tuple, plain.edge_index[:, ~loops].T.tolist())) == sorted(
         map(tuple, batch.edges.as_tensor().T.tolist())
     )

@@ -7,7 +7,7 @@ import torch
 
 from molecules_for_tests import corpus
 from roftmol import metrics
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
 from roftmol.interpolate import interpolate, mix, reestimate_norm
 from roftmol.methods import METHODS
@@ -24,7 +24,7 @@ TASK = Task("regression", "rmse")
 def ends():
     """A pretrained encoder, and a model fine-tuned from it."""
     torch.manual_seed(0)
-    encoder = Encoder(Architecture("gin", 3, 16))
+    encoder = GNN(Architecture("gin", 3, 16))
     data = corpus()
     model = new_model(encoder, METHODS["full_ft"], data, FOLD, TASK, PROTOCOLS["honest"], 0)
     fit(model, METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6), 0)
@@ -73,7 +73,7 @@ def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
     _, honest = mixed(ends, "wise_ft", WiSE(0.5))
     batch = data.batch(FOLD.train)
     with torch.no_grad():
-        before_norm = honest.encoder.blocks[0].convolution(honest.encoder.embed(batch), batch)
+        before_norm = honest.encoder.blocks[0].convolution(honest.encoder.embed(batch).atoms, batch)
     assert torch.allclose(honest.encoder.state_dict()[name], before_norm.mean(0), atol=1e-5)
 
 
@@ -164,7 +164,7 @@ def test_the_gradient_of_alpha_runs_through_the_statistics_of_batchnorm():
     # A scale before BatchNorm changes nothing, so its derivative must vanish; with fixed statistics it would not.
     x, cotangent = torch.randn(50, 4), torch.randn(50, 4)
     norm = Norm(4).eval()
-    norm.reference = 30
+    norm.reference = {50: 30}
     scale = torch.tensor(1.5, requires_grad=True)
     (norm(scale * x) * cotangent).sum().backward()
     assert abs(scale.grad.item()) < 1e-3

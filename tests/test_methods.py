@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.errors import UserError
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.protocols import PROTOCOLS
@@ -23,7 +23,7 @@ SHORT = TrainSettings(epochs=3, batch_size=7)
 
 def pretrained(dropout: float = 0.5) -> Encoder:
     torch.manual_seed(1)
-    return Encoder(Architecture("gin", LAYERS, 16), dropout)
+    return GNN(Architecture("gin", LAYERS, 16), dropout)
 
 
 def trained(method, settings, *, protocol="honest", training=SHORT, task=REGRESSION, seed=0, encoder=None):
@@ -169,7 +169,7 @@ def test_scratch_does_not_know_the_pretrained_weights():
     data, protocol = corpus(), PROTOCOLS["honest"]
     one, two = (
         new_model(encoder, METHODS["scratch"], data, FOLD, REGRESSION, protocol, 0)
-        for encoder in (pretrained(), Encoder(Architecture("gin", LAYERS, 16)))
+        for encoder in (pretrained(), GNN(Architecture("gin", LAYERS, 16)))
     )
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
@@ -220,7 +220,7 @@ def test_twenty_molecules_can_be_learned_by_heart(name):
     fold = Fold(everything, everything, everything)
     settings = method.grid_from({"lam": [1e-4]})[0] if name == "bss" else method.grid(LAYERS)[-1]
     torch.manual_seed(0)
-    encoder = Encoder(Architecture("gin", LAYERS, 64), dropout=0.0)
+    encoder = GNN(Architecture("gin", LAYERS, 64), dropout=0.0)
     model = new_model(encoder, method, data, fold, REGRESSION, PROTOCOLS["honest"], 0)
     before = np.std(data.labels[:20])
     fit(model, method, settings, data, fold, REGRESSION, PROTOCOLS["honest"], TrainSettings(150, 20, 3e-3, 150), 0)
@@ -295,8 +295,8 @@ def test_dwise_groups_are_the_blocks():
     names = [name for name, _ in encoder.named_parameters()]
     for granularity, count in (("global", 1), ("block", LAYERS + 1), ("parameter", len(names))):
         settings = dwise_ft.Settings(0.5, granularity)
-        assert len({dwise_ft.group(settings, name, encoder.parts) for name in names}) == count
-    block = dwise_ft.Settings(0.5)
-    assert dwise_ft.group(block, "blocks.1.norm.weight", encoder.parts) == "blocks.1"
-    assert dwise_ft.group(block, "blocks.1.convolution.bond_type.weight", encoder.parts) == "blocks.1"
-    assert dwise_ft.group(block, "embed.element.weight", encoder.parts) == "embed"
+        assert len({dwise_ft.group(settings, name, encoder.part_of(name)) for name in names}) == count
+    assert encoder.part_of("blocks.1.norm.weight") == "blocks.1"
+    assert encoder.part_of("blocks.1.convolution.bond_type.weight") == "blocks.1"
+    assert encoder.part_of("embed.element.weight") == "embed"
+    assert dwise_ft.group(dwise_ft.Settings(0.5), "blocks.1.norm.weight", "blocks.1") == "blocks.1"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -6,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from molecules_for_tests import SMILES
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.checkpoints import convert
 from roftmol.errors import UserError
-from roftmol.graphs import MASKED_ELEMENT
+from roftmol.featurisers.hu import MASKED_ELEMENT
 from roftmol.pretrain import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
 from roftmol.pretrain.graphmae import Decoder, scaled_cosine_error
 from roftmol.pretrain.supervised import mean_absolute_error
@@ -56,7 +57,7 @@ def test_corruption_hides_most_of_the_chosen_and_nothing_else():
 def test_the_loss_is_the_cross_entropy_of_both_radii():
     objective = AttributeMasking(vocabulary=50)
     graphs, tokens = objective.prepare(SMILES, NONE, 1)
-    encoder = Encoder(Architecture("gin", 2, 16), 0.0)
+    encoder = GNN(Architecture("gin", 2, 16), 0.0)
     decoder = objective.decoder(16, 0)
     with torch.no_grad():
         for head in decoder:
@@ -77,7 +78,7 @@ def test_pretraining_learns_keeps_the_best_and_can_be_loaded(objective, labels, 
     assert [point["epoch"] for point in curve] == [1, 2, 3]
     assert curve[-1]["train_loss"] < curve[0]["train_loss"]
     assert all(point["molecules_per_second"] > 0 for point in curve)
-    convert(tmp_path / "w.safetensors", TINY.architecture, tmp_path / "e.safetensors", name="tiny")
+    convert(tmp_path / "w.safetensors", asdict(TINY.architecture), tmp_path / "e.safetensors", name="tiny")
 
 
 def test_scaled_cosine_error_by_hand():
@@ -103,7 +104,7 @@ def test_graphmae_decodes_a_masked_atom_from_the_others_alone():
 
 
 def test_graphmae_hides_the_elements_that_it_asks_for():
-    objective, encoder = GraphMAE(masked=1.0), Encoder(Architecture("gin", 2, 16), 0.0)
+    objective, encoder = GraphMAE(masked=1.0), GNN(Architecture("gin", 2, 16), 0.0)
     seen = []
     encoder.embed.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].atoms))
     graphs, elements = objective.prepare(SMILES, NONE, 1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture
 from roftmol.provenance import content_digest, same_models
 from roftmol.registry import Checkpoint, Source, checkpoints
 
@@ -38,7 +38,7 @@ def test_what_is_one_with_two_groups_joins_them():
 
 def test_the_digest_sees_weights_and_nothing_else(tmp_path):
     torch.manual_seed(0)
-    state = Encoder(Architecture("gin", 2, 16)).state_dict()
+    state = GNN(Architecture("gin", 2, 16)).state_dict()
     counted = {name: tensor + 5 if name.endswith("num_batches_tracked") else tensor for name, tensor in state.items()}
     changed = {**state, "embed.element.weight": state["embed.element.weight"] + 1e-6}
     renamed = {name.replace("blocks.0", "blocks.9"): tensor for name, tensor in state.items()}

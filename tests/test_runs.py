@@ -15,7 +15,7 @@ import torch
 
 from molecules_for_tests import SMILES, corpus
 from roftmol import runs, schemas
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import new_encoder
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
@@ -53,22 +53,24 @@ def split_table(seeds=(0, 1), folds=1) -> pd.DataFrame:
 @pytest.fixture
 def place(tmp_path):
     """A folder with a data set's graphs, its splits and an encoder."""
-    corpus().save(tmp_path / "data" / "graphs.safetensors")
+    corpus().save(tmp_path / "graphs.safetensors")
     schemas.write("splits", split_table(), tmp_path / "splits.parquet")
     torch.manual_seed(0)
-    architecture = Architecture("gin", 2, 16)
-    torch.save(Encoder(architecture).state_dict(), tmp_path / "raw.pth")
+    architecture = {"kind": "gin", "layers": 2, "width": 16}
+    torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
     convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
     return tmp_path
 
 
 def finetune(place: Path, settings: runs.RunSettings, out: str = "run") -> Path:
-    runs.finetune(settings, place / "data", place / "splits.parquet", place / "encoder.safetensors", place / out)
+    runs.finetune(
+        settings, place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", place / out
+    )
     return place / out
 
 
 def interpolate(place: Path, settings: runs.RunSettings, source: Path, out: str = "mixed") -> Path:
-    paths = (place / "data", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
+    paths = (place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
     runs.interpolate(settings, *paths)
     return place / out
 
@@ -201,7 +203,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(place):
     elsewhere = (table["seed"] == 0) & (table["molecule"] == poisoned)
     schemas.write("splits", table[~elsewhere], place / "splits.parquet")
     data.labels[poisoned] = np.inf
-    data.save(place / "data" / "graphs.safetensors")
+    data.save(place / "graphs.safetensors")
     run = finetune(place, replace(FIRST, protocol="paper"))
     fits = schemas.read("fits", run / "fits.parquet").set_index("seed")
     assert fits.loc[1, "status"] == "failed"
@@ -218,7 +220,7 @@ def test_a_killed_job_goes_on_where_it_was(place):
     settings = replace(settings, training=TrainSettings(epochs=25, batch_size=4, patience=25))
     command = [
         *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
-        *("--data", place / "data", "--splits", place / "splits.parquet"),
+        *("--data", place / "graphs.safetensors", "--splits", place / "splits.parquet"),
         *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}

@@ -79,27 +79,43 @@ def fetch_data(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
-class FeaturizeSettings:
+class MoleculesSettings:
     """A data set as the registry writes it, and the largest share of its records that may be dropped."""
 
     dataset: dict[str, Any]
     max_rejected: float
 
 
-def featurize(options: argparse.Namespace) -> None:
-    """Read a data set's molecules, list what is rejected, and turn the rest into graphs."""
-    from roftmol import graphs, molecules, schemas
+def molecules(options: argparse.Namespace) -> None:
+    """Read a data set's molecules and list what is rejected."""
+    from roftmol import molecules as stage
+    from roftmol import schemas
     from roftmol.registry import Dataset
 
-    settings = build(FeaturizeSettings, options.settings)
+    settings = build(MoleculesSettings, options.settings)
     dataset = Dataset.from_dict(settings.dataset)
-    kept, rejects, tasks = molecules.read(
+    kept, rejects, tasks = stage.read(
         options.source, dataset, max_rejected=settings.max_rejected, processes=options.processes
     )
-    graphs.featurize(kept, options.processes).save(options.out / "graphs.safetensors")
     for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
         schemas.write(name, table, options.out / f"{name}.parquet")
     print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class FeaturizeSettings:
+    """What turns molecules into graphs: a name in `featurisers`, or the path of a user's own code."""
+
+    featuriser: str
+
+
+def featurize(options: argparse.Namespace) -> None:
+    """Turn a data set's molecules into the graphs that an encoder reads."""
+    from roftmol import graphs, schemas
+
+    settings = build(FeaturizeSettings, options.settings)
+    table = schemas.read("molecules", options.molecules)
+    graphs.featurize(table, settings.featuriser, options.processes).save(options.out)
 
 
 def split(options: argparse.Namespace) -> None:
@@ -112,13 +128,11 @@ def split(options: argparse.Namespace) -> None:
 
 def fetch_checkpoint(options: argparse.Namespace) -> None:
     """Bring a pretrained encoder's weights, check every name and shape, and store them under our names."""
-    from roftmol.encoders import Architecture
     from roftmol.encoders.checkpoints import convert, draw
     from roftmol.fetch import fetch
     from roftmol.registry import Checkpoint
 
     checkpoint = Checkpoint.from_dict(options.settings)
-    architecture = build(Architecture, checkpoint.architecture)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.out.parent, prefix=".fetch-") as scratch:
         raw = Path(scratch) / "raw"
@@ -126,10 +140,10 @@ def fetch_checkpoint(options: argparse.Namespace) -> None:
             used = fetch(checkpoint.sources, raw, mirror=_mirror(), name=checkpoint.name, archives=options.archives)
             print(f"{checkpoint.name}: from {used}", file=sys.stderr)
         else:
-            draw(architecture, raw)
+            draw(checkpoint.architecture, raw)
         convert(
             raw,
-            architecture,
+            checkpoint.architecture,
             options.out,
             name=checkpoint.name,
             vocabulary=checkpoint.vocabulary,
@@ -282,7 +296,8 @@ class Command:
 #: Every command, in the order of the data's flow.
 COMMANDS = {
     "fetch-data": Command(fetch_data, ("archives", "out")),
-    "featurize": Command(featurize, ("source", "out"), processes=True),
+    "molecules": Command(molecules, ("source", "out"), processes=True),
+    "featurize": Command(featurize, ("molecules", "out"), processes=True),
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
     "corpus": Command(corpus, ("archives", "out"), processes=True),

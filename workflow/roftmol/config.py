@@ -52,13 +52,17 @@ class Experiment:
         """What `fetch-data` needs."""
         return {"name": dataset, "sources": self._dataset(dataset)["sources"]}
 
-    def featurize_settings(self, dataset: str) -> Json:
-        """What `featurize` needs: the reading rules, without the text about them."""
+    def molecules_settings(self, dataset: str) -> Json:
+        """What `molecules` needs: the reading rules, without the text about them."""
         unread = {"citation": "", "licence": "", "note": ""}
         entry = self._dataset(dataset)
         # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
         sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
+
+    def featurize_settings(self, dataset: str, featuriser: str) -> Json:
+        """What `featurize` needs."""
+        return {"featuriser": featuriser}
 
     def split_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
         """`splits.SplitSettings`."""
@@ -80,7 +84,7 @@ class Experiment:
 
     def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
         """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
-        layers = self.checkpoints[model].architecture["layers"]
+        layers = self.checkpoints[model].layers
         return self._cell_settings(protocol, dataset, split, budget) | {
             "model": model,
             "method": method,
@@ -158,7 +162,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
     for (method, axes), model in product(full["grids"].items(), full["models"]):
         # A wrong grid is found here, not when its jobs run.
-        grid(METHODS[method], checkpoints[model].architecture["layers"], axes)
+        grid(METHODS[method], checkpoints[model].layers, axes)
     return Experiment(
         cells=Cells(
             protocols=tuple(full["protocols"]),

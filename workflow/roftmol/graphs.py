@@ -1,8 +1,7 @@
 """Molecules as flat arrays on disk, and batches cut out of them by index.
 
-The vocabulary is that of Hu et al. 2020 (arXiv 1905.12265), which Mole-BERT and GraphMAE share: an atom is its element
-and its chirality tag, a bond its type and its direction. A data set is one file of a few arrays; a batch is a handful
-of slices of them, without an object a molecule.
+A data set under one featuriser is one file of a few arrays; a batch is a handful of slices of them, without an object a
+molecule.
 """
 
 from __future__ import annotations
@@ -18,33 +17,20 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from rdkit import Chem, rdBase
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from roftmol.errors import UserError
+from roftmol.featurisers import Graph, featuriser
+from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
 from roftmol.files import atomic
 
-#: Rows of the embedding tables. Elements 1..118 are rows 0..117; 118 stays unused, 119 is the mask of pretraining.
-ELEMENTS, MASKED_ELEMENT = 120, 119
-CHIRALITIES = 3
-#: Bond types 0..3 are single, double, triple, aromatic; 4 is the self-loop, 5 the mask of pretraining.
-BOND_TYPES, SELF_LOOP = 6, 4
-BOND_DIRECTIONS = 3
+FORMAT = "roftmol-graphs-2"
 
-_BOND_TYPE = {
-    Chem.BondType.SINGLE: 0,
-    Chem.BondType.DOUBLE: 1,
-    Chem.BondType.TRIPLE: 2,
-    Chem.BondType.AROMATIC: 3,
-}
-# Only the two tetrahedral tags and the two bond directions have rows of their own. RDKit knows more (allene, square
-# planar, "either" double bonds); the published tables have no row for them, so they are read as unspecified.
-_CHIRALITY = {Chem.ChiralType.CHI_TETRAHEDRAL_CW: 1, Chem.ChiralType.CHI_TETRAHEDRAL_CCW: 2}
-_DIRECTION = {Chem.BondDir.ENDUPRIGHT: 1, Chem.BondDir.ENDDOWNRIGHT: 2}
-
-FORMAT = "roftmol-graphs-1"
+#: Molecules a process featurises at a time.
+CHUNK = 500
 
 #: Positions of molecules.
 Indices = Sequence[int] | npt.NDArray[np.integer]
@@ -57,10 +43,12 @@ class Batch:
     Shapes: n atoms, m directed bonds, b molecules, t tasks. `bonds` is sorted by the atom that receives.
     """
 
-    atoms: Tensor  #: n x 2, element and chirality rows
+    atoms: Tensor  #: n x a, features: integers (rows of embedding tables) or floats
     edges: EdgeIndex  #: 2 x m, sender and receiver
-    bonds: Tensor  #: m x 2, type and direction rows
-    bond_counts: Tensor  #: n x 9, how often each type and direction is received, the self-loop included
+    bonds: Tensor  #: m x k, features
+    bond_counts: (
+        Tensor  #: n x 9 with the featuriser `hu`: how often each bond type and direction is received; else n x 0
+    )
     graph: Tensor  #: n, the molecule of each atom
     sizes: Tensor  #: b, atoms in each molecule
     labels: Tensor  #: b x t, NaN where missing
@@ -95,11 +83,12 @@ class Graphs:
     """A data set's molecules as flat arrays, bonds in CSR form (row = the atom that receives)."""
 
     offsets: npt.NDArray[np.int64]  #: molecules + 1, first atom of each molecule
-    atoms: npt.NDArray[np.uint8]  #: atoms x 2
+    atoms: npt.NDArray[np.generic]  #: atoms x a
     indptr: npt.NDArray[np.int64]  #: atoms + 1, first bond of each atom
     neighbours: npt.NDArray[np.int32]  #: bonds, the sending atom, counted from its molecule's first
-    bonds: npt.NDArray[np.uint8]  #: bonds x 2
+    bonds: npt.NDArray[np.generic]  #: bonds x k
     labels: npt.NDArray[np.float32]  #: molecules x tasks, NaN where missing
+    featuriser: str = "hu"
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -107,34 +96,38 @@ class Graphs:
     @cached_property
     def bond_counts(self) -> npt.NDArray[np.uint8]:
         """Per atom, how often it receives each bond type and direction; every atom has one self-loop."""
+        if self.featuriser != "hu":
+            return np.zeros((len(self.atoms), 0), np.uint8)
         counts = np.zeros((len(self.atoms), BOND_TYPES + BOND_DIRECTIONS), np.uint8)
         counts[:, SELF_LOOP] = counts[:, BOND_TYPES] = 1
         receiver = np.repeat(np.arange(len(self.atoms)), np.diff(self.indptr))
-        np.add.at(counts, (receiver, self.bonds[:, 0]), 1)
-        np.add.at(counts, (receiver, BOND_TYPES + self.bonds[:, 1]), 1)
+        kind, direction = self.bonds.astype(np.int64).T
+        np.add.at(counts, (receiver, kind), 1)
+        np.add.at(counts, (receiver, BOND_TYPES + direction), 1)
         return counts
 
     def batch(self, molecules: Indices) -> Batch:
         """Cut out the molecules at these positions, in this order."""
         chosen = np.asarray(molecules, np.int64)
         first_atom, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
-        atoms = _ranges(first_atom, sizes)
+        atoms = ranges(first_atom, sizes)
         first_bond = self.indptr[first_atom]
         bonds_each = self.indptr[self.offsets[chosen + 1]] - first_bond
-        bonds = _ranges(first_bond, bonds_each)
+        bonds = ranges(first_bond, bonds_each)
         starts = np.cumsum(sizes) - sizes
         sender = self.neighbours[bonds] + np.repeat(starts, bonds_each)
         degree = self.indptr[atoms + 1] - self.indptr[atoms]
         receiver = np.repeat(np.arange(len(atoms)), degree)
         return Batch(
-            atoms=torch.from_numpy(self.atoms[atoms].astype(np.int64)),
+            atoms=_tensor(self.atoms[atoms]),
             edges=EdgeIndex(
                 torch.from_numpy(np.stack([sender, receiver])),
                 sparse_size=(len(atoms), len(atoms)),
                 sort_order="col",
-                is_undirected=True,
+                # What the transposed product is allowed to take for granted; only the encoders of Hu et al. use it.
+                is_undirected=self.featuriser == "hu",
             ),
-            bonds=torch.from_numpy(self.bonds[bonds].astype(np.int64)),
+            bonds=_tensor(self.bonds[bonds]),
             bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
             graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)),
             sizes=torch.from_numpy(sizes.astype(np.float32)),
@@ -153,9 +146,12 @@ class Graphs:
 
     def save(self, path: Path) -> None:
         """Write the arrays to one file, atomically."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         with atomic(path) as temporary:
-            save_file(arrays, temporary, metadata={"format": FORMAT})
+            save_file(arrays, temporary, metadata={"format": FORMAT, "featuriser": self.featuriser})
+
+
+ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels")
 
 
 def load(path: Path) -> Graphs:
@@ -164,59 +160,67 @@ def load(path: Path) -> Graphs:
     Raises `UserError` if the file is missing, truncated, or of another kind.
     """
     try:
-        return Graphs(**load_file(path))
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise TypeError(f"format {metadata.get('format')}, expected {FORMAT}")
+        return Graphs(**load_file(path), featuriser=metadata["featuriser"])
     except (OSError, SafetensorError, TypeError) as error:
         raise UserError(
             f"{path}: not a file of molecular graphs ({error}). Delete it and run the workflow again."
         ) from error
 
 
-def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The integers of every range [start, start + length), one range after the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
-Molecule = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.uint8]]
+def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> Graphs:
+    """Turn checked molecules (table `molecules`) into flat arrays by the featuriser `name`, on so many processes.
 
-
-def _molecule(smiles: str) -> Molecule:
-    """Atoms, degrees, neighbours and bonds of one molecule, each atom's bonds by increasing neighbour."""
-    with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
-        molecule = Chem.MolFromSmiles(smiles)
-    atoms = [(atom.GetAtomicNum() - 1, _CHIRALITY.get(atom.GetChiralTag(), 0)) for atom in molecule.GetAtoms()]
-    received = []
-    for bond in molecule.GetBonds():
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        kind, direction = _BOND_TYPE[bond.GetBondType()], _DIRECTION.get(bond.GetBondDir(), 0)
-        received += [(i, j, kind, direction), (j, i, kind, direction)]
-    edges = np.array(sorted(received), np.int64).reshape(-1, 4)
-    degrees = np.bincount(edges[:, 0], minlength=len(atoms))
-    return np.array(atoms, np.uint8), degrees, edges[:, 1].astype(np.int32), edges[:, 2:].astype(np.uint8)
-
-
-def featurize(molecules: pd.DataFrame, processes: int = 1) -> Graphs:
-    """Turn checked molecules (table `molecules`) into flat arrays, on so many processes.
-
-    Raises `KeyError` or `AttributeError` on molecules that `molecules.read` would have rejected.
+    Raises `UserError` that names the row if the featuriser cannot read a molecule.
     """
     labels = np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
-    return from_smiles(molecules["smiles"].tolist(), labels, processes)
+    return from_smiles(molecules["smiles"].tolist(), labels, processes, name)
 
 
-def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1) -> Graphs:
-    """Flat arrays of these SMILES; `labels` is molecules x tasks."""
-    if processes > 1 and len(smiles) > 2000:
-        with ProcessPoolExecutor(processes) as pool:
-            parts = list(pool.map(_molecule, smiles, chunksize=500))
+def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1, name: str = "hu") -> Graphs:
+    """Flat arrays of these SMILES under the featuriser `name`; `labels` is molecules x tasks."""
+    chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
+    if processes > 1 and len(chunks) > 1:
+        with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
+            parts = [graph for chunk in pool.map(_featurize, chunks) for graph in chunk]
     else:
-        parts = [_molecule(text) for text in smiles]
-    atoms, degrees, neighbours, bonds = (list(column) for column in zip(*parts, strict=True))
+        parts = [graph for chunk in chunks for graph in _featurize(chunk)]
+    orders = [np.lexsort((graph.senders, graph.receivers)) for graph in parts]
+    degrees = [np.bincount(graph.receivers, minlength=len(graph.atoms)) for graph in parts]
     return Graphs(
-        offsets=np.cumsum([0, *map(len, atoms)]),
-        atoms=np.concatenate(atoms),
+        offsets=np.cumsum([0, *(len(graph.atoms) for graph in parts)]),
+        atoms=np.concatenate([graph.atoms for graph in parts]),
         indptr=np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
-        neighbours=np.concatenate(neighbours),
-        bonds=np.concatenate(bonds),
+        neighbours=np.concatenate([g.senders[order] for g, order in zip(parts, orders, strict=True)]).astype(np.int32),
+        bonds=np.concatenate([graph.bonds[order] for graph, order in zip(parts, orders, strict=True)]),
         labels=labels,
+        featuriser=name,
     )
+
+
+def _featurize(chunk: tuple[str, int, list[str]]) -> list[Graph]:
+    """The graphs of some molecules, from the row `first` on."""
+    name, first, smiles = chunk
+    one = featuriser(name)
+    found = []
+    with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
+        for row, text in enumerate(smiles, first):
+            try:
+                found.append(one(Chem.MolFromSmiles(text)))
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {error!r}") from error
+    return found
+
+
+def _tensor(features: npt.NDArray[np.generic]) -> Tensor:
+    """Features as networks take them: float32, or int64 for rows of embedding tables."""
+    return torch.from_numpy(features.astype(np.float32 if features.dtype.kind == "f" else np.int64))

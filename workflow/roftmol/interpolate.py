@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,13 @@ from torch import Tensor
 from torch.func import functional_call
 
 from roftmol import metrics
-from roftmol.encoders.gnn import Norm
+from roftmol.encoders.base import norms, statistics_of_first
+from roftmol.frozen import EVALUATION_BATCH
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
 from roftmol.protocols import Protocol
 from roftmol.seeds import generator
-from roftmol.train import EVALUATION_BATCH, DivergedError, Fold, Model, Task, standing, task_loss
+from roftmol.train import DivergedError, Fold, Model, Task, standing, task_loss
 
 State = dict[str, Tensor]
 
@@ -66,15 +66,15 @@ def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
     The statistics of two networks do not mix as their weights do (Izmailov et al. 2018, arXiv 1803.05407).
     """
     model.eval()
-    norms = [module for module in model.modules() if isinstance(module, Norm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
+    found = norms(model)
+    momenta = [norm.momentum for norm in found]
+    for norm in found:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
         norm.train()
     for batch in graphs.batches(molecules, EVALUATION_BATCH):
         model.encoder(batch.to(model.shift.device))
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum in zip(found, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
 
@@ -95,8 +95,10 @@ def mix(
     The head of `model` stays. Raises `DivergedError` when learning meets a loss that is not finite.
     """
     theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
-    parts = model.encoder.parts
-    groups = {name: mixing.group(settings, _affine(name), parts) for name in theta}
+    groups = {
+        name: mixing.group(settings, affine, model.encoder.part_of(name))
+        for name, affine in zip(theta, map(_affine, theta), strict=True)
+    }
     learner = _Learner(model, theta_0, theta, groups, graphs, fold, task, protocol, seed)
     start = mixing.start(settings)
     if not mixing.learned:
@@ -226,18 +228,5 @@ class _Learner:
     def _output(self, weights: State, batch: Batch) -> Tensor:
         """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""
         lent = min(NORM_SAMPLE_LEARNING, len(self.norm_sample)) if self.protocol.reestimate_norm else 0
-        with _norms_by(self.model, int(batch.sizes[:lent].sum())):
+        with statistics_of_first(self.model, batch, lent):
             return functional_call(self.model, weights, (batch,))[lent:]
-
-
-@contextmanager
-def _norms_by(model: Model, atoms: int) -> Iterator[None]:
-    """Let BatchNorm take its statistics from the first `atoms` atoms of a batch."""
-    norms = [module for module in model.modules() if isinstance(module, Norm)]
-    for norm in norms:
-        norm.reference = atoms
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.reference = 0

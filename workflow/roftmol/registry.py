@@ -182,6 +182,16 @@ class Checkpoint:
         known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
         return cls(**known)
 
+    @property
+    def layers(self) -> int:
+        """How many blocks the encoder has."""
+        return int(self.architecture["layers"])
+
+    @property
+    def featuriser(self) -> str:
+        """The featuriser whose graphs the encoder reads."""
+        return "hu"
+
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""
         return cast(dict[str, Any], _plain(asdict(self)))

@@ -80,10 +80,10 @@ Compute = Callable[[Settings, int, int, Fold], Result]
 
 
 def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path) -> None:
-    """Train every setting, seed and fold of a cell and write fits, predictions and curves to `out`."""
+    """Train every setting, seed and fold of a cell on the graphs `data`; fits, predictions and curves go to `out`."""
     method = METHODS[settings.method]
     protocol = PROTOCOLS[settings.protocol]
-    molecules = graphs.load(data / "graphs.safetensors")
+    molecules = graphs.load(data)
     device = _device(settings.device)
     encoder = load_encoder(checkpoint, settings.training.dropout)
     task = Task(settings.task, settings.metric)
@@ -115,7 +115,7 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
     assert method.mixing is not None
     mixing = method.mixing
     protocol = PROTOCOLS[settings.protocol]
-    molecules = graphs.load(data / "graphs.safetensors")
+    molecules = graphs.load(data)
     device = _device(settings.device)
     encoder = load_encoder(checkpoint, settings.training.dropout)
     theta_0 = {name: tensor.clone().to(device) for name, tensor in encoder.state_dict().items()}
@@ -164,7 +164,7 @@ def _run(
     base = {
         **identity,
         "code": code_digest(dependencies.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
-        "data": sha256(data / "graphs.safetensors"),
+        "data": sha256(data),
         "torch": torch.__version__,
         "device": device.type,
         **{name: getattr(settings, name) for name in ("protocol", "method", "task", "metric")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roftmol import metrics
-from roftmol.encoders import Encoder
+from roftmol.encoders import Encoder, State
 from roftmol.encoders.ops import Linear
+from roftmol.frozen import EVALUATION_BATCH, Forward, States, frozen_below
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Method, Parts, Settings, Step
 from roftmol.protocols import Protocol
 from roftmol.seeds import generator, seed_of
-
-#: Molecules a batch where no gradient is kept; the result does not depend on it.
-EVALUATION_BATCH = 256
-#: Cached vectors of frozen layers may take this many float32 numbers (400 MB); beyond it they are computed anew.
-CACHE_LIMIT = 100_000_000
 
 
 class DivergedError(Exception):
@@ -95,13 +91,19 @@ class Model(nn.Module):
         """Probabilities or values in the labels' units from what `forward` gives."""
         return output.sigmoid() if self.kind == "classification" else output * self.scale + self.shift
 
-    @torch.no_grad()
     def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
         """Predictions in eval mode, molecules x tasks, whatever the batch size."""
-        self.eval()
-        device = self.shift.device
-        parts = [self.in_label_units(self(batch.to(device))) for batch in graphs.batches(molecules, EVALUATION_BATCH)]
-        return torch.cat(parts).cpu().numpy()
+        return _predict(self, graphs, molecules, self.encoder)
+
+
+@torch.no_grad()
+def _predict(
+    model: Model, graphs: Graphs, molecules: Indices, features: Callable[[Batch], Tensor]
+) -> npt.NDArray[np.float32]:
+    """The model's predictions in eval mode from the molecules' vectors, which `features` gives."""
+    model.eval()
+    batches = (batch.to(model.shift.device) for batch in graphs.batches(molecules, EVALUATION_BATCH))
+    return torch.cat([model.in_label_units(model.head(features(batch))) for batch in batches]).cpu().numpy()
 
 
 def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
@@ -128,7 +130,7 @@ def new_model(
     torch.manual_seed(seed_of("initial weights", seed))
     model = Model(copy.deepcopy(encoder), graphs.labels.shape[1], task.kind)
     if not method.pretrained:
-        model.encoder = Encoder(encoder.architecture, encoder.dropout)
+        model.encoder = encoder.fresh()
     if task.kind == "regression" and protocol.standardise:
         labels = graphs.labels[fold.train].astype(np.float64)
         deviation = np.nanstd(labels, 0)
@@ -158,13 +160,13 @@ def fit(
     encoder = model.encoder
     theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
     pretrained = copy.deepcopy(encoder).eval() if method.needs_Z_0 else None
-    Z_0 = AtomVectors(graphs, fold.train, pretrained.nodes, device) if pretrained else None
+    Z_0 = States(graphs, fold.train, lambda batch: State(pretrained.nodes(batch)), device) if pretrained else None
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
         freeze(model, trained)
         frozen_mode = protocol.freeze_fully
-        start = _first_trained(encoder, trained) if frozen_mode else 0
-        forward = _Forward(model, graphs, np.concatenate([fold.train, fold.valid]), start, device)
+        frozen = frozen_below(encoder, trained) if frozen_mode else 0
+        forward = Forward(encoder, graphs, np.concatenate([fold.train, fold.valid]), frozen, device)
         optimizer = torch.optim.Adam(
             [p for p in model.parameters() if p.requires_grad], lr=training.learning_rate, fused=True
         )
@@ -188,7 +190,7 @@ def fit(
                         theta_0=theta_0,
                         phi=dict(model.head.named_parameters()),
                         Z=Z,
-                        Z_0=Z_0.of(batch) if Z_0 else None,
+                        Z_0=Z_0.of(batch).atoms if Z_0 else None,
                         features=features,
                         normalise=protocol.normalise_penalties,
                     )
@@ -199,7 +201,7 @@ def fit(
                 loss.backward()
                 optimizer.step()
                 total += value * len(batch)
-            valid = forward.predict(fold.valid)
+            valid = _predict(model, graphs, fold.valid, forward.pooled_vectors)
             metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
             valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
             curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))
@@ -233,7 +235,7 @@ def standing(metric: str, value: float, loss: float) -> tuple[float, float]:
 def freeze(model: Model, trained: Parts) -> None:
     """Let these encoder parts and the head take gradients, and nothing else."""
     for name, parameter in model.encoder.named_parameters():
-        parameter.requires_grad_(any(name.startswith(f"{part}.") for part in trained))
+        parameter.requires_grad_(model.encoder.part_of(name) in trained)
     for parameter in model.head.parameters():
         parameter.requires_grad_(True)
 
@@ -244,71 +246,5 @@ def set_training(model: Model, trained: Parts, *, fully: bool) -> None:
     if fully:
         model.encoder.eval()
         for part in trained:
-            model.encoder.get_submodule(part).train()
-
-
-class AtomVectors:
-    """Vectors of a fixed network for the atoms of some molecules, computed once if they fit in memory."""
-
-    def __init__(
-        self, graphs: Graphs, molecules: npt.NDArray[np.int64], compute: Callable[[Batch], Tensor], device: torch.device
-    ):
-        self.compute = compute
-        sizes = graphs.offsets[molecules + 1] - graphs.offsets[molecules]
-        self.cached: Tensor | None = None
-        with torch.no_grad():
-            parts: Iterator[Tensor] = (compute(b.to(device)) for b in graphs.batches(molecules, EVALUATION_BATCH))
-            first = next(parts)
-            if int(sizes.sum()) * first.shape[1] > CACHE_LIMIT:
-                return
-            self.cached = torch.cat([first, *parts])
-        self.start = np.zeros(len(graphs), np.int64)
-        self.start[molecules] = np.cumsum(sizes) - sizes
-
-    def of(self, batch: Batch) -> Tensor:
-        """The vectors of a batch's atoms, n x d, without gradient."""
-        if self.cached is None:
-            with torch.no_grad():
-                return self.compute(batch)
-        starts = torch.from_numpy(self.start[batch.molecules]).to(batch.graph.device)
-        sizes = batch.sizes.long()
-        within = torch.arange(len(batch.graph), device=batch.graph.device)
-        return self.cached[within + (starts - sizes.cumsum(0) + sizes)[batch.graph]]
-
-
-class _Forward:
-    """The model's forward pass from the lowest trained block up, over vectors computed once for what lies below."""
-
-    def __init__(
-        self, model: Model, graphs: Graphs, molecules: npt.NDArray[np.int64], start: int, device: torch.device
-    ):
-        self.model = model
-        self.graphs = graphs
-        self.start = start
-        self.below: AtomVectors | None = None
-        if start:
-            model.encoder.eval()
-            encoder = model.encoder
-            self.below = AtomVectors(graphs, molecules, lambda batch: encoder.nodes(batch, stop=start - 1), device)
-
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Node vectors n x d, pooled vectors b x d."""
-        encoder = self.model.encoder
-        Z = encoder.nodes(batch, self.below.of(batch), start=self.start - 1) if self.below else encoder.nodes(batch)
-        return Z, encoder.pool(Z, batch)
-
-    @torch.no_grad()
-    def predict(self, molecules: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Predictions in eval mode."""
-        self.model.eval()
-        device = self.model.shift.device
-        parts = [
-            self.model.in_label_units(self.model.head(self(batch.to(device))[1]))
-            for batch in self.graphs.batches(molecules, EVALUATION_BATCH)
-        ]
-        return torch.cat(parts).cpu().numpy()
-
-
-def _first_trained(encoder: Encoder, trained: Parts) -> int:
-    """How many parts from the bottom are frozen."""
-    return next((position for position, part in enumerate(encoder.parts) if part in trained), len(encoder.parts))
+            for module in model.encoder.modules_of(part):
+                module.train()

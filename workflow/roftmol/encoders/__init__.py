@@ -1,5 +1,25 @@
-"""Molecular graph encoders, their published weights, and the model that fine-tuning trains."""
+"""Molecular graph encoders and their published weights."""
 
-from roftmol.encoders.gnn import CONVOLUTIONS, Architecture, Encoder, part_of
+from __future__ import annotations
 
-__all__ = ["CONVOLUTIONS", "Architecture", "Encoder", "part_of"]
+from collections.abc import Mapping
+from typing import Any
+
+from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
+from roftmol.errors import UserError
+from roftmol.settings import build
+
+
+def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encoder:
+    """An encoder of this architecture with weights drawn at random; `kind` decides what else is said.
+
+    Raises `UserError` for an unknown kind, or keys that the kind does not have.
+    """
+    kind = architecture.get("kind")
+    if kind in CONVOLUTIONS:
+        return GNN(build(Architecture, architecture), dropout)
+    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}")
+
+
+__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "Norm", "State", "new_encoder"]

@@ -10,18 +10,18 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders.gnn import Architecture, Encoder
+from roftmol.encoders import Encoder, new_encoder
 from roftmol.errors import UserError
+from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
-from roftmol.graphs import MASKED_ELEMENT, SELF_LOOP
 from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
@@ -60,7 +60,7 @@ def our_name(name: str) -> str:
 
 def convert(
     raw: Path,
-    architecture: Architecture,
+    architecture: Mapping[str, Any],
     out: Path,
     *,
     name: str,
@@ -74,7 +74,7 @@ def convert(
     differs.
     """
     published = {key: tensor for key, tensor in read_state(raw).items() if not key.startswith(drop)}
-    expected = Encoder(architecture).state_dict()
+    expected = new_encoder(architecture).state_dict()
     state = {our_name(key): tensor for key, tensor in published.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
@@ -94,10 +94,15 @@ def convert(
     if problems:
         shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise UserError(
-            f"checkpoint {name} ({raw}): the weights do not fit the architecture {architecture}: {shown}. "
+            f"checkpoint {name} ({raw}): the weights do not fit the architecture {dict(architecture)}: {shown}. "
             "Correct the registry entry's architecture or its source."
         )
-    metadata = {"format": FORMAT, "name": name, "source_sha256": sha256(raw), **_texts(architecture)}
+    metadata = {
+        "format": FORMAT,
+        "name": name,
+        "source_sha256": sha256(raw),
+        "architecture": json.dumps(dict(architecture), sort_keys=True),
+    }
     with atomic(out) as temporary:
         save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
 
@@ -112,11 +117,11 @@ def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocab
     return tensor
 
 
-def draw(architecture: Architecture, out: Path, seed: int = 0) -> None:
+def draw(architecture: Mapping[str, Any], out: Path, seed: int = 0) -> None:
     """Write the weights of an untrained encoder to `out`."""
     torch.manual_seed(seed_of("untrained encoder", seed))
     with atomic(out) as temporary:
-        save_file(Encoder(architecture).state_dict(), temporary)
+        save_file(new_encoder(architecture).state_dict(), temporary)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -150,7 +155,7 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
         raise UserError(f"{path}: not an encoder's weights ({error}). Delete it and run the workflow again.") from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
-    encoder = Encoder(Architecture(**json.loads(metadata["architecture"])), dropout)
+    encoder = new_encoder(json.loads(metadata["architecture"]), dropout)
     encoder.load_state_dict(load_file(path))
     return encoder
 
@@ -159,7 +164,3 @@ def _is_safetensors(path: Path) -> bool:
     # The format opens with the header's length (8 bytes) and the header, a JSON object.
     with open(path, "rb") as file:
         return file.read(9)[8:] == b"{"
-
-
-def _texts(architecture: Architecture) -> dict[str, str]:
-    return {"architecture": json.dumps(asdict(architecture))}

@@ -16,7 +16,6 @@ with W x = linear map with bias. After each: BatchNorm, ReLU (not after the last
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +24,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool
 from torch_geometric.utils import scatter, softmax
 
+from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.ops import Linear, dropout, linear
-from roftmol.graphs import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP, Batch
+from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
+from roftmol.graphs import Batch
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class AtomEmbedding(nn.Module):
         for table in (self.element, self.chirality):
             nn.init.xavier_uniform_(table.weight)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> State:
         """Embed the atoms of a batch."""
-        return self.element(batch.atoms[:, 0]) + self.chirality(batch.atoms[:, 1])
+        return State(self.element(batch.atoms[:, 0]) + self.chirality(batch.atoms[:, 1]))
 
 
 class _Convolution(nn.Module):
@@ -173,23 +174,6 @@ class GAT(_Convolution):
 CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT, "molclr_gcn": MolCLRGCN}
 
 
-class Norm(nn.BatchNorm1d):
-    """BatchNorm that can take its statistics from the first atoms of the batch, with gradient through them.
-
-    With `reference` = r > 0, all atoms are normalised by the mean and variance of the first r, whatever the mode. So
-    mixed weights can be learned with the statistics that belong to them.
-    """
-
-    reference: int = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """n x d -> n x d."""
-        if not self.reference:
-            return super().forward(x)
-        variance, mean = torch.var_mean(x[: self.reference], 0)
-        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
-
-
 class Block(nn.Module):
     """One layer: convolution, BatchNorm, ReLU unless it is the last, dropout."""
 
@@ -200,16 +184,16 @@ class Block(nn.Module):
         self.last = last
         self.dropout = dropout
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        """n x d -> n x d."""
-        x = self.norm(self.convolution(x, batch))
+    def forward(self, state: State, batch: Batch) -> State:
+        """The state after the layer; the atoms' vectors stay n x d."""
+        x = self.norm(self.convolution(state.atoms, batch))
         if not self.last:
             x = F.relu(x, inplace=True)
-        return dropout(x, self.dropout) if self.training and self.dropout else x
+        return State(dropout(x, self.dropout) if self.training and self.dropout else x)
 
 
-class Encoder(nn.Module):
-    """Atoms -> node vectors -> molecule vectors, in named parts: `embed`, `blocks.0` ... `blocks.{L-1}`, pooling."""
+class GNN(Encoder):
+    """An encoder of this family, pooled by the mean over a molecule's atoms."""
 
     def __init__(self, architecture: Architecture, dropout: float = 0.5):
         super().__init__()
@@ -222,32 +206,10 @@ class Encoder(nn.Module):
             Block(architecture.kind, architecture.width, layer == last, dropout) for layer in range(architecture.layers)
         )
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names by which methods address the encoder, bottom up."""
-        return ("embed", *(f"blocks.{layer}" for layer in range(len(self.blocks))))
-
-    def nodes(self, batch: Batch, x: Tensor | None = None, start: int = 0, stop: int | None = None) -> Tensor:
-        """Node vectors Z (n x d) after the blocks [start, stop), from `x`, the vectors that reach block `start`.
-
-        Without `x` the atoms are embedded first.
-        """
-        if x is None:
-            x = self.embed(batch)
-        for block in self.blocks[start:stop]:
-            x = block(x, batch)
-        return x
-
-    @staticmethod
-    def pool(Z: Tensor, batch: Batch) -> Tensor:
+    def pool(self, state: State, batch: Batch) -> Tensor:
         """Mean over each molecule's atoms: n x d -> b x d."""
-        return global_add_pool(Z, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
+        return global_add_pool(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Molecule vectors, b x d."""
-        return self.pool(self.nodes(batch), batch)
-
-
-def part_of(name: str, parts: Sequence[str]) -> str:
-    """The part that a parameter belongs to: "blocks.3.norm.weight" -> "blocks.3"."""
-    return next(part for part in parts if name.startswith(f"{part}."))
+    def fresh(self) -> GNN:
+        """The same network with weights drawn anew."""
+        return GNN(self.architecture, self.dropout)

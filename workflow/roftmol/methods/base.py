@@ -41,7 +41,7 @@ class Mixing:
     """theta_g = (1 - alpha_g) theta_0,g + alpha_g theta_ft,g for every group g of encoder parameters."""
 
     source: str  #: the method whose fine-tuned weights are mixed
-    group: Callable[[Settings, str, Parts], str]  #: (settings, parameter name, parts) -> its group
+    group: Callable[[Settings, str, str], str]  #: (settings, parameter name, its part of the encoder) -> its group
     start: Callable[[Settings], float]  #: the first, or the only, alpha
     learned: bool  #: whether alpha is fitted on held-out labels
 

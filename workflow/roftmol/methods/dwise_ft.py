@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from roftmol.methods.base import Method, Mixing, Parts
+from roftmol.methods.base import Method, Mixing
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,9 @@ class Settings:
     granularity: Literal["global", "block", "parameter"] = "block"
 
 
-def group(settings: Settings, name: str, parts: Parts) -> str:
+def group(settings: Settings, name: str, part: str) -> str:
     """The coefficient of a parameter: "encoder", its block, or the parameter itself."""
-    if settings.granularity == "global":
-        return "encoder"
-    if settings.granularity == "parameter":
-        return name
-    return next(part for part in parts if name.startswith(f"{part}."))
+    return {"global": "encoder", "block": part, "parameter": name}[settings.granularity]
 
 
 METHOD = Method(

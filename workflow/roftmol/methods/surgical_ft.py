@@ -20,9 +20,8 @@ def stages(settings: Settings, parts: Parts) -> tuple[Parts, ...]:
     """One stage, one block; raises `UserError` if the encoder does not have it."""
     part = f"blocks.{settings.block}"
     if part not in parts:
-        raise UserError(
-            f"surgical_ft: there is no block {settings.block}; the encoder has blocks 0 to {len(parts) - 2}"
-        )
+        last = sum(part.startswith("blocks.") for part in parts) - 1
+        raise UserError(f"surgical_ft: there is no block {settings.block}; the encoder has blocks 0 to {last}")
     return ((part,),)
 
 

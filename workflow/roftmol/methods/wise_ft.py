@@ -28,7 +28,7 @@ METHOD = Method(
     grid=lambda _layers: tuple(Settings(step / 10) for step in range(11)),
     mixing=Mixing(
         source="full_ft",
-        group=lambda _settings, _name, _parts: "encoder",
+        group=lambda _settings, _name, _part: "encoder",
         start=lambda settings: settings.alpha,
         learned=False,
     ),

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from roftmol import graphs
 from roftmol.encoders import Encoder
-from roftmol.graphs import MASKED_ELEMENT, Batch, Graphs
+from roftmol.featurisers.hu import MASKED_ELEMENT
+from roftmol.graphs import Batch, Graphs
 from roftmol.pretrain.loop import Labels, Level
 
 RADII = (0, 1)

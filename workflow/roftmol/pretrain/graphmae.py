@@ -23,7 +23,8 @@ from roftmol import graphs
 from roftmol.encoders import Encoder
 from roftmol.encoders.gnn import GIN
 from roftmol.encoders.ops import Linear
-from roftmol.graphs import ELEMENTS, MASKED_ELEMENT, Batch, Graphs
+from roftmol.featurisers.hu import ELEMENTS, MASKED_ELEMENT
+from roftmol.graphs import Batch, Graphs
 from roftmol.pretrain.loop import Labels, Level
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from roftmol.encoders import Architecture, Encoder
+from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.files import atomic, digest
 from roftmol.graphs import Batch, Graphs
 from roftmol.seeds import generator, seed_of
@@ -77,7 +77,7 @@ def pretrain(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     corpus, targets = objective.prepare(smiles, labels, processes)
     torch.manual_seed(seed_of("pretrain", settings.seed))
-    encoder = Encoder(settings.architecture, dropout=0.0).to(device)
+    encoder = GNN(settings.architecture, dropout=0.0).to(device)
     decoder = objective.decoder(encoder.width, labels.shape[1]).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *decoder.parameters()], settings.learning_rate, weight_decay=settings.weight_decay

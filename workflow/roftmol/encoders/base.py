@@ -1,0 +1,113 @@
+"""What the loop, the methods and the mixing know of an encoder: named parts, bottom up, and what flows between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from roftmol.graphs import Batch
+
+
+class State(NamedTuple):
+    """What flows from block to block: vectors of a batch's n atoms, m directed bonds and b molecules."""
+
+    atoms: Tensor  #: n x d
+    bonds: Tensor | None = None  #: m x e, where blocks read bonds that were embedded once
+    molecules: Tensor | None = None  #: b x v, where molecules have a vector of their own, such as a virtual node's
+
+
+class Encoder(nn.Module):
+    """Molecules -> vectors, in parts that methods address: `embed`, `blocks.0` ... `blocks.{L-1}`, then pooling.
+
+    A subclass has a module `embed` (batch -> state), a list of modules `blocks` (state, batch -> state), `pool`, the
+    `width` of a pooled vector, and `fresh`.
+    """
+
+    width: int
+    embed: nn.Module
+    blocks: nn.ModuleList
+    #: Whether the forward pass can start at a block, so that frozen blocks below are computed once.
+    resumable = True
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names by which methods address the encoder, bottom up."""
+        return ("embed", *(f"blocks.{layer}" for layer in range(len(self.blocks))))
+
+    def part_of(self, name: str) -> str:
+        """The part that a parameter or buffer belongs to: "blocks.3.norm.weight" -> "blocks.3"."""
+        return next(part for part in self.parts if name.startswith(f"{part}."))
+
+    def modules_of(self, part: str) -> tuple[nn.Module, ...]:
+        """The modules that make up a part."""
+        return (self.get_submodule(part),)
+
+    def state(self, batch: Batch, state: State | None = None, start: int = 0, stop: int | None = None) -> State:
+        """The state after the blocks [start, stop), from `state`, which reaches block `start`.
+
+        Without `state` the batch is embedded first.
+        """
+        if state is None:
+            state = self.embed(batch)
+        for block in self.blocks[start:stop]:
+            state = block(state, batch)
+        return state
+
+    def nodes(self, batch: Batch) -> Tensor:
+        """The atoms' vectors Z after the last block, n x d."""
+        return self.state(batch).atoms
+
+    def pool(self, state: State, batch: Batch) -> Tensor:
+        """Molecule vectors from the last state, b x width."""
+        raise NotImplementedError
+
+    def fresh(self) -> Encoder:
+        """The same network with weights drawn anew."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Molecule vectors, b x width."""
+        return self.pool(self.state(batch), batch)
+
+
+class Norm(nn.BatchNorm1d):
+    """BatchNorm that can take its statistics from the first rows of a batch, with gradient through them.
+
+    `reference` says by the number of rows how many lend their statistics, whatever the mode: rows are atoms, bonds or
+    molecules. So mixed weights can be learned with the statistics that belong to them.
+    """
+
+    reference: Mapping[int, int] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """n x d -> n x d."""
+        if not self.reference:
+            return super().forward(x)
+        variance, mean = torch.var_mean(x[: self.reference[len(x)]], 0)
+        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+
+
+def norms(module: nn.Module) -> list[Norm]:
+    """Every BatchNorm of a module."""
+    return [child for child in module.modules() if isinstance(child, Norm)]
+
+
+@contextmanager
+def statistics_of_first(module: nn.Module, batch: Batch, molecules: int) -> Iterator[None]:
+    """Let BatchNorm take its statistics from the first so many molecules of `batch`; none changes nothing."""
+    found = norms(module) if molecules else []
+    atoms = int(batch.sizes[:molecules].sum())
+    # Bonds are sorted by the atom that receives, so those of the first molecules come first.
+    bonds = int((batch.edges[1].as_tensor() < atoms).sum())
+    rows = {batch.edges.size(1): bonds, len(batch.atoms): atoms, len(batch): molecules}
+    for norm in found:
+        norm.reference = rows
+    try:
+        yield
+    finally:
+        for norm in found:
+            norm.reference = {}

@@ -1,0 +1,23 @@
+"""From a molecule to what an encoder reads, one file a featuriser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdkit import Chem
+
+from roftmol.featurisers import hu
+from roftmol.featurisers.base import Graph
+
+Featuriser = Callable[[Chem.Mol], Graph]
+
+#: The featurisers by name.
+FEATURISERS: dict[str, Featuriser] = {"hu": hu.featurize}
+
+
+def featuriser(name: str) -> Featuriser:
+    """The featuriser of this name."""
+    return FEATURISERS[name]
+
+
+__all__ = ["FEATURISERS", "Featuriser", "Graph", "featuriser"]
