@@ -21,7 +21,7 @@ REGISTRY = Path(__file__).parent / "registry"
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
-ARCHITECTURES = ("gin", "gcn", "graphsage", "gat", "molclr_gcn")
+ARCHITECTURES = ("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
 PRETRAINING = ("self-supervised", "supervised", "both", "none")
 #: Whose numbering the rows of the embedding tables follow; `encoders.checkpoints` lays them out in ours.
@@ -190,7 +190,7 @@ class Checkpoint:
     @property
     def featuriser(self) -> str:
         """The featuriser whose graphs the encoder reads."""
-        return "hu"
+        return "minimol" if self.architecture["kind"] == "minimol" else "hu"
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
+from roftmol.encoders.minimol import MiniMol
 from roftmol.errors import UserError
 from roftmol.settings import build
 
@@ -19,7 +20,9 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
     kind = architecture.get("kind")
     if kind in CONVOLUTIONS:
         return GNN(build(Architecture, architecture), dropout)
-    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}")
+    if kind == "minimol":
+        return MiniMol()  # with the published dropout
+    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)} and minimol")
 
 
-__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "Norm", "State", "new_encoder"]
+__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "State", "new_encoder"]

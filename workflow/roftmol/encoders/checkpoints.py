@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, new_encoder
+from roftmol.encoders import Encoder, gnn, minimol, new_encoder
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
 from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
-
-# The names of Hu et al.'s state dicts, which Mole-BERT, GraphMAE and others share, and ours.
-_RENAME = (
-    (re.compile(r"^gnn\."), ""),
-    (re.compile(r"^x_embedding1\."), "embed.element."),
-    (re.compile(r"^x_embedding2\."), "embed.chirality."),
-    (re.compile(r"^batch_norms\.(\d+)\."), r"blocks.\1.norm."),
-    (re.compile(r"^gnns\.(\d+)\.edge_embedding1\."), r"blocks.\1.convolution.bond_type."),
-    (re.compile(r"^gnns\.(\d+)\.edge_embedding2\."), r"blocks.\1.convolution.bond_direction."),
-    (re.compile(r"^gnns\.(\d+)\.weight_linear\."), r"blocks.\1.convolution.linear."),
-    (re.compile(r"^gnns\.(\d+)\.att$"), r"blocks.\1.convolution.attention"),
-    (re.compile(r"^gnns\.(\d+)\."), r"blocks.\1.convolution."),
-)
-
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -51,9 +36,9 @@ _ROWS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-def our_name(name: str) -> str:
-    """A published parameter's name here; ours stay as they are."""
-    for pattern, replacement in _RENAME:
+def our_name(name: str, kind: str) -> str:
+    """The name here of a parameter of a published encoder of this kind; ours stay as they are."""
+    for pattern, replacement in minimol.PUBLISHED_NAMES if kind == "minimol" else gnn.PUBLISHED_NAMES:
         name = pattern.sub(replacement, name)
     return name
 
@@ -75,7 +60,7 @@ def convert(
     """
     published = {key: tensor for key, tensor in read_state(raw).items() if not key.startswith(drop)}
     expected = new_encoder(architecture).state_dict()
-    state = {our_name(key): tensor for key, tensor in published.items()}
+    state = {our_name(key, architecture["kind"]): _single(tensor) for key, tensor in published.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
     for key, tensor in expected.items():
@@ -105,6 +90,11 @@ def convert(
     }
     with atomic(out) as temporary:
         save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
+
+
+def _single(tensor: Tensor) -> Tensor:
+    """Weights in float32, whatever they were published in; counters as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocabulary: str) -> Tensor:
