@@ -40,6 +40,10 @@ localrules:
     fetch_checkpoint,
 
 
+if workflow.is_main_process and workflow.dryrun:
+    logger.info(str(estimate.estimate(EXPERIMENT)))
+
+
 rule all:
     default_target: True
     input:

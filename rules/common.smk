@@ -1,13 +1,21 @@
 # What all stages share: the experiment, and where commands find Python and the package.
 import shlex
 import sys
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from roftmol import aggregate, config as configuration, dependencies, registry
+from roftmol import (
+    aggregate,
+    config as configuration,
+    dependencies,
+    estimate,
+    registry,
+)
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
 from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
@@ -42,6 +50,7 @@ def settings(stage):
     return lambda wildcards: canonical_json(stage(**dict(wildcards.items())))
 
 
+@cache  # thousands of jobs ask for a few digests
 def code(*modules, leaves=()):
     """The parameter `code`: it changes when, and only when, the code that the result depends on does."""
     return code_digest(dependencies.sources(modules, leaves))

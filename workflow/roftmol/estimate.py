@@ -1,0 +1,102 @@
+"""What an experiment will cost, from measured costs of one fit's pieces: said before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import yaml
+
+from roftmol.config import Experiment, grid
+from roftmol.layout import FINGERPRINT
+from roftmol.methods import METHODS, Method
+from roftmol.protocols import PROTOCOLS
+from roftmol.registry import Dataset
+
+COSTS = Path(__file__).parent / "registry" / "costs.yaml"
+#: Shares of a data set, as `splits` deals them.
+TRAIN, HELD = 0.8, 0.1
+#: Molecules that lend BatchNorm their statistics, and the descents of learned mixing, as `interpolate` has them.
+LENT, DESCENTS = 2048, 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Jobs that train or mix, their fits, and the most core-hours they take: if no fit stops early."""
+
+    jobs: int
+    fits: int
+    core_hours: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.jobs:,} fine-tuning and interpolation jobs with {self.fits:,} fits: at most {self.core_hours:,.3g} "
+            "core-hours by the costs in registry/costs.yaml (fits that stop early, or are finished already, take less)."
+        )
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Molecules of one fit."""
+
+    train: float
+    valid: float
+    test: float
+
+
+def estimate(experiment: Experiment) -> Estimate:
+    """The cost of all cells of an experiment, the fingerprint baseline's left out."""
+    costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
+    sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
+    cells = experiment.cells
+    folds = experiment.validation["folds"] if experiment.validation["scheme"] == "crossfit" else 1
+    jobs, fits, seconds = 0, 0, 0.0
+    for model, name in product(cells.models, cells.methods):
+        if name == FINGERPRINT:
+            continue
+        checkpoint, method = experiment.checkpoints[model], METHODS[name]
+        settings = len(grid(method, checkpoint.layers, experiment.grids.get(name, {})))
+        known = costs.get(checkpoint.architecture["kind"], costs["gin"])
+        for protocol, dataset, _split, budget in product(cells.protocols, sizes, cells.splits, cells.budgets):
+            repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)
+            one = _fit(method, known, _parts(experiment, protocol, sizes[dataset], budget), protocol, experiment)
+            jobs, fits, seconds = jobs + 1, fits + repeats, seconds + repeats * one
+    return Estimate(jobs, fits, seconds / 3600)
+
+
+def _molecules(dataset: Dataset) -> int:
+    """How many molecules a data set has: by the registry, or by the lines of a user's own file."""
+    known = next((source.rows for source in dataset.sources if source.rows), None)
+    if known is None:
+        with open(dataset.sources[0].file, "rb") as stream:
+            known = sum(1 for _ in stream) - 1
+    return known
+
+
+def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -> _Sizes:
+    test = HELD * molecules
+    if protocol == "paper":
+        return _Sizes(min(_number(budget), TRAIN * molecules), HELD * molecules, test)
+    labels = min(_number(budget), (TRAIN + HELD) * molecules)
+    crossfit = experiment.validation["scheme"] == "crossfit"
+    held = 1 / experiment.validation["folds"] if crossfit else experiment.validation["fraction"]
+    return _Sizes(labels * (1 - held), labels * held, test)
+
+
+def _number(budget: str) -> float:
+    return float("inf") if budget == "all" else float(budget)
+
+
+def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: str, experiment: Experiment) -> float:
+    """Seconds of one fit."""
+    predict, full = costs["predict"] / 1000, costs["full_ft"] / 1000
+    result = predict * (sizes.valid + sizes.test)
+    if method.mixing is None:
+        epoch = costs[method.name] / 1000
+        return experiment.training["epochs"] * (epoch * sizes.train + predict * epoch / full * sizes.valid) + result
+    if not method.mixing.learned:
+        return result + predict * min(sizes.train, LENT)
+    steps = PROTOCOLS[protocol].mixing_steps * (DESCENTS if PROTOCOLS[protocol].crossfit_mixing else 1)
+    return result + steps * full * sizes.valid
