@@ -16,10 +16,17 @@ from packaging.utils import canonicalize_name
 from roftmol.dependencies import sources, third_party
 
 ROOT = Path(__file__).parents[1]
-#: What runs in each environment; fetch_checkpoint reads the registry and fetches, then converts; featurize may run a user's code.
+#: What runs in each environment; fetch_checkpoint fetches and converts, featurize may run a user's code.
 STAGES = {
     "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.corpora", "roftmol.splits"],
-    "train": ["roftmol.fetch", "roftmol.graphs", "roftmol.runs", "roftmol.fingerprints", "roftmol.methods", "roftmol.pretrain"],
+    "train": [
+        "roftmol.fetch",
+        "roftmol.graphs",
+        "roftmol.runs",
+        "roftmol.fingerprints",
+        "roftmol.methods",
+        "roftmol.pretrain",
+    ],
     "report": ["roftmol.aggregate", "roftmol.figures", "roftmol.report"],
 }
 #: Comes with every virtual environment, or with torch alone.

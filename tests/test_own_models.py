@@ -280,6 +280,9 @@ def test_code_that_was_edited_since_is_refused(tmp_path: Path):
     code.write_text(code.read_text() + "\n")
     with pytest.raises(UserError, match=r"edited after .*Run the workflow again"):
         load_encoder(out, 0.5)
+    code.unlink()
+    with pytest.raises(UserError, match="there is no file"):
+        load_encoder(out, 0.5)
 
 
 def test_several_processes_give_the_same(tmp_path: Path):

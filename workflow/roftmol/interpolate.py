@@ -145,12 +145,14 @@ class _Learner:
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.groups.values()))
         self.norm_sample = generator("norm sample", self.seed).permutation(self.fold.train)
+        # Networks without BatchNorm have no statistics to be lent or estimated.
+        self.reestimate = self.protocol.reestimate_norm and bool(norms(self.model))
 
     def apply(self, alpha: Mapping[str, float]) -> None:
         """Put the mixed weights into the model; between the ends, re-estimate BatchNorm if the protocol says so."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
         self.model.encoder.load_state_dict(interpolate(self.theta_0, self.theta, by_name))
-        if self.protocol.reestimate_norm and set(by_name.values()) not in ({0.0}, {1.0}):
+        if self.reestimate and set(by_name.values()) not in ({0.0}, {1.0}):
             reestimate_norm(self.model, self.graphs, self.norm_sample[:NORM_SAMPLE])
 
     def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
@@ -228,12 +230,12 @@ class _Learner:
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
-        sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.protocol.reestimate_norm else 0]
+        sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.reestimate else 0]
         parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
         return [self.graphs.batch(np.concatenate([sample, part])).to(self.model.shift.device) for part in parts]
 
     def _output(self, weights: State, batch: Batch) -> Tensor:
         """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""
-        lent = min(NORM_SAMPLE_LEARNING, len(self.norm_sample)) if self.protocol.reestimate_norm else 0
+        lent = min(NORM_SAMPLE_LEARNING, len(self.norm_sample)) if self.reestimate else 0
         with statistics_of_first(self.model, batch, lent):
             return functional_call(self.model, weights, (batch,))[lent:]

@@ -24,7 +24,7 @@ METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
 #: The kinds of encoders, and what else an architecture of that kind says.
 ARCHITECTURES = {
-    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn"), ("layers", "width")),
+    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
     "own": ("code", "embed", "blocks", "readout", "pooling"),
 }
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
@@ -194,7 +194,9 @@ class Checkpoint:
     @property
     def featuriser(self) -> str:
         """The featuriser whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
-        return self.name if self.code else "hu"
+        if self.code:
+            return self.name
+        return "minimol" if self.architecture["kind"] == "minimol" else "hu"
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,28 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, Own, new_encoder
-from roftmol.encoders.own import PREFIX
+from roftmol.encoders import Encoder, Own, gnn, minimol, new_encoder, own
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
 from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
-
-# The names of Hu et al.'s state dicts, which Mole-BERT, GraphMAE and others share, and ours.
-_RENAME = (
-    (re.compile(r"^gnn\."), ""),
-    (re.compile(r"^x_embedding1\."), "embed.element."),
-    (re.compile(r"^x_embedding2\."), "embed.chirality."),
-    (re.compile(r"^batch_norms\.(\d+)\."), r"blocks.\1.norm."),
-    (re.compile(r"^gnns\.(\d+)\.edge_embedding1\."), r"blocks.\1.convolution.bond_type."),
-    (re.compile(r"^gnns\.(\d+)\.edge_embedding2\."), r"blocks.\1.convolution.bond_direction."),
-    (re.compile(r"^gnns\.(\d+)\.weight_linear\."), r"blocks.\1.convolution.linear."),
-    (re.compile(r"^gnns\.(\d+)\.att$"), r"blocks.\1.convolution.attention"),
-    (re.compile(r"^gnns\.(\d+)\."), r"blocks.\1.convolution."),
-)
-
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -52,9 +36,11 @@ _ROWS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-def our_name(name: str) -> str:
-    """A published parameter's name here; ours stay as they are."""
-    for pattern, replacement in _RENAME:
+def our_name(name: str, kind: str) -> str:
+    """The name here of a parameter of a published encoder of this kind; ours stay as they are."""
+    if kind == "own":
+        return own.PREFIX + name
+    for pattern, replacement in minimol.PUBLISHED_NAMES if kind == "minimol" else gnn.PUBLISHED_NAMES:
         name = pattern.sub(replacement, name)
     return name
 
@@ -80,10 +66,8 @@ def convert(
     if isinstance(encoder, Own):
         encoder.check_draw()
         code = {"code_sha256": sha256(encoder.architecture.code)}
-        state = {PREFIX + key: tensor for key, tensor in published.items()}
-    else:
-        state = {our_name(key): tensor for key, tensor in published.items()}
     expected = encoder.state_dict()
+    state = {our_name(key, architecture["kind"]): _single(tensor) for key, tensor in published.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
     for key, tensor in expected.items():
@@ -101,7 +85,7 @@ def convert(
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        shown = shown.replace(PREFIX, "") if code else shown
+        shown = shown.replace(own.PREFIX, "") if code else shown
         raise UserError(
             f"checkpoint {name} ({raw}): the weights do not fit the architecture {dict(architecture)}: {shown}. "
             "Correct the registry entry's architecture or its source, or your model's code, weights or `drop`."
@@ -116,6 +100,11 @@ def convert(
     with atomic(out) as temporary:
         # Cloned, for weights under two names may share their memory, and the format does not know that.
         save_file({key: state[key].contiguous().clone() for key in expected}, temporary, metadata=metadata)
+
+
+def _single(tensor: Tensor) -> Tensor:
+    """Weights in float32, whatever they were published in; counters as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocabulary: str) -> Tensor:
@@ -170,7 +159,8 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
     architecture = json.loads(metadata["architecture"])
-    if "code_sha256" in metadata and sha256(code := architecture["code"]) != metadata["code_sha256"]:
+    code = Path(architecture.get("code", ""))
+    if code.is_file() and sha256(code) != metadata["code_sha256"]:
         raise UserError(f"{code}: it was edited after {path} was made from it. Run the workflow again.")
     encoder = new_encoder(architecture, dropout)
     encoder.load_state_dict(load_file(path))

@@ -16,6 +16,7 @@ with W x = linear map with bias. After each: BatchNorm, ReLU (not after the last
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -213,3 +214,17 @@ class GNN(Encoder):
     def fresh(self) -> GNN:
         """The same network with weights drawn anew."""
         return GNN(self.architecture, self.dropout)
+
+
+#: Patterns of the names in Hu et al.'s state dicts, which Mole-BERT, GraphMAE and others share, and ours.
+PUBLISHED_NAMES = (
+    (re.compile(r"^gnn\."), ""),
+    (re.compile(r"^x_embedding1\."), "embed.element."),
+    (re.compile(r"^x_embedding2\."), "embed.chirality."),
+    (re.compile(r"^batch_norms\.(\d+)\."), r"blocks.\1.norm."),
+    (re.compile(r"^gnns\.(\d+)\.edge_embedding1\."), r"blocks.\1.convolution.bond_type."),
+    (re.compile(r"^gnns\.(\d+)\.edge_embedding2\."), r"blocks.\1.convolution.bond_direction."),
+    (re.compile(r"^gnns\.(\d+)\.weight_linear\."), r"blocks.\1.convolution.linear."),
+    (re.compile(r"^gnns\.(\d+)\.att$"), r"blocks.\1.convolution.attention"),
+    (re.compile(r"^gnns\.(\d+)\."), r"blocks.\1.convolution."),
+)

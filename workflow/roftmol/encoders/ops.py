@@ -37,7 +37,7 @@ class _OneDNNLinear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`x weight^T + bias` for x of n x i, weight of o x i, bias of o."""
-    if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32:
+    if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32 and len(x):  # oneDNN takes no empty matrix
         return _OneDNNLinear.apply(x, weight, bias)
     return F.linear(x, weight, bias)
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from rdkit import Chem
 
-from roftmol.featurisers import hu, own
+from roftmol.featurisers import hu, minimol, own
 from roftmol.featurisers.base import Graph
 
 Featuriser = Callable[[Chem.Mol], Graph]
 
 #: The featurisers by name.
-FEATURISERS: dict[str, Featuriser] = {"hu": hu.featurize}
+FEATURISERS: dict[str, Featuriser] = {"hu": hu.featurize, "minimol": minimol.featurize}
 
 
 def featuriser(name: str) -> Featuriser:

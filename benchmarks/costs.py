@@ -1,0 +1,90 @@
+"""Measure what fits cost, for the estimate that a dry run gives: CPU seconds of one thread a thousand molecules.
+
+    PYTHONPATH=workflow python benchmarks/costs.py results/data/bbbp/graphs >workflow/roftmol/registry/costs.yaml
+
+The folder holds a data set's graphs under every featuriser. Weights are drawn at random, for they change no cost. Each
+number is the median of several fits; CPU time, unlike wall time, hardly feels other work on the machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from roftmol import graphs
+from roftmol.encoders import new_encoder
+from roftmol.methods import METHODS
+from roftmol.protocols import PROTOCOLS
+from roftmol.registry import checkpoints
+from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+
+TRAIN, VALID, EPOCHS, REPEATS = 256, 32, 2, 3
+TASK = Task("classification", "roc_auc")
+
+
+def main(folder: Path) -> None:
+    """Print the costs of every kind of encoder whose graphs are in `folder`."""
+    torch.set_num_threads(1)
+    kinds = {entry.architecture["kind"]: entry for entry in checkpoints().values()}
+    costs = {}
+    for kind, entry in kinds.items():
+        path = folder / f"{entry.featuriser}.safetensors"
+        if path.is_file():
+            costs[kind] = {name: round(value, 3) for name, value in _costs(entry.architecture, path).items()}
+    print(f"# {datetime.date.today()}, one core of {_processor()}, torch {torch.__version__.partition('+')[0]}:")
+    print("# python benchmarks/costs.py results/data/bbbp/graphs")
+    print("# CPU seconds a thousand molecules: `predict` once through, a method's own name one epoch of training.")
+    print(yaml.safe_dump(costs, sort_keys=False), end="")
+
+
+def _costs(architecture: dict, path: Path) -> dict[str, float]:
+    molecules = graphs.load(path)
+    order = np.random.default_rng(0).permutation(len(molecules))
+    fold = Fold(order[:TRAIN], order[TRAIN : TRAIN + VALID], order[-VALID:])
+    encoder = new_encoder(architecture)
+    model = new_model(encoder, METHODS["full_ft"], molecules, fold, TASK, PROTOCOLS["honest"], 0)
+    many = order[:512]
+    costs = {"predict": 1000 / len(many) * _seconds(lambda: model.predict(molecules, many))}
+    for method in METHODS.values():
+        if method.kind == "train":
+            setting = method.grid(len(encoder.blocks))[0]
+            costs[method.name] = 1000 / TRAIN * _epoch(encoder, method, setting, molecules, fold)
+    return costs
+
+
+def _epoch(encoder, method, setting, molecules, fold) -> float:  # type: ignore[no-untyped-def]
+    """One more epoch, its validation included: the difference of two lengths of training, so that the start cancels."""
+
+    def seconds(epochs: int) -> float:
+        model = new_model(encoder, method, molecules, fold, TASK, PROTOCOLS["honest"], 0)
+        training = TrainSettings(epochs=epochs)
+        arguments = (model, method, setting, molecules, fold, TASK, PROTOCOLS["honest"], training, 0)
+        return _seconds(lambda: fit(*arguments), repeats=1)
+
+    return statistics.median((seconds(1 + EPOCHS) - seconds(1)) / EPOCHS for _ in range(REPEATS))
+
+
+def _seconds(function, repeats: int = REPEATS) -> float:  # type: ignore[no-untyped-def]
+    taken = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        taken.append(time.process_time() - start)
+    return statistics.median(taken)
+
+
+def _processor() -> str:
+    names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return names[0].strip() if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
