@@ -76,6 +76,13 @@ def graphs_of(wildcards):
     return f"results/data/{wildcards.dataset}/graphs/{featuriser}.safetensors"
 
 
+def own_code(wildcards):
+    """The file of a user's own code behind a model or its featuriser: when it changes, what it made is made again."""
+    name = wildcards.get("model") or wildcards.get("featuriser")
+    own = EXPERIMENT.checkpoints.get(name)
+    return [own.code] if own and own.code else []
+
+
 def own_files(sources):
     """The files of the user's own among a registry entry's sources: when one changes, it is read again."""
     return [source.file for source in sources if source.kind == "path"]

@@ -1,7 +1,8 @@
 # A data set's molecules as the flat arrays that an encoder reads: once for all encoders of one featuriser.
 rule featurize:
     input:
-        "results/data/{dataset}/molecules.parquet",
+        molecules="results/data/{dataset}/molecules.parquet",
+        own=own_code,
     output:
         "results/data/{dataset}/graphs/{featuriser}.safetensors",
     log:
@@ -18,5 +19,5 @@ rule featurize:
     message:
         "Featurize {wildcards.dataset} for {wildcards.featuriser}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --molecules {input:q}"
+        "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --molecules {input.molecules:q}"
         " --processes {threads} --out {output:q} 2>&1 | tee {log:q}"

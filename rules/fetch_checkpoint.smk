@@ -2,6 +2,7 @@
 rule fetch_checkpoint:
     input:
         lambda wildcards: own_files(EXPERIMENT.checkpoints[wildcards.model].sources),
+        own_code,
     output:
         "results/checkpoints/{model}.safetensors",
     log:

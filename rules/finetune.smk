@@ -5,6 +5,7 @@ rule finetune:
         graphs=graphs_of,
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
+        own=own_code,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",

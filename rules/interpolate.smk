@@ -4,6 +4,7 @@ rule interpolate:
         graphs=graphs_of,
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
+        own=own_code,
         source=lambda wildcards: (
             "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
             f"{METHODS[wildcards.method].mixing.source}/fits.parquet"

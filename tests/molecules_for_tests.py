@@ -35,6 +35,10 @@ SMILES = [
 
 def corpus(tasks: int = 1, *, classification: bool = False) -> graphs.Graphs:
     """The molecules as graphs, with labels that a network can learn: how many atoms, and whether many."""
+    return graphs.from_smiles(SMILES, labels_of_size(tasks, classification=classification))
+
+
+def labels_of_size(tasks: int = 1, *, classification: bool = False) -> np.ndarray:
+    """How many atoms each molecule has, as a logarithm, or whether it has many."""
     sizes = np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in SMILES], np.float32)
-    labels = np.stack([sizes > np.median(sizes) if classification else np.log(sizes)] * tasks, 1).astype(np.float32)
-    return graphs.from_smiles(SMILES, labels)
+    return np.stack([sizes > np.median(sizes) if classification else np.log(sizes)] * tasks, 1).astype(np.float32)

@@ -173,6 +173,18 @@ def test_the_gradient_of_alpha_runs_through_the_statistics_of_batchnorm():
     assert torch.allclose(norm(1.5 * x), expected, atol=1e-5)
 
 
+def test_batchnorm_of_other_rows_keeps_its_running_statistics():
+    norm = Norm(4, affine=False).eval()
+    norm.reference = {50: 30, 20: 1}
+    for rows in (40, 20):  # unknown, and with too few that lend
+        x = torch.randn(rows, 4) + 3
+        assert torch.allclose(norm(x), x / (1 + norm.eps) ** 0.5)
+    x = torch.randn(50, 4, 6) + 3  # padded molecules: statistics over rows and places
+    lent = norm(x)[:30]
+    assert torch.allclose(lent.mean((0, 2)), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(lent.var((0, 2)), torch.ones(4), atol=1e-3)
+
+
 def test_in_paper_coefficients_may_leave_the_ends_without_breaking_batchnorm(ends):
     result, model = mixed(ends, "dwise_ft", DWiSE(0.9), "paper")
     assert result.steps >= 1

@@ -100,7 +100,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     for name in ("rules", "workflow", "envs"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     place = Place(tmp_path_factory.mktemp("finished"), code)
-    _write_molecules(place.folder / "mine.csv")
+    write_molecules(place.folder / "mine.csv")
     place.configure()
     place.make()
     return place
@@ -212,7 +212,7 @@ def test_a_killed_run_goes_on_where_it_was(copy: Place):
 
 def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
     place = Place(tmp_path)
-    _write_molecules(tmp_path / "mine.csv")
+    write_molecules(tmp_path / "mine.csv")
     place.configure(datasets=["mien"])
     message = place.error()
     assert "Traceback" not in message
@@ -240,7 +240,7 @@ def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {rule: int(count) for rule, count in counts if rule not in ("all", "total")}
 
 
-def _write_molecules(path: Path) -> None:
+def write_molecules(path: Path) -> None:
     """Real molecules and their computed logP: the test set's, and benzenes with two substituents."""
     smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
     rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol import registry
 from roftmol.errors import UserError
-from roftmol.layout import FINGERPRINT, Cells
+from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL, Cells
 from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Dataset, Source
@@ -61,8 +61,9 @@ class Experiment:
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
 
     def featurize_settings(self, dataset: str, featuriser: str) -> Json:
-        """What `featurize` needs."""
-        return {"featuriser": featuriser}
+        """What `featurize` needs: a user's own featuriser, named as its model, is known there by its file."""
+        own = self.checkpoints.get(featuriser)
+        return {"featuriser": own.code if own and own.code else featuriser}
 
     def split_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
         """`splits.SplitSettings`."""
@@ -150,7 +151,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     if problems:
         raise UserError("\n".join(problems))
     full = _complete(schema, config)
-    datasets, checkpoints = _registered(full["own_datasets"], full["files"])
+    datasets, checkpoints = _registered(full["own_datasets"], full["own_models"], full["files"])
     _check_names("datasets", full["datasets"], datasets)
     _check_names("models", full["models"], checkpoints)
     _check_names("methods", full["methods"], METHODS)
@@ -249,18 +250,27 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     return kind(value)
 
 
-def _registered(own: Mapping[str, Json], files: Mapping[str, str]) -> tuple[dict[str, Dataset], dict[str, Checkpoint]]:
+def _registered(
+    own: Mapping[str, Json], models: Mapping[str, Json], files: Mapping[str, str]
+) -> tuple[dict[str, Dataset], dict[str, Checkpoint]]:
     """Every known data set and checkpoint, the user's included, with the user's files as first sources."""
     datasets, checkpoints = registry.datasets(), registry.checkpoints()
     for name in own:
         if name in datasets:
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
+    # A model's name is also that of its folder of runs and, for an own model, of its graphs.
+    taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values()), FINGERPRINT_MODEL}
+    for name in models:
+        if name in taken:
+            raise UserError(f"own_models: {name!r} is taken by a registered model or featuriser; choose another name")
     _check_names("files", files, [*datasets, *checkpoints])
     given = {f"own_datasets.{name}.path": entry["path"] for name, entry in own.items()}
+    given |= {f"own_models.{name}.{key}": entry[key] for name, entry in models.items() for key in ("code", "weights")}
     for key, path in (given | {f"files.{name}": path for name, path in files.items()}).items():
         if not Path(path).is_file():
             raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
     datasets |= {name: Dataset.from_dict({"name": name, **entry}) for name, entry in own.items()}
+    checkpoints |= {name: _own_model(name, entry) for name, entry in models.items()}
     for name, path in files.items():
         here = Source(kind="path", file=path)
         if name in datasets:
@@ -268,6 +278,13 @@ def _registered(own: Mapping[str, Json], files: Mapping[str, str]) -> tuple[dict
         if name in checkpoints:
             checkpoints[name] = replace(checkpoints[name], sources=(here, *checkpoints[name].sources))
     return datasets, checkpoints
+
+
+def _own_model(name: str, entry: Json) -> Checkpoint:
+    """A user's own model as a checkpoint like any other."""
+    architecture = {"kind": "own", **{key: entry[key] for key in registry.ARCHITECTURES["own"]}}
+    about = {key: entry[key] for key in ("pretraining", "pretraining_data", "drop")}
+    return Checkpoint.from_dict({"name": name, "path": entry["weights"], "architecture": architecture, **about})
 
 
 def _complete(schema: Mapping[str, Any], value: Any) -> Any:

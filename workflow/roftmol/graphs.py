@@ -198,10 +198,10 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
     degrees = [np.bincount(graph.receivers, minlength=len(graph.atoms)) for graph in parts]
     return Graphs(
         offsets=np.cumsum([0, *(len(graph.atoms) for graph in parts)]),
-        atoms=np.concatenate([graph.atoms for graph in parts]),
+        atoms=_rows([graph.atoms for graph in parts], smiles, "atom"),
         indptr=np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
         neighbours=np.concatenate([g.senders[order] for g, order in zip(parts, orders, strict=True)]).astype(np.int32),
-        bonds=np.concatenate([graph.bonds[order] for graph, order in zip(parts, orders, strict=True)]),
+        bonds=_rows([graph.bonds[order] for graph, order in zip(parts, orders, strict=True)], smiles, "bond"),
         labels=labels,
         featuriser=name,
     )
@@ -216,9 +216,25 @@ def _featurize(chunk: tuple[str, int, list[str]]) -> list[Graph]:
         for row, text in enumerate(smiles, first):
             try:
                 found.append(one(Chem.MolFromSmiles(text)))
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {error!r}") from error
+            except Exception as error:
+                reason = str(error) if isinstance(error, UserError) else repr(error)
+                raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
     return found
+
+
+def _rows(arrays: list[npt.NDArray[np.generic]], smiles: list[str], what: str) -> npt.NDArray[np.generic]:
+    """The molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width."""
+    filled = [row for row, array in enumerate(arrays) if len(array)]
+    if not filled:
+        return arrays[0]
+    first, width = filled[0], arrays[filled[0]].shape[1]
+    for row in filled:
+        if (found := arrays[row].shape[1]) != width:
+            raise UserError(
+                f"molecule {row}, {smiles[row]!r}: the featuriser gives {found} features an {what}, "
+                f"and {width} for molecule {first}, {smiles[first]!r}; give every molecule the same"
+            )
+    return np.concatenate([arrays[row] for row in filled])
 
 
 def _tensor(features: npt.NDArray[np.generic]) -> Tensor:

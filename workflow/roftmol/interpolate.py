@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from roftmol import metrics
-from roftmol.encoders.base import norms, statistics_of_first
+from roftmol.encoders.base import Encoder, norms, statistics_of_first
 from roftmol.frozen import EVALUATION_BATCH
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
@@ -95,8 +95,9 @@ def mix(
     The head of `model` stays. Raises `DivergedError` when learning meets a loss that is not finite.
     """
     theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
+    first = _first_names(model.encoder)
     groups = {
-        name: mixing.group(settings, affine, model.encoder.part_of(name))
+        name: mixing.group(settings, first.get(affine, affine), model.encoder.part_of(name))
         for name, affine in zip(theta, map(_affine, theta), strict=True)
     }
     learner = _Learner(model, theta_0, theta, groups, graphs, fold, task, protocol, seed)
@@ -113,6 +114,12 @@ def mix(
         steps=steps,
         note=note,
     )
+
+
+def _first_names(encoder: Encoder) -> dict[str, str]:
+    """Every name of a parameter -> its first one, so that weights under two names have one coefficient."""
+    first: dict[Tensor, str] = {}
+    return {name: first.setdefault(theta, name) for name, theta in encoder.named_parameters(remove_duplicate=False)}
 
 
 def _affine(name: str) -> str:

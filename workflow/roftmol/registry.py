@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -21,7 +22,13 @@ REGISTRY = Path(__file__).parent / "registry"
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
-ARCHITECTURES = ("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol")
+#: The kinds of encoders, and what else an architecture of that kind says.
+ARCHITECTURES = {
+    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
+    "own": ("code", "embed", "blocks", "readout", "pooling"),
+}
+#: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
+POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
 PRETRAINING = ("self-supervised", "supervised", "both", "none")
 #: Whose numbering the rows of the embedding tables follow; `encoders.checkpoints` lays them out in ours.
@@ -137,7 +144,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Published weights of an encoder: architecture (kind, layers, width), origin, and what they were trained on.
+    """Published weights of an encoder: architecture (its kind, and that kind's keys), origin, what it was trained on.
 
     `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
     other name that the architecture does not know is an error. `overlaps` says what is known of molecules that are in
@@ -167,15 +174,7 @@ class Checkpoint:
         known = _checked(cls, plain, where)
         _name(known["name"], where)
         _one_of(known["pretraining"], PRETRAINING, f"{where}: pretraining")
-        architecture = known["architecture"]
-        if not isinstance(architecture, Mapping) or set(architecture) != {"kind", "layers", "width"}:
-            raise UserError(
-                f"{where}: architecture needs exactly the keys kind, layers and width, not {architecture!r}."
-            )
-        _one_of(architecture["kind"], ARCHITECTURES, f"{where}: architecture kind")
-        for key in ("layers", "width"):
-            if not isinstance(architecture[key], int) or architecture[key] < 1:
-                raise UserError(f"{where}: architecture {key} is {architecture[key]!r}; give a positive whole number.")
+        known["architecture"] = _architecture(known["architecture"], where)
         _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
         known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
         drawn = known["pretraining"] == "none"
@@ -185,11 +184,18 @@ class Checkpoint:
     @property
     def layers(self) -> int:
         """How many blocks the encoder has."""
-        return int(self.architecture["layers"])
+        return len(self.architecture["blocks"]) if self.code else int(self.architecture["layers"])
+
+    @property
+    def code(self) -> str:
+        """The file of a user's own code that defines the encoder and its featuriser; empty for our encoders."""
+        return str(self.architecture.get("code", ""))
 
     @property
     def featuriser(self) -> str:
-        """The featuriser whose graphs the encoder reads."""
+        """The featuriser whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
+        if self.code:
+            return self.name
         return "minimol" if self.architecture["kind"] == "minimol" else "hu"
 
     def to_dict(self) -> dict[str, Any]:
@@ -256,6 +262,39 @@ def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:
     plain = dict(values)
     own = [{"kind": "path", "file": str(plain.pop("path"))}] if "path" in plain else []
     return {**plain, "sources": [*own, *plain.get("sources", [])]}
+
+
+def _architecture(values: Any, where: str) -> dict[str, Any]:
+    """The architecture with the keys of its kind, each of the right form."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: architecture is {values!r}; give its kind and that kind's keys.")
+    _one_of(values.get("kind"), tuple(ARCHITECTURES), f"{where}: architecture kind")
+    *keys, last = ARCHITECTURES[values["kind"]]
+    if set(values) != {"kind", *keys, last}:
+        raise UserError(
+            f"{where}: architecture needs exactly the keys kind, {', '.join(keys)} and {last}, not {values!r}."
+        )
+    if values["kind"] == "own":
+        return _own_architecture(values, where)
+    for key in ("layers", "width"):
+        if not isinstance(values[key], int) or values[key] < 1:
+            raise UserError(f"{where}: architecture {key} is {values[key]!r}; give a positive whole number.")
+    return dict(values)
+
+
+def _own_architecture(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An own module's architecture with every part as a list of names, none of which holds another."""
+    of = "names of submodules or parameters"
+    parts = {key: list(_names(values[key], f"{where}: {key}", of)) for key in ("embed", "readout")}
+    blocks = [list(_names(block, f"{where}: blocks.{number}", of)) for number, block in enumerate(values["blocks"])]
+    if not blocks or not all(blocks):
+        raise UserError(f"{where}: blocks is {blocks!r}; name at least one submodule in each block, bottom up.")
+    _one_of(values["pooling"], POOLINGS, f"{where}: pooling")
+    named = [*parts["embed"], *(name for block in blocks for name in block), *parts["readout"]]
+    for one, two in permutations(named, 2):
+        if f"{two}.".startswith(f"{one}."):
+            raise UserError(f"{where}: {two!r} lies in {one!r}, which is named too; name each submodule in one part.")
+    return {"kind": "own", "code": str(values["code"]), "blocks": blocks, **parts, "pooling": values["pooling"]}
 
 
 def _sources(values: Any, where: str) -> tuple[Source, ...]:

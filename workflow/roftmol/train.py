@@ -241,9 +241,12 @@ def freeze(model: Model, trained: Parts) -> None:
 
 
 def set_training(model: Model, trained: Parts, *, fully: bool) -> None:
-    """Put the model in training mode; `fully` leaves the frozen parts in eval mode, without dropout or drift."""
+    """Put the model in training mode; `fully` leaves the frozen parts in eval mode, without dropout or drift.
+
+    What lies in no part, such as dropout between the blocks of a user's own module, trains where all parts do.
+    """
     model.train()
-    if fully:
+    if fully and not set(model.encoder.parts) <= set(trained):
         model.encoder.eval()
         for part in trained:
             for module in model.encoder.modules_of(part):

@@ -8,6 +8,7 @@ from typing import Any
 from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
+from roftmol.encoders.own import Own, OwnArchitecture
 from roftmol.errors import UserError
 from roftmol.settings import build
 
@@ -22,7 +23,9 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
         return GNN(build(Architecture, architecture), dropout)
     if kind == "minimol":
         return MiniMol()  # with the published dropout
-    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)} and minimol")
+    if kind == "own":
+        return Own(build(OwnArchitecture, architecture))  # with the module's own dropout
+    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}, minimol and own")
 
 
-__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "State", "new_encoder"]
+__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "Own", "State", "new_encoder"]

@@ -78,17 +78,23 @@ class Norm(nn.BatchNorm1d):
     """BatchNorm that can take its statistics from the first rows of a batch, with gradient through them.
 
     `reference` says by the number of rows how many lend their statistics, whatever the mode: rows are atoms, bonds or
-    molecules. So mixed weights can be learned with the statistics that belong to them.
+    molecules. So mixed weights can be learned with the statistics that belong to them. Where rows are something else,
+    or fewer than two lend, the running statistics serve.
     """
 
     reference: Mapping[int, int] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """n x d -> n x d."""
-        if not self.reference:
+        """n x d -> n x d, or n x d x l."""
+        rows = self.reference.get(len(x), 0)
+        if rows < 2:
             return super().forward(x)
-        variance, mean = torch.var_mean(x[: self.reference[len(x)]], 0)
-        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+        variance, mean = torch.var_mean(x[:rows], (0, *range(2, x.dim())), keepdim=True)
+        y = (x - mean) * (variance + self.eps).rsqrt()
+        if not self.affine:
+            return y
+        shape = (-1, *(1 for _ in range(2, x.dim())))
+        return y * self.weight.view(shape) + self.bias.view(shape)
 
 
 def norms(module: nn.Module) -> list[Norm]:
@@ -103,7 +109,10 @@ def statistics_of_first(module: nn.Module, batch: Batch, molecules: int) -> Iter
     atoms = int(batch.sizes[:molecules].sum())
     # Bonds are sorted by the atom that receives, so those of the first molecules come first.
     bonds = int((batch.edges[1].as_tensor() < atoms).sum())
-    rows = {batch.edges.size(1): bonds, len(batch.atoms): atoms, len(batch): molecules}
+    rows: dict[int, int] = {}
+    for total, lent in ((batch.edges.size(1), bonds), (len(batch.atoms), atoms), (len(batch), molecules)):
+        # Where two kinds are as many, the fewer rows are of the first molecules whichever kind is meant.
+        rows[total] = min(lent, rows.get(total, lent))
     for norm in found:
         norm.reference = rows
     try:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, gnn, minimol, new_encoder
+from roftmol.encoders import Encoder, Own, gnn, minimol, new_encoder, own
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
@@ -38,6 +38,8 @@ _ROWS: dict[str, dict[str, tuple[int, ...]]] = {
 
 def our_name(name: str, kind: str) -> str:
     """The name here of a parameter of a published encoder of this kind; ours stay as they are."""
+    if kind == "own":
+        return own.PREFIX + name
     for pattern, replacement in minimol.PUBLISHED_NAMES if kind == "minimol" else gnn.PUBLISHED_NAMES:
         name = pattern.sub(replacement, name)
     return name
@@ -59,7 +61,12 @@ def convert(
     differs.
     """
     published = {key: tensor for key, tensor in read_state(raw).items() if not key.startswith(drop)}
-    expected = new_encoder(architecture).state_dict()
+    encoder = new_encoder(architecture)
+    code = {}
+    if isinstance(encoder, Own):
+        encoder.check_draw()
+        code = {"code_sha256": sha256(encoder.architecture.code)}
+    expected = encoder.state_dict()
     state = {our_name(key, architecture["kind"]): _single(tensor) for key, tensor in published.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
@@ -78,18 +85,21 @@ def convert(
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        shown = shown.replace(own.PREFIX, "") if code else shown
         raise UserError(
             f"checkpoint {name} ({raw}): the weights do not fit the architecture {dict(architecture)}: {shown}. "
-            "Correct the registry entry's architecture or its source."
+            "Correct the registry entry's architecture or its source, or your model's code, weights or `drop`."
         )
     metadata = {
         "format": FORMAT,
         "name": name,
         "source_sha256": sha256(raw),
         "architecture": json.dumps(dict(architecture), sort_keys=True),
+        **code,
     }
     with atomic(out) as temporary:
-        save_file({key: state[key].contiguous() for key in expected}, temporary, metadata=metadata)
+        # Cloned, for weights under two names may share their memory, and the format does not know that.
+        save_file({key: state[key].contiguous().clone() for key in expected}, temporary, metadata=metadata)
 
 
 def _single(tensor: Tensor) -> Tensor:
@@ -128,6 +138,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: cannot be read as weights: {str(error).splitlines()[0]}. The file is truncated, is no state "
             "dict, or holds more than tensors; it was not run. Fetch it again or ask for a state dict or safetensors."
         ) from error
+    for key in ("state_dict", "model_state_dict", "model"):  # what training scripts save beside the optimizer's
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: expected a dictionary of tensors (a state dict), found {type(state).__name__}")
     return dict(state)
@@ -136,7 +149,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def load_encoder(path: Path, dropout: float) -> Encoder:
     """The encoder that :func:`convert` wrote.
 
-    Raises `UserError` if the file is of another kind.
+    Raises `UserError` if the file is of another kind, or the user's code of its module was edited since.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -145,7 +158,11 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
         raise UserError(f"{path}: not an encoder's weights ({error}). Delete it and run the workflow again.") from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
-    encoder = new_encoder(json.loads(metadata["architecture"]), dropout)
+    architecture = json.loads(metadata["architecture"])
+    code = Path(architecture.get("code", ""))
+    if code.is_file() and sha256(code) != metadata["code_sha256"]:
+        raise UserError(f"{code}: it was edited after {path} was made from it. Run the workflow again.")
+    encoder = new_encoder(architecture, dropout)
     encoder.load_state_dict(load_file(path))
     return encoder
 

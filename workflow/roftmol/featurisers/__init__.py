@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rdkit import Chem
 
-from roftmol.featurisers import hu, minimol
+from roftmol.featurisers import hu, minimol, own
 from roftmol.featurisers.base import Graph
 
 Featuriser = Callable[[Chem.Mol], Graph]
@@ -16,8 +16,8 @@ FEATURISERS: dict[str, Featuriser] = {"hu": hu.featurize, "minimol": minimol.fea
 
 
 def featuriser(name: str) -> Featuriser:
-    """The featuriser of this name."""
-    return FEATURISERS[name]
+    """The featuriser of this name, or that of a user's own file at this path."""
+    return FEATURISERS[name] if name in FEATURISERS else own.featuriser(name)
 
 
 __all__ = ["FEATURISERS", "Featuriser", "Graph", "featuriser"]

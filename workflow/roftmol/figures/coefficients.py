@@ -96,9 +96,9 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str]) -
 
 
 def _part_order(part: str) -> tuple[object, ...]:
-    """From the input to the output, numbers by value: embed, blocks.0, ..., blocks.10."""
+    """From the input to the output, numbers by value: embed, blocks.0, ..., blocks.10, readout."""
     numbers = [int(digits) for digits in re.findall(r"\d+", part)]
-    return (part != "encoder", not part.startswith("embed"), numbers[:1], part)
+    return (part != "encoder", not part.startswith("embed"), part == "readout", numbers[:1], part)
 
 
 def _part_title(part: str) -> str:
