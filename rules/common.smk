@@ -7,7 +7,7 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from roftmol import aggregate, config as configuration, dependencies, registry
+from roftmol import aggregate, config as configuration, dependencies
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
 from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
@@ -21,7 +21,6 @@ except UserError as error:
 RESULTS = Path("results")
 TABLES = [f"results/tables/{name}.parquet" for name in aggregate.TABLES]
 RECIPES = configuration.recipes()
-CORPORA = registry.corpora()
 
 
 def environment():

@@ -18,9 +18,23 @@ from roftmol.dependencies import sources, third_party
 ROOT = Path(__file__).parents[1]
 #: What runs in each environment; fetch_checkpoint reads the registry and fetches, then converts.
 STAGES = {
-    "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.graphs", "roftmol.splits"],
-    "train": ["roftmol.fetch", "roftmol.runs", "roftmol.fingerprints", "roftmol.methods", "roftmol.pretrain"],
-    "report": ["roftmol.aggregate", "roftmol.figures", "roftmol.report"],
+    "data": [
+        "roftmol.fetch",
+        "roftmol.molecules",
+        "roftmol.graphs",
+        "roftmol.splits",
+        "roftmol.corpora",
+        "roftmol.overlap",
+    ],
+    "train": [
+        "roftmol.fetch",
+        "roftmol.runs",
+        "roftmol.fingerprints",
+        "roftmol.methods",
+        "roftmol.pretrain",
+        "roftmol.provenance",
+    ],
+    "report": ["roftmol.aggregate", "roftmol.contamination", "roftmol.figures", "roftmol.report"],
 }
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "setuptools"}

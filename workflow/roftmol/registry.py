@@ -140,15 +140,18 @@ class Checkpoint:
     """Published weights of an encoder: architecture (kind, layers, width), origin, and what they were trained on.
 
     `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
-    other name that the architecture does not know is an error. `overlaps` says what is known of molecules that are in
-    the pretraining data and in downstream test sets alike.
+    other name that the architecture does not know is an error. `corpora` are the pretraining sets, `labelled` those of
+    them whose labels were learnt as well (only where `pretraining` is "both"). `suspected` names the data sets whose
+    labels may be among those learnt, though it cannot be checked; `overlaps` says what else is known of that.
     """
 
     name: str
     architecture: Mapping[str, Any]
     sources: tuple[Source, ...]
     pretraining: str
-    pretraining_data: str
+    corpora: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
+    suspected: tuple[str, ...] = ()
     vocabulary: str = "hu"
     drop: tuple[str, ...] = ()
     overlaps: str = ""
@@ -178,6 +181,8 @@ class Checkpoint:
                 raise UserError(f"{where}: architecture {key} is {architecture[key]!r}; give a positive whole number.")
         _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
         known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
+        for key in ("corpora", "labelled", "suspected"):
+            known[key] = _names(known.get(key, ()), f"{where}: {key}", "names")
         drawn = known["pretraining"] == "none"
         known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
         return cls(**known)
@@ -185,6 +190,11 @@ class Checkpoint:
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""
         return cast(dict[str, Any], _plain(asdict(self)))
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The corpora whose labels it learnt."""
+        return self.corpora if self.pretraining == "supervised" else self.labelled
 
 
 @dataclass(frozen=True)

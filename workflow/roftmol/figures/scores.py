@@ -63,6 +63,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "large marker is the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of "
                     "the fingerprint baseline (dotted). Colour is the mechanism, marker the method. A point far "
                     "outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
+                    + results.mark_lines(shown)
                 ),
                 alt=(
                     f"Dot plots of the test score of {len(methods)} methods in {len(shown)} settings: "
@@ -102,7 +103,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset, setting.conditions)
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
     first = cells.iloc[0]
     axis.set_xlabel(axis_title(first["metric"], first["better"]))
 

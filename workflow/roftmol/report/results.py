@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 
 import pandas as pd
 
-from roftmol.figures.cells import SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
+from roftmol.contamination import REFERENCES, worst
+from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import (
@@ -18,6 +20,7 @@ from roftmol.report.table import (
     duration,
     fixed,
     number_cell,
+    share,
     signed,
     spread,
     word,
@@ -53,10 +56,11 @@ def results_table(results: Results) -> Table:
                         for reference in ("full_ft", "fingerprint")
                     ),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
+                    verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Test score", "Metric"]
-    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time"]
+    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time", "Provenance"]
     return Table(constant_caption(results.settings, varying), [*columns, *measures], rows)
 
 
@@ -95,10 +99,11 @@ def settings_table(selected: pd.DataFrame) -> Table:
                     count(runs["candidates"].max()),
                     number_cell(fixed(runs["valid_value"].mean(), places), runs["valid_value"].mean()),
                     number_cell(fixed(runs["test_value"].mean(), places), runs["test_value"].mean()),
+                    verdict(worst(runs["contamination"]), runs["seen"].mean(), name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
-    measures = ["#Settings tried", "#Validation score", "#Test score"]
+    measures = ["#Settings tried", "#Validation score", "#Test score", "Provenance"]
     return Table(constant_caption(settings, varying), [*columns, *measures], rows)
 
 
@@ -125,6 +130,20 @@ def timings_table(timings: pd.DataFrame) -> Table:
             )
     measures = ["#Fits", "#Failed", "#Median fit", "#All fits", "#CPU time", "#Peak memory, MB"]
     return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows)
+
+
+def verdict(kind: str, seen: float, method: str = "") -> Cell:
+    """What pretraining has seen of a cell's test molecules, in a table's words; the worst sorts last."""
+    if method in REFERENCES:
+        return Cell("no pretraining", 0.0)
+    known = 0.0 if math.isnan(seen) else seen
+    found = f" {share(known)}" if known else ""
+    return {
+        "none": Cell("none found", 1.0),
+        "unknown": Cell("not checkable", 2.0, "soft"),
+        "structures": Cell(f"{MARKS['structures']} structures{found}", 3.0 + known),
+        "labels": Cell(f"{MARKS['labels']} labels{found or ' suspected'}", 5.0 + known, "flag"),
+    }[kind]
 
 
 def setting_text(setting: str) -> str:
