@@ -193,11 +193,24 @@ def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
 def test_what_is_left_out_is_listed(tmp_path):
     selected = synthetic.selected_rows({"full_ft": [0.7], "l2_sp": [0.8], "scratch": [0.6], "fingerprint": [0.7]})
     gone = selected["method"].isin(["full_ft", "l2_sp"])
-    left_out = selected.loc[gone, list(schemas.CELL)].assign(contamination="labels")
+    left_out = selected.loc[gone, list(schemas.CELL)].assign(seen=0.02, contamination="labels")
     text = Page(build(tmp_path, selected[~gone], left_out=left_out)).text
     assert "2 cells were left out for what pretraining has seen of the test molecules (labels): which ." in text
     assert "No fine-tuning method has results. Left out for what pretraining has seen: Full FT, L2-SP." in text
     assert "2 cells are left out of every other table" in text
+    assert "‡ labels 2%" in text
+
+
+def test_everything_may_be_left_out(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7]})
+    left_out = selected[list(schemas.CELL)].assign(seen=math.nan, contamination="unknown")
+    tables = synthetic.write_tables(tmp_path / "tables", selected, left_out=left_out)
+    for name in ("selected", "summary", "scores", "timings"):
+        schemas.write(name, schemas.empty(name), tables / f"{name}.parquet")
+    figures.draw(tables, tmp_path / "figures")
+    report.build(tables, tmp_path / "figures", {}, tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "1 cell was left out for what pretraining has seen of the test molecules (unknown)" in text
 
 
 def test_models_that_are_one_share_a_row():
@@ -205,8 +218,7 @@ def test_models_that_are_one_share_a_row():
     twins = {"a": ["b", "c"], "x": [], "b": ["a", "c"]}
     models = pd.DataFrame([about | {"model": name, "same_as": others} for name, others in twins.items()])
     table = provenance.models_table(models, {"a": {"overlaps": "a is known"}}, {"chembl": {"title": "ChEMBL"}})
-    assert table.columns[-1] == "Also published as"
-    assert [(row[0].text, row[-1].text) for row in table.rows] == [("a = b", "c"), ("x", "")]
+    assert [row[0].text for row in table.rows] == ["a = b = c (not run here)", "x"]
     assert table.rows[0][2].text == "zinc250k (without labels; compared); ChEMBL (with labels; not checkable)"
     assert table.rows[0][3].text == "a is known"
 

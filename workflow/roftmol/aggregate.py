@@ -106,7 +106,7 @@ def aggregate(
         for run in ordered:
             verdicts = audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
             if (kind := worst(verdicts["contamination"])) in leave_out:
-                append["left_out"](pd.DataFrame([{**run.cell, "contamination": kind}]))
+                append["left_out"](pd.DataFrame([{**run.cell, "seen": verdicts["seen"].mean(), "contamination": kind}]))
                 continue
             if run.cell["dataset"] not in known:
                 raise UserError(f"{run.path}: dataset {run.cell['dataset']!r} is in none of the dataset directories.")

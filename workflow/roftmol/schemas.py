@@ -225,7 +225,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         }
     ),
     # The cells that the experiment asked to leave out of all tables but this one and "overlaps".
-    "left_out": pa.schema({**CELL, "contamination": pa.string()}),
+    "left_out": pa.schema({**CELL, "seen": pa.float64(), "contamination": pa.string()}),
     # What a fit cost: one row a fit, the columns of `fits` that say so.
     "timings": pa.schema(
         {

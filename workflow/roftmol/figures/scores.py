@@ -86,7 +86,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
             axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
         mean = cells["mean"].get(name, np.nan)
         if np.isnan(mean):
-            reason = "no score" if name in cells.index else "not run"
+            reason = "no score" if name in cells.index else "not compared"
             axis.annotate(
                 reason, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color="#5E6670"
             )

@@ -52,7 +52,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         seen=provenance.tally(found.summary),
         legend=provenance.LEGEND,
         models=provenance.models_table(models, about, corpora),
-        overlaps=provenance.overlaps_table(overlaps, corpora),
+        overlaps=provenance.overlaps_table(overlaps),
         left_out=provenance.left_out_table(left_out),
         left_out_kinds=sorted(set(left_out["contamination"])),
         left_out_count=len(left_out),

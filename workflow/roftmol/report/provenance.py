@@ -43,23 +43,17 @@ def models_table(models: pd.DataFrame, about: About, corpora: About) -> Table:
         elsewhere = [name for name in model["same_as"] if name not in here]
         shown.update(here)
         told = [about.get(name, {}).get("overlaps", "") for name in here]
+        if len(model["suspected"]):
+            told.insert(0, f"Suspected to have learnt labels of {', '.join(model['suspected'])}.")
         rows.append(
             [
-                word(" = ".join(here), "long flag" if len(here) > 1 else "long"),
+                word(" = ".join([*here, *(f"{name} (not run here)" for name in elsewhere)]), "long"),
                 word(model["pretraining"]),
                 word("; ".join(_corpus(name, model, corpora) for name in model["corpora"]) or "nothing", "long"),
-                word(", ".join(model["suspected"]), "flag" if len(model["suspected"]) else ""),
                 word(" ".join(dict.fromkeys(text for text in told if text)), "long"),
-                word(", ".join(elsewhere), "long"),
             ]
         )
-    columns = ["Model", "Pretraining", "Pretrained on", "Labels suspected of", "Known of overlaps", "Also published as"]
-    empty = {place for place in (3, 5) if not any(row[place].text for row in rows)}
-    return Table(
-        "",
-        [title for place, title in enumerate(columns) if place not in empty],
-        [[cell for place, cell in enumerate(row) if place not in empty] for row in rows],
-    )
+    return Table("", ["Model", "Pretraining", "Pretrained on", "Known of overlaps with test sets"], rows)
 
 
 def _corpus(name: str, model: Mapping[Hashable, Any], corpora: About) -> str:
@@ -69,7 +63,7 @@ def _corpus(name: str, model: Mapping[Hashable, Any], corpora: About) -> str:
     return f"{corpora.get(name, {}).get('title', name)} ({learnt}; {checked})"
 
 
-def overlaps_table(overlaps: pd.DataFrame, corpora: About) -> Table:
+def overlaps_table(overlaps: pd.DataFrame) -> Table:
     """Every corpus of every model against every test set: how many of its molecules are in it, over the seeds."""
     settings = settings_of(overlaps)
     varying = identity_columns(settings)
@@ -86,7 +80,7 @@ def overlaps_table(overlaps: pd.DataFrame, corpora: About) -> Table:
             rows.append(
                 [
                     *identity(setting, varying),
-                    word(corpora.get(str(name), {}).get("title", name)),
+                    word(name),
                     word("with labels" if learnt else "without labels"),
                     count(found["seed"].nunique()),
                     number_cell(_range(found["test_molecules"]), float(found["test_molecules"].max())),
@@ -95,19 +89,19 @@ def overlaps_table(overlaps: pd.DataFrame, corpora: About) -> Table:
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Pretraining set", "Learnt"]
-    measures = ["#Seeds", "#Test molecules", "#Of these in the set", "#Mean share"]
+    measures = ["#Seeds", "#Test molecules", "#Of these in it", "#Mean share"]
     return Table(constant_caption(settings, varying), [*columns, *measures], rows)
 
 
 def left_out_table(left_out: pd.DataFrame) -> Table:
-    """The cells that were left out, gathered by setting."""
+    """The cells that were left out, gathered by setting; `seen` is the same for all of a setting's verdict."""
     settings = settings_of(left_out)
     varying = identity_columns(settings)
     rows = []
     for setting in settings:
         for kind, cells in rows_of(left_out, setting).groupby("contamination"):
             methods = ", ".join(look(name).title for name in in_order(cells["method"]))
-            rows.append([*identity(setting, varying), verdict(str(kind), math.nan), word(methods, "long")])
+            rows.append([*identity(setting, varying), verdict(str(kind), cells["seen"].mean()), word(methods, "long")])
     columns = [*(TITLES[name] for name in varying), "Provenance", "Methods"]
     return Table(constant_caption(settings, varying), columns, rows)
 

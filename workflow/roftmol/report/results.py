@@ -45,7 +45,7 @@ def results_table(results: Results) -> Table:
                 [
                     *identity(setting, varying),
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
-                    number_cell(spread(cell["mean"], cell["std"], places), cell["mean"]),
+                    number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
                     word(METRICS.get(cell["metric"], cell["metric"]) + (" ↑" if better > 0 else " ↓")),
                     number_cell(
                         f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
@@ -91,6 +91,7 @@ def settings_table(selected: pd.DataFrame) -> Table:
                 f"{value} ({times}×)" for value, times in sorted(tally.items(), key=lambda i: (-i[1], i[0]))
             )
             places = decimals(runs["valid_value"].abs().median())
+            tested, kind = runs["test_value"].mean(), worst(runs["contamination"])
             rows.append(
                 [
                     *identity(setting, varying),
@@ -98,8 +99,8 @@ def settings_table(selected: pd.DataFrame) -> Table:
                     word(text, "long"),
                     count(runs["candidates"].max()),
                     number_cell(fixed(runs["valid_value"].mean(), places), runs["valid_value"].mean()),
-                    number_cell(fixed(runs["test_value"].mean(), places), runs["test_value"].mean()),
-                    verdict(worst(runs["contamination"]), runs["seen"].mean(), name),
+                    number_cell(fixed(tested, places) + mark(kind), tested),
+                    verdict(kind, runs["seen"].mean(), name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
@@ -130,6 +131,11 @@ def timings_table(timings: pd.DataFrame) -> Table:
             )
     measures = ["#Fits", "#Failed", "#Median fit", "#All fits", "#CPU time", "#Peak memory, MB"]
     return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows)
+
+
+def mark(kind: str) -> str:
+    """What stands behind a score on molecules that pretraining has seen."""
+    return f" {MARKS[kind]}" if kind in MARKS else ""
 
 
 def verdict(kind: str, seen: float, method: str = "") -> Cell:
