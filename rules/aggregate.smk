@@ -3,6 +3,12 @@ rule aggregate:
     input:
         [folder / "fits.parquet" for folder in EXPERIMENT.cells.runs(RESULTS)],
         [folder / "tasks.parquet" for folder in EXPERIMENT.cells.data(RESULTS)],
+        EXPERIMENT.cells.split_files(RESULTS),
+        "results/provenance/models.parquet",
+        [
+            f"results/overlaps/{dataset}/{corpus}.parquet"
+            for dataset, corpus in EXPERIMENT.overlaps()
+        ],
     output:
         TABLES,
         report(
@@ -19,7 +25,7 @@ rule aggregate:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.aggregate_settings()),
-        code=code("roftmol.aggregate", "roftmol.layout"),
+        code=code("roftmol.aggregate", "roftmol.contamination"),
         out=subpath(output[0], parent=True),
     message:
         "Aggregate"

@@ -29,7 +29,6 @@ except UserError as error:
 RESULTS = Path("results")
 TABLES = [f"results/tables/{name}.parquet" for name in aggregate.TABLES]
 RECIPES = configuration.recipes()
-CORPORA = registry.corpora()
 
 
 def environment():

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from roftmol import schemas
 from roftmol.aggregate import TABLES, aggregate, summarise
+from roftmol.contamination import Audit
 from roftmol.errors import UserError
 
 NAN = float("nan")
@@ -122,8 +123,8 @@ def tables(tmp_path_factory):
     return read_all(write_runs(root / "runs"), write_data(root / "tiny"), root / "tables")
 
 
-def read_all(runs, data, out, rule="validation"):
-    aggregate(runs, [data], rule, out)
+def read_all(runs, data, out, rule="validation", **audit):
+    aggregate(runs, [data], rule, out, **audit)
     assert {path.stem for path in out.iterdir()} == set(TABLES)
     return {name: schemas.read(name, out / f"{name}.parquet") for name in TABLES}
 
@@ -230,11 +231,66 @@ def test_the_order_of_directories_does_not_matter_and_budgets_are_numbers(runs, 
     assert of(summary, "full_ft")["budget"].tolist() == ["50", "100", "all"]
 
 
+#: One test molecule is in the corpus; seed 1 tests on others than it.
+MODEL = {"model": "gin", "pretraining": "self-supervised", "content": "0", "same_as": (), "corpora": ("zinc",)}
+AUDIT = Audit(
+    {"gin": {**MODEL, "learnt": (), "checkable": ("zinc",), "suspected": ()}},
+    {("tiny", "zinc"): frozenset({0, 4})},
+    {("honest", "tiny", "scaffold", "50"): {0: frozenset(TEST), 1: frozenset({5, 6})}},
+)
+
+
+def test_what_pretraining_has_seen_stands_beside_every_score(runs, data, tmp_path):
+    tables = read_all(runs, data, tmp_path / "tables", audit=AUDIT)
+    for method in ("full_ft", "l2_sp", "bss"):  # bss failed, and has no predictions
+        found = of(tables["selected"], method).set_index("seed")
+        assert found["seen"].to_dict() == {0: 0.25, 1: 0}
+        assert found["contamination"].to_dict() == {0: "structures", 1: "none"}
+    summary = tables["summary"].set_index("method")
+    assert summary["contamination"].to_dict() == dict.fromkeys(["full_ft", "l2_sp", "wise_ft", "bss"], "structures") | {
+        "fingerprint": "none"
+    }
+    assert summary["seen"].drop("fingerprint").tolist() == [0.125] * 4
+    assert tables["left_out"].empty
+    assert tables["models"]["model"].tolist() == ["gin"]
+    assert tables["overlaps"][["corpus", "seed", "test_molecules", "seen"]].to_numpy().tolist() == [
+        ["zinc", 0, 4, 1],
+        ["zinc", 1, 2, 0],
+    ]
+
+
+def test_contaminated_cells_are_left_out_and_the_reference_points_stay(runs, data, tmp_path):
+    runs = [*runs, write_run(tmp_path / "runs", "scratch", {(0, "{}"): BAD, (1, "{}"): GOOD})]
+    tables = read_all(runs, data, tmp_path / "tables", audit=AUDIT, leave_out=("structures", "unknown"))
+    gone = {"full_ft", "l2_sp", "wise_ft", "bss"}
+    assert set(tables["left_out"]["method"]) == gone
+    assert set(tables["left_out"]["contamination"]) == {"structures"}
+    for name in ("scores", "selected", "predictions", "curves", "timings", "summary"):
+        assert set(tables[name]["method"]) == {"scratch", "fingerprint"}, name
+    assert tables["alphas"].empty
+    assert len(tables["overlaps"]) == 2
+    assert not read_all(runs, data, tmp_path / "other", audit=AUDIT, leave_out=("labels",))["selected"].empty
+
+
+def test_of_a_model_that_the_audit_does_not_list_nothing_is_known(tables):
+    assert set(of(tables["summary"], "full_ft")["contamination"]) == {"unknown"}
+    assert of(tables["selected"], "full_ft")["seen"].isna().all()
+
+
 def selected(method, values, model="gin", metric="rmse"):
     cell = {"protocol": "honest", "model": model, "dataset": "esol", "split": "scaffold", "budget": "all"}
     return pd.DataFrame(
         [
-            {**cell, "method": method, "seed": seed, "metric": metric, "test_value": value, "failed": 0}
+            {
+                **cell,
+                "method": method,
+                "seed": seed,
+                "metric": metric,
+                "test_value": value,
+                "failed": 0,
+                "seen": NAN,
+                "contamination": "unknown",
+            }
             for seed, value in values.items()
         ]
     )

@@ -17,6 +17,7 @@ from roftmol.errors import UserError
 from roftmol.fingerprints import FingerprintSettings
 from roftmol.methods import METHODS
 from roftmol.pretrain import RECIPES, PretrainSettings
+from roftmol.provenance import ProvenanceSettings
 from roftmol.runs import RunSettings
 from roftmol.settings import build
 from roftmol.splits import SplitSettings
@@ -66,6 +67,10 @@ def test_the_default_runs_every_method():
         ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing smiles, labels, task"]),
         ({"files": {"bbbp": "nowhere.csv"}}, ["files.bbbp", "nowhere.csv"]),
         ({"max_rejected": 2}, ["max_rejected", "2"]),
+        ({"leave_out_contaminated": ["label"]}, ["leave_out_contaminated.0", "did you mean 'labels'", "unknown"]),
+        ({"leave_out_contaminated": ["none"]}, ["leave_out_contaminated.0", "structures, labels, unknown"]),
+        ({"leave_out_contaminated": "labels"}, ["leave_out_contaminated", "array"]),
+        ({"files": {"zinc250": "z.smi"}}, ["files", "did you mean 'zinc250k'"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
@@ -106,6 +111,51 @@ def test_a_file_at_hand_comes_first_and_changes_nothing_else(own: dict[str, Any]
     assert given.molecules_settings("bbbp") == plain.molecules_settings("bbbp")
 
 
+def test_an_own_file_is_a_corpus_that_can_be_compared(own: dict[str, Any]):
+    models = ["gin-zinc-masking", "graphcl", "mole-bert", "gin-untrained"]
+    plain, given = (experiment({"models": models, "files": files}) for files in ({}, {"zinc15": own["path"]}))
+    assert [plain.checkable(model) for model in models] == [["zinc250k"], [], [], []]
+    assert [given.checkable(model) for model in models] == [["zinc250k"], ["zinc15"], ["zinc15"], []]
+    assert plain.overlaps() == [(dataset, "zinc250k") for dataset in plain.datasets]
+    assert given.overlaps() == [(dataset, corpus) for dataset in plain.datasets for corpus in ("zinc250k", "zinc15")]
+    assert [source.file for sources in given.corpora["zinc15"].files for source in sources] == [own["path"]]
+    whole = experiment({"files": {"qm9": own["path"]}}).corpora["qm9"]
+    assert [source.file for sources in whole.files for source in sources] == [own["path"]]
+
+
+def test_the_audit_is_told_what_was_learnt_with_labels():
+    made = experiment({"models": ["mole-bert", "pretrain-gnns-gin-supervised", "gin-untrained"]})
+    models = build(ProvenanceSettings, _through_json(made.provenance_settings())).models
+    assert [models[name]["corpora"] for name in made.checkpoints] == [["zinc15", "chembl"], ["chembl"], []]
+    assert [models[name]["learnt"] for name in made.checkpoints] == [["chembl"], ["chembl"], []]
+
+
+def test_what_is_said_of_a_models_pretraining_does_not_run_it_again(monkeypatch: pytest.MonkeyPatch):
+    plain = experiment({})
+    known = registry.checkpoints()
+    entry = replace(known["gin-zinc-masking"], corpora=("zinc250k", "qm9"), labelled=("qm9",), suspected=("esol",))
+    monkeypatch.setattr(registry, "checkpoints", lambda: {**known, "gin-zinc-masking": entry})
+    changed = experiment({})
+    assert changed.provenance_settings() != plain.provenance_settings()
+    assert changed.checkpoint_settings("gin-zinc-masking") == plain.checkpoint_settings("gin-zinc-masking")
+    cell = ("honest", "gin-zinc-masking", "bbbp", "scaffold", "50", "full_ft")
+    assert changed.run_settings(*cell) == plain.run_settings(*cell)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"corpora": ("zinc",)}, "corpora: 'zinc' is not known"), ({"suspected": ("toks21",)}, "did you mean 'tox21'")],
+)
+def test_a_wrong_name_in_a_models_provenance_is_named(
+    change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+):
+    known = registry.checkpoints()
+    wrong = {**known, "gin-zinc-masking": replace(known["gin-zinc-masking"], **change)}
+    monkeypatch.setattr(registry, "checkpoints", lambda: wrong)
+    with pytest.raises(UserError, match=told):
+        experiment({})
+
+
 def test_a_grid_replaces_its_axis_and_keeps_the_others():
     made = experiment({"grids": {"dwise_ft": {"granularity": ["global", "block"]}, "l2_sp": {"lam": [1, 0.1]}}})
     cell = ("honest", "gin-zinc-masking", "bbbp", "scaffold", "50")
@@ -140,17 +190,23 @@ def test_every_stage_accepts_its_settings():
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
     assert build(FeaturizeSettings, made.featurize_settings("bbbp", "hu")).featuriser == "hu"
     given = made.checkpoint_settings("gin-zinc-masking")
-    without_text = replace(made.checkpoints["gin-zinc-masking"], citation="", licence="", note="", overlaps="")
+    unread = dict.fromkeys(("citation", "licence", "note", "overlaps"), "")
+    without_text = replace(made.checkpoints["gin-zinc-masking"], corpora=(), **unread)
     assert registry.Checkpoint.from_dict(_through_json(given)) == without_text
 
 
-def test_the_report_is_told_which_models_are_one_file():
-    twins = ["mole-bert", "pretrain-gnns-gin-supervised-masking"]
-    models = experiment({"models": ["gin-zinc-masking", *twins]}).report_settings()["models"]
-    assert [models[name]["same_file_as"] for name in twins] == [twins[1:], twins[:1]]
-    assert "same_file_as" not in models["gin-zinc-masking"]
-    alone = experiment({"models": twins[:1]}).report_settings()["models"]
-    assert alone["mole-bert"]["same_file_as"] == twins[1:]
+def test_the_audit_is_told_which_models_are_one_file():
+    twins = ["pretrain-gnns-gin-supervised-masking", "mole-bert"]
+    for models in (["gin-zinc-masking", *twins], twins[:1]):
+        assert experiment({"models": models}).provenance_settings()["same_files"] == [twins]
+    assert experiment({}).provenance_settings()["same_files"] == []
+
+
+def test_the_report_is_told_of_the_models_corpora():
+    told = experiment({"models": ["mole-bert", "gin-untrained"]}).report_settings()
+    assert list(told["corpora"]) == ["zinc15", "chembl"]
+    assert told["corpora"]["chembl"]["title"].startswith("ChEMBL")
+    assert "corpora" not in told["models"]["gin-untrained"]
 
 
 def test_unknown_and_missing_settings_are_named():

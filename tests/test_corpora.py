@@ -50,6 +50,12 @@ def test_a_list_has_no_labels_and_the_same_canonical_form_as_data_sets(tmp_path)
     assert not np.stack(found["labels"].tolist()).size
 
 
+def test_a_file_that_is_no_list_of_smiles_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("smiles,id\nCCO,1\nCCN,2\n")
+    with pytest.raises(UserError, match=r"reads 0 of 3 records; is it a list of SMILES"):
+        corpora.read([tmp_path / "list.csv"], Corpus("made", "Made up", 2))
+
+
 def test_a_column_that_is_not_there_is_named(table):
     with pytest.raises(UserError, match="columns SMILES, mass"):
         corpora.read([table], Corpus("made", "Made up", 2, smiles="SMILES", labels=("mass",)))

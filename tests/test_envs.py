@@ -18,7 +18,7 @@ from roftmol.dependencies import sources, third_party
 ROOT = Path(__file__).parents[1]
 #: What runs in each environment; fetch_checkpoint fetches and converts, featurize may run a user's code.
 STAGES = {
-    "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.corpora", "roftmol.splits"],
+    "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.corpora", "roftmol.overlap", "roftmol.splits"],
     "train": [
         "roftmol.fetch",
         "roftmol.graphs",
@@ -26,8 +26,9 @@ STAGES = {
         "roftmol.fingerprints",
         "roftmol.methods",
         "roftmol.pretrain",
+        "roftmol.provenance",
     ],
-    "report": ["roftmol.aggregate", "roftmol.figures", "roftmol.report"],
+    "report": ["roftmol.aggregate", "roftmol.contamination", "roftmol.figures", "roftmol.report"],
 }
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "setuptools"}

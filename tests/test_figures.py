@@ -99,6 +99,23 @@ def test_settings_are_in_reading_order():
     ]
 
 
+def test_marks_say_what_pretraining_has_seen_and_nothing_where_nobody_can_tell():
+    verdicts = {"bbbp": "structures", "bace": "labels", "esol": "unknown", "lipo": "none"}
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7], "scratch": [0.7]}, dataset=name, seen=(0.1, kind))
+        for name, kind in verdicts.items()
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    bace, bbbp, esol, lipo = results.settings
+    assert [results.mark(setting) for setting in (bace, bbbp, esol, lipo)] == ["‡", "†", "", ""]
+    assert results.mark(bbbp, bace) == "‡"
+    assert results.mark_lines([esol, lipo]) == ""
+    assert results.mark_lines([bbbp, esol]).startswith(
+        " † pretraining saw some of these test molecules, without labels"
+    )
+
+
 def test_axis_leaves_off_only_what_is_far_away():
     values = np.array([0.70, 0.71, 0.72, 0.73, 0.60, 14.0, np.nan])
     low, high = limits(values)

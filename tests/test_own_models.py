@@ -343,7 +343,7 @@ def test_wrong_code_is_named_and_leaves_nothing(old: str, new: str, told: str, t
     torch.save(new_encoder(architecture("gine", code)).module.state_dict(), tmp_path / "raw.pt")
     assert old in code.read_text()
     code.write_text(code.read_text().replace(old, new, 1))
-    about = {"name": "x", "path": str(tmp_path / "raw.pt"), "pretraining": "supervised", "pretraining_data": "ours"}
+    about = {"name": "x", "path": str(tmp_path / "raw.pt"), "pretraining": "supervised"}
     settings = json.dumps({**about, "architecture": architecture("gine", code)})
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SystemExit) as ended:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from roftmol import schemas
+from roftmol.cli import main
 from roftmol.encoders import GNN, Architecture
 from roftmol.provenance import content_digest, same_models
 from roftmol.registry import Checkpoint, Source, checkpoints
@@ -18,13 +20,33 @@ def test_the_registry_holds_one_file_under_two_names():
     assert same_models(checkpoints().values()) == (("pretrain-gnns-gin-supervised-masking", "mole-bert"),)
 
 
-def test_a_file_of_the_users_own_is_judged_by_its_content():
+def test_a_file_of_the_users_own_is_not_judged_by_the_registrys_checksums():
     known = checkpoints()
     own = Source(kind="path", file="mine.pth")
     mine = replace(known["mole-bert"], sources=(own, *known["mole-bert"].sources))
-    others = [known["graphcl"], known["pretrain-gnns-gin-supervised-masking"]]
-    assert not same_models([mine, *others])
-    assert same_models([mine, *others], {"mole-bert": "1", "graphcl": "1"}) == (("mole-bert", "graphcl"),)
+    assert not same_models([mine, known["graphcl"], known["pretrain-gnns-gin-supervised-masking"]])
+
+
+def test_the_stage_finds_twins_by_their_weights_and_by_checksum(tmp_path):
+    for name, seed in {"a": 0, "b": 1, "c": 0}.items():
+        torch.manual_seed(seed)
+        state = GNN(Architecture("gin", 2, 16)).state_dict()
+        save_file(state, tmp_path / f"{name}.safetensors", metadata={"name": name})
+    lists = {name: ["zinc250k"] for name in ("corpora", "learnt", "checkable", "suspected")}
+    models = {name: {"pretraining": "both", **lists} for name in "abc"}
+    settings = {"models": models, "same_files": [["b", "elsewhere"]]}
+    out = tmp_path / "models.parquet"
+    main(["provenance", "--settings", json.dumps(settings), "--checkpoints", str(tmp_path), "--out", str(out)])
+    table = schemas.read("models", out).set_index("model")
+    assert {name: list(others) for name, others in table["same_as"].items()} == {
+        "a": ["c"],
+        "b": ["elsewhere"],
+        "c": ["a"],
+    }
+    assert table["content"]["a"] == table["content"]["c"] != table["content"]["b"]
+    settings["same_files"] = [["b", "a"]]
+    main(["provenance", "--settings", json.dumps(settings), "--checkpoints", str(tmp_path), "--out", str(out)])
+    assert set(schemas.read("models", out).set_index("model")["same_as"]["c"]) == {"a", "b"}
 
 
 def test_what_is_one_with_two_groups_joins_them():

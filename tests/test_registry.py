@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roftmol.errors import UserError
-from roftmol.registry import Checkpoint, Dataset, checkpoints, datasets
+from roftmol.registry import Checkpoint, Dataset, checkpoints, corpora, datasets
 
 OWN = {"name": "mine", "path": "mine.csv", "smiles": "SMILES", "labels": "y", "task": "regression"}
 ENCODER = {
@@ -16,7 +16,6 @@ ENCODER = {
     "path": "mine.pth",
     "architecture": {"kind": "gin", "layers": 3, "width": 64},
     "pretraining": "supervised",
-    "pretraining_data": "our own assay",
 }
 
 
@@ -50,6 +49,23 @@ def test_every_source_of_data_has_checksum_and_rows(dataset: Dataset) -> None:
 
 def test_every_checkpoint_says_what_is_known_of_overlaps() -> None:
     assert all(checkpoint.overlaps for checkpoint in checkpoints().values())
+
+
+@pytest.mark.parametrize("checkpoint", checkpoints().values(), ids=lambda checkpoint: checkpoint.name)
+def test_every_checkpoint_names_its_corpora(checkpoint: Checkpoint) -> None:
+    assert bool(checkpoint.corpora) == (checkpoint.pretraining != "none")
+    assert set(checkpoint.corpora) <= set(corpora())
+    assert set(checkpoint.suspected) <= set(datasets())
+    assert bool(checkpoint.learnt) == (checkpoint.pretraining in ("supervised", "both"))
+    assert set(checkpoint.learnt) <= set(checkpoint.corpora)
+    # where all was learnt with labels, or nothing was, `pretraining` says so already
+    assert bool(checkpoint.labelled) == (checkpoint.pretraining == "both")
+
+
+def test_every_corpus_is_to_be_had_or_says_why_not() -> None:
+    for corpus in corpora().values():
+        assert corpus.title
+        assert corpus.files or corpus.note
 
 
 def test_published_weights_are_checked() -> None:
@@ -120,6 +136,7 @@ def test_a_missing_key_is_named() -> None:
         ({"pretraining": "yes"}, "pretraining is 'yes'"),
         ({"vocabulary": "ogb"}, "vocabulary is 'ogb'"),
         ({"drop": [""]}, "beginnings of weights' names"),
+        ({"corpora": [5]}, "list of names"),
     ],
 )
 def test_a_mistake_in_a_checkpoint_is_named(change: dict, message: str) -> None:

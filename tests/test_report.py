@@ -14,7 +14,7 @@ import synthetic
 from roftmol import figures, report, schemas
 from roftmol.errors import UserError
 from roftmol.figures.cells import Results
-from roftmol.report import audit
+from roftmol.report import provenance
 from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed
 
@@ -71,7 +71,7 @@ def build(folder: Path, selected: pd.DataFrame | None = None, experiment: dict |
 def answer(values: dict[str, list[float]], **cell: str) -> Answer:
     selected = synthetic.selected_rows(values, **cell)
     tables = schemas.empty("alphas"), schemas.empty("coefficients")
-    return answers(Results(synthetic.summarise(selected), selected, *tables))[0]
+    return answers(Results(synthetic.summarise(selected), selected, *tables), schemas.empty("left_out"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +159,68 @@ def test_experiment_is_given_back_whole(tmp_path):
     assert json.loads(shown[1].replace("&#34;", '"')) == experiment
 
 
-def test_models_that_are_one_file_share_a_row():
-    about = {"pretraining": "both"}
-    models = {"a": about | {"same_file_as": ["b", "c"]}, "x": about, "b": about | {"same_file_as": ["a", "c"]}}
-    rows = audit.models_table(models).rows
-    assert [(row[0].text, row[4].text) for row in rows] == [("a = b", "c"), ("x", "")]
+def test_contaminated_cells_are_marked(page):
+    text = Page(page).text
+    assert "† Pretraining saw 1.47% of the test molecules, without labels." in text
+    assert "‡ Pretraining saw 3.3% of the test molecules, with labels." in text
+    for words in ("† structures 1.47%", "‡ labels 3.3%", "not checkable", "no pretraining"):
+        assert words in text
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert all("† pretraining saw" in caption and "‡ pretraining saw" in caption for caption in captions)
+    assert "zinc250k" in text
+    assert "1 to 3" in text  # hits by seed
+    assert "cells were left out" not in text
+
+
+@pytest.mark.parametrize("seen", [0.0, math.nan])
+def test_a_suspicion_is_no_finding(tmp_path, seen):
+    page = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}, seen=(seen, "labels")))
+    assert "‡ Pretraining is suspected to have learnt labels of bbbp." in Page(page).text
+    assert "‡ labels suspected" in page
+
+
+def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8]}, seen=(math.nan, "unknown"))
+    tables = synthetic.write_tables(tmp_path / "tables", selected)
+    figures.draw(tables, tmp_path / "figures")
+    text = Page(build(tmp_path, selected)).text
+    assert "† pretraining" not in text
+    assert "‡ pretraining" not in text
+    assert "Of 1 setting with a pretrained model" in text
+    assert "1 cannot be checked" in text
+
+
+def test_what_is_left_out_is_listed(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7], "l2_sp": [0.8], "scratch": [0.6], "fingerprint": [0.7]})
+    gone = selected["method"].isin(["full_ft", "l2_sp"])
+    left_out = selected.loc[gone, list(schemas.CELL)].assign(seen=0.02, contamination="labels")
+    text = Page(build(tmp_path, selected[~gone], left_out=left_out)).text
+    assert "2 cells were left out for what pretraining has seen of the test molecules (labels): which ." in text
+    assert "No fine-tuning method has results. Left out for what pretraining has seen: Full FT, L2-SP." in text
+    assert "2 cells are left out of every other table" in text
+    assert "‡ labels 2%" in text
+
+
+def test_everything_may_be_left_out(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7]})
+    left_out = selected[list(schemas.CELL)].assign(seen=math.nan, contamination="unknown")
+    tables = synthetic.write_tables(tmp_path / "tables", selected, left_out=left_out)
+    for name in ("selected", "summary", "scores", "timings"):
+        schemas.write(name, schemas.empty(name), tables / f"{name}.parquet")
+    figures.draw(tables, tmp_path / "figures")
+    report.build(tables, tmp_path / "figures", {}, tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "1 cell was left out for what pretraining has seen of the test molecules (unknown)" in text
+
+
+def test_models_that_are_one_share_a_row():
+    about = synthetic.models_of(synthetic.selected_rows({"full_ft": [0.7]})).iloc[0].to_dict()
+    twins = {"a": ["b", "c"], "x": [], "b": ["a", "c"]}
+    models = pd.DataFrame([about | {"model": name, "same_as": others} for name, others in twins.items()])
+    table = provenance.models_table(models, {"a": {"overlaps": "a is known"}}, {"chembl": {"title": "ChEMBL"}})
+    assert [row[0].text for row in table.rows] == ["a = b = c (not run here)", "x"]
+    assert table.rows[0][2].text == "zinc250k (without labels; compared); ChEMBL (with labels; not checkable)"
+    assert table.rows[0][3].text == "a is known"
 
 
 def test_winner_and_its_lead():

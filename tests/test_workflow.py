@@ -35,6 +35,7 @@ CONFIG: dict[str, Any] = {
     "seeds": [0],
     "training": {"epochs": 2},
     "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
+    "files": {"zinc250k": "corpus.smi"},
     "own_datasets": {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}},
 }
 RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
@@ -121,6 +122,10 @@ def test_an_own_file_becomes_a_report(finished: Place):
     assert set(summary["method"]) == set(CONFIG["methods"])
     assert (summary["failed"] == 0).all()
     assert summary["mean"].between(0, 10).all()
+    assert "Pretraining saw 100% of the test molecules, without labels" in page
+    assert summary.set_index("method")["seen"].to_dict() == {
+        name: float(name != "fingerprint") for name in CONFIG["methods"]
+    }
 
 
 def test_a_second_run_does_nothing(finished: Place):
@@ -152,6 +157,11 @@ ENDS = {"aggregate": 1, "plot": 1, "report": 1}
         ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
         ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, **ENDS}),
         ({"selection": "oracle"}, ENDS),
+        ({"leave_out_contaminated": ["structures"]}, ENDS),
+        (
+            {"models": ["gin-zinc-masking", "gin-untrained"]},
+            {"fetch_checkpoint": 1, "provenance": 1, "finetune": 2, "interpolate": 2, **ENDS},
+        ),
     ],
 )
 def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], expected: dict[str, int]):
@@ -164,6 +174,8 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
     [
         (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
         (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "baseline": 1, **ENDS}),
+        (["overlap.py"], {"overlap": 1, **ENDS}),
+        (["contamination.py"], ENDS),
         (["report/page.css"], {"report": 1}),
     ],
 )
@@ -177,6 +189,18 @@ def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], ex
     finally:
         for path, content in before.items():
             path.write_bytes(content)
+
+
+def test_what_is_contaminated_can_be_left_out(copy: Place):
+    copy.configure(leave_out_contaminated=["structures"])
+    copy.make()
+    tables = copy.folder / "results/tables"
+    assert schemas.read("summary", tables / "summary.parquet")["method"].tolist() == ["fingerprint"]
+    assert set(schemas.read("left_out", tables / "left_out.parquet")["method"]) == set(CONFIG["methods"]) - {
+        "fingerprint"
+    }
+    page = (copy.folder / "results/report.html").read_text()
+    assert "4 cells were left out for what pretraining has seen of the test molecules (structures)" in page
 
 
 def test_a_larger_grid_keeps_the_finished_fits(copy: Place):
@@ -241,7 +265,14 @@ def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def write_molecules(path: Path) -> None:
-    """Real molecules and their computed logP: the test set's, and benzenes with two substituents."""
+    """Real molecules and their computed logP: the test set's, and benzenes with two substituents.
+
+    Beside them a corpus of the same molecules, each written from its last atom.
+    """
     smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
     rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]
     pd.DataFrame(rows, columns=["SMILES", "logP"]).to_csv(path, index=False)
+    molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    written = [Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1) for molecule in molecules]
+    assert set(written) & {Chem.MolToSmiles(molecule) for molecule in molecules} != set(written)
+    path.with_name("corpus.smi").write_text("\n".join(written))

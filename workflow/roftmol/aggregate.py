@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from roftmol import metrics, schemas
+from roftmol.contamination import Audit, worst
 from roftmol.errors import UserError
 from roftmol.files import atomic
 from roftmol.selection import RULES, Candidate, select
@@ -33,6 +34,9 @@ TABLES = (
     "curves",
     "timings",
     "summary",
+    "models",
+    "overlaps",
+    "left_out",
     "rejects",
     "tasks",
     "molecules",
@@ -44,6 +48,8 @@ CELL = list(schemas.CELL)
 RUN = ["seed", "setting"]
 #: What methods are compared within, besides the model.
 CONTEXT = ["protocol", "dataset", "split", "budget"]
+
+NOTHING_KNOWN = Audit()
 
 Append = Callable[[pd.DataFrame], None]
 MEND = "Delete its directory and run the workflow again."
@@ -68,9 +74,17 @@ class Run:
     fits: pd.DataFrame
 
 
-def aggregate(runs: Sequence[Path], data: Sequence[Path], rule: str, out: Path) -> None:
+def aggregate(
+    runs: Sequence[Path],
+    data: Sequence[Path],
+    rule: str,
+    out: Path,
+    audit: Audit = NOTHING_KNOWN,
+    leave_out: Collection[str] = (),
+) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
+    Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and read no further.
     Holds one run's predictions at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two
     directories with the same cell, or a run on a dataset that is not in `data`.
     """
@@ -86,11 +100,18 @@ def aggregate(runs: Sequence[Path], data: Sequence[Path], rule: str, out: Path) 
                 append[name](frame)
             found = _data(tables["molecules"], tables["tasks"], directory)
             known[found.name] = found
+        append["models"](audit.table())
+        append["overlaps"](audit.overlaps())
         selected, timings = [schemas.empty("selected")], [schemas.empty("timings")]
         for run in ordered:
+            verdicts = audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
+            if (kind := worst(verdicts["contamination"])) in leave_out:
+                append["left_out"](pd.DataFrame([{**run.cell, "seen": verdicts["seen"].mean(), "contamination": kind}]))
+                continue
             if run.cell["dataset"] not in known:
                 raise UserError(f"{run.path}: dataset {run.cell['dataset']!r} is in none of the dataset directories.")
-            selected.append(_aggregate_run(run, known[run.cell["dataset"]], rule, append))
+            chosen = _aggregate_run(run, known[run.cell["dataset"]], rule, append)
+            selected.append(chosen.merge(verdicts, on="seed", validate="one_to_one"))
             timings.append(run.fits[schemas.schema("timings").names])
             append["selected"](selected[-1])
             append["timings"](timings[-1])
@@ -130,6 +151,8 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
                 "vs_fingerprint": versus_fingerprint.mean(),
                 "vs_fingerprint_std": versus_fingerprint.std(),
                 "wall_seconds": wall[cell],
+                "seen": chosen["seen"].mean(),
+                "contamination": worst(chosen["contamination"]),
             }
         )
     if not rows:
@@ -154,7 +177,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
 
 
 def _aggregate_run(run: Run, data: Data, rule: str, append: dict[str, Append]) -> pd.DataFrame:
-    """Append the tables of one run but its fits; return its rows of "selected"."""
+    """Append the tables of one run but its fits; return its rows of "selected", without the audit's columns."""
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
     metric = metrics.PRIMARY[data.kind]

@@ -244,22 +244,41 @@ def baseline(options: argparse.Namespace) -> None:
     fingerprints.run(settings, options.data, options.splits, options.out)
 
 
+def provenance(options: argparse.Namespace) -> None:
+    """Say of every model what it was pretrained on, and which others it is, by its weights and by checksum."""
+    from roftmol import provenance as stage
+    from roftmol import schemas
+
+    settings = build(stage.ProvenanceSettings, options.settings)
+    schemas.write("models", stage.table(settings, options.checkpoints), options.out)
+
+
+def overlap(options: argparse.Namespace) -> None:
+    """List a data set's molecules that are in a pretraining corpus."""
+    from roftmol import overlap as stage
+    from roftmol import schemas
+
+    schemas.write("hits", stage.find(options.molecules, options.corpus), options.out)
+
+
 @dataclass(frozen=True)
 class AggregateSettings:
-    """Which cells, and the rule that selects a setting."""
+    """Which cells, the rule that selects a setting, and the kinds of contamination whose cells are left out."""
 
     cells: Cells
     rule: str
+    leave_out: tuple[str, ...] = ()
 
 
 def aggregate(options: argparse.Namespace) -> None:
-    """Put the runs of all cells together: scores, selection, summary."""
+    """Put the runs of all cells together: scores, selection, summary, and what pretraining has seen of test sets."""
     from roftmol import aggregate as stage
-    from roftmol import schemas
+    from roftmol import contamination, schemas
 
     settings = build(AggregateSettings, options.settings)
     runs, data = settings.cells.runs(options.results), settings.cells.data(options.results)
-    stage.aggregate(runs, data, settings.rule, options.out)
+    audit = contamination.read(settings.cells, options.results)
+    stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out)
     with atomic(options.out / "summary.csv") as temporary:
         schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
 
@@ -306,6 +325,8 @@ COMMANDS = {
     "finetune": Command(finetune, ("data", "splits", "checkpoint", "out")),
     "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out")),
     "baseline": Command(baseline, ("data", "splits", "out")),
+    "provenance": Command(provenance, ("checkpoints", "out")),
+    "overlap": Command(overlap, ("molecules", "corpus", "out"), settings=False),
     "aggregate": Command(aggregate, ("results", "out")),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),

@@ -22,7 +22,7 @@ from roftmol.errors import UserError
 from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL, Cells
 from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
-from roftmol.registry import Checkpoint, Dataset, Source
+from roftmol.registry import Checkpoint, Corpus, Dataset, Source
 from roftmol.selection import RULES
 from roftmol.settings import build
 
@@ -39,11 +39,13 @@ class Experiment:
     cells: Cells
     datasets: dict[str, Dataset]
     checkpoints: dict[str, Checkpoint]
+    corpora: dict[str, Corpus]  # all that are registered: recipes read those that no model here was pretrained on
     seeds: tuple[int, ...]
     training: Json
     validation: Json
     selection: str
     grids: dict[str, dict[str, list[Any]]]
+    leave_out_contaminated: tuple[str, ...]
     max_rejected: float
     mirror: str | None
     device: str
@@ -81,7 +83,14 @@ class Experiment:
 
     def checkpoint_settings(self, model: str) -> Json:
         """What `fetch-checkpoint` needs: the checkpoint, without the text about it."""
-        return self.checkpoints[model].to_dict() | {"citation": "", "licence": "", "note": "", "overlaps": ""}
+        unread = {"citation": "", "licence": "", "note": "", "overlaps": ""}
+        unread_names: Json = {"corpora": [], "labelled": [], "suspected": []}
+        return self.checkpoints[model].to_dict() | unread | unread_names
+
+    def corpus_settings(self, corpus: str) -> Json:
+        """What `corpus` needs: where its files are and how they are read."""
+        unread = {"title": "", "citation": "", "licence": "", "note": ""}
+        return self.corpora[corpus].to_dict() | unread
 
     def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
         """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
@@ -98,27 +107,52 @@ class Experiment:
         """`fingerprints.FingerprintSettings`."""
         return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
 
+    def checkable(self, model: str) -> list[str]:
+        """The corpora of a model whose molecules can be had."""
+        return [name for name in self.checkpoints[model].corpora if self.corpora[name].files]
+
+    def provenance_settings(self) -> Json:
+        """`provenance.ProvenanceSettings`."""
+        groups = same_models((registry.checkpoints() | self.checkpoints).values())
+        return {
+            "models": {
+                name: {
+                    "pretraining": checkpoint.pretraining,
+                    "corpora": list(checkpoint.corpora),
+                    "learnt": list(checkpoint.learnt),
+                    "checkable": self.checkable(name),
+                    "suspected": list(checkpoint.suspected),
+                }
+                for name, checkpoint in self.checkpoints.items()
+            },
+            "same_files": [list(group) for group in groups if not self.checkpoints.keys().isdisjoint(group)],
+        }
+
+    def overlaps(self) -> list[tuple[str, str]]:
+        """The pairs of data set and corpus that are compared."""
+        corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
+        return list(product(self.datasets, corpora))
+
     def aggregate_settings(self) -> Json:
-        """What `aggregate` needs: which cells, and the rule that selects."""
-        return {"cells": asdict(self.cells), "rule": self.selection}
+        """What `aggregate` needs: which cells, the rule that selects, and what is left out."""
+        return {"cells": asdict(self.cells), "rule": self.selection, "leave_out": list(self.leave_out_contaminated)}
 
     def report_settings(self) -> Json:
         """What the report tells of the experiment beside its tables."""
         about_data = ("citation", "licence", "note")
-        about_models = ("pretraining", "pretraining_data", "overlaps", *about_data)
-        groups = same_models((registry.checkpoints() | self.checkpoints).values())
-        twins = {name: [other for other in group if other != name] for group in groups for name in group}
+        about_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *about_data)
+        about_corpora = ("title", *about_data)
+        corpora = dict.fromkeys(name for checkpoint in self.checkpoints.values() for name in checkpoint.corpora)
         return {
             **{field.name: list(getattr(self.cells, field.name)) for field in fields(Cells)},
             "datasets": {name: _about(dataset, about_data) for name, dataset in self.datasets.items()},
-            "models": {
-                name: _about(checkpoint, about_models) | ({"same_file_as": twins[name]} if name in twins else {})
-                for name, checkpoint in self.checkpoints.items()
-            },
+            "models": {name: _about(checkpoint, about_models) for name, checkpoint in self.checkpoints.items()},
+            "corpora": {name: _about(self.corpora[name], about_corpora) for name in corpora},
             "seeds": list(self.seeds),
             "training": self.training,
             "validation": self.validation,
             "grids": self.grids,
+            "leave_out_contaminated": list(self.leave_out_contaminated),
             "max_rejected": self.max_rejected,
             "device": self.device,
         }
@@ -151,12 +185,15 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     if problems:
         raise UserError("\n".join(problems))
     full = _complete(schema, config)
-    datasets, checkpoints = _registered(full["own_datasets"], full["own_models"], full["files"])
+    datasets, checkpoints, corpora = _registered(full["own_datasets"], full["own_models"], full["files"])
     _check_names("datasets", full["datasets"], datasets)
     _check_names("models", full["models"], checkpoints)
     _check_names("methods", full["methods"], METHODS)
     _check_names("grids", full["grids"], METHODS)
     _check_names("selection", [full["selection"]], RULES)
+    for model in full["models"]:
+        for key, known in (("corpora", corpora), ("labelled", checkpoints[model].corpora), ("suspected", datasets)):
+            _check_names(f"checkpoint {model}: {key}", getattr(checkpoints[model], key), known)
     if "column" in full["splits"]:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
@@ -175,11 +212,13 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         ),
         datasets={name: datasets[name] for name in full["datasets"]},
         checkpoints={name: checkpoints[name] for name in full["models"]},
+        corpora=corpora,
         seeds=tuple(full["seeds"]),
         training=full["training"],
         validation=full["validation"],
         selection=full["selection"],
         grids=full["grids"],
+        leave_out_contaminated=tuple(full["leave_out_contaminated"]),
         max_rejected=full["max_rejected"],
         mirror=full["mirror"],
         device=full["device"],
@@ -214,8 +253,9 @@ def recipes() -> dict[str, PretrainingRecipe]:
     return {name: build(PretrainingRecipe, entry) for name, entry in entries.items()}
 
 
-def _about(entry: Dataset | Checkpoint, names: Iterable[str]) -> Json:
-    return {name: text for name in names if (text := getattr(entry, name))}
+def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> Json:
+    known = entry.to_dict()
+    return {name: known[name] for name in names if known[name]}
 
 
 def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[Json]:
@@ -252,9 +292,9 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
 
 def _registered(
     own: Mapping[str, Json], models: Mapping[str, Json], files: Mapping[str, str]
-) -> tuple[dict[str, Dataset], dict[str, Checkpoint]]:
-    """Every known data set and checkpoint, the user's included, with the user's files as first sources."""
-    datasets, checkpoints = registry.datasets(), registry.checkpoints()
+) -> tuple[dict[str, Dataset], dict[str, Checkpoint], dict[str, Corpus]]:
+    """Every known data set, checkpoint and corpus, the user's included, with the user's files as first sources."""
+    datasets, checkpoints, corpora = registry.datasets(), registry.checkpoints(), registry.corpora()
     for name in own:
         if name in datasets:
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
@@ -263,7 +303,7 @@ def _registered(
     for name in models:
         if name in taken:
             raise UserError(f"own_models: {name!r} is taken by a registered model or featuriser; choose another name")
-    _check_names("files", files, [*datasets, *checkpoints])
+    _check_names("files", files, [*datasets, *checkpoints, *corpora])
     given = {f"own_datasets.{name}.path": entry["path"] for name, entry in own.items()}
     given |= {f"own_models.{name}.{key}": entry[key] for name, entry in models.items() for key in ("code", "weights")}
     for key, path in (given | {f"files.{name}": path for name, path in files.items()}).items():
@@ -277,13 +317,16 @@ def _registered(
             datasets[name] = replace(datasets[name], sources=(here, *datasets[name].sources))
         if name in checkpoints:
             checkpoints[name] = replace(checkpoints[name], sources=(here, *checkpoints[name].sources))
-    return datasets, checkpoints
+        if name in corpora:
+            # One file of the user's own holds the corpus whole, in however many files it is published.
+            corpora[name] = replace(corpora[name], files=((here,),))
+    return datasets, checkpoints, corpora
 
 
 def _own_model(name: str, entry: Json) -> Checkpoint:
     """A user's own model as a checkpoint like any other."""
     architecture = {"kind": "own", **{key: entry[key] for key in registry.ARCHITECTURES["own"]}}
-    about = {key: entry[key] for key in ("pretraining", "pretraining_data", "drop")}
+    about = {key: entry[key] for key in ("pretraining", "corpora", "labelled", "suspected", "drop")}
     return Checkpoint.from_dict({"name": name, "path": entry["weights"], "architecture": architecture, **about})
 
 

@@ -28,7 +28,7 @@ Part = TypeVar("Part")
 def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFrame:
     """Table "corpora" of a corpus' files, in their order; what RDKit cannot read is left out and counted on stderr.
 
-    Raises `UserError` if a file has no such columns.
+    Raises `UserError` if a file has no such columns, or if RDKit can read less than half of it.
     """
     parts = [_columns(path, corpus) for path in paths]
     smiles = [text for texts, _ in parts for text in texts]
@@ -43,6 +43,11 @@ def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFr
         }
     )
     kept = table[table["canonical"] != ""].reset_index(drop=True)
+    if 2 * len(kept) < len(table):
+        form = f"column {corpus.smiles} of SMILES" if corpus.smiles else "list of SMILES, one a line"
+        raise UserError(
+            f"{', '.join(map(str, paths))}: RDKit reads {len(kept)} of {len(table)} records; is it a {form}?"
+        )
     print(f"{corpus.name}: {len(kept):,} molecules, {len(table) - len(kept)} records left out", file=sys.stderr)
     return kept
 
@@ -83,7 +88,8 @@ def with_labels(
 def _columns(path: Path, corpus: Corpus) -> tuple[list[str], Labels]:
     """The SMILES of one file, and its labels: molecules x labels."""
     if corpus.smiles is None:
-        smiles = path.read_text(encoding="utf-8").split()
+        # What follows a SMILES on its line is the molecule's name.
+        smiles = [words[0] for line in path.read_text(encoding="utf-8").splitlines() if (words := line.split())]
         return smiles, np.zeros((len(smiles), 0), np.float32)
     options = pyarrow.csv.ConvertOptions(include_columns=[corpus.smiles, *corpus.labels])
     try:

@@ -37,6 +37,13 @@ class Cells:
         ]
         return list(dict.fromkeys(folders))
 
+    def split_files(self, results: Path) -> list[Path]:
+        """The file of each split."""
+        return [
+            results / "splits" / protocol / dataset / f"{split}-{budget}.parquet"
+            for protocol, dataset, split, budget in product(self.protocols, self.datasets, self.splits, self.budgets)
+        ]
+
     def data(self, results: Path) -> list[Path]:
         """The folder of each data set."""
         return [results / "data" / dataset for dataset in self.datasets]

@@ -147,15 +147,18 @@ class Checkpoint:
     """Published weights of an encoder: architecture (its kind, and that kind's keys), origin, what it was trained on.
 
     `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
-    other name that the architecture does not know is an error. `overlaps` says what is known of molecules that are in
-    the pretraining data and in downstream test sets alike.
+    other name that the architecture does not know is an error. `corpora` are the pretraining sets, `labelled` those of
+    them whose labels were learnt as well (where `pretraining` is "supervised", all if none is named). `suspected` names
+    the data sets whose labels may be among those learnt, though it cannot be checked; `overlaps` says what else is known.
     """
 
     name: str
     architecture: Mapping[str, Any]
     sources: tuple[Source, ...]
     pretraining: str
-    pretraining_data: str
+    corpora: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
+    suspected: tuple[str, ...] = ()
     vocabulary: str = "hu"
     drop: tuple[str, ...] = ()
     overlaps: str = ""
@@ -177,6 +180,8 @@ class Checkpoint:
         known["architecture"] = _architecture(known["architecture"], where)
         _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
         known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
+        for key in ("corpora", "labelled", "suspected"):
+            known[key] = _names(known.get(key, ()), f"{where}: {key}", "names")
         drawn = known["pretraining"] == "none"
         known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
         return cls(**known)
@@ -201,6 +206,11 @@ class Checkpoint:
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""
         return cast(dict[str, Any], _plain(asdict(self)))
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The corpora whose labels it learnt."""
+        return self.labelled or (self.corpora if self.pretraining == "supervised" else ())
 
 
 @dataclass(frozen=True)

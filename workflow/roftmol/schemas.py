@@ -7,6 +7,7 @@ the whole identity of its run, so tables of many runs concatenate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from roftmol.errors import UserError
 from roftmol.files import atomic
 
-VERSION = 1
+VERSION = 2
 
 #: The identity of a cell of the benchmark. `budget` is the number of labels as text, or "all".
 CELL = {
@@ -162,6 +163,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             "valid_value": pa.float64(),
             "valid_loss": pa.float64(),
             "test_value": pa.float64(),
+            "seen": pa.float64(),  # share of the test molecules in a corpus of the model, NaN where none can be checked
+            "contamination": pa.string(),  # one of contamination.KINDS
             "note": pa.string(),
         }
     ),
@@ -188,8 +191,41 @@ SCHEMAS: dict[str, pa.Schema] = {
             "vs_fingerprint": pa.float64(),
             "vs_fingerprint_std": pa.float64(),
             "wall_seconds": pa.float64(),  # all fits of the cell, search over settings included
+            "seen": pa.float64(),  # mean of "selected" over the seeds
+            "contamination": pa.string(),  # the worst of the seeds
         }
     ),
+    # One row a model: what it was pretrained on, and which others it is. `content` is the digest of its weights,
+    # `same_as` names the models that are the same file or hold the same weights. `learnt` are the corpora whose labels
+    # it learnt, `checkable` those whose molecules can be had, `suspected` data sets whose labels it may have learnt.
+    "models": pa.schema(
+        {
+            "model": pa.string(),
+            "pretraining": pa.string(),  # one of registry.PRETRAINING
+            "content": pa.string(),
+            **{name: pa.list_(pa.string()) for name in ("same_as", "corpora", "learnt", "checkable", "suspected")},
+        }
+    ),
+    # One row a molecule of the data set that is in the corpus.
+    "hits": pa.schema({"dataset": pa.string(), "corpus": pa.string(), "molecule": pa.int32()}),
+    # How many test molecules of a seed are in a corpus of the model; `seen` is null where the corpus is not to be had.
+    "overlaps": pa.schema(
+        {
+            "protocol": pa.string(),
+            "model": pa.string(),
+            "dataset": pa.string(),
+            "split": pa.string(),
+            "budget": pa.string(),
+            "seed": pa.int32(),
+            "corpus": pa.string(),
+            "learnt": pa.bool_(),  # whether the corpus' labels were learnt
+            "checked": pa.bool_(),
+            "test_molecules": pa.int32(),
+            "seen": pa.int32(),
+        }
+    ),
+    # The cells that the experiment asked to leave out of all tables but this one and "overlaps".
+    "left_out": pa.schema({**CELL, "seen": pa.float64(), "contamination": pa.string()}),
     # What a fit cost: one row a fit, the columns of `fits` that say so.
     "timings": pa.schema(
         {
@@ -231,13 +267,13 @@ def write(name: str, frame: pd.DataFrame, path: Path | str) -> None:
         pq.write_table(data, temporary, compression="zstd")
 
 
-def read(name: str, path: Path | str) -> pd.DataFrame:
-    """Read table `name` from `path`.
+def read(name: str, path: Path | str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read table `name` from `path`, or only some of its columns.
 
     Raises `UserError` if the file is missing, unreadable, another table, or of another version.
     """
     try:
-        data = pq.read_table(path)
+        data = pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
             f"{path}: cannot be read as a Parquet table ({error}). Delete it and run the workflow again."
@@ -250,7 +286,8 @@ def read(name: str, path: Path | str) -> pd.DataFrame:
             f"{path}: expected table {name} of version {VERSION}, found {found} of version {version}. "
             "Delete it and run the workflow again."
         )
-    return data.cast(schema(name)).to_pandas()
+    wanted = schema(name)
+    return data.cast(wanted if columns is None else pa.schema([wanted.field(n) for n in columns])).to_pandas()
 
 
 def empty(name: str) -> pd.DataFrame:

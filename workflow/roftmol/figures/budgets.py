@@ -33,7 +33,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
         for page, shown in pages(several, PANELS_A_PAGE):
             figure, axes = grid(len(shown), 3 if len(shown) > 2 else len(shown), 2.5)
             for axis, members in zip(axes, shown, strict=True):
-                _panel(axis, pd.concat([rows_of(results.cells, setting) for setting in members]), members[0])
+                _panel(axis, members, results)
             methods = in_order(method for s in settings for method in rows_of(results.cells, s)["method"])
             method_legend(figure, methods, lines=True)
             yield Drawing(
@@ -51,6 +51,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                         if protocol == "honest"
                         else " A budget counts training labels only: validation keeps its tenth of the data."
                     )
+                    + results.mark_lines(setting for members in shown for setting in members)
                 ),
                 alt=(
                     f"Line plots of the mean test score of {len(methods)} methods against the number of labels, for "
@@ -61,7 +62,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
             )
 
 
-def _panel(axis: Axes, cells: pd.DataFrame, setting: Setting) -> None:
+def _panel(axis: Axes, members: list[Setting], results: Results) -> None:
+    cells = pd.concat([rows_of(results.cells, setting) for setting in members])
     budgets = sorted(cells["budget"].unique(), key=budget_order)
     methods = in_order(cells["method"])
     for place, name in enumerate(methods):
@@ -77,5 +79,6 @@ def _panel(axis: Axes, cells: pd.DataFrame, setting: Setting) -> None:
     axis.set(ylim=limits(bars.to_numpy(dtype=float)), xticks=range(len(budgets)), xticklabels=budgets)
     axis.set_xlabel("labels")
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))
-    panel_title(axis, setting.dataset, SPLITS.get(setting.split, setting.split))
+    first = members[0]
+    panel_title(axis, first.dataset + results.mark(*members), SPLITS.get(first.split, first.split))
     axis.grid(axis="y")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import pandas as pd
+
+from roftmol.contamination import worst
 
 #: Within a setting, methods are compared; the fingerprint, which has a model of its own, with those of every model.
 SETTING = ["protocol", "model", "dataset", "split", "budget"]
@@ -17,6 +19,12 @@ SPLITS = {
     "size": "size split",
     "size_strict": "strict size split",
     "column": "split by column",
+}
+#: What stands behind a data set's name where pretraining has seen test molecules, and what it says.
+MARKS = {"structures": "†", "labels": "‡"}
+MARK_LINES = {
+    "structures": "† pretraining saw some of these test molecules, without labels.",
+    "labels": "‡ pretraining saw some of these test molecules with labels, or is suspected to have.",
 }
 
 
@@ -96,6 +104,16 @@ class Results:
     def settings(self) -> list[Setting]:
         """Every setting in reading order."""
         return settings_of(self.cells)
+
+    def mark(self, *settings: Setting) -> str:
+        """The mark of what pretraining has seen of the settings' test molecules, "" where nothing is known of it."""
+        kinds = [kind for setting in settings for kind in rows_of(self.summary, setting)["contamination"]]
+        return MARKS.get(worst(kinds), "") if kinds else ""
+
+    def mark_lines(self, settings: Iterable[Setting]) -> str:
+        """What the marks of these settings say, to end a caption with."""
+        marks = {self.mark(setting) for setting in settings}
+        return "".join(f" {MARK_LINES[kind]}" for kind, mark in MARKS.items() if mark in marks)
 
     def groups(self) -> Iterator[tuple[str, str, list[Setting]]]:
         """Protocol, model, and their settings: what shares a figure."""

@@ -38,7 +38,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
             parts = sorted({part for panel in panels for part in panel["part"]}, key=_part_order)
             figure, axes = grid(len(shown), columns, 0.19 * len(parts) + 0.75, share_y=True)
             for axis, setting, panel in zip(axes, shown, panels, strict=True):
-                _panel(axis, setting, panel, parts)
+                _panel(axis, setting, panel, parts, results)
             axes[0].invert_yaxis()  # once: the axis is shared
             label_below(axes, columns, "mixing coefficient α")
             keys = [
@@ -58,6 +58,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes "
                     "the fine-tuned ones θ_ft. Small points are seeds with their selected setting (means over folds "
                     "where there are several), stars the means over seeds. Parts run from the input to the output."
+                    + results.mark_lines(shown)
                 ),
                 alt=(
                     "Dot plots of the mixing coefficient of each encoder part: "
@@ -71,7 +72,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
             )
 
 
-def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str]) -> None:
+def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], results: Results) -> None:
     seeds = rows.pivot_table("alpha", "part", "seed", aggfunc="mean").reindex(parts)
     for end in (0.0, 1.0):
         axis.axvline(end, color="#8B949E", linewidth=0.8, zorder=1)
@@ -92,7 +93,7 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str]) -
     mixing_axis(axis)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset, setting.conditions)
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
 
 
 def _part_order(part: str) -> tuple[object, ...]:

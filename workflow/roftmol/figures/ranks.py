@@ -20,8 +20,9 @@ ROWS_A_PAGE = 36
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: settings down, methods across, mean ranks in the last row."""
     for protocol, model, settings in results.groups():
-        cells = pd.concat([rows_of(results.cells, s).assign(title=s.title) for s in settings])
-        methods, order = in_order(cells["method"]), [s.title for s in settings]
+        titled = {s: f"{s.dataset}{results.mark(s)}, {s.conditions}" for s in settings}
+        cells = pd.concat([rows_of(results.cells, s).assign(title=title) for s, title in titled.items()])
+        methods, order = in_order(cells["method"]), list(titled.values())
         places = cells.pivot(index="title", columns="method", values="place").loc[order, methods]
         seeds = cells.pivot(index="title", columns="method", values="seeds").loc[order, methods]
         incomplete = seeds.lt(seeds.max(axis=1), axis=0)
@@ -45,6 +46,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     )
                     + "An asterisk marks a mean over fewer seeds than others have; a dash, a method without a score. A "
                     "rank says nothing about how large a difference is: neighbours are often within seed spread."
+                    + results.mark_lines(s for s, title in titled.items() if title in titles)
                 ),
                 alt=(
                     f"Heat map of the ranks of {shown.shape[1]} methods in {len(shown)} settings. First in: "

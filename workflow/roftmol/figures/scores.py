@@ -63,6 +63,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "large marker is the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of "
                     "the fingerprint baseline (dotted). Colour is the mechanism, marker the method. A point far "
                     "outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
+                    + results.mark_lines(shown)
                 ),
                 alt=(
                     f"Dot plots of the test score of {len(methods)} methods in {len(shown)} settings: "
@@ -85,7 +86,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
             axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
         mean = cells["mean"].get(name, np.nan)
         if np.isnan(mean):
-            reason = "no score" if name in cells.index else "not run"
+            reason = "no score" if name in cells.index else "not compared"
             axis.annotate(
                 reason, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color="#5E6670"
             )
@@ -102,7 +103,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset, setting.conditions)
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
     first = cells.iloc[0]
     axis.set_xlabel(axis_title(first["metric"], first["better"]))
 

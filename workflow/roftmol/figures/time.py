@@ -52,7 +52,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "Mean test score against the wall-clock time of all fits, every seed and the search over "
                     "hyper-parameters included, on a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's "
                     "saved weights; that time is counted with full FT only. A mean far outside the others is "
-                    "written at the edge beside an arrow."
+                    "written at the edge beside an arrow." + results.mark_lines(shown)
                 ),
                 alt=(
                     "Scatter plots of mean test score against computing time, one marker a method, for "
@@ -85,5 +85,5 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(bottom, top)
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))
-    panel_title(axis, setting.dataset, setting.conditions)
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
     axis.grid()

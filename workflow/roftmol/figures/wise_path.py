@@ -64,7 +64,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open "
                     "circle) is the pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. "
                     "Thick lines are means over seeds, thin lines seeds; triangles below mark the selected α, one "
-                    "triangle a seed."
+                    "triangle a seed." + results.mark_lines(shown)
                 ),
                 alt=(
                     "Line plots of the validation and test metric along the straight path from pretrained to "
@@ -106,7 +106,7 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
     axis.set_ylim(low - 0.12 * (high - low), high)  # room for the triangles
     mixing_axis(axis)
     axis.set_ylabel(axis_title(metric, better, "\n"))
-    panel_title(axis, setting.dataset, setting.conditions)
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
     axis.grid(axis="y")
 
 

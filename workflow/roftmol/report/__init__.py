@@ -16,7 +16,7 @@ from roftmol.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, results
+from roftmol.report import audit, provenance, results
 from roftmol.report.answers import answers, tally
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 
@@ -28,16 +28,18 @@ TITLE = "Which way of fine\u2011tuning should be trusted?"
 def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path) -> None:
     """Write the page `out` from the aggregated `tables`, the drawn `figures` and what the `experiment` was.
 
-    `experiment` is shown as it is, key by key; its "title" heads the page, and its "models" may say by name what they
-    are. Raises `UserError` if a table or a figure is missing.
+    `experiment` is shown as it is, key by key; its "title" heads the page, and its "models" and "corpora" may say by
+    name what they are. Raises `UserError` if a table or a figure is missing.
     """
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients")
     found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
-    given = answers(found)
-    models = experiment.get("models")
+    audited = ("models", "overlaps", "left_out")
+    models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
+    given = answers(found, left_out)
+    about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
     methods = in_order([*found.summary["method"], *METHOD_LINES])
     page = _environment().get_template("page.html.jinja")
     html = page.render(
@@ -47,7 +49,13 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         answers=given,
         tally=tally(given),
         experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
-        models=audit.models_table(models if isinstance(models, Mapping) else {}),
+        seen=provenance.tally(found.summary),
+        legend=provenance.LEGEND,
+        models=provenance.models_table(models, about, corpora),
+        overlaps=provenance.overlaps_table(overlaps),
+        left_out=provenance.left_out_table(left_out),
+        left_out_kinds=sorted(set(left_out["contamination"])),
+        left_out_count=len(left_out),
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
         results=results.results_table(found),
         figures=_figures(Path(figures)),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.contamination import worst
+from roftmol.figures.cells import MARKS, Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.report.table import decimals, fixed, spread
+from roftmol.report.table import decimals, fixed, share, spread
 
 #: Points of reference, which may be best but are no way of fine-tuning a pretrained encoder.
 REFERENCES = {"scratch": "training from scratch", "fingerprint": "the fingerprint baseline"}
@@ -71,7 +72,8 @@ class Answer:
     """The outcome of one setting.
 
     `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. Methods
-    with fewer seeds than others compete for neither and are listed in `incomplete`.
+    with fewer seeds than others compete for neither and are listed in `incomplete`; `left_out` are those that are left
+    out for what pretraining has seen, and `seen` says what it has seen of the others' test molecules.
     """
 
     setting: Setting
@@ -82,6 +84,8 @@ class Answer:
     versus_fingerprint: Comparison | None
     not_told_apart: tuple[str, ...]
     incomplete: tuple[str, ...]
+    left_out: tuple[str, ...]
+    seen: str
     oracle: bool
 
 
@@ -92,12 +96,12 @@ def compare(runs: pd.DataFrame, method: str, reference: str, better: int, places
     return Comparison(float(gain.mean()), float(gain.std()), len(gain), places)
 
 
-def answers(results: Results) -> list[Answer]:
-    """The answer of every setting, in reading order."""
-    return [_answer(setting, results) for setting in results.settings]
+def answers(results: Results, left_out: pd.DataFrame) -> list[Answer]:
+    """The answer of every setting, in reading order; `left_out` is the table of that name."""
+    return [_answer(setting, results, rows_of(left_out, setting)) for setting in results.settings]
 
 
-def _answer(setting: Setting, results: Results) -> Answer:
+def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answer:
     cells = rows_of(results.cells, setting).set_index("method")
     runs = rows_of(results.runs, setting)
     better = int(cells["better"].iloc[0])
@@ -133,8 +137,19 @@ def _answer(setting: Setting, results: Results) -> Answer:
             f"{fixed(cells['mean'][name], places)})"
             for name in in_order(cells.index.difference(whole.index))
         ),
+        left_out=tuple(look(name).title for name in in_order(left_out["method"])),
+        seen=_seen(setting, cells),
         oracle="oracle" in set(runs["rule"]),
     )
+
+
+def _seen(setting: Setting, cells: pd.DataFrame) -> str:
+    """What pretraining has seen of the test molecules, "" where nothing is known of it."""
+    kind, part = worst(cells["contamination"]), cells["seen"].max()
+    if kind == "labels" and not part > 0:
+        return f"{MARKS[kind]} Pretraining is suspected to have learnt labels of {setting.dataset}."
+    learnt = {"structures": "without labels", "labels": "with labels"}.get(kind)
+    return f"{MARKS[kind]} Pretraining saw {share(part)} of the test molecules, {learnt}." if learnt else ""
 
 
 def tally(given: Sequence[Answer]) -> dict[str, int]:

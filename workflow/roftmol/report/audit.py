@@ -1,9 +1,6 @@
-"""What the models are, and what happened to the data and the runs: kept, dropped, undefined, fallen back, failed."""
+"""What happened to the data and the runs: kept, dropped, undefined, fallen back, failed."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -14,28 +11,6 @@ from roftmol.report.table import Table, count, fixed, number_cell, word
 
 REJECTS_SHOWN = 200
 FALLBACK = "selected by loss"  # in the notes of the selection rules
-
-
-def models_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row a model: how and on what it was pretrained. Models that are the same file share a row."""
-    rows, shown = [], set[str]()
-    for name, about in models.items():
-        if name in shown:
-            continue
-        twins = about.get("same_file_as", [])
-        here = [name, *(other for other in twins if other in models)]
-        elsewhere = [other for other in twins if other not in models]
-        shown.update(here)
-        rows.append(
-            [
-                word(" = ".join(here), "long flag" if len(here) > 1 else "long"),
-                word(about.get("pretraining", "")),
-                word(about.get("pretraining_data", ""), "long"),
-                word(about.get("overlaps", ""), "long"),
-                word(", ".join(elsewhere), "long"),
-            ]
-        )
-    return Table("", ["Model", "Pretraining", "Pretrained on", "Overlap with test sets", "Same file as"], rows)
 
 
 def data_table(

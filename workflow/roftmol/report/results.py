@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 
 import pandas as pd
 
-from roftmol.figures.cells import SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
+from roftmol.contamination import REFERENCES, worst
+from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import (
@@ -18,6 +20,7 @@ from roftmol.report.table import (
     duration,
     fixed,
     number_cell,
+    share,
     signed,
     spread,
     word,
@@ -42,7 +45,7 @@ def results_table(results: Results) -> Table:
                 [
                     *identity(setting, varying),
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
-                    number_cell(spread(cell["mean"], cell["std"], places), cell["mean"]),
+                    number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
                     word(METRICS.get(cell["metric"], cell["metric"]) + (" ↑" if better > 0 else " ↓")),
                     number_cell(
                         f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
@@ -53,10 +56,11 @@ def results_table(results: Results) -> Table:
                         for reference in ("full_ft", "fingerprint")
                     ),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
+                    verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Test score", "Metric"]
-    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time"]
+    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time", "Provenance"]
     return Table(constant_caption(results.settings, varying), [*columns, *measures], rows)
 
 
@@ -87,6 +91,7 @@ def settings_table(selected: pd.DataFrame) -> Table:
                 f"{value} ({times}×)" for value, times in sorted(tally.items(), key=lambda i: (-i[1], i[0]))
             )
             places = decimals(runs["valid_value"].abs().median())
+            tested, kind = runs["test_value"].mean(), worst(runs["contamination"])
             rows.append(
                 [
                     *identity(setting, varying),
@@ -94,11 +99,12 @@ def settings_table(selected: pd.DataFrame) -> Table:
                     word(text, "long"),
                     count(runs["candidates"].max()),
                     number_cell(fixed(runs["valid_value"].mean(), places), runs["valid_value"].mean()),
-                    number_cell(fixed(runs["test_value"].mean(), places), runs["test_value"].mean()),
+                    number_cell(fixed(tested, places) + mark(kind), tested),
+                    verdict(kind, runs["seen"].mean(), name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
-    measures = ["#Settings tried", "#Validation score", "#Test score"]
+    measures = ["#Settings tried", "#Validation score", "#Test score", "Provenance"]
     return Table(constant_caption(settings, varying), [*columns, *measures], rows)
 
 
@@ -125,6 +131,25 @@ def timings_table(timings: pd.DataFrame) -> Table:
             )
     measures = ["#Fits", "#Failed", "#Median fit", "#All fits", "#CPU time", "#Peak memory, MB"]
     return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows)
+
+
+def mark(kind: str) -> str:
+    """What stands behind a score on molecules that pretraining has seen."""
+    return f" {MARKS[kind]}" if kind in MARKS else ""
+
+
+def verdict(kind: str, seen: float, method: str = "") -> Cell:
+    """What pretraining has seen of a cell's test molecules, in a table's words; the worst sorts last."""
+    if method in REFERENCES:
+        return Cell("no pretraining", 0.0)
+    known = 0.0 if math.isnan(seen) else seen
+    found = f" {share(known)}" if known else ""
+    return {
+        "none": Cell("none found", 1.0),
+        "unknown": Cell("not checkable", 2.0, "soft"),
+        "structures": Cell(f"{MARKS['structures']} structures{found}", 3.0 + known),
+        "labels": Cell(f"{MARKS['labels']} labels{found or ' suspected'}", 5.0 + known, "flag"),
+    }[kind]
 
 
 def setting_text(setting: str) -> str:

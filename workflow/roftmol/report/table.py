@@ -63,6 +63,11 @@ def signed(value: float, places: int) -> str:
     return ("+" if value > 0 else "") + fixed(value, places)
 
 
+def share(value: float) -> str:
+    """A share as a percentage of up to three digits."""
+    return "–" if math.isnan(value) else f"{100 * value:.3g}%"
+
+
 def duration(seconds: float) -> str:
     """A time as people say it."""
     if math.isnan(seconds):
