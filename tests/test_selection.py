@@ -70,7 +70,7 @@ def test_each_seed_chooses_for_itself():
     table = select(
         fits(*((seed, setting, 0, "ok", "", "") for seed, setting in scores)), scores, "roc_auc", "validation"
     )
-    schemas.table("selected", table)
+    schemas.table("selected", table.assign(seen=0.0, contamination="none"))  # the audit adds what pretraining has seen
     assert table["setting"].tolist() == ["a", "b"]
     assert table["test_value"].tolist() == [0.3, 0.6]
     assert table["valid_loss"].tolist() == [0.1, 0.2]

@@ -149,7 +149,7 @@ class Checkpoint:
     `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
     other name that the architecture does not know is an error. `corpora` are the pretraining sets, `labelled` those of
     them whose labels were learnt as well (where `pretraining` is "supervised", all if none is named). `suspected` names
-    the data sets whose labels may be among those learnt, though it cannot be checked; `overlaps` says what else is known.
+    the data sets whose labels may be among those learnt, though nobody can check; `overlaps` says what else is known.
     """
 
     name: str
