@@ -14,6 +14,7 @@ from roftmol import registry
 from roftmol.cli import FeaturizeSettings, PretrainingSetSettings, Recipe, main
 from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
+from roftmol.estimate import estimate
 from roftmol.fingerprints import FingerprintSettings
 from roftmol.methods import METHODS
 from roftmol.pretrain import RECIPES, PretrainSettings
@@ -241,6 +242,40 @@ def test_the_pretraining_recipes_are_complete():
         stage = build(Recipe, _through_json(recipe.pretrain_settings()))
         assert build(RECIPES[stage.objective], stage.objective_settings)
         assert build(PretrainSettings, stage.training)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_that_comes_along_is_an_experiment(path: Path):
+    made = experiment(_merged(path))
+    assert estimate(made).core_hours > 0
+
+
+def test_the_papers_comparison_is_whole():
+    made = experiment(_merged(ROOT / "config" / "paper.yaml"))
+    assert [len(part) for part in (made.cells.datasets, made.cells.splits, made.cells.budgets, made.seeds)] == [
+        12,
+        3,
+        4,
+        5,
+    ]
+    assert set(cells.methods) == set(METHODS)
+    kinds = {made.checkpoints[model].pretraining for model in cells.models}
+    assert {"self-supervised", "supervised"} <= kinds
+    for name, method in METHODS.items():
+        if method.kind != "external":
+            settings = made.run_settings("paper", cells.models[0], "bbbp", "random", "50", name)["grid"]
+            assert [method.parse(setting) for setting in settings] == list(method.grid(5)), name
+
+
+def _merged(path: Path) -> dict[str, Any]:
+    """What snakemake makes of config.yaml and a file over it: mappings are merged, lists replaced."""
+
+    def merge(below: Any, above: Any) -> Any:
+        if not isinstance(below, dict) or not isinstance(above, dict):
+            return above
+        return below | {key: merge(below.get(key, {}), value) for key, value in above.items()}
+
+    return merge(DEFAULT, yaml.safe_load(path.read_text()))
 
 
 def _through_json(value: Any) -> Any:

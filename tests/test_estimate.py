@@ -1,0 +1,62 @@
+"""The estimate of a dry run, by hand."""
+
+import pytest
+import yaml
+
+from roftmol.config import experiment
+from roftmol.estimate import COSTS, estimate
+from roftmol.methods import METHODS
+from roftmol.registry import ARCHITECTURES
+
+ONE = {"models": ["gin-zinc-masking"], "datasets": ["esol"], "seeds": [0], "training": {"epochs": 10}}
+
+
+def cost(name: str) -> float:
+    return yaml.safe_load(COSTS.read_text())["gin"][name] / 1000
+
+
+def test_costs_are_known_of_every_kind_and_method():
+    costs = yaml.safe_load(COSTS.read_text())
+    assert costs.keys() == ARCHITECTURES.keys() - {"own"}
+    trained = {name for name, method in METHODS.items() if method.kind == "train"}
+    for kind, known in costs.items():
+        assert known.keys() == {"predict"} | trained, kind
+        assert all(value > 0 for value in known.values())
+
+
+def test_full_fine_tuning_by_hand():
+    found = estimate(experiment({**ONE, "methods": ["full_ft"], "budgets": [50]}))
+    test = 112.8  # a tenth of ESOL's 1,128 molecules
+    seconds = 10 * (40 * cost("full_ft") + 10 * cost("predict")) + (10 + test) * cost("predict")
+    assert (found.jobs, found.fits) == (1, 1)
+    assert found.core_hours == pytest.approx(seconds / 3600)
+
+
+def test_a_path_costs_predictions_alone():
+    found = estimate(experiment({**ONE, "methods": ["wise_ft"], "budgets": [50]}))
+    assert (found.jobs, found.fits) == (1, 11)
+    assert found.core_hours == pytest.approx(11 * (40 + 10 + 112.8) * cost("predict") / 3600)
+
+
+def test_jobs_and_fits_are_counted_over_the_grid():
+    whole = {**ONE, "seeds": [0, 1], "budgets": [50, "all"], "splits": ["random", "scaffold"]}
+    found = estimate(experiment({**whole, "methods": ["l2_sp", "fingerprint"], "grids": {"l2_sp": {"lam": [1, 2, 3]}}}))
+    assert (found.jobs, found.fits) == (4, 24)
+    folds = estimate(experiment({**whole, "methods": ["full_ft"], "validation": {"scheme": "crossfit", "folds": 4}}))
+    assert (folds.jobs, folds.fits) == (4, 32)
+
+
+def test_the_paper_protocol_holds_more_labels_for_validation():
+    settings = {**ONE, "methods": ["full_ft"], "budgets": [50]}
+    assert estimate(experiment({**settings, "protocols": ["paper"]})).core_hours > 1.5 * (
+        estimate(experiment(settings)).core_hours
+    )
+
+
+def test_an_own_file_is_counted_by_its_lines(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("SMILES,y\n" + "CCO,1\n" * 1128)
+    own = {"mine": {"path": str(path), "smiles": "SMILES", "labels": ["y"], "task": "regression"}}
+    given = estimate(experiment({**ONE, "own_datasets": own, "datasets": ["mine"], "methods": ["full_ft"]}))
+    known = estimate(experiment({**ONE, "methods": ["full_ft"]}))
+    assert given.core_hours == pytest.approx(known.core_hours)
