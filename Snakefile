@@ -41,7 +41,7 @@ localrules:
     fetch_checkpoint,
 
 
-if workflow.is_main_process and workflow.dryrun:
+if workflow.is_main_process:
     logger.info(str(estimate.estimate(EXPERIMENT)))
 
 

@@ -252,12 +252,8 @@ def test_every_configuration_that_comes_along_is_an_experiment(path: Path):
 
 def test_the_papers_comparison_is_whole():
     made = experiment(_merged(ROOT / "config" / "paper.yaml"))
-    assert [len(part) for part in (made.cells.datasets, made.cells.splits, made.cells.budgets, made.seeds)] == [
-        12,
-        3,
-        4,
-        5,
-    ]
+    cells = made.cells
+    assert [len(part) for part in (cells.datasets, cells.splits, cells.budgets, made.seeds)] == [12, 3, 4, 5]
     assert set(cells.methods) == set(METHODS)
     kinds = {made.checkpoints[model].pretraining for model in cells.models}
     assert {"self-supervised", "supervised"} <= kinds

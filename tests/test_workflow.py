@@ -258,6 +258,27 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
 
+def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
+    dry = subprocess.run(
+        [SNAKEMAKE, "--configfile", "config/paper.yaml", "--directory", tmp_path, "--dry-run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counts = _counts(dry)
+    cells = 12 * 3 * 4
+    models = len(yaml.safe_load((ROOT / "config/paper.yaml").read_text())["models"])
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (
+        8 * cells * models,
+        2 * cells * models,
+        cells,
+    )
+    told = re.search(r"^([\d,]+) fine-tuning and interpolation jobs .* at most .* core-hours", dry.stderr, re.MULTILINE)
+    assert told
+    assert int(told[1].replace(",", "")) == 10 * cells * models
+
+
 def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
     assert dry.returncode == 0, dry.stdout + dry.stderr
     counts = re.findall(r"^(\w+) +(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
