@@ -28,6 +28,7 @@ SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
 #: One cell a method: small enough to be run for real.
 CONFIG: dict[str, Any] = {
+    "models": ["gin-zinc-masking"],
     "datasets": ["mine"],
     "splits": ["random"],
     "budgets": [20],
@@ -253,7 +254,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         check=False,
     )
     counts = _counts(dry)
-    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (24, 6, 3)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
