@@ -275,7 +275,9 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
         2 * cells * models,
         cells,
     )
-    told = re.search(r"^([\d,]+) fine-tuning and interpolation jobs .* at most .* core-hours", dry.stderr, re.MULTILINE)
+    told = re.search(
+        r"^([\d,]+) fine-tuning and interpolation jobs .* at most .* core-hours", dry.stdout + dry.stderr, re.M
+    )
     assert told
     assert int(told[1].replace(",", "")) == 10 * cells * models
 
