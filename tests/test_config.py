@@ -276,3 +276,19 @@ def _merged(path: Path) -> dict[str, Any]:
 
 def _through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
+
+
+def test_the_default_grids_fit_encoders_of_any_depth(tmp_path: Path):
+    (tmp_path / "model.py").touch()
+    (tmp_path / "weights.pt").touch()
+    own = {
+        "code": str(tmp_path / "model.py"),
+        "weights": str(tmp_path / "weights.pt"),
+        "blocks": ["one", "two"],
+        "pooling": "mean",
+        "pretraining": "supervised",
+    }
+    made = experiment({**DEFAULT, "models": ["shallow", "minimol"], "own_models": {"shallow": own}})
+    cell = {"protocol": "honest", "dataset": "bbbp", "split": "scaffold", "budget": "50", "method": "surgical_ft"}
+    for model, blocks in (("shallow", 2), ("minimol", 16)):
+        assert [s["block"] for s in made.run_settings(**cell, model=model)["grid"]] == list(range(blocks))
