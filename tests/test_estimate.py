@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from roftmol import interpolate
 from roftmol.config import experiment
-from roftmol.estimate import COSTS, estimate
+from roftmol.estimate import COSTS, DESCENTS, LENT, estimate
 from roftmol.methods import METHODS
 from roftmol.registry import ARCHITECTURES
 
@@ -60,3 +61,8 @@ def test_an_own_file_is_counted_by_its_lines(tmp_path):
     given = estimate(experiment({**ONE, "own_datasets": own, "datasets": ["mine"], "methods": ["full_ft"]}))
     known = estimate(experiment({**ONE, "methods": ["full_ft"]}))
     assert given.core_hours == pytest.approx(known.core_hours)
+
+
+def test_what_mixing_costs_is_counted_as_mixing_does():
+    # The estimate keeps its own copies: importing the mixing would make every start of snakemake seconds slower.
+    assert (LENT, DESCENTS) == (interpolate.NORM_SAMPLE, interpolate.FOLDS + 1)
