@@ -176,6 +176,13 @@ def test_a_state_of_other_settings_is_not_continued(tmp_path):
     assert json.dumps(curve)
 
 
+def test_a_state_of_other_labels_is_not_continued(tmp_path):
+    pretrain(Supervised(), TINY, SMILES, PROPERTIES, tmp_path / "state", tmp_path / "one.safetensors")
+    pretrain(Supervised(), TINY, SMILES, -PROPERTIES[:, ::-1], tmp_path / "state", tmp_path / "two.safetensors")
+    one, two = load_file(tmp_path / "one.safetensors"), load_file(tmp_path / "two.safetensors")
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
 def test_the_rate_rises_and_falls():
     settings = PretrainSettings(epochs=2, warmup_steps=10)
     rates = [loop._rate(step, settings, 50) for step in range(100)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -96,7 +97,12 @@ def pretrain(
         return objective.loss(encoder, decoder, batch, torch.from_numpy(targets[rows]).to(device), rng), len(molecules)
 
     identity = digest(
-        {"settings": asdict(settings), "objective": repr(objective), "corpus": [*smiles[:1], len(smiles)]}
+        {
+            "settings": asdict(settings),
+            "objective": repr(objective),
+            "corpus": [*smiles[:1], len(smiles)],
+            "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
+        }
     )
     first, position, curve, best, running = 0, 0, [], math.inf, (0.0, 0, 0.0)
     best_weights: dict[str, Tensor] = {}
