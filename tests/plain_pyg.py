@@ -44,7 +44,9 @@ class Layer(MessagePassing):
         edges = self.c.bond_type(edge_attr[:, 0]) + self.c.bond_direction(edge_attr[:, 1])
         n = len(x)
         if self.kind == "gin":
-            return self.c.mlp(self.propagate(edge_index, x=x, e=edges, w=torch.ones(len(edges), 1)))
+            total = self.propagate(edge_index, x=x, e=edges, w=torch.ones(len(edges), 1))
+            lower, upper = self.c.mlp["0"], self.c.mlp["2"]
+            return F.linear(F.linear(total, lower.weight, lower.bias).relu(), upper.weight, upper.bias)
         if self.kind == "molclr_gcn":  # one number a bond, added to all of W x_j; the bias once, after the sum
             return self.propagate(edge_index, x=x @ self.c.weight, e=edges, w=torch.ones(len(edges), 1)) + self.c.bias
         x = F.linear(x, self.c.linear.weight, self.c.linear.bias)

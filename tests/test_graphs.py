@@ -17,7 +17,7 @@ def test_flat_arrays_hold_what_rdkit_says():
         batch = data.batch([number])
         assert batch.atoms[:, 0].tolist() == [atom.GetAtomicNum() - 1 for atom in molecule.GetAtoms()]
         assert batch.edges.size(1) == 2 * molecule.GetNumBonds()
-        for sender, receiver, (kind, _) in zip(*batch.edges.as_tensor().tolist(), batch.bonds.tolist(), strict=True):
+        for sender, receiver, (kind, _) in zip(*batch.edges.tolist(), batch.bonds.tolist(), strict=True):
             bond = molecule.GetBondBetweenAtoms(sender, receiver)
             assert kind == hu.BOND_TYPE[bond.GetBondType()]
 
@@ -33,7 +33,7 @@ def test_mirror_images_and_double_bond_isomers_differ():
 def test_molecules_without_bonds_have_only_their_self_loops():
     batch = corpus().batch([8, 9])
     assert batch.edges.size(1) == 0
-    assert batch.bond_counts.tolist() == [[0, 0, 0, 0, 1, 0, 1, 0, 0]] * 3
+    assert batch.hop.bond_counts.tolist() == [[0, 0, 0, 0, 1, 0, 1, 0, 0]] * 3
     assert batch.sizes.tolist() == [2, 1]
 
 
@@ -44,15 +44,13 @@ def test_batch_is_the_same_as_pyg_collation_in_any_order():
     assert torch.equal(batch.atoms, plain.x)
     assert torch.equal(batch.graph, plain.batch)
     loops = plain.edge_attr[:, 0] == hu.SELF_LOOP
-    assert sorted(map(tuple, plain.edge_index[:, ~loops].T.tolist())) == sorted(
-        map(tuple, batch.edges.as_tensor().T.tolist())
-    )
+    assert sorted(map(tuple, plain.edge_index[:, ~loops].T.tolist())) == sorted(map(tuple, batch.edges.T.tolist()))
     counts = torch.zeros(len(batch.atoms), 9)
     for receiver, (kind, direction) in zip(plain.edge_index[1].tolist(), plain.edge_attr.tolist(), strict=True):
         counts[receiver, kind] += 1
         counts[receiver, 6 + direction] += 1
-    assert torch.equal(batch.bond_counts, counts)
-    assert torch.equal(batch.degree, counts[:, :6].sum(1))
+    assert torch.equal(batch.hop.bond_counts, counts)
+    assert torch.equal(batch.hop.degree, counts[:, :6].sum(1))
 
 
 def test_batches_are_even_and_complete():

@@ -73,7 +73,7 @@ def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
     _, honest = mixed(ends, "wise_ft", WiSE(0.5))
     batch = data.batch(FOLD.train)
     with torch.no_grad():
-        before_norm = honest.encoder.blocks[0].convolution(honest.encoder.embed(batch).atoms, batch)
+        before_norm = honest.encoder.blocks[0].convolution(honest.encoder.embed(batch).atoms, batch.hop, batch)
     assert torch.allclose(honest.encoder.state_dict()[name], before_norm.mean(0), atol=1e-5)
 
 

@@ -199,7 +199,7 @@ def test_node_vectors_pooled_are_the_molecules_unless_the_module_pools(own: Own)
 
 def test_it_is_the_users_module_and_nothing_else(own: Own):
     encoder, batch = copy.deepcopy(own.encoder).eval(), own.molecules.batch(range(5))
-    called = encoder.module(batch.atoms, batch.edges.as_tensor(), edge_attr=batch.bonds, batch=batch.graph)
+    called = encoder.module(batch.atoms, batch.edges, edge_attr=batch.bonds, batch=batch.graph)
     pools = encoder.architecture.pooling == "none"
     assert torch.equal(encoder(batch) if pools else encoder.nodes(batch), called)
 

@@ -1,14 +1,14 @@
 """Molecules as flat arrays on disk, and batches cut out of them by index.
 
 A data set under one featuriser is one file of a few arrays; a batch is a handful of slices of them, without an object a
-molecule.
+molecule. A batch can merge atoms whose environments are the same, so that a network computes each distinct one once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from rdkit import Chem, rdBase
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
-from torch_geometric import EdgeIndex
 
+from roftmol.environments import Classes, equal_rows, refine
 from roftmol.errors import UserError
 from roftmol.featurisers import Graph, featuriser
 from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
@@ -37,6 +37,50 @@ Indices = Sequence[int] | npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
+class Hop:
+    """One layer's messages: r rows above, each a sum over some of the rows below, itself among them.
+
+    A row is an atom, or stands for all atoms of the batch with the same environment.
+    """
+
+    senders: Tensor  #: the rows below that each row above sums over, row by row
+    starts: Tensor  #: r + 1, where each row's senders begin
+    below: int  #: how many rows there are below
+    bond_counts: (
+        Tensor  #: r x 9 with the featuriser `hu`: how often each bond type and direction is received; else r x 0
+    )
+    row_of: Tensor | None = None  #: n, the row of each atom, where the next layer wants one an atom again
+    counts: Tensor | None = None  #: r, for how many of the batch's first atoms a row stands; None where for one each
+    transpose: tuple[Tensor, Tensor] | None = None  #: the senders and starts of the sums that gradients take
+
+    @cached_property
+    def degree(self) -> Tensor:
+        """r, neighbours of each row's atom, itself included."""
+        return self.bond_counts[:, :BOND_TYPES].sum(1)
+
+    @cached_property
+    def transposed(self) -> tuple[Tensor, Tensor]:
+        """Senders and starts with rows above and below exchanged."""
+        if self.transpose is not None:
+            return self.transpose
+        receivers = torch.arange(len(self.starts) - 1, device=self.starts.device).repeat_interleave(self.starts.diff())
+        starts = torch.bincount(self.senders, minlength=self.below).cumsum(0)
+        return receivers[torch.argsort(self.senders, stable=True)], torch.cat([starts.new_zeros(1), starts])
+
+    def to(self, device: torch.device) -> Hop:
+        """The same messages on another device."""
+        return Hop(
+            senders=self.senders.to(device),
+            starts=self.starts.to(device),
+            below=self.below,
+            bond_counts=self.bond_counts.to(device),
+            row_of=None if self.row_of is None else self.row_of.to(device),
+            counts=None if self.counts is None else self.counts.to(device),
+            transpose=None if self.transpose is None else (self.transpose[0].to(device), self.transpose[1].to(device)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Some molecules as one disconnected graph.
 
@@ -44,23 +88,21 @@ class Batch:
     """
 
     atoms: Tensor  #: n x a, features: integers (rows of embedding tables) or floats
-    edges: EdgeIndex  #: 2 x m, sender and receiver
+    edges: Tensor  #: 2 x m, sender and receiver
     bonds: Tensor  #: m x k, features
-    bond_counts: (
-        Tensor  #: n x 9 with the featuriser `hu`: how often each bond type and direction is received; else n x 0
-    )
     graph: Tensor  #: n, the molecule of each atom
     sizes: Tensor  #: b, atoms in each molecule
     labels: Tensor  #: b x t, NaN where missing
     molecules: npt.NDArray[np.int64]  #: b, positions in the data set
+    hop: Hop  #: the messages of a layer that has a row for every atom
+    merged: Mapping[int, Hop] = field(default_factory=dict)  #: layer -> its messages, where atoms are merged
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    @cached_property
-    def degree(self) -> Tensor:
-        """n, neighbours of each atom, itself included."""
-        return self.bond_counts[:, :BOND_TYPES].sum(1)
+    def hop_of(self, layer: int) -> Hop:
+        """The messages of a layer, counted from 0."""
+        return self.merged.get(layer, self.hop)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -70,11 +112,12 @@ class Batch:
             atoms=self.atoms.to(device),
             edges=self.edges.to(device),
             bonds=self.bonds.to(device),
-            bond_counts=self.bond_counts.to(device),
             graph=self.graph.to(device),
             sizes=self.sizes.to(device),
             labels=self.labels.to(device),
             molecules=self.molecules,
+            hop=self.hop.to(device),
+            merged={layer: hop.to(device) for layer, hop in self.merged.items()},
         )
 
 
@@ -106,8 +149,39 @@ class Graphs:
         np.add.at(counts, (receiver, BOND_TYPES + direction), 1)
         return counts
 
-    def batch(self, molecules: Indices) -> Batch:
-        """Cut out the molecules at these positions, in this order."""
+    @cached_property
+    def _closed(self) -> tuple[Classes, Classes]:
+        """Indptr and senders of the bonds with every atom a neighbour of itself, counted from its molecule's first."""
+        atoms = np.arange(len(self.atoms))
+        indptr = self.indptr + np.arange(len(self.indptr))
+        senders = np.empty(indptr[-1], np.int64)
+        senders[indptr[:-1]] = atoms - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        receivers = np.repeat(atoms, np.diff(self.indptr))
+        senders[np.arange(len(self.neighbours)) + receivers + 1] = self.neighbours
+        return indptr, senders
+
+    @cached_property
+    def _environments(self) -> list[Classes]:
+        return [equal_rows(self.atoms)]
+
+    def environments(self, layers: int) -> Classes:
+        """The class of every atom's environment, as far as so many layers see it."""
+        found = self._environments
+        if len(found) <= layers:
+            first = np.repeat(self.offsets[:-1], np.diff(self.indptr[self.offsets]))
+            senders = first + self.neighbours.astype(np.int64)  # counted from the data set's first atom
+            bonds = equal_rows(self.bonds)
+            while len(found) <= layers:
+                found.append(refine(found[-1], self.indptr, senders, bonds))
+        return found[layers]
+
+    def batch(self, molecules: Indices, merge: range = range(0), lent: int | None = None) -> Batch:
+        """Cut out the molecules at these positions, in this order.
+
+        In the layers `merge`, atoms with the same environment share a row, until the last of these layers gives every
+        atom its own again. `lent` says how many of the molecules, from the first, count where a layer takes statistics
+        over atoms; None: all.
+        """
         chosen = np.asarray(molecules, np.int64)
         first_atom, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
         atoms = ranges(first_atom, sizes)
@@ -118,31 +192,63 @@ class Graphs:
         sender = self.neighbours[bonds] + np.repeat(starts, bonds_each)
         degree = self.indptr[atoms + 1] - self.indptr[atoms]
         receiver = np.repeat(np.arange(len(atoms)), degree)
+        shift = np.repeat(starts, sizes)
+        senders, bounds = self._messages(atoms, shift)
+        hop = Hop(
+            senders=torch.from_numpy(senders),
+            starts=torch.from_numpy(bounds),
+            below=len(atoms),
+            bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
+            # Molecules' bonds run both ways, so that the sums are their own transpose.
+            transpose=(torch.from_numpy(senders), torch.from_numpy(bounds)) if self.featuriser == "hu" else None,
+        )
+        lending = len(atoms) if lent is None else int(sizes[:lent].sum())
         return Batch(
             atoms=_tensor(self.atoms[atoms]),
-            edges=EdgeIndex(
-                torch.from_numpy(np.stack([sender, receiver])),
-                sparse_size=(len(atoms), len(atoms)),
-                sort_order="col",
-                # What the transposed product is allowed to take for granted; only the encoders of Hu et al. use it.
-                is_undirected=self.featuriser == "hu",
-            ),
+            edges=torch.from_numpy(np.stack([sender, receiver])),
             bonds=_tensor(self.bonds[bonds]),
-            bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
             graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)),
             sizes=torch.from_numpy(sizes.astype(np.float32)),
             labels=torch.from_numpy(self.labels[chosen]),
             molecules=chosen,
+            hop=hop,
+            merged=self._merged(merge, atoms, shift, lending),
         )
 
-    def batches(self, molecules: Indices, size: int) -> Iterator[Batch]:
+    def _messages(self, atoms: Classes, shift: Classes) -> tuple[Classes, Classes]:
+        """The senders of these atoms' closed neighbourhoods, shifted to their molecules' places, and their bounds."""
+        indptr, senders = self._closed
+        degree = indptr[atoms + 1] - indptr[atoms]
+        found = senders[ranges(indptr[atoms], degree)] + np.repeat(shift, degree)
+        return found, np.concatenate([[0], np.cumsum(degree)])
+
+    def _merged(self, layers: range, atoms: Classes, shift: Classes, lending: int) -> dict[int, Hop]:
+        """Layer -> its messages between distinct environments of these atoms."""
+        hops = {}
+        row_below, below = None, len(atoms)
+        for layer in layers:
+            # A row is computed for the first atom of its kind.
+            _, first, row = np.unique(self.environments(layer + 1)[atoms], return_index=True, return_inverse=True)
+            senders, bounds = self._messages(atoms[first], shift[first])
+            hops[layer] = Hop(
+                senders=torch.from_numpy(senders if row_below is None else row_below[senders]),
+                starts=torch.from_numpy(bounds),
+                below=below,
+                bond_counts=torch.from_numpy(self.bond_counts[atoms[first]].astype(np.float32)),
+                row_of=torch.from_numpy(row) if layer == layers[-1] else None,
+                counts=torch.from_numpy(np.bincount(row[:lending], minlength=len(first)).astype(np.float32)),
+            )
+            row_below, below = row, len(first)
+        return hops
+
+    def batches(self, molecules: Indices, size: int, merge: range = range(0)) -> Iterator[Batch]:
         """Cut the molecules into ceil(count / size) batches whose sizes differ by at most one.
 
-        Even sizes spare BatchNorm a last batch of one or two molecules.
+        Even sizes spare BatchNorm a last batch of one or two molecules. `merge`: see :meth:`batch`.
         """
         chosen = np.asarray(molecules, np.int64)
         for part in np.array_split(chosen, max(1, -(-len(chosen) // size))):
-            yield self.batch(part)
+            yield self.batch(part, merge)
 
     def save(self, path: Path) -> None:
         """Write the arrays to one file, atomically."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from torch.func import functional_call
 
 from roftmol import metrics
 from roftmol.encoders.base import Encoder, norms, statistics_of_first
-from roftmol.frozen import EVALUATION_BATCH
+from roftmol.engine import EVALUATION_BATCH, Adam, evaluation_batches
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
 from roftmol.protocols import Protocol
@@ -39,7 +40,7 @@ class Mixed:
     note: str = ""
 
 
-def interpolate(theta_0: State, theta: State, alpha: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
+def interpolate(theta_0: State, theta: State, alpha: Mapping[str, float]) -> dict[str, Tensor]:
     """(1 - alpha) theta_0 + alpha theta, name by name; alpha 0 and 1 give the ends to the bit.
 
     Integer buffers (BatchNorm's counters) are those of `theta`. A coefficient beyond the ends (protocol `paper`) does
@@ -48,15 +49,29 @@ def interpolate(theta_0: State, theta: State, alpha: Mapping[str, Tensor | float
     mixed = {}
     for name, end in theta.items():
         a = alpha[name]
-        if isinstance(a, float) and name.endswith(("running_mean", "running_var")):
+        if name.endswith(("running_mean", "running_var")):
             a = min(1.0, max(0.0, a))
-        if not end.is_floating_point() or (isinstance(a, float) and a == 1):
+        if not end.is_floating_point() or a == 1:
             mixed[name] = end
-        elif isinstance(a, float) and a == 0:
+        elif a == 0:
             mixed[name] = theta_0[name]
         else:
             mixed[name] = (1 - a) * theta_0[name] + a * end
     return mixed
+
+
+class _Between(torch.autograd.Function):
+    """theta_0 + alpha delta, whose derivative in alpha is <gradient, delta>: one pass over the weights each way."""
+
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor, theta_0: Tensor, delta: Tensor) -> Tensor:
+        ctx.save_for_backward(delta)
+        return torch.addcmul(theta_0, delta, alpha)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (delta,) = ctx.saved_tensors
+        return torch.dot(grad.flatten(), delta.flatten()), None, None
 
 
 @torch.no_grad()
@@ -72,7 +87,7 @@ def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
         norm.train()
-    for batch in graphs.batches(molecules, EVALUATION_BATCH):
+    for batch in evaluation_batches(model.encoder, graphs, molecules):
         model.encoder(batch.to(model.shift.device))
     for norm, momentum in zip(found, momenta, strict=True):
         norm.momentum = momentum
@@ -144,6 +159,7 @@ class _Learner:
 
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.groups.values()))
+        self.delta = {name: self.theta[name] - self.theta_0[name] for name, _ in self.model.encoder.named_parameters()}
         self.norm_sample = generator("norm sample", self.seed).permutation(self.fold.train)
         # Networks without BatchNorm have no statistics to be lent or estimated.
         self.reestimate = self.protocol.reestimate_norm and bool(norms(self.model))
@@ -195,7 +211,7 @@ class _Learner:
         model, device = self.model, self.model.shift.device
         model.eval()
         alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
-        optimizer = torch.optim.Adam([alpha], self.protocol.mixing_rate)
+        optimizer = Adam([alpha], self.protocol.mixing_rate)
         position = {name: self.names.index(group) for name, group in self.groups.items()}
         batches = self._batches(np.concatenate([fitted, watched]))
         # One pass serves both: the watched molecules' labels are hidden from the loss.
@@ -207,8 +223,10 @@ class _Learner:
             values = dict(zip(self.names, alpha.tolist(), strict=True))
             if not self.protocol.reestimate_norm:
                 self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
-            mixed = interpolate(self.theta_0, self.theta, {name: alpha[p] for name, p in position.items()})
-            weights = {f"encoder.{name}": mixed[name] for name, _ in model.encoder.named_parameters()}
+            weights = {
+                f"encoder.{name}": _Between.apply(alpha[position[name]], self.theta_0[name], delta)
+                for name, delta in self.delta.items()
+            }
             optimizer.zero_grad()
             outputs = []
             for batch, target in zip(batches, targets, strict=True):
@@ -232,7 +250,12 @@ class _Learner:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
         sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.reestimate else 0]
         parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
-        return [self.graphs.batch(np.concatenate([sample, part])).to(self.model.shift.device) for part in parts]
+        encoder = self.model.encoder
+        merged = range(len(encoder.blocks)) if encoder.local else range(0)
+        return [
+            self.graphs.batch(np.concatenate([sample, part]), merged, len(sample)).to(self.model.shift.device)
+            for part in parts
+        ]
 
     def _output(self, weights: State, batch: Batch) -> Tensor:
         """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""

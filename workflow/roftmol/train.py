@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from roftmol import metrics
 from roftmol.encoders import Encoder, State
 from roftmol.encoders.ops import Linear
-from roftmol.frozen import EVALUATION_BATCH, Forward, States, frozen_below
+from roftmol.engine import Adam, Forward, States, evaluation_batches, frozen_below
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Method, Parts, Settings, Step
 from roftmol.protocols import Protocol
@@ -93,16 +93,14 @@ class Model(nn.Module):
 
     def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
         """Predictions in eval mode, molecules x tasks, whatever the batch size."""
-        return _predict(self, graphs, molecules, self.encoder)
+        batches = evaluation_batches(self.encoder, graphs, molecules)
+        return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder)
 
 
 @torch.no_grad()
-def _predict(
-    model: Model, graphs: Graphs, molecules: Indices, features: Callable[[Batch], Tensor]
-) -> npt.NDArray[np.float32]:
+def _predict(model: Model, batches: Iterable[Batch], features: Callable[[Batch], Tensor]) -> npt.NDArray[np.float32]:
     """The model's predictions in eval mode from the molecules' vectors, which `features` gives."""
     model.eval()
-    batches = (batch.to(model.shift.device) for batch in graphs.batches(molecules, EVALUATION_BATCH))
     return torch.cat([model.in_label_units(model.head(features(batch))) for batch in batches]).cpu().numpy()
 
 
@@ -160,16 +158,17 @@ def fit(
     encoder = model.encoder
     theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
     pretrained = copy.deepcopy(encoder).eval() if method.needs_Z_0 else None
-    Z_0 = States(graphs, fold.train, lambda batch: State(pretrained.nodes(batch)), device) if pretrained else None
+    Z_0 = None
+    if pretrained is not None:
+        Z_0 = States(pretrained, graphs, fold.train, lambda batch: State(pretrained.nodes(batch)), device)
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
         freeze(model, trained)
         frozen_mode = protocol.freeze_fully
         frozen = frozen_below(encoder, trained) if frozen_mode else 0
         forward = Forward(encoder, graphs, np.concatenate([fold.train, fold.valid]), frozen, device)
-        optimizer = torch.optim.Adam(
-            [p for p in model.parameters() if p.requires_grad], lr=training.learning_rate, fused=True
-        )
+        held_out = forward.evaluation_batches(fold.valid)
+        optimizer = Adam(model.parameters(), training.learning_rate)
         torch.manual_seed(seed_of("dropout", seed, stage))
         order = generator("batches", seed, stage)
         best: tuple[float, float] = (math.inf, math.inf)
@@ -178,8 +177,7 @@ def fit(
         for epoch in range(1, training.epochs + 1):
             set_training(model, trained, fully=frozen_mode)
             total = 0.0
-            for batch in graphs.batches(order.permutation(fold.train), training.batch_size):
-                batch = batch.to(device)
+            for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
                 Z, features = forward(batch)
                 loss = task_loss(
                     model.head(features), (batch.labels - model.shift) / model.scale, task.kind, root=protocol.root_loss
@@ -201,7 +199,7 @@ def fit(
                 loss.backward()
                 optimizer.step()
                 total += value * len(batch)
-            valid = _predict(model, graphs, fold.valid, forward.pooled_vectors)
+            valid = _predict(model, held_out, forward.pooled_vectors)
             metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
             valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
             curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))

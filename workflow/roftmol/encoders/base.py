@@ -32,6 +32,8 @@ class Encoder(nn.Module):
     blocks: nn.ModuleList
     #: Whether the forward pass can start at a block, so that frozen blocks below are computed once.
     resumable = True
+    #: Whether atoms of one environment (`environments.py`) have one vector, so that it can be computed once.
+    local = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -84,8 +86,14 @@ class Norm(nn.BatchNorm1d):
 
     reference: Mapping[int, int] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """n x d -> n x d, or n x d x l."""
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """n x d -> n x d, or n x d x l.
+
+        `counts` (n) says for how many of the atoms that lend their statistics each row stands, where rows are merged.
+        """
+        if counts is not None:
+            lends = (self.training or self.reference) and counts.sum() >= 2
+            return self._weighted(x, counts) if lends else super().forward(x)
         rows = self.reference.get(len(x), 0)
         if rows < 2:
             return super().forward(x)
@@ -95,6 +103,30 @@ class Norm(nn.BatchNorm1d):
             return y
         shape = (-1, *(1 for _ in range(2, x.dim())))
         return y * self.weight.view(shape) + self.bias.view(shape)
+
+    def _weighted(self, x: Tensor, counts: Tensor) -> Tensor:
+        """BatchNorm of rows that stand for several atoms, as if each atom had its own."""
+        n = counts.sum()
+        mean = counts @ x / n
+        centred = x - mean
+        variance = counts @ centred.square() / n
+        unbiased = variance * n / (n - 1)
+        if self.training:
+            with torch.no_grad():
+                self._remember(mean, unbiased)
+        else:  # as the running statistics that they stand in for
+            variance = unbiased
+        return centred * ((variance + self.eps).rsqrt() * self.weight) + self.bias
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics as `torch.nn.BatchNorm1d` does."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
 
 def norms(module: nn.Module) -> list[Norm]:
@@ -108,7 +140,7 @@ def statistics_of_first(module: nn.Module, batch: Batch, molecules: int) -> Iter
     found = norms(module) if molecules else []
     atoms = int(batch.sizes[:molecules].sum())
     # Bonds are sorted by the atom that receives, so those of the first molecules come first.
-    bonds = int((batch.edges[1].as_tensor() < atoms).sum())
+    bonds = int((batch.edges[1] < atoms).sum())
     rows: dict[int, int] = {}
     for total, lent in ((batch.edges.size(1), bonds), (len(batch.atoms), atoms), (len(batch), molecules)):
         # Where two kinds are as many, the fewer rows are of the first molecules whichever kind is meant.

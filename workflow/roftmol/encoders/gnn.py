@@ -2,7 +2,7 @@
 
 Every layer sums messages x_j + e_ij from an atom's neighbours and from itself by a self-loop; e_ij is the sum of a
 bond-type and a bond-direction embedding. Because bonds are categorical, the sum over e_ij is a small matrix of counts
-times the two tables, and the sum over x_j is a sparse product; no message is ever built.
+times the two tables, and the sum over x_j gathers rows; no message is ever built.
 
     GIN        x_i' = MLP(sum_j x_j + e_ij)
     GCN        x_i' = sum_j (W x_j + e_ij) / sqrt(d_i d_j)
@@ -11,7 +11,9 @@ times the two tables, and the sum over x_j is a sparse product; no message is ev
     GAT        x_i' = mean over heads of sum_j a_ij (W x_j + e_ij) + bias,
                a_ij = softmax(leaky_relu(att [W x_i, W x_j + e_ij]))
 
-with W x = linear map with bias. After each: BatchNorm, ReLU (not after the last layer), dropout.
+with W x = linear map with bias. After each: BatchNorm, ReLU (not after the last layer), dropout. All but GCN and GAT
+see an atom's neighbours alone, so that atoms of one environment can be computed once (`environments.py`); GCN weighs by
+the neighbours' degrees, GAT by their neighbours.
 """
 
 from __future__ import annotations
@@ -22,13 +24,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import global_add_pool
-from torch_geometric.utils import scatter, softmax
 
 from roftmol.encoders.base import Encoder, Norm, State
-from roftmol.encoders.ops import Linear, dropout, linear
+from roftmol.encoders.ops import Linear, dropout, linear, max_by, neighbour_sum, relu_dropout, sum_by
 from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
-from roftmol.graphs import Batch
+from roftmol.graphs import Batch, Hop
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,10 @@ class AtomEmbedding(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """What all share: the bond tables."""
+    """What all share: the bond tables. From the rows below to the rows above by the messages of `hop`."""
+
+    #: Whether a row's new vector depends on the rows that it sums over and its bonds, and on nothing else.
+    local = True
 
     def __init__(self, bond_width: int):
         super().__init__()
@@ -66,15 +69,8 @@ class _Convolution(nn.Module):
             nn.init.xavier_uniform_(table.weight)
 
     def bond_tables(self) -> Tensor:
-        """Both tables, one under the other: 9 x d, matching `Batch.bond_counts`."""
+        """Both tables, one under the other: 9 x d, matching `Hop.bond_counts`."""
         return torch.cat([self.bond_type.weight, self.bond_direction.weight])
-
-
-def _neighbour_sum(x: Tensor, batch: Batch) -> Tensor:
-    """sum_j x_j over the neighbours and the atom itself."""
-    if batch.edges.size(1) == 0:
-        return x
-    return batch.edges.matmul(x, transpose=True) + x
 
 
 class GIN(_Convolution):
@@ -82,11 +78,13 @@ class GIN(_Convolution):
 
     def __init__(self, width: int):
         super().__init__(width)
-        self.mlp = nn.Sequential(Linear(width, 2 * width), nn.ReLU(), Linear(2 * width, width))
+        lower, upper = Linear(width, 2 * width), Linear(2 * width, width)
+        self.mlp = nn.ModuleDict({"0": lower, "2": upper})  # numbered as published, where a ReLU lies between them
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        """n x d -> n x d."""
-        return self.mlp(_neighbour_sum(x, batch) + batch.bond_counts @ self.bond_tables())
+    def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
+        """n x d -> r x d."""
+        total = neighbour_sum(x, hop).addmm_(hop.bond_counts, self.bond_tables())
+        return self.mlp["2"](self.mlp["0"](total, relu=True))
 
 
 class GCN(_Convolution):
@@ -96,15 +94,17 @@ class GCN(_Convolution):
         super().__init__(width)
         self.linear = Linear(width, width)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+    local = False
+
+    def forward(self, x: Tensor, hop: Hop, batch: Batch) -> Tensor:
         """n x d -> n x d."""
-        scale = batch.degree.rsqrt().unsqueeze(1)
+        scale = hop.degree.rsqrt().unsqueeze(1)
         # The bonds' share is weighted by both ends' degrees, so the counts are weighted by the sender's.
-        sender, receiver = batch.edges[0].as_tensor(), batch.edges[1].as_tensor()
+        sender, receiver = batch.edges
         kinds = torch.cat([F.one_hot(batch.bonds[:, 0], BOND_TYPES), F.one_hot(batch.bonds[:, 1], BOND_DIRECTIONS)], 1)
-        counts = scatter(kinds * scale[sender], receiver, 0, dim_size=len(x))
+        counts = sum_by(kinds * scale[sender], receiver, len(x))
         counts[:, [SELF_LOOP, BOND_TYPES]] += scale
-        return scale * (_neighbour_sum(scale * self.linear(x), batch) + counts @ self.bond_tables())
+        return scale * neighbour_sum(scale * self.linear(x), hop).addmm_(counts, self.bond_tables())
 
 
 class MolCLRGCN(_Convolution):
@@ -120,10 +120,10 @@ class MolCLRGCN(_Convolution):
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.xavier_uniform_(self.weight)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        """n x d -> n x d."""
-        total = linear(_neighbour_sum(x, batch), self.weight.t(), self.bias)
-        return total + batch.bond_counts @ self.bond_tables()
+    def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
+        """n x d -> r x d."""
+        total = linear(neighbour_sum(x, hop), self.weight.t(), self.bias)
+        return total + hop.bond_counts @ self.bond_tables()
 
 
 class GraphSAGE(_Convolution):
@@ -133,10 +133,10 @@ class GraphSAGE(_Convolution):
         super().__init__(width)
         self.linear = Linear(width, width)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
-        """n x d -> n x d, rows of length 1."""
-        total = _neighbour_sum(self.linear(x), batch) + batch.bond_counts @ self.bond_tables()
-        return F.normalize(total / batch.degree.unsqueeze(1), dim=-1)
+    def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
+        """n x d -> r x d, rows of length 1."""
+        total = neighbour_sum(self.linear(x), hop).addmm_(hop.bond_counts, self.bond_tables())
+        return F.normalize(total / hop.degree.unsqueeze(1), dim=-1)
 
 
 class GAT(_Convolution):
@@ -146,6 +146,7 @@ class GAT(_Convolution):
     weights were trained so, and so it stays.
     """
 
+    local = False
     heads = 2
     negative_slope = 0.2
 
@@ -156,20 +157,21 @@ class GAT(_Convolution):
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.xavier_uniform_(self.attention)
 
-    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor, _hop: Hop, batch: Batch) -> Tensor:
         """n x d -> n x d."""
         n, width = x.shape
         itself = torch.arange(n, device=x.device)
-        sender = torch.cat([batch.edges[0].as_tensor(), itself])
-        receiver = torch.cat([batch.edges[1].as_tensor(), itself])
+        sender, receiver = torch.cat([batch.edges, itself.expand(2, n)], 1)
         loop = torch.tensor([[SELF_LOOP, 0]], device=x.device).expand(n, 2)
         kind, direction = torch.cat([batch.bonds, loop]).unbind(1)
         h = self.linear(x)
         message = (h[sender] + self.bond_type(kind) + self.bond_direction(direction)).view(-1, self.heads, width)
         pair = torch.cat([h[receiver].view(-1, self.heads, width), message], -1)
         score = F.leaky_relu((pair * self.attention).sum(-1), self.negative_slope)
-        weight = softmax(score, sender, num_nodes=n)
-        return scatter(message * weight.unsqueeze(-1), receiver, 0, dim_size=n).mean(1) + self.bias
+        # The softmax is taken relative to each sender's largest score, which cancels and keeps exp() finite.
+        weight = (score - max_by(score.detach(), sender, n)[sender]).exp()
+        weight = weight / sum_by(weight, sender, n)[sender]
+        return sum_by(message * weight.unsqueeze(-1), receiver, n).mean(1) + self.bias
 
 
 CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT, "molclr_gcn": MolCLRGCN}
@@ -178,19 +180,26 @@ CONVOLUTIONS = {"gin": GIN, "gcn": GCN, "graphsage": GraphSAGE, "gat": GAT, "mol
 class Block(nn.Module):
     """One layer: convolution, BatchNorm, ReLU unless it is the last, dropout."""
 
-    def __init__(self, kind: str, width: int, last: bool, dropout: float):
+    def __init__(self, kind: str, width: int, layer: int, last: bool, dropout: float):
         super().__init__()
         self.convolution = CONVOLUTIONS[kind](width)
         self.norm = Norm(width)
+        self.layer = layer
         self.last = last
         self.dropout = dropout
 
     def forward(self, state: State, batch: Batch) -> State:
-        """The state after the layer; the atoms' vectors stay n x d."""
-        x = self.norm(self.convolution(state.atoms, batch))
-        if not self.last:
+        """The state after the layer; the atoms' vectors stay n x d, or become those of the batch's merged rows."""
+        hop = batch.hop_of(self.layer)
+        x = self.norm(self.convolution(state.atoms, hop, batch), hop.counts)
+        drops = self.training and self.dropout > 0
+        if not self.last and not drops:
             x = F.relu(x, inplace=True)
-        return State(dropout(x, self.dropout) if self.training and self.dropout else x)
+        if hop.row_of is not None:
+            x = x[hop.row_of]
+        if drops:
+            x = dropout(x, self.dropout) if self.last else relu_dropout(x, self.dropout)
+        return State(x)
 
 
 class GNN(Encoder):
@@ -201,15 +210,17 @@ class GNN(Encoder):
         self.architecture = architecture
         self.width = architecture.width
         self.dropout = dropout
+        self.local = CONVOLUTIONS[architecture.kind].local
         self.embed = AtomEmbedding(architecture.width)
         last = architecture.layers - 1
         self.blocks = nn.ModuleList(
-            Block(architecture.kind, architecture.width, layer == last, dropout) for layer in range(architecture.layers)
+            Block(architecture.kind, architecture.width, layer, layer == last, dropout)
+            for layer in range(architecture.layers)
         )
 
     def pool(self, state: State, batch: Batch) -> Tensor:
         """Mean over each molecule's atoms: n x d -> b x d."""
-        return global_add_pool(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
+        return sum_by(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
 
     def fresh(self) -> GNN:
         """The same network with weights drawn anew."""

@@ -26,10 +26,9 @@ from collections import OrderedDict
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from roftmol.encoders.base import Encoder, State
-from roftmol.encoders.ops import Linear
+from roftmol.encoders.ops import Linear, max_by, sum_by
 from roftmol.graphs import Batch
 
 #: Columns of `batch.atoms` as `featurisers.minimol` lays them out: eigenvectors, eigenvalues, return probabilities,
@@ -130,16 +129,16 @@ class Block(nn.Module):
         assert bonds is not None
         assert v is not None
         x = h if self.first else h + self.read(v * (BASE_WIDTH / WIDTH))[batch.graph]
-        sender, receiver = batch.edges.as_tensor()
+        sender, receiver = batch.edges
         message = F.relu(x[sender] + self.bond(bonds))
-        new = self.norm(self.mlp(x + scatter(message, receiver, 0, dim_size=len(x))))
+        new = self.norm(self.mlp(x + sum_by(message, receiver, len(x))))
         new = self.dropout(F.gelu(new))
         if self.last:
             return State(new, bonds, v)
         if not self.first:
             new = h + new
         scale = (batch.sizes.log() / batch.sizes).unsqueeze(1)
-        logsum = scale * scatter(new, batch.graph, 0, dim_size=len(batch))
+        logsum = scale * sum_by(new, batch.graph, len(batch))
         return State(new, bonds, v + self.write(v + logsum))
 
 
@@ -169,7 +168,7 @@ class MiniMol(Encoder):
 
     def pool(self, state: State, batch: Batch) -> Tensor:
         """Largest value over each molecule's atoms: n x 512 -> b x 512."""
-        return scatter(state.atoms, batch.graph, 0, dim_size=len(batch), reduce="max")
+        return max_by(state.atoms, batch.graph, len(batch))
 
     def fresh(self) -> MiniMol:
         """The same network with weights drawn anew."""

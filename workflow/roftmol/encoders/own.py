@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import global_add_pool, global_max_pool
 
 from roftmol import graphs, own_code
 from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.encoders.ops import max_by, sum_by
 from roftmol.errors import UserError
 from roftmol.graphs import Batch
 
@@ -92,8 +92,8 @@ class Own(Encoder):
         if state.molecules is not None:
             return state.molecules
         if self.architecture.pooling == "max":
-            return global_max_pool(state.atoms, batch.graph, len(batch))
-        total = global_add_pool(state.atoms, batch.graph, len(batch))
+            return max_by(state.atoms, batch.graph, len(batch))
+        total = sum_by(state.atoms, batch.graph, len(batch))
         return total / batch.sizes.unsqueeze(1) if self.architecture.pooling == "mean" else total
 
     def fresh(self) -> Own:
@@ -111,7 +111,7 @@ class Own(Encoder):
     def _output(self, batch: Batch) -> Tensor:
         return self.module(
             x=batch.atoms,
-            edge_index=batch.edges.as_tensor(),
+            edge_index=batch.edges,
             edge_attr=batch.bonds if batch.bonds.shape[1] else None,
             batch=batch.graph,
         )

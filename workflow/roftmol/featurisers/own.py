@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from rdkit import Chem
 from torch import Tensor
-from torch_geometric.data import Data
 
 from roftmol import own_code
 from roftmol.errors import UserError
@@ -39,6 +38,8 @@ def as_graph(data: Any) -> Graph:
 
     Raises `UserError` that says what is wrong with it.
     """
+    from torch_geometric.data import Data  # two seconds of import that nobody else's featuriser needs
+
     if not isinstance(data, Data):
         raise UserError(f"expected a torch_geometric.data.Data, found {type(data).__name__}")
     others = [key for key, value in data.to_dict().items() if key not in PASSED_ON and isinstance(value, Tensor)]

@@ -41,7 +41,7 @@ class Decoder(nn.Module):
     def forward(self, Z: Tensor, masked: Tensor, batch: Batch) -> Tensor:
         """n x d vectors -> the masked atoms' outputs, m x elements."""
         hidden = self.enter(self.activation(Z)).index_fill(0, masked, 0.0)
-        return self.leave(self.layer(hidden, batch)[masked])
+        return self.leave(self.layer(hidden, batch.hop, batch)[masked])
 
 
 @dataclass(frozen=True)
