@@ -1,17 +1,21 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make test     install, lint, run the tests
 # make lint     what `make test` checks before the tests
+# make bench    time the engine beside the same work in plain PyTorch Geometric, leave results/tables/bench.parquet
 # make clean    remove the results and what the tools left; .venv stays
 #
-# Another interpreter: make PYTHON=python3.12 report. Fewer cores: make CORES=4 report.
+# Another interpreter: make PYTHON=python3.12 report. Fewer cores: make CORES=4 report. A try: make BENCH=--quick bench.
 
 PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= auto
+BENCH ?=
+BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
+  results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: report test lint clean
+.PHONY: report test lint bench clean
 
 report: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet reason
@@ -25,6 +29,10 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+bench: $(VENV)/run.stamp
+	$(BIN)/snakemake $(BENCH_DATA) --cores $(CORES) --rerun-incomplete --quiet reason
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
