@@ -1,4 +1,5 @@
 import copy
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from molecules_for_tests import corpus
 from roftmol import metrics
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
-from roftmol.interpolate import interpolate, mix, reestimate_norm
+from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix, reestimate_norm
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.wise_ft import Settings as WiSE
@@ -148,6 +149,23 @@ def test_in_honest_a_validation_prediction_comes_from_coefficients_that_did_not_
     )
     assert in_sample <= metrics.loss("regression", data.labels[FOLD.valid], stuck.valid) + 1e-9
     assert np.array_equal(stuck.test, still.test)
+
+
+def test_the_search_for_the_number_of_steps_ends_where_more_do_not_help(ends, monkeypatch):
+    taken = []
+
+    def descend(self, start, fitted, watched):
+        for step in itertools.count():
+            taken.append(step)
+            yield (
+                dict.fromkeys(self.names, start),
+                self.graphs.labels[np.concatenate([fitted, watched])] + abs(step - 3),
+            )
+
+    monkeypatch.setattr(_Learner, "_descend", descend)
+    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
+    assert result.steps == 3
+    assert max(taken) == 3 + PATIENCE
 
 
 @pytest.mark.parametrize(("right", "start"), [(0.9, 0.5), (0.2, 0.6)])

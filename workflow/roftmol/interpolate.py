@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from roftmol.train import DivergedError, Fold, Model, Task, standing, task_loss
 
 State = dict[str, Tensor]
 
-#: Folds of the held-out labels in which the number of steps is chosen.
-FOLDS = 3
+#: Folds of the held-out labels in which the number of steps is chosen, and steps without a better one before that ends.
+FOLDS, PATIENCE = 3, 8
 #: Training molecules that lend BatchNorm their statistics: while coefficients are learned, and for the final weights.
 NORM_SAMPLE_LEARNING, NORM_SAMPLE = 32, 2048
 
@@ -175,7 +176,7 @@ class _Learner:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
         valid, steps = self.fold.valid, self.protocol.mixing_steps
         if not self.protocol.crossfit_mixing:
-            path = self._descend(start, valid, valid[:0], steps)
+            path = list(islice(self._descend(start, valid, valid[:0]), steps + 1))
             reached = [self._standing(valid, predictions) for _, predictions in path]
             best = min(range(1, len(path)), key=lambda step: reached[step])
             return path[best][0], best, None, ""
@@ -184,15 +185,21 @@ class _Learner:
         folds = np.array_split(generator("mixing folds", self.seed).permutation(len(valid)), min(FOLDS, len(valid)))
         if len(folds) < 2:
             return dict.fromkeys(self.names, start), 0, None, "one validation molecule: coefficients stay at the start"
-        out_of_fold = np.empty((steps + 1, len(valid), self.graphs.labels.shape[1]), np.float32)
-        for held in folds:
-            rest = np.setdiff1d(np.arange(len(valid)), held)
-            for step, (_, predictions) in enumerate(self._descend(start, valid[rest], valid[held], steps)):
-                out_of_fold[step, held] = predictions[len(rest) :]
-        # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
-        losses = [metrics.loss(self.task.kind, self.graphs.labels[valid], p) for p in out_of_fold]
-        best = int(np.argmin(losses))
-        alpha = self._descend(start, valid, valid[:0], best)[-1][0]
+        rests = [np.setdiff1d(np.arange(len(valid)), held) for held in folds]
+        paths = [self._descend(start, valid[rest], valid[held]) for rest, held in zip(rests, folds, strict=True)]
+        labels = self.graphs.labels[valid]
+        out_of_fold, losses, best = [], [], 0
+        for step, points in enumerate(islice(zip(*paths, strict=True), steps + 1)):
+            found = np.empty(labels.shape, np.float32)
+            for (_, predictions), rest, held in zip(points, rests, folds, strict=True):
+                found[held] = predictions[len(rest) :]
+            out_of_fold.append(found)
+            # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
+            losses.append(metrics.loss(self.task.kind, labels, found))
+            best = int(np.argmin(losses))
+            if step - best >= PATIENCE:
+                break
+        alpha, _ = next(islice(self._descend(start, valid, valid[:0]), best, None))
         return alpha, best, out_of_fold[best], ""
 
     def _standing(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -202,11 +209,11 @@ class _Learner:
         return standing(self.task.metric, metric, loss)
 
     def _descend(
-        self, start: float, fitted: npt.NDArray[np.int64], watched: npt.NDArray[np.int64], steps: int
-    ) -> list[tuple[dict[str, float], npt.NDArray[np.float32]]]:
-        """Descend the task loss of the `fitted` molecules over alpha, by Adam.
+        self, start: float, fitted: npt.NDArray[np.int64], watched: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[dict[str, float], npt.NDArray[np.float32]]]:
+        """Descend the task loss of the `fitted` molecules over alpha, by Adam, for as long as one asks.
 
-        Returns, for every step from the start on, the coefficients and the predictions for both kinds of molecules.
+        Gives, for every step from the start on, the coefficients and the predictions for both kinds of molecules.
         """
         model, device = self.model, self.model.shift.device
         model.eval()
@@ -218,33 +225,30 @@ class _Learner:
         labels = np.concatenate([self.graphs.labels[fitted], np.full_like(self.graphs.labels[watched], np.nan)])
         targets = ((torch.from_numpy(labels).to(device) - model.shift) / model.scale).split(EVALUATION_BATCH)
         labelled = int(np.count_nonzero(~np.isnan(labels)))
-        path = []
-        for step in range(steps + 1):
+        for step in count():
             values = dict(zip(self.names, alpha.tolist(), strict=True))
             if not self.protocol.reestimate_norm:
                 self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
-            weights = {
-                f"encoder.{name}": _Between.apply(alpha[position[name]], self.theta_0[name], delta)
-                for name, delta in self.delta.items()
-            }
             optimizer.zero_grad()
             outputs = []
             for batch, target in zip(batches, targets, strict=True):
+                # Mixed anew for each batch, so that none of its graph is kept for the next.
+                weights = {
+                    f"encoder.{name}": _Between.apply(alpha[position[name]], self.theta_0[name], delta)
+                    for name, delta in self.delta.items()
+                }
                 output = self._output(weights, batch)
                 outputs.append(model.in_label_units(output.detach()))
                 share = int((~target.isnan()).sum()) / max(labelled, 1)
                 loss = task_loss(output, target, self.task.kind) * share
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
-                if step < steps:
-                    loss.backward(retain_graph=batch is not batches[-1])
-            path.append((values, torch.cat(outputs).cpu().numpy()))
-            if step < steps:
-                optimizer.step()
-                if self.protocol.crossfit_mixing:
-                    with torch.no_grad():
-                        alpha.clamp_(0, 1)
-        return path
+                loss.backward()
+            yield values, torch.cat(outputs).cpu().numpy()
+            optimizer.step()
+            if self.protocol.crossfit_mixing:
+                with torch.no_grad():
+                    alpha.clamp_(0, 1)
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""

@@ -172,6 +172,8 @@ def fit(
         torch.manual_seed(seed_of("dropout", seed, stage))
         order = generator("batches", seed, stage)
         best: tuple[float, float] = (math.inf, math.inf)
+        moving = dict(model.named_buffers())
+        moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
         best_state: dict[str, Tensor] = {}
         waited = 0
         for epoch in range(1, training.epochs + 1):
@@ -205,14 +207,15 @@ def fit(
             curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))
             reached = standing(task.metric, metric, valid_loss)
             if reached < best:
-                best, best_state, waited = reached, copy.deepcopy(model.state_dict()), 0
+                best, waited = reached, 0
+                best_state = {name: tensor.detach().clone() for name, tensor in moving.items()}
             else:
                 waited += 1
             if protocol.stop_early and waited >= training.patience:
                 break
         if not best_state:
             raise DivergedError("the validation loss was never a number")
-        model.load_state_dict(best_state)
+        model.load_state_dict(best_state, strict=False)  # what is frozen has not moved
     return curve
 
 

@@ -1,0 +1,97 @@
+"""Print an experiment's tables as Markdown, for the dated pages in docs/.
+
+    PYTHONPATH=workflow python benchmarks/page.py results/paper_small/results/tables
+
+A number is the mean over the seeds of the test metric, with the setting chosen on validation; ± is the standard
+deviation over the seeds. The last table counts, over groups of cells, how often a method's mean beats full FT's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from roftmol import schemas
+from roftmol.methods import METHODS
+from roftmol.registry import checkpoints, datasets
+
+
+def main(tables: Path) -> None:
+    """Scores by model, mean ranks, and differences from full FT."""
+    summary = schemas.read("summary", tables / "summary.parquet")
+    kinds = {name: entry.task for name, entry in datasets().items()}
+    known = checkpoints()
+    reference = summary[summary["method"] == "fingerprint"].drop_duplicates(["protocol", "dataset", "budget"])
+    runs = summary[summary["method"] != "fingerprint"].copy()
+    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name != "fingerprint"])
+    runs["task"] = runs["dataset"].map(kinds)
+    runs["pretraining"] = [known[model].pretraining for model in runs["model"]]
+    for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):
+        print(f"\n### {model}, {protocol}, {budget} labels\n")
+        scores(mine, reference[(reference["protocol"] == protocol) & (reference["budget"] == budget)])
+    print("\n### Mean rank of the methods\n")
+    ranks(runs)
+    print("\n### Against full FT\n")
+    against_full_ft(runs)
+
+
+def scores(mine: pd.DataFrame, fingerprints: pd.DataFrame) -> None:
+    """A row a method, a column a data set; the best of the pretrained network's methods is set in bold."""
+    names = list(dict.fromkeys(mine["dataset"]))
+    print("| method | " + " | ".join(f"{name} {_metric(mine, name)}" for name in names) + " |")
+    print("|---" * (len(names) + 1) + "|")
+    best = {}
+    for name in names:
+        column = mine[(mine["dataset"] == name) & (mine["method"] != "scratch")]
+        best[name] = column.loc[(column["mean"] * column["better"]).idxmax(), "method"]
+    for method in sorted(set(mine["method"]), key=list(METHODS).index):
+        cells = [_cell(mine, name, method, bold=best[name] == method) for name in names]
+        print(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
+    print("| Fingerprint | " + " | ".join(_cell(fingerprints, name, "fingerprint") for name in names) + " |")
+
+
+def _metric(table: pd.DataFrame, dataset: str) -> str:
+    row = table[table["dataset"] == dataset].iloc[0]
+    return f"{row['metric'].upper().replace('_', '-')} {'↑' if row['better'] > 0 else '↓'}"
+
+
+def _cell(table: pd.DataFrame, dataset: str, method: str, *, bold: bool = False) -> str:
+    rows = table[(table["dataset"] == dataset) & (table["method"] == method)]
+    if rows.empty:
+        return "–"
+    text = f"{rows.iloc[0]['mean']:.3f} ± {rows.iloc[0]['std']:.3f}"
+    return f"**{text}**" if bold else text
+
+
+def ranks(runs: pd.DataFrame) -> None:
+    """A row a method: its rank among the pretrained network's methods, averaged over the data sets of a kind."""
+    runs = runs[runs["method"] != "scratch"].copy()
+    cell = ["protocol", "budget", "model", "dataset"]
+    runs["place"] = (-runs["mean"] * runs["better"]).groupby([runs[name] for name in cell]).rank()
+    groups = [runs["protocol"], runs["budget"], runs["pretraining"], runs["task"]]
+    table = runs.groupby([runs["method"], *groups], observed=True)["place"].mean().unstack([1, 2, 3, 4])
+    _print(table, "{:.1f}")
+
+
+def against_full_ft(runs: pd.DataFrame) -> None:
+    """A row a method: in how many of the cells (model x data set) its mean over the seeds is better than full FT's."""
+    others = runs[runs["method"] != "full_ft"].copy()
+    others["wins"] = others["vs_full_ft"] * others["better"] > 0
+    groups = [others["protocol"], others["budget"], others["pretraining"], others["task"]]
+    counted = others.groupby([others["method"], *groups], observed=True)["wins"].agg(["sum", "count"])
+    table = (counted["sum"].astype(str) + " of " + counted["count"].astype(str)).unstack([1, 2, 3, 4])
+    _print(table, "{}")
+
+
+def _print(table: pd.DataFrame, form: str) -> None:
+    print("| method | " + " | ".join(", ".join(column) for column in table.columns) + " |")
+    print("|---" * (len(table.columns) + 1) + "|")
+    for method, row in table.iterrows():
+        cells = ["–" if pd.isna(value) else form.format(value) for value in row]
+        print(f"| {METHODS[str(method)].title} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
