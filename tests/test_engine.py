@@ -19,6 +19,7 @@ from roftmol.encoders.base import statistics_of_first
 from roftmol.encoders.ops import linear, max_by, neighbour_sum, relu_dropout, sum_by
 from roftmol.engine import Adam, evaluation_batches
 from roftmol.environments import equal_rows
+from roftmol.errors import UserError
 from roftmol.interpolate import mix, reestimate_norm
 from roftmol.methods import METHODS
 from roftmol.protocols import PROTOCOLS
@@ -324,7 +325,18 @@ def test_onednn_is_chosen_where_it_is_much_faster_and_right(
         assert products.outer() is expected
     finally:
         products.outer.cache_clear()
-    assert expected.__name__ in capsys.readouterr().err
+    assert f"by {expected.__name__.removeprefix('outer_by_')} " in capsys.readouterr().err
+
+
+def test_the_choice_can_be_overridden(monkeypatch):
+    monkeypatch.setattr(products, "_seconds", lambda *_: pytest.fail("nothing is to be tried"))
+    for wanted in ("torch", "onednn"):
+        monkeypatch.setenv("ROFTMOL_PRODUCTS", wanted)
+        if wanted == "torch" or products.ONEDNN:
+            assert products.outer.__wrapped__() is getattr(products, f"outer_by_{wanted}")
+    monkeypatch.setenv("ROFTMOL_PRODUCTS", "mkl")
+    with pytest.raises(UserError, match=r"ROFTMOL_PRODUCTS='mkl': choose torch or onednn"):
+        products.outer.__wrapped__()
 
 
 def test_adam_is_torchs_to_the_bit():

@@ -3,12 +3,14 @@
 Torch sends products to MKL, which takes a generic path on processors of AMD: 90 to 100 GFLOP/s a core against 180 to
 200 for oneDNN, measured on Zen 5. oneDNN adds the bias and takes the ReLU in the same pass, and is as fast as MKL on
 processors of Intel but for one shape: the products that give the gradients of weights, which are short and wide, took
-it a fifth longer there. So those go to the faster of the two, found by trying. oneDNN is reached through the operator
-that torch.compile uses.
+it a fifth longer there. So those go to the faster of the two, found by trying; the environment variable
+ROFTMOL_PRODUCTS (torch, onednn) decides instead where it is set. oneDNN is reached through the operator that
+torch.compile uses.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from roftmol.errors import UserError
 
 Outer = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,17 +54,26 @@ def outer_by_onednn(y: Tensor, x: Tensor) -> Tensor:
 
 @cache
 def outer() -> Outer:
-    """How this process takes `y^T x`, by a trial of a hundredth of a second when it is first asked for."""
+    """How this process takes `y^T x`, by a trial of a hundredth of a second when it is first asked for.
+
+    Raises `UserError` if ROFTMOL_PRODUCTS names neither way, or one that this build of torch does not have.
+    """
+    ways = {"torch": outer_by_torch, **({"onednn": outer_by_onednn} if ONEDNN else {})}
+    if wanted := os.environ.get("ROFTMOL_PRODUCTS"):
+        if wanted not in ways:
+            raise UserError(f"ROFTMOL_PRODUCTS={wanted!r}: choose {' or '.join(ways)}, or unset it")
+        return ways[wanted]
     if not ONEDNN:
         return outer_by_torch
     random = torch.Generator().manual_seed(0)
     rows, inputs, outputs = TRIED
     x, y = (torch.randn(rows, width, generator=random) for width in (inputs, outputs))
-    ways = (outer_by_torch, outer_by_onednn)
-    plain, onednn = (_seconds(way, y, x) for way in ways)
-    chosen = ways[onednn * MARGIN < plain and _error(outer_by_onednn, y, x) < TOLERANCE]
-    print(f"gradients {chosen.__name__} (torch {plain * 1e3:.1f} ms, oneDNN {onednn * 1e3:.1f} ms)", file=sys.stderr)
-    return chosen
+    seconds = {name: _seconds(way, y, x) for name, way in ways.items()}
+    better = seconds["onednn"] * MARGIN < seconds["torch"] and _error(outer_by_onednn, y, x) < TOLERANCE
+    chosen = "onednn" if better else "torch"
+    tried = ", ".join(f"{name} {value * 1e3:.1f} ms" for name, value in seconds.items())
+    print(f"gradients of weights by {chosen} ({tried})", file=sys.stderr)
+    return ways[chosen]
 
 
 def _seconds(way: Outer, y: Tensor, x: Tensor) -> float:
