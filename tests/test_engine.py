@@ -297,46 +297,47 @@ def test_a_linear_map_with_its_relu_has_the_usual_gradients(relu):
         assert torch.allclose(found.double(), exact, atol=1e-4)
 
 
-def test_gradients_of_weights_are_the_same_either_way():
-    x, y = torch.randn(50, 30), torch.randn(50, 40)
-    exact = y.double().T @ x.double()
-    for way in (products.outer_by_torch, products.outer_by_onednn):
-        assert torch.allclose(way(y, x).double(), exact, atol=1e-4)
+@pytest.mark.parametrize("backend", products.BACKENDS.values(), ids=lambda backend: backend.name)
+@pytest.mark.parametrize("rows", [1, 63, 64, 130])
+def test_products_are_the_same_by_every_library(backend, rows):
+    x, weight, bias, y = (torch.randn(*shape) for shape in ((rows, 30), (40, 30), (40,), (rows, 40)))
+    exact = x.double() @ weight.double().T
+    assert torch.allclose(backend.product(x, weight, None, False).double(), exact, atol=1e-4)
+    expected = (exact + bias).relu()
+    assert torch.allclose(backend.product(x, weight, bias, True).double(), expected, atol=1e-4)
+    assert torch.allclose(backend.product(y, weight.t(), None, False).double(), y.double() @ weight.double(), atol=1e-4)
+    assert torch.allclose(backend.outer(y, x).double(), y.double().T @ x.double(), atol=1e-4)
 
 
-@pytest.mark.skipif(not products.ONEDNN, reason="this build of torch has no oneDNN")
+@pytest.mark.skipif("onednn" not in products.BACKENDS, reason="this build of torch has no oneDNN")
 @pytest.mark.parametrize(
     ("torch_takes", "onednn_takes", "error", "expected"),
     [
-        (2.0, 1.0, 1e-7, products.outer_by_onednn),
-        (1.2, 1.0, 1e-7, products.outer_by_torch),  # not decisive
-        (1.0, 2.0, 1e-7, products.outer_by_torch),
-        (2.0, 1.0, 1e-3, products.outer_by_torch),  # fast and wrong
+        (2.0, 1.0, 1e-7, "onednn"),
+        (1.2, 1.0, 1e-7, "torch"),  # not decisive
+        (1.0, 2.0, 1e-7, "torch"),
+        (2.0, 1.0, 1e-3, "torch"),  # fast and wrong
     ],
 )
 def test_onednn_is_chosen_where_it_is_much_faster_and_right(
     monkeypatch, capsys, torch_takes, onednn_takes, error, expected
 ):
-    seconds = {products.outer_by_torch: torch_takes, products.outer_by_onednn: onednn_takes}
-    monkeypatch.setattr(products, "_seconds", lambda way, _y, _x: seconds[way])
-    monkeypatch.setattr(products, "_error", lambda _way, _y, _x: error)
-    products.outer.cache_clear()
-    try:
-        assert products.outer() is expected
-    finally:
-        products.outer.cache_clear()
-    assert f"by {expected.__name__.removeprefix('outer_by_')} " in capsys.readouterr().err
+    seconds = {"torch": torch_takes, "onednn": onednn_takes}
+    monkeypatch.delenv("ROFTMOL_PRODUCTS", raising=False)
+    monkeypatch.setattr(products, "_seconds", lambda backend, *_: seconds[backend.name])
+    monkeypatch.setattr(products, "_error", lambda *_: error)
+    assert products.chosen.__wrapped__().name == expected
+    assert f"matrix products by {expected} " in capsys.readouterr().err
 
 
 def test_the_choice_can_be_overridden(monkeypatch):
     monkeypatch.setattr(products, "_seconds", lambda *_: pytest.fail("nothing is to be tried"))
-    for wanted in ("torch", "onednn"):
-        monkeypatch.setenv("ROFTMOL_PRODUCTS", wanted)
-        if wanted == "torch" or products.ONEDNN:
-            assert products.outer.__wrapped__() is getattr(products, f"outer_by_{wanted}")
+    for name, backend in products.BACKENDS.items():
+        monkeypatch.setenv("ROFTMOL_PRODUCTS", name)
+        assert products.chosen.__wrapped__() is backend
     monkeypatch.setenv("ROFTMOL_PRODUCTS", "mkl")
     with pytest.raises(UserError, match=r"ROFTMOL_PRODUCTS='mkl': choose torch or onednn"):
-        products.outer.__wrapped__()
+        products.chosen.__wrapped__()
 
 
 def test_adam_is_torchs_to_the_bit():

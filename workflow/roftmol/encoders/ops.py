@@ -17,7 +17,7 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
-        y = products.product(x, weight, bias, relu)
+        y = products.chosen().product(x, weight, bias, relu)
         ctx.save_for_backward(x, weight, y if relu else None)
         return y
 
@@ -26,10 +26,11 @@ class _Affine(torch.autograd.Function):
         x, weight, y = ctx.saved_tensors
         if y is not None:
             grad = torch.ops.aten.threshold_backward(grad, y, 0.0)
+        backend = products.chosen()
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         return (
-            products.product(grad, weight.t()) if need_x else None,
-            products.outer()(grad, x) if need_weight else None,
+            backend.product(grad, weight.t(), None, False) if need_x else None,
+            backend.outer(grad, x) if need_weight else None,
             grad.sum(0) if need_bias else None,
             None,
         )
@@ -37,7 +38,7 @@ class _Affine(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False) -> Tensor:
     """`x weight^T + bias`, or its ReLU, for x of n x i, weight of o x i, bias of o."""
-    if x.device.type == "cpu" and x.dtype == torch.float32 and len(x):  # oneDNN takes no empty matrix
+    if x.device.type == "cpu" and x.dtype == torch.float32 and len(x):  # oneDNN takes no matrix without rows
         return _Affine.apply(x, weight, bias, relu)
     y = F.linear(x, weight, bias)
     return F.relu(y) if relu else y

@@ -1,11 +1,9 @@
-"""Which library multiplies matrices on a CPU, in full float32.
+"""Which library multiplies matrices on a CPU: the faster of those that torch brings, found by trying.
 
-Torch sends products to MKL, which takes a generic path on processors of AMD: 90 to 100 GFLOP/s a core against 180 to
-200 for oneDNN, measured on Zen 5. oneDNN adds the bias and takes the ReLU in the same pass, and is as fast as MKL on
-processors of Intel but for one shape: the products that give the gradients of weights, which are short and wide, took
-it a fifth longer there. So those go to the faster of the two, found by trying; the environment variable
-ROFTMOL_PRODUCTS (torch, onednn) decides instead where it is set. oneDNN is reached through the operator that
-torch.compile uses.
+Torch sends float32 products to MKL, which takes a generic path on processors of AMD: 90 to 100 GFLOP/s a core against
+180 to 200 for oneDNN, measured on Zen 5. On a processor of Intel the two were alike, but oneDNN prepares a kernel for
+every number of rows, which took a step 6% longer. oneDNN is reached through the operator that torch.compile uses; both
+are full float32. The environment variable ROFTMOL_PRODUCTS (torch, onednn) decides where it is set.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -22,71 +21,99 @@ from torch import Tensor
 
 from roftmol.errors import UserError
 
-Outer = Callable[[Tensor, Tensor], Tensor]
-
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-#: oneDNN has to be so much faster than MKL: a choice between equals would differ from run to run, and with it the last
-#: bits of all results.
+#: So much faster oneDNN has to be: a choice between equals would differ from run to run, and with it the last bits of
+#: all results.
 MARGIN = 1.3
 #: What is tried: rows, inputs and outputs as in training the usual network on a batch of 32 molecules.
 TRIED = (768, 300, 600)
 #: The largest error against float64, relative to the largest entry.
 TOLERANCE = 1e-5
+#: oneDNN keeps half a megabyte for every number of rows that it has seen, so rows are filled up to a multiple of this.
+ROWS = 64
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """`x weight^T + bias`, or its ReLU: n x i, o x i, o -> n x o."""
-    if ONEDNN:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
-    y = F.linear(x, weight, bias)
+@dataclass(frozen=True)
+class Backend:
+    """One way to multiply."""
+
+    name: str
+    product: Callable[[Tensor, Tensor, Tensor | None, bool], Tensor]  #: x weight^T + bias, or its ReLU
+    outer: Callable[[Tensor, Tensor], Tensor]  #: y^T x, of n x o and n x i: o x i
+
+
+def _torch_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    # Not addmm, which copies the bias into every row first.
+    y = x @ weight.t()
+    if bias is not None:
+        y.add_(bias)
     return y.relu_() if relu else y
 
 
-def outer_by_torch(y: Tensor, x: Tensor) -> Tensor:
-    """`y^T x`: n x o, n x i -> o x i."""
+def _torch_outer(y: Tensor, x: Tensor) -> Tensor:
     return y.t() @ x
 
 
-def outer_by_onednn(y: Tensor, x: Tensor) -> Tensor:
-    """`y^T x`: n x o, n x i -> o x i."""
-    return product(y.t(), x.t())
+def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    rows = len(x)
+    x = F.pad(x, (0, 0, 0, -rows % ROWS))
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")[:rows]
+
+
+def _onednn_outer(y: Tensor, x: Tensor) -> Tensor:
+    fill = (0, 0, 0, -len(x) % ROWS)
+    return torch.ops.mkldnn._linear_pointwise(F.pad(y, fill).t(), F.pad(x, fill).t(), None, "none", [], "")
+
+
+TORCH = Backend("torch", _torch_product, _torch_outer)
+ONEDNN = Backend("onednn", _onednn_product, _onednn_outer)
+#: What this build of torch has.
+BACKENDS = {
+    backend.name: backend
+    for backend in (TORCH, ONEDNN)
+    if backend is TORCH or (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+}
 
 
 @cache
-def outer() -> Outer:
-    """How this process takes `y^T x`, by a trial of a hundredth of a second when it is first asked for.
+def chosen() -> Backend:
+    """The backend of this process, by a trial of a few hundredths of a second when it is first asked for.
 
-    Raises `UserError` if ROFTMOL_PRODUCTS names neither way, or one that this build of torch does not have.
+    Raises `UserError` if ROFTMOL_PRODUCTS names none that this build of torch has.
     """
-    ways = {"torch": outer_by_torch, **({"onednn": outer_by_onednn} if ONEDNN else {})}
     if wanted := os.environ.get("ROFTMOL_PRODUCTS"):
-        if wanted not in ways:
-            raise UserError(f"ROFTMOL_PRODUCTS={wanted!r}: choose {' or '.join(ways)}, or unset it")
-        return ways[wanted]
-    if not ONEDNN:
-        return outer_by_torch
-    random = torch.Generator().manual_seed(0)
+        if wanted not in BACKENDS:
+            raise UserError(f"ROFTMOL_PRODUCTS={wanted!r}: choose {' or '.join(BACKENDS)}, or unset it")
+        return BACKENDS[wanted]
+    if ONEDNN.name not in BACKENDS:
+        return TORCH
     rows, inputs, outputs = TRIED
+    random = torch.Generator().manual_seed(0)
     x, y = (torch.randn(rows, width, generator=random) for width in (inputs, outputs))
-    seconds = {name: _seconds(way, y, x) for name, way in ways.items()}
-    better = seconds["onednn"] * MARGIN < seconds["torch"] and _error(outer_by_onednn, y, x) < TOLERANCE
-    chosen = "onednn" if better else "torch"
+    weight = torch.randn(outputs, inputs, generator=random)
+    seconds = {name: _seconds(backend, x, y, weight) for name, backend in BACKENDS.items()}
+    better = seconds["onednn"] * MARGIN < seconds["torch"] and _error(ONEDNN, x, y, weight) < TOLERANCE
+    backend = ONEDNN if better else TORCH
     tried = ", ".join(f"{name} {value * 1e3:.1f} ms" for name, value in seconds.items())
-    print(f"gradients of weights by {chosen} ({tried})", file=sys.stderr)
-    return ways[chosen]
+    print(f"matrix products by {backend.name} ({tried})", file=sys.stderr)
+    return backend
 
 
-def _seconds(way: Outer, y: Tensor, x: Tensor) -> float:
-    """The shortest of a few trials."""
+def _seconds(backend: Backend, x: Tensor, y: Tensor, weight: Tensor) -> float:
+    """The shortest of a few trials: one product forward, two backward."""
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        way(y, x)
+        backend.product(x, weight, None, False)
+        backend.product(y, weight.t(), None, False)
+        backend.outer(y, x)
         taken.append(time.perf_counter() - start)
     return min(taken)
 
 
-def _error(way: Outer, y: Tensor, x: Tensor) -> float:
+def _error(backend: Backend, x: Tensor, y: Tensor, weight: Tensor) -> float:
     """The largest error against float64, relative to the largest entry."""
-    exact = y.double().t() @ x.double()
-    return float((way(y, x) - exact).abs().max() / exact.abs().max())
+    pairs = (
+        (backend.product(x, weight, None, False), x.double() @ weight.double().t()),
+        (backend.outer(y, x), y.double().t() @ x.double()),
+    )
+    return max(float((found - exact).abs().max() / exact.abs().max()) for found, exact in pairs)
