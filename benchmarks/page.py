@@ -15,19 +15,19 @@ import pandas as pd
 
 from roftmol import schemas
 from roftmol.methods import METHODS
-from roftmol.registry import checkpoints, datasets
+from roftmol.metrics import PRIMARY
 
 
 def main(tables: Path) -> None:
     """Scores by model, mean ranks, and differences from full FT."""
     summary = schemas.read("summary", tables / "summary.parquet")
-    kinds = {name: entry.task for name, entry in datasets().items()}
-    known = checkpoints()
+    pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
+    kinds = {metric: kind for kind, metric in PRIMARY.items()}
     reference = summary[summary["method"] == "fingerprint"].drop_duplicates(["protocol", "dataset", "budget"])
     runs = summary[summary["method"] != "fingerprint"].copy()
     runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name != "fingerprint"])
-    runs["task"] = runs["dataset"].map(kinds)
-    runs["pretraining"] = [known[model].pretraining for model in runs["model"]]
+    runs["task"] = runs["metric"].map(kinds)
+    runs["pretraining"] = runs["model"].map(pretraining)
     for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):
         print(f"\n### {model}, {protocol}, {budget} labels\n")
         scores(mine, reference[(reference["protocol"] == protocol) & (reference["budget"] == budget)])
@@ -35,6 +35,8 @@ def main(tables: Path) -> None:
     ranks(runs)
     print("\n### Against full FT\n")
     against_full_ft(runs)
+    print("\n### Overfitting of full FT\n")
+    overfitting(schemas.read("curves", tables / "curves.parquet"))
 
 
 def scores(mine: pd.DataFrame, fingerprints: pd.DataFrame) -> None:
@@ -83,6 +85,21 @@ def against_full_ft(runs: pd.DataFrame) -> None:
     counted = others.groupby([others["method"], *groups], observed=True)["wins"].agg(["sum", "count"])
     table = (counted["sum"].astype(str) + " of " + counted["count"].astype(str)).unstack([1, 2, 3, 4])
     _print(table, "{}")
+
+
+def overfitting(curves: pd.DataFrame) -> None:
+    """Losses of full FT in the last epoch over those in the epoch of the lowest validation loss, median of the fits.
+
+    Training stops some epochs after the best; what falls in training and rises in validation by then was overfitted.
+    """
+    mine = curves[curves["method"] == "full_ft"]
+    fit = ["protocol", "budget", "dataset", "model", "seed", "fold"]
+    lowest = mine.loc[mine.groupby(fit)["valid_loss"].idxmin()].set_index(fit)
+    last = mine.loc[mine.groupby(fit)["epoch"].idxmax()].set_index(fit)
+    ratios = (last[["train_loss", "valid_loss"]] / lowest[["train_loss", "valid_loss"]]).groupby(fit[:3]).median()
+    print("| protocol, labels | data set | training loss, last over best epoch | validation loss |\n|---|---|---|---|")
+    for (protocol, budget, dataset), row in ratios.iterrows():
+        print(f"| {protocol}, {budget} | {dataset} | {row['train_loss']:.2f} | {row['valid_loss']:.2f} |")
 
 
 def _print(table: pd.DataFrame, form: str) -> None:
