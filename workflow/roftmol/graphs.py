@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -297,27 +298,39 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
     chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
     if processes > 1 and len(chunks) > 1:
         with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
-            parts = [graph for chunk in pool.map(_featurize, chunks) for graph in chunk]
+            parts = list(pool.map(_featurize, chunks))
     else:
-        parts = [graph for chunk in chunks for graph in _featurize(chunk)]
-    orders = [np.lexsort((graph.senders, graph.receivers)) for graph in parts]
-    degrees = [np.bincount(graph.receivers, minlength=len(graph.atoms)) for graph in parts]
+        parts = [_featurize(chunk) for chunk in chunks]
+    atoms = np.concatenate([part.sizes for part in parts])
+    degrees = np.concatenate([part.degrees for part in parts])
     return Graphs(
-        offsets=np.cumsum([0, *(len(graph.atoms) for graph in parts)]),
-        atoms=_rows([graph.atoms for graph in parts], smiles, "atom"),
-        indptr=np.concatenate([[0], np.cumsum(np.concatenate(degrees))]),
-        neighbours=np.concatenate([g.senders[order] for g, order in zip(parts, orders, strict=True)]).astype(np.int32),
-        bonds=_rows([graph.bonds[order] for graph, order in zip(parts, orders, strict=True)], smiles, "bond"),
+        offsets=np.concatenate([[0], np.cumsum(atoms)]),
+        atoms=_rows([part.atoms for part in parts], [part.first_with_atoms for part in parts], "atom"),
+        indptr=np.concatenate([[0], np.cumsum(degrees)]),
+        neighbours=np.concatenate([part.neighbours for part in parts]),
+        bonds=_rows([part.bonds for part in parts], [part.first_with_bonds for part in parts], "bond"),
         labels=labels,
         featuriser=name,
     )
 
 
-def _featurize(chunk: tuple[str, int, list[str]]) -> list[Graph]:
+class _Part(NamedTuple):
+    """Some molecules as flat arrays: what a process gives back."""
+
+    sizes: Classes  #: molecules, atoms each
+    atoms: npt.NDArray[np.generic]
+    degrees: Classes  #: atoms, bonds that each receives
+    neighbours: npt.NDArray[np.int32]
+    bonds: npt.NDArray[np.generic]
+    first_with_atoms: str  #: for messages: the molecule that says how wide a row of `atoms` is
+    first_with_bonds: str
+
+
+def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
     """The graphs of some molecules, from the row `first` on."""
     name, first, smiles = chunk
     one = featuriser(name)
-    found = []
+    found: list[Graph] = []
     with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
         for row, text in enumerate(smiles, first):
             try:
@@ -325,22 +338,36 @@ def _featurize(chunk: tuple[str, int, list[str]]) -> list[Graph]:
             except Exception as error:
                 reason = str(error) if isinstance(error, UserError) else repr(error)
                 raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
-    return found
+    names = [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)]
+    sizes = np.array([len(graph.atoms) for graph in found])
+    bonds_each = [len(graph.senders) for graph in found]
+    receivers = np.concatenate([g.receivers for g in found]) + np.repeat(np.cumsum(sizes) - sizes, bonds_each)
+    senders = np.concatenate([graph.senders for graph in found])
+    order = np.lexsort((senders, receivers))
+    return _Part(
+        sizes=sizes,
+        atoms=_rows([graph.atoms for graph in found], names, "atom"),
+        degrees=np.bincount(receivers, minlength=int(sizes.sum())),
+        neighbours=senders[order].astype(np.int32),
+        bonds=_rows([graph.bonds for graph in found], names, "bond")[order],
+        first_with_atoms=next((name for name, size in zip(names, sizes, strict=True) if size), names[0]),
+        first_with_bonds=next((name for name, bonds in zip(names, bonds_each, strict=True) if bonds), names[0]),
+    )
 
 
-def _rows(arrays: list[npt.NDArray[np.generic]], smiles: list[str], what: str) -> npt.NDArray[np.generic]:
+def _rows(arrays: list[npt.NDArray[np.generic]], names: list[str], what: str) -> npt.NDArray[np.generic]:
     """The molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width."""
-    filled = [row for row, array in enumerate(arrays) if len(array)]
+    filled = [place for place, array in enumerate(arrays) if len(array)]
     if not filled:
         return arrays[0]
-    first, width = filled[0], arrays[filled[0]].shape[1]
-    for row in filled:
-        if (found := arrays[row].shape[1]) != width:
+    first, width = names[filled[0]], arrays[filled[0]].shape[1]
+    for place in filled:
+        if (found := arrays[place].shape[1]) != width:
             raise UserError(
-                f"molecule {row}, {smiles[row]!r}: the featuriser gives {found} features an {what}, "
-                f"and {width} for molecule {first}, {smiles[first]!r}; give every molecule the same"
+                f"{names[place]}: the featuriser gives {found} features an {what}, and {width} for {first}; "
+                "give every molecule the same"
             )
-    return np.concatenate([arrays[row] for row in filled])
+    return np.concatenate([arrays[place] for place in filled])
 
 
 def _tensor(features: npt.NDArray[np.generic]) -> Tensor:

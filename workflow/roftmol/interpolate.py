@@ -57,7 +57,7 @@ def interpolate(theta_0: State, theta: State, alpha: Mapping[str, float]) -> dic
         elif a == 0:
             mixed[name] = theta_0[name]
         else:
-            mixed[name] = (1 - a) * theta_0[name] + a * end
+            mixed[name] = torch.lerp(theta_0[name], end, a)
     return mixed
 
 
@@ -123,9 +123,10 @@ def mix(
     else:
         alpha, steps, valid, note = learner.learn(start)
     learner.apply(alpha)
+    predicted = model.predict(graphs, np.concatenate([fold.valid, fold.test]))
     return Mixed(
-        valid=model.predict(graphs, fold.valid) if valid is None else valid,
-        test=model.predict(graphs, fold.test),
+        valid=predicted[: len(fold.valid)] if valid is None else valid,
+        test=predicted[len(fold.valid) :],
         coefficients=alpha,
         steps=steps,
         note=note,
@@ -220,6 +221,7 @@ class _Learner:
         alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
         optimizer = Adam([alpha], self.protocol.mixing_rate)
         position = {name: self.names.index(group) for name, group in self.groups.items()}
+        deltas = {name: self.theta[name] - self.theta_0[name] for name, _ in model.encoder.named_parameters()}
         batches = self._batches(np.concatenate([fitted, watched]))
         # One pass serves both: the watched molecules' labels are hidden from the loss.
         labels = np.concatenate([self.graphs.labels[fitted], np.full_like(self.graphs.labels[watched], np.nan)])
@@ -235,7 +237,7 @@ class _Learner:
                 # Mixed anew for each batch, so that none of its graph is kept for the next.
                 weights = {
                     f"encoder.{name}": _Between.apply(alpha[position[name]], self.theta_0[name], delta)
-                    for name, delta in self.delta.items()
+                    for name, delta in deltas.items()
                 }
                 output = self._output(weights, batch)
                 outputs.append(model.in_label_units(output.detach()))

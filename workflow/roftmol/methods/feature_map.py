@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from roftmol.methods.base import STRENGTHS, Method, Step
+from roftmol.methods.base import STRENGTHS, Method, Step, squared_distance
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Settings:
 def penalty(settings: Settings, step: Step) -> Tensor:
     """The penalty, a scalar."""
     assert step.Z_0 is not None
-    return settings.lam / 2 * (step.Z - step.Z_0).square().sum() / (len(step.Z) if step.normalise else 1)
+    return settings.lam / 2 * squared_distance(step.Z, step.Z_0) / (len(step.Z) if step.normalise else 1)
 
 
 METHOD = Method(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from roftmol.methods.base import STRENGTHS, Method, Step
+from roftmol.methods.base import STRENGTHS, Method, Step, squared_distance
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
 
 def penalty(settings: Settings, step: Step) -> Tensor:
     """The penalty, a scalar; zero on the encoder at theta_0."""
-    drift = torch.stack([(theta - step.theta_0[name]).square().sum() for name, theta in step.theta.items()]).sum()
+    drift = torch.stack([squared_distance(theta, step.theta_0[name]) for name, theta in step.theta.items()]).sum()
     size = torch.stack([phi.square().sum() for phi in step.phi.values()]).sum()
     return settings.lam / 2 * drift + settings.lam_head / 2 * size
 
