@@ -203,6 +203,7 @@ def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator
     """All that is timed with a data set."""
     yield from featurisation(subject)
     yield evaluation(subject)
+    yield floor(subject)
     for pair in PAIRS:
         yield step(subject, pair)
     for budget in budgets:
@@ -262,6 +263,40 @@ def step(subject: Subject, pair: Pair) -> Item:
         lambda: further(lambda epochs: subject.fit(pair, fold, epochs), pair.epochs) / steps,
         lambda: clock(lambda: [one_pass() for _ in range(2)]) / (2 * steps),
     )
+
+
+def floor(subject: Subject) -> Item:
+    """The matrix products of a step of full FT and nothing else: what no engine that multiplies so falls below.
+
+    Ours are those with the lowest block's atoms merged.
+    """
+    chosen = np.random.default_rng(0).permutation(subject.splits["all"].train)[:STEP_TRAIN]
+    batches = list(subject.graphs.batches(chosen, plain.BATCH, range(1)))
+    layers, width = len(subject.encoder.blocks), subject.encoder.width
+    apart = [[len(batch.atoms)] * layers for batch in batches]
+    merged = [[len(batch.hop_of(0).starts) - 1, *rows[1:]] for batch, rows in zip(batches, apart, strict=True)]
+    upper, lower = torch.randn(width, 2 * width), torch.randn(2 * width, width)
+    most = max(rows[0] for rows in apart)
+    x, h = torch.randn(most, width), torch.randn(most, 2 * width)
+
+    def products(steps: list[list[int]]) -> Cost:
+        def work() -> None:
+            for rows in (count for step in steps for count in step):
+                narrow, wide = x[:rows], h[:rows]
+                for one, other in (
+                    (narrow, lower.t()),
+                    (wide, upper.t()),
+                    (narrow, upper),
+                    (wide, lower),
+                    (narrow.t(), wide),
+                    (wide.t(), narrow),
+                ):
+                    one @ other
+
+        return clock(work) / len(steps)
+
+    name = "floor: products of a step of full FT"
+    return Item(name, str(len(chosen)), "a step", lambda: products(merged), lambda: products(apart))
 
 
 def epoch(subject: Subject, budget: str) -> Item:
