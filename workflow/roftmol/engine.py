@@ -11,6 +11,7 @@ saved is exact:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from roftmol.encoders import Encoder, State
-from roftmol.graphs import Batch, Graphs, Indices, ranges
+from roftmol.graphs import Batch, Graphs, Indices, evenly, ranges
 
 #: Molecules a batch where no gradient is kept; the result does not depend on it. The more molecules, the more of their
 #: atoms are merged.
@@ -94,6 +95,17 @@ class _Rows:
         return torch.from_numpy(ranges(self.start[molecules], self.count[molecules]))
 
 
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """A batch where the whole encoder is frozen: nothing of the molecules is needed but their vectors and labels."""
+
+    pooled: Tensor  #: b x width
+    labels: Tensor  #: b x t
+
+    def __len__(self) -> int:
+        return len(self.pooled)
+
+
 class Forward:
     """An encoder's forward pass over `molecules`, from the lowest of its parts that trains up.
 
@@ -109,40 +121,47 @@ class Forward:
         self.device = device
         self.start = max(frozen - 1, 0) if encoder.resumable else 0  # the embedding is the first part
         self.below: States | None = None
-        self.pooled: States | None = None
+        self.pooled: Tensor | None = None
         if frozen:
             encoder.eval()
         if frozen == len(encoder.parts):
-            self.pooled = States(encoder, graphs, molecules, self._pooled, device)
+            self.row = np.full(len(graphs), -1)
+            self.row[molecules] = np.arange(len(molecules))
+            with torch.no_grad():
+                batches = evaluation_batches(encoder, graphs, molecules)
+                self.pooled = torch.cat([encoder(batch.to(device)) for batch in batches])
         elif self.start:
             self.below = States(
                 encoder, graphs, molecules, lambda batch: encoder.state(batch, stop=self.start), device, self.start
             )
 
-    def _pooled(self, batch: Batch) -> State:
-        return State(batch.graph.new_empty(len(batch.graph), 0), molecules=self.encoder(batch))
-
-    def training_batches(self, molecules: Indices, size: int) -> Iterator[Batch]:
+    def training_batches(self, molecules: Indices, size: int) -> Iterator[Batch | Vectors]:
         """Batches of about this size for a pass in training mode."""
-        lowest = range(self.start, self.start + 1) if self.encoder.local and self.pooled is None else range(0)
+        if self.pooled is not None:
+            return (self._vectors(part, self.pooled) for part in evenly(molecules, size))
+        lowest = range(self.start, self.start + 1) if self.encoder.local else range(0)
         return (batch.to(self.device) for batch in self.graphs.batches(molecules, size, lowest))
 
-    def evaluation_batches(self, molecules: Indices) -> list[Batch]:
+    def evaluation_batches(self, molecules: Indices) -> list[Batch | Vectors]:
         """Batches for a pass in eval mode; those of molecules that are evaluated often can be kept."""
+        if self.pooled is not None:
+            return [self._vectors(np.asarray(molecules, np.int64), self.pooled)]
         batches = evaluation_batches(self.encoder, self.graphs, molecules, self.start)
         return [batch.to(self.device) for batch in batches]
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The atoms' vectors Z (n x d; n x 0 where all is frozen) and the molecules' (b x width)."""
-        if self.pooled is not None:
-            state = self.pooled.of(batch)
-            assert state.molecules is not None
-            return state.atoms, state.molecules
+    def _vectors(self, molecules: npt.NDArray[np.int64], pooled: Tensor) -> Vectors:
+        labels = torch.from_numpy(self.graphs.labels[molecules]).to(self.device)
+        return Vectors(pooled[torch.from_numpy(self.row[molecules]).to(self.device)], labels)
+
+    def __call__(self, batch: Batch | Vectors) -> tuple[Tensor, Tensor]:
+        """The atoms' vectors Z (n x d; none where all is frozen) and the molecules' (b x width)."""
+        if isinstance(batch, Vectors):
+            return batch.pooled.new_empty(0, 0), batch.pooled
         below = self.below.of(batch) if self.below is not None else None
         state = self.encoder.state(batch, below, start=self.start)
         return state.atoms, self.encoder.pool(state, batch)
 
-    def pooled_vectors(self, batch: Batch) -> Tensor:
+    def pooled_vectors(self, batch: Batch | Vectors) -> Tensor:
         """The molecules' vectors alone, b x width."""
         return self(batch)[1]
 

@@ -247,8 +247,7 @@ class Graphs:
 
         Even sizes spare BatchNorm a last batch of one or two molecules. `merge`: see :meth:`batch`.
         """
-        chosen = np.asarray(molecules, np.int64)
-        for part in np.array_split(chosen, max(1, -(-len(chosen) // size))):
+        for part in evenly(molecules, size):
             yield self.batch(part, merge)
 
     def save(self, path: Path) -> None:
@@ -276,6 +275,12 @@ def load(path: Path) -> Graphs:
         raise UserError(
             f"{path}: not a file of molecular graphs ({error}). Delete it and run the workflow again."
         ) from error
+
+
+def evenly(molecules: Indices, size: int) -> list[npt.NDArray[np.int64]]:
+    """The molecules, in their order, in ceil(count / size) parts whose sizes differ by at most one."""
+    chosen = np.asarray(molecules, np.int64)
+    return np.array_split(chosen, max(1, -(-len(chosen) // size)))
 
 
 def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Method, Parts, Settings, Step
 from roftmol.protocols import Protocol
 from roftmol.seeds import generator, seed_of
+
+AnyBatch = TypeVar("AnyBatch")
 
 
 class DivergedError(Exception):
@@ -98,7 +101,9 @@ class Model(nn.Module):
 
 
 @torch.no_grad()
-def _predict(model: Model, batches: Iterable[Batch], features: Callable[[Batch], Tensor]) -> npt.NDArray[np.float32]:
+def _predict(
+    model: Model, batches: Iterable[AnyBatch], features: Callable[[AnyBatch], Tensor]
+) -> npt.NDArray[np.float32]:
     """The model's predictions in eval mode from the molecules' vectors, which `features` gives."""
     model.eval()
     return torch.cat([model.in_label_units(model.head(features(batch))) for batch in batches]).cpu().numpy()
@@ -190,7 +195,7 @@ def fit(
                         theta_0=theta_0,
                         phi=dict(model.head.named_parameters()),
                         Z=Z,
-                        Z_0=Z_0.of(batch).atoms if Z_0 else None,
+                        Z_0=Z_0.of(batch).atoms if Z_0 and isinstance(batch, Batch) else None,
                         features=features,
                         normalise=protocol.normalise_penalties,
                     )
