@@ -145,15 +145,18 @@ def test_lp_ft_starts_its_second_stage_from_the_probed_head():
     assert not torch.equal(model.encoder.embed.element.weight, probed.encoder.embed.element.weight)
 
 
-def test_frozen_blocks_below_are_computed_once_without_changing_the_result():
+@pytest.mark.parametrize(("name", "trained"), [("surgical_ft", ("blocks.1",)), ("linear_probing", ())])
+def test_what_is_frozen_below_is_computed_once_without_changing_the_result(name, trained):
     # An encoder without dropout gives the same features in both ways, so that only the short cut differs.
-    method, setting = METHODS["surgical_ft"], METHODS["surgical_ft"].grid(LAYERS)[1]
+    method = METHODS[name]
+    setting = method.grid(LAYERS)[min(1, len(method.grid(LAYERS)) - 1)]
     data, protocol = corpus(), PROTOCOLS["honest"]
     model = new_model(pretrained(0.0), method, data, FOLD, REGRESSION, protocol, 0)
     plain = copy.deepcopy(model)
     curve = fit(model, method, setting, data, FOLD, REGRESSION, protocol, TrainSettings(4, 14), 0)
-    freeze(plain, method.stages(setting, plain.encoder.parts)[0])
-    set_training(plain, ("blocks.1",), fully=True)
+    assert method.stages(setting, plain.encoder.parts) == (trained,)
+    freeze(plain, trained)
+    set_training(plain, trained, fully=True)
     optimizer = torch.optim.Adam([p for p in plain.parameters() if p.requires_grad], 1e-3)
     batch = data.batch(FOLD.train)
     # Losses, not weights: Adam magnifies the rounding of gradients that are zero, as those of a bias before BatchNorm.
