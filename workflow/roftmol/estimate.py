@@ -31,8 +31,9 @@ class Estimate:
     core_hours: float
 
     def __str__(self) -> str:
+        hours = f"{self.core_hours:.3g}" if self.core_hours < 100 else f"{self.core_hours:,.0f}"
         return (
-            f"{self.jobs:,} fine-tuning and interpolation jobs with {self.fits:,} fits: at most {self.core_hours:,.3g} "
+            f"{self.jobs:,} fine-tuning and interpolation jobs with {self.fits:,} fits: at most {hours} "
             "core-hours by the costs in registry/costs.yaml (fits that stop early, or are finished already, take less)."
         )
 
