@@ -42,6 +42,7 @@ from torch_geometric.data import Data
 
 import memory
 import plain
+from costs import processor
 from roftmol import graphs, metrics, schemas
 from roftmol.encoders import Encoder
 from roftmol.encoders.checkpoints import load_encoder
@@ -435,9 +436,8 @@ def write(rows: pd.DataFrame, about: str, path: Path) -> None:
 
 def machine() -> str:
     """What the numbers were made on, and when."""
-    names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     return (
-        f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {names[0].strip() if names else platform.processor()}, "
+        f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {processor()}, "
         f"{os.cpu_count()} cores of which one thread is used, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )

@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
         path = folder / f"{entry.featuriser}.safetensors"
         if path.is_file():
             costs[kind] = {name: round(value, 3) for name, value in _costs(entry.architecture, path).items()}
-    print(f"# {datetime.date.today()}, one core of {_processor()}, torch {torch.__version__.partition('+')[0]}:")
+    print(f"# {datetime.date.today()}, one core of {processor()}, torch {torch.__version__.partition('+')[0]}:")
     print("# python benchmarks/costs.py results/data/bbbp/graphs")
     print("# CPU seconds a thousand molecules: `predict` once through, under a method's name an epoch of training.")
     print(yaml.safe_dump(costs, sort_keys=False), end="")
@@ -86,7 +86,8 @@ def _seconds(function, repeats: int = REPEATS) -> float:  # type: ignore[no-unty
     return statistics.median(taken)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of this machine's processor."""
     names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     return names[0].strip() if names else platform.processor()
 

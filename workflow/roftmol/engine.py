@@ -35,7 +35,7 @@ def evaluation_batches(
     """The molecules in batches for the encoder's blocks [start, stop) in eval mode."""
     if not encoder.local:
         return graphs.batches(molecules, EVALUATION_BATCH)
-    return graphs.batches(molecules, EVALUATION_BATCH_MERGED, range(len(encoder.blocks))[start:stop])
+    return graphs.batches(molecules, EVALUATION_BATCH_MERGED, encoder.merged(start, stop))
 
 
 class States:
@@ -139,7 +139,7 @@ class Forward:
         """Batches of about this size for a pass in training mode."""
         if self.pooled is not None:
             return (self._vectors(part, self.pooled) for part in evenly(molecules, size))
-        lowest = range(self.start, self.start + 1) if self.encoder.local else range(0)
+        lowest = self.encoder.merged(self.start, self.start + 1)
         return (batch.to(self.device) for batch in self.graphs.batches(molecules, size, lowest))
 
     def evaluation_batches(self, molecules: Indices) -> list[Batch | Vectors]:

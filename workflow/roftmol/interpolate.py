@@ -123,10 +123,10 @@ def mix(
     else:
         alpha, steps, valid, note = learner.learn(start)
     learner.apply(alpha)
-    predicted = model.predict(graphs, np.concatenate([fold.valid, fold.test]))
+    in_sample, test = model.predict_held_out(graphs, fold)
     return Mixed(
-        valid=predicted[: len(fold.valid)] if valid is None else valid,
-        test=predicted[len(fold.valid) :],
+        valid=in_sample if valid is None else valid,
+        test=test,
         coefficients=alpha,
         steps=steps,
         note=note,
@@ -256,8 +256,7 @@ class _Learner:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
         sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.reestimate else 0]
         parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
-        encoder = self.model.encoder
-        merged = range(len(encoder.blocks)) if encoder.local else range(0)
+        merged = self.model.encoder.merged()
         return [
             self.graphs.batch(np.concatenate([sample, part]), merged, len(sample)).to(self.model.shift.device)
             for part in parts

@@ -93,10 +93,10 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
         model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
         curve = fit(model, method, setting, molecules, fold, task, protocol, settings.training, seed)
         best = best_epoch(curve, task.metric)
-        predicted = model.predict(molecules, np.concatenate([fold.valid, fold.test]))
+        valid, test = model.predict_held_out(molecules, fold)
         return Result(
-            valid=predicted[: len(fold.valid)],
-            test=predicted[len(fold.valid) :],
+            valid=valid,
+            test=test,
             curve=tuple(curve),
             weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
             best_epoch=best.epoch,

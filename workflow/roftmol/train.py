@@ -99,6 +99,11 @@ class Model(nn.Module):
         batches = evaluation_batches(self.encoder, graphs, molecules)
         return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder)
 
+    def predict_held_out(self, graphs: Graphs, fold: Fold) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Predictions for the fold's validation and test molecules, in one pass."""
+        predicted = self.predict(graphs, np.concatenate([fold.valid, fold.test]))
+        return predicted[: len(fold.valid)], predicted[len(fold.valid) :]
+
 
 @torch.no_grad()
 def _predict(

@@ -59,6 +59,10 @@ class Encoder(nn.Module):
             state = block(state, batch)
         return state
 
+    def merged(self, start: int = 0, stop: int | None = None) -> range:
+        """Those of the blocks [start, stop) in which atoms of one environment can share a row: all or none."""
+        return range(len(self.blocks))[start:stop] if self.local else range(0)
+
     def nodes(self, batch: Batch) -> Tensor:
         """The atoms' vectors Z after the last block, n x d."""
         return self.state(batch).atoms
