@@ -81,13 +81,16 @@ class Cost:
 
 @dataclass(frozen=True)
 class Item:
-    """Something that both implementations do: how to measure it for each, what a number counts, what is compared."""
+    """Something that both implementations do: how to measure it for each, what a number counts, what is compared.
+
+    What is measured gets the repeat's number, the seed of whatever is drawn in it.
+    """
 
     name: str
     labels: str
     counts: str
-    ours: Callable[[], Cost]
-    plain: Callable[[], Cost]
+    ours: Callable[[int], Cost]
+    plain: Callable[[int], Cost]
     compared: str = "cpu_seconds"
 
 
@@ -132,15 +135,15 @@ class Subject:
     encoder: Encoder
     splits: Mapping[str, Fold]  #: by budget
 
-    def model(self, fold: Fold, protocol: Protocol = HONEST, method: str = "full_ft") -> Model:
+    def model(self, fold: Fold, protocol: Protocol = HONEST, method: str = "full_ft", seed: int = 0) -> Model:
         """The engine's model at the start of a fit."""
-        return new_model(self.encoder, METHODS[method], self.graphs, fold, self.task, protocol, 0)
+        return new_model(self.encoder, METHODS[method], self.graphs, fold, self.task, protocol, seed)
 
-    def fit(self, pair: Pair, fold: Fold, epochs: int, protocol: Protocol = HONEST) -> Model:
+    def fit(self, pair: Pair, fold: Fold, epochs: int, protocol: Protocol = HONEST, seed: int = 0) -> Model:
         """A model that the engine trained for so many epochs."""
-        model = self.model(fold, protocol, pair.method)
+        model = self.model(fold, protocol, pair.method, seed)
         training = TrainSettings(epochs=epochs, patience=epochs)
-        fit(model, METHODS[pair.method], pair.settings, self.graphs, fold, self.task, protocol, training, 0)
+        fit(model, METHODS[pair.method], pair.settings, self.graphs, fold, self.task, protocol, training, seed)
         return model
 
     def loaders(self, fold: Fold) -> plain.Loaders:
@@ -197,6 +200,7 @@ def _cpu_seconds() -> float:
 
 def further(train: Callable[[int], object], epochs: int) -> Cost:
     """One epoch after the first, by the difference of two lengths of training, so that the start cancels."""
+    train(1)  # untimed: what a process does once, and pages that memory is first given in
     return (clock(lambda: train(1 + epochs)) - clock(lambda: train(1))) / epochs
 
 
@@ -217,15 +221,15 @@ def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator
 def featurisation(subject: Subject) -> Iterator[Item]:
     """From SMILES to what batches are made of; the plain way has one process."""
 
-    def ours(processes: int) -> Cost:
-        return clock(lambda: graphs.from_smiles(subject.smiles, subject.labels, processes))
+    def ours(processes: int) -> Callable[[int], Cost]:
+        return lambda _: clock(lambda: graphs.from_smiles(subject.smiles, subject.labels, processes))
 
-    def usual() -> Cost:
+    def usual(_: int) -> Cost:
         return clock(lambda: plain.featurize_all(subject.smiles, subject.labels))
 
     counts = "all molecules"
-    yield Item("featurisation, 1 process", "", counts, lambda: ours(1), usual)
-    yield Item("featurisation, 2 processes against 1", "", counts, lambda: ours(2), usual, "wall_seconds")
+    yield Item("featurisation, 1 process", "", counts, ours(1), usual)
+    yield Item("featurisation, 2 processes against 1", "", counts, ours(2), usual, "wall_seconds")
 
 
 def evaluation(subject: Subject) -> Item:
@@ -237,8 +241,8 @@ def evaluation(subject: Subject) -> Item:
         "evaluation",
         "",
         "all molecules",
-        lambda: clock(lambda: model.predict(subject.graphs, everything)),
-        lambda: clock(lambda: plain.predict(other, loader)),
+        lambda _: clock(lambda: model.predict(subject.graphs, everything)),
+        lambda _: clock(lambda: plain.predict(other, loader)),
     )
 
 
@@ -261,8 +265,8 @@ def step(subject: Subject, pair: Pair) -> Item:
         f"step: {pair.title}",
         str(len(chosen)),
         "a step",
-        lambda: further(lambda epochs: subject.fit(pair, fold, epochs), pair.epochs) / steps,
-        lambda: clock(lambda: [one_pass() for _ in range(2)]) / (2 * steps),
+        lambda seed: further(lambda epochs: subject.fit(pair, fold, epochs, seed=seed), pair.epochs) / steps,
+        lambda _: clock(lambda: [one_pass() for _ in range(2)]) / (2 * steps),
     )
 
 
@@ -297,7 +301,7 @@ def floor(subject: Subject) -> Item:
         return clock(work) / len(steps)
 
     name = "floor: products of a step of full FT"
-    return Item(name, str(len(chosen)), "a step", lambda: products(merged), lambda: products(apart))
+    return Item(name, str(len(chosen)), "a step", lambda _: products(merged), lambda _: products(apart))
 
 
 def epoch(subject: Subject, budget: str) -> Item:
@@ -314,8 +318,8 @@ def epoch(subject: Subject, budget: str) -> Item:
         "epoch: full FT",
         budget,
         "an epoch",
-        lambda: further(lambda epochs: subject.fit(PAIRS[0], fold, epochs), epochs),
-        lambda: further(usual, epochs),
+        lambda seed: further(lambda epochs: subject.fit(PAIRS[0], fold, epochs, seed=seed), epochs),
+        lambda _: further(usual, epochs),
     )
 
 
@@ -349,15 +353,15 @@ def mixing(subject: Subject, budget: str) -> Iterator[Item]:
         "WiSE-FT",
         budget,
         "11 alphas",
-        lambda: clock(lambda: ours("wise_ft", tuple(WiSE(alpha) for alpha in plain.ALPHAS))),
-        lambda: clock(lambda: plain.wise_ft(as_plain(tuned), start, loaders, subject.task.kind)),
+        lambda _: clock(lambda: ours("wise_ft", tuple(WiSE(alpha) for alpha in plain.ALPHAS))),
+        lambda _: clock(lambda: plain.wise_ft(as_plain(tuned), start, loaders, subject.task.kind)),
     )
     yield Item(
         "DWiSE-FT",
         budget,
         f"{MIXING.mixing_steps} steps",
-        lambda: clock(lambda: ours("dwise_ft", (DWiSE(0.5),))),
-        lambda: clock(
+        lambda _: clock(lambda: ours("dwise_ft", (DWiSE(0.5),))),
+        lambda _: clock(
             lambda: plain.dwise_ft(
                 as_plain(tuned), start, loaders, subject.task.kind, MIXING.mixing_steps, MIXING.mixing_rate
             )
@@ -380,8 +384,8 @@ def process(dataset: str, results: Path) -> Item:
         f"peak memory: {memory.EPOCHS} epochs of full FT",
         "all",
         "a process",
-        lambda: run("ours"),
-        lambda: run("plain"),
+        lambda _: run("ours"),
+        lambda _: run("plain"),
         "peak_memory_mb",
     )
 
@@ -390,7 +394,7 @@ def measure(item: Item, dataset: str, repeat: int) -> Iterator[dict[str, object]
     """One repeat of an item: a row for each implementation."""
     implementations = [("ours", item.ours), ("plain", item.plain)]
     for name, work in implementations if repeat % 2 == 0 else reversed(implementations):
-        cost = work()
+        cost = work(repeat)
         yield {
             "dataset": dataset,
             "labels": item.labels,

@@ -31,7 +31,7 @@ from roftmol.files import atomic
 FORMAT = "roftmol-graphs-2"
 
 #: Molecules a process featurises at a time.
-CHUNK = 500
+CHUNK = 200
 
 #: Positions of molecules.
 Indices = Sequence[int] | npt.NDArray[np.integer]
