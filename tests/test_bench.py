@@ -186,16 +186,18 @@ def test_lp_ft_trains_the_head_first(small):
 
 
 def test_repeats_alternate_and_ratios_are_of_medians(tmp_path):
-    order = []
+    order, seeds = [], []
     seconds = {"ours": iter([1.0, 4.0, 2.0]), "plain": iter([3.0, 4.0, 8.0])}
 
-    def cost(name):
+    def cost(name, seed):
         order.append(name)
+        seeds.append(seed)
         return bench.Cost(0.0, next(seconds[name]))
 
-    item = bench.Item("work", "50", "a piece", lambda: cost("ours"), lambda: cost("plain"))
+    item = bench.Item("work", "50", "a piece", lambda seed: cost("ours", seed), lambda seed: cost("plain", seed))
     rows = pd.DataFrame([row for repeat in range(3) for row in bench.measure(item, "real", repeat)])
     assert order == ["ours", "plain", "plain", "ours", "ours", "plain"]
+    assert seeds == [0, 0, 1, 1, 2, 2]
     line = bench.summary(item, "real", rows)
     assert (line["plain/ours"], line["of repeats"]) == ("2.00", "1.00 to 4.00")
     bench.write(rows, "a machine", tmp_path / "bench.parquet")
