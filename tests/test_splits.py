@@ -14,7 +14,7 @@ from rdkit.Chem.Crippen import MolLogP
 from molecule_tables import SMILES, molecule_table
 from roftmol import molecules, registry, schemas
 from roftmol.errors import UserError
-from roftmol.splits import SplitSettings, assign, strata_of, stratified_order
+from roftmol.splits import CROSS_VALIDATION, PARTS, SplitSettings, assign, strata_of, stratified_order
 
 HONEST = SplitSettings("honest", "own", "random", "all", (0, 1, 2), "classification")
 PAPER = replace(HONEST, protocol="paper")
@@ -48,6 +48,34 @@ def budgeted(splits: pd.DataFrame, seed: int = 0) -> set[int]:
 
 def sizes(splits: pd.DataFrame) -> tuple[int, ...]:
     return tuple(len(part) for part in members(splits).values())
+
+
+@pytest.mark.parametrize("split", CROSS_VALIDATION)
+def test_cross_validation_tests_every_molecule_once_a_repetition(lipophilic: pd.DataFrame, split: str) -> None:
+    settings = replace(HONEST, task="regression", split=split, seeds=tuple(range(2 * PARTS)))
+    splits = assign(lipophilic, settings)
+    tests = [members(splits, seed)["test"] for seed in settings.seeds]
+    for repetition in (tests[:PARTS], tests[PARTS:]):
+        assert sorted(np.concatenate(repetition)) == lipophilic["molecule"].tolist()
+        assert max(map(len, repetition)) <= 1.5 * min(map(len, repetition))
+    assert tests[0] != tests[PARTS]
+    assert splits.equals(assign(lipophilic, settings))
+
+
+def test_cross_validation_deals_classes_evenly_and_keeps_twins_together(nitrogen: pd.DataFrame) -> None:
+    splits = assign(nitrogen, replace(HONEST, split="cv", seeds=tuple(range(PARTS))))
+    tests = splits[splits["role"] == "test"].merge(nitrogen, on="molecule")
+    assert (tests.groupby("canonical")["seed"].nunique() == 1).all()
+    different = tests.drop_duplicates("canonical")
+    positive = different["labels"].map(lambda labels: labels[0]).groupby(different["seed"]).sum()
+    assert positive.max() - positive.min() <= 1
+
+
+def test_cross_validation_keeps_scaffolds_whole(lipophilic: pd.DataFrame) -> None:
+    settings = replace(HONEST, task="regression", split="scaffold_cv", seeds=tuple(range(PARTS)))
+    splits = assign(lipophilic, settings)
+    tests = splits[splits["role"] == "test"].merge(lipophilic, on="molecule")
+    assert (tests.groupby("scaffold")["seed"].nunique() == 1).all()
 
 
 @pytest.mark.parametrize("settings", [PAPER, HONEST, replace(HONEST, validation="crossfit")])

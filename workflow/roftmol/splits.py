@@ -1,6 +1,8 @@
 """Which molecule is train, validation or test, under which budget of labels, seed by seed.
 
-Five ways to part the molecules 80/10/10, and two protocols that say what a budget buys:
+Five ways to part the molecules 80/10/10; repeated cross-validation, in which every molecule is tested once a repetition
+(`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); and two protocols that
+say what a budget buys:
 
 - `paper`: one split and one subset for every seed; a budget of N cuts the training part to N molecules drawn plainly,
   validation keeps its tenth of the data.
@@ -28,7 +30,10 @@ ROLES = np.array(["train", "valid", "test"], dtype=object)
 TRAIN, VALID, TEST, NOWHERE = 0, 1, 2, 3
 
 PROTOCOLS = ("paper", "honest")
-SPLITS = ("random", "scaffold", "size", "size_strict", "column")
+CROSS_VALIDATION = ("cv", "scaffold_cv")
+SPLITS = ("random", "scaffold", "size", "size_strict", "column", *CROSS_VALIDATION)
+#: Parts of a cross-validation, each of which is the test part of one seed.
+PARTS = 5
 VALIDATIONS = ("holdout", "crossfit")
 
 
@@ -159,8 +164,12 @@ def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed
     """One array of parts for each fold."""
     honest = settings.protocol == "honest"
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
-    parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
-    parts = np.where(np.isnan(labels).all(axis=1), NOWHERE, parts)
+    labelled = np.asarray(np.isfinite(labels).any(axis=1))
+    if settings.split in CROSS_VALIDATION:
+        parts = _cross_validation(molecules, labels, labelled, settings, seed)
+    else:
+        parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
+    parts = np.where(labelled, parts, NOWHERE)
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     twins = pd.factorize(molecules["canonical"])[0]
     subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
@@ -169,6 +178,30 @@ def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed
     for fold in folds:
         _demand(fold, (TRAIN, VALID), settings, "raise the budget")
     return folds
+
+
+def _cross_validation(
+    molecules: pd.DataFrame, labels: Array, labelled: NDArray[np.bool_], settings: SplitSettings, seed: int
+) -> Ints:
+    """The part of this seed is TEST, all others TRAIN. Labels are dealt evenly where no scaffold has to stay whole."""
+    repetition, part = divmod(seed, PARTS)
+    rng = generator("cross-validation", settings.dataset, settings.split, repetition)
+    if settings.split == "cv":
+        twins = pd.factorize(molecules["canonical"])[0]
+        found = _folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
+    else:
+        groups = pd.factorize(molecules["scaffold"][labelled])[0]
+        sizes = np.bincount(groups)
+        shuffled = rng.permutation(len(sizes))
+        filled, of_group = np.zeros(PARTS, np.int64), np.empty(len(sizes), np.int64)
+        # The largest first, each into the part that holds least, so that the parts come out even.
+        for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+            of_group[group] = filled.argmin()
+            filled[of_group[group]] += sizes[group]
+        found = of_group[groups]
+    parts = np.full(len(molecules), TRAIN)
+    parts[np.flatnonzero(labelled)[found == part]] = TEST
+    return parts
 
 
 def _paper(
@@ -204,7 +237,7 @@ def _honest(
     order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
     chosen = np.sort(pool[order[:count]])
     if settings.validation == "crossfit":
-        fold = _folds(labels[chosen], twins[chosen], settings, hold_out)
+        fold = _folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
         held_out = [fold == number for number in range(settings.folds)]
     elif settings.budget == "all" and (parts == VALID).any():
         held_out = [parts[chosen] == VALID]
@@ -289,17 +322,16 @@ def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.
     return chosen[codes]
 
 
-def _folds(labels: Array, twins: Ints, settings: SplitSettings, rng: np.random.Generator) -> Ints:
-    """The fold in which each molecule is validation: every stratum dealt evenly, identical molecules together."""
+def _folds(labels: Array, twins: Ints, where: str, folds: int, task: str, rng: np.random.Generator) -> Ints:
+    """The fold of each molecule: every stratum dealt evenly, identical molecules together."""
     first, codes = np.unique(twins, return_index=True, return_inverse=True)[1:]
-    if len(first) < settings.folds:
+    if len(first) < folds:
         raise UserError(
-            f"{settings.where}: {len(first)} different molecules cannot make {settings.folds} folds; "
-            "raise the budget or lower folds."
+            f"{where}: {len(first)} different molecules cannot make {folds} folds; raise the budget or lower folds."
         )
-    strata = strata_of(labels, settings.task)[first]
+    strata = strata_of(labels, task)[first]
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
     fold = np.empty(len(first), dtype=np.int64)
-    fold[order] = np.arange(len(first)) % settings.folds
+    fold[order] = np.arange(len(first)) % folds
     return fold[codes]

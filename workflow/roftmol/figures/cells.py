@@ -19,6 +19,8 @@ SPLITS = {
     "size": "size split",
     "size_strict": "strict size split",
     "column": "split by column",
+    "cv": "cross-validation",
+    "scaffold_cv": "scaffold cross-validation",
 }
 #: What stands behind a data set's name where pretraining has seen test molecules, and what it says.
 MARKS = {"structures": "†", "labels": "‡"}

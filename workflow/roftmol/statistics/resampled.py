@@ -1,0 +1,86 @@
+"""One data set, resampled: which candidates differ, and how well one of them will do.
+
+Resamples of one data set share most of their training molecules, so their scores are not independent. Two answers are
+given side by side. Tukey's comparison takes the resample as a block (repeated measures) and corrects for all pairs, but
+not for the overlap. Nadeau and Bengio's widens the variance of a mean by the overlap of the training sets, and Holm's
+steps correct it for the pairs.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from roftmol.errors import UserError
+
+
+def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.DataFrame:
+    """Compare the columns of `scores` (R resamples x k candidates) pair by pair: a row a pair, in order of the columns.
+
+    `difference` is the mean of a - b over the resamples. Tukey's intervals have the half-width
+    q(1 - alpha; k, (k - 1)(R - 1)) sqrt(MS / R), where q is the studentized range's quantile and MS the mean square
+    that is left when candidates' and resamples' means are taken away. The corrected ones have
+    t(1 - alpha / 2; R - 1) s sqrt(1 / R + test_share), where s is the deviation of a - b and `test_share` is
+    test molecules / training molecules (Nadeau & Bengio 2003, Machine Learning 52, 239); without the share it would be
+    the paired t-test. `corrected_p_holm` is for all pairs together.
+
+    Raises `UserError` with fewer than two resamples or candidates, and for a score that is missing.
+    """
+    values = scores.to_numpy(dtype=np.float64)
+    resamples, candidates = values.shape
+    if resamples < 2 or candidates < 2:
+        raise UserError(f"{resamples} resamples of {candidates} candidates cannot be compared; two of each are needed")
+    if np.isnan(values).any():
+        row, column = np.argwhere(np.isnan(values))[0]
+        raise UserError(f"{scores.columns[column]}: no score in resample {scores.index[row]}; leave the candidate out")
+    rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    freedom = (candidates - 1) * (resamples - 1)
+    error = np.sqrt((rest**2).sum() / freedom / resamples)
+    half = stats.studentized_range.ppf(1 - alpha, candidates, freedom) * error
+    rows = []
+    for a, b in combinations(range(candidates), 2):
+        gaps = values[:, a] - values[:, b]
+        difference = gaps.mean()
+        q = abs(difference) / error if error > 0 else (np.inf if difference else 0.0)
+        low, high = interval(gaps, test_share, alpha)
+        rows.append(
+            {
+                "a": scores.columns[a],
+                "b": scores.columns[b],
+                "difference": difference,
+                "tukey_low": difference - half,
+                "tukey_high": difference + half,
+                "tukey_p": float(stats.studentized_range.sf(q, candidates, freedom)),
+                "corrected_low": low,
+                "corrected_high": high,
+                "corrected_p": _corrected_p(gaps, test_share),
+            }
+        )
+    found = pd.DataFrame(rows)
+    found["corrected_p_holm"] = multipletests(found["corrected_p"], method="holm")[1]
+    return found
+
+
+def interval(values: np.ndarray, test_share: float, alpha: float = 0.05, new_test: bool = False) -> tuple[float, float]:
+    """The interval of the mean of R resampled scores or differences, widened for their overlap as in :func:`compare`.
+
+    With `new_test`, the interval of the score on one further test set of the resamples' size: the variance has one
+    more s^2. One value has no interval: NaN.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    width = np.sqrt(1 / len(values) + test_share + new_test) * values.std(ddof=1)
+    half = stats.t.ppf(1 - alpha / 2, len(values) - 1) * width
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def _corrected_p(gaps: np.ndarray, test_share: float) -> float:
+    width = np.sqrt(1 / len(gaps) + test_share) * gaps.std(ddof=1)
+    if width == 0:
+        return 1.0 if gaps.mean() == 0 else 0.0
+    return float(2 * stats.t.sf(abs(gaps.mean()) / width, len(gaps) - 1))
