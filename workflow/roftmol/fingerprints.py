@@ -128,7 +128,7 @@ def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: cs
             constant += 1
             continue
         # Trees are drawn for each task by itself, whatever the other tasks are.
-        model = _learner(setting, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[known], y)
+        model = learner(setting, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[known], y)
         p = model.predict_proba(X_new)[:, 1] if task == "classification" else model.predict(X_new)
         if setting.learner == "forest":
             parameters += sum(tree.tree_.node_count for tree in model.estimators_)
@@ -142,7 +142,8 @@ def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: cs
     return Fitted(predictions, parameters, note)
 
 
-def _learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
+def learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
+    """The untrained scikit-learn model of a setting."""
     if setting.learner == "forest":
         if task == "classification":
             return RandomForestClassifier(trees, random_state=seed, n_jobs=1)

@@ -62,12 +62,13 @@ class Reject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
     """A file's header and its records, blank lines left out."""
 
     path: Path
     header: list[str]
     records: list[list[str]]
+    lines: list[int]  #: where each record ends in the file, counted from 1
 
     def column(self, name: str) -> list[str]:
         """The stripped cells of a column; a name that is not in the header once raises `UserError`."""
@@ -90,7 +91,7 @@ def read(
     Raises `UserError` for a file that is empty, no CSV, without a named column or with a label that is no number (for
     classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.
     """
-    table = _load(source)
+    table = load(source)
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
@@ -131,8 +132,11 @@ def read(
     )
 
 
-def _load(path: Path) -> _Table:
-    """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records."""
+def load(path: Path) -> Table:
+    """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records.
+
+    Raises `UserError` for a file that is empty, no CSV, or has records of another length than its header.
+    """
     content = path.read_bytes()
     try:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
@@ -143,6 +147,7 @@ def _load(path: Path) -> _Table:
     first = text.lstrip().split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
     rows: list[list[str]] = []
+    lines: list[int] = []
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -153,15 +158,16 @@ def _load(path: Path) -> _Table:
                     f"has {len(rows[0])}. Quote fields that contain the separator."
                 )
             rows.append(cells)
+            lines.append(reader.line_num)
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV, line {reader.line_num}: {error}.") from error
     header, *records = rows
     if not records:
         raise UserError(f"{path}: there is a header but no record.")
-    return _Table(path, [name.strip() for name in header], records)
+    return Table(path, [name.strip() for name in header], records, lines[1:])
 
 
-def _label_names(table: _Table, dataset: Dataset) -> list[str]:
+def _label_names(table: Table, dataset: Dataset) -> list[str]:
     """The label columns; "*" is every column but the SMILES, the split column and those to ignore."""
     if dataset.labels != ("*",):
         return list(dataset.labels)
@@ -172,7 +178,7 @@ def _label_names(table: _Table, dataset: Dataset) -> list[str]:
     return names
 
 
-def _labels(table: _Table, names: Sequence[str], task: str, values: Mapping[str, float]) -> np.ndarray:
+def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, float]) -> np.ndarray:
     """The labels, molecules x tasks, NaN where missing."""
     columns = []
     for name in names:
@@ -280,7 +286,7 @@ def _repeated(found: dict[int, Molecule]) -> Iterator[list[int]]:
     return (group for group in rows.values() if len(group) > 1)
 
 
-def _check_share(table: _Table, rejects: dict[int, Reject], dropped: set[int], max_rejected: float) -> None:
+def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], max_rejected: float) -> None:
     total = len(table.records)
     if len(dropped) <= max_rejected * total and len(dropped) < total:
         return

@@ -188,7 +188,7 @@ def _cross_validation(
     rng = generator("cross-validation", settings.dataset, settings.split, repetition)
     if settings.split == "cv":
         twins = pd.factorize(molecules["canonical"])[0]
-        found = _folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
+        found = stratified_folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
     else:
         groups = pd.factorize(molecules["scaffold"][labelled])[0]
         sizes = np.bincount(groups)
@@ -237,7 +237,7 @@ def _honest(
     order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
     chosen = np.sort(pool[order[:count]])
     if settings.validation == "crossfit":
-        fold = _folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
+        fold = stratified_folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
         held_out = [fold == number for number in range(settings.folds)]
     elif settings.budget == "all" and (parts == VALID).any():
         held_out = [parts[chosen] == VALID]
@@ -322,8 +322,11 @@ def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.
     return chosen[codes]
 
 
-def _folds(labels: Array, twins: Ints, where: str, folds: int, task: str, rng: np.random.Generator) -> Ints:
-    """The fold of each molecule: every stratum dealt evenly, identical molecules together."""
+def stratified_folds(labels: Array, twins: Ints, where: str, folds: int, task: str, rng: np.random.Generator) -> Ints:
+    """The fold of each molecule: every stratum dealt evenly, identical molecules together.
+
+    Raises `UserError`, which begins with `where`, if there are fewer different molecules than folds.
+    """
     first, codes = np.unique(twins, return_index=True, return_inverse=True)[1:]
     if len(first) < folds:
         raise UserError(
