@@ -128,7 +128,7 @@ def test_the_audit_is_read_from_the_stages_files(tmp_path):
     schemas.write("models", pd.DataFrame([about]), tmp_path / "provenance/models.parquet")
     hits = pd.DataFrame({"dataset": "mine", "corpus": "structures", "molecule": [0]})
     schemas.write("hits", hits, tmp_path / "overlaps/mine/structures.parquet")
-    audit = contamination.read(cells, tmp_path)
+    audit = contamination.read(cells, tmp_path, tmp_path / "provenance" / "models.parquet")
     assert audit == Audit(
         {"gin": about},
         {("mine", "structures"): frozenset({0})},

@@ -33,7 +33,6 @@ from roftmol.ensemble import Ensemble, Fingerprint
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest
 from roftmol.fingerprints import BITS, RADIUS, morgan_counts
-from roftmol.graphs import Graphs
 from roftmol.methods import METHODS
 from roftmol.molecules import Reject, parse
 from roftmol.train import Model
@@ -71,10 +70,10 @@ class Bundle:
         found["problem"] = ""
         read = {text: parse(text) for text in dict.fromkeys(smiles)}
         bad = [isinstance(read[text], Reject) for text in smiles]
-        for row in np.flatnonzero(bad):
+        for row in np.flatnonzero(bad).tolist():
             reason, detail, _ = read[smiles[row]]
             found.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
-        good = np.flatnonzero(~np.array(bad, bool))
+        good = np.flatnonzero(~np.array(bad, bool)).tolist()
         texts = list(dict.fromkeys(smiles[row] for row in good))
         if texts:
             place = {text: number for number, text in enumerate(texts)}
@@ -134,8 +133,8 @@ def make(
     if isinstance(first, Model):
         if isinstance(first.encoder, Own):
             raise UserError(
-                f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights in "
-                "results/runs, or choose a registered model."
+                f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights "
+                "in results/runs, or choose a registered model."
             )
         architecture = about["architecture"]
     bits, elements = fingerprints(smiles)
@@ -212,7 +211,8 @@ def read(path: Path) -> Bundle:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
         raise UserError(
-            f"{path}: the file is truncated or no bundle ({error}). Copy it again, or make it again by `snakemake recommend`."
+            f"{path}: the file is truncated or no bundle ({error}). Copy it again, or make it again by "
+            "`snakemake recommend`."
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
@@ -309,7 +309,8 @@ def describe(card: Mapping[str, Any]) -> str:
         "certainty": sure,
         "domain": f"similarity of at least {domain['threshold']:.2f} to a training molecule ({domain['fingerprint']}); "
         f"elements {', '.join(Chem.GetPeriodicTable().GetElementSymbol(z) for z in domain['elements'])}",
-        "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, Python {made['python']}",
+        "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
+        f"Python {made['python']}",
     }
     evidence = card.get("evidence") or {}
     if evidence.get("sentences"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from roftmol import use
 from roftmol.errors import UserError
 from roftmol.files import atomic
 from roftmol.layout import Cells
@@ -35,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="roftmol", description="The stages of the RoFt-Mol workflow, one a command.")
-    stages = parser.add_subparsers(required=True, metavar="STAGE")
+    parser = argparse.ArgumentParser(prog="roftmol", description="Bundles put to use, and the stages of the workflow.")
+    stages = parser.add_subparsers(required=True, metavar="COMMAND")
+    use.add_commands(stages)
     for name, command in COMMANDS.items():
         stage = stages.add_parser(name, help=command.run.__doc__, description=command.run.__doc__)
         stage.set_defaults(run=command.run)
@@ -277,7 +279,7 @@ def aggregate(options: argparse.Namespace) -> None:
 
     settings = build(AggregateSettings, options.settings)
     runs, data = settings.cells.runs(options.results), settings.cells.data(options.results)
-    audit = contamination.read(settings.cells, options.results)
+    audit = contamination.read(settings.cells, options.results, options.models)
     stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out)
     with atomic(options.out / "summary.csv") as temporary:
         schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
@@ -295,6 +297,29 @@ def report(options: argparse.Namespace) -> None:
     from roftmol import report as stage
 
     stage.build(options.tables, options.figures, dict(options.settings), options.out)
+
+
+def verdict(options: argparse.Namespace) -> None:
+    """Rank the methods on a user's own data set and say which to take."""
+    from roftmol import recommendation
+
+    settings = build(recommendation.VerdictSettings, options.settings)
+    recommendation.decide(settings, options.tables, options.out)
+
+
+def refit(options: argparse.Namespace) -> None:
+    """Fit the method that was recommended on all labels, and write it as a bundle."""
+    from roftmol import refit as stage
+
+    settings = build(stage.RefitSettings, options.settings)
+    stage.refit(settings, options.molecules, options.verdict, options.checkpoints, options.out)
+
+
+def recommendation(options: argparse.Namespace) -> None:
+    """Write the page of a recommendation."""
+    from roftmol.report import recommendation as stage
+
+    stage.build(options.tables, options.verdict, options.bundle, dict(options.settings), options.out)
 
 
 def _mirror() -> Path | None:
@@ -327,7 +352,10 @@ COMMANDS = {
     "baseline": Command(baseline, ("data", "splits", "out")),
     "provenance": Command(provenance, ("checkpoints", "out")),
     "overlap": Command(overlap, ("molecules", "corpus", "out"), settings=False),
-    "aggregate": Command(aggregate, ("results", "out")),
+    "aggregate": Command(aggregate, ("results", "models", "out")),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),
+    "verdict": Command(verdict, ("tables", "out")),
+    "refit": Command(refit, ("molecules", "verdict", "checkpoints", "out")),
+    "recommendation": Command(recommendation, ("tables", "verdict", "bundle", "out")),
 }

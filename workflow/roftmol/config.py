@@ -6,6 +6,7 @@ and nothing else, so that a stage runs again when, and only when, one of its own
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -32,6 +33,23 @@ PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
 Json = dict[str, Any]
 
 
+#: Keys about a user's own file, which mean nothing without `data`.
+OWN_FILE = ("smiles", "target", "task", "name", "duplicates")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What `snakemake recommend` was asked for: the user's file, and how to choose and to fit in the end."""
+
+    name: str
+    path: str
+    target: str
+    choose: str
+    members: int
+    level: float
+    settle_duplicates: bool  #: whether the user said what becomes of contradicting duplicates
+
+
 @dataclass(frozen=True)
 class Experiment:
     """What is run, and on what; made by :func:`experiment`."""
@@ -49,6 +67,51 @@ class Experiment:
     max_rejected: float
     mirror: str | None
     device: str
+    recommendation: Recommendation | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where tables, figures and page go: a recommendation has a folder of its own."""
+        return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
+
+    def audit(self) -> None:
+        """Read the file of a recommendation as a whole; raises `UserError` if none can be made from it."""
+        if self.recommendation:
+            from roftmol import intake
+
+            asked = self.recommendation
+            intake.audit(Path(asked.path), self.datasets[asked.name], self.max_rejected, asked.settle_duplicates)
+
+    def verdict_settings(self) -> Json:
+        """`recommendation.VerdictSettings`."""
+        assert self.recommendation
+        dataset = self.datasets[self.recommendation.name]
+        return {
+            "name": self.recommendation.name,
+            "target": self.recommendation.target,
+            "task": dataset.task,
+            "metric": dataset.metric,
+            "split": self.cells.splits[0],
+            "choose": self.recommendation.choose,
+        }
+
+    def refit_settings(self) -> Json:
+        """`refit.RefitSettings`."""
+        assert self.recommendation
+        dataset, layers = self.datasets[self.recommendation.name], {n: c.layers for n, c in self.checkpoints.items()}
+        return {
+            "target": self.recommendation.target,
+            "task": dataset.task,
+            "metric": dataset.metric,
+            "grids": {
+                model: {method: self._grid(method, layers.get(model, 0)) for method in self.cells.methods}
+                for model in (*layers, FINGERPRINT_MODEL)
+            },
+            "featurisers": {name: checkpoint.featuriser for name, checkpoint in self.checkpoints.items()},
+            "training": self.training,
+            "members": self.recommendation.members,
+            "level": self.recommendation.level,
+        }
 
     def fetch_settings(self, dataset: str) -> Json:
         """What `fetch-data` needs."""
@@ -108,7 +171,9 @@ class Experiment:
         return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
 
     def checkable(self, model: str) -> list[str]:
-        """The corpora of a model whose molecules can be had."""
+        """The corpora of a model whose molecules can be had. A recommendation asks none, so that it needs no network."""
+        if self.recommendation:
+            return []
         return [name for name in self.checkpoints[model].corpora if self.corpora[name].files]
 
     def provenance_settings(self) -> Json:
@@ -185,6 +250,11 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     if problems:
         raise UserError("\n".join(problems))
     full = _complete(schema, config)
+    recommendation = None
+    if "data" in full:
+        full, recommendation = _own_file(full)
+    elif alone := [key for key in OWN_FILE if key in full]:
+        raise UserError(f"{alone[0]}: it is about a file of your own; name that with `data`")
     datasets, checkpoints, corpora = _registered(full["own_datasets"], full["own_models"], full["files"])
     _check_names("datasets", full["datasets"], datasets)
     _check_names("models", full["models"], checkpoints)
@@ -222,7 +292,50 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         max_rejected=full["max_rejected"],
         mirror=full["mirror"],
         device=full["device"],
+        recommendation=recommendation,
     )
+
+
+def _own_file(full: Json) -> tuple[Json, Recommendation]:
+    """The configuration of an experiment on the file `data` alone, by repeated cross-validation inside its labels."""
+    from roftmol import intake
+
+    asked, path = full["recommend"], full["data"]
+    columns = intake.describe(Path(path), *(full.get(key) for key in ("smiles", "target", "task")))
+    name = full.get("name") or _name_of(path)
+    recommendation = Recommendation(
+        name=name,
+        path=path,
+        target=columns.target,
+        choose=asked["choose"],
+        members=asked["members"],
+        level=asked["level"],
+        settle_duplicates="duplicates" in full,
+    )
+    entry = {
+        "path": path,
+        "smiles": columns.smiles,
+        "labels": [columns.target],
+        "task": columns.task,
+        "duplicates": full.get("duplicates", "drop"),
+    }
+    own = {
+        "protocols": ["honest"],
+        "models": asked["models"],
+        "datasets": [name],
+        "splits": ["cv" if asked["split"] == "random" else "scaffold_cv"],
+        "budgets": ["all"],
+        "seeds": list(range(asked["resamplings"])),
+        "own_datasets": {name: entry},
+        "leave_out_contaminated": [],
+    }
+    return {**full, **own}, recommendation
+
+
+def _name_of(path: str) -> str:
+    """A name for the results on a file, from the file's own."""
+    stem = re.sub(r"[^a-z0-9_-]+", "-", Path(path).name.split(".")[0].lower()).strip("-_") or "data"
+    return f"my-{stem}" if stem in registry.datasets() else stem
 
 
 @dataclass(frozen=True)

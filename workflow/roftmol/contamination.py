@@ -94,9 +94,9 @@ def worst(kinds: Iterable[str]) -> str:
     return max(kinds, key=KINDS.index)
 
 
-def read(cells: Cells, results: Path) -> Audit:
-    """The audit of an experiment from the files of its stages."""
-    table = schemas.read("models", results / "provenance" / "models.parquet")
+def read(cells: Cells, results: Path, provenance: Path) -> Audit:
+    """The audit of an experiment from the files of its stages; `provenance` is its table "models"."""
+    table = schemas.read("models", provenance)
     models = {name: _record(row) for name, (_, row) in zip(table["model"], table.iterrows(), strict=True)}
     hits = {
         (dataset, corpus): frozenset(

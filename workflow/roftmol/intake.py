@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from roftmol import molecules
 from roftmol.columns import listed, smiles_column
@@ -118,14 +117,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def as_dataset(name: str, path: str, columns: Columns, duplicates: str) -> dict[str, Any]:
-    """The file as an entry of `own_datasets`."""
-    return {
-        "path": path,
-        "smiles": columns.smiles,
-        "labels": [columns.target],
-        "task": columns.task,
-        "duplicates": duplicates,
-    }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 import pandas as pd
 import pyarrow as pa
@@ -98,11 +97,8 @@ def _read(source: str, size: int) -> Iterator[pa.Table]:
         except pa.ArrowInvalid as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
-    opened: AbstractContextManager[BinaryIO] = (
-        nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
-    )
-    with opened as stream:
-        buffered = io.BufferedReader(stream, 1 << 20)  # type: ignore[arg-type]
+    opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
+    with opened as buffered:
         first = buffered.peek(1 << 16).split(b"\n", 1)[0].decode("utf-8", "replace")
         if not first.strip():
             raise UserError(f"{_name(source)}: the file is empty.")

@@ -226,6 +226,31 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # The cells that the experiment asked to leave out of all tables but this one and "overlaps".
     "left_out": pa.schema({**CELL, "seen": pa.float64(), "contamination": pa.string()}),
+    # A user's own data set: one row a candidate, the best mean first. `low` to `high` is the 95% interval of the mean
+    # over the resamples, `new_low` to `new_high` that of the score on one more test part; differences are candidate
+    # minus reference in the metric's unit. `behind` says whether the best is better beyond doubt. `cpu_seconds` a resample.
+    "ranking": pa.schema(
+        {
+            "place": pa.int32(),
+            "model": pa.string(),
+            "method": pa.string(),
+            "metric": pa.string(),
+            "better": pa.int32(),
+            "resamples": pa.int32(),
+            **{name: pa.float64() for name in ("mean", "std", "low", "high", "new_low", "new_high")},
+            **{
+                f"{reference}{end}": pa.float64()
+                for reference in ("vs_full_ft", "vs_fingerprint", "vs_best")
+                for end in ("", "_low", "_high")
+            },
+            "tukey_p": pa.float64(),  # against the best
+            "corrected_p": pa.float64(),
+            "behind": pa.bool_(),
+            "cpu_seconds": pa.float64(),
+            "chosen": pa.bool_(),
+            "note": pa.string(),
+        }
+    ),
     # What a fit cost: one row a fit, the columns of `fits` that say so.
     "timings": pa.schema(
         {
