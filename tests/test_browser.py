@@ -113,6 +113,16 @@ def test_the_page_never_scrolls_sideways(tab, address, width):
     assert tab("document.documentElement.scrollWidth") <= width
 
 
+def test_nothing_is_cut_off_in_print(tab, address):
+    tab.send("Emulation.setEmulatedMedia", media="print")
+    try:
+        tab.open(address, 720)
+        assert tab("document.querySelector('nav').offsetParent") is None  # it is the print's style
+        assert tab("document.documentElement.scrollWidth") <= 720
+    finally:
+        tab.send("Emulation.setEmulatedMedia", media="")
+
+
 def test_headings_are_in_order(page):
     levels = page("Array.from(document.querySelectorAll('h1, h2, h3, h4'), (heading) => Number(heading.localName[1]))")
     assert levels[0] == 1

@@ -72,9 +72,22 @@ def test_several_winners_are_left_to_the_table():
     assert advice.endswith("in both settings.")
 
 
+def test_settings_are_counted_where_a_dataset_has_several():
+    frames = [
+        synthetic.selected_rows(values, dataset="a", budget=budget)
+        for budget, values in {"50": FINE_TUNING_AHEAD, "100": FINE_TUNING_AHEAD, "all": NEITHER}.items()
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    tables = schemas.empty("alphas"), schemas.empty("coefficients")
+    found = answers(Results(synthetic.summarise(selected), selected, *tables), schemas.empty("left_out"))
+    advice, *_ = verdict(found)
+    assert advice.startswith("Fine-tune in two settings of a, with L2-SP")
+    assert "Not so in one other setting" in advice
+
+
 def test_many_winners_are_counted():
     advice, *_ = verdict(given(**dict.fromkeys("abcde", FINE_TUNING_AHEAD), f=NEITHER))
-    assert advice.startswith("Fine-tune on five settings, with L2-SP")
+    assert advice.startswith("Fine-tune in five settings, with L2-SP")
 
 
 def test_without_the_fingerprint_full_ft_is_the_reference():

@@ -66,7 +66,7 @@ def _advice(standings: Sequence[tuple[Answer, str]], title: str) -> str:
         return f"Fine-tune, {how}: ahead of {title} by more than the spread of the seeds{where}."
     others = _settings(len(told) - len(won)).replace(" ", " other ")
     return (
-        f"Fine-tune on {_listed(won)}, {how}: ahead of {title} by more than the spread of the seeds. "
+        f"Fine-tune {_where(won)}, {how}: ahead of {title} by more than the spread of the seeds. "
         f"Not so in {others}: use {title}."
     )
 
@@ -117,12 +117,13 @@ def _all(number: int) -> str:
     return "both settings" if number == 2 else f"all {_settings(number)}"
 
 
-def _listed(answers: Sequence[Answer]) -> str:
-    """The datasets of these settings, or the settings' number where they are many."""
+def _where(answers: Sequence[Answer]) -> str:
+    """On which datasets these settings are, with their number where it is not one a dataset."""
     names = list(dict.fromkeys(answer.setting.dataset for answer in answers))
     if len(names) > DATASETS_NAMED:
-        return _settings(len(answers))
-    return _joined(names) if len(names) == len(answers) else f"{_joined(names)} ({_settings(len(answers))})"
+        return f"in {_settings(len(answers))}"
+    several = len(names) < len(answers)
+    return f"in {_settings(len(answers))} of {_joined(names)}" if several else f"on {_joined(names)}"
 
 
 def _joined(parts: Sequence[str]) -> str:
