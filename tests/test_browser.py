@@ -245,6 +245,7 @@ def test_the_chart_is_read_by_keyboard(page, selected):
     assert page(TIP) == ""
     page.press("End")
     assert page(TIP).startswith("Fingerprint\n")
+    page.press("Home")
     page.press("Tab")  # one stop a panel
     assert (
         page("Array.from(document.querySelectorAll('.panel')).indexOf(document.activeElement.closest('.panel'))") == 1
