@@ -45,4 +45,5 @@ def _save(drawing: Drawing, out: Path) -> dict[str, object]:
         "caption": drawing.caption,
         "alt": drawing.alt,
         "width": drawing.figure.get_figwidth(),
+        "facets": drawing.facets,
     }

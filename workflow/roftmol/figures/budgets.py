@@ -59,6 +59,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     + ". The results table has the numbers."
                 ),
                 figure=figure,
+                settings=[setting for members in shown for setting in members],
             )
 
 

@@ -129,6 +129,12 @@ def settings_of(frame: pd.DataFrame) -> list[Setting]:
     return sorted((Setting(*row) for row in rows), key=setting_order)
 
 
+def facets_of(settings: Iterable[Setting]) -> dict[str, list[str]]:
+    """The distinct values of each part of these settings, in their order: what a reader can filter by."""
+    settings = list(settings)
+    return {name: list(dict.fromkeys(setting[place] for setting in settings)) for place, name in enumerate(SETTING)}
+
+
 def rows_of(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """The rows of one setting."""
     chosen = pd.Series(True, index=frame.index)

@@ -69,6 +69,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     + "."
                 ),
                 figure=figure,
+                settings=shown,
             )
 
 

@@ -54,6 +54,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     + "."
                 ),
                 figure=figure,
+                settings=[s for s, title in titled.items() if title in titles],
             )
 
 

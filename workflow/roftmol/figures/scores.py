@@ -71,6 +71,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     + ". The results table has the numbers."
                 ),
                 figure=figure,
+                settings=shown,
             )
 
 

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from roftmol.figures.cells import Setting, facets_of
+
 
 @dataclass(frozen=True)
 class Look:
@@ -93,7 +95,10 @@ PANELS_A_PAGE = 12
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the words that belong to it; `page` is "" where there is only one."""
+    """A figure with the words that belong to it; `page` is "" where there is only one.
+
+    `settings` are those it shows, by which the report filters.
+    """
 
     kind: str
     subject: str
@@ -103,6 +108,15 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
+    settings: Sequence[Setting] = ()
+
+    @property
+    def facets(self) -> dict[str, list[str]]:
+        """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
+        if self.settings:
+            return facets_of(self.settings)
+        known = {"protocol": self.protocol, "model": self.model}
+        return {name: [value] for name, value in known.items() if value}
 
     @property
     def title(self) -> str:

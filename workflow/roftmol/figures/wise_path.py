@@ -71,6 +71,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "fine-tuned weights, for " + "; ".join(setting.title for setting in shown) + "."
                 ),
                 figure=figure,
+                settings=shown,
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,28 @@ from markupsafe import Markup
 
 from roftmol import schemas
 from roftmol.errors import UserError
-from roftmol.figures.cells import Results
+from roftmol.figures.cells import SPLITS, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, provenance, results
-from roftmol.report.answers import answers, tally
+from roftmol.report import audit, chart, provenance, results
+from roftmol.report.answers import answers
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
+from roftmol.report.sections import Captioned, Filled, fill
+from roftmol.report.verdict import answers_table, verdict
 
 __all__ = ["build"]
 
 TITLE = "Which way of fine\u2011tuning should be trusted?"
+#: The parts of the page that are always there, before and after the evidence: address and title.
+ANSWERS = [("answers", "What should I do?"), ("settings", "Setting by setting")]
+AUDIT = [
+    ("experiment", "What was run"),
+    ("provenance", "Provenance"),
+    ("data", "Data audit"),
+    ("failures", "Failures"),
+    ("glossary", "Glossary"),
+    ("reproduce", "Reproduce"),
+]
 
 
 def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path) -> None:
@@ -41,13 +53,29 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     given = answers(found, left_out)
     about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
     methods = in_order([*found.summary["method"], *METHOD_LINES])
+    evidence = fill(
+        _figures(Path(figures)),
+        {
+            "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
+            "cost": [Captioned("Timings", results.timings_table(timings))],
+        },
+    )
     page = _environment().get_template("page.html.jinja")
     html = page.render(
         title=experiment.get("title", TITLE),
         oracle="oracle" in set(found.selected["rule"]),
         rules=sorted(set(found.selected["rule"])),
+        contents={"Answer": ANSWERS, "Evidence": _contents(evidence), "Audit": AUDIT},
+        verdict=verdict(given),
         answers=given,
-        tally=tally(given),
+        answers_table=answers_table(given, found.runs),
+        filters=_filters(found.settings),
+        evidence=evidence,
+        panels=chart.panels(found),
+        left=chart.LEFT,
+        width=chart.WIDTH,
+        row_height=chart.ROW,
         experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
         seen=provenance.tally(found.summary),
         legend=provenance.LEGEND,
@@ -57,9 +85,6 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         left_out_kinds=sorted(set(left_out["contamination"])),
         left_out_count=len(left_out),
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
-        results=results.results_table(found),
-        figures=_figures(Path(figures)),
-        hyperparameters=results.settings_table(found.runs),
         data=audit.data_table(molecules, rejects, tasks, scores, found.selected),
         reasons=audit.reasons_table(rejects),
         rejected=audit.rejected(rejects),
@@ -67,7 +92,6 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         undefined=audit.undefined_table(scores, found.selected),
         notes=audit.notes_table(found.runs),
         failures=audit.failures_table(timings),
-        timings=results.timings_table(timings),
         methods=[(look(name), METHOD_LINES.get(name, f"See workflow/roftmol/methods/{name}.py.")) for name in methods],
         protocols=PROTOCOLS,
         table_lines=TABLES,
@@ -77,6 +101,27 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     )
     with atomic(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
+
+
+def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
+    return [(filled.section.key, filled.section.title) for filled in evidence]
+
+
+def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """The facets that vary, each with its values and how they are called."""
+    titles: dict[str, Callable[[str], str]] = {
+        "split": lambda split: SPLITS.get(split, split).removesuffix(" split"),
+        "budget": budget_title,
+    }
+    return [
+        {
+            "name": name,
+            "title": results.TITLES[name],
+            "options": [(value, titles.get(name, str)(value)) for value in values],
+        }
+        for name, values in facets_of(settings).items()
+        if len(values) > 1
+    ]
 
 
 def _environment() -> Environment:

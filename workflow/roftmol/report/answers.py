@@ -71,17 +71,20 @@ class Standing:
 class Answer:
     """The outcome of one setting.
 
-    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. Methods
-    with fewer seeds than others compete for neither and are listed in `incomplete`; `left_out` are those that are left
-    out for what pretraining has seen, and `seen` says what it has seen of the others' test molecules.
+    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. The
+    comparisons `versus_*` are of `tuned`, `best_versus_full_ft` of `best`; None where it is the reference itself.
+    Methods with fewer seeds than others compete for neither and are listed in `incomplete`; `left_out` are those that
+    are left out for what pretraining has seen, and `seen` says what it has seen of the others' test molecules.
     """
 
     setting: Setting
     metric: str
+    better: int
     best: Standing | None
     tuned: Standing | None
     versus_full_ft: Comparison | None
     versus_fingerprint: Comparison | None
+    best_versus_full_ft: Comparison | None
     not_told_apart: tuple[str, ...]
     incomplete: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -116,10 +119,10 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
         mean, std, seeds = (cells[column][names[0]] for column in ("mean", "std", "seeds"))
         return Standing(names[0], spread(mean, std, places), int(seeds))
 
-    def versus(reference: str) -> Comparison | None:
-        if not tuned or tuned[0] == reference or reference not in cells.index:
+    def versus(names: Sequence[str], reference: str) -> Comparison | None:
+        if not len(names) or names[0] == reference or reference not in cells.index:
             return None
-        return compare(runs, tuned[0], reference, better, places)
+        return compare(runs, names[0], reference, better, places)
 
     best = standing(ranked)
     rivals = [name for name in ranked if best and name != best.method]
@@ -127,10 +130,12 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
     return Answer(
         setting=setting,
         metric=METRICS.get(cells["metric"].iloc[0], cells["metric"].iloc[0]),
+        better=better,
         best=best,
         tuned=standing(tuned),
-        versus_full_ft=versus("full_ft"),
-        versus_fingerprint=versus("fingerprint"),
+        versus_full_ft=versus(tuned, "full_ft"),
+        versus_fingerprint=versus(tuned, "fingerprint"),
+        best_versus_full_ft=versus(ranked, "full_ft"),
         not_told_apart=tuple(look(name).title for name in in_order(close)),
         incomplete=tuple(
             f"{look(name).title} ({cells['seeds'][name]} of {cells['seeds'].max()} seeds, mean "
@@ -150,16 +155,3 @@ def _seen(setting: Setting, cells: pd.DataFrame) -> str:
         return f"{MARKS[kind]} Pretraining is suspected to have learnt labels of {setting.dataset}."
     learnt = {"structures": "without labels", "labels": "with labels"}.get(kind)
     return f"{MARKS[kind]} Pretraining saw {share(part)} of the test molecules, {learnt}." if learnt else ""
-
-
-def tally(given: Sequence[Answer]) -> dict[str, int]:
-    """In how many settings the best fine-tuning method and a reference differ by more than the spread of the seeds."""
-    full = [a.versus_full_ft.verdict for a in given if a.versus_full_ft]
-    fingerprint = [a.versus_fingerprint.verdict for a in given if a.versus_fingerprint]
-    return {
-        "settings": len(given),
-        "over_full_ft": full.count("better"),
-        "fingerprint_run": len(fingerprint),
-        "over_fingerprint": fingerprint.count("better"),
-        "under_fingerprint": fingerprint.count("worse"),
-    }

@@ -17,8 +17,9 @@ def data_table(
     molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame, scores: pd.DataFrame, selected: pd.DataFrame
 ) -> Table:
     """One row a data set: its records, its labels, and what could not be scored or selected as meant."""
-    rows = []
+    rows, facets = [], []
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
+        facets.append({"dataset": dataset})
         kept = molecules[molecules["dataset"] == dataset]
         remarks = rejects[rejects["dataset"] == dataset]
         own = tasks[tasks["dataset"] == dataset]
@@ -47,7 +48,7 @@ def data_table(
         )
     measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels", "Positive"]
     measures += ["Tasks undefined in test, at most", "Selections that fell back to the loss"]
-    return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows)
+    return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows, facets)
 
 
 def reasons_table(rejects: pd.DataFrame) -> Table:
@@ -57,7 +58,8 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
         [word(row["dataset"]), word(row["reason"]), word(row["action"]), count(row["size"])]
         for row in counts.to_dict("records")
     ]
-    return Table("", ["Dataset", "Reason", "Action", "#Records"], rows)
+    facets = [{"dataset": dataset} for dataset in counts["dataset"]]
+    return Table("", ["Dataset", "Reason", "Action", "#Records"], rows, facets)
 
 
 def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
@@ -114,7 +116,7 @@ def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
         seeds = here["seed"].nunique()
         rows.append([*identity(setting, varying), number_cell(text, high), count(here["tasks"].max()), count(seeds)])
     columns = [*(TITLES[name] for name in varying), "#Undefined tasks", "#Tasks", "#Seeds concerned"]
-    return Table(constant_caption(settings, varying), columns, rows)
+    return Table(constant_caption(settings, varying), columns, rows, [setting._asdict() for setting in settings])
 
 
 def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
@@ -132,13 +134,14 @@ def notes_table(selected: pd.DataFrame) -> Table:
     noted = selected[selected["note"] != ""]
     settings = settings_of(noted)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         for note, runs in rows_of(noted, setting).groupby("note"):
+            facets.append(setting._asdict())
             methods = ", ".join(look(name).title for name in in_order(runs["method"]))
             rows.append([*identity(setting, varying), word(note, "long"), word(methods, "long"), count(len(runs))])
     columns = [*(TITLES[name] for name in varying), "Note", "Methods", "#Runs"]
-    return Table(constant_caption(settings, varying), columns, rows)
+    return Table(constant_caption(settings, varying), columns, rows, facets)
 
 
 def failures_table(timings: pd.DataFrame) -> Table:
@@ -146,11 +149,13 @@ def failures_table(timings: pd.DataFrame) -> Table:
     failed = timings[timings["status"] != "ok"]
     settings = settings_of(failed)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         here = rows_of(failed, setting)
         for name in in_order(here["method"]):
+            apart = {"model"} if name == "fingerprint" else set()  # it is compared with every model
             for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
+                facets.append({key: value for key, value in setting._asdict().items() if key not in apart})
                 seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))
                 rows.append(
                     [
@@ -163,4 +168,4 @@ def failures_table(timings: pd.DataFrame) -> Table:
                     ]
                 )
     columns = [*(TITLES[name] for name in varying), "Method", "Setting", "Seeds", "#Fits", "Reason"]
-    return Table(constant_caption(settings, varying), columns, rows)
+    return Table(constant_caption(settings, varying), columns, rows, facets)

@@ -1,6 +1,8 @@
 "use strict";
 
-// Sort a table by a column: numbers by value, words by language, what is empty always last.
+// ---- Tables: sort by a column, and keep the rows that hold every word typed.
+
+// Numbers by value, words by language, what is empty always last.
 function sortTable(table, column, descending) {
   const key = (row) => {
     const cell = row.cells[column];
@@ -30,19 +32,164 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
-// Keep the rows of the table below that hold every word typed.
-for (const box of document.querySelectorAll(".filter")) {
+// What hides an element: the filters, the search box of its table, or both.
+const hiddenBy = new Map();
+function hide(element, reason, hidden) {
+  const reasons = hiddenBy.get(element) ?? new Set();
+  hiddenBy.set(element, reasons);
+  if (hidden) reasons.add(reason);
+  else reasons.delete(reason);
+  element.hidden = reasons.size > 0;
+}
+
+const searches = Array.from(document.querySelectorAll(".filter"), (box) => {
   const rows = Array.from(box.nextElementSibling.querySelector("tbody").rows);
   const input = box.querySelector("input");
-  box.hidden = false;
-  input.addEventListener("input", () => {
+  const search = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
     for (const row of rows) {
       const text = Array.from(row.cells, (cell) => cell.textContent).join(" ").toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
-      shown += !row.hidden;
+      hide(row, "search", !words.every((word) => text.includes(word)));
     }
-    box.querySelector("[role=status]").textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+    const shown = rows.filter((row) => !row.hidden).length;
+    box.querySelector("[role=status]").textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
+  };
+  box.hidden = false;
+  input.addEventListener("input", search);
+  return search;
+});
+
+// ---- Filters: what has one of the chosen values of a facet, or does not know the facet, stays.
+
+const form = document.getElementById("filters");
+const selects = Array.from(form?.querySelectorAll("select") ?? []);
+const filtered = selects.length
+  ? document.querySelectorAll(selects.map(({ name }) => `main [data-${name}]`).join(","))
+  : [];
+
+const state = () => selects.filter(({ value }) => value).map(({ name, value }) => [name, value]);
+
+function applyFilters() {
+  const chosen = state();
+  for (const element of filtered) {
+    const others = ([name, value]) => name in element.dataset && !element.dataset[name].split("\n").includes(value);
+    hide(element, "filter", chosen.some(others));
+  }
+  for (const search of searches) search();
+  for (const box of document.querySelectorAll("main .scroll")) {
+    box.classList.toggle("empty", !box.querySelector("tbody tr:not([hidden])"));
+  }
+  // A section or a fold of figures alone goes with the last of them.
+  for (const group of document.querySelectorAll("main section, main details")) {
+    const figures = Array.from(group.querySelectorAll("figure"));
+    const more = group.querySelector("table, .panel");
+    if (figures.length && !more) hide(group, "empty", figures.every((figure) => figure.hidden));
+  }
+  for (const link of document.querySelectorAll("nav a")) {
+    link.parentElement.hidden = document.getElementById(link.hash.slice(1)).hidden;
+  }
+  const settings = document.querySelectorAll("#settings tbody tr");
+  const shown = Array.from(settings).filter((row) => !row.hidden).length;
+  const over = chosen.length ? ", the verdict is over all" : "";
+  form.querySelector("output").textContent = `${shown} of ${settings.length} settings${over}`;
+  form.querySelector("button").disabled = !chosen.length;
+}
+
+// The state lives in the address, #dataset=bbbp&budget=50, so that a view can be shared. A heading to go to stands in
+// it as "at"; an address without "=" is a heading's alone and leaves the filters as they are.
+function writeAddress(at) {
+  const parts = new URLSearchParams(at ? [...state(), ["at", at]] : state()).toString();
+  history.replaceState(null, "", parts ? `#${parts}` : location.pathname + location.search);
+}
+
+function readAddress() {
+  if (!location.hash.includes("=")) return;
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  for (const select of selects) {
+    select.value = wanted.get(select.name) ?? "";
+    if (select.selectedIndex < 0) select.value = "";
+  }
+  applyFilters();
+  document.getElementById(wanted.get("at"))?.scrollIntoView();
+}
+
+if (form) {
+  form.hidden = false;
+  applyFilters();
+  readAddress();
+  window.addEventListener("hashchange", readAddress);
+  form.addEventListener("change", () => {
+    applyFilters();
+    writeAddress();
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => {
+    // The event comes before the values change.
+    setTimeout(() => {
+      applyFilters();
+      writeAddress();
+    });
+  });
+  for (const link of document.querySelectorAll('a[href^="#"]')) {
+    link.addEventListener("click", (event) => {
+      const target = document.getElementById(link.hash.slice(1));
+      if (!state().length || !target) return;
+      event.preventDefault();
+      writeAddress(target.id);
+      target.scrollIntoView();
+      target.tabIndex = -1;
+      target.focus({ preventScroll: true });
+    });
+  }
+}
+
+// ---- The chart: a row's values beside it, by pointer or keyboard. A panel is one stop of Tab, arrow keys move within.
+
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.hidden = true;
+tip.setAttribute("aria-hidden", "true"); // the rows say the same by their labels
+document.body.append(tip);
+
+function showTip(row) {
+  const [title, ...lines] = row.getAttribute("aria-label").split("\n");
+  const heading = document.createElement("strong");
+  heading.textContent = title;
+  tip.replaceChildren(heading, ...lines.flatMap((line) => [document.createElement("br"), line]));
+  tip.hidden = false;
+  const place = row.getBoundingClientRect();
+  const left = Math.min(place.left + place.width / 3, document.documentElement.clientWidth - tip.offsetWidth - 8);
+  const below = place.bottom + 6;
+  const top = below + tip.offsetHeight < window.innerHeight ? below : place.top - tip.offsetHeight - 6;
+  tip.style.left = `${Math.max(8, left) + window.scrollX}px`;
+  tip.style.top = `${top + window.scrollY}px`;
+}
+
+const hideTip = () => {
+  tip.hidden = true;
+};
+
+for (const chart of document.querySelectorAll(".panel svg")) {
+  const rows = Array.from(chart.querySelectorAll(".row"));
+  rows.forEach((row, place) => {
+    // A title would open a tooltip of the browser's own beside ours.
+    const title = row.querySelector("title");
+    row.setAttribute("aria-label", title.textContent);
+    title.remove();
+    row.setAttribute("tabindex", place ? "-1" : "0");
+    row.addEventListener("pointerenter", () => showTip(row));
+    row.addEventListener("pointerleave", hideTip);
+    row.addEventListener("focus", () => showTip(row));
+    row.addEventListener("blur", hideTip);
+    row.addEventListener("keydown", (event) => {
+      const steps = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: rows.length - 1 };
+      const next = rows[steps[event.key]];
+      if (event.key === "Escape") hideTip();
+      if (!next) return;
+      event.preventDefault();
+      row.setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus();
+    });
   });
 }

@@ -35,13 +35,14 @@ def models_table(models: pd.DataFrame, about: About, corpora: About) -> Table:
 
     Models that are one, by checksum or by their weights, share a row.
     """
-    rows, shown = [], set[str]()
+    rows, facets, shown = [], [], set[str]()
     for model in models.to_dict("records"):
         if model["model"] in shown:
             continue
         here = [model["model"], *(name for name in models["model"] if name in set(model["same_as"]))]
         elsewhere = [name for name in model["same_as"] if name not in here]
         shown.update(here)
+        facets.append({"model": here})
         told = [about.get(name, {}).get("overlaps", "") for name in here]
         if len(model["suspected"]):
             told.insert(0, f"Suspected to have learnt labels of {', '.join(model['suspected'])}.")
@@ -53,7 +54,7 @@ def models_table(models: pd.DataFrame, about: About, corpora: About) -> Table:
                 word(" ".join(dict.fromkeys(text for text in told if text)), "long"),
             ]
         )
-    return Table("", ["Model", "Pretraining", "Pretrained on", "Known of overlaps with test sets"], rows)
+    return Table("", ["Model", "Pretraining", "Pretrained on", "Known of overlaps with test sets"], rows, facets)
 
 
 def _corpus(name: str, model: Mapping[Hashable, Any], corpora: About) -> str:
@@ -67,9 +68,10 @@ def overlaps_table(overlaps: pd.DataFrame) -> Table:
     """Every corpus of every model against every test set: how many of its molecules are in it, over the seeds."""
     settings = settings_of(overlaps)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         for (name, learnt), found in rows_of(overlaps, setting).groupby(["corpus", "learnt"], sort=False):
+            facets.append(setting._asdict())
             shares = found["seen"] / found["test_molecules"]
             least, most = found["seen"].min(), found["seen"].max()
             if found["checked"].all():
@@ -90,20 +92,21 @@ def overlaps_table(overlaps: pd.DataFrame) -> Table:
             )
     columns = [*(TITLES[name] for name in varying), "Pretraining set", "Learnt"]
     measures = ["#Seeds", "#Test molecules", "#Of these in it", "#Mean share"]
-    return Table(constant_caption(settings, varying), [*columns, *measures], rows)
+    return Table(constant_caption(settings, varying), [*columns, *measures], rows, facets)
 
 
 def left_out_table(left_out: pd.DataFrame) -> Table:
     """The cells that were left out, gathered by setting; `seen` is the same for all of a setting's verdict."""
     settings = settings_of(left_out)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         for kind, cells in rows_of(left_out, setting).groupby("contamination"):
+            facets.append(setting._asdict())
             methods = ", ".join(look(name).title for name in in_order(cells["method"]))
             rows.append([*identity(setting, varying), verdict(str(kind), cells["seen"].mean()), word(methods, "long")])
     columns = [*(TITLES[name] for name in varying), "Provenance", "Methods"]
-    return Table(constant_caption(settings, varying), columns, rows)
+    return Table(constant_caption(settings, varying), columns, rows, facets)
 
 
 def tally(summary: pd.DataFrame) -> dict[str, int]:

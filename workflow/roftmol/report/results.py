@@ -32,7 +32,7 @@ TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split
 def results_table(results: Results) -> Table:
     """Every method in every setting: test score over seeds, place, differences to the references, time."""
     varying = identity_columns(results.settings)
-    rows = []
+    rows, facets = [], []
     for setting in results.settings:
         cells = rows_of(results.cells, setting).set_index("method")
         runs = rows_of(results.runs, setting)
@@ -41,6 +41,7 @@ def results_table(results: Results) -> Table:
         for name in in_order(cells.index):
             cell = cells.loc[name].to_dict()
             short = cell["seeds"] < most
+            facets.append(setting._asdict())
             rows.append(
                 [
                     *identity(setting, varying),
@@ -52,7 +53,7 @@ def results_table(results: Results) -> Table:
                     ),
                     number_cell(fixed(cell["place"], 0), cell["place"]),
                     *(
-                        _difference(compare(runs, name, reference, better, places), better, name == reference)
+                        difference(compare(runs, name, reference, better, places), better, name == reference)
                         for reference in ("full_ft", "fingerprint")
                     ),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
@@ -61,10 +62,10 @@ def results_table(results: Results) -> Table:
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Test score", "Metric"]
     measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time", "Provenance"]
-    return Table(constant_caption(results.settings, varying), [*columns, *measures], rows)
+    return Table(constant_caption(results.settings, varying), [*columns, *measures], rows, facets)
 
 
-def _difference(comparison: Comparison, better: int, itself: bool) -> Cell:
+def difference(comparison: Comparison, better: int, itself: bool = False) -> Cell:
     """Method minus reference in the metric's own sign; coloured where it exceeds the spread of the seeds."""
     value = better * comparison.gain
     if itself or comparison.seeds == 0:
@@ -81,7 +82,7 @@ def settings_table(selected: pd.DataFrame) -> Table:
     chosen = selected[(selected["candidates"] > 1) & (selected["setting"] != "")]
     settings = settings_of(chosen)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         here = rows_of(chosen, setting)
         for name in in_order(here["method"]):
@@ -92,6 +93,7 @@ def settings_table(selected: pd.DataFrame) -> Table:
             )
             places = decimals(runs["valid_value"].abs().median())
             tested, kind = runs["test_value"].mean(), worst(runs["contamination"])
+            facets.append(setting._asdict())
             rows.append(
                 [
                     *identity(setting, varying),
@@ -105,15 +107,18 @@ def settings_table(selected: pd.DataFrame) -> Table:
             )
     columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
     measures = ["#Settings tried", "#Validation score", "#Test score", "Provenance"]
-    return Table(constant_caption(settings, varying), [*columns, *measures], rows)
+    return Table(constant_caption(settings, varying), [*columns, *measures], rows, facets)
 
 
 def timings_table(timings: pd.DataFrame) -> Table:
     """What each method cost, over everything that was run."""
-    rows = []
+    rows, facets = [], []
     for (protocol, model), runs in timings.groupby(["protocol", "model"]):
         for name in in_order(runs["method"]):
             fits = runs[runs["method"] == name]
+            # The fingerprint is compared with every model, so it stays whichever is chosen.
+            own = {} if name == "fingerprint" else {"model": str(model)}
+            facets.append({"protocol": str(protocol), **own})
             wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
             rows.append(
                 [
@@ -130,7 +135,7 @@ def timings_table(timings: pd.DataFrame) -> Table:
                 ]
             )
     measures = ["#Fits", "#Failed", "#Median fit", "#All fits", "#CPU time", "#Peak memory, MB"]
-    return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows)
+    return Table("", ["Protocol", "Model", "Method", *measures, "Device"], rows, facets)
 
 
 def mark(kind: str) -> str:
@@ -170,7 +175,9 @@ def identity(setting: Setting, columns: list[str]) -> list[Cell]:
     """A setting's cells in a table."""
     shown = {**setting._asdict(), "split": SPLITS.get(setting.split, setting.split).removesuffix(" split")}
     return [
-        number_cell(setting.budget, budget_order(setting.budget)) if name == "budget" else word(shown[name])
+        number_cell(setting.budget, budget_order(setting.budget))
+        if name == "budget"
+        else word(shown[name], "wrap" if name == "model" else "")
         for name in columns
     ]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+#: What a row or a figure can be filtered by: the values of a facet, one or several.
+Facets = Mapping[str, str | Sequence[str]]
 
 
 class Cell(NamedTuple):
@@ -18,11 +21,16 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Columns (a "#" before the title makes it numeric), rows, and a caption."""
+    """Columns (a "#" before the title makes it numeric), rows, and a caption.
+
+    `facets` say by row what a reader can filter it by, {"dataset": "bbbp", ...}; a facet of several values is a list,
+    and a row stays whatever is chosen of a facet that it does not have. Without `facets`, all rows always stay.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    facets: Sequence[Facets] = ()
 
 
 def word(text: object, tone: str = "") -> Cell:
