@@ -22,6 +22,7 @@ include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
+include: "rules/recommend.smk"
 
 
 wildcard_constraints:
@@ -36,6 +37,7 @@ wildcard_constraints:
 # What needs the network runs where snakemake runs: a cluster's compute nodes often have none.
 localrules:
     all,
+    recommend,
     fetch_data,
     corpus,
     fetch_checkpoint,
@@ -48,5 +50,4 @@ if workflow.is_main_process:
 rule all:
     default_target: True
     input:
-        "results/report.html",
-        TABLES,
+        recommended if EXPERIMENT.recommendation else [REPORT, TABLES],

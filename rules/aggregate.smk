@@ -4,15 +4,15 @@ rule aggregate:
         [folder / "fits.parquet" for folder in EXPERIMENT.cells.runs(RESULTS)],
         [folder / "tasks.parquet" for folder in EXPERIMENT.cells.data(RESULTS)],
         EXPERIMENT.cells.split_files(RESULTS),
-        "results/provenance/models.parquet",
         [
             f"results/overlaps/{dataset}/{corpus}.parquet"
             for dataset, corpus in EXPERIMENT.overlaps()
         ],
+        models=f"{OUT}/provenance/models.parquet",
     output:
         TABLES,
         report(
-            "results/tables/summary.csv",
+            f"{OUT}/tables/summary.csv",
             caption="../workflow/report/summary.rst",
             category="Tables",
         ),
@@ -30,5 +30,5 @@ rule aggregate:
     message:
         "Aggregate"
     shell:
-        "python -m roftmol aggregate --settings {params.settings:q} --results results --out {params.out:q}"
-        " 2>&1 | tee {log:q}"
+        "python -m roftmol aggregate --settings {params.settings:q} --results results --models {input.models:q}"
+        " --out {params.out:q} 2>&1 | tee {log:q}"

@@ -21,13 +21,26 @@ from roftmol.files import canonical_json, code_digest
 from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
 from roftmol.methods import METHODS
 
+
+def stop(message):
+    """End with a message and status 2: what is wrong is the user's input, not the workflow."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(2)
+
+
 try:
     EXPERIMENT = configuration.experiment(config)
+    if workflow.is_main_process:
+        EXPERIMENT.audit()
 except UserError as error:
-    raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+    stop(f"The configuration cannot be used.\n{error}")
 
 RESULTS = Path("results")
-TABLES = [f"results/tables/{name}.parquet" for name in aggregate.TABLES]
+# A recommendation's tables, figures and pages have a folder of their own; what is fitted has not.
+OUT = EXPERIMENT.folder
+TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
+BUNDLE = f"{OUT}/{OUT.name}.roftmol"
+REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
 RECIPES = configuration.recipes()
 
 

@@ -25,7 +25,7 @@ rule provenance:
     input:
         expand("results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints),
     output:
-        "results/provenance/models.parquet",
+        f"{OUT}/provenance/models.parquet",
     log:
         "results/logs/provenance.log",
     conda:

@@ -4,7 +4,7 @@ rule plot:
         TABLES,
     output:
         report(
-            directory("results/figures"),
+            directory(f"{OUT}/figures"),
             patterns=["{figure}.svg"],
             caption="../workflow/report/figure.rst",
             category="Figures",

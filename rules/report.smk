@@ -2,10 +2,10 @@
 rule report:
     input:
         tables=TABLES,
-        figures="results/figures",
+        figures=f"{OUT}/figures",
     output:
         report(
-            "results/report.html",
+            REPORT,
             caption="../workflow/report/report.rst",
             category="Report",
         ),

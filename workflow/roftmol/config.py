@@ -171,7 +171,7 @@ class Experiment:
         return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
 
     def checkable(self, model: str) -> list[str]:
-        """The corpora of a model whose molecules can be had. A recommendation asks none, so that it needs no network."""
+        """The corpora of a model whose molecules can be had; none for a recommendation, which so needs no network."""
         if self.recommendation:
             return []
         return [name for name in self.checkpoints[model].corpora if self.corpora[name].files]

@@ -76,7 +76,8 @@ def judge(
         raise UserError(
             f"{settings.name}: no method has a score in every resample; see the fits that failed in tables/"
         )
-    order: list[Candidate] = sorted(whole.columns.to_list(), key=lambda candidate: -better * whole[candidate].mean())
+    columns: list[Any] = whole.columns.to_list()
+    order: list[Candidate] = sorted(columns, key=lambda candidate: -better * whole[candidate].mean())
     best = order[0]
     gains = better * whole[order]
     pairs = _against(gains, best)
@@ -121,7 +122,7 @@ def _against(gains: pd.DataFrame, best: Candidate) -> dict[Candidate, dict[str, 
     """Every other candidate's comparison with the best; Tukey's corrects for all pairs."""
     if gains.shape[1] < 2 or len(gains) < 2:
         return {}
-    names: list[Candidate] = gains.columns.to_list()
+    names: list[Any] = gains.columns.to_list()
     pairs = compare(gains.set_axis(range(len(names)), axis=1), TEST_SHARE, ALPHA)
     mine = pairs[pairs["a"] == names.index(best)]
     return {names[b]: {"tukey_p": t, "corrected_p": p} for b, t, p in zip(*(mine[k] for k in COLUMNS), strict=True)}
@@ -130,7 +131,7 @@ def _against(gains: pd.DataFrame, best: Candidate) -> dict[Candidate, dict[str, 
 def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
     """CPU seconds a resample, the search over settings included; a method that mixes needs the fits it mixes."""
     spent = timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples
-    costs = {}
+    costs: dict[Candidate, float] = {}
     for model, method in spent.index:
         mixing = METHODS[method].mixing
         costs[model, method] = float(spent[model, method] + (spent[model, mixing.source] if mixing else 0))

@@ -228,7 +228,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "left_out": pa.schema({**CELL, "seen": pa.float64(), "contamination": pa.string()}),
     # A user's own data set: one row a candidate, the best mean first. `low` to `high` is the 95% interval of the mean
     # over the resamples, `new_low` to `new_high` that of the score on one more test part; differences are candidate
-    # minus reference in the metric's unit. `behind` says whether the best is better beyond doubt. `cpu_seconds` a resample.
+    # minus reference in the metric's unit. `behind`: the best is better beyond doubt. `cpu_seconds` are a resample's.
     "ranking": pa.schema(
         {
             "place": pa.int32(),

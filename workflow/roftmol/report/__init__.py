@@ -61,7 +61,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },
     )
-    page = _environment().get_template("page.html.jinja")
+    page = environment().get_template("page.html.jinja")
     html = page.render(
         title=experiment.get("title", TITLE),
         oracle="oracle" in set(found.selected["rule"]),
@@ -96,8 +96,8 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         protocols=PROTOCOLS,
         table_lines=TABLES,
         schema_version=schemas.VERSION,
-        style=_inline("page.css"),
-        script=_inline("page.js"),
+        style=inline("page.css"),
+        script=inline("page.js"),
     )
     with atomic(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -124,7 +124,8 @@ def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
     ]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates are found, and how: everything that is filled in is escaped."""
     return Environment(
         loader=PackageLoader("roftmol", "report"),
         autoescape=True,
@@ -134,7 +135,7 @@ def _environment() -> Environment:
     )
 
 
-def _inline(name: str) -> Markup:
+def inline(name: str) -> Markup:
     """One of our own files, to stand in the page as it is."""
     return Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
 

@@ -1,0 +1,135 @@
+"""The page of a recommendation: which method to take for one data set, how sure that is, and how to use the model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from roftmol import schemas
+from roftmol.figures import recommendation as figures
+from roftmol.figures.style import METRICS, RC, look
+from roftmol.files import atomic
+from roftmol.layout import FINGERPRINT
+from roftmol.report import audit, environment, inline
+from roftmol.report.glossary import METHOD_LINES
+from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
+
+__all__ = ["build"]
+
+
+def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, Any], out: Path) -> None:
+    """Write the page `out` from the aggregated `tables`, the folder of the `verdict` and the `bundle`.
+
+    `experiment` is what the report of an experiment gets. Raises `UserError` if a table is missing.
+    """
+    names = ("selected", "predictions", "molecules", "rejects", "tasks", "scores", "timings")
+    found = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
+    ranking = schemas.read("ranking", verdict.parent / "ranking.parquet")
+    told = json.loads(verdict.read_text(encoding="utf-8"))
+    chosen = ranking[ranking["chosen"]].iloc[0]
+    truth, predicted = _tested(found["predictions"], found["molecules"], chosen)
+    scores = found["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
+    with matplotlib.rc_context(RC):
+        pictures = [
+            _picture(figures.ranking(ranking, scores), "Scores of all methods", figures.RANKING),
+            _picture(
+                figures.tested(truth, predicted, told["task"], told["target"]),
+                "Measured and predicted",
+                figures.TESTED[told["task"]],
+            ),
+        ]
+    html = (
+        environment()
+        .get_template("recommendation.html.jinja")
+        .render(
+            verdict=told,
+            method=look(chosen["method"]).title,
+            method_line=METHOD_LINES.get(chosen["method"], ""),
+            ranking=ranking_table(ranking),
+            pictures=pictures,
+            bundle=bundle.name,
+            bundle_path=str(bundle),
+            data=audit.data_table(*(found[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
+            reasons=audit.reasons_table(found["rejects"]),
+            rejected=audit.rejected(found["rejects"]),
+            failures=audit.failures_table(found["timings"]),
+            tasks=audit.tasks_tables(found["tasks"]),
+            experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
+            style=inline("page.css"),
+            script=inline("page.js"),
+        )
+    )
+    with atomic(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def ranking_table(ranking: pd.DataFrame) -> Table:
+    """The candidates, the best mean first: score and interval, differences with theirs, cost."""
+    several = ranking.loc[ranking["method"] != FINGERPRINT, "model"].nunique() > 1
+    places = decimals(ranking["mean"].abs().median())
+    rows = []
+    for row in ranking.to_dict("records"):
+        state = "chosen" if row["chosen"] else "behind the best" if row["behind"] else "not told apart from the best"
+        rows.append(
+            [
+                number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
+                word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
+                *([word(row["model"])] if several else []),
+                number_cell(fixed(row["mean"], places), row["mean"]),
+                _interval(row, "", places),
+                *(cell for name in ("vs_full_ft", "vs_fingerprint") for cell in _difference(row, name, places)),
+                word(row["note"] or state, "" if not row["behind"] else "soft"),
+                number_cell(duration(row["cpu_seconds"]), row["cpu_seconds"]),
+            ]
+        )
+    metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
+    arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
+    columns = ["#Place", "Method", *(["Model"] if several else []), f"#{metric} {arrow}", "#95% interval"]
+    columns += ["#− Full FT", "#95% interval", "#− Fingerprint", "#95% interval", "Against the best", "#CPU a resample"]
+    return Table("", columns, rows)
+
+
+def _interval(row: Mapping[Any, Any], name: str, places: int) -> Cell:
+    low, high = row[f"{name}low"], row[f"{name}high"]
+    return number_cell("" if np.isnan(low) else f"{fixed(low, places)} to {fixed(high, places)}", low)
+
+
+def _difference(row: Mapping[Any, Any], name: str, places: int) -> tuple[Cell, Cell]:
+    value = row[name]
+    sure = row[f"{name}_low"] * row[f"{name}_high"] > 0
+    tone = ("better" if value * row["better"] > 0 else "worse") if sure else ""
+    return number_cell("" if np.isnan(value) else signed(value, places), value, tone), _interval(
+        row, f"{name}_", places
+    )
+
+
+def _tested(
+    predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Labels and the chosen method's test predictions, a molecule's mean over the resamples that tested it."""
+    mine = predictions[
+        (predictions["partition"] == "test")
+        & (predictions["model"] == chosen["model"])
+        & (predictions["method"] == chosen["method"])
+    ]
+    values = mine["prediction"].map(lambda values: values[0]).groupby(mine["molecule"]).mean()
+    labels = molecules.set_index("molecule")["labels"].map(lambda labels: labels[0])
+    return labels[values.index].to_numpy(np.float64), values.to_numpy(np.float64)
+
+
+def _picture(figure: Figure, title: str, words: tuple[str, str]) -> dict[str, Any]:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})
+    address = f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    caption, alt = words
+    return {"title": title, "address": address, "caption": caption, "alt": alt, "width": figure.get_figwidth()}
