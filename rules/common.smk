@@ -100,4 +100,13 @@ def own_files(sources):
     return [source.file for source in sources if source.kind == "path"]
 
 
+def recommended(wildcards):
+    """What a recommendation is; without a file there is none."""
+    if EXPERIMENT.recommendation is None:
+        stop(
+            "recommend: name your file, snakemake recommend --cores all --config data=mine.csv"
+        )
+    return [f"{OUT}/report.html", f"{OUT}/evidence.html", BUNDLE]
+
+
 shell.prefix(environment())

@@ -1,13 +1,4 @@
 # For a user's own file: which method to take, and the model. Its tables, page and bundle have a folder of their own.
-def recommended(wildcards):
-    """What a recommendation is; without a file there is none."""
-    if EXPERIMENT.recommendation is None:
-        stop(
-            "recommend: name your file, snakemake recommend --cores all --config data=mine.csv"
-        )
-    return [f"{OUT}/report.html", f"{OUT}/evidence.html", BUNDLE]
-
-
 rule recommend:
     input:
         recommended,
@@ -60,7 +51,7 @@ if EXPERIMENT.recommendation:
         params:
             settings=canonical_json(EXPERIMENT.refit_settings()),
             code=code("roftmol.refit"),
-            checkpoints=subpath(input.checkpoints[0], parent=True),
+            checkpoints="results/checkpoints",
         message:
             "Fit the method that was chosen on all labels"
         shell:

@@ -131,11 +131,13 @@ def _against(gains: pd.DataFrame, best: Candidate) -> dict[Candidate, dict[str, 
 def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
     """CPU seconds a resample, the search over settings included; a method that mixes needs the fits it mixes."""
     spent = timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples
-    costs: dict[Candidate, float] = {}
-    for model, method in spent.index:
+    own: dict[Any, float] = spent.to_dict()
+
+    def cost(model: str, method: str) -> float:
         mixing = METHODS[method].mixing
-        costs[model, method] = float(spent[model, method] + (spent[model, mixing.source] if mixing else 0))
-    return costs
+        return own[model, method] + (own[model, mixing.source] if mixing else 0.0)
+
+    return {(model, method): cost(model, method) for model, method in own}
 
 
 def _spread(values: pd.Series) -> dict[str, float]:

@@ -13,7 +13,8 @@ from roftmol.layout import FINGERPRINT
 #: Captions and alternative texts.
 RANKING = (
     "Small points are the test parts of the cross-validation, the mark is their mean, the bar its 95% interval, "
-    "widened for the overlap of the training parts. Grey names are behind the best beyond doubt; the chosen method is bold.",
+    "widened for the overlap of the training parts. Grey names are behind the best beyond doubt; the chosen "
+    "method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
 TESTED = {
