@@ -45,6 +45,7 @@ $(VENV)/run.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --constraint requirements.txt $$(grep '^torch==' requirements.txt)
 	$(BIN)/pip install --requirement requirements.txt
+	$(BIN)/pip install --no-deps --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp

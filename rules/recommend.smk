@@ -80,7 +80,7 @@ if EXPERIMENT.recommendation:
         params:
             settings=canonical_json(EXPERIMENT.report_settings()),
             code=code("roftmol.report.recommendation"),
-            tables=subpath(input.tables[0], parent=True),
+            tables=f"{OUT}/tables",
         message:
             "Recommendation: {output}"
         shell:

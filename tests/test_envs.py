@@ -31,7 +31,7 @@ STAGES = {
     "report": ["roftmol.aggregate", "roftmol.contamination", "roftmol.figures", "roftmol.report"],
 }
 #: Comes with every virtual environment, or with torch alone.
-UNLOCKED = {"pip", "setuptools"}
+UNLOCKED = {"pip", "setuptools", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
 
 

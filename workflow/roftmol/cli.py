@@ -317,7 +317,7 @@ def refit(options: argparse.Namespace) -> None:
 
 def recommendation(options: argparse.Namespace) -> None:
     """Write the page of a recommendation."""
-    from roftmol.report import recommendation as stage
+    import roftmol.report.recommendation as stage
 
     stage.build(options.tables, options.verdict, options.bundle, dict(options.settings), options.out)
 

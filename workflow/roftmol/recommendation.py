@@ -85,7 +85,7 @@ def judge(
     behind = {c for c in order[1:] if max(pairs[c]["tukey_p"], pairs[c]["corrected_p"]) < ALPHA}
     level = [candidate for candidate in order if candidate not in behind]
     chosen = best if settings.choose == "best" else min(level, key=lambda candidate: cost[candidate])
-    left_out = [candidate for candidate in scores.columns if candidate not in whole.columns]
+    left_out: list[Any] = [candidate for candidate in scores.columns if candidate not in whole.columns]
     rows = [
         {
             "place": place,
@@ -133,11 +133,11 @@ def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
     spent = timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples
     own: dict[Any, float] = spent.to_dict()
 
-    def cost(model: str, method: str) -> float:
-        mixing = METHODS[method].mixing
-        return own[model, method] + (own[model, mixing.source] if mixing else 0.0)
-
-    return {(model, method): cost(model, method) for model, method in own}
+    sources = {name: method.mixing.source for name, method in METHODS.items() if method.mixing}
+    return {
+        (model, method): seconds + (own[model, sources[method]] if method in sources else 0.0)
+        for (model, method), seconds in own.items()
+    }
 
 
 def _spread(values: pd.Series) -> dict[str, float]:
@@ -175,7 +175,7 @@ def _verdict(
     chosen: Candidate,
 ) -> dict[str, Any]:
     row = ranking[ranking["chosen"]].iloc[0]
-    after = _after_choosing(BETTER[settings.metric] * whole)
+    after = after_choosing(BETTER[settings.metric] * whole)
     return {
         **{"name": settings.name, "target": settings.target, "task": settings.task, "metric": settings.metric},
         "split": settings.split,
@@ -191,7 +191,7 @@ def _verdict(
     }
 
 
-def _after_choosing(gains: pd.DataFrame) -> float:
+def after_choosing(gains: pd.DataFrame) -> float:
     """What the best mean of all resamples but one gives on that one, on average: the best's score without its luck."""
     if len(gains) < 2:
         return float("nan")

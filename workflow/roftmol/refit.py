@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
 
 from roftmol import bundle, graphs, schemas
-from roftmol.encoders.checkpoints import load_encoder
+from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.ensemble import EnsembleSettings, fit_fingerprints, fit_networks
 from roftmol.files import sha256
 from roftmol.fingerprints import morgan_counts
@@ -69,8 +68,7 @@ def refit(settings: RefitSettings, molecules: Path, verdict: Path, checkpoints: 
         ensemble = fit_fingerprints(morgan_counts(smiles), labels[:, 0], twins, how)
     else:
         path = checkpoints / f"{model}.safetensors"
-        with safe_open(path, "pt") as file:
-            about["architecture"] = json.loads(file.metadata()["architecture"])
+        about["architecture"] = architecture_of(path)
         encoder = load_encoder(path, how.training.dropout)
         about["featuriser"] = settings.featurisers[model]
         about["encoder_sha256"] = sha256(path)

@@ -151,13 +151,7 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
 
     Raises `UserError` if the file is of another kind, or the user's code of its module was edited since.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not an encoder's weights ({error}). Delete it and run the workflow again.") from error
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
+    metadata = _metadata(path)
     architecture = json.loads(metadata["architecture"])
     code = Path(architecture.get("code", ""))
     if code.is_file() and sha256(code) != metadata["code_sha256"]:
@@ -165,6 +159,23 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
     encoder = new_encoder(architecture, dropout)
     encoder.load_state_dict(load_file(path))
     return encoder
+
+
+def architecture_of(path: Path) -> dict[str, Any]:
+    """The architecture of the encoder that :func:`convert` wrote; raises as :func:`load_encoder`."""
+    architecture: dict[str, Any] = json.loads(_metadata(path)["architecture"])
+    return architecture
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not an encoder's weights ({error}). Delete it and run the workflow again.") from error
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: not an encoder written by this workflow. Delete it and run the workflow again.")
+    return dict(metadata)
 
 
 def _is_safetensors(path: Path) -> bool:
