@@ -16,7 +16,7 @@ if EXPERIMENT.recommendation:
         log:
             f"results/logs/verdict/{EXPERIMENT.recommendation.name}.log",
         conda:
-            "../envs/report.yaml"
+            "../envs/train.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,

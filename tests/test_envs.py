@@ -27,8 +27,16 @@ STAGES = {
         "roftmol.methods",
         "roftmol.pretrain",
         "roftmol.provenance",
+        "roftmol.recommendation",
+        "roftmol.refit",
     ],
-    "report": ["roftmol.aggregate", "roftmol.contamination", "roftmol.figures", "roftmol.report"],
+    "report": [
+        "roftmol.aggregate",
+        "roftmol.contamination",
+        "roftmol.figures",
+        "roftmol.report",
+        "roftmol.report.recommendation",
+    ],
 }
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "setuptools", "roftmol"}

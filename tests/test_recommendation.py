@@ -107,3 +107,17 @@ def test_the_luck_of_the_best_is_told():
         elsewhere.append(after_choosing(gains))
     assert np.mean(best) > 0.3  # the expected largest of five means is 1.16 / sqrt(10)
     assert abs(np.mean(elsewhere)) < 3 * np.std(elsewhere) / np.sqrt(300)
+
+
+def test_the_fingerprint_is_the_cheapest_whatever_its_forest_took():
+    selected, timings = tables({"fingerprint": 1.01, "linear_probing": 1.0})
+    timings.loc[timings["method"] == "fingerprint", "cpu_seconds"] = 9.0
+    assert judge(selected, timings, SETTINGS)[1]["choice"]["method"] == "fingerprint"
+
+
+def test_intervals_end_where_the_metric_does():
+    ranking, _ = judge(*tables({"full_ft": 0.1, "l2_sp": 0.2}), SETTINGS)
+    assert ranking["new_low"].min() == 0
+    given = tables({"full_ft": 0.95, "l2_sp": 0.9}, metric="roc_auc")
+    ranking, _ = judge(*given, VerdictSettings("mine", "active", "classification", "roc_auc", "cv"))
+    assert ranking["new_high"].max() == 1

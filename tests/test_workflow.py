@@ -300,3 +300,33 @@ def write_molecules(path: Path) -> None:
     written = [Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1) for molecule in molecules]
     assert set(written) & {Chem.MolToSmiles(molecule) for molecule in molecules} != set(written)
     path.with_name("corpus.smi").write_text("\n".join(written))
+
+
+def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
+    """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
+    smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
+    lines = [f"{text},{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}" for text in smiles]
+    (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
+    config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "data": "my data.csv"}))
+    place = Place(tmp_path)
+    done = place.run("--cores", "2", "recommend")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results/recommendation/my-data"
+    page = (folder / "report.html").read_text()
+    assert "log&lt;i&gt;P" in page
+    assert "<i>P" not in page.replace("</i>P", "")
+    ranking = schemas.read("ranking", folder / "ranking.parquet")
+    assert set(ranking["method"]) == {"linear_probing", "fingerprint"}
+    assert ranking["chosen"].sum() == 1
+    bundle, table = str(folder / "my-data.roftmol"), str(tmp_path / "my data.csv")
+    command = [sys.executable, "-m", "roftmol", "predict", bundle, table, "-o"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run([*command, str(tmp_path / "out.csv")], check=True, env=environment, capture_output=True)
+    assert len(pd.read_csv(tmp_path / "out.csv").dropna(subset="log<i>P_prediction")) == len(smiles)
+
+    (tmp_path / "few.csv").write_text("smiles,y\nC,1\nCC,2\n")
+    done = place.run("--cores", "2", "recommend", "--config", "data=few.csv")
+    assert done.returncode == 2
+    assert "2 molecules with a label can be used, and a recommendation needs 20" in done.stderr
+    assert not (tmp_path / "results/recommendation/few").exists()

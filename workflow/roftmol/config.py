@@ -301,6 +301,9 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
     from roftmol import intake
 
     asked, path = full["recommend"], full["data"]
+    if found := [sign for sign in "{}<>*?" if sign in path]:
+        # They mean something to Snakemake, in whichever rule they stand.
+        raise UserError(f"data: {path!r} has a {found[0]!r} in its name; rename the file")
     columns = intake.describe(Path(path), *(full.get(key) for key in ("smiles", "target", "task")))
     name = full.get("name") or _name_of(path)
     recommendation = Recommendation(

@@ -84,7 +84,9 @@ def judge(
     cost = _costs(timings, len(whole))
     behind = {c for c in order[1:] if max(pairs[c]["tukey_p"], pairs[c]["corrected_p"]) < ALPHA}
     level = [candidate for candidate in order if candidate not in behind]
-    chosen = best if settings.choose == "best" else min(level, key=lambda candidate: cost[candidate])
+    # The fingerprint baseline needs no network and counts as the cheapest, whatever the search over its forest took.
+    cheapest = min(level, key=lambda candidate: (candidate[1] != FINGERPRINT, cost[candidate]))
+    chosen = best if settings.choose == "best" else cheapest
     left_out: list[Any] = [candidate for candidate in scores.columns if candidate not in whole.columns]
     rows = [
         {
@@ -94,7 +96,7 @@ def judge(
             "metric": settings.metric,
             "better": better,
             "resamples": len(whole),
-            **_spread(whole[candidate]),
+            **_spread(whole[candidate], settings.metric),
             **_differences(whole, candidate, best),
             **{name: pairs[candidate][name] if candidate in pairs else np.nan for name in ("tukey_p", "corrected_p")},
             "behind": candidate in behind,
@@ -140,17 +142,14 @@ def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
     }
 
 
-def _spread(values: pd.Series) -> dict[str, float]:
-    low, high = interval(values.to_numpy(), TEST_SHARE, ALPHA)
-    new_low, new_high = interval(values.to_numpy(), TEST_SHARE, ALPHA, new_test=True)
-    return {
-        "mean": values.mean(),
-        "std": values.std(),
-        "low": low,
-        "high": high,
-        "new_low": new_low,
-        "new_high": new_high,
-    }
+def _spread(values: pd.Series, metric: str) -> dict[str, float]:
+    """Mean, deviation and intervals, which end where the metric does."""
+    most = {"rmse": np.inf}.get(metric, 1.0)
+    ends = interval(values.to_numpy(), TEST_SHARE, ALPHA)
+    new_ends = interval(values.to_numpy(), TEST_SHARE, ALPHA, new_test=True)
+    names = ("low", "high", "new_low", "new_high")
+    bounds = {name: float(np.clip(end, 0, most)) for name, end in zip(names, (*ends, *new_ends), strict=True)}
+    return {"mean": values.mean(), "std": values.std(), **bounds}
 
 
 def _differences(whole: pd.DataFrame, candidate: Candidate, best: Candidate) -> dict[str, float]:
