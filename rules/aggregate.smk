@@ -8,6 +8,11 @@ rule aggregate:
             f"results/overlaps/{dataset}/{corpus}.parquet"
             for dataset, corpus in EXPERIMENT.overlaps()
         ],
+        [
+            folder / f"{name}.parquet"
+            for folder in EXPERIMENT.landscapes(RESULTS)
+            for name in aggregate.LANDSCAPES
+        ],
         models=f"{OUT}/provenance/models.parquet",
     output:
         TABLES,

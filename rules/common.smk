@@ -18,7 +18,7 @@ from roftmol import (
 )
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol.layout import DWISE_FT, FINGERPRINT, FINGERPRINT_MODEL, FULL_FT
 from roftmol.methods import METHODS
 
 

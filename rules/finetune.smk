@@ -10,6 +10,7 @@ rule finetune:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/curves.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/changes.parquet",
     log:
         "results/logs/finetune/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",
     wildcard_constraints:

@@ -13,6 +13,7 @@ rule interpolate:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/curves.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/changes.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/coefficients.parquet",
     log:
         "results/logs/interpolate/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",

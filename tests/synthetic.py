@@ -27,6 +27,7 @@ GRID = {
 }
 SEEN = {"bbbp": (0.0147, "structures"), "bace": (0.033, "labels"), "esol": (np.nan, "unknown")}
 SMILES = ("CCO", "c1ccccc1", "CC(=O)O", "C1CCCCC1", "CCN", "[Na+].[Cl-]", "CC(C)O", "Clc1ccccc1", "C#N", "O=C=O")
+SETTING = tuple(name for name in schemas.CELL if name != "method")
 PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
 
@@ -183,6 +184,68 @@ def coefficients_of(selected: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else schemas.empty("coefficients")
 
 
+def changes_of(selected: pd.DataFrame) -> pd.DataFrame:
+    """The table `changes`: linear probing moves nothing, the others every part a little more."""
+    random = np.random.default_rng(5)
+    rows = []
+    for run in selected[(selected["method"] != "fingerprint") & selected["test_value"].notna()].to_dict("records"):
+        still = run["method"] == "linear_probing"
+        more = 0.01 * METHODS.index(run["method"]) if run["method"] in METHODS else 0.0
+        distances = {part: 0.0 if still else 0.02 * (place + 1) + more for place, part in enumerate((*PARTS, "all"))}
+        ranks = {"effective_rank": 55.0 - 30 * (not still) + random.normal(), "effective_rank_pretrained": 55.0}
+        vectors = {"cka": 1.0 if still else random.uniform(0.3, 0.9), **ranks}
+        named = [(part, "distance", value, 0) for part, value in distances.items()]
+        named += [("vectors", quantity, value, 100) for quantity, value in vectors.items()]
+        identity = {**{name: run[name] for name in schemas.RUN}, "fold": 0}
+        columns = ("part", "quantity", "value", "molecules")
+        rows += [{**identity, **dict(zip(columns, row, strict=True))} for row in named]
+    return pd.DataFrame(rows) if rows else schemas.empty("changes")
+
+
+def paths_of(selected: pd.DataFrame) -> pd.DataFrame:
+    """The table `paths` of full FT's runs: a valley whose ends are scored a little off it."""
+    rows = [
+        {
+            **{name: run[name] for name in (*SETTING, "seed", "metric")},
+            "fold": 0,
+            "alpha": alpha,
+            "own_norm": own,
+            "partition": partition,
+            "molecules": 40,
+            "value": 0.7 + 0.1 * alpha,
+            "loss": 0.4 + (alpha - 0.8) ** 2 + 0.1 * place + 0.2 * own,
+        }
+        for run in selected[(selected["method"] == "full_ft") & selected["test_value"].notna()].to_dict("records")
+        for alpha in np.linspace(-0.5, 1.5, 9)
+        for own in ((False, True) if alpha in (0, 1) else (False,))
+        for place, partition in enumerate(("train", "valid", "test"))
+    ]
+    return pd.DataFrame(rows) if rows else schemas.empty("paths")
+
+
+def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
+    """The table `planes` of the first seed where DWiSE-FT ran: a bowl, with a point that is no number."""
+    points = {"pretrained": (0.0, 0.0), "full_ft": (5.0, 0.0), "dwise_ft": (3.0, 1.0)}
+    grid = [("", x, y) for y in np.linspace(-2, 3, 5) for x in np.linspace(-1, 6, 5)]
+    mixed = selected[(selected["method"] == "dwise_ft") & selected["test_value"].notna()]
+    rows = [
+        {
+            **{name: run[name] for name in (*SETTING, "seed")},
+            "fold": 0,
+            "partition": partition,
+            "molecules": 32,
+            "point": point,
+            "x": x,
+            "y": y,
+            "loss": np.nan if (point, x, y) == grid[0] else 0.3 + 0.1 * ((x - 4) ** 2 + y**2) + 0.2 * place,
+        }
+        for run in mixed.drop_duplicates(list(SETTING)).to_dict("records")
+        for place, partition in enumerate(("train", "test"))
+        for point, x, y in [*((point, *at) for point, at in points.items()), *grid]
+    ]
+    return pd.DataFrame(rows) if rows else schemas.empty("planes")
+
+
 def timings_of(selected: pd.DataFrame) -> pd.DataFrame:
     runs = selected[list(schemas.RUN)].assign(fold=0, epochs=20, best_epoch=12, trained_parameters=1_800_000)
     ok = selected["test_value"].notna()
@@ -280,6 +343,9 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
         "summary": summarise(selected),
         "alphas": alphas_of(selected),
         "coefficients": coefficients_of(selected),
+        "changes": changes_of(selected),
+        "paths": paths_of(selected),
+        "planes": planes_of(selected),
         "timings": timings_of(selected),
         "scores": scores_of(selected),
         "models": models_of(selected),

@@ -204,6 +204,41 @@ def test_the_path_of_wise_ft_is_whole_and_in_order(tables):
     assert tables["coefficients"][["part", "alpha"]].to_numpy().tolist() == [["embed", 0.2], ["blocks.0", 0.7]]
 
 
+CHANGE = {"part": "all", "quantity": "distance", "value": 0.1, "molecules": 0, "fold": 0}
+POINT = {"fold": 0, "partition": "test", "molecules": 4, "loss": 0.5}
+
+
+def write_landscape(root, run):
+    """The landscape of a full-FT run's cell: one point of each table."""
+    cell = schemas.read("fits", run / "fits.parquet").iloc[0][list(schemas.CELL)[:-1]].to_dict()
+    on_path = {"alpha": 0.5, "own_norm": False, "metric": "roc_auc", "value": 0.6}
+    on_plane = {"point": "", "x": 1.0, "y": 2.0}
+    for name, point in {"paths": on_path, "planes": on_plane}.items():
+        schemas.write(name, pd.DataFrame([{**cell, **POINT, **point, "seed": 0}]), root / f"{name}.parquet")
+    return root
+
+
+def test_changes_are_those_of_the_selected_runs(runs, data, tmp_path):
+    fits = schemas.read("fits", runs[1] / "fits.parquet")
+    rows = fits.loc[fits["status"] == "ok", list(schemas.RUN)].assign(**CHANGE)
+    schemas.write("changes", rows, runs[1] / "changes.parquet")
+    found = read_all(runs, data, tmp_path / "tables")["changes"]
+    assert found[["method", "seed", "setting"]].to_numpy().tolist() == [
+        ["l2_sp", 0, '{"lam":0.1}'],
+        ["l2_sp", 1, '{"lam":1.0}'],
+    ]
+
+
+def test_landscapes_are_put_together_in_the_order_of_their_cells_and_left_out_with_them(runs, data, tmp_path):
+    other = write_run(tmp_path / "runs", "full_ft", {(0, "{}"): GOOD, (1, "{}"): GOOD}, budget="all")
+    folders = [write_landscape(tmp_path / "land" / name, run) for name, run in (("b", other), ("a", runs[0]))]
+    tables = read_all([*runs, other], data, tmp_path / "tables", landscapes=folders)
+    assert tables["paths"]["budget"].tolist() == tables["planes"]["budget"].tolist() == ["50", "all"]
+    left = read_all([*runs, other], data, tmp_path / "left", landscapes=folders, audit=AUDIT, leave_out=("structures",))
+    assert left["paths"]["budget"].tolist() == ["all"]
+    assert read_all(runs, data, tmp_path / "without")["paths"].empty
+
+
 def test_predictions_and_curves_are_those_of_the_selected_runs(tables):
     for name in ("predictions", "curves"):
         found = of(tables[name], "l2_sp")[["seed", "setting"]].drop_duplicates().to_numpy().tolist()

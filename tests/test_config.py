@@ -16,6 +16,7 @@ from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
 from roftmol.estimate import estimate
 from roftmol.fingerprints import FingerprintSettings
+from roftmol.landscape import LandscapeSettings
 from roftmol.methods import METHODS
 from roftmol.pretrain import RECIPES, PretrainSettings
 from roftmol.provenance import ProvenanceSettings
@@ -168,6 +169,20 @@ def test_a_grid_replaces_its_axis_and_keeps_the_others():
     assert [setting["lam"] for setting in l2_sp] == [1.0, 0.1]
     assert isinstance(l2_sp[0]["lam"], float)  # 1 and 1.0 are one setting
     assert made.run_settings(*cell, "bss") == experiment({}).run_settings(*cell, "bss")
+
+
+def test_landscapes_can_be_left_out_and_need_full_fine_tuning():
+    plain = experiment({})
+    assert len(plain.landscapes(Path("results"))) == 2 * 3
+    assert plain.landscape_settings("honest", "gin-zinc-masking", "esol", "scaffold", "50")["plane"]
+    for change in ({"landscape": False}, {"methods": ["linear_probing", "dwise_ft"]}):
+        assert experiment(change).landscapes(Path("results")) == []
+    without = experiment({"methods": ["full_ft"]})
+    given = without.landscape_settings("honest", "gin-zinc-masking", "esol", "scaffold", "50")
+    assert not build(LandscapeSettings, _through_json(given)).plane
+    assert experiment({"landscape": False}).aggregate_settings() != plain.aggregate_settings()
+    with pytest.raises(UserError, match="landscape"):
+        experiment({"landscape": "yes"})
 
 
 def test_every_stage_accepts_its_settings():

@@ -23,6 +23,7 @@ STAGES = {
         "roftmol.fetch",
         "roftmol.graphs",
         "roftmol.runs",
+        "roftmol.landscape",
         "roftmol.fingerprints",
         "roftmol.methods",
         "roftmol.pretrain",

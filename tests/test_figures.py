@@ -29,7 +29,10 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 
 def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
-    assert [entry["kind"] for entry in entries] == ["scores", "budgets", "wise_path", "coefficients", "ranks", "time"]
+    kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time"]
+    # Six settings: four of what changes and of the plane stand on a page.
+    kinds += ["changes", "changes", "path", "plane", "plane"]
+    assert [entry["kind"] for entry in entries] == kinds
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])
         assert (drawn[1] / entry["file"]).stat().st_size > 10_000
@@ -45,14 +48,18 @@ def test_same_tables_same_bytes(drawn, tmp_path):
 
 
 def test_only_what_was_run_is_drawn(tmp_path):
-    """One budget, one seed, neither WiSE-FT nor DWiSE-FT, a name that is no mathematics, a method of one's own."""
+    """One budget, one seed, neither WiSE-FT nor DWiSE-FT, a name that is no mathematics, a method of one's own.
+
+    Without a landscape there is neither path nor plane.
+    """
     selected = synthetic.selected_rows(
         {"full_ft": [0.7], "scratch": [np.nan], "my_method": [0.8]}, dataset="a$b$ <i>c</i>", model="my/model"
     )
-    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    tables = synthetic.write_tables(tmp_path / "tables", selected, paths=schemas.empty("paths"))
+    figures.draw(tables, tmp_path / "figures")
     entries = manifest(tmp_path / "figures")
     assert [entry["file"] for entry in entries] == [
-        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time")
+        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time", "changes")
     ]
     assert "best mean my_method at 0.800" in entries[0]["alt"]
 
@@ -128,3 +135,38 @@ def test_axis_leaves_off_only_what_is_far_away():
 def test_pages():
     assert list(pages([1, 2], 2)) == [("", [1, 2])]
     assert list(pages([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]
+
+
+def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
+    words = {entry["kind"]: entry["alt"] for entry in reversed(manifest(drawn[1]))}
+    assert "bace, scaffold split, 50 labels, farthest From scratch at 0.23, nearest Full FT at 0.14" in words["changes"]
+    assert "bace, scaffold split, 50 labels, at α = 0.75" in words["path"]
+    # 0.3 + 0.1 ((x - 4)^2 + y^2) + 0.2 at (0, 0), (5, 0) and (3, 1)
+    assert "bace, scaffold split, 50 labels, 2.10, 0.60, 0.70" in words["plane"]
+    captions = {entry["kind"]: entry["caption"] for entry in manifest(drawn[1])}
+    assert "estimated anew" in captions["path"]
+    assert "Of 32 molecules" in captions["plane"]
+
+
+def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
+    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
+    assert "mixed like the weights" in captions["path"]
+    assert "estimated anew" not in captions["path"] + captions["plane"]
+
+
+def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8]})
+    changes = synthetic.changes_of(selected)
+    deep = [changes.assign(part=changes["part"].str.replace("blocks.0", f"blocks.{n}")) for n in range(5, 16)]
+    wide = synthetic.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
+    for name, tables in {
+        "deep": {"changes": pd.concat([changes, *deep]).drop_duplicates(["method", "seed", "part", "quantity"])},
+        "wide": {"paths": wide},
+        "still": {"changes": changes[changes["method"] == "linear_probing"]},
+    }.items():
+        figures.draw(synthetic.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
+        assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
+    still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
+    assert "no encoder moved" in still["alt"]

@@ -14,7 +14,7 @@ import synthetic
 from roftmol import figures, report, schemas
 from roftmol.errors import UserError
 from roftmol.figures.cells import Results
-from roftmol.report import provenance
+from roftmol.report import changes, provenance
 from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed
 
@@ -101,7 +101,7 @@ def test_page_stands_alone(page):
 
 def test_page_has_every_part(page):
     parsed = Page(page)
-    assert parsed.tags.count("figure") == 6
+    assert parsed.tags.count("figure") == 11
     for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyper-parameters", "Data audit", "Glossary"):
         assert words in parsed.text
     assert "Mirror" not in parsed.text
@@ -165,7 +165,9 @@ def test_contaminated_cells_are_marked(page):
     assert "‡ Pretraining saw 3.3% of the test molecules, with labels." in text
     for words in ("† structures 1.47%", "‡ labels 3.3%", "not checkable", "no pretraining"):
         assert words in text
-    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    plates = re.findall(r"<h3>([^<]*)</h3>\s*<div class=\"plate\".*?<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    captions = [caption for title, caption in plates if "(2 of 2)" not in title]  # there is esol alone
+    assert len(captions) == 9
     assert all("† pretraining saw" in caption and "‡ pretraining saw" in caption for caption in captions)
     assert "zinc250k" in text
     assert "1 to 3" in text  # hits by seed
@@ -295,3 +297,21 @@ def test_numbers_are_readable():
     assert fixed(-0.5, 2) == "−0.50"
     assert fixed(math.nan, 2) == "–"
     assert [duration(seconds) for seconds in (2.5, 90, 7200)] == ["2.5 s", "1.5 min", "2.0 h"]
+
+
+def test_the_table_of_changes():
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8], "fingerprint": [0.6]})
+    changed = synthetic.changes_of(selected)
+    tables = schemas.empty("alphas"), schemas.empty("coefficients")
+    table = changes.changes_table(Results(synthetic.summarise(selected), selected, *tables, changes=changed))
+    rows = [dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows]
+    assert [row["Method"] for row in rows] == ["Full FT", "Linear probing"]
+    assert rows[0]["#Distance"] == "0.140 ± 0.000"
+    assert rows[0]["Farthest part"] == "layer 5"
+    assert (rows[1]["#Distance"], rows[1]["Farthest part"]) == ("0.000 ± 0.000", "none")
+    assert rows[1]["#CKA"] == "1.000 ± 0.000"
+    assert rows[0]["#Rank before"] == "55.00 ± 0.00"
+    of_other_settings = changed.assign(setting='{"lam":9}')
+    assert not changes.changes_table(
+        Results(synthetic.summarise(selected), selected, *tables, changes=of_other_settings)
+    ).rows

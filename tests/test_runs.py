@@ -159,7 +159,7 @@ def test_interpolation_uses_the_saved_weights(place):
     # The other end is the pretrained encoder under the fine-tuned head.
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
-    weights = runs._weights(full / "parts" / part)
+    weights = runs.saved_weights(full / "parts" / part)
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, "regression")
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
     expected = model.predict(corpus(), start["molecule"].to_numpy())

@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
 }
 RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
 #: The tables that hold no times.
-EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "curves")
+EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes", "paths", "planes", "curves")
 
 pytestmark = [
     pytest.mark.xdist_group("workflow"),  # one worker, so that the finished run is made once
@@ -154,14 +154,18 @@ ENDS = {"aggregate": 1, "plot": 1, "report": 1}
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"seeds": [0, 1]}, {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, **ENDS}),
+        (
+            {"seeds": [0, 1]},
+            {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+        ),
         ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
-        ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, **ENDS}),
+        ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
         ({"selection": "oracle"}, ENDS),
         ({"leave_out_contaminated": ["structures"]}, ENDS),
+        ({"landscape": False}, ENDS),
         (
             {"models": ["gin-zinc-masking", "gin-untrained"]},
-            {"fetch_checkpoint": 1, "provenance": 1, "finetune": 2, "interpolate": 2, **ENDS},
+            {"fetch_checkpoint": 1, "provenance": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
         ),
     ],
 )
@@ -174,7 +178,8 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
     ("files", "expected"),
     [
         (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
-        (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "baseline": 1, **ENDS}),
+        (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "landscape": 1, "baseline": 1, **ENDS}),
+        (["landscape.py"], {"landscape": 1, **ENDS}),
         (["overlap.py"], {"overlap": 1, **ENDS}),
         (["contamination.py"], ENDS),
         (["report/page.css"], {"report": 1}),

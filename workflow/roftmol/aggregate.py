@@ -22,6 +22,7 @@ from roftmol import metrics, schemas
 from roftmol.contamination import Audit, worst
 from roftmol.errors import UserError
 from roftmol.files import atomic
+from roftmol.layout import FULL_FT
 from roftmol.selection import RULES, Candidate, select
 
 #: What is written, one file each. Predictions and curves are those of the selected runs.
@@ -31,6 +32,9 @@ TABLES = (
     "predictions",
     "alphas",
     "coefficients",
+    "changes",
+    "paths",
+    "planes",
     "curves",
     "timings",
     "summary",
@@ -42,6 +46,7 @@ TABLES = (
     "molecules",
 )
 DATA_TABLES = ("molecules", "rejects", "tasks")
+LANDSCAPES = ("paths", "planes")
 PARTITIONS = ("valid", "test")
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
@@ -81,11 +86,13 @@ def aggregate(
     out: Path,
     audit: Audit = NOTHING_KNOWN,
     leave_out: Collection[str] = (),
+    landscapes: Sequence[Path] = (),
 ) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
     Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and read no further.
-    Holds one run's predictions at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two
+    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. Holds one run's
+    predictions at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two
     directories with the same cell, or a run on a dataset that is not in `data`.
     """
     if rule not in RULES:
@@ -115,6 +122,7 @@ def aggregate(
             timings.append(run.fits[schemas.schema("timings").names])
             append["selected"](selected[-1])
             append["timings"](timings[-1])
+        _append_landscapes(landscapes, selected, append)
         append["summary"](summarise(_concat(selected), _concat(timings)))
 
 
@@ -193,7 +201,20 @@ def _aggregate_run(run: Run, data: Data, rule: str, append: dict[str, Append]) -
     append["curves"](curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]))
     if (run.path / "coefficients.parquet").exists():
         append["coefficients"](_read_part("coefficients", run).sort_values("seed", kind="stable"))
+    if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
+        changes = _read_part("changes", run)
+        append["changes"](changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable"))
     return selected
+
+
+def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFrame], append: dict[str, Append]) -> None:
+    """Append the paths and planes of the cells whose full FT is in the tables, in their order."""
+    found = {name: [schemas.read(name, path / f"{name}.parquet") for path in landscapes] for name in LANDSCAPES}
+    tables = {name: _concat([schemas.empty(name), *frames]) for name, frames in found.items()}
+    for rows in selected:
+        if len(rows) and rows["method"].iloc[0] == FULL_FT:
+            for name, table in tables.items():
+                append[name](table.merge(rows[CELL[:-1]].drop_duplicates()))
 
 
 def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:

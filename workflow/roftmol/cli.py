@@ -238,6 +238,14 @@ def interpolate(options: argparse.Namespace) -> None:
     runs.interpolate(settings, options.data, options.splits, options.checkpoint, options.source, options.out)
 
 
+def landscape(options: argparse.Namespace) -> None:
+    """Measure the loss around one cell's fine-tuned encoders: along a line and over a plane of weights."""
+    from roftmol import landscape as stage
+
+    settings = build(stage.LandscapeSettings, options.settings)
+    stage.landscape(settings, options.data, options.splits, options.checkpoint, options.runs, options.out)
+
+
 def baseline(options: argparse.Namespace) -> None:
     """Fit the fingerprint baseline in one cell."""
     from roftmol import fingerprints
@@ -265,11 +273,15 @@ def overlap(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class AggregateSettings:
-    """Which cells, the rule that selects a setting, and the kinds of contamination whose cells are left out."""
+    """Which cells, the rule that selects a setting, the kinds of contamination whose cells are left out, and more.
+
+    `landscape` says whether the cells' landscapes were measured.
+    """
 
     cells: Cells
     rule: str
     leave_out: tuple[str, ...] = ()
+    landscape: bool = False
 
 
 def aggregate(options: argparse.Namespace) -> None:
@@ -280,7 +292,8 @@ def aggregate(options: argparse.Namespace) -> None:
     settings = build(AggregateSettings, options.settings)
     runs, data = settings.cells.runs(options.results), settings.cells.data(options.results)
     audit = contamination.read(settings.cells, options.results, options.models)
-    stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out)
+    landscapes = settings.cells.landscapes(options.results) if settings.landscape else []
+    stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out, landscapes)
     with atomic(options.out / "summary.csv") as temporary:
         schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
 
@@ -349,6 +362,7 @@ COMMANDS = {
     "pretrain": Command(pretrain, ("molecules", "state", "curve", "out"), processes=True),
     "finetune": Command(finetune, ("data", "splits", "checkpoint", "out")),
     "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out")),
+    "landscape": Command(landscape, ("data", "splits", "checkpoint", "runs", "out")),
     "baseline": Command(baseline, ("data", "splits", "out")),
     "provenance": Command(provenance, ("checkpoints", "out")),
     "overlap": Command(overlap, ("molecules", "corpus", "out"), settings=False),

@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol import registry
 from roftmol.errors import UserError
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL, Cells
+from roftmol.layout import DWISE_FT, FINGERPRINT, FINGERPRINT_MODEL, Cells
 from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Corpus, Dataset, Source
@@ -64,6 +64,7 @@ class Experiment:
     selection: str
     grids: dict[str, dict[str, list[Any]]]
     leave_out_contaminated: tuple[str, ...]
+    landscape: bool
     max_rejected: float
     mirror: str | None
     device: str
@@ -170,6 +171,18 @@ class Experiment:
         """`fingerprints.FingerprintSettings`."""
         return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
 
+    def landscape_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str) -> Json:
+        """`landscape.LandscapeSettings`."""
+        return self._cell_settings(protocol, dataset, split, budget) | {
+            "model": model,
+            "plane": DWISE_FT in self.cells.methods,
+            "device": self.device,
+        }
+
+    def landscapes(self, results: Path) -> list[Path]:
+        """The folder of each cell whose loss landscape is asked for."""
+        return self.cells.landscapes(results) if self.landscape else []
+
     def checkable(self, model: str) -> list[str]:
         """The corpora of a model whose molecules can be had; none for a recommendation, which so needs no network."""
         if self.recommendation:
@@ -200,7 +213,9 @@ class Experiment:
 
     def aggregate_settings(self) -> Json:
         """What `aggregate` needs: which cells, the rule that selects, and what is left out."""
-        return {"cells": asdict(self.cells), "rule": self.selection, "leave_out": list(self.leave_out_contaminated)}
+        leave_out = list(self.leave_out_contaminated)
+        settings = {"cells": asdict(self.cells), "rule": self.selection, "leave_out": leave_out}
+        return settings | {"landscape": self.landscape}
 
     def report_settings(self) -> Json:
         """What the report tells of the experiment beside its tables."""
@@ -218,6 +233,7 @@ class Experiment:
             "validation": self.validation,
             "grids": self.grids,
             "leave_out_contaminated": list(self.leave_out_contaminated),
+            "landscape": self.landscape,
             "max_rejected": self.max_rejected,
             "device": self.device,
         }
@@ -289,6 +305,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         selection=full["selection"],
         grids=full["grids"],
         leave_out_contaminated=tuple(full["leave_out_contaminated"]),
+        landscape=full["landscape"],
         max_rejected=full["max_rejected"],
         mirror=full["mirror"],
         device=full["device"],

@@ -38,6 +38,14 @@ def evaluation_batches(
     return graphs.batches(molecules, EVALUATION_BATCH_MERGED, encoder.merged(start, stop))
 
 
+@torch.no_grad()
+def pooled(encoder: Encoder, graphs: Graphs, molecules: Indices) -> Tensor:
+    """The molecules' vectors in eval mode, b x width, on the encoder's device; the encoder is left in that mode."""
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    return torch.cat([encoder(batch.to(device)) for batch in evaluation_batches(encoder, graphs, molecules)])
+
+
 class States:
     """States of a fixed network for some molecules, computed once if they fit in memory."""
 

@@ -36,6 +36,7 @@ class Mixed:
 
     valid: npt.NDArray[np.float32]
     test: npt.NDArray[np.float32]
+    vectors: Tensor  #: of the validation and test molecules, as the model that was mixed gives them
     coefficients: dict[str, float]
     steps: int
     note: str = ""
@@ -95,6 +96,32 @@ def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
         norm.eval()
 
 
+def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str, str]:
+    """The mixing group of everything in the encoder's state dict, by name."""
+    first, names = _first_names(encoder), list(encoder.state_dict())
+    return {
+        name: mixing.group(settings, first.get(affine, affine), encoder.part_of(name))
+        for name, affine in zip(names, map(_affine, names), strict=True)
+    }
+
+
+def norm_sample(fold: Fold, seed: int) -> npt.NDArray[np.int64]:
+    """The fold's training molecules in the order in which they lend BatchNorm their statistics."""
+    return generator("norm sample", seed).permutation(fold.train)
+
+
+def put(
+    model: Model, theta_0: State, theta: State, alpha: Mapping[str, float], graphs: Graphs, lenders: Indices | None
+) -> None:
+    """Put (1 - alpha) theta_0 + alpha theta, name by name, into the model's encoder.
+
+    Between and beyond the ends, BatchNorm's statistics are estimated anew on the molecules `lenders`, if given.
+    """
+    model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
+    if lenders is not None and set(alpha.values()) not in ({0.0}, {1.0}):
+        reestimate_norm(model, graphs, lenders)
+
+
 def mix(
     model: Model,
     theta_0: State,
@@ -111,11 +138,7 @@ def mix(
     The head of `model` stays. Raises `DivergedError` when learning meets a loss that is not finite.
     """
     theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
-    first = _first_names(model.encoder)
-    groups = {
-        name: mixing.group(settings, first.get(affine, affine), model.encoder.part_of(name))
-        for name, affine in zip(theta, map(_affine, theta), strict=True)
-    }
+    groups = groups_of(model.encoder, mixing, settings)
     learner = _Learner(model, theta_0, theta, groups, graphs, fold, task, protocol, seed)
     start = mixing.start(settings)
     if not mixing.learned:
@@ -123,10 +146,11 @@ def mix(
     else:
         alpha, steps, valid, note = learner.learn(start)
     learner.apply(alpha)
-    in_sample, test = model.predict_held_out(graphs, fold)
+    held_out = model.predict_held_out(graphs, fold)
     return Mixed(
-        valid=in_sample if valid is None else valid,
-        test=test,
+        valid=held_out.valid if valid is None else valid,
+        test=held_out.test,
+        vectors=held_out.vectors,
         coefficients=alpha,
         steps=steps,
         note=note,
@@ -162,16 +186,15 @@ class _Learner:
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.groups.values()))
         self.delta = {name: self.theta[name] - self.theta_0[name] for name, _ in self.model.encoder.named_parameters()}
-        self.norm_sample = generator("norm sample", self.seed).permutation(self.fold.train)
+        self.norm_sample = norm_sample(self.fold, self.seed)
         # Networks without BatchNorm have no statistics to be lent or estimated.
         self.reestimate = self.protocol.reestimate_norm and bool(norms(self.model))
 
     def apply(self, alpha: Mapping[str, float]) -> None:
         """Put the mixed weights into the model; between the ends, re-estimate BatchNorm if the protocol says so."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
-        self.model.encoder.load_state_dict(interpolate(self.theta_0, self.theta, by_name))
-        if self.reestimate and set(by_name.values()) not in ({0.0}, {1.0}):
-            reestimate_norm(self.model, self.graphs, self.norm_sample[:NORM_SAMPLE])
+        lenders = self.norm_sample[:NORM_SAMPLE] if self.reestimate else None
+        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders)
 
     def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 #: The fingerprint baseline knows no pretrained encoder: it runs once for all models, under this name.
 FINGERPRINT, FINGERPRINT_MODEL = "fingerprint", "morgan"
+#: The method whose fine-tuned weights are kept, and the one whose solution spans a plane with them.
+FULL_FT, DWISE_FT = "full_ft", "dwise_ft"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,17 @@ class Cells:
             )
         ]
         return list(dict.fromkeys(folders))
+
+    def landscapes(self, results: Path) -> list[Path]:
+        """The folder of each cell's loss landscape; none without full FT, whose weights it needs."""
+        if FULL_FT not in self.methods:
+            return []
+        return [
+            results / "landscapes" / protocol / model / dataset / f"{split}-{budget}"
+            for protocol, model, dataset, split, budget in product(
+                self.protocols, self.models, self.datasets, self.splits, self.budgets
+            )
+        ]
 
     def split_files(self, results: Path) -> list[Path]:
         """The file of each split."""

@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from roftmol import dependencies, graphs, metrics, schemas
+from roftmol.changes import Change, Reference
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest, digest, sha256
@@ -70,6 +71,7 @@ class Result:
     curve: tuple[Epoch, ...] = ()
     coefficients: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
     best_epoch: int = 0
     trained_parameters: int = 0
     note: str = ""
@@ -84,19 +86,22 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
     method = METHODS[settings.method]
     protocol = PROTOCOLS[settings.protocol]
     molecules = graphs.load(data)
-    device = _device(settings.device)
-    encoder = load_encoder(checkpoint, settings.training.dropout)
+    device = device_of(settings.device)
+    encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
+    reference = Reference(encoder, molecules)
     task = Task(settings.task, settings.metric)
     keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
 
     def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
         model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
+        drawn = None if method.pretrained else copy.deepcopy(model.encoder)
         curve = fit(model, method, setting, molecules, fold, task, protocol, settings.training, seed)
         best = best_epoch(curve, task.metric)
-        valid, test = model.predict_held_out(molecules, fold)
+        held_out = model.predict_held_out(molecules, fold)
         return Result(
-            valid=valid,
-            test=test,
+            valid=held_out.valid,
+            test=held_out.test,
+            changes=reference.changes(model.encoder, held_out.vectors, seed, number, fold, drawn),
             curve=tuple(curve),
             weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
             best_epoch=best.epoch,
@@ -117,9 +122,10 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
     mixing = method.mixing
     protocol = PROTOCOLS[settings.protocol]
     molecules = graphs.load(data)
-    device = _device(settings.device)
-    encoder = load_encoder(checkpoint, settings.training.dropout)
-    theta_0 = {name: tensor.clone().to(device) for name, tensor in encoder.state_dict().items()}
+    device = device_of(settings.device)
+    encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
+    theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    reference = Reference(encoder, molecules)
     task = Task(settings.task, settings.metric)
     fits = schemas.read("fits", full_ft / "fits.parquet").to_dict("records")
     sources = {(row["seed"], row["fold"]): row for row in fits}
@@ -129,11 +135,12 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
         if source["status"] != "ok":
             raise DivergedError(f"{mixing.source} failed: {source['reason']}")
         model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], task.kind).to(device)
-        model.load_state_dict(_weights(full_ft / "parts" / source["part"]))
+        model.load_state_dict(saved_weights(full_ft / "parts" / source["part"]))
         mixed = mix(model, theta_0, mixing, setting, molecules, fold, task, protocol, seed)
         return Result(
             valid=mixed.valid,
             test=mixed.test,
+            changes=reference.changes(model.encoder, mixed.vectors, seed, number, fold),
             coefficients=mixed.coefficients if mixing.learned else {},
             best_epoch=mixed.steps,
             trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
@@ -156,12 +163,11 @@ def _run(
     compute: Compute,
 ) -> None:
     """Compute what is not there yet, then collect the cell's tables."""
-    # One thread a process, many processes: two threads on one batch gain little. `--set-threads` says otherwise.
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    limit_threads()
     assigned = schemas.read("splits", splits)
     # Other methods do not count, nor their list: adding one keeps all finished fits.
     others = ["roftmol.methods", *(f"roftmol.methods.{name}" for name in METHODS if name != method.name)]
-    modules = ["roftmol.train", "roftmol.interpolate"] if method.mixing else ["roftmol.train"]
+    modules = ["roftmol.train", "roftmol.changes", *(["roftmol.interpolate"] if method.mixing else [])]
     base = {
         **identity,
         "code": code_digest(dependencies.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
@@ -257,6 +263,7 @@ def _compute_part(
         "row": json.dumps(row),
         "curve": json.dumps([asdict(point) for point in result.curve]),
         "coefficients": json.dumps(result.coefficients),
+        "changes": json.dumps(result.changes),
     }
     arrays = {"valid": result.valid, "test": result.test}
     arrays.update({f"weights.{name}": tensor.numpy() for name, tensor in result.weights.items()})
@@ -279,7 +286,7 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
 
     With several folds, validation predictions are put together and test predictions are the folds' mean.
     """
-    predictions, curves, coefficients = [], [], []
+    predictions, curves, coefficients, changes = [], [], [], []
     fits = pd.DataFrame(parts, columns=schemas.SCHEMAS["fits"].names)
     for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
         run = {**settings.cell, "setting": text, "seed": seed}
@@ -298,8 +305,10 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
                 {**run, "fold": number, "part": part, "alpha": alpha}
                 for part, alpha in json.loads(metadata["coefficients"]).items()
             ]
+            changes += [{**run, "fold": number, **Change(*row)._asdict()} for row in json.loads(metadata["changes"])]
     _write("predictions", pd.concat(predictions) if predictions else schemas.empty("predictions"), out)
     _write("curves", pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names), out)
+    _write("changes", pd.DataFrame(changes, columns=schemas.SCHEMAS["changes"].names), out)
     if METHODS[settings.method].mixing:
         _write("coefficients", pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names), out)
     _write("fits", fits, out)
@@ -321,7 +330,7 @@ def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         return {name: part.get_tensor(name) for name in ("valid", "test")}, part.metadata()
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
+def saved_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a saved fit.
 
     Raises `UserError` if they are not there.
@@ -344,7 +353,13 @@ def _fold_digest(fold: Fold) -> str:
     return digest([fold.train.tolist(), fold.valid.tolist(), fold.test.tolist()])
 
 
-def _device(name: str) -> torch.device:
+def limit_threads() -> None:
+    """One thread a process, many processes: two threads on one batch gain little. `--set-threads` says otherwise."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def device_of(name: str) -> torch.device:
+    """The device that a setting names; "auto" is a GPU where there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

@@ -251,6 +251,53 @@ SCHEMAS: dict[str, pa.Schema] = {
             "note": pa.string(),
         }
     ),
+    # What a fit did to the encoder (changes.py). `quantity` is "distance", by `part` ("embed", "blocks.0", ..., "all"),
+    # or of the part "vectors" one of "cka", "effective_rank" and "effective_rank_pretrained", over so many held-out
+    # `molecules` (0 for distances).
+    "changes": pa.schema(
+        {
+            **RUN,
+            "fold": pa.int32(),
+            "part": pa.string(),
+            "quantity": pa.string(),
+            "value": pa.float64(),
+            "molecules": pa.int32(),
+        }
+    ),
+    # Along the line from the pretrained weights (alpha 0) to full FT's (alpha 1) and beyond both, with full FT's head:
+    # the data set's metric and the loss (log loss or squared error) of a partition; NaN where undefined or not finite.
+    # `own_norm` says that BatchNorm has the statistics of the end itself, with which it is scored. Where the protocol
+    # estimates them anew between the ends, these have a second row with estimated ones.
+    "paths": pa.schema(
+        {
+            **{name: pa.string() for name in CELL if name != "method"},
+            "seed": pa.int32(),
+            "fold": pa.int32(),
+            "alpha": pa.float64(),
+            "own_norm": pa.bool_(),
+            "partition": pa.string(),  # "train", "valid" or "test"
+            "molecules": pa.int32(),
+            "metric": pa.string(),
+            "value": pa.float64(),
+            "loss": pa.float64(),
+        }
+    ),
+    # The loss over the plane through the pretrained weights, full FT's and DWiSE-FT's. `x` and `y` are Euclidean
+    # lengths in weight space: pretrained at (0, 0), full FT at (x, 0). `point` is "pretrained", "full_ft", "dwise_ft",
+    # or "" for a point of the grid.
+    "planes": pa.schema(
+        {
+            **{name: pa.string() for name in CELL if name != "method"},
+            "seed": pa.int32(),
+            "fold": pa.int32(),
+            "partition": pa.string(),  # "train" or "test"
+            "molecules": pa.int32(),
+            "point": pa.string(),
+            "x": pa.float64(),
+            "y": pa.float64(),
+            "loss": pa.float64(),
+        }
+    ),
     # What a fit cost: one row a fit, the columns of `fits` that say so.
     "timings": pa.schema(
         {

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,14 @@ class Fold:
     test: npt.NDArray[np.int64]
 
 
+class HeldOut(NamedTuple):
+    """What a model says of a fold's validation and test molecules."""
+
+    valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
+    test: npt.NDArray[np.float32]
+    vectors: Tensor  #: molecules x width, validation first
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One point of the learning curve."""
@@ -99,10 +107,17 @@ class Model(nn.Module):
         batches = evaluation_batches(self.encoder, graphs, molecules)
         return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder)
 
-    def predict_held_out(self, graphs: Graphs, fold: Fold) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Predictions for the fold's validation and test molecules, in one pass."""
-        predicted = self.predict(graphs, np.concatenate([fold.valid, fold.test]))
-        return predicted[: len(fold.valid)], predicted[len(fold.valid) :]
+    def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
+        """Predictions for the fold's validation and test molecules and their vectors, in one pass."""
+        vectors: list[Tensor] = []
+
+        def features(batch: Batch) -> Tensor:
+            vectors.append(self.encoder(batch))
+            return vectors[-1]
+
+        batches = evaluation_batches(self.encoder, graphs, np.concatenate([fold.valid, fold.test]))
+        predicted = _predict(self, (batch.to(self.shift.device) for batch in batches), features)
+        return HeldOut(predicted[: len(fold.valid)], predicted[len(fold.valid) :], torch.cat(vectors))
 
 
 @torch.no_grad()

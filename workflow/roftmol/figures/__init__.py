@@ -8,14 +8,14 @@ from pathlib import Path
 import matplotlib
 
 from roftmol import schemas
-from roftmol.figures import budgets, coefficients, ranks, scores, time, wise_path
+from roftmol.figures import budgets, changes, coefficients, path, plane, ranks, scores, time, wise_path
 from roftmol.figures.cells import Results
 from roftmol.figures.style import RC, Drawing
 from roftmol.files import atomic
 
 __all__ = ["draw"]
 
-KINDS = (scores, budgets, wise_path, coefficients, ranks, time)
+KINDS = (scores, budgets, wise_path, coefficients, ranks, time, changes, path, plane)
 
 
 def draw(tables: Path, out: Path) -> None:
@@ -23,7 +23,7 @@ def draw(tables: Path, out: Path) -> None:
 
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
-    names = ("summary", "selected", "alphas", "coefficients")
+    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
     results = Results(**{name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names})
     with matplotlib.rc_context(RC):
         manifest = [_save(drawing, Path(out)) for kind in KINDS for drawing in kind.drawings(results)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import pandas as pd
 
+from roftmol import schemas
 from roftmol.contamination import worst
 
 #: Within a setting, methods are compared; the fingerprint, which has a model of its own, with those of every model.
@@ -85,6 +86,9 @@ class Results:
     selected: pd.DataFrame
     alphas: pd.DataFrame
     coefficients: pd.DataFrame
+    changes: pd.DataFrame = field(default_factory=partial(schemas.empty, "changes"))
+    paths: pd.DataFrame = field(default_factory=partial(schemas.empty, "paths"))
+    planes: pd.DataFrame = field(default_factory=partial(schemas.empty, "planes"))
 
     @cached_property
     def cells(self) -> pd.DataFrame:

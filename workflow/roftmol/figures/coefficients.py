@@ -35,7 +35,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
         columns = columns_for(len({setting.budget for setting in shown_of}))
         for page, shown in pages(shown_of, PANELS_A_PAGE):
             panels = [rows_of(learned, setting) for setting in shown]
-            parts = sorted({part for panel in panels for part in panel["part"]}, key=_part_order)
+            parts = sorted({part for panel in panels for part in panel["part"]}, key=part_order)
             figure, axes = grid(len(shown), columns, 0.19 * len(parts) + 0.75, share_y=True)
             for axis, setting, panel in zip(axes, shown, panels, strict=True):
                 _panel(axis, setting, panel, parts, results)
@@ -97,7 +97,7 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], r
     panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
 
 
-def _part_order(part: str) -> tuple[object, ...]:
+def part_order(part: str) -> tuple[object, ...]:
     """From the input to the output, numbers by value: embed, blocks.0, ..., blocks.10, readout."""
     numbers = [int(digits) for digits in re.findall(r"\d+", part)]
     return (part != "encoder", not part.startswith("embed"), part == "readout", numbers[:1], part)

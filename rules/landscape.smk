@@ -1,0 +1,42 @@
+# The loss around full FT's solutions: along the line from the pretrained weights, and over a plane.
+rule landscape:
+    input:
+        graphs=graphs_of,
+        splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
+        checkpoint="results/checkpoints/{model}.safetensors",
+        own=own_code,
+        full_ft="results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
+        f"{FULL_FT}/fits.parquet",
+        dwise_ft=(
+            "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
+            f"{DWISE_FT}/fits.parquet"
+            if DWISE_FT in EXPERIMENT.cells.methods
+            else []
+        ),
+    output:
+        "results/landscapes/{protocol}/{model}/{dataset}/{split}-{budget}/paths.parquet",
+        "results/landscapes/{protocol}/{model}/{dataset}/{split}-{budget}/planes.parquet",
+    log:
+        "results/logs/landscape/{protocol}/{model}/{dataset}/{split}-{budget}.log",
+    # It ends the longest chain of jobs, as `interpolate` does without it.
+    priority: 10
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings(EXPERIMENT.landscape_settings),
+        code=code(
+            "roftmol.landscape",
+            f"roftmol.methods.{FULL_FT}",
+            f"roftmol.methods.{DWISE_FT}",
+            leaves=("roftmol.methods",),
+        ),
+        runs=subpath(input.full_ft, ancestor=2),
+        out=subpath(output[0], parent=True),
+    message:
+        "Landscape of {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}"
+    shell:
+        "python -m roftmol landscape --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
+        " --checkpoint {input.checkpoint:q} --runs {params.runs:q} --out {params.out:q} 2>&1 | tee {log:q}"

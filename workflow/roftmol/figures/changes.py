@@ -1,0 +1,168 @@
+"""What fine-tuning does to the encoder: how far each part moves, and what becomes of the molecules' vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.coefficients import part_order
+from roftmol.figures.style import INK, Drawing, in_order, look, mean_marker, pages
+from roftmol.schemas import RUN
+
+SETTINGS_A_PAGE = 4
+#: The part that stands for the whole encoder.
+ALL = "all"
+#: More parts than this leave no room for numbers.
+NUMBERED = 9
+#: Distances below this share of the largest have the lightest colour; at the largest, ink is white.
+FLOOR = 0.02
+#: Where the colour bar may have a number.
+TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 2, 5)]
+
+CAPTION = (
+    "Left: how far each part of the encoder ends from where it started, ‖θ − θ₀‖ / ‖θ₀‖: the atom embeddings, the "
+    "layers by number from the input to the output, and all of it; from scratch, from its own random weights. "
+    "Middle: linear CKA between the vectors of held-out molecules that the pretrained and the fine-tuned encoder "
+    "give: 1 where they are the same up to a rotation and scale, about 0 where they have nothing in common. Right: "
+    "the effective rank of the vectors, how many directions molecules differ in; the vertical line is the "
+    "pretrained encoder's. Of the selected settings; means over seeds, small points are seeds. Where no part moved,"
+    " vectors may still have changed, by BatchNorm's statistics."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model: a row for each dataset, split and budget, three panels in it."""
+    changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
+    changed = set(settings_of(changes))
+    for protocol, model, settings in results.groups():
+        for page, shown in pages([setting for setting in settings if setting in changed], SETTINGS_A_PAGE):
+            rows = {setting: rows_of(changes, setting) for setting in shown}
+            yield Drawing(
+                kind="changes",
+                subject="What each method changes",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=CAPTION + results.mark_lines(shown),
+                alt=(
+                    "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
+                    "and effective rank: " + "; ".join(_words(setting, rows[setting]) for setting in shown) + "."
+                ),
+                figure=_figure(rows, results),
+            )
+
+
+def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
+    distances = {setting: _distances(frame) for setting, frame in rows.items()}
+    largest = max((table.to_numpy().max() for table in distances.values() if table.size), default=1.0)
+    norm = LogNorm(FLOOR * largest, largest) if largest > 0 else LogNorm(FLOOR, 1.0)
+    heights = [0.17 * len(table) + 0.1 for table in distances.values()]
+    size = (7.6, sum(heights) + 0.6 * len(rows) + 0.75)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.05))
+    axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[2.2, 1, 1], height_ratios=heights)
+    for (heat, cka, rank), (setting, frame) in zip(axes, rows.items(), strict=True):
+        methods = list(distances[setting].index)
+        _heat(heat, distances[setting], norm)
+        _dots(cka, frame, methods, "cka")
+        _dots(rank, frame, methods, "effective_rank")
+        before = frame.loc[frame["quantity"] == "effective_rank_pretrained", "value"].mean()
+        rank.axvline(before, color="#8B949E", linewidth=0.9, zorder=1)
+        cka.set_xlim(min(0.0, cka.get_xlim()[0]), 1.04)
+        heat.set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}")
+    for axis, label in zip(axes[-1], ("", "linear CKA", "effective rank"), strict=True):
+        axis.set_xlabel(label)
+    bar = figure.colorbar(
+        ScalarMappable(norm, matplotlib.colormaps["Blues"]), ax=axes[:, 0], location="bottom", aspect=45, pad=0.02
+    )
+    bar.set_label("relative distance (logarithmic)")
+    bar.minorticks_off()
+    ticks = [tick for tick in TICKS if FLOOR * largest <= tick <= largest]
+    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    bar.outline.set_visible(False)
+    keys = [
+        Line2D([], [], color=INK, marker="o", markersize=3, alpha=0.5, linestyle="none", label="one seed"),
+        Line2D([], [], color=INK, marker="o", markersize=6, linestyle="none", label="mean over seeds"),
+        Line2D([], [], color="#8B949E", linewidth=0.9, label="pretrained encoder's rank"),
+    ]
+    figure.legend(handles=keys, loc="outside lower right", ncols=3)
+    return figure
+
+
+def _distances(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean distance over the seeds, methods by parts; a seed's folds are averaged first."""
+    distances = rows[rows["quantity"] == "distance"]
+    table = over_seeds(distances, ["method", "part"])["mean"].unstack()
+    parts = [*sorted(table.columns.drop(ALL), key=part_order), ALL]
+    return table.loc[in_order(table.index), parts]
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The mean and spread of `value` over the seeds, whose folds are averaged first."""
+    seeds = rows.groupby([*by, "seed"])["value"].mean()
+    return seeds.groupby(list(by)).agg(["mean", "std"])
+
+
+def _heat(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
+    least = float(norm.vmin or 0)
+    colours = matplotlib.colormaps["Blues"]
+    # A part that has not moved has no logarithm; it is drawn as the lightest, and says 0.
+    axis.imshow(np.maximum(table.to_numpy(), least), aspect="auto", cmap=colours, norm=norm)
+    axis.set_yticks(range(len(table)), [look(name).title for name in table.index])
+    axis.set_xticks(range(table.shape[1]), [_short(part) for part in table.columns])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(np.arange(table.shape[1] - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(len(table) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="white", linewidth=1)
+    axis.tick_params(which="minor", length=0)
+    if table.shape[1] > NUMBERED:
+        axis.tick_params(axis="x", labelsize=5.5)
+        return
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if math.isfinite(value):
+            dark = norm(max(value, least)) > 0.6
+            axis.text(column, row, _number(value), ha="center", va="center", fontsize=6, color="white" if dark else INK)
+
+
+def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str) -> None:
+    rows = rows[rows["quantity"] == quantity]
+    for place, name in enumerate(methods):
+        seeds = rows[rows["method"] == name].groupby("seed")["value"].mean()
+        shift = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(len(seeds))
+        axis.plot(seeds, place + shift, "o", color=look(name).colour, markersize=3, alpha=0.55, markeredgewidth=0)
+        axis.plot(seeds.mean(), place, **mean_marker(name), zorder=3)
+    axis.set_ylim(len(methods) - 0.5, -0.5)
+    axis.set_yticks(range(len(methods)), [""] * len(methods))
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="both")
+
+
+def _short(part: str) -> str:
+    """A part as an axis has room for it: layers by number from 1."""
+    return str(int(part.removeprefix("blocks.")) + 1) if part.startswith("blocks.") else part
+
+
+def _number(value: float) -> str:
+    return "0" if value == 0 else f"{value:.2f}".removeprefix("0") if value >= 0.005 else "<.01"
+
+
+def _words(setting: Setting, rows: pd.DataFrame) -> str:
+    """The farthest and the nearest method that moved, in words."""
+    whole = over_seeds(rows[rows["part"] == ALL], ["method"])["mean"]
+    moved = whole[whole > 0].sort_values()
+    if moved.empty:
+        return f"{setting.title}, no encoder moved"
+    near, far = moved.index[0], moved.index[-1]
+    ends = f"farthest {look(far).title} at {moved[far]:.2g}, nearest {look(near).title} at {moved[near]:.2g}"
+    return f"{setting.title}, {ends}"

@@ -1,0 +1,129 @@
+"""Loss and metric along the line from the pretrained to the fully fine-tuned weights, and beyond both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import Dash, Drawing, axis_title, grid, look, pages, panel_title
+
+SETTINGS_A_PAGE = 6
+#: Partition to its title, colour and dash.
+PARTITIONS: dict[str, tuple[str, str, Dash]] = {
+    "train": ("training", "#5E6670", ":"),
+    "valid": ("validation", look("surgical_ft").colour, "--"),
+    "test": ("test", look("dwise_ft").colour, "-"),
+}
+#: A loss whose largest mean is this many times the least is drawn on a logarithmic axis.
+WIDE = 20
+LOSSES = {"roc_auc": "log loss", "rmse": "squared error, label units²"}
+
+CAPTION = (
+    "Loss (left) and metric (right) of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
+    "pretrained encoder (α = 0) to beyond the fully fine-tuned one (α = 1). Thick lines are means over seeds, thin "
+    "lines seeds, squares the steps that WiSE-FT tries. Test labels are read to draw this, and for no choice."
+)
+#: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
+NORMS = {
+    True: " On the line BatchNorm's statistics are estimated anew from the training molecules; circles are the two "
+    "ends with the statistics of their own training, as they are scored. A circle off its line shows what "
+    "statistics alone change.",
+    False: " BatchNorm's statistics are mixed like the weights, and stay the nearer end's beyond them.",
+}
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
+    walked = set(settings_of(results.paths))
+    for protocol, model, settings in results.groups():
+        for page, shown in pages([setting for setting in settings if setting in walked], SETTINGS_A_PAGE):
+            figure, axes = grid(2 * len(shown), 2, 2.2)
+            for place, setting in enumerate(shown):
+                _panels(axes[2 * place], axes[2 * place + 1], setting, results)
+            for axis in axes[-2:]:
+                axis.set_xlabel("mixing coefficient α")
+            keys = [
+                *(
+                    Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=title)
+                    for title, colour, dash in PARTITIONS.values()
+                ),
+                Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
+                Line2D([], [], **_end("#5E6670"), label="an end as it is scored"),
+                Line2D([], [], **_step("#5E6670"), label="WiSE-FT's steps"),
+            ]
+            figure.legend(handles=keys, loc="outside lower center", ncols=3)
+            yield Drawing(
+                kind="path",
+                subject="The line from pretrained to fine-tuned weights",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=CAPTION + NORMS[protocol == "honest"] + results.mark_lines(shown),
+                alt=(
+                    "Line plots of loss and metric of training, validation and test molecules along the straight line "
+                    "from pretrained to fine-tuned weights and beyond. Lowest mean test loss: "
+                    + "; ".join(f"{s.title}, at α = {_lowest(rows_of(results.paths, s))}" for s in shown)
+                    + "."
+                ),
+                figure=figure,
+            )
+
+
+def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None:
+    paths = rows_of(results.paths, setting)
+    cells = rows_of(results.cells, setting)
+    metric, better = cells["metric"].iloc[0], cells["better"].iloc[0]
+    swept = rows_of(results.alphas, setting)
+    swept = swept[swept["metric"] == metric]
+    for partition, (_, colour, dash) in PARTITIONS.items():
+        rows = paths[paths["partition"] == partition]
+        for axis, column in ((left, "loss"), (right, "value")):
+            seeds = _line(rows, column)
+            axis.plot(seeds.index, seeds, color=colour, linestyle=dash, linewidth=0.6, alpha=0.35)
+            axis.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=dash, linewidth=1.7)
+            ends = rows[rows["own_norm"]].groupby("alpha")[column].mean()
+            axis.plot(ends, **_end(colour), zorder=4)
+        steps = (
+            swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean().groupby("alpha").mean()
+        )
+        right.plot(steps, **_step(colour), zorder=3)
+    means = paths.groupby(["partition", "alpha"])["loss"].mean()
+    if means.min() > 0 and means.max() > WIDE * means.min():
+        left.set_yscale("log")
+    left.set_ylabel(f"{LOSSES.get(metric, 'loss')}\n(lower is better)")
+    right.set_ylabel(axis_title(metric, better, "\n"))
+    for axis in (left, right):
+        for end in (0.0, 1.0):
+            axis.axvline(end, color="#8B949E", linewidth=0.7, zorder=1)
+        low, high = paths["alpha"].min(), paths["alpha"].max()
+        ends_named = {0.0: "0\n$\\theta_0$", 1.0: "1\n$\\theta_{ft}$"}
+        ticks = np.arange(low, high + 0.25, 0.5)
+        axis.set_xticks(ticks, labels=[ends_named.get(tick, f"{tick:g}") for tick in ticks], parse_math=True)
+        axis.grid(axis="y")
+    panel_title(left, setting.dataset + results.mark(setting), setting.conditions)
+
+
+def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The line's values, alphas by seeds: at an end, those with the statistics that the line has beside it."""
+    line = rows.sort_values("own_norm").drop_duplicates(["seed", "alpha"])
+    return line.pivot(index="alpha", columns="seed", values=column)
+
+
+def _lowest(paths: pd.DataFrame) -> str:
+    losses = _line(paths[paths["partition"] == "test"], "loss").mean(axis=1)
+    return f"{losses.idxmin():g}" if losses.notna().any() else "none"
+
+
+def _end(colour: str) -> dict[str, Any]:
+    face = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.2}
+    return {"marker": "o", "markersize": 5.5, "linestyle": "none", **face}
+
+
+def _step(colour: str) -> dict[str, Any]:
+    return {"marker": "s", "markersize": 2.6, "linestyle": "none", "color": colour, "markeredgewidth": 0}

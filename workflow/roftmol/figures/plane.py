@@ -1,0 +1,119 @@
+"""The loss over the plane through the pretrained weights, full FT's and DWiSE-FT's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import INK, Drawing, grid, mean_marker, pages, panel_title
+
+SETTINGS_A_PAGE = 4
+LEVELS = 12
+#: A point to its name, the method whose marker it has, and where its name stands, in points from it.
+POINTS = {
+    "pretrained": ("pretrained θ₀", "scratch", (-2, -12)),
+    "full_ft": ("full FT", "full_ft", (2, -12)),
+    "dwise_ft": ("DWiSE-FT", "dwise_ft", (0, 8)),
+}
+PARTITIONS = {"train": "training molecules", "test": "test molecules"}
+
+CAPTION = (
+    "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full "
+    "FT's head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on "
+    "one scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-"
+    "FT's that is at right angles to it. Test labels are read to draw this, and for no choice."
+)
+#: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
+NORMS = {
+    True: " The number at a point is its own loss, at the pretrained and full FT's with the BatchNorm statistics of"
+    " their own training; elsewhere statistics are estimated anew from the training molecules, so that the surface "
+    "need not meet those two numbers.",
+    False: " The number at a point is its own loss.",
+}
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
+    spanned = set(settings_of(results.planes))
+    for protocol, model, settings in results.groups():
+        for page, shown in pages([setting for setting in settings if setting in spanned], SETTINGS_A_PAGE):
+            figure, axes = grid(2 * len(shown), 2, 2.0)
+            for place, setting in enumerate(shown):
+                for axis, partition in zip(axes[2 * place : 2 * place + 2], PARTITIONS, strict=True):
+                    _panel(axis, setting, partition, results)
+                axes[2 * place].set_ylabel("at right angles")
+            for axis in axes[-2:]:
+                axis.set_xlabel("distance from θ₀ towards full FT")
+            yield Drawing(
+                kind="plane",
+                subject="The loss around the solutions",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=(
+                    CAPTION
+                    + NORMS[protocol == "honest"]
+                    + f" Of {_molecules(shown, results)} molecules, and of the first seed whose three points do not "
+                    "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
+                    + results.mark_lines(shown)
+                ),
+                alt=(
+                    "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
+                    "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in shown) + "."
+                ),
+                figure=figure,
+            )
+
+
+def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> None:
+    rows = rows_of(results.planes, setting)
+    rows = rows[rows["partition"] == partition]
+    surface = rows[rows["point"] == ""].pivot(index="y", columns="x", values="loss")
+    values = np.ma.masked_invalid(np.maximum(surface.to_numpy(), np.finfo(float).tiny))
+    x, y = surface.columns.to_numpy(), surface.index.to_numpy()
+    low, high = values.min(), values.max()
+    if high > low:
+        # Equal steps of the logarithm: the bottom of a valley and its steep sides are both seen.
+        levels = np.geomspace(low, high, LEVELS)
+        colours = matplotlib.colormaps["Blues_r"]
+        axis.contourf(x, y, values, levels=levels, cmap=colours, norm=LogNorm(low, high * 1.5))
+        lines = axis.contour(x, y, values, levels=levels[1:-1], colors=INK, linewidths=0.4, alpha=0.7)
+        axis.clabel(lines, levels[1:-1:2], fmt=_number, fontsize=5.5)
+    for point, (title, method, shift) in POINTS.items():
+        at = rows[rows["point"] == point].iloc[0]
+        axis.plot(at["x"], at["y"], **mean_marker(method), zorder=5)
+        axis.annotate(
+            f"{title}: {_number(at['loss'])}",
+            (at["x"], at["y"]),
+            shift,
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color=INK,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.8},
+            zorder=6,
+        )
+    axis.set_aspect("equal")
+    panel_title(axis, setting.dataset + results.mark(setting), f"{setting.conditions}, {PARTITIONS[partition]}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.3g}"
+
+
+def _molecules(shown: Sequence[Setting], results: Results) -> str:
+    """How many molecules the losses are over, in words."""
+    counts = pd.concat([rows_of(results.planes, setting) for setting in shown])["molecules"]
+    return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+
+
+def _words(setting: Setting, rows: pd.DataFrame) -> str:
+    losses = rows[rows["partition"] == "test"].set_index("point")["loss"]
+    return f"{setting.title}, " + ", ".join(_number(losses[point]) for point in POINTS)

@@ -1,0 +1,56 @@
+"""The table of what fine-tuning does to the model: the numbers behind the figures of changes."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from roftmol.figures.cells import Results, rows_of, settings_of
+from roftmol.figures.changes import ALL, over_seeds
+from roftmol.figures.style import in_order, look
+from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
+from roftmol.report.table import Cell, Table, decimals, number_cell, spread, word
+from roftmol.schemas import RUN
+
+#: What is measured of the vectors, as columns.
+MEASURED = ("cka", "effective_rank_pretrained", "effective_rank")
+
+
+def changes_table(results: Results) -> Table:
+    """How far each method's selected encoders moved, which part most, and what became of the molecules' vectors."""
+    changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
+    settings = settings_of(changes)
+    varying = identity_columns(settings)
+    rows = []
+    for setting in settings:
+        here = rows_of(changes, setting)
+        for name in in_order(here["method"]):
+            own = here[here["method"] == name]
+            distance = over_seeds(own[own["quantity"] == "distance"], ["part"])
+            others = over_seeds(own[own["quantity"] != "distance"], ["quantity"])
+            rows.append(
+                [
+                    *identity(setting, varying),
+                    word(look(name).title),
+                    _spread(distance, ALL),
+                    _farthest(distance.drop(index=ALL)["mean"]),
+                    *(_spread(others, quantity) for quantity in MEASURED),
+                ]
+            )
+    columns = [*(TITLES[name] for name in varying), "Method", "#Distance", "Farthest part"]
+    return Table(constant_caption(settings, varying), [*columns, "#CKA", "#Rank before", "#Rank after"], rows)
+
+
+def _spread(over: pd.DataFrame, row: str) -> Cell:
+    """Mean and standard deviation over the seeds."""
+    mean, std = float(over["mean"][row]), float(over["std"][row])
+    return number_cell(spread(mean, std, min(3, decimals(mean))), mean)
+
+
+def _farthest(distances: pd.Series) -> Cell:
+    moved = distances.max()
+    if math.isnan(moved) or moved == 0:
+        return word("none", "soft")
+    part = str(distances.idxmax())
+    return word(f"layer {int(part.removeprefix('blocks.')) + 1}" if part.startswith("blocks.") else part)
