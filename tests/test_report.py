@@ -299,6 +299,13 @@ def test_numbers_are_readable():
     assert [duration(seconds) for seconds in (2.5, 90, 7200)] == ["2.5 s", "1.5 min", "2.0 h"]
 
 
+def test_what_fine_tuning_changes_has_its_section(page):
+    text = Page(page).text
+    assert "What fine-tuning does to the model" in text
+    assert "Farthest part" in text
+    assert "layer 5" in text
+
+
 def test_the_table_of_changes():
     selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8], "fingerprint": [0.6]})
     changed = synthetic.changes_of(selected)
@@ -309,8 +316,8 @@ def test_the_table_of_changes():
     assert rows[0]["#Distance"] == "0.140 ± 0.000"
     assert rows[0]["Farthest part"] == "layer 5"
     assert (rows[1]["#Distance"], rows[1]["Farthest part"]) == ("0.000 ± 0.000", "none")
-    assert rows[1]["#CKA"] == "1.000 ± 0.000"
-    assert rows[0]["#Rank before"] == "55.00 ± 0.00"
+    assert rows[1]["#CKA"] == "1.00 ± 0.00"
+    assert rows[0]["#Rank before"] == "55.0 ± 0.0"
     of_other_settings = changed.assign(setting='{"lam":9}')
     assert not changes.changes_table(
         Results(synthetic.summarise(selected), selected, *tables, changes=of_other_settings)

@@ -60,6 +60,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "and effective rank: " + "; ".join(_words(setting, rows[setting]) for setting in shown) + "."
                 ),
                 figure=_figure(rows, results),
+                settings=shown,
             )
 
 

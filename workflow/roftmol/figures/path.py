@@ -72,6 +72,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     + "."
                 ),
                 figure=figure,
+                settings=shown,
             )
 
 

@@ -68,6 +68,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in shown) + "."
                 ),
                 figure=figure,
+                settings=shown,
             )
 
 

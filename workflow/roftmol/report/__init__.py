@@ -18,6 +18,7 @@ from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
 from roftmol.report import audit, chart, provenance, results
 from roftmol.report.answers import answers
+from roftmol.report.changes import changes_table
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
@@ -44,7 +45,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     name what they are. Raises `UserError` if a table or a figure is missing.
     """
     tables = Path(tables)
-    names = ("summary", "selected", "alphas", "coefficients")
+    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
     found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
@@ -57,6 +58,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         _figures(Path(figures)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
             "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },

@@ -10,11 +10,11 @@ from roftmol.figures.cells import Results, rows_of, settings_of
 from roftmol.figures.changes import ALL, over_seeds
 from roftmol.figures.style import in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
-from roftmol.report.table import Cell, Table, decimals, number_cell, spread, word
+from roftmol.report.table import Cell, Table, number_cell, spread, word
 from roftmol.schemas import RUN
 
-#: What is measured of the vectors, as columns.
-MEASURED = ("cka", "effective_rank_pretrained", "effective_rank")
+#: What is measured of the vectors, as columns, with their decimals.
+MEASURED = {"cka": 2, "effective_rank_pretrained": 1, "effective_rank": 1}
 
 
 def changes_table(results: Results) -> Table:
@@ -22,30 +22,31 @@ def changes_table(results: Results) -> Table:
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
     settings = settings_of(changes)
     varying = identity_columns(settings)
-    rows = []
+    rows, facets = [], []
     for setting in settings:
         here = rows_of(changes, setting)
         for name in in_order(here["method"]):
             own = here[here["method"] == name]
             distance = over_seeds(own[own["quantity"] == "distance"], ["part"])
             others = over_seeds(own[own["quantity"] != "distance"], ["quantity"])
+            facets.append(setting._asdict())
             rows.append(
                 [
                     *identity(setting, varying),
                     word(look(name).title),
-                    _spread(distance, ALL),
+                    _spread(distance, ALL, 3),
                     _farthest(distance.drop(index=ALL)["mean"]),
-                    *(_spread(others, quantity) for quantity in MEASURED),
+                    *(_spread(others, quantity, places) for quantity, places in MEASURED.items()),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Distance", "Farthest part"]
-    return Table(constant_caption(settings, varying), [*columns, "#CKA", "#Rank before", "#Rank after"], rows)
+    return Table(constant_caption(settings, varying), [*columns, "#CKA", "#Rank before", "#Rank after"], rows, facets)
 
 
-def _spread(over: pd.DataFrame, row: str) -> Cell:
+def _spread(over: pd.DataFrame, row: str, places: int) -> Cell:
     """Mean and standard deviation over the seeds."""
     mean, std = float(over["mean"][row]), float(over["std"][row])
-    return number_cell(spread(mean, std, min(3, decimals(mean))), mean)
+    return number_cell(spread(mean, std, places), mean)
 
 
 def _farthest(distances: pd.Series) -> Cell:
