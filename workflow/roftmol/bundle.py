@@ -29,7 +29,7 @@ from torch import Tensor
 
 from roftmol import dependencies, graphs
 from roftmol.encoders import Encoder, Own, new_encoder
-from roftmol.ensemble import Ensemble, Fingerprint
+from roftmol.ensemble import Ensemble, Fingerprint, predict_networks
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest
 from roftmol.fingerprints import BITS, RADIUS, morgan_counts
@@ -107,8 +107,7 @@ class Bundle:
         else:
             nothing = np.full((len(smiles), 1), np.nan, np.float32)
             data = graphs.from_smiles(smiles, nothing, processes, self.card["featuriser"])
-            everything = np.arange(len(smiles))
-            found = [m.predict(data, everything)[:, 0] for m in self.members if isinstance(m, Model)]
+            return predict_networks([m for m in self.members if isinstance(m, Model)], data).astype(np.float64)
         return np.stack(found).astype(np.float64)
 
 
@@ -237,7 +236,11 @@ def read(path: Path) -> Bundle:
                 if name.startswith(("shared.", own))
             }
         )
-    members = [_member(card, state) for state in states]
+    # Members that all kept the pretrained encoder share one, which then runs once.
+    together = None
+    if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
+        together = new_encoder(card["architecture"])
+    members = [_member(card, state, together) for state in states]
     return Bundle(card, members, tensors["residuals"].numpy(), tensors["training_bits"].numpy())  # type: ignore[arg-type]
 
 
@@ -247,11 +250,10 @@ def _tensors(member: Model | Fingerprint) -> dict[str, Tensor]:
     return dict(member.state_dict())
 
 
-def _member(card: Mapping[str, Any], state: Mapping[str, Tensor]) -> Model | Fingerprint:
+def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Fingerprint:
     if card["architecture"] is None:
         return Fingerprint({name: tensor.numpy() for name, tensor in state.items()})
-    encoder: Encoder = new_encoder(card["architecture"])
-    model = Model(encoder, 1, card["task"])
+    model = Model(encoder or new_encoder(card["architecture"]), 1, card["task"])
     model.load_state_dict(dict(state))
     return model.eval()
 

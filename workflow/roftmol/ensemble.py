@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.sparse import csr_matrix
 
 from roftmol import metrics
 from roftmol.encoders import Encoder
+from roftmol.engine import evaluation_batches
 from roftmol.errors import UserError
 from roftmol.fingerprints import TREES, learner
 from roftmol.graphs import Graphs
@@ -107,6 +109,22 @@ class Fingerprint:
             total += a["value"][node]
         trees = len(a["roots"])
         return ((total + a["rate"][0]) / (trees + 1) if "rate" in a else total / trees).astype(np.float32)
+
+
+@torch.no_grad()
+def predict_networks(members: Sequence[Model], graphs: Graphs) -> Array:
+    """Every member's predictions for one label column, members x molecules.
+
+    Batches are cut once for all, and an encoder that several members share runs once.
+    """
+    for model in members:
+        model.eval()
+    found = []
+    for batch in evaluation_batches(members[0].encoder, graphs, np.arange(len(graphs))):
+        vectors = {model.encoder: model.encoder(batch) for model in {id(m.encoder): m for m in members}.values()}
+        outputs = [model.in_label_units(model.head(vectors[model.encoder])) for model in members]
+        found.append(torch.stack(outputs)[..., 0])
+    return torch.cat(found, 1).numpy()
 
 
 def fit_networks(
