@@ -8,14 +8,25 @@ from pathlib import Path
 import matplotlib
 
 from roftmol import schemas
-from roftmol.figures import budgets, coefficients, ranks, scores, time, wise_path
-from roftmol.figures.cells import Results
+from roftmol.figures import (
+    budgets,
+    cliffs,
+    coefficients,
+    ranks,
+    reliability,
+    scores,
+    shift,
+    similarity,
+    time,
+    wise_path,
+)
+from roftmol.figures.cells import Diagnostics, Results
 from roftmol.figures.style import RC, Drawing
 from roftmol.files import atomic
 
 __all__ = ["draw"]
 
-KINDS = (scores, budgets, wise_path, coefficients, ranks, time)
+KINDS = (scores, budgets, wise_path, coefficients, ranks, time, shift, cliffs, reliability, similarity)
 
 
 def draw(tables: Path, out: Path) -> None:
@@ -24,7 +35,8 @@ def draw(tables: Path, out: Path) -> None:
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
     names = ("summary", "selected", "alphas", "coefficients")
-    results = Results(**{name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names})
+    read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
+    results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):
         manifest = [_save(drawing, Path(out)) for kind in KINDS for drawing in kind.drawings(results)]
     with atomic(Path(out) / "figures.json") as temporary:

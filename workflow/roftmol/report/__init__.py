@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from roftmol import schemas
 from roftmol.errors import UserError
-from roftmol.figures.cells import SPLITS, Results, Setting, budget_title, facets_of
+from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, chart, provenance, results
+from roftmol.report import audit, chart, diagnostics, provenance, results
 from roftmol.report.answers import answers
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 from roftmol.report.sections import Captioned, Filled, fill
@@ -45,7 +45,8 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     """
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients")
-    found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
+    read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
+    found = Results(**read, diagnostics=Diagnostics.read(tables))
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
     audited = ("models", "overlaps", "left_out")
@@ -57,6 +58,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         _figures(Path(figures)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "beyond": diagnostics.tables(found.diagnostics),
             "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },
