@@ -234,8 +234,8 @@ def test_the_interval_of_an_observed_error_holds_as_often_as_it_says():
 @pytest.mark.parametrize(
     ("seeds", "molecules", "words"),
     [
-        (2, 100, "2 of 3 seeds"),
-        (3, 20, "only 20 of 30 molecules needed"),
+        (2, 100, "2 seeds, 3 needed"),
+        (3, 20, "20 test molecules in 3 seeds or more, 30 needed"),
     ],
 )
 def test_too_little_for_an_ensemble_is_said(seeds, molecules, words):

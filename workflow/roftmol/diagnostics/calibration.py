@@ -86,10 +86,10 @@ def _regression(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]], C
     seeds, none = len(np.unique(entries.seeds)), pd.Series([], dtype=float)
     blank = dict.fromkeys(REGRESSION, (np.nan, none))
     if seeds < MIN_SEEDS:
-        return blank, None, f"{seeds} of {MIN_SEEDS} seeds that a deviation over seeds needs", len(ensemble)
+        return blank, None, f"{seeds} seeds, {MIN_SEEDS} needed", len(ensemble)
     if len(ensemble) < MIN_MOLECULES:
-        counts = f"{len(ensemble)} of {MIN_MOLECULES} molecules needed"
-        return blank, None, f"only {counts} are test molecules of {MIN_SEEDS} seeds or more", len(ensemble)
+        shared = f"{len(ensemble)} test molecules in {MIN_SEEDS} seeds or more, {MIN_MOLECULES} needed"
+        return blank, None, shared, len(ensemble)
     y, mu, sigma = (ensemble[name].to_numpy() for name in ("y", "mean", "std"))
     # Equal predictions of all seeds leave rounding errors.
     if (sigma <= 1e-6 * max(1.0, float(np.abs(mu).max()))).all():

@@ -26,7 +26,8 @@ def shift(selected: pd.DataFrame) -> pd.DataFrame:
     drop = better (m_reference - m_shifted), with m the mean test score over seeds; its standard error is
     sqrt(s_r^2 / n_r + s_s^2 / n_s) with s the deviation and n the number of seeds, since a seed's two splits are drawn
     independently. For RMSE also the ratio r = m_shifted / m_reference, with the error
-    r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n).
+    r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n). Where all seeds share a split
+    (protocol "paper", size splits, a column), the errors leave out the choice of test molecules.
     """
     cells = selected.groupby(CELL, sort=False).agg(
         metric=("metric", "first"),

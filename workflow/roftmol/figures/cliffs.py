@@ -27,18 +27,17 @@ def drawings(results: Results) -> Iterator[Drawing]:
     every = settings_of(cliffs)
     for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
         settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
-        columns = columns_for(len({setting.budget for setting in settings}))
+        columns = columns_for(len({(setting.split, setting.budget) for setting in settings}))
         for page, shown in pages(settings, PANELS_A_PAGE):
             methods = in_order(pd.concat([rows_of(cliffs, setting) for setting in shown])["method"])
-            figure, axes = grid(len(shown), columns, 0.19 * len(methods) + 0.8, share_y=True)
+            figure, axes = grid(len(shown), columns, 0.19 * len(methods) + 0.95, share_y=True)
             for axis, setting in zip(axes, shown, strict=True):
                 rows = rows_of(cliffs, setting)
                 names = {"other_rmse": "start", "other_std": "start_std", "cliff_rmse": "end", "cliff_std": "end_std"}
                 dumbbell.panel(axis, methods, rows.rename(columns=names))
                 inside, outside = rows["cliff_molecules"].mean(), rows["other_molecules"].mean()
-                conditions = f"{setting.conditions}; {inside:.0f} on cliffs, {outside:.0f} not"
-                panel_title(axis, setting.dataset + results.mark(setting), conditions)
-                axis.set_xlabel(axis_title("rmse", -1))
+                panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+                axis.set_xlabel(f"{axis_title('rmse', -1)}\n{inside:.0f} molecules on cliffs, {outside:.0f} not")
             axes[0].invert_yaxis()  # once: the axis is shared
             dumbbell.legend(figure, "all other test molecules", "test molecules on activity cliffs")
             yield Drawing(

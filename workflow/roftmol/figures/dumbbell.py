@@ -21,7 +21,8 @@ ASIDE = 0.22
 def panel(axis: Axes, methods: Sequence[str], rows: pd.DataFrame) -> None:
     """Draw `rows`, one a method with the columns start, start_std, end and end_std; missing methods stay empty."""
     by_method = {row["method"]: row for row in rows.to_dict("records")}
-    low, high = limits(rows[["start", "end"]].to_numpy(dtype=float).ravel())
+    ends = [rows[end] + sign * rows[f"{end}_std"].fillna(0) for end in ("start", "end") for sign in (-1, 1)]
+    low, high = limits(pd.concat(ends).to_numpy(dtype=float))
     for place, name in enumerate(methods):
         if place and look(name).mechanism != look(methods[place - 1]).mechanism:
             axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)

@@ -48,9 +48,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 page=page,
                 caption=(
                     "Mean test score over seeds where test molecules are like the training molecules (open) and under "
-                    "the panel's split, where they are not (filled). The longer the line, the more a method loses by "
-                    "the shift. Both splits have a test part of their own, so a part of the length is the choice of "
-                    "test molecules, the same for all methods." + results.mark_lines(shown)
+                    "the panel's split, where they are not (filled): the line is what the shift costs, or gains where "
+                    "the filled end is the better one. Both splits have a test part of their own, so a part of the "
+                    "length is the choice of test molecules, the same for all methods." + results.mark_lines(shown)
                 ),
                 alt=(
                     f"Dumbbell plots of the test score of {len(methods)} methods in and out of distribution: "

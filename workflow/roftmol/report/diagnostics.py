@@ -18,14 +18,15 @@ COVERAGES = (50, 80, 90, 95)
 
 
 def tables(found: Diagnostics) -> list[Captioned]:
-    """All of them, by name, in the order of the questions."""
-    return [
-        Captioned("Shift of distribution", shift_table(found.shift)),
-        Captioned("Activity cliffs", cliffs_table(found.cliffs)),
-        Captioned("Calibration of probabilities", probabilities_table(found.calibration)),
-        Captioned("Calibration of errors", errors_table(found.calibration)),
-        Captioned("Similarity to the training molecules", similarity_table(found.similarity)),
-    ]
+    """All of them, by name, in the order of the questions; long ones, so they are folded."""
+    named = {
+        "Shift of distribution": shift_table(found.shift),
+        "Activity cliffs": cliffs_table(found.cliffs),
+        "Calibration of probabilities": probabilities_table(found.calibration),
+        "Calibration of errors": errors_table(found.calibration),
+        "Similarity to the training molecules": similarity_table(found.similarity),
+    }
+    return [Captioned(name, table, folded=True) for name, table in named.items()]
 
 
 def shift_table(shift: pd.DataFrame) -> Table:
@@ -103,6 +104,11 @@ def probabilities_table(calibration: pd.DataFrame) -> Table:
 def errors_table(calibration: pd.DataFrame) -> Table:
     """Coverage, ENCE and sharpness of the seeds as an ensemble, for regression."""
     wide = _wide(calibration, (*(f"coverage_{level}" for level in COVERAGES), "ence", "sharpness", "rmse"))
+    groups = wide.groupby(list(TITLES), sort=False)
+    mute = (groups["rmse"].transform("count") == 0) & (groups["note"].transform("nunique") == 1)
+    # Where no method has a value, all for one reason, it is said once.
+    once = wide[mute].drop_duplicates(list(TITLES)).assign(method="every method")
+    wide = pd.concat([wide[~mute], once], ignore_index=True)
 
     def cells(row: pd.Series) -> list[Cell]:
         if math.isnan(row["rmse"]):
