@@ -177,6 +177,7 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
         (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "baseline": 1, **ENDS}),
         (["overlap.py"], {"overlap": 1, **ENDS}),
         (["contamination.py"], ENDS),
+        (["diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
         (["report/page.css"], {"report": 1}),
     ],
 )
