@@ -21,6 +21,7 @@ include: "rules/landscape.smk"
 include: "rules/baseline.smk"
 include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
+include: "rules/diagnostics.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
 include: "rules/recommend.smk"
@@ -51,4 +52,4 @@ if workflow.is_main_process:
 rule all:
     default_target: True
     input:
-        recommended if EXPERIMENT.recommendation else [REPORT, TABLES],
+        recommended if EXPERIMENT.recommendation else [REPORT, TABLES, DIAGNOSTICS],

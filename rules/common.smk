@@ -13,6 +13,7 @@ from roftmol import (
     aggregate,
     config as configuration,
     dependencies,
+    diagnostics,
     estimate,
     registry,
 )
@@ -39,6 +40,7 @@ RESULTS = Path("results")
 # A recommendation's tables, figures and pages have a folder of their own; what is fitted has not.
 OUT = EXPERIMENT.folder
 TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
+DIAGNOSTICS = [f"{OUT}/tables/{name}.parquet" for name in diagnostics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
 RECIPES = configuration.recipes()

@@ -2,6 +2,7 @@
 rule plot:
     input:
         TABLES,
+        DIAGNOSTICS,
     output:
         report(
             directory(f"{OUT}/figures"),

@@ -2,6 +2,7 @@
 rule report:
     input:
         tables=TABLES,
+        diagnostics=DIAGNOSTICS,
         figures=f"{OUT}/figures",
     output:
         report(

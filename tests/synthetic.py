@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol import schemas
+from roftmol import diagnostics, schemas
 from roftmol.contamination import worst
 
 METHODS = (
@@ -355,6 +355,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
             name: pd.concat([part[name] for part in data], ignore_index=True)
             for name in ("molecules", "rejects", "tasks")
         },
+        **{name: schemas.empty(name) for name in diagnostics.TABLES},
         **replaced,
     }
     for name, frame in tables.items():

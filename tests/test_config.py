@@ -100,6 +100,18 @@ def test_an_own_file_is_a_dataset(own: dict[str, Any]):
     assert made.fetch_settings("mine")["sources"][0]["file"] == own["path"]
 
 
+def test_a_potency_has_cliffs_and_is_read_as_before(own: dict[str, Any]):
+    datasets = ["mine", "esol", "moleculeace_chembl234_ki"]
+    plain = experiment({"datasets": datasets, "own_datasets": {"mine": own}})
+    potency = experiment({"datasets": datasets, "own_datasets": {"mine": own | {"potency": True}}})
+    assert plain.diagnostics_settings() == {"cliffs": ["moleculeace_chembl234_ki"]}
+    assert potency.diagnostics_settings() == {"cliffs": ["mine", "moleculeace_chembl234_ki"]}
+    assert potency.molecules_settings("mine") == plain.molecules_settings("mine")
+    settings = _through_json(potency.cliffs_settings("moleculeace_chembl234_ki"))
+    assert registry.Dataset.from_dict(settings["dataset"]).cliff_column == "cliff_mol"
+    assert registry.Dataset.from_dict(_through_json(potency.cliffs_settings("mine"))["dataset"]).potency
+
+
 def test_an_own_dataset_takes_no_registered_name(own: dict[str, Any]):
     with pytest.raises(UserError, match="'bbbp' is a registered dataset"):
         experiment({"own_datasets": {"bbbp": own}})

@@ -18,7 +18,14 @@ from roftmol.dependencies import sources, third_party
 ROOT = Path(__file__).parents[1]
 #: What runs in each environment; fetch_checkpoint fetches and converts, featurize may run a user's code.
 STAGES = {
-    "data": ["roftmol.fetch", "roftmol.molecules", "roftmol.corpora", "roftmol.overlap", "roftmol.splits"],
+    "data": [
+        "roftmol.fetch",
+        "roftmol.molecules",
+        "roftmol.corpora",
+        "roftmol.overlap",
+        "roftmol.splits",
+        "roftmol.activity_cliffs",
+    ],
     "train": [
         "roftmol.fetch",
         "roftmol.graphs",
@@ -34,6 +41,7 @@ STAGES = {
     "report": [
         "roftmol.aggregate",
         "roftmol.contamination",
+        "roftmol.diagnostics.stage",
         "roftmol.figures",
         "roftmol.report",
         "roftmol.report.recommendation",

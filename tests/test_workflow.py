@@ -148,7 +148,7 @@ def test_a_touch_starts_nothing(copy: Place, finished: Place):
     assert copy.jobs() == {}
 
 
-ENDS = {"aggregate": 1, "plot": 1, "report": 1}
+ENDS = {"aggregate": 1, "diagnostics": 1, "plot": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,7 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
         (["landscape.py"], {"landscape": 1, **ENDS}),
         (["overlap.py"], {"overlap": 1, **ENDS}),
         (["contamination.py"], ENDS),
+        (["diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
         (["report/page.css"], {"report": 1}),
     ],
 )

@@ -272,6 +272,25 @@ def overlap(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
+class CliffsSettings:
+    """A data set as the registry writes it."""
+
+    dataset: dict[str, Any]
+
+
+def cliffs(options: argparse.Namespace) -> None:
+    """Say which of a data set's molecules are in an activity cliff."""
+    from roftmol import activity_cliffs as stage
+    from roftmol import schemas
+    from roftmol.registry import Dataset
+
+    dataset = Dataset.from_dict(build(CliffsSettings, options.settings).dataset)
+    found = stage.find(options.source, schemas.read("molecules", options.molecules), dataset)
+    schemas.write("cliff_molecules", found, options.out)
+    print(f"{dataset.name}: {found['cliff'].sum()} of {len(found)} molecules are in an activity cliff", file=sys.stderr)
+
+
+@dataclass(frozen=True)
 class AggregateSettings:
     """Which cells, the rule that selects a setting, the kinds of contamination whose cells are left out, and more.
 
@@ -296,6 +315,14 @@ def aggregate(options: argparse.Namespace) -> None:
     stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out, landscapes)
     with atomic(options.out / "summary.csv") as temporary:
         schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
+
+
+def diagnostics(options: argparse.Namespace) -> None:
+    """Look behind the mean score: shift, activity cliffs, calibration, similarity to the training molecules."""
+    from roftmol.diagnostics import stage
+
+    settings = build(stage.DiagnosticsSettings, options.settings)
+    stage.diagnose(settings, options.tables, options.results, options.out)
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -366,7 +393,9 @@ COMMANDS = {
     "baseline": Command(baseline, ("data", "splits", "out")),
     "provenance": Command(provenance, ("checkpoints", "out")),
     "overlap": Command(overlap, ("molecules", "corpus", "out"), settings=False),
+    "cliffs": Command(cliffs, ("source", "molecules", "out")),
     "aggregate": Command(aggregate, ("results", "models", "out")),
+    "diagnostics": Command(diagnostics, ("tables", "results", "out")),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),
     "verdict": Command(verdict, ("tables", "out")),

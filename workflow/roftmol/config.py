@@ -120,11 +120,26 @@ class Experiment:
 
     def molecules_settings(self, dataset: str) -> Json:
         """What `molecules` needs: the reading rules, without the text about them."""
-        unread = {"citation": "", "licence": "", "note": ""}
+        unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
         entry = self._dataset(dataset)
         # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
         sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
+
+    @property
+    def cliffs(self) -> list[str]:
+        """The data sets whose activity cliffs are known or can be computed."""
+        return [name for name, dataset in self.datasets.items() if dataset.has_cliffs]
+
+    def cliffs_settings(self, dataset: str) -> Json:
+        """What `cliffs` needs."""
+        about = ("cliff_column", "potency")
+        entry = self.molecules_settings(dataset)["dataset"] | {name: self._dataset(dataset)[name] for name in about}
+        return {"dataset": entry}
+
+    def diagnostics_settings(self) -> Json:
+        """`diagnostics.stage.DiagnosticsSettings`."""
+        return {"cliffs": self.cliffs}
 
     def featurize_settings(self, dataset: str, featuriser: str) -> Json:
         """What `featurize` needs: a user's own featuriser, named as its model, is known there by its file."""

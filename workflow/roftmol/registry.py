@@ -93,7 +93,8 @@ class Dataset:
 
     `labels` names the label columns, or is `("*",)` for all columns but the SMILES, `split_column` and `ignore`.
     `duplicates` says what becomes of records of one molecule: "keep" all, "drop" all but the first (contradicting ones
-    altogether), or "average" a regression's labels.
+    altogether), or "average" a regression's labels. `potency` says that the labels are base-10 logarithms of a potency,
+    so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
     """
 
     name: str
@@ -109,6 +110,8 @@ class Dataset:
     ignore: tuple[str, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)  # label as written -> number
     duplicates: str = "drop"
+    cliff_column: str | None = None
+    potency: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -131,7 +134,14 @@ class Dataset:
             known[key] = _names(known.get(key, ()), f"{where}: {key}")
         if not known["labels"]:
             raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
+        if known.get("cliff_column") or known.get("potency"):
+            _one_potency(known, where)
         return cls(**known)
+
+    @property
+    def has_cliffs(self) -> bool:
+        """Whether activity cliffs are known or can be computed."""
+        return bool(self.cliff_column) or self.potency
 
     def to_dict(self) -> dict[str, Any]:
         """The data set as values of JSON."""
@@ -348,6 +358,15 @@ def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
     if not all(isinstance(item, str) and item for item in values):
         raise UserError(f"{what} is {value!r}; give a list of {of} (quote those that look like numbers).")
     return values
+
+
+def _one_potency(known: Mapping[str, Any], where: str) -> None:
+    key = "cliff_column" if known.get("cliff_column") else "potency"
+    if known["task"] != "regression" or len(known["labels"]) != 1 or known["labels"] == ("*",):
+        raise UserError(
+            f"{where}: {key} is for a regression of one label column, not a {known['task']} of "
+            f"{', '.join(map(repr, known['labels']))}. Leave it out."
+        )
 
 
 def _label_values(values: Mapping[Any, Any], where: str) -> None:

@@ -7,7 +7,8 @@ the whole identity of its run, so tables of many runs concatenate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -226,6 +227,79 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # The cells that the experiment asked to leave out of all tables but this one and "overlaps".
     "left_out": pa.schema({**CELL, "seen": pa.float64(), "contamination": pa.string()}),
+    # A data set's molecules that are in an activity cliff. `origin` is "published" (a column of the source file) or
+    # "computed" (from structures and labels). Only for data sets that the registry says have cliffs.
+    "cliff_molecules": pa.schema(
+        {"dataset": pa.string(), "molecule": pa.int32(), "cliff": pa.bool_(), "origin": pa.string()}
+    ),
+    # One row a cell of an out-of-distribution split whose in-distribution counterpart, `reference`, was run too.
+    # `drop` is positive where the score is worse out of distribution; `ratio` is RMSE there by RMSE at the reference,
+    # NaN for other metrics. `_std` are over seeds, `_error` standard errors: the splits' seeds are not paired.
+    "shift": pa.schema(
+        {
+            **CELL,
+            "reference": pa.string(),
+            "metric": pa.string(),
+            "better": pa.int32(),
+            **{f"{side}_{name}": pa.float64() for side in ("reference", "shifted") for name in ("mean", "std")},
+            "reference_seeds": pa.int32(),
+            "shifted_seeds": pa.int32(),
+            **{name: pa.float64() for name in ("drop", "drop_error", "ratio", "ratio_error")},
+        }
+    ),
+    # One row a cell: RMSE on the test molecules that are in an activity cliff and on all others, over the seeds that
+    # have both; `gap` is cliffs minus others, within a seed. `cliff_molecules` and `other_molecules` are means a seed.
+    "cliffs": pa.schema(
+        {
+            **CELL,
+            "origin": pa.string(),
+            "seeds": pa.int32(),
+            "cliff_molecules": pa.float64(),
+            "other_molecules": pa.float64(),
+            **{name: pa.float64() for name in ("cliff_rmse", "cliff_std", "other_rmse", "other_std", "gap", "gap_std")},
+        }
+    ),
+    # One row a cell and measure: one of calibration.MEASURES. `value` is of all seeds together, `seed_mean` and
+    # `seed_std` of one seed's (NaN where seeds are what is measured). `molecules` counts distinct labelled molecules of
+    # the test parts (molecules by tasks); `note` says why there is no value, or how far to trust it.
+    "calibration": pa.schema(
+        {
+            **CELL,
+            "measure": pa.string(),
+            **{name: pa.float64() for name in ("value", "seed_mean", "seed_std")},
+            "seeds": pa.int32(),
+            "molecules": pa.int64(),
+            "note": pa.string(),
+        }
+    ),
+    # The reliability curve of a cell, one row a bin of about equally many predictions, in the order of the predictions.
+    # `kind` "classification": mean predicted probability and observed share of positives. "regression": predicted and
+    # observed root mean squared error. `low` to `high` is the 95% interval of `observed`, by the distinct `molecules`.
+    "reliability": pa.schema(
+        {
+            **CELL,
+            "kind": pa.string(),
+            "bin": pa.int32(),
+            **{name: pa.float64() for name in ("predicted", "observed", "low", "high")},
+            "entries": pa.int64(),  # predictions, over all seeds
+            "molecules": pa.int64(),
+        }
+    ),
+    # A cell's error on test molecules by their similarity to the nearest training molecule, one row a bin that has any:
+    # lower <= similarity < upper (the last bin holds 1). `measure` is "rmse" or "brier", `error` its standard error.
+    "similarity": pa.schema(
+        {
+            **CELL,
+            "lower": pa.float64(),
+            "upper": pa.float64(),
+            "similarity": pa.float64(),  # the bin's mean
+            "measure": pa.string(),
+            "value": pa.float64(),
+            "error": pa.float64(),
+            "entries": pa.int64(),
+            "molecules": pa.int64(),
+        }
+    ),
     # A user's own data set: one row a candidate, the best mean first. `low` to `high` is the 95% interval of the mean
     # over the resamples, `new_low` to `new_high` that of the score on one more test part; differences are candidate
     # minus reference in the metric's unit. `behind`: the best is better beyond doubt. `cpu_seconds` are a resample's.
@@ -344,13 +418,34 @@ def read(name: str, path: Path | str, columns: Sequence[str] | None = None) -> p
 
     Raises `UserError` if the file is missing, unreadable, another table, or of another version.
     """
-    try:
+    with _reading(path):
         data = pq.read_table(path, columns=columns)
+    _check(name, path, data.schema)
+    wanted = schema(name)
+    return data.cast(wanted if columns is None else pa.schema([wanted.field(n) for n in columns])).to_pandas()
+
+
+def stream(name: str, path: Path | str) -> Iterator[pa.Table]:
+    """Table `name` a row group at a time, for tables that are larger than the memory; raises as :func:`read` does."""
+    with _reading(path), pq.ParquetFile(path) as file:
+        _check(name, path, file.schema_arrow)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group).cast(schema(name))
+
+
+@contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
             f"{path}: cannot be read as a Parquet table ({error}). Delete it and run the workflow again."
         ) from error
-    marks = data.schema.metadata or {}
+
+
+def _check(name: str, path: Path | str, found_schema: pa.Schema) -> None:
+    """Raise `UserError` unless the file is table `name` of this version."""
+    marks = found_schema.metadata or {}
     found = marks.get(b"roftmol.table", b"?").decode()
     version = marks.get(b"roftmol.version", b"?").decode()
     if (found, version) != (name, str(VERSION)):
@@ -358,8 +453,6 @@ def read(name: str, path: Path | str, columns: Sequence[str] | None = None) -> p
             f"{path}: expected table {name} of version {VERSION}, found {found} of version {version}. "
             "Delete it and run the workflow again."
         )
-    wanted = schema(name)
-    return data.cast(wanted if columns is None else pa.schema([wanted.field(n) for n in columns])).to_pandas()
 
 
 def empty(name: str) -> pd.DataFrame:

@@ -8,14 +8,32 @@ from pathlib import Path
 import matplotlib
 
 from roftmol import schemas
-from roftmol.figures import budgets, changes, coefficients, path, plane, ranks, scores, time, wise_path
-from roftmol.figures.cells import Results
+from roftmol.figures import (
+    budgets,
+    changes,
+    cliffs,
+    coefficients,
+    path,
+    plane,
+    ranks,
+    reliability,
+    scores,
+    shift,
+    similarity,
+    time,
+    wise_path,
+)
+from roftmol.figures.cells import Diagnostics, Results
 from roftmol.figures.style import RC, Drawing
 from roftmol.files import atomic
 
 __all__ = ["draw"]
 
-KINDS = (scores, budgets, wise_path, coefficients, ranks, time, changes, path, plane)
+KINDS = (
+    *(scores, budgets, wise_path, coefficients, ranks, time),
+    *(shift, cliffs, reliability, similarity),
+    *(changes, path, plane),
+)
 
 
 def draw(tables: Path, out: Path) -> None:
@@ -24,7 +42,8 @@ def draw(tables: Path, out: Path) -> None:
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
     names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
-    results = Results(**{name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names})
+    read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
+    results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):
         manifest = [_save(drawing, Path(out)) for kind in KINDS for drawing in kind.drawings(results)]
     with atomic(Path(out) / "figures.json") as temporary:

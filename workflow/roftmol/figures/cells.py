@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -79,6 +80,23 @@ def with_fingerprint(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class Diagnostics:
+    """The tables of what lies behind the mean score, with the fingerprint's rows beside every model."""
+
+    shift: pd.DataFrame = field(default_factory=partial(schemas.empty, "shift"))
+    cliffs: pd.DataFrame = field(default_factory=partial(schemas.empty, "cliffs"))
+    calibration: pd.DataFrame = field(default_factory=partial(schemas.empty, "calibration"))
+    reliability: pd.DataFrame = field(default_factory=partial(schemas.empty, "reliability"))
+    similarity: pd.DataFrame = field(default_factory=partial(schemas.empty, "similarity"))
+
+    @classmethod
+    def read(cls, tables: Path) -> Diagnostics:
+        """Raises `UserError` if a table is missing or of another version."""
+        names = ("shift", "cliffs", "calibration", "reliability", "similarity")
+        return cls(**{name: with_fingerprint(schemas.read(name, tables / f"{name}.parquet")) for name in names})
+
+
+@dataclass(frozen=True)
 class Results:
     """The tables that figures are drawn from, as read."""
 
@@ -89,6 +107,7 @@ class Results:
     changes: pd.DataFrame = field(default_factory=partial(schemas.empty, "changes"))
     paths: pd.DataFrame = field(default_factory=partial(schemas.empty, "paths"))
     planes: pd.DataFrame = field(default_factory=partial(schemas.empty, "planes"))
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -110,6 +129,13 @@ class Results:
     def settings(self) -> list[Setting]:
         """Every setting in reading order."""
         return settings_of(self.cells)
+
+    def emphasised(self, setting: Setting) -> list[str]:
+        """Full FT, the fingerprint, and the best by mean of all others: what stands out where all would be too many."""
+        references = ("full_ft", "fingerprint")
+        cells = rows_of(self.cells, setting).sort_values("place", kind="stable")
+        others = cells.loc[~cells["method"].isin(references) & cells["place"].notna(), "method"]
+        return [*(name for name in references if name in set(cells["method"])), *others.head(1)]
 
     def mark(self, *settings: Setting) -> str:
         """The mark of what pretraining has seen of the settings' test molecules, "" where nothing is known of it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -223,7 +224,7 @@ def mean_marker(name: str) -> dict[str, Any]:
     }
 
 
-def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, extra: Sequence[Line2D] = ()) -> None:
+def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, extra: Sequence[Artist] = ()) -> None:
     """Name the methods once, below all panels."""
     style = "-" if lines else "none"
     keys = [Line2D([], [], label=look(name).title, **{**mean_marker(name), "linestyle": style}) for name in methods]

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from roftmol import schemas
 from roftmol.errors import UserError
-from roftmol.figures.cells import SPLITS, Results, Setting, budget_title, facets_of
+from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, chart, provenance, results
+from roftmol.report import audit, chart, diagnostics, provenance, results
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
@@ -46,7 +46,8 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     """
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
-    found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
+    read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
+    found = Results(**read, diagnostics=Diagnostics.read(tables))
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
     audited = ("models", "overlaps", "left_out")
@@ -58,6 +59,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         _figures(Path(figures)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "beyond": diagnostics.tables(found.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
             "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],

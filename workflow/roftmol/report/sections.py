@@ -21,11 +21,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Captioned:
-    """A table of a section under its name; `searchable` ones get a box to search their rows."""
+    """A table of a section under its name; `searchable` ones get a box to search their rows, `folded` ones are shut."""
 
     name: str
     table: Table
     searchable: bool = False
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""Reliability curves: stated against observed, for probabilities and for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import (
+    PANELS_A_PAGE,
+    Drawing,
+    grid,
+    in_order,
+    look,
+    mean_marker,
+    method_legend,
+    pages,
+    panel_title,
+)
+
+GREY = "#C3C8CE"
+WORDS = {
+    "classification": (
+        "Reliability of probabilities",
+        "mean predicted probability",
+        "observed share of positives",
+        "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds; "
+        "on the dashed line, a probability is what it says. Bars are Wilson's 95% intervals, from the distinct "
+        "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
+        "probabilities in bins of this size.",
+    ),
+    "regression": (
+        "Reliability of the seeds' spread",
+        "predicted error: deviation over seeds",
+        "observed error: RMSE of the mean",
+        "RMSE of the seeds' mean prediction against the deviation over seeds (root means in bins of equally many test "
+        "molecules), in label units; on the dashed line, the spread of the seeds is as large as the error. Above it, "
+        "seeds agree more than they should. Bars are 95% intervals for normal errors.",
+    ),
+}
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
+    curves = results.diagnostics.reliability
+    for kind, (subject, across, upwards, caption) in WORDS.items():
+        of_kind = curves[curves["kind"] == kind]
+        every = settings_of(of_kind)
+        for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
+            settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
+            for page, shown in pages(settings, PANELS_A_PAGE):
+                figure, axes = grid(len(shown), 3, 2.55)
+                for axis, setting in zip(axes, shown, strict=True):
+                    _panel(axis, kind, rows_of(of_kind, setting), results, setting)
+                    axis.set_xlabel(across)
+                axes[0].set_ylabel(upwards)
+                for axis in axes[3::3]:
+                    axis.set_ylabel(upwards)
+                strong = in_order(name for setting in shown for name in results.emphasised(setting))
+                weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
+                method_legend(figure, strong, lines=True, extra=[weak])
+                yield Drawing(
+                    kind="reliability",
+                    subject=subject,
+                    protocol=protocol,
+                    model=model,
+                    page=f"{kind} {page}".strip(),
+                    caption=(
+                        f"{caption} In colour: full FT, the fingerprint, and the best of the others by mean test score."
+                        + results.mark_lines(shown)
+                    ),
+                    alt=(
+                        f"Reliability curves, {upwards} against {across}, for "
+                        + "; ".join(setting.title for setting in shown)
+                        + ". The tables of calibration have the numbers."
+                    ),
+                    figure=figure,
+                    settings=shown,
+                )
+
+
+def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting: Setting) -> None:
+    strong = results.emphasised(setting)
+    if kind == "classification":
+        low, high = 0.0, 1.0
+    else:
+        shown = rows[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else rows
+        low, high = 0.0, 1.2 * float(np.nanmax(shown[["predicted", "observed"]].to_numpy(dtype=float)))
+    axis.plot([low, high], [low, high], color="#8B949E", linewidth=0.9, linestyle="--", zorder=1)
+    for name in in_order(set(rows["method"]) - set(strong)):
+        points = rows[rows["method"] == name].sort_values("bin")
+        axis.plot(points["predicted"], points["observed"], color=GREY, linewidth=0.8, zorder=0)
+    for place, name in enumerate(in_order(strong)):
+        points = rows[rows["method"] == name].sort_values("bin")
+        if points.empty:
+            continue
+        colour = look(name).colour
+        axis.vlines(
+            points["predicted"], points["low"], points["high"], color=colour, linewidth=0.7, alpha=0.6, zorder=2
+        )
+        marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}
+        axis.plot(points["predicted"], points["observed"], **{**marker, "markersize": 0.75 * marker["markersize"]})
+        axis.annotate(
+            _measure(results, setting, name, kind),
+            (0.03, 0.97),
+            (0, -9 * place),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="top",
+            fontsize=7,
+            color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
+            zorder=4,
+        )
+    axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    axis.grid()
+
+
+def _measure(results: Results, setting: Setting, method: str, kind: str) -> str:
+    """The curve in a number, for the panel's corner."""
+    rows = rows_of(results.diagnostics.calibration, setting)
+    values = rows[rows["method"] == method].set_index("measure")["value"]
+    if kind == "classification":
+        return f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})"
+    return f"90% interval holds {100 * values['coverage_90']:.0f}%"

@@ -1,0 +1,108 @@
+"""The error against the similarity to the nearest training molecule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import (
+    PANELS_A_PAGE,
+    Drawing,
+    grid,
+    in_order,
+    look,
+    mean_marker,
+    method_legend,
+    pages,
+    panel_title,
+)
+
+GREY, BARS = "#C3C8CE", "#E6E9EC"
+AXES = {"rmse": "RMSE", "brier": "Brier score"}
+#: A bin with fewer molecules has no error to speak of and is not drawn; the table has it.
+MIN_MOLECULES = 5
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    table = results.diagnostics.similarity
+    table = table[table["molecules"] >= MIN_MOLECULES]
+    every = settings_of(table)
+    for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
+        settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
+        for page, shown in pages(settings, PANELS_A_PAGE):
+            figure, axes = grid(len(shown), 3, 2.3)
+            for axis, setting in zip(axes, shown, strict=True):
+                _panel(axis, rows_of(table, setting), results, setting)
+                axis.set_xlabel("nearest training similarity")
+            strong = in_order(name for setting in shown for name in results.emphasised(setting))
+            extra = [
+                Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),
+                Patch(color=BARS, label="share of test molecules"),
+            ]
+            method_legend(figure, strong, lines=True, extra=extra)
+            yield Drawing(
+                kind="similarity",
+                subject="Error by similarity to the training molecules",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=(
+                    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest "
+                    "training molecule of the same seed, in bins over all seeds; bands are one standard error, by "
+                    f"molecule, and grey bars the share of the test predictions. Bins of fewer than {MIN_MOLECULES} "
+                    "molecules are left out, and a line that leaves its panel leads to a larger error. In colour: full "
+                    "FT, the fingerprint, and the best of the others by mean test score." + results.mark_lines(shown)
+                ),
+                alt=(
+                    "Line plots of the error against the similarity to the nearest training molecule: "
+                    + "; ".join(_ends(table, setting, results) for setting in shown)
+                    + ". The table of similarities has the numbers."
+                ),
+                figure=figure,
+                settings=shown,
+            )
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting) -> None:
+    strong = results.emphasised(setting)
+    top = rows["value"] + rows["error"].fillna(0)
+    ceiling = 1.08 * float(np.nanmax(top[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else top))
+    bins = rows.drop_duplicates("lower").sort_values("lower")
+    share = bins["entries"] / bins["entries"].sum()
+    axis.bar(bins["lower"], 0.3 * ceiling * share, bins["upper"] - bins["lower"], align="edge", color=BARS, zorder=0)
+    for name in in_order(set(rows["method"]) - set(strong)):
+        points = rows[rows["method"] == name].sort_values("lower")
+        axis.plot(points["similarity"], points["value"], color=GREY, linewidth=0.8, zorder=1)
+    for name in in_order(strong):
+        points = rows[rows["method"] == name].sort_values("lower")
+        colour, error = look(name).colour, points["error"].fillna(0)
+        low, high = points["value"] - error, points["value"] + error
+        axis.fill_between(points["similarity"], low, high, color=colour, alpha=0.15, linewidth=0, zorder=2)
+        marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}
+        axis.plot(
+            points["similarity"], points["value"], **{**marker, "markersize": 0.75 * marker["markersize"]}, zorder=3
+        )
+    axis.set(xlim=(0, 1), ylim=(0, ceiling))
+    axis.set_ylabel(f"{AXES[rows['measure'].iloc[0]]} (lower is better)")
+    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    axis.grid(axis="y")
+
+
+def _ends(table: pd.DataFrame, setting: Setting, results: Results) -> str:
+    rows = rows_of(table, setting)
+    name = next(iter(results.emphasised(setting)), rows["method"].iloc[0])
+    values = rows[rows["method"] == name].sort_values("lower")
+    if values.empty:
+        return setting.title
+    first, last = values.iloc[0], values.iloc[-1]
+    return (
+        f"{setting.title}, {look(name).title} from {first['value']:.3f} at {first['similarity']:.2f} "
+        f"to {last['value']:.3f} at {last['similarity']:.2f}"
+    )
