@@ -20,6 +20,7 @@ include: "rules/interpolate.smk"
 include: "rules/baseline.smk"
 include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
+include: "rules/statistics.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
 include: "rules/recommend.smk"
@@ -50,4 +51,4 @@ if workflow.is_main_process:
 rule all:
     default_target: True
     input:
-        recommended if EXPERIMENT.recommendation else [REPORT, TABLES],
+        recommended if EXPERIMENT.recommendation else [REPORT, TABLES, STATISTICS],

@@ -15,6 +15,7 @@ from roftmol import (
     dependencies,
     estimate,
     registry,
+    statistics,
 )
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
@@ -39,6 +40,7 @@ RESULTS = Path("results")
 # A recommendation's tables, figures and pages have a folder of their own; what is fitted has not.
 OUT = EXPERIMENT.folder
 TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
+STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
 RECIPES = configuration.recipes()

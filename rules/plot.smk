@@ -2,6 +2,7 @@
 rule plot:
     input:
         TABLES,
+        STATISTICS,
     output:
         report(
             directory(f"{OUT}/figures"),

@@ -2,6 +2,7 @@
 rule report:
     input:
         tables=TABLES,
+        statistics=STATISTICS,
         figures=f"{OUT}/figures",
     output:
         report(

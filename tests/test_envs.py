@@ -28,7 +28,13 @@ STAGES = {
         "roftmol.pretrain",
         "roftmol.provenance",
     ],
-    "report": ["roftmol.aggregate", "roftmol.contamination", "roftmol.figures", "roftmol.report"],
+    "report": [
+        "roftmol.aggregate",
+        "roftmol.contamination",
+        "roftmol.figures",
+        "roftmol.report",
+        "roftmol.statistics.stage",
+    ],
 }
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "setuptools", "roftmol"}

@@ -285,6 +285,13 @@ def aggregate(options: argparse.Namespace) -> None:
         schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
 
 
+def statistics(options: argparse.Namespace) -> None:
+    """Say what differs, by how much and how surely: comparisons, mean ranks, pairs."""
+    from roftmol.statistics import stage
+
+    stage.build(options.tables, options.out)
+
+
 def plot(options: argparse.Namespace) -> None:
     """Draw the figures from the tables."""
     from roftmol import figures
@@ -353,6 +360,7 @@ COMMANDS = {
     "provenance": Command(provenance, ("checkpoints", "out")),
     "overlap": Command(overlap, ("molecules", "corpus", "out"), settings=False),
     "aggregate": Command(aggregate, ("results", "models", "out")),
+    "statistics": Command(statistics, ("tables", "out"), settings=False),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),
     "verdict": Command(verdict, ("tables", "out")),
