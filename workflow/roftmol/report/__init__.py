@@ -16,11 +16,12 @@ from roftmol.errors import UserError
 from roftmol.figures.cells import SPLITS, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, chart, provenance, results
+from roftmol.report import audit, chart, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
+from roftmol.statistics import TABLES as STATISTICS
 
 __all__ = ["build"]
 
@@ -44,7 +45,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     name what they are. Raises `UserError` if a table or a figure is missing.
     """
     tables = Path(tables)
-    names = ("summary", "selected", "alphas", "coefficients")
+    names = ("summary", "selected", "alphas", "coefficients", *STATISTICS)
     found = Results(**{name: schemas.read(name, tables / f"{name}.parquet") for name in names})
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
@@ -57,6 +58,10 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         _figures(Path(figures)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "comparisons": [
+                Captioned("Against full FT and the fingerprint", statistics.comparisons_table(found), searchable=True),
+                Captioned("Mean ranks over data sets", statistics.ranks_table(found)),
+            ],
             "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },

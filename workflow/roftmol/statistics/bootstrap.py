@@ -70,12 +70,12 @@ def resampled(metric: str, labels: Array, predictions: Array, weights: Counts) -
     values = np.full((labels.shape[1], len(weights)), np.nan)
     step = max(1, CHUNK // max(1, labels.shape[0]))
     for task in range(labels.shape[1]):
-        known = np.flatnonzero(~np.isnan(labels[:, task]))
+        known = ~np.isnan(labels[:, task])
         y, p = labels[known, task], predictions[known, task]
-        if not len(known) or not np.isfinite(p).all():
+        if not len(y) or not np.isfinite(p).all():
             continue
         for start in range(0, len(weights), step):
-            part = weights[start : start + step, known].astype(np.float64)
+            part = weights[start : start + step].astype(np.float64)[:, known]
             values[task, start : start + step] = score(y, p, part)
     return _mean(values, axis=0)
 
@@ -98,63 +98,74 @@ def _roc_auc(y: Array, p: Array, weights: Array) -> Array:
         return np.einsum("bn,bn->b", ones, below) / (ones.sum(1) * zeros.sum(1))
 
 
+def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
+    """Replicates (B) of the mean of n members, drawn with replacement, less the mean: variance (s^2 - noise) / n.
+
+    s^2 is the members' unbiased variance, `noise` the part of it that a lower level brings along and that is resampled
+    there; zero where it is all of it. Drawing at every level as if the one above knew nothing of it would count that
+    part twice (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8).
+    """
+    n = len(values)
+    spread = values.var(ddof=1) if n > 1 else 0.0
+    if spread == 0:
+        return np.zeros(replicates)
+    scale = np.sqrt(max(0.0, spread - noise) / (spread * (n - 1) / n))
+    return scale * (values[rng.integers(n, size=(replicates, n))].mean(1) - values.mean())
+
+
 def within(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
-    """Replicates (B) of one data set's effect: seeds drawn with replacement, molecules as the pair's are."""
-    seeds = len(pair.method)
-    picks = rng.integers(seeds, size=(replicates, seeds)) if seeds > 1 else np.zeros((replicates, 1), np.int64)
-    rows = np.arange(replicates)[:, None]
-    drawn = []
-    for own, by_molecule in (
-        (pair.method, pair.method_resampled),
-        (pair.reference, pair.reference_resampled),
-    ):
-        values = own[picks] if by_molecule is None else by_molecule[rows, picks]
-        drawn.append(_mean(values, axis=1))
-    return effect(drawn[0], drawn[1], relative)
+    """Replicates (B) of one data set's effect: what resampled molecules make of it, and what other seeds would."""
+    by_seed = effect(pair.method, pair.reference, relative)
+    if pair.method_resampled is None or pair.reference_resampled is None:
+        return pair.effect(relative) + mean_of(by_seed, 0.0, rng, replicates)
+    own, other = pair.method_resampled[:replicates], pair.reference_resampled[:replicates]
+    centre = effect(_mean(own, axis=1), _mean(other, axis=1), relative)
+    # seeds that test different molecules differ for that reason too
+    moved = effect(own, other, relative) - by_seed
+    noise = float(np.nanmean(moved.var(axis=1, ddof=1))) if len(by_seed) > 1 else 0.0
+    return centre + mean_of(by_seed, noise, rng, replicates)
 
 
 def one(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
     """The effect on one data set: its seeds and molecules are resampled."""
-    levels = _levels(pair)
     members = len(pair.method) if len(pair.method) > 1 else np.inf
-    return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, levels)
+    return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, _levels(pair))
 
 
 def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
     """The mean effect over data sets: they are resampled, and within each its seeds and molecules.
 
-    A data set that is drawn twice brings two replicates of its own. One data set alone is not resampled.
+    One data set alone is not resampled: the interval is that of :func:`one`.
     """
     if len(pairs) == 1:
         return one(pairs[0], relative, rng, replicates)
+    effects = np.array([pair.effect(relative) for pair in pairs])
     inner = np.stack([within(pair, relative, rng, replicates) for pair in pairs])  # D x B
-    shape = (replicates, len(pairs))
-    drawn = inner[rng.integers(len(pairs), size=shape), rng.integers(replicates, size=shape)]
+    noise = float(np.mean([row[np.isfinite(row)].var(ddof=1) for row in inner]))
+    drawn = _mean(inner, axis=0) + mean_of(effects, noise, rng, replicates)
     # what every data set's interval covers, the mean's does
     levels = [level for level in ("seeds", "molecules") if all(level in _levels(pair) for pair in pairs)]
-    value = float(np.mean([pair.effect(relative) for pair in pairs]))
-    return interval(value, _mean(drawn, axis=1), len(pairs), ("datasets", *levels))
+    return interval(float(effects.mean()), drawn, len(pairs), ("datasets", *levels))
 
 
 def interval(
     value: float, replicates: Array, members: float, levels: tuple[str, ...] = (), alpha: float = ALPHA
 ) -> Estimate:
-    """value ± t(1 - alpha / 2; n - 1) sqrt(n / (n - 1)) s, for n outermost members and s the replicates' deviation.
+    """value ± t(1 - alpha / 2; n - 1) s, for n members at the outermost level and s the replicates' deviation.
 
-    Percentiles of the replicates are too narrow for a handful of members: a bootstrap's variance is (n - 1) / n of the
-    unbiased one, and the normal distribution's tails are too light (Hesterberg 2015, American Statistician 69, 371).
-    With one level of n numbers, this is the t interval of their mean. Infinitely many members give the normal interval.
-    Where nothing was resampled there is no interval: NaN. Undefined replicates (one class drawn) are left out.
+    Percentiles of the replicates would be too narrow for a handful of members: the normal distribution's tails are too
+    light (Hesterberg 2015, American Statistician 69, 371). With one level of n numbers, this is the t interval of their
+    mean. Infinitely many members give the normal interval. Where nothing was resampled there is no interval: NaN.
+    Undefined replicates (one class drawn) are left out.
     """
     defined = replicates[np.isfinite(replicates)]
     if not levels or len(defined) < 2:
         return Estimate(value, np.nan, np.nan, np.nan, levels)
-    freedom = members - 1
-    width = defined.std(ddof=1) * (1.0 if np.isinf(members) else np.sqrt(members / freedom))
+    width = defined.std(ddof=1)
     if width == 0:
         return Estimate(value, value, value, 1.0 if value == 0 else 0.0, levels)
-    half = stats.t.ppf(1 - alpha / 2, freedom) * width
-    return Estimate(value, value - half, value + half, float(2 * stats.t.sf(abs(value) / width, freedom)), levels)
+    half = stats.t.ppf(1 - alpha / 2, members - 1) * width
+    return Estimate(value, value - half, value + half, float(2 * stats.t.sf(abs(value) / width, members - 1)), levels)
 
 
 def _levels(pair: Pair) -> tuple[str, ...]:
