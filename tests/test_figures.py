@@ -29,7 +29,10 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 
 def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
-    assert [entry["kind"] for entry in entries] == ["scores", "budgets", "wise_path", "coefficients", "ranks", "time"]
+    assert [entry["kind"] for entry in entries] == [
+        *("scores", "budgets", "wise_path", "coefficients", "ranks", "time"),
+        *("critical_difference", "forest"),
+    ]
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])
         assert (drawn[1] / entry["file"]).stat().st_size > 10_000
@@ -52,7 +55,7 @@ def test_only_what_was_run_is_drawn(tmp_path):
     figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
     entries = manifest(tmp_path / "figures")
     assert [entry["file"] for entry in entries] == [
-        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time")
+        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time", "forest")
     ]
     assert "best mean my_method at 0.800" in entries[0]["alt"]
 

@@ -31,6 +31,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 for name, value in family.items():
                     tested = tested[tested[name] == value]
                 _diagram(axis, family, ranks, tested)
+            settings = [setting for family, _ in families for setting in results.settings_in(family)]
             yield Drawing(
                 kind="critical_difference",
                 subject="Mean ranks",
@@ -41,11 +42,12 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged "
                     "over seeds. A thick bar joins methods that are not told apart: no two under it differ by "
                     "Wilcoxon's signed-rank test with Holm's correction for all pairs. "
-                    + " ".join(_power(family, ranks) for family, ranks in families)
+                    + " ".join(filter(None, (_power(family, ranks) for family, ranks in families)))
+                    + results.mark_lines(settings)
                 ),
                 alt="Critical-difference diagrams. " + " ".join(_words(family, ranks) for family, ranks in families),
                 figure=figure,
-                settings=[setting for family, _ in families for setting in results.settings_in(family)],
+                settings=settings,
             )
 
 

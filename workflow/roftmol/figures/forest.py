@@ -44,9 +44,19 @@ def drawings(results: Results) -> Iterator[Drawing]:
             for axis, (family, table) in zip(axes, families, strict=True):
                 _panel(axis, methods, family, table, datasets)
             axes[0].invert_yaxis()  # once: the axis is shared
+            settings = [setting for family, _ in families for setting in results.settings_in(family)]
+            marks = {name: results.mark(*(s for s in settings if s.dataset == name)) for name in datasets}
             keys = [
                 *(
-                    Line2D([], [], color="#5E6670", marker=marker, markersize=3.5, linestyle="none", label=name)
+                    Line2D(
+                        [],
+                        [],
+                        color="#5E6670",
+                        marker=marker,
+                        markersize=3.5,
+                        linestyle="none",
+                        label=name + marks[name],
+                    )
                     for name, marker in datasets.items()
                 ),
                 Line2D([], [], color="#5E6670", marker="o", markersize=6, linewidth=1.6, label="mean, 95% interval"),
@@ -64,10 +74,11 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     "are data sets, each a mean over seeds; the large one their mean with its 95% bootstrap interval. "
                     "The comparisons table says what it covers. Within the shaded region a difference makes none in "
                     "practice. An arrow marks an interval or a data set that goes on beyond the axis."
+                    + results.mark_lines(settings)
                 ),
                 alt="Forest plots. " + " ".join(_words(family, table) for family, table in families),
                 figure=figure,
-                settings=[setting for family, _ in families for setting in results.settings_in(family)],
+                settings=settings,
             )
 
 

@@ -14,7 +14,6 @@ from itertools import combinations, count
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from roftmol.layout import FINGERPRINT
 from roftmol.statistics.blocks import Array, Family, effect
@@ -66,10 +65,13 @@ def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
 
 
 def holm(p: Array) -> Array:
-    """Holm's adjusted p-values; NaN stays, and is not counted."""
-    adjusted, known = np.full(len(p), np.nan), ~np.isnan(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    """Holm's adjusted p-values: the largest (m - i) p_i so far, i from 0 in rising order; NaN stays, uncounted.
+
+    As statsmodels' `multipletests`, which collects garbage at every call, which takes a tenth of a second.
+    """
+    adjusted, order = np.full(len(p), np.nan), np.argsort(p)[: int((~np.isnan(p)).sum())]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
     return adjusted
 
 
