@@ -32,7 +32,7 @@ def comparisons_table(results: Results) -> Table:
                     facets.append(_facets(results, family, row["dataset"]))
                     rows.append([*_family(family, varying), *_comparison(row)])
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
-    measures = ["#Difference", "#95% interval", "#p", "#p, Holm", "#Seeds", "Covers", "Verdict"]
+    measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "#Seeds", "Covers"]
     regions = "; ".join(
         f"±{region.size:g} for {METRICS[metric]} ({region.reason})"
         if table.loc[table["metric"] == metric, "scale"].iloc[0] == "difference"
@@ -117,11 +117,11 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
         word(f"all {row['datasets']}" if whole else row["dataset"], "best" if whole else ""),
         number_cell(f"{signed(factor * value, places)}{unit}", value),
         number_cell(text, high - low),
+        word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else "")),
         number_cell(_p(row["p"]), row["p"]),
         number_cell(_p(row["p_holm"]), row["p_holm"]),
         count(row["seeds"]),
         word(row["levels"] or "nothing"),
-        word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else "")),
     ]
 
 
