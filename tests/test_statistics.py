@@ -15,6 +15,8 @@ import null_simulation
 import synthetic
 from roftmol import metrics, schemas
 from roftmol.errors import UserError
+from roftmol.figures.cells import Results
+from roftmol.report import statistics as report
 from roftmol.statistics import TABLES, bootstrap, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
@@ -314,6 +316,20 @@ def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):
         assert not len(schemas.read(name, tmp_path / f"{name}.parquet"))
     alone = stage.made(selected({"l2_sp": 0.0}, 2))
     assert [len(alone[name]) for name in TABLES] == [0, 0, 0]
+
+
+def test_the_report_says_how_many_data_sets_it_would_take():
+    few = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3)
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    results = Results(synthetic.summarise(few), few, *blank, **stage.made(few, replicates=50))
+    sentence = "with 3 data sets no test of 2 comparisons can reach significance; at least 7 are needed."
+    assert report.power(results).endswith(sentence)
+    table = report.comparisons_table(results)
+    assert sentence in table.caption
+    assert len(table.rows) == len(table.facets) == len(results.comparisons)
+    many = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 7)
+    enough = Results(synthetic.summarise(many), many, *blank, **stage.made(many, replicates=50))
+    assert report.power(enough) == ""
 
 
 # The stage, from predictions
