@@ -32,7 +32,7 @@ def comparisons_table(results: Results) -> Table:
                     facets.append(_facets(results, family, row["dataset"]))
                     rows.append([*_family(family, varying), *_comparison(row)])
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
-    measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "#Seeds", "Covers"]
+    measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "Covers"]
     regions = "; ".join(
         f"±{region.size:g} for {METRICS[metric]} ({region.reason})"
         if table.loc[table["metric"] == metric, "scale"].iloc[0] == "difference"
@@ -120,7 +120,6 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
         word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else "")),
         number_cell(_p(row["p"]), row["p"]),
         number_cell(_p(row["p_holm"]), row["p_holm"]),
-        count(row["seeds"]),
         word(row["levels"] or "nothing"),
     ]
 
