@@ -22,6 +22,7 @@ include: "rules/baseline.smk"
 include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
 include: "rules/diagnostics.smk"
+include: "rules/statistics.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
 include: "rules/recommend.smk"
@@ -52,4 +53,6 @@ if workflow.is_main_process:
 rule all:
     default_target: True
     input:
-        recommended if EXPERIMENT.recommendation else [REPORT, TABLES, DIAGNOSTICS],
+        recommended
+        if EXPERIMENT.recommendation
+        else [REPORT, TABLES, DIAGNOSTICS, STATISTICS],

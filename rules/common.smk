@@ -16,6 +16,7 @@ from roftmol import (
     diagnostics,
     estimate,
     registry,
+    statistics,
 )
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
@@ -41,6 +42,7 @@ RESULTS = Path("results")
 OUT = EXPERIMENT.folder
 TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
 DIAGNOSTICS = [f"{OUT}/tables/{name}.parquet" for name in diagnostics.TABLES]
+STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
 RECIPES = configuration.recipes()

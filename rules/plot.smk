@@ -3,6 +3,7 @@ rule plot:
     input:
         TABLES,
         DIAGNOSTICS,
+        STATISTICS,
     output:
         report(
             directory(f"{OUT}/figures"),

@@ -3,6 +3,7 @@ rule report:
     input:
         tables=TABLES,
         diagnostics=DIAGNOSTICS,
+        statistics=STATISTICS,
         figures=f"{OUT}/figures",
     output:
         report(

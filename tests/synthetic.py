@@ -10,6 +10,7 @@ import pandas as pd
 
 from roftmol import diagnostics, schemas
 from roftmol.contamination import worst
+from roftmol.statistics import stage as statistics
 
 METHODS = (
     "full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft",
@@ -351,6 +352,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
         "models": models_of(selected),
         "overlaps": overlaps_of(selected),
         "left_out": schemas.empty("left_out"),
+        **statistics.made(selected, replicates=100),
         **{
             name: pd.concat([part[name] for part in data], ignore_index=True)
             for name in ("molecules", "rejects", "tasks")

@@ -45,6 +45,7 @@ STAGES = {
         "roftmol.figures",
         "roftmol.report",
         "roftmol.report.recommendation",
+        "roftmol.statistics.stage",
     ],
 }
 #: Comes with every virtual environment, or with torch alone.

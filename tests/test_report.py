@@ -101,7 +101,7 @@ def test_page_stands_alone(page):
 
 def test_page_has_every_part(page):
     parsed = Page(page)
-    assert parsed.tags.count("figure") == 11
+    assert parsed.tags.count("figure") == 13
     for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyper-parameters", "Data audit", "Glossary"):
         assert words in parsed.text
     assert "Mirror" not in parsed.text

@@ -325,6 +325,13 @@ def diagnostics(options: argparse.Namespace) -> None:
     stage.diagnose(settings, options.tables, options.results, options.out)
 
 
+def statistics(options: argparse.Namespace) -> None:
+    """Say what differs, by how much and how surely: comparisons, mean ranks, pairs."""
+    from roftmol.statistics import stage
+
+    stage.build(options.tables, options.out)
+
+
 def plot(options: argparse.Namespace) -> None:
     """Draw the figures from the tables."""
     from roftmol import figures
@@ -396,6 +403,7 @@ COMMANDS = {
     "cliffs": Command(cliffs, ("source", "molecules", "out")),
     "aggregate": Command(aggregate, ("results", "models", "out")),
     "diagnostics": Command(diagnostics, ("tables", "results", "out")),
+    "statistics": Command(statistics, ("tables", "out"), settings=False),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),
     "verdict": Command(verdict, ("tables", "out")),

@@ -31,6 +31,8 @@ CELL = {
 }
 #: A run is a cell with a seed and a setting (the method's hyper-parameters as canonical JSON, "{}" for none).
 RUN = {**CELL, "setting": pa.string(), "seed": pa.int32()}
+#: What is compared together in the statistics: the data sets of one protocol, encoder, split, budget and metric.
+FAMILY = {**{name: CELL[name] for name in ("protocol", "model", "split", "budget")}, "metric": pa.string()}
 
 SCHEMAS: dict[str, pa.Schema] = {
     # The molecules that are kept, in the order of the source file. `molecule` is the position here, used everywhere
@@ -386,6 +388,65 @@ SCHEMAS: dict[str, pa.Schema] = {
             "cpu_seconds": pa.float64(),
             "peak_memory_mb": pa.float64(),
             "device": pa.string(),
+        }
+    ),
+    # What is compared with what: a row a method and reference over a family's data sets ("all"), then one a data set.
+    # `difference` is the mean over data sets of (method minus reference), each a mean over `seeds`; `relative` the
+    # change of the geometric mean of ratios, NaN for metrics without a unit. `low` to `high` is the 95% bootstrap
+    # interval of what `scale` names, `levels` what it resamples. `p` is Wilcoxon's over data sets, or that of the
+    # interval for one; `p_holm` corrects it for `comparisons`. `smallest_n` data sets could reach significance,
+    # `enough` says whether there are so many (one data set: 0, true). `region` is practical equivalence on `scale`.
+    "comparisons": pa.schema(
+        {
+            **FAMILY,
+            "better": pa.int32(),
+            "method": pa.string(),
+            "reference": pa.string(),
+            "dataset": pa.string(),
+            "datasets": pa.int32(),
+            "seeds": pa.int32(),  # the fewest of any data set
+            "difference": pa.float64(),
+            "relative": pa.float64(),
+            "scale": pa.string(),  # "difference" or "relative"
+            "low": pa.float64(),
+            "high": pa.float64(),
+            "levels": pa.string(),
+            "p": pa.float64(),
+            "p_holm": pa.float64(),
+            "comparisons": pa.int32(),
+            "smallest_n": pa.int32(),
+            "enough": pa.bool_(),
+            "region": pa.float64(),
+            "verdict": pa.string(),  # "better", "worse", "equivalent" or "undecided"
+            "note": pa.string(),
+        }
+    ),
+    # The methods of a family's complete block, the best mean rank first. `mean` is over data sets and seeds; `groups`
+    # are letters: methods that share one are not told apart by the corrected tests of all `pairs`.
+    "mean_ranks": pa.schema(
+        {
+            **FAMILY,
+            "method": pa.string(),
+            "mean_rank": pa.float64(),
+            "mean": pa.float64(),
+            "datasets": pa.int32(),
+            "groups": pa.string(),
+            "friedman_p": pa.float64(),
+            "pairs": pa.int32(),
+            "smallest_n": pa.int32(),
+            "enough": pa.bool_(),
+            "note": pa.string(),
+        }
+    ),
+    # Wilcoxon's p of each two methods of a family's complete block, and Holm's over all of them.
+    "pairs": pa.schema(
+        {
+            **FAMILY,
+            "a": pa.string(),
+            "b": pa.string(),
+            "datasets": pa.int32(),
+            "p": pa.float64(),
+            "p_holm": pa.float64(),
         }
     ),
 }

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import matplotlib
 
-from roftmol import schemas
+from roftmol import schemas, statistics
 from roftmol.figures import (
     budgets,
     changes,
     cliffs,
     coefficients,
+    critical_difference,
+    forest,
     path,
     plane,
     ranks,
@@ -31,6 +33,7 @@ __all__ = ["draw"]
 
 KINDS = (
     *(scores, budgets, wise_path, coefficients, ranks, time),
+    *(critical_difference, forest),
     *(shift, cliffs, reliability, similarity),
     *(changes, path, plane),
 )
@@ -41,7 +44,7 @@ def draw(tables: Path, out: Path) -> None:
 
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
-    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
+    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *statistics.TABLES)
     read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
     results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -108,6 +108,9 @@ class Results:
     paths: pd.DataFrame = field(default_factory=partial(schemas.empty, "paths"))
     planes: pd.DataFrame = field(default_factory=partial(schemas.empty, "planes"))
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    comparisons: pd.DataFrame = field(default_factory=partial(schemas.empty, "comparisons"))
+    mean_ranks: pd.DataFrame = field(default_factory=partial(schemas.empty, "mean_ranks"))
+    pairs: pd.DataFrame = field(default_factory=partial(schemas.empty, "pairs"))
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -124,6 +127,13 @@ class Results:
     def runs(self) -> pd.DataFrame:
         """The selected runs, one row a method and seed, with the fingerprint beside every model."""
         return with_fingerprint(self.selected)
+
+    def settings_in(self, family: Mapping[str, str]) -> list[Setting]:
+        """The settings of a family of the statistics: one a data set with its metric."""
+        cells = self.cells[self.cells["metric"] == family["metric"]]
+        return [
+            s for s in settings_of(cells) if all(getattr(s, name) == family[name] for name in SETTING if name in family)
+        ]
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -151,6 +161,22 @@ class Results:
         """Protocol, model, and their settings: what shares a figure."""
         for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in self.settings):
             yield protocol, model, [s for s in self.settings if (s.protocol, s.model) == (protocol, model)]
+
+
+def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """The families of a table of the statistics in reading order, each with its rows."""
+    found = [
+        (dict(zip(schemas.FAMILY, map(str, key), strict=True)), rows) for key, rows in table.groupby([*schemas.FAMILY])
+    ]
+    yield from sorted(
+        found,
+        key=lambda f: (f[0]["protocol"], f[0]["model"], f[0]["split"], budget_order(f[0]["budget"]), f[0]["metric"]),
+    )
+
+
+def family_title(family: Mapping[str, str]) -> str:
+    """A family's split and budget in words."""
+    return f"{SPLITS.get(family['split'], family['split'])}, {budget_title(family['budget'])}"
 
 
 def settings_of(frame: pd.DataFrame) -> list[Setting]:

@@ -16,12 +16,13 @@ from roftmol.errors import UserError
 from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.files import atomic
-from roftmol.report import audit, chart, diagnostics, provenance, results
+from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
 from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
+from roftmol.statistics import TABLES as STATISTICS
 
 __all__ = ["build"]
 
@@ -45,7 +46,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     name what they are. Raises `UserError` if a table or a figure is missing.
     """
     tables = Path(tables)
-    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes")
+    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *STATISTICS)
     read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
     found = Results(**read, diagnostics=Diagnostics.read(tables))
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
@@ -59,6 +60,10 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         _figures(Path(figures)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "comparisons": [
+                Captioned("Against full FT and the fingerprint", statistics.comparisons_table(found), searchable=True),
+                Captioned("Mean ranks over data sets", statistics.ranks_table(found)),
+            ],
             "beyond": diagnostics.tables(found.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
             "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],

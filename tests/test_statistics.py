@@ -1,0 +1,465 @@
+"""Statistics over data sets: against scipy and statsmodels, on data with and without a difference, and what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
+
+import null_simulation
+import synthetic
+from roftmol import metrics, schemas
+from roftmol.errors import UserError
+from roftmol.figures.cells import Results
+from roftmol.report import statistics as report
+from roftmol.statistics import TABLES, bootstrap, stage
+from roftmol.statistics.blocks import families
+from roftmol.statistics.bootstrap import Pair
+from roftmol.statistics.comparisons import EQUIVALENT, holm, mean_ranks, pairs, smallest_n, verdict, wilcoxon
+
+METHODS = ("full_ft", "l2_sp", "bss", "fingerprint")
+
+
+def selected(effects: dict[str, float], datasets: int, seeds: int = 3, metric: str = "roc_auc", **cell: str):
+    """Methods whose scores differ from full FT's by these, on data sets of very different difficulty."""
+    rng = np.random.default_rng(datasets)
+    frames = []
+    for number in range(datasets):
+        level, shared = (0.6 + 0.02 * number if metric == "roc_auc" else 2.0**number), rng.normal(size=seeds)
+        noise = {name: 0.003 * rng.normal(size=seeds) for name in effects}
+        if metric == "rmse":
+            values = {name: level * np.exp(by + 0.01 * shared + noise[name]) for name, by in effects.items()}
+        else:
+            values = {name: level + by + 0.01 * shared + noise[name] for name, by in effects.items()}
+        rows = {name: list(scores) for name, scores in values.items()}
+        frames.append(synthetic.selected_rows(rows, dataset=f"set{number:02}", metric=metric, **cell))
+    return pd.concat(frames, ignore_index=True)
+
+
+def whole(tables: dict[str, pd.DataFrame], method: str, reference: str = "full_ft", dataset: str = "all") -> pd.Series:
+    table = tables["comparisons"]
+    rows = table[(table["method"] == method) & (table["reference"] == reference) & (table["dataset"] == dataset)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+# Blocks
+
+
+def test_nothing_is_pooled_that_is_not_alike():
+    table = pd.concat(
+        [
+            selected(dict.fromkeys(METHODS, 0.0), 2),
+            selected(dict.fromkeys(METHODS, 0.0), 2, metric="rmse").replace({"set00": "r0", "set01": "r1"}),
+            selected({"full_ft": 0.0, "l2_sp": 0.0}, 2, model="other"),
+            selected(dict.fromkeys(METHODS, 0.0), 2, split="random"),
+        ]
+    )
+    found = list(families(table))
+    keys = [(f.model, f.split, f.metric) for f in found]
+    assert len(set(keys)) == len(keys) == 4
+    assert sorted(next(f for f in found if f.metric == "rmse").scores) == ["r0", "r1"]
+    # the baseline has no encoder: it stands beside those of every model, under the same conditions
+    assert next(f for f in found if f.model == "other").methods == ["fingerprint", "full_ft", "l2_sp"]
+
+
+def test_a_block_is_complete_and_pairs_use_what_both_have():
+    table = selected(dict.fromkeys(METHODS, 0.0), 4)
+    table.loc[(table["method"] == "bss") & (table["dataset"] == "set01"), "test_value"] = np.nan
+    table.loc[(table["method"] == "l2_sp") & table["dataset"].isin(["set00", "set01", "set02"]), "test_value"] = np.nan
+    table.loc[(table["method"] == "bss") & (table["dataset"] == "set02") & (table["seed"] == 0), "test_value"] = np.nan
+    (family,) = families(table)
+    assert list(family.block.columns) == ["bss", "fingerprint", "full_ft"]
+    assert list(family.block.index) == ["set00", "set02", "set03"]
+    assert "without l2_sp" in family.left_out
+    assert "without set01" in family.left_out
+    own = table[(table["method"] == "full_ft") & (table["dataset"] == "set02")].set_index("seed")["test_value"]
+    assert family.block.loc["set02", "full_ft"] == pytest.approx(own[[1, 2]].mean())  # the seeds that all have
+    assert list(family.paired("l2_sp", "full_ft")) == ["set03"]
+    tables = stage.made(table, replicates=50)
+    assert whole(tables, "l2_sp")["note"].startswith("without set00, set01, set02")
+    assert whole(tables, "bss")[["datasets", "seeds"]].tolist() == [3, 2]
+
+
+# Tests of hypotheses
+
+
+def test_wilcoxon_is_scipys_and_zeros_say_nothing():
+    gaps = np.array([0.1, -0.2, 0.3, 0.4, 0.5, 0.61])
+    assert wilcoxon(gaps) == stats.wilcoxon(gaps, method="exact").pvalue
+    assert wilcoxon(np.append(gaps, [0.0, 0.0])) == wilcoxon(gaps)
+    assert wilcoxon(np.zeros(4)) == 1.0
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 10, 55])
+def test_smallest_n_is_where_significance_begins(comparisons: int):
+    def least(n: int) -> float:
+        p = np.ones(comparisons)
+        p[0] = wilcoxon(np.arange(1.0, n + 1))
+        return holm(p)[0]
+
+    n = smallest_n(comparisons)
+    assert least(n) <= 0.05 < least(n - 1)
+
+
+def test_holm_by_hand_and_unknown_p_are_not_counted():
+    assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
+
+
+def test_holm_is_statsmodels():
+    p = np.random.default_rng(0).random(20) ** 3
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_mean_ranks_and_groups():
+    effects = {"full_ft": 0.0, "l2_sp": 0.1, "bss": 0.001, "fingerprint": -0.1}
+    (family,) = families(selected(effects, 12, seeds=5))
+    tested = pairs(family)
+    ranks = mean_ranks(family, tested).set_index("method")
+    expected = family.block.rank(axis=1, ascending=False).mean()
+    pd.testing.assert_series_equal(ranks["mean_rank"], expected[ranks.index], check_names=False)
+    assert ranks.index[0] == "l2_sp"
+    assert ranks.index[-1] == "fingerprint"
+    friedman = stats.friedmanchisquare(*family.block.to_numpy().T).pvalue
+    assert ranks["friedman_p"].iloc[0] == pytest.approx(friedman)
+    letters = {name: set(text) for name, text in ranks["groups"].items()}
+    for a, b, p in zip(tested["a"], tested["b"], tested["p_holm"], strict=True):
+        assert bool(letters[a] & letters[b]) == (p > 0.05), (a, b)
+    assert not letters["l2_sp"] & letters["fingerprint"]
+    assert ranks["enough"].all()
+    lower = next(families(selected(effects, 12, metric="rmse")))
+    assert mean_ranks(lower, pairs(lower))["method"].iloc[0] == "fingerprint"  # a low RMSE is good
+
+
+# Resampled molecules
+
+
+def test_weights_of_one_give_the_metric_itself():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((60, 3)) < 0.4).astype(float)
+    labels[rng.random((60, 3)) < 0.2] = np.nan
+    labels[:, 2] = np.where(np.isnan(labels[:, 2]), np.nan, 1.0)  # one class: undefined, and not counted
+    predictions = np.round(rng.random((60, 3)), 1)  # with ties
+    once = np.ones((1, 60), np.uint16)
+    assert bootstrap.resampled("roc_auc", labels, predictions, once)[0] == pytest.approx(
+        metrics.primary("roc_auc", labels, predictions)
+    )
+    values = rng.normal(size=(60, 3))
+    assert bootstrap.resampled("rmse", values, predictions, once)[0] == pytest.approx(
+        metrics.primary("rmse", values, predictions)
+    )
+
+
+def test_weights_are_repetitions():
+    rng = np.random.default_rng(1)
+    y, p = (rng.random(40) < 0.5).astype(float), np.round(rng.random(40), 1)
+    weights = bootstrap.draw(rng, 40, 20)
+    assert (weights.sum(1) == 40).all()
+    found = bootstrap.resampled("roc_auc", y[:, None], p[:, None], weights)
+    error = bootstrap.resampled("rmse", y[:, None], p[:, None], weights)
+    for row, auc, rmse in zip(weights, found, error, strict=True):
+        again = np.repeat(np.arange(40), row)
+        assert auc == pytest.approx(roc_auc_score(y[again], p[again]))
+        assert rmse == pytest.approx(np.sqrt(np.mean((y[again] - p[again]) ** 2)))
+
+
+def test_a_replicate_with_one_class_is_undefined():
+    y, p = np.array([[1.0], [0.0]]), np.array([[0.9], [0.1]])
+    found = bootstrap.resampled("roc_auc", y, p, np.array([[2, 0], [1, 1]], np.uint16))
+    assert np.isnan(found[0])
+    assert found[1] == 1.0
+
+
+# Intervals
+
+
+def test_one_level_is_the_t_interval():
+    rng = np.random.default_rng(2)
+    values = rng.normal(0.02, 0.05, size=6)
+    estimate = bootstrap.several(
+        [Pair(str(n), np.array([0.7 + v]), np.array([0.7])) for n, v in enumerate(values)], False, rng, 40_000
+    )
+    expected = stats.ttest_1samp(values, 0.0)
+    low, high = expected.confidence_interval()
+    assert estimate.levels == ("datasets",)
+    assert estimate.value == pytest.approx(values.mean())
+    assert [estimate.low, estimate.high] == pytest.approx([low, high], abs=0.02 * (high - low))
+    assert estimate.p == pytest.approx(expected.pvalue, abs=0.01)
+
+
+def test_molecules_alone_have_the_standard_error_of_a_mean():
+    """The squared RMSE is a mean, whose standard error is known; its logarithm's follows."""
+    rng = np.random.default_rng(3)
+    errors = rng.normal(size=400)
+    weights = bootstrap.draw(rng, 400, 4000)
+    moved = bootstrap.resampled("rmse", np.zeros((400, 1)), errors[:, None], weights)
+    squares = errors**2
+    expected = squares.std(ddof=1) / np.sqrt(400) / squares.mean() / 2
+    assert np.log(moved).std() == pytest.approx(expected, rel=0.06)
+    own = np.sqrt(squares.mean(keepdims=True))
+    estimate = bootstrap.one(Pair("", own, np.ones(1), moved[:, None], np.ones((4000, 1))), True, rng, 4000)
+    assert estimate.levels == ("molecules",)
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 * expected, rel=0.06)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_molecules_are_counted_once(shared: bool):
+    """Seeds that differ only in the molecules they test: the variance is that of the molecules, not twice as much.
+
+    Seeds that share their molecules do not average anything out; seeds with molecules of their own do.
+    """
+    rng = np.random.default_rng(4)
+    seeds, tested = 20, 200
+    part = [np.arange(tested) + (0 if shared else tested * seed) for seed in range(seeds)]
+    pool = tested if shared else tested * seeds
+    errors = rng.normal(size=(2, pool))
+    weights = bootstrap.draw(rng, pool, 1000)
+    once = np.ones((1, tested), np.uint16)
+    scores = np.empty((2, seeds))
+    moved = np.empty((2, 1000, seeds))
+    for k in range(2):
+        for seed, mine in enumerate(part):
+            column, zero = errors[k, mine, None], np.zeros((tested, 1))
+            scores[k, seed] = bootstrap.resampled("rmse", zero, column, once)[0]
+            moved[k, :, seed] = bootstrap.resampled("rmse", zero, column, weights[:, mine])
+    drawn = bootstrap.within(Pair("", *scores, *moved), True, rng, 1000)
+    expected = np.sqrt(2 / (2 * pool))  # log RMSE of n normal errors has the variance 1 / 2n
+    assert drawn.std() == pytest.approx(expected, rel=0.3)
+
+
+def test_methods_that_are_one_have_no_width():
+    same = Pair("", np.array([0.7, 0.8]), np.array([0.7, 0.8]))
+    estimate = bootstrap.one(same, False, np.random.default_rng(0), 50)
+    assert (estimate.low, estimate.high, estimate.p) == (0.0, 0.0, 1.0)
+
+
+def test_nothing_resampled_has_no_interval():
+    estimate = bootstrap.one(Pair("", np.array([0.7]), np.array([0.8])), False, np.random.default_rng(0), 50)
+    assert estimate.levels == ()
+    assert np.isnan([estimate.low, estimate.high, estimate.p]).all()
+
+
+# The tables
+
+
+def test_a_better_method_is_found_and_a_small_difference_is_none():
+    effects = {"full_ft": 0.0, "l2_sp": 0.1, "bss": 0.002, "fingerprint": -0.1}
+    tables = stage.made(selected(effects, 10, seeds=5), replicates=300)
+    for name in TABLES:
+        schemas.table(name, tables[name])
+    assert {name: whole(tables, name)["verdict"] for name in effects if name != "full_ft"} == {
+        "l2_sp": "better",
+        "bss": "equivalent",
+        "fingerprint": "worse",
+    }
+    best = whole(tables, "l2_sp")
+    assert best["difference"] == pytest.approx(0.1, abs=0.003)
+    assert best["low"] < best["difference"] < best["high"]
+    assert best["p"] == 2 / 2**10
+    assert best[["comparisons", "smallest_n", "enough", "levels"]].tolist() == [3, 7, True, "datasets, seeds"]
+    turned = whole(tables, "full_ft", "fingerprint")
+    back = whole(tables, "fingerprint")
+    assert [turned["low"], turned["high"]] == pytest.approx([-back["high"], -back["low"]])
+
+
+def test_rmse_is_compared_by_ratios():
+    effects = {"full_ft": 0.0, "l2_sp": -0.2, "bss": 0.01, "fingerprint": 0.2}
+    tables = stage.made(selected(effects, 8, seeds=5, metric="rmse"), replicates=300)
+    best = whole(tables, "l2_sp")
+    # every ratio is the same, however much larger the differences are where labels have a larger unit
+    assert best["relative"] == pytest.approx(np.exp(-0.2) - 1, abs=0.003)
+    assert best["low"] < best["relative"] < best["high"] < 0
+    assert best["difference"] < -1
+    assert [whole(tables, name)["verdict"] for name in ("l2_sp", "bss", "fingerprint")] == [
+        "better", "equivalent", "worse",
+    ]  # fmt: skip
+
+
+def test_too_few_data_sets_decide_nothing_and_say_so():
+    tables = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3), replicates=100)
+    row = whole(tables, "l2_sp")
+    assert row[["verdict", "smallest_n", "enough", "p"]].tolist() == ["undecided", 7, False, 0.25]
+    assert not tables["mean_ranks"]["enough"].any()
+    assert whole(tables, "l2_sp", dataset="set01")["verdict"] == "better"  # on that data set, over its seeds
+
+
+def test_one_data_set_has_its_own_interval_and_no_verdict_over_data_sets():
+    tables = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2}, 1), replicates=100)
+    overall, own = whole(tables, "l2_sp"), whole(tables, "l2_sp", dataset="set00")
+    assert overall["levels"] == own["levels"] == "seeds"
+    assert (overall["verdict"], own["verdict"]) == ("undecided", "better")
+    single = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2}, 1, seeds=1), replicates=100)
+    assert whole(single, "l2_sp", dataset="set00")[["levels", "verdict"]].tolist() == ["", "undecided"]
+
+
+def test_a_verdict_by_its_parts():
+    region = EQUIVALENT["roc_auc"]
+    assert verdict(region, False, 1, 0.001, 0.009, 0.001) == "equivalent"
+    assert verdict(region, False, 1, 0.02, 0.04, 0.001) == "better"
+    assert verdict(region, False, -1, 0.02, 0.04, 0.001) == "worse"
+    assert verdict(region, False, 1, 0.02, 0.04, 0.06) == "undecided"
+    assert verdict(region, False, 1, -0.01, 0.04, 0.001) == "undecided"
+    assert verdict(region, False, 1, np.nan, np.nan, 0.001) == "undecided"
+    assert EQUIVALENT["rmse"].contains(-np.log(1.049), np.log(1.049), True)
+    assert not EQUIVALENT["rmse"].contains(-np.log(1.06), 0.0, True)
+
+
+def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):
+    for name, table in stage.made(schemas.empty("selected")).items():
+        schemas.write(name, table, tmp_path / f"{name}.parquet")
+        assert not len(schemas.read(name, tmp_path / f"{name}.parquet"))
+    alone = stage.made(selected({"l2_sp": 0.0}, 2))
+    assert [len(alone[name]) for name in TABLES] == [0, 0, 0]
+
+
+def test_the_report_says_how_many_data_sets_it_would_take():
+    few = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3)
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    results = Results(synthetic.summarise(few), few, *blank, **stage.made(few, replicates=50))
+    sentence = "with 3 data sets no test of 2 comparisons can reach significance; at least 7 are needed."
+    assert report.power(results).endswith(sentence)
+    table = report.comparisons_table(results)
+    assert sentence in table.caption
+    assert len(table.rows) == len(table.facets) == len(results.comparisons)
+    many = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 7)
+    enough = Results(synthetic.summarise(many), many, *blank, **stage.made(many, replicates=50))
+    assert report.power(enough) == ""
+
+
+# The stage, from predictions
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of two data sets whose scores are those of their predictions; one method is much better than the other."""
+    rng = np.random.default_rng(5)
+    tables = tmp_path_factory.mktemp("experiment")
+    molecules, predictions, rows = [], [], []
+    for dataset in ("one", "two"):
+        labels = rng.normal(size=(80, 2))
+        labels[rng.random((80, 2)) < 0.1] = np.nan
+        molecules.append(_molecules(dataset, labels))
+        for seed in range(3):
+            part = np.sort(rng.permutation(80)[:30])
+            shared = rng.normal(size=(30, 2))
+            for method, error in (("full_ft", 1.0), ("l2_sp", 0.5)):
+                guess = np.nan_to_num(labels[part]) + error * (shared + 0.2 * rng.normal(size=(30, 2)))
+                run = {"protocol": "honest", "model": "gin", "dataset": dataset, "split": "random", "budget": "50"}
+                run |= {"method": method, "setting": "{}", "seed": seed}
+                guess = guess.astype(np.float32)
+                predictions.append(
+                    pd.DataFrame({**run, "partition": "test", "molecule": part, "prediction": list(guess)})
+                )
+                value = metrics.primary("rmse", labels[part], guess)
+                rows.append({**run, "metric": "rmse", "test_value": value})
+    blank = {"rule": "validation", "candidates": 1, "failed": 0, "valid_value": 0.0, "valid_loss": 0.0}
+    found = pd.DataFrame(rows).assign(**blank, seen=0.0, contamination="none", note="")
+    schemas.write("selected", found, tables / "selected.parquet")
+    schemas.write("molecules", pd.concat(molecules), tables / "molecules.parquet")
+    schemas.write("predictions", pd.concat(predictions), tables / "predictions.parquet")
+    return tables
+
+
+def _molecules(dataset: str, labels: np.ndarray) -> pd.DataFrame:
+    count = len(labels)
+    words = dict.fromkeys(("smiles", "canonical", "scaffold", "group"), "")
+    table = pd.DataFrame({"molecule": range(count), "row": range(count), "labels": list(labels)})
+    return table.assign(dataset=dataset, atoms=1, **words)
+
+
+def test_the_stage_covers_data_sets_seeds_and_molecules(experiment: Path, tmp_path: Path):
+    stage.build(experiment, tmp_path, replicates=300)
+    tables = {name: schemas.read(name, tmp_path / f"{name}.parquet") for name in TABLES}
+    row, own = whole(tables, "l2_sp"), whole(tables, "l2_sp", dataset="one")
+    assert row["levels"] == "datasets, seeds, molecules"
+    assert own["levels"] == "seeds, molecules"
+    assert own["verdict"] == "better"
+    assert own["relative"] == pytest.approx(-0.5, abs=0.05)
+    stage.build(experiment, tmp_path / "again", replicates=300)
+    for name in TABLES:
+        assert (tmp_path / f"{name}.parquet").read_bytes() == (tmp_path / "again" / f"{name}.parquet").read_bytes()
+
+
+def test_replicates_are_of_the_cell_that_was_asked_for(experiment: Path):
+    read = stage.Predictions(experiment, 200)
+    cells = {name: stage.Cell("honest", "gin", "one", "random", "50", name) for name in ("full_ft", "l2_sp")}
+    found = {name: read.resample(cell) for name, cell in cells.items()}
+    selected_ = schemas.read("selected", experiment / "selected.parquet")
+    for name, replicates in found.items():
+        assert replicates is not None
+        own = selected_[(selected_["method"] == name) & (selected_["dataset"] == "one")].set_index("seed")["test_value"]
+        assert sorted(replicates) == list(own.index)
+        for seed, values in replicates.items():
+            assert values.mean() == pytest.approx(own[seed], rel=0.1)
+    # the same molecules are drawn for both, so what is hard for both moves both
+    assert np.corrcoef(found["full_ft"][0], found["l2_sp"][0])[0, 1] > 0.8
+    assert read.resample(stage.Cell("honest", "gin", "one", "random", "50", "bss")) is None
+
+
+def test_a_missing_table_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"selected\.parquet"):
+        stage.build(tmp_path, tmp_path)
+
+
+# Where there is no difference
+
+
+def bound(rate: float, simulations: int) -> float:
+    """What a rate exceeds in one of a thousand runs."""
+    return float(stats.binom.ppf(0.999, simulations, rate) / simulations)
+
+
+def test_no_difference_is_found_where_there_is_none():
+    """With data sets as blocks, at most the nominal rate; with their seeds as blocks, far more."""
+    rates = null_simulation.over_datasets(null_simulation.Scores(12, 5), 300)
+    assert rates["friedman"] <= bound(0.05, 300)
+    assert rates["wilcoxon"] <= bound(0.05, 300)
+    assert rates["friedman_rows"] > 0.3
+    assert rates["wilcoxon_rows"] > 0.2
+
+
+def test_the_stages_own_verdicts_hold_their_rate():
+    """The whole of the tables, not the tests alone: a run in which any method is called better or worse is false."""
+    rng, false, runs = np.random.default_rng(6), 0, 60
+    for _ in range(runs):
+        values = null_simulation.Scores(9, 3, methods=4).draw(rng)
+        frames = [
+            synthetic.selected_rows(
+                {name: list(values[d, :, k] + 2) for k, name in enumerate(("full_ft", "l2_sp", "bss", "lp_ft"))},
+                dataset=f"set{d}",
+                metric="roc_auc",
+            )
+            for d in range(9)
+        ]
+        table = stage.made(pd.concat(frames, ignore_index=True), replicates=50)["comparisons"]
+        said = table.loc[table["dataset"] == "all", "verdict"]
+        false += said.isin(["better", "worse"]).any()
+    assert false / runs <= bound(0.05, runs)
+
+
+def test_resampled_comparisons_hold_their_rate_without_overlap():
+    rates = null_simulation.over_resamples(False, 40)
+    assert rates["tukey"] <= bound(0.05, 40)
+    assert rates["corrected"] <= bound(0.05, 40)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        null_simulation.Runs(6, 5),
+        null_simulation.Runs(3, 3),
+        null_simulation.Runs(1, 5),
+        null_simulation.Runs(6, 3, metric="roc_auc"),
+    ],
+    ids=["six", "three", "one", "roc_auc"],
+)
+def test_intervals_hold_the_truth(runs: null_simulation.Runs):
+    rates = null_simulation.coverage(runs, 100, 100)
+    assert 1 - rates["interval"] <= bound(0.05, 100)
+    assert rates["wide"] < 1.6  # not by being wide

@@ -1,0 +1,138 @@
+"""Each method's difference to full FT: the mean over data sets with its interval, and every data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from roftmol.figures.cells import Results, families_of, family_title
+from roftmol.figures.style import (
+    FAINT,
+    METRICS,
+    Drawing,
+    grid,
+    in_order,
+    limits,
+    look,
+    mean_marker,
+    pages,
+    panel_title,
+)
+from roftmol.metrics import BETTER
+
+FAMILIES_A_PAGE = 6
+REGION = "#DCEBDD"
+REFERENCE = "full_ft"
+VERDICTS = ("better", "worse", "equivalent", "undecided")
+#: Data sets within a panel, by marker; more than these begin anew.
+MARKERS = "o^sDvPX*<>dph8"
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model, a panel for each split, budget and metric."""
+    compared = results.comparisons[results.comparisons["reference"] == REFERENCE]
+    for (protocol, model), rows in compared.groupby(["protocol", "model"]):
+        for page, families in pages(list(families_of(rows)), FAMILIES_A_PAGE):
+            methods = in_order(name for _, table in families for name in table["method"])
+            datasets = _datasets([table for _, table in families])
+            figure, axes = grid(len(families), 2, 0.24 * len(methods) + 1.0, share_y=True)
+            for axis, (family, table) in zip(axes, families, strict=True):
+                _panel(axis, methods, family, table, datasets)
+            axes[0].invert_yaxis()  # once: the axis is shared
+            settings = [setting for family, _ in families for setting in results.settings_in(family)]
+            marks = {name: results.mark(*(s for s in settings if s.dataset == name)) for name in datasets}
+            keys = [
+                *(
+                    Line2D(
+                        [],
+                        [],
+                        color="#5E6670",
+                        marker=marker,
+                        markersize=3.5,
+                        linestyle="none",
+                        label=name + marks[name],
+                    )
+                    for name, marker in datasets.items()
+                ),
+                Line2D([], [], color="#5E6670", marker="o", markersize=6, linewidth=1.6, label="mean, 95% interval"),
+                Patch(color=REGION, label="practically equivalent"),
+            ]
+            figure.legend(handles=keys, loc="outside lower center", ncols=5 if len(axes) > 1 else 3)
+            yield Drawing(
+                kind="forest",
+                subject="Difference to full fine-tuning",
+                protocol=str(protocol),
+                model=str(model),
+                page=page,
+                caption=(
+                    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points "
+                    "are data sets, each a mean over seeds; the large one their mean with its 95% bootstrap interval. "
+                    "The comparisons table says what it covers. Within the shaded region a difference makes none in "
+                    "practice. An arrow marks an interval or a data set that goes on beyond the axis."
+                    + results.mark_lines(settings)
+                ),
+                alt="Forest plots. " + " ".join(_words(family, table) for family, table in families),
+                figure=figure,
+                settings=settings,
+            )
+
+
+def _panel(
+    axis: Axes, methods: list[str], family: dict[str, str], table: pd.DataFrame, markers: dict[str, str]
+) -> None:
+    relative = table["scale"].iloc[0] == "relative"
+    factor, column = (100.0, "relative") if relative else (1.0, "difference")
+    whole = table[table["dataset"] == "all"].set_index("method")
+    single = table[table["dataset"] != "all"]
+    region = float(whole["region"].iloc[0])
+    edges = (factor * (1 / (1 + region) - 1), factor * region) if relative else (-region, region)
+    shown = (single[column], *(whole[name] for name in (column, "low", "high")))
+    low, high = limits(np.concatenate([*(factor * values for values in shown), edges]))
+    axis.axvspan(*edges, color=REGION, zorder=0, linewidth=0)
+    axis.axvline(0, color="#5E6670", linewidth=0.8, zorder=1)
+    for place, name in enumerate(methods):
+        if place and look(name).mechanism != look(methods[place - 1]).mechanism:
+            axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
+        if name not in whole.index:
+            axis.annotate("not compared", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+            continue
+        colour = look(name).colour
+        for dataset, value in single[single["method"] == name].set_index("dataset")[column].items():
+            x = float(np.clip(factor * value, low, high))
+            style = markers[str(dataset)] if x == factor * value else "<" if x == low else ">"
+            axis.plot(x, place + 0.27, style, color=colour, markersize=3.2, alpha=0.7, markeredgewidth=0)
+        row = whole.loc[name]
+        ends = factor * row["low"], factor * row["high"]
+        if np.isfinite(ends).all():
+            axis.plot(np.clip(ends, low, high), [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
+            for end, edge, arrow in ((ends[0], low, "<"), (ends[1], high, ">")):
+                if (end < low) if arrow == "<" else (end > high):
+                    axis.plot(edge, place, arrow, color=colour, markersize=4, markeredgewidth=0)
+        if low <= factor * row[column] <= high:
+            axis.plot(factor * row[column], place, **mean_marker(name), zorder=3)
+    axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    metric = METRICS.get(family["metric"], family["metric"])
+    better = "higher" if BETTER[family["metric"]] > 0 else "lower"
+    axis.set_xlabel(f"{metric}, {'change in %' if relative else 'difference'} ({better} is better)")
+    count = single["dataset"].nunique()
+    panel_title(axis, f"{metric}: {count} data set{'s' if count > 1 else ''}", family_title(family))
+
+
+def _datasets(tables: list[pd.DataFrame]) -> dict[str, str]:
+    """A marker for each data set of a page."""
+    names = sorted({str(name) for table in tables for name in table["dataset"]} - {"all"}, key=str.casefold)
+    return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(names)}
+
+
+def _words(family: dict[str, str], table: pd.DataFrame) -> str:
+    whole = table[table["dataset"] == "all"]
+    methods = {verdict: in_order(whole.loc[whole["verdict"] == verdict, "method"]) for verdict in VERDICTS}
+    said = [f"{verdict} {', '.join(look(name).title for name in names)}" for verdict, names in methods.items() if names]
+    return f"{family['metric']}, {family_title(family)}: {'; '.join(said)}."

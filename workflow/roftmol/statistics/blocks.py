@@ -1,0 +1,124 @@
+"""From selected runs to blocks: a family's test scores, data sets x seeds x methods, and what can be compared in it.
+
+The unit of inference is the data set. Seeds of one data set share its molecules, so they are averaged before anything
+is tested; taken as blocks of their own, they would make false differences by the dozen (docs/statistics.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from roftmol import schemas
+from roftmol.layout import FINGERPRINT
+from roftmol.metrics import BETTER
+
+Array = NDArray[np.float64]
+
+#: What is never pooled: neither protocols, encoders, splits, budgets nor metrics, and so neither kinds of task.
+FAMILY = list(schemas.FAMILY)
+#: Metrics whose unit is that of the labels, so that differences on two data sets cannot be averaged: ratios can.
+RELATIVE = frozenset({"rmse", "mae"})
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is compared together: by data set, the selected runs' test scores, seeds x methods, NaN where missing.
+
+    The fingerprint baseline, which has no encoder, stands beside the methods of every encoder.
+    """
+
+    protocol: str
+    model: str
+    split: str
+    budget: str
+    metric: str
+    scores: Mapping[str, pd.DataFrame]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The columns that name the family in a table."""
+        return {name: getattr(self, name) for name in FAMILY}
+
+    @property
+    def better(self) -> int:
+        """+1 for a metric to maximise, -1 for one to minimise."""
+        return BETTER[self.metric]
+
+    @property
+    def relative(self) -> bool:
+        """Whether methods are compared by ratios."""
+        return self.metric in RELATIVE
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Every method that was run, by name."""
+        return sorted({str(name) for table in self.scores.values() for name in table.columns})
+
+    def paired(self, method: str, reference: str) -> dict[str, pd.DataFrame]:
+        """By data set, the seeds in which both methods have a score; data sets without such a seed are left out."""
+        both = {
+            name: table.reindex(columns=[method, reference]).dropna() for name, table in sorted(self.scores.items())
+        }
+        return {name: table for name, table in both.items() if len(table)}
+
+    @cached_property
+    def block(self) -> pd.DataFrame:
+        """The complete block: data sets x methods, each the mean over the seeds in which all of them have a score.
+
+        A method that lacks more than half of the data sets is left out; then each data set that one of the rest lacks.
+        """
+        has = pd.DataFrame(
+            {name: table.reindex(columns=self.methods).notna().any() for name, table in self.scores.items()}
+        ).T.sort_index()
+        kept = [name for name in self.methods if 2 * has[name].sum() >= len(has) and has[name].any()]
+        complete = {name: self.scores[name].reindex(columns=kept).dropna() for name in has.index}
+        means = {name: table.mean() for name, table in complete.items() if len(table)}
+        return pd.DataFrame(means, index=kept, dtype=float).T
+
+    @property
+    def left_out(self) -> str:
+        """What the complete block lacks, in words; "" if nothing."""
+        methods = [name for name in self.methods if name not in self.block.columns]
+        datasets = [name for name in sorted(self.scores) if name not in self.block.index]
+        parts = []
+        if methods:
+            parts.append(f"without {', '.join(methods)}: no score on more than half of the data sets")
+        if datasets:
+            parts.append(f"without {', '.join(datasets)}: no seed in which every method has a score")
+        return "; ".join(parts)
+
+
+def families(selected: pd.DataFrame) -> Iterator[Family]:
+    """The families of the table "selected", in its order."""
+    shared = selected[selected["method"] == FINGERPRINT]
+    own = selected[selected["method"] != FINGERPRINT]
+    for key, rows in own.groupby(FAMILY, sort=False):
+        protocol, model, split, budget, metric = (str(part) for part in key)
+        beside = shared[
+            (shared["protocol"] == protocol)
+            & (shared["split"] == split)
+            & (shared["budget"] == budget)
+            & shared["dataset"].isin(rows["dataset"].unique())
+        ]
+        everything = pd.concat([rows, beside])
+        scores = {
+            str(name): table.pivot(index="seed", columns="method", values="test_value")
+            for name, table in everything.groupby("dataset")
+        }
+        yield Family(protocol, model, split, budget, metric, scores)
+
+
+def effect(method: Array, reference: Array, relative: bool) -> Array:
+    """What is averaged and tested: the difference of two scores, or the logarithm of their ratio."""
+    return np.log(method) - np.log(reference) if relative else method - reference
+
+
+def as_shown(value: float, relative: bool) -> float:
+    """An effect as tables give it: the difference, or the relative change (a ratio of 1.03 is 0.03)."""
+    return float(np.expm1(value)) if relative else float(value)

@@ -1,0 +1,182 @@
+"""Paired bootstrap over data sets, seeds and test molecules.
+
+Molecules are drawn once a data set, not once a run: a molecule that several seeds test has the same weight in all of
+them, and every method is scored with the same weights, so that what is hard for all methods cancels in a difference
+(the pigeonhole bootstrap of crossed factors; Owen 2007, Annals of Applied Statistics 1, 386).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from roftmol.statistics.blocks import Array, effect
+
+Counts = NDArray[np.uint16]
+
+REPLICATES = 2000
+ALPHA = 0.05
+#: Weights are taken in parts of about this many numbers, so that memory does not grow with the test set.
+CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An effect and its interval. `p` is two-sided, of the same t distribution; `levels` are what was resampled."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods on one data set: scores by seed (S), and under resampled molecules (B x S; None: not known)."""
+
+    dataset: str
+    method: Array
+    reference: Array
+    method_resampled: Array | None = None
+    reference_resampled: Array | None = None
+
+    def effect(self, relative: bool) -> float:
+        """The effect of the means over seeds."""
+        return float(effect(self.method.mean(), self.reference.mean(), relative))
+
+
+def draw(rng: np.random.Generator, members: int, replicates: int = REPLICATES) -> Counts:
+    """How often each of `members` is drawn, with replacement, in each replicate: B x n, rows sum to n."""
+    counts = np.empty((replicates, members), np.uint16)
+    step = max(1, CHUNK // members)
+    for start in range(0, replicates, step):
+        size = min(step, replicates - start)
+        counts[start : start + size] = rng.multinomial(members, np.full(members, 1 / members), size=size)
+    return counts
+
+
+def resampled(metric: str, labels: Array, predictions: Array, weights: Counts) -> Array:
+    """The macro mean of "roc_auc" or "rmse" (B) with molecule i counted weights[:, i] times.
+
+    `labels` and `predictions` are n x t with NaN for a missing label, `weights` is B x n. A task counts in a replicate
+    where its score is defined there; NaN where none is. With weights of one this is `metrics.primary`.
+    """
+    score = {"roc_auc": _roc_auc, "rmse": _rmse}[metric]
+    values = np.full((labels.shape[1], len(weights)), np.nan)
+    step = max(1, CHUNK // max(1, labels.shape[0]))
+    for task in range(labels.shape[1]):
+        known = ~np.isnan(labels[:, task])
+        y, p = labels[known, task], predictions[known, task]
+        if not len(y) or not np.isfinite(p).all():
+            continue
+        for start in range(0, len(weights), step):
+            part = weights[start : start + step].astype(np.float64)[:, known]
+            values[task, start : start + step] = score(y, p, part)
+    return _mean(values, axis=0)
+
+
+def _rmse(y: Array, p: Array, weights: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(weights @ (y - p) ** 2 / weights.sum(1))
+
+
+def _roc_auc(y: Array, p: Array, weights: Array) -> Array:
+    """Pairs in the right order over all pairs, each with the product of its weights; ties count half."""
+    order = np.argsort(p, kind="stable")
+    starts = np.unique(p[order], return_index=True)[1]
+    positive = y[order] == 1
+    # weights of the distinct predictions, from the lowest up
+    ones = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
+    zeros = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
+    below = np.cumsum(zeros, axis=1) - zeros / 2
+    with np.errstate(invalid="ignore"):
+        return np.einsum("bn,bn->b", ones, below) / (ones.sum(1) * zeros.sum(1))
+
+
+def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
+    """Replicates (B) of the mean of n members, drawn with replacement, less the mean: variance (s^2 - noise) / n.
+
+    s^2 is the members' unbiased variance, `noise` the part of it that a lower level brings along and that is resampled
+    there; zero where it is all of it. Drawing at every level as if the one above knew nothing of it would count that
+    part twice (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8).
+    """
+    n = len(values)
+    spread = values.var(ddof=1) if n > 1 else 0.0
+    if spread == 0:
+        return np.zeros(replicates)
+    scale = np.sqrt(max(0.0, spread - noise) / (spread * (n - 1) / n))
+    return scale * (values[rng.integers(n, size=(replicates, n))].mean(1) - values.mean())
+
+
+def within(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
+    """Replicates (B) of one data set's effect: what resampled molecules make of it, and what other seeds would."""
+    by_seed = effect(pair.method, pair.reference, relative)
+    if pair.method_resampled is None or pair.reference_resampled is None:
+        return pair.effect(relative) + mean_of(by_seed, 0.0, rng, replicates)
+    own, other = pair.method_resampled[:replicates], pair.reference_resampled[:replicates]
+    centre = effect(_mean(own, axis=1), _mean(other, axis=1), relative)
+    # seeds that test different molecules differ for that reason too
+    moved = effect(own, other, relative) - by_seed
+    noise = float(np.nanmean(moved.var(axis=1, ddof=1))) if len(by_seed) > 1 else 0.0
+    return centre + mean_of(by_seed, noise, rng, replicates)
+
+
+def one(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
+    """The effect on one data set: its seeds and molecules are resampled."""
+    members = len(pair.method) if len(pair.method) > 1 else np.inf
+    return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, _levels(pair))
+
+
+def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
+    """The mean effect over data sets: they are resampled, and within each its seeds and molecules.
+
+    One data set alone is not resampled: the interval is that of :func:`one`.
+    """
+    if len(pairs) == 1:
+        return one(pairs[0], relative, rng, replicates)
+    effects = np.array([pair.effect(relative) for pair in pairs])
+    inner = np.stack([within(pair, relative, rng, replicates) for pair in pairs])  # D x B
+    noise = float(np.mean([row[np.isfinite(row)].var(ddof=1) for row in inner]))
+    drawn = _mean(inner, axis=0) + mean_of(effects, noise, rng, replicates)
+    # what every data set's interval covers, the mean's does
+    levels = [level for level in ("seeds", "molecules") if all(level in _levels(pair) for pair in pairs)]
+    return interval(float(effects.mean()), drawn, len(pairs), ("datasets", *levels))
+
+
+def interval(
+    value: float, replicates: Array, members: float, levels: tuple[str, ...] = (), alpha: float = ALPHA
+) -> Estimate:
+    """value ± t(1 - alpha / 2; n - 1) s, for n members at the outermost level and s the replicates' deviation.
+
+    Percentiles of the replicates would be too narrow for a handful of members: the normal distribution's tails are too
+    light (Hesterberg 2015, American Statistician 69, 371). With one level of n numbers, this is the t interval of their
+    mean. Infinitely many members give the normal interval. Where nothing was resampled there is no interval: NaN.
+    Undefined replicates (one class drawn) are left out.
+    """
+    defined = replicates[np.isfinite(replicates)]
+    if not levels or len(defined) < 2:
+        return Estimate(value, np.nan, np.nan, np.nan, levels)
+    width = defined.std(ddof=1)
+    if width == 0:
+        return Estimate(value, value, value, 1.0 if value == 0 else 0.0, levels)
+    half = stats.t.ppf(1 - alpha / 2, members - 1) * width
+    return Estimate(value, value - half, value + half, float(2 * stats.t.sf(abs(value) / width, members - 1)), levels)
+
+
+def _levels(pair: Pair) -> tuple[str, ...]:
+    """What of a data set is resampled: one seed cannot be."""
+    known = pair.method_resampled is not None and pair.reference_resampled is not None
+    return (*(["seeds"] if len(pair.method) > 1 else []), *(["molecules"] if known else []))
+
+
+def _mean(values: Array, axis: int) -> Array:
+    """The mean over what is defined, NaN where nothing is."""
+    defined = np.isfinite(values)
+    counts = defined.sum(axis)
+    total = np.where(defined, values, 0.0).sum(axis)
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
