@@ -167,7 +167,7 @@ def test_contaminated_cells_are_marked(page):
         assert words in text
     plates = re.findall(r"<h3>([^<]*)</h3>\s*<div class=\"plate\".*?<figcaption>(.*?)</figcaption>", page, re.DOTALL)
     captions = [caption for title, caption in plates if "(2 of 2)" not in title]  # there is esol alone
-    assert len(captions) == 9
+    assert len(captions) == 11
     assert all("† pretraining saw" in caption and "‡ pretraining saw" in caption for caption in captions)
     assert "zinc250k" in text
     assert "1 to 3" in text  # hits by seed
