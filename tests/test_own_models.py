@@ -491,7 +491,8 @@ def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(place: Place):
     coefficients = schemas.read("coefficients", place.folder / runs / "dwise_ft" / "coefficients.parquet")
     assert set(coefficients["part"]) == {"embed", "blocks.0", "blocks.1", "blocks.2", "readout"}
     # What is left of a whole run: the audit of what the model has seen, and what follows it.
-    ends = {"corpus": 1, "overlap": 1, "provenance": 1, "aggregate": 1, "plot": 1, "report": 1}
+    audit = ("corpus", "overlap", "provenance")
+    ends = dict.fromkeys((*audit, "landscape", "aggregate", "diagnostics", "statistics", "plot", "report"), 1)
     (place.folder / "my_model.py").touch()
     assert place.jobs() == ends
     code = EXAMPLE.read_text()
