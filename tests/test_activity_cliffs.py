@@ -1,7 +1,6 @@
 """Activity cliffs: the three similarities by hand, the published column, and the two against each other."""
 
 import os
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from roftmol import molecules, registry
-from roftmol.activity_cliffs import computed, find, levenshtein
+from roftmol.activity_cliffs import computed, find
 from roftmol.errors import UserError
 
 MEMBER = "MoleculeACE/Data/benchmark_data/CHEMBL234_Ki.csv"
@@ -23,29 +22,6 @@ def table(lines: list[str], path: Path) -> Path:
 def dataset(**known: object) -> registry.Dataset:
     entry = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
     return registry.Dataset.from_dict({**entry, **known})
-
-
-def slow_distance(one: str, other: str) -> int:
-    """Levenshtein's distance by the table of Wagner and Fischer."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        last, row = row, [i]
-        for j, b in enumerate(other, 1):
-            row.append(min(row[-1] + 1, last[j] + 1, last[j - 1] + (a != b)))
-    return row[-1]
-
-
-def test_distance_of_known_words():
-    assert levenshtein("kitten", "sitting") == 3
-    assert levenshtein("", "abc") == levenshtein("abc", "") == 3
-    assert levenshtein("CCO", "CCO") == 0
-
-
-def test_distance_is_that_of_the_whole_table():
-    rng = np.random.default_rng(0)
-    texts = ["".join(rng.choice(list("CNO()=1c"), rng.integers(0, 90))) for _ in range(14)]
-    for one, other in product(texts, texts):
-        assert levenshtein(one, other) == slow_distance(one, other)
 
 
 #: Two long amides that differ by one atom in the chain: 46 and 47 characters of SMILES, one insertion apart.

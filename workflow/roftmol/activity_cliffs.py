@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol, MakeScaffoldGeneric
@@ -67,9 +68,6 @@ def computed(smiles: list[str], labels: NDArray[np.float64]) -> Flags:
     Every pair is looked at, so the time grows with the square of their number: 4,000 molecules take some ten seconds.
     """
     whole, scaffolds = _fingerprints(smiles)
-    lengths = np.array([len(text) for text in smiles])
-    letters = sorted(set("".join(smiles)))
-    counts = np.array([[text.count(letter) for letter in letters] for text in smiles], np.int16)
     flags = np.zeros(len(smiles), np.bool_)
     for one in range(len(smiles) - 1):
         others = one + 1 + np.flatnonzero(np.abs(labels[one + 1 :] - labels[one]) > DIFFERENCE)
@@ -82,39 +80,11 @@ def computed(smiles: list[str], labels: NDArray[np.float64]) -> Flags:
         for prints in (whole, scaffolds):
             found = BulkTanimotoSimilarity(prints[one], [prints[other] for other in others.tolist()])
             alike |= np.array(found) >= SIMILARITY
-        # The distance is at least the letters that one SMILES has and the other lacks, either way.
-        surplus = counts[others] - counts[one]
-        least = np.maximum(np.maximum(surplus, 0).sum(axis=1), np.maximum(-surplus, 0).sum(axis=1))
-        longer = np.maximum(lengths[others], lengths[one])
-        for place in np.flatnonzero(~alike & (1 - least / longer >= SIMILARITY)).tolist():
-            distance = levenshtein(smiles[one], smiles[others[place]])
-            alike[place] = 1 - distance / longer[place] >= SIMILARITY
+        for place in np.flatnonzero(~alike).tolist():
+            alike[place] = Levenshtein.normalized_similarity(smiles[one], smiles[others[place]]) >= SIMILARITY
         flags[others[alike]] = True
         flags[one] |= bool(alike.any())
     return flags
-
-
-def levenshtein(one: str, other: str) -> int:
-    """The least number of insertions, deletions and replacements that make one text the other.
-
-    A column of the usual table at a time, as the bits of its vertical differences +1 and -1 (Myers 1999, J. ACM 46,
-    395, in the form of Hyyrö 2003).
-    """
-    if not one:
-        return len(other)
-    places: dict[str, int] = {}
-    for place, letter in enumerate(one):
-        places[letter] = places.get(letter, 0) | 1 << place
-    every, last = (1 << len(one)) - 1, 1 << len(one) - 1
-    up, down, distance = every, 0, len(one)
-    for letter in other:
-        match = places.get(letter, 0)
-        diagonal = (((match & up) + up) ^ up) | match | down
-        right, left = down | ~(diagonal | up), up & diagonal
-        distance += bool(right & last) - bool(left & last)
-        right, left = right << 1 | 1, left << 1
-        up, down = (left | ~(diagonal | right)) & every, right & diagonal & every
-    return distance
 
 
 def _fingerprints(smiles: list[str]) -> tuple[list[ExplicitBitVect], list[ExplicitBitVect]]:

@@ -21,7 +21,7 @@ import pandas as pd
 import rdkit
 import torch
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.DataStructs import ExplicitBitVect
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
@@ -32,9 +32,10 @@ from roftmol.encoders import Encoder, Own, new_encoder
 from roftmol.ensemble import Ensemble, Fingerprint, predict_networks
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest
-from roftmol.fingerprints import BITS, RADIUS, morgan_counts
+from roftmol.fingerprints import morgan_counts
 from roftmol.methods import METHODS
 from roftmol.molecules import Reject, parse
+from roftmol.similarity import BITS, RADIUS, fingerprints, nearest, pack, unpack
 from roftmol.train import Model
 
 FORMAT, VERSION = "roftmol-bundle", 1
@@ -52,7 +53,7 @@ class Bundle:
     card: Mapping[str, Any]
     members: Sequence[Model] | Sequence[Fingerprint]
     residuals: Array  #: sorted absolute out-of-fold residuals (regression), else empty
-    training_bits: npt.NDArray[np.uint8]  #: training molecules x 256, packed Morgan bits
+    training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
 
     @property
     def columns(self) -> list[str]:
@@ -85,11 +86,11 @@ class Bundle:
 
     def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
         outputs = self._outputs(smiles, processes)
-        bits, elements = fingerprints(smiles)
-        similarity = nearest(bits, self.training_bits)
+        found, elements = _read(smiles)
+        similarity = nearest(found, self.training)
         domain = self.card["domain"]
         known = set(domain["elements"])
-        inside = (similarity >= domain["threshold"]) & np.array([found <= known for found in elements])
+        inside = (similarity >= domain["threshold"]) & np.array([present <= known for present in elements])
         calibration = self.card["calibration"]
         if self.card["task"] == "classification":
             logit = calibration["slope"] * logits(outputs).mean(0) + calibration["intercept"]
@@ -136,8 +137,8 @@ def make(
                 "in results/runs, or choose a registered model."
             )
         architecture = about["architecture"]
-    bits, elements = fingerprints(smiles)
-    similar = nearest(bits, bits, itself=True)
+    training, elements = _read(smiles)
+    similar = [nearest([one], training[:row] + training[row + 1 :]) for row, one in enumerate(training)]
     residuals = np.empty(0)
     if about["task"] == "classification":
         platt = LogisticRegression(C=1.0).fit(logits(ensemble.out_of_fold)[:, None], labels.astype(int))
@@ -175,7 +176,7 @@ def make(
             "rdkit": rdkit.__version__,
         },
     }
-    return Bundle(card, ensemble.members, residuals, np.packbits(bits, axis=1))
+    return Bundle(card, ensemble.members, residuals, training)
 
 
 def write(bundle: Bundle, path: Path) -> None:
@@ -190,7 +191,7 @@ def write(bundle: Bundle, path: Path) -> None:
     for number, state in enumerate(states):
         tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
     tensors["residuals"] = torch.from_numpy(bundle.residuals)
-    tensors["training_bits"] = torch.from_numpy(bundle.training_bits)
+    tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
     card = json.dumps(bundle.card, sort_keys=True)
     with atomic(path) as temporary:
         metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
@@ -241,7 +242,7 @@ def read(path: Path) -> Bundle:
     if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
         together = new_encoder(card["architecture"])
     members = [_member(card, state, together) for state in states]
-    return Bundle(card, members, tensors["residuals"].numpy(), tensors["training_bits"].numpy())  # type: ignore[arg-type]
+    return Bundle(card, members, tensors["residuals"].numpy(), unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
 
 
 def _tensors(member: Model | Fingerprint) -> dict[str, Tensor]:
@@ -264,32 +265,11 @@ def logits(probabilities: npt.NDArray[Any]) -> Array:
     return np.log(p / (1 - p))
 
 
-def fingerprints(smiles: Sequence[str]) -> tuple[npt.NDArray[np.uint8], list[set[int]]]:
-    """Morgan bits, n x 2048 of 0 and 1, and the atomic numbers in each molecule."""
-    morgan = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
-    bits, elements = np.empty((len(smiles), BITS), np.uint8), []
+def _read(smiles: Sequence[str]) -> tuple[list[ExplicitBitVect], list[set[int]]]:
+    """The fingerprint of each molecule and the atomic numbers in it."""
     with rdBase.BlockLogs():
-        for row, text in enumerate(smiles):
-            molecule = Chem.MolFromSmiles(text)
-            bits[row] = morgan.GetFingerprintAsNumPy(molecule)
-            elements.append({atom.GetAtomicNum() for atom in molecule.GetAtoms()})
-    return bits, elements
-
-
-def nearest(bits: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8], itself: bool = False) -> Array:
-    """Tanimoto similarity of each row to its nearest among the others: |a and b| / |a or b|, n.
-
-    `others` may be packed, eight bits a byte; with `itself` they are the same rows, and a row is not its own neighbour.
-    """
-    if others.shape[1] != bits.shape[1]:
-        others = np.unpackbits(others, axis=1)
-    a, b = bits.astype(np.float32), others.astype(np.float32)
-    common = a @ b.T
-    union = a.sum(1)[:, None] + b.sum(1)[None] - common
-    similarity = np.where(union > 0, common / np.maximum(union, 1), 1.0)
-    if itself:
-        np.fill_diagonal(similarity, -1)
-    return similarity.max(1).astype(np.float64)
+        molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    return fingerprints(molecules), [{atom.GetAtomicNum() for atom in molecule.GetAtoms()} for molecule in molecules]
 
 
 def describe(card: Mapping[str, Any]) -> str:

@@ -10,19 +10,16 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from roftmol import bundle, graphs, metrics, registry
-from roftmol.bundle import Bundle
-from roftmol.encoders import Encoder
-from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
-from roftmol.ensemble import EnsembleSettings, fit_fingerprints, fit_networks
-from roftmol.fingerprints import morgan_counts
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol import bundle, metrics, registry
+from roftmol.encoders.checkpoints import architecture_of, convert
+from roftmol.ensemble import EnsembleSettings
+from roftmol.layout import FINGERPRINT
 from roftmol.methods import METHODS
 from roftmol.molecules import Molecule, parse
+from roftmol.refit import Pretrained, fit_bundle
 from roftmol.train import TrainSettings
 
 Labels = npt.NDArray[np.float32]
@@ -72,34 +69,22 @@ class _Estimator(BaseEstimator):
             raise ValueError(f"{len(texts)} SMILES and {len(labels)} labels: give one label a molecule")
         if self.method not in METHODS:
             raise ValueError(f"method: {self.method!r} is not known; choose one of {', '.join(METHODS)}")
-        method = METHODS[self.method]
-        twins = pd.factorize(pd.Series([molecule.canonical for molecule in _molecules(texts)]))[0]
+        canonical = [molecule.canonical for molecule in _molecules(texts)]
         training = TrainSettings(self.epochs, self.batch_size, self.learning_rate, self.patience, self.dropout)
-        metric = metrics.PRIMARY[self._task]
-        about: dict[str, Any] = {
-            "target": "y",
-            "task": self._task,
-            "metric": metric,
-            "method": self.method,
-            "seed": self.random_state,
-        }
-
-        def settings(layers: int) -> EnsembleSettings:
-            own = [dict(self.setting)] if self.setting is not None else []
-            grid = own or [asdict(one) for one in method.grid(layers)]
-            return EnsembleSettings(
-                self.method, tuple(grid), self._task, metric, training, self.members, self.random_state
+        with TemporaryDirectory() as folder:
+            pretrained = None if self.method == FINGERPRINT else _pretrained(self.encoder, Path(folder))
+            layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
+            own = None if self.setting is None else [dict(self.setting)]
+            settings = EnsembleSettings(
+                method=self.method,
+                grid=tuple(own or [asdict(setting) for setting in METHODS[self.method].grid(layers)]),
+                task=self._task,
+                metric=metrics.PRIMARY[self._task],
+                training=training,
+                members=self.members,
+                seed=self.random_state,
             )
-
-        if self.method == FINGERPRINT:
-            about["model"] = FINGERPRINT_MODEL
-            ensemble = fit_fingerprints(morgan_counts(texts), labels, twins, settings(0))
-        else:
-            network, architecture, featuriser = _encoder(self.encoder, self.dropout)
-            about |= {"model": self.encoder, "architecture": architecture, "featuriser": featuriser}
-            data = graphs.from_smiles(texts, labels[:, None], name=featuriser)
-            ensemble = fit_networks(network, data, twins, settings(len(network.blocks)))
-        self.bundle_: Bundle = bundle.make(ensemble, texts, labels, about, self.level)
+            self.bundle_ = fit_bundle(texts, canonical, labels, settings, pretrained, {"target": "y"}, self.level)
         return self
 
     def _predicted(self, smiles: Sequence[str], column: str) -> npt.NDArray[np.float64]:
@@ -189,22 +174,21 @@ def _molecules(texts: list[str]) -> list[Molecule]:
     return found
 
 
-def _encoder(name: str, dropout: float) -> tuple[Encoder, Mapping[str, Any], str]:
-    """The encoder, its architecture and its featuriser."""
+def _pretrained(name: str, folder: Path) -> Pretrained:
+    """The encoder of a path, or a shipped one, whose weights are laid out in `folder`."""
     known = registry.checkpoints()
     if Path(name).is_file():
-        encoder, architecture = load_encoder(Path(name), dropout), architecture_of(Path(name))
-        same = [c.featuriser for c in known.values() if c.architecture["kind"] == architecture["kind"]]
-        return encoder, architecture, same[0]
+        kind = architecture_of(Path(name))["kind"]
+        return Pretrained(
+            name, Path(name), next(c.featuriser for c in known.values() if c.architecture["kind"] == kind)
+        )
     shipped = {key: source for key, entry in known.items() for source in entry.sources if source.kind == "shipped"}
     if name not in shipped:
         raise ValueError(
             f"encoder: {name!r} is neither a file nor shipped; choose one of {', '.join(shipped)}, or bring another by "
             "`snakemake results/checkpoints/NAME.safetensors` and give that path"
         )
-    entry = known[name]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder.safetensors"
-        raw = registry.REGISTRY.parent / shipped[name].file
-        convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
-        return load_encoder(path, dropout), dict(entry.architecture), entry.featuriser
+    entry, path = known[name], folder / "encoder.safetensors"
+    raw = registry.REGISTRY.parent / shipped[name].file
+    convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
+    return Pretrained(name, path, entry.featuriser)

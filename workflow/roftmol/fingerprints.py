@@ -30,8 +30,8 @@ from roftmol.errors import UserError
 from roftmol.methods.base import setting_text
 from roftmol.methods.fingerprint import GRID, Settings
 from roftmol.seeds import seed_of
+from roftmol.similarity import BITS, RADIUS
 
-RADIUS, BITS = 2, 2048
 TREES, FEW_TREES, MANY_TASKS = 100, 20, 30  # few trees for each of ToxCast's 617 tasks
 
 Array = NDArray[np.float64]

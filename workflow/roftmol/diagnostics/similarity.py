@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdFingerprintGenerator
-from rdkit.DataStructs import BulkTanimotoSimilarity, ExplicitBitVect
+from rdkit.DataStructs import ExplicitBitVect
 
 from roftmol import schemas
 from roftmol.diagnostics.cells import Array, Cell, Data, Entries, Ints
 from roftmol.errors import UserError
+from roftmol.similarity import fingerprints, nearest
 
-_GENERATOR = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 EDGES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
@@ -65,17 +64,11 @@ class Neighbours:
     def _nearest(self, dataset: str, test: Ints, train: Ints) -> tuple[Ints, Array]:
         known = self._fingerprints.setdefault(dataset, {})
         smiles = self._data[dataset].smiles
+        missing = [molecule for molecule in np.union1d(test, train).tolist() if molecule not in known]
         with rdBase.BlockLogs():
-            for molecule in np.union1d(test, train).tolist():
-                if molecule not in known:
-                    known[molecule] = fingerprint(smiles[molecule])
-        learnt = [known[molecule] for molecule in train.tolist()]
-        return test, np.array([max(BulkTanimotoSimilarity(known[molecule], learnt)) for molecule in test.tolist()])
-
-
-def fingerprint(smiles: str) -> ExplicitBitVect:
-    """The Morgan fingerprint of a molecule that RDKit can read."""
-    return _GENERATOR.GetFingerprint(Chem.MolFromSmiles(smiles))
+            molecules = [Chem.MolFromSmiles(smiles[molecule]) for molecule in missing]
+        known.update(zip(missing, fingerprints(molecules), strict=True))
+        return test, nearest(*([known[molecule] for molecule in part.tolist()] for part in (test, train)))
 
 
 def errors(identity: dict[str, str], entries: Entries, similarity: Array, kind: str) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -158,9 +158,8 @@ class Results:
         return "".join(f" {MARK_LINES[kind]}" for kind, mark in MARKS.items() if mark in marks)
 
     def groups(self) -> Iterator[tuple[str, str, list[Setting]]]:
-        """Protocol, model, and their settings: what shares a figure."""
-        for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in self.settings):
-            yield protocol, model, [s for s in self.settings if (s.protocol, s.model) == (protocol, model)]
+        """The groups of all settings."""
+        return groups_of(self.settings)
 
 
 def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
@@ -177,6 +176,12 @@ def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFr
 def family_title(family: Mapping[str, str]) -> str:
     """A family's split and budget in words."""
     return f"{SPLITS.get(family['split'], family['split'])}, {budget_title(family['budget'])}"
+
+
+def groups_of(settings: Sequence[Setting]) -> Iterator[tuple[str, str, list[Setting]]]:
+    """Protocol, model, and their settings: what shares a figure."""
+    for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in settings):
+        yield protocol, model, [s for s in settings if (s.protocol, s.model) == (protocol, model)]
 
 
 def settings_of(frame: pd.DataFrame) -> list[Setting]:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
 from roftmol.figures.style import (
     PANELS_A_PAGE,
     Drawing,
@@ -49,9 +49,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
     curves = results.diagnostics.reliability
     for kind, (subject, across, upwards, caption) in WORDS.items():
         of_kind = curves[curves["kind"] == kind]
-        every = settings_of(of_kind)
-        for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
-            settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
+        for protocol, model, settings in groups_of(settings_of(of_kind)):
             for page, shown in pages(settings, PANELS_A_PAGE):
                 figure, axes = grid(len(shown), 3, 2.55)
                 for axis, setting in zip(axes, shown, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from roftmol.figures import dumbbell
-from roftmol.figures.cells import SPLITS, Results, Setting, rows_of, settings_of
+from roftmol.figures.cells import SPLITS, Results, Setting, groups_of, rows_of, settings_of
 from roftmol.figures.style import (
     PANELS_A_PAGE,
     Drawing,
@@ -24,9 +24,7 @@ from roftmol.figures.style import (
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, out-of-distribution split and budget."""
     shift = results.diagnostics.shift
-    every = settings_of(shift)
-    for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
-        settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
+    for protocol, model, settings in groups_of(settings_of(shift)):
         columns = columns_for(len({(setting.split, setting.budget) for setting in settings}))
         for page, shown in pages(settings, PANELS_A_PAGE):
             methods = in_order(pd.concat([rows_of(shift, setting) for setting in shown])["method"])

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
 from roftmol.figures.style import (
     PANELS_A_PAGE,
     Drawing,
@@ -33,9 +33,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.similarity
     table = table[table["molecules"] >= MIN_MOLECULES]
-    every = settings_of(table)
-    for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in every):
-        settings = [s for s in every if (s.protocol, s.model) == (protocol, model)]
+    for protocol, model, settings in groups_of(settings_of(table)):
         for page, shown in pages(settings, PANELS_A_PAGE):
             figure, axes = grid(len(shown), 3, 2.3)
             for axis, setting in zip(axes, shown, strict=True):

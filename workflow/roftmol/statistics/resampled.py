@@ -13,9 +13,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from roftmol.errors import UserError
+from roftmol.statistics.holm import holm
 
 
 def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.
             }
         )
     found = pd.DataFrame(rows)
-    found["corrected_p_holm"] = multipletests(found["corrected_p"], method="holm")[1]
+    found["corrected_p_holm"] = holm(found["corrected_p"].to_numpy())
     return found
 
 
