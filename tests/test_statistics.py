@@ -20,7 +20,8 @@ from roftmol.report import statistics as report
 from roftmol.statistics import TABLES, bootstrap, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
-from roftmol.statistics.comparisons import EQUIVALENT, holm, mean_ranks, pairs, smallest_n, verdict, wilcoxon
+from roftmol.statistics.comparisons import EQUIVALENT, mean_ranks, pairs, smallest_n, verdict, wilcoxon
+from roftmol.statistics.holm import holm
 
 METHODS = ("full_ft", "l2_sp", "bss", "fingerprint")
 

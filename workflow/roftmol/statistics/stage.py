@@ -20,7 +20,6 @@ from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
 from roftmol.statistics.comparisons import (
     EQUIVALENT,
-    holm,
     mean_ranks,
     pairs,
     references,
@@ -28,6 +27,7 @@ from roftmol.statistics.comparisons import (
     verdict,
     wilcoxon,
 )
+from roftmol.statistics.holm import holm
 
 #: The row of a comparison that is over all data sets of the family.
 ALL = "all"
