@@ -41,14 +41,16 @@ def one_draw(options: argparse.Namespace, number: int) -> dict[str, Any]:
     table.iloc[order[: options.labels]].to_csv(here / "mine.csv", index=False)
     table.iloc[order[options.labels :]].to_csv(here / "others.csv", index=False)
     start = time.perf_counter()
+    folder = here / "results" / "recommendation" / "mine"
+    # The bundle needs the verdict and every fit; pages and diagnostics are left out, they take no part in the score.
+    bundle = (folder / "mine.roftmol").relative_to(here)
     columns = [f"smiles={options.smiles}", f"target={options.target}"]
     _run(
         Path(sys.executable).with_name("snakemake"),
-        *("--snakefile", ROOT / "Snakefile", "--directory", here, "--cores", options.cores, "recommend"),
+        *("--snakefile", ROOT / "Snakefile", "--directory", here, "--cores", options.cores, bundle),
         *("--config", "data=mine.csv", *columns, "duplicates=average", *options.config),
     )
     seconds = time.perf_counter() - start
-    folder = here / "results" / "recommendation" / "mine"
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     predicted = here / "predicted.csv"
     paths = (folder / "mine.roftmol", here / "others.csv", "-o", predicted)
