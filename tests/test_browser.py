@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import browser
 import synthetic
-from roftmol import figures, report
+from roftmol import figures, report, schemas
+from roftmol.recommendation import VerdictSettings, judge
+from roftmol.report import recommendation
 
 MODELS = ("gin_masking", "gin_supervised")
 METHODS = ("full_ft", "linear_probing", "l2_sp", "bss", "wise_ft", "dwise_ft", "fingerprint")
@@ -277,3 +281,44 @@ def test_without_scripts_all_is_there_to_read(tab, address):
         assert "mean " in tab("document.querySelector('.panel .row title').textContent")
     finally:
         tab.send("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.fixture(scope="module")
+def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a recommendation, from tables of two methods and the baseline over ten parts."""
+    folder: Path = tmp_path_factory.mktemp("recommendation")
+    rng = np.random.default_rng(1)
+    levels = {"full_ft": 1.4, "linear_probing": 1.1, "fingerprint": 1.2}
+    values = {name: list(level + 0.1 * rng.normal(size=10)) for name, level in levels.items()}
+    rows = synthetic.selected_rows(values, dataset="mine", metric="rmse", split="cv", budget="all")
+    cells = rows.assign(partition="test", molecule=0, prediction=[[0.5]] * len(rows))
+    predictions = cells[schemas.schema("predictions").names]
+    tables = synthetic.write_tables(folder / "tables", rows, predictions=predictions)
+    timings = schemas.read("timings", tables / "timings.parquet")
+    settings = VerdictSettings("mine", "log<i>S", "regression", "rmse", "cv")
+    ranking, verdict = judge(rows, timings, settings)
+    schemas.write("ranking", ranking, folder / "ranking.parquet")
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    page = folder / "report.html"
+    recommendation.build(tables, folder / "verdict.json", folder / "mine.roftmol", {"seeds": list(range(10))}, page)
+    return page.as_uri()
+
+
+@pytest.mark.parametrize("width", [420, 1300])
+def test_a_recommendation_is_read_in_any_window(tab, recommended, width):
+    tab.open(recommended, width)
+    assert tab("document.querySelector('.lead').getBoundingClientRect().bottom") < 900
+    assert "log<i>S" in tab("document.querySelector('h1').textContent")
+    assert tab("document.documentElement.scrollWidth") <= width
+    assert min(tab("Array.from(document.images, (image) => image.naturalWidth)")) > 0
+    tab("document.querySelector('.panel .row').focus()")
+    assert tab(TIP).startswith("Full FT\nmean 1.")
+    assert len(tab(TIP).splitlines()) == 12  # its name, its mean, ten parts
+    first = "document.querySelector('#methods tbody tr').cells[1].textContent"
+    assert tab(first) == "Linear probing"
+    by_score = "document.querySelectorAll('#methods th button')[2].click()"
+    tab(by_score)
+    assert tab(first) == "Linear probing"
+    tab(by_score)
+    assert tab(first) == "Full FT"
+    assert tab.complaints() == []

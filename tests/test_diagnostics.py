@@ -215,6 +215,15 @@ def test_an_ensemble_too_sure_of_itself_covers_less():
     assert values["ence"] == pytest.approx(1, abs=0.1)
 
 
+def test_few_seeds_cover_less_than_they_say_and_by_how_much_is_known():
+    """Labels are one more draw of each molecule's distribution, which no ensemble can know better than its seeds do."""
+    values = values_of(ensemble(3, 20_000))
+    for level in calibration.LEVELS:
+        assert values[f"coverage_{level}"] == pytest.approx(values[f"coverage_{level}_by_few_seeds"], abs=0.012)
+    assert values["coverage_90_by_few_seeds"] == pytest.approx(0.71, abs=0.005)
+    assert calibration.coverage_by_few_seeds(np.array([10_000]), 0.9) == pytest.approx(0.9, abs=1e-3)
+
+
 def test_ence_by_hand():
     sigma = np.repeat([1.0, 2.0, 4.0], 10)
     assert calibration.ence(calibration.error_curve(sigma, sigma)) == 0

@@ -17,7 +17,7 @@ from roftmol import metrics, schemas
 from roftmol.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.report import statistics as report
-from roftmol.statistics import TABLES, bootstrap, stage
+from roftmol.statistics import TABLES, bootstrap, resampled, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.comparisons import EQUIVALENT, mean_ranks, pairs, smallest_n, verdict, wilcoxon
@@ -326,11 +326,65 @@ def test_the_report_says_how_many_data_sets_it_would_take():
     sentence = "with 3 data sets no test of 2 comparisons can reach significance; at least 7 are needed."
     assert report.power(results).endswith(sentence)
     table = report.comparisons_table(results)
-    assert sentence in table.caption
     assert len(table.rows) == len(table.facets) == len(results.comparisons)
     many = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 7)
     enough = Results(synthetic.summarise(many), many, *blank, **stage.made(many, replicates=50))
     assert report.power(enough) == ""
+
+
+def test_the_report_says_how_many_differences_are_beyond_chance():
+    def said(effects: dict[str, float], datasets: int) -> str:
+        rows = selected(effects, datasets)
+        blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+        return report.beyond_chance(Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50)))
+
+    corrected = "Corrected for multiple comparisons, "
+    assert said({"full_ft": 0.0, "bss": 0.0}, 2) == (f"{corrected}none of 2 differences from full FT is beyond chance.")
+    assert said({"full_ft": 0.0, "l2_sp": 0.2, "scratch": -0.3}, 2) == (
+        f"{corrected}2 of 2 differences from full FT are beyond chance: "
+        "2 for the fine-tuned model (L2-SP on set00, L2-SP on set01), 0 against it."
+    )
+    # the fingerprint is the reference where it was run
+    assert "1 for the fine-tuned model" not in (found := said({"full_ft": 0.0, "fingerprint": 0.3}, 2))
+    assert found.endswith("beyond chance: 0 for the fine-tuned model, 2 against it.")
+    assert said({"full_ft": 0.0}, 2) == ""
+
+
+def test_one_data_set_is_one_row_of_the_report():
+    rows = selected({"full_ft": 0.0, "l2_sp": 0.2}, 1)
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    results = Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
+    (row,) = report.comparisons_table(results).rows
+    assert "set00" in [cell.text for cell in row]
+
+
+def test_a_cross_validation_is_widened_for_the_overlap_of_its_training_parts():
+    rng = np.random.default_rng(3)
+    own, other = rng.normal(0.8, 0.05, 10), rng.normal(0.7, 0.05, 10)
+    found = bootstrap.one(Pair("", own, other, overlap=0.25), False, rng, 40_000)
+    assert (found.low, found.high) == pytest.approx(resampled.interval(own - other, 0.25), abs=2e-3)
+    # the same where molecules are resampled too
+    moved = [(side[None, :] + rng.normal(0, 0.02, (4000, 1))) for side in (own, other)]
+    narrow, wide = (
+        bootstrap.one(Pair("", own, other, *moved, overlap=overlap), False, np.random.default_rng(4), 4000)
+        for overlap in (0.0, 0.25)
+    )
+    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(np.sqrt(3.5))
+    tables = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2}, 2, split="cv"), replicates=50)["comparisons"]
+    plain = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2}, 2, split="random"), replicates=50)["comparisons"]
+    assert (tables["high"] - tables["low"] > plain["high"] - plain["low"]).all()
+
+
+def test_a_difference_of_roc_auc_ends_where_roc_auc_does():
+    rows = pd.concat(
+        [
+            selected({"full_ft": 0.0, "l2_sp": effect}, 1).assign(dataset=name)
+            for name, effect in (("a", 0.3), ("b", -0.3))
+        ],
+        ignore_index=True,
+    )
+    whole_row = whole(stage.made(rows, replicates=200), "l2_sp")
+    assert (whole_row["low"], whole_row["high"]) == (-1, 1)
 
 
 # The stage, from predictions
@@ -411,16 +465,11 @@ def test_a_missing_table_is_named(tmp_path: Path):
 # Where there is no difference
 
 
-def bound(rate: float, simulations: int) -> float:
-    """What a rate exceeds in one of a thousand runs."""
-    return float(stats.binom.ppf(0.999, simulations, rate) / simulations)
-
-
 def test_no_difference_is_found_where_there_is_none():
     """With data sets as blocks, at most the nominal rate; with their seeds as blocks, far more."""
     rates = null_simulation.over_datasets(null_simulation.Scores(12, 5), 300)
-    assert rates["friedman"] <= bound(0.05, 300)
-    assert rates["wilcoxon"] <= bound(0.05, 300)
+    assert rates["friedman"] <= null_simulation.bound(0.05, 300)
+    assert rates["wilcoxon"] <= null_simulation.bound(0.05, 300)
     assert rates["friedman_rows"] > 0.3
     assert rates["wilcoxon_rows"] > 0.2
 
@@ -441,13 +490,13 @@ def test_the_stages_own_verdicts_hold_their_rate():
         table = stage.made(pd.concat(frames, ignore_index=True), replicates=50)["comparisons"]
         said = table.loc[table["dataset"] == "all", "verdict"]
         false += said.isin(["better", "worse"]).any()
-    assert false / runs <= bound(0.05, runs)
+    assert false / runs <= null_simulation.bound(0.05, runs)
 
 
 def test_resampled_comparisons_hold_their_rate_without_overlap():
     rates = null_simulation.over_resamples(False, 40)
-    assert rates["tukey"] <= bound(0.05, 40)
-    assert rates["corrected"] <= bound(0.05, 40)
+    assert rates["tukey"] <= null_simulation.bound(0.05, 40)
+    assert rates["corrected"] <= null_simulation.bound(0.05, 40)
 
 
 @pytest.mark.parametrize(
@@ -462,5 +511,5 @@ def test_resampled_comparisons_hold_their_rate_without_overlap():
 )
 def test_intervals_hold_the_truth(runs: null_simulation.Runs):
     rates = null_simulation.coverage(runs, 100, 100)
-    assert 1 - rates["interval"] <= bound(0.05, 100)
+    assert 1 - rates["interval"] <= null_simulation.bound(0.05, 100)
     assert rates["wide"] < 1.6  # not by being wide

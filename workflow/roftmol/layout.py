@@ -1,4 +1,4 @@
-"""Where the runs and the data sets of an experiment lie under the results folder."""
+"""Names that stages share, and where the runs and the data sets of an experiment lie under the results folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 FINGERPRINT, FINGERPRINT_MODEL = "fingerprint", "morgan"
 #: The method whose fine-tuned weights are kept, and the one whose solution spans a plane with them.
 FULL_FT, DWISE_FT = "full_ft", "dwise_ft"
+#: Splits whose seeds are the parts of a repeated cross-validation, so their training parts overlap; how many parts one
+#: has, and the test molecules for each training molecule.
+CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
+TEST_SHARE = 1 / (PARTS - 1)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,11 @@ import pandas as pd
 from roftmol import schemas
 from roftmol.errors import UserError
 from roftmol.files import atomic
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL, TEST_SHARE
 from roftmol.methods import METHODS
 from roftmol.metrics import BETTER
-from roftmol.splits import PARTS
 from roftmol.statistics.resampled import compare, interval
 
-#: Test molecules for each training molecule of a part of the cross-validation.
-TEST_SHARE = 1 / (PARTS - 1)
 ALPHA = 0.05
 #: References that a difference is told from, by method.
 REFERENCES = {"full_ft": "vs_full_ft", FINGERPRINT: "vs_fingerprint"}

@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol.errors import UserError
+from roftmol.layout import CROSS_VALIDATION, PARTS
 from roftmol.seeds import generator
 
 Ints = NDArray[np.integer]
@@ -30,10 +31,7 @@ ROLES = np.array(["train", "valid", "test"], dtype=object)
 TRAIN, VALID, TEST, NOWHERE = 0, 1, 2, 3
 
 PROTOCOLS = ("paper", "honest")
-CROSS_VALIDATION = ("cv", "scaffold_cv")
 SPLITS = ("random", "scaffold", "size", "size_strict", "column", *CROSS_VALIDATION)
-#: Parts of a cross-validation, each of which is the test part of one seed.
-PARTS = 5
 VALIDATIONS = ("holdout", "crossfit")
 
 

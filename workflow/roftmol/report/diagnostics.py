@@ -103,7 +103,8 @@ def probabilities_table(calibration: pd.DataFrame) -> Table:
 
 def errors_table(calibration: pd.DataFrame) -> Table:
     """Coverage, ENCE and sharpness of the seeds as an ensemble, for regression."""
-    wide = _wide(calibration, (*(f"coverage_{level}" for level in COVERAGES), "ence", "sharpness", "rmse"))
+    covered = [f"coverage_{level}{kind}" for level in COVERAGES for kind in ("", "_by_few_seeds")]
+    wide = _wide(calibration, (*covered, "ence", "sharpness", "rmse"))
     groups = wide.groupby(list(TITLES), sort=False)
     mute = (groups["rmse"].transform("count") == 0) & (groups["note"].transform("nunique") == 1)
     # Where no method has a value, all for one reason, it is said once.
@@ -116,7 +117,7 @@ def errors_table(calibration: pd.DataFrame) -> Table:
             return [*empty, count(row["molecules"]), word(row["note"], "long soft")]
         places = decimals(row["rmse"])
         return [
-            *(number_cell(share(row[f"coverage_{level}"]), row[f"coverage_{level}"]) for level in COVERAGES),
+            *(_covered(row, level) for level in COVERAGES),
             number_cell(fixed(row["ence"], 2), row["ence"]),
             number_cell(fixed(row["sharpness"], places), row["sharpness"]),
             number_cell(fixed(row["rmse"], places), row["rmse"]),
@@ -126,8 +127,9 @@ def errors_table(calibration: pd.DataFrame) -> Table:
 
     caption = (
         "The seeds as an ensemble: how many labels lie in the central 50 to 95% intervals of a normal distribution "
-        "with the seeds' mean and deviation, ENCE (0 is best), and the typical deviation beside the RMSE of the mean. "
-        "Only test molecules that three seeds or more share."
+        "with the seeds' mean and deviation, of how many that so few seeds could hold if the label were one more draw "
+        "of the same distribution; ENCE (0 is best), and the typical deviation beside the RMSE of the mean. Only test "
+        "molecules that three seeds or more share."
     )
     columns = [*(f"#In {level}%" for level in COVERAGES), "#ENCE", "#Deviation", "#RMSE", "#Molecules", "Note"]
     return _table(wide, columns, cells, caption)
@@ -190,6 +192,11 @@ def _wide(calibration: pd.DataFrame, measures: tuple[str, ...]) -> pd.DataFrame:
     ]
     about = chosen[chosen["measure"] == measures[0]].set_index(keys)[["seeds", "molecules", "note"]]
     return pd.concat([about, *parts], axis=1).reset_index()
+
+
+def _covered(row: pd.Series, level: int) -> Cell:
+    found, expected = row[f"coverage_{level}"], row[f"coverage_{level}_by_few_seeds"]
+    return number_cell(f"{share(found)} of {share(expected)}", found)
 
 
 def _with_error(text: str, error: float, places: int) -> str:

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 
 from roftmol import schemas
 from roftmol.figures import recommendation as figures
+from roftmol.figures.cells import Results
 from roftmol.figures.style import METRICS, RC, look
 from roftmol.files import atomic
 from roftmol.layout import FINGERPRINT
-from roftmol.report import audit, environment, inline
+from roftmol.report import audit, chart, environment, inline
 from roftmol.report.glossary import METHOD_LINES
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 
@@ -33,6 +34,8 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
     `experiment` is what the report of an experiment gets. Raises `UserError` if a table is missing.
     """
     names = ("selected", "predictions", "molecules", "rejects", "tasks", "scores", "timings")
+    summary = schemas.read("summary", tables / "summary.parquet")
+    alphas, coefficients = (schemas.read(name, tables / f"{name}.parquet") for name in ("alphas", "coefficients"))
     found = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
     ranking = schemas.read("ranking", verdict.parent / "ranking.parquet")
     told = json.loads(verdict.read_text(encoding="utf-8"))
@@ -57,6 +60,8 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             method_line=METHOD_LINES.get(chosen["method"], ""),
             ranking=ranking_table(ranking),
             pictures=pictures,
+            panels=chart.panels(Results(summary, found["selected"], alphas, coefficients)),
+            chart=chart,
             bundle=bundle.name,
             bundle_path=str(bundle),
             data=audit.data_table(*(found[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
@@ -85,32 +90,31 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
                 number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
                 word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
                 *([word(row["model"])] if several else []),
-                number_cell(fixed(row["mean"], places), row["mean"]),
-                _interval(row, "", places),
-                *(cell for name in ("vs_full_ft", "vs_fingerprint") for cell in _difference(row, name, places)),
-                word(row["note"] or state, "" if not row["behind"] else "soft"),
+                number_cell(f"{fixed(row['mean'], places)}{_interval(row, '', places)}", row["mean"], "wrap"),
+                *(_difference(row, name, places) for name in ("vs_full_ft", "vs_fingerprint")),
+                word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"),
                 number_cell(duration(row["cpu_seconds"]), row["cpu_seconds"]),
             ]
         )
     metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
     arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
-    columns = ["#Place", "Method", *(["Model"] if several else []), f"#{metric} {arrow}", "#95% interval"]
-    columns += ["#− Full FT", "#95% interval", "#− Fingerprint", "#95% interval", "Against the best", "#CPU a resample"]
-    return Table("", columns, rows)
+    columns = ["#Place", "Method", *(["Model"] if several else []), f"#{metric} {arrow}"]
+    columns += ["#− Full FT", "#− Fingerprint", "Against the best", "#CPU a resample"]
+    return Table("In brackets: 95% intervals, widened for the overlap of the training parts.", columns, rows)
 
 
-def _interval(row: Mapping[Any, Any], name: str, places: int) -> Cell:
+def _interval(row: Mapping[Any, Any], name: str, places: int) -> str:
     low, high = row[f"{name}low"], row[f"{name}high"]
-    return number_cell("" if np.isnan(low) else f"{fixed(low, places)} to {fixed(high, places)}", low)
+    show = signed if name else fixed
+    return "" if np.isnan(low) else f" ({show(low, places)}\u00a0to\u00a0{show(high, places)})"
 
 
-def _difference(row: Mapping[Any, Any], name: str, places: int) -> tuple[Cell, Cell]:
+def _difference(row: Mapping[Any, Any], name: str, places: int) -> Cell:
     value = row[name]
     sure = row[f"{name}_low"] * row[f"{name}_high"] > 0
-    tone = ("better" if value * row["better"] > 0 else "worse") if sure else ""
-    return number_cell("" if np.isnan(value) else signed(value, places), value, tone), _interval(
-        row, f"{name}_", places
-    )
+    tone = ("wrap better" if value * row["better"] > 0 else "wrap worse") if sure else "wrap"
+    text = "" if np.isnan(value) else f"{signed(value, places)}{_interval(row, f'{name}_', places)}"
+    return number_cell(text, value, tone)
 
 
 def _tested(

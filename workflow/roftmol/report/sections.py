@@ -21,12 +21,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Captioned:
-    """A table of a section under its name; `searchable` ones get a box to search their rows, `folded` ones are shut."""
+    """A table of a section under its name; `searchable` ones get a box to search their rows, `folded` ones are shut.
+
+    `lead` is what the table says in a sentence or two.
+    """
 
     name: str
     table: Table
     searchable: bool = False
     folded: bool = False
+    lead: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,16 @@ import pandas as pd
 
 from roftmol.figures.cells import SETTING, Results, families_of, family_title
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.layout import FINGERPRINT, FULL_FT
+from roftmol.report.answers import REFERENCES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
 from roftmol.statistics.comparisons import EQUIVALENT
 
 #: How a verdict is coloured.
 TONES = {"better": "better", "worse": "worse"}
+#: So many better methods are named where there are not more.
+NAMED = 4
 
 
 def comparisons_table(results: Results) -> Table:
@@ -28,7 +32,8 @@ def comparisons_table(results: Results) -> Table:
         for reference in in_order(here["reference"]):
             compared = here[here["reference"] == reference]
             for name in in_order(compared["method"]):
-                for row in compared[compared["method"] == name].to_dict("records"):
+                own = compared[compared["method"] == name]
+                for row in own[(own["dataset"] != "all") | (own["datasets"] > 1)].to_dict("records"):
                     facets.append(_facets(results, family, row["dataset"]))
                     rows.append([*_family(family, varying), *_comparison(row)])
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
@@ -41,10 +46,11 @@ def comparisons_table(results: Results) -> Table:
         if (table["metric"] == metric).any()
     )
     caption = (
-        f"{power(results)} Verdicts are on the method against its reference: better or worse where the corrected test "
-        f"is significant and the interval excludes no difference, equivalent where the interval lies within {regions}."
+        "Verdicts are on the method against its reference: better or worse where the corrected test "
+        f"is significant and the interval excludes no difference, equivalent where the interval lies within "
+        f"{regions}."
     )
-    return Table(caption.strip(), [*columns, *measures], rows, facets)
+    return Table(caption, [*columns, *measures], rows, facets)
 
 
 def ranks_table(results: Results) -> Table:
@@ -74,6 +80,25 @@ def ranks_table(results: Results) -> Table:
         "Friedman's p is for all methods at once."
     )
     return Table(caption, [*columns, "#Friedman's p", "Left out"], rows, facets)
+
+
+def beyond_chance(results: Results) -> str:
+    """How many differences from the fingerprint baseline (full FT where that was not run) chance does not explain."""
+    table = results.comparisons[results.comparisons["dataset"] != "all"]
+    reference = FINGERPRINT if FINGERPRINT in set(table["reference"]) else FULL_FT
+    table = table[(table["reference"] == reference) & ~table["method"].isin([*REFERENCES])]
+    if table.empty:
+        return ""
+    title, total = REFERENCES.get(reference, "full FT"), len(table)
+    better, worse = (table[table["verdict"] == verdict] for verdict in TONES)
+    told = f"Corrected for multiple comparisons, {{}} of {total} differences from {title} {{}} beyond chance"
+    if not (sure := len(better) + len(worse)):
+        return f"{told.format('none', 'is')}."
+    pairs = zip(better["method"], better["dataset"], strict=True)
+    names = dict.fromkeys(f"{look(method).title} on {dataset}" for method, dataset in pairs)
+    listed = f" ({', '.join(names)})" if 0 < len(names) <= NAMED else ""
+    counted = f"{len(better)} for the fine-tuned model{listed}, {len(worse)} against it."
+    return f"{told.format(sure, 'are' if sure > 1 else 'is')}: {counted}"
 
 
 def power(results: Results) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from roftmol import schemas
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol.layout import CROSS_VALIDATION, FINGERPRINT, FINGERPRINT_MODEL, TEST_SHARE
 from roftmol.seeds import generator
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
@@ -115,10 +115,12 @@ def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dic
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
-    found = []
+    found, overlap = [], TEST_SHARE if family.split in CROSS_VALIDATION else 0.0
     for dataset, table in family.paired(method, reference).items():
-        sides = [_by_seed(resample(_cell(family, dataset, name)), list(table.index)) for name in (method, reference)]
-        found.append(Pair(dataset, table[method].to_numpy(), table[reference].to_numpy(), *sides))
+        own, other = (
+            _by_seed(resample(_cell(family, dataset, name)), list(table.index)) for name in (method, reference)
+        )
+        found.append(Pair(dataset, table[method].to_numpy(), table[reference].to_numpy(), own, other, overlap))
     return found
 
 
@@ -170,6 +172,9 @@ def _row(
     # training's own chance is in no interval of one seed, nor the choice of data sets in one of one data set
     covered = "seeds" in estimate.levels if dataset != ALL else {"datasets", "seeds"} <= set(estimate.levels)
     said = verdict(region, relative, family.better, estimate.low, estimate.high, p_holm) if covered else "undecided"
+    low, high = (
+        as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in (estimate.low, estimate.high)
+    )
     means = [(pair.method.mean(), pair.reference.mean()) for pair in found]
     return {
         **family.identity,
@@ -184,8 +189,8 @@ def _row(
         if relative
         else np.nan,
         "scale": "relative" if relative else "difference",
-        "low": as_shown(estimate.low, relative),
-        "high": as_shown(estimate.high, relative),
+        "low": low,
+        "high": high,
         "levels": ", ".join(estimate.levels),
         "p": p,
         "p_holm": p_holm,
