@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
 #: One cell a method: small enough to be run for real.
+OWN = {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}}
 CONFIG: dict[str, Any] = {
     "models": ["gin-zinc-masking"],
     "datasets": ["mine"],
@@ -37,11 +38,13 @@ CONFIG: dict[str, Any] = {
     "training": {"epochs": 2},
     "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
     "files": {"zinc250k": "corpus.smi"},
-    "own_datasets": {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}},
+    "own_datasets": OWN,
 }
 RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
 #: The tables that hold no times.
 EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes", "paths", "planes", "curves")
+#: Those that do.
+TIMED = ("timings", "summary")
 
 pytestmark = [
     pytest.mark.xdist_group("workflow"),  # one worker, so that the finished run is made once
@@ -97,9 +100,9 @@ class Place:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A run from end to end; tests that change something work on a copy."""
     code = tmp_path_factory.mktemp("code")
-    for name in ("Snakefile", "config.yaml"):
+    for name in ("Snakefile", "config.yaml", "README.md"):
         shutil.copy2(ROOT / name, code)
-    for name in ("rules", "workflow", "envs"):
+    for name in ("rules", "workflow", "envs", "docs"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     place = Place(tmp_path_factory.mktemp("finished"), code)
     write_molecules(place.folder / "mine.csv")
@@ -141,6 +144,22 @@ def test_snakemake_makes_its_own_report(finished: Place):
     assert (finished.folder / "snakemake.html").stat().st_size > 100_000
 
 
+def test_another_run_gives_the_same_tables_to_the_bit(finished: Place, tmp_path: Path):
+    """One core instead of two, so another order of the jobs, in another folder."""
+    place = Place(tmp_path, finished.code)
+    write_molecules(place.folder / "mine.csv")
+    place.configure()
+    done = place.run("--cores", "1", "results/report.html")
+    assert done.returncode == 0, done.stderr
+    tables = finished.folder / "results/tables"
+    names = {path.name for path in tables.glob("*.parquet")} - {f"{name}.parquet" for name in TIMED}
+    assert {f"{name}.parquet" for name in EXACT} < names
+    differing = [
+        name for name in names if (tables / name).read_bytes() != (tmp_path / "results/tables" / name).read_bytes()
+    ]
+    assert differing == []
+
+
 def test_a_touch_starts_nothing(copy: Place, finished: Place):
     (copy.folder / "mine.csv").touch()
     for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
@@ -158,7 +177,19 @@ ENDS = {"aggregate": 1, "diagnostics": 1, "statistics": 1, "plot": 1, "report": 
             {"seeds": [0, 1]},
             {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
         ),
+        (
+            {"budgets": [20, 30]},
+            {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+        ),
+        (
+            {"datasets": ["mine", "yours"], "own_datasets": {**OWN, "yours": OWN["mine"]}},
+            {
+                **{"fetch_data": 1, "molecules": 1, "featurize": 1, "split": 1, "overlap": 1},
+                **{"baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+            },
+        ),
         ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
+        ({"grids": CONFIG["grids"] | {"dwise_ft": {"start": [0.5, 0.9]}}}, {"interpolate": 1, "landscape": 1, **ENDS}),
         ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
         ({"selection": "oracle"}, ENDS),
         ({"leave_out_contaminated": ["structures"]}, ENDS),
@@ -179,7 +210,10 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
     [
         (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
         (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "landscape": 1, "baseline": 1, **ENDS}),
+        (["engine.py"], {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
         (["landscape.py"], {"landscape": 1, **ENDS}),
+        (["figures/forest.py"], {"plot": 1, "report": 1}),
+        (["../../README.md", "../../docs/methods.md"], {}),
         (["overlap.py"], {"overlap": 1, **ENDS}),
         (["contamination.py"], ENDS),
         (["diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
@@ -198,6 +232,17 @@ def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], ex
             path.write_bytes(content)
 
 
+def test_another_source_reruns_its_data_set_alone(copy: Place):
+    shutil.copy2(copy.folder / "mine.csv", copy.folder / "yours.csv")
+    two = {"own_datasets": {**OWN, "yours": OWN["mine"] | {"path": "yours.csv"}}, "datasets": ["mine", "yours"]}
+    copy.configure(**two)
+    added = copy.jobs()
+    with open(copy.folder / "mine.csv", "a") as stream:
+        stream.write("CCCCCCCCO,3.1\n")
+    # as much again for the file that changed as for the one that is new
+    assert copy.jobs() == {rule: count + (rule not in ENDS) * count for rule, count in added.items()}
+
+
 def test_what_is_contaminated_can_be_left_out(copy: Place):
     copy.configure(leave_out_contaminated=["structures"])
     copy.make()
@@ -210,15 +255,17 @@ def test_what_is_contaminated_can_be_left_out(copy: Place):
     assert "4 cells were left out for what pretraining has seen of the test molecules (structures)" in page
 
 
-def test_a_larger_grid_keeps_the_finished_fits(copy: Place):
-    parts = copy.parts("wise_ft")
-    copy.configure(grids=CONFIG["grids"] | {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 0.9, 1]}})
-    assert copy.jobs() == {"interpolate": 1, **ENDS}
+def test_a_larger_grid_and_another_seed_keep_the_finished_fits(copy: Place):
+    before = {method: copy.parts(method) for method in ("full_ft", "wise_ft", "linear_probing")}
+    copy.configure(seeds=[0, 1], grids=CONFIG["grids"] | {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 0.9, 1]}})
     copy.make("results/tables/alphas.parquet")
     assert set(copy.tables()["alphas"]["alpha"]) == {0, 0.25, 0.5, 0.75, 0.9, 1}
-    now = copy.parts("wise_ft")
-    assert parts.items() < now.items()
-    assert len(now) == len(parts) + 1
+    assert set(copy.tables()["alphas"]["seed"]) == {0, 1}
+    for method, parts in before.items():
+        now = copy.parts(method)
+        assert parts.items() < now.items(), method
+        added = 2 if method == "wise_ft" else 0
+        assert len(now) == 2 * len(parts) + added
 
 
 def test_a_killed_run_goes_on_where_it_was(copy: Place):

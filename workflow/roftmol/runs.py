@@ -109,7 +109,7 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
         )
 
     identity = {"checkpoint": sha256(checkpoint), "training": asdict(settings.training)}
-    _run(settings, method, molecules, data, splits, out, device, identity, compute)
+    _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
 
 
 def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, full_ft: Path, out: Path) -> None:
@@ -147,7 +147,11 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
             note=mixed.note,
         )
 
-    identity = {"checkpoint": sha256(checkpoint), "sources": sorted(row["part"] for row in fits)}
+    start = sha256(checkpoint)
+
+    def identity(seed: int, number: int) -> dict[str, Any]:
+        return {"checkpoint": start, "source": sources[seed, number]["part"]}
+
     _run(settings, method, molecules, data, splits, out, device, identity, compute)
 
 
@@ -159,17 +163,19 @@ def _run(
     splits: Path,
     out: Path,
     device: torch.device,
-    identity: dict[str, Any],
+    identity: Callable[[int, int], dict[str, Any]],
     compute: Compute,
 ) -> None:
-    """Compute what is not there yet, then collect the cell's tables."""
+    """Compute what is not there yet, then collect the cell's tables.
+
+    `identity` says of a seed and fold what its fits start from.
+    """
     limit_threads()
     assigned = schemas.read("splits", splits)
     # Other methods do not count, nor their list: adding one keeps all finished fits.
     others = ["roftmol.methods", *(f"roftmol.methods.{name}" for name in METHODS if name != method.name)]
     modules = ["roftmol.train", "roftmol.changes", *(["roftmol.interpolate"] if method.mixing else [])]
     base = {
-        **identity,
         "code": code_digest(dependencies.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
         "data": sha256(data),
         "torch": torch.__version__,
@@ -185,7 +191,16 @@ def _run(
     ]
     parts: list[dict[str, Any]] = []
     for position, (seed, text, setting, number, fold) in enumerate(work, 1):
-        key = digest({**base, "setting": text, "seed": seed, "fold": number, "split": _fold_digest(fold)})
+        key = digest(
+            {
+                **base,
+                **identity(seed, number),
+                "setting": text,
+                "seed": seed,
+                "fold": number,
+                "split": _fold_digest(fold),
+            }
+        )
         path = out / "parts" / f"{key}.safetensors"
         row = _finished(path)
         if row is None:
