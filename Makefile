@@ -1,6 +1,7 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make test     install, lint, run the tests
 # make test-slow  the simulations behind docs/statistics.md in full, which fail where a rate leaves its bound
+# make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
 # make lint     what `make test` checks before the tests
 # make bench    time the engine beside the same work in plain PyTorch Geometric, leave results/tables/bench.parquet
 # make clean    remove the results and what the tools left; .venv stays
@@ -16,7 +17,7 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: report test test-slow lint bench clean
+.PHONY: report test test-slow test-slurm lint bench clean
 
 report: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet reason
@@ -26,6 +27,9 @@ test: lint
 
 test-slow: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/null_simulation.py
+
+test-slurm: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/slurm
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check

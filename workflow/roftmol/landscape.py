@@ -33,12 +33,13 @@ import pandas as pd
 from torch import Tensor
 
 from roftmol import graphs, metrics, schemas
+from roftmol.devices import device_of
 from roftmol.encoders.base import norms
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.interpolate import NORM_SAMPLE, groups_of, norm_sample, put, reestimate_norm
 from roftmol.methods import dwise_ft, full_ft
 from roftmol.protocols import PROTOCOLS
-from roftmol.runs import device_of, folds, limit_threads, saved_weights
+from roftmol.runs import folds, limit_threads, saved_weights
 from roftmol.seeds import generator
 from roftmol.selection import Candidate, validation
 from roftmol.train import Fold, Model

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from roftmol import dependencies, graphs, metrics, schemas
 from roftmol.changes import Change, Reference
+from roftmol.devices import device_of
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest, digest, sha256
@@ -371,13 +372,6 @@ def _fold_digest(fold: Fold) -> str:
 def limit_threads() -> None:
     """One thread a process, many processes: two threads on one batch gain little. `--set-threads` says otherwise."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-
-
-def device_of(name: str) -> torch.device:
-    """The device that a setting names; "auto" is a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _peak_memory(device: torch.device) -> float:

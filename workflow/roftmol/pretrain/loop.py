@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from roftmol.devices import device_of
 from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.files import atomic, digest
 from roftmol.graphs import Batch, Graphs
@@ -75,7 +76,7 @@ def pretrain(
     `state` is kept beside the run and lets a killed one go on where it was, with the same result. Returns the learning
     curve: one entry an epoch with train and held-out loss and molecules per second.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of("auto")
     corpus, targets = objective.prepare(smiles, labels, processes)
     torch.manual_seed(seed_of("pretrain", settings.seed))
     encoder = GNN(settings.architecture, dropout=0.0).to(device)

@@ -1,0 +1,148 @@
+"""`snakemake --profile slurm` on a real Slurm: what fails is tried again, and the tables are those of a local run.
+
+One run meets all mishaps at once; the tests look at it from different sides. `make test-slurm` runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cluster
+import pytest
+import yaml
+
+from test_workflow import ROOT, RUNS, SNAKEMAKE, TIMED, Place, write_molecules
+
+MISHAPS = {"linear_probing": "fail", "l2_sp": "hang", "full_ft": "kill"}
+METHODS = [*MISHAPS, "wise_ft", "fingerprint"]
+#: The last table before the statistics; what follows needs no other kind of node.
+TARGET = "results/tables/summary.parquet"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A folder in which the profile is used, and what its jobs wrote down."""
+
+    place: Place
+    notes: Path
+
+    def command(self, target: str) -> list[str]:
+        """Snakemake with the profile as a site without accounting has it, in a hurry: a minute for each attempt of a
+        fit, the shortest limit that Slurm knows.
+        """
+        profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+        profile["set-resources"]["finetune"]["runtime"] = "attempt"
+        profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
+        own = self.place.folder / "profile"
+        own.mkdir(exist_ok=True)
+        (own / "config.yaml").write_text(yaml.safe_dump(profile))
+        files = ["--directory", str(self.place.folder), "--configfile", str(self.place.folder / "own.yaml")]
+        return [str(SNAKEMAKE), "--profile", str(own), target, *files]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        named = {"BASH_ENV": str(Path(__file__).parent / "mishaps.sh"), "MISHAPS": str(self.notes)}
+        return {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"} | named
+
+    def jobs(self, stage: str, name: str = "") -> list[str]:
+        """The lines that the jobs of a stage wrote, in their order."""
+        lines = (self.notes / "jobs").read_text().splitlines()
+        return [line for line in lines if line.split()[0] == stage and name in [*line.split()[1:2], ""]]
+
+
+def prepared(folder: Path, **changes: Any) -> Place:
+    place = Place(folder)
+    write_molecules(folder / "mine.csv")
+    place.configure(**{"methods": METHODS, "seeds": [0, 1, 2], **changes})
+    return place
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    cluster.install()
+    with cluster.running(tmp_path_factory.mktemp("slurm")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = prepared(tmp_path_factory.mktemp("local"))
+    place.make(TARGET)
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    notes = tmp_path_factory.mktemp("notes")
+    for method, mishap in MISHAPS.items():
+        (notes / method).mkdir()
+        (notes / method / mishap).touch()
+    found = Cluster(prepared(tmp_path_factory.mktemp("cluster")), notes)
+    done = subprocess.run(
+        found.command(TARGET), cwd=ROOT, env=found.environment, capture_output=True, text=True, timeout=500, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return found
+
+
+def test_the_tables_are_a_local_runs_to_the_bit(run: Cluster, local: Place):
+    tables = local.folder / "results/tables"
+    names = {path.name for path in tables.glob("*.parquet")} - {f"{name}.parquet" for name in TIMED}
+    assert len(names) >= 15
+    theirs = run.place.folder / "results/tables"
+    assert [name for name in sorted(names) if (theirs / name).read_bytes() != (tables / name).read_bytes()] == []
+
+
+def test_a_job_that_fails_is_tried_again(run: Cluster):
+    assert (run.notes / "linear_probing" / "done").exists()
+    assert len(run.jobs("finetune", "linear_probing")) == 2
+
+
+def test_a_job_that_takes_too_long_is_given_more_time(run: Cluster):
+    limits = [re.search(r"TimeLimit=(\S+)", line)[1] for line in run.jobs("finetune", "l2_sp")]  # type: ignore[index]
+    assert limits == ["00:01:00", "00:02:00"]
+
+
+def test_a_killed_job_keeps_its_finished_fits(run: Cluster):
+    assert len(run.jobs("finetune", "full_ft")) == 2
+    saved = dict(line.split() for line in (run.notes / "full_ft" / "finished").read_text().splitlines())
+    assert 0 < len(saved) < 3
+    parts = run.place.folder / RUNS / "full_ft" / "parts"
+    now = {path.name: path.stat().st_mtime for path in parts.glob("[!.]*")}
+    assert len(now) == 3
+    assert {name: now[name] for name in saved} == pytest.approx({name: float(time) for name, time in saved.items()})
+
+
+def test_every_job_has_what_it_asked_for(run: Cluster):
+    for stage in ("finetune", "interpolate", "landscape"):
+        for line in run.jobs(stage):
+            assert re.search(r"gpus=[01] partition=gpu", line), line
+    others = [line for stage in ("baseline", "split", "aggregate") for line in run.jobs(stage)]
+    assert len(others) >= 3
+    assert all("gpus= partition=cpu" in line for line in others)
+
+
+def test_an_interrupt_leaves_no_job_behind(tmp_path: Path):
+    notes = tmp_path / "notes"
+    (notes / "full_ft").mkdir(parents=True)
+    (notes / "full_ft" / "hang").touch()
+    (tmp_path / "folder").mkdir()
+    hanging = Cluster(prepared(tmp_path / "folder", methods=["full_ft"]), notes)
+    with subprocess.Popen(
+        hanging.command(TARGET), cwd=ROOT, env=hanging.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            cluster.wait((notes / "full_ft" / "done").exists, "fine-tuning job", 120)
+            assert cluster.ask("squeue", "-h")
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) != 0
+        finally:
+            running.kill()
+    cluster.wait(lambda: not cluster.ask("squeue", "-h"), "empty queue", 20)
