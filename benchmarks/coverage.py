@@ -42,12 +42,12 @@ def one_draw(options: argparse.Namespace, number: int) -> dict[str, Any]:
     table.iloc[order[options.labels :]].to_csv(here / "others.csv", index=False)
     start = time.perf_counter()
     folder = here / "results" / "recommendation" / "mine"
-    # The bundle needs the verdict and every fit; pages and diagnostics are left out, they take no part in the score.
-    bundle = (folder / "mine.roftmol").relative_to(here)
+    # The bundle needs the verdict and every fit; pages and diagnostics take no part in the score.
+    wanted = "recommend" if options.pages else (folder / "mine.roftmol").relative_to(here)
     columns = [f"smiles={options.smiles}", f"target={options.target}"]
     _run(
         Path(sys.executable).with_name("snakemake"),
-        *("--snakefile", ROOT / "Snakefile", "--directory", here, "--cores", options.cores, bundle),
+        *("--snakefile", ROOT / "Snakefile", "--directory", here, "--cores", options.cores, wanted),
         *("--config", "data=mine.csv", *columns, "duplicates=average", *options.config),
     )
     seconds = time.perf_counter() - start
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--cores", default="all")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--pages", action="store_true", help="make the pages too")
     parser.add_argument("--config", nargs="*", default=[], help="more of snakemake's --config")
     options = parser.parse_args()
     rows = []
