@@ -46,16 +46,18 @@ clean:
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 	rm -rf .snakemake .mypy_cache .ruff_cache .pytest_cache
 
-# torch alone and first: where a build for this machine lies ready, pip takes it for 2.13.0.
-$(VENV)/run.stamp: requirements.txt
+# What the locks name and no more, each file with a known checksum; only connection_pool comes as source.
+LOCKED := $(BIN)/pip install --require-hashes --no-deps --only-binary :all: --no-binary connection_pool --requirement
+
+$(VENV)/run.stamp: requirements.txt requirements-torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.11 report" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --constraint requirements.txt $$(grep '^torch==' requirements.txt)
-	$(BIN)/pip install --requirement requirements.txt
-	$(BIN)/pip install --no-deps --editable .
+	$(LOCKED) requirements.txt
+	$(BIN)/pip install --requirement requirements-torch.txt
+	$(BIN)/pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	$(BIN)/pip install --requirement requirements-dev.txt
+	$(LOCKED) requirements-dev.txt
 	@touch $@

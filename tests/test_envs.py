@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -49,7 +50,7 @@ STAGES = {
     ],
 }
 #: Comes with every virtual environment, or with torch alone.
-UNLOCKED = {"pip", "setuptools", "roftmol"}
+UNLOCKED = {"pip", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
 
 
@@ -59,8 +60,23 @@ def _pins(lines: list[str]) -> dict[str, str]:
     return {canonicalize_name(pin[1]): pin[2] for pin in pins if pin or pytest.fail("a line is no pin")}
 
 
-LOCK = _pins((ROOT / "requirements.txt").read_text().splitlines())
-DEVELOPMENT = _pins((ROOT / "requirements-dev.txt").read_text().splitlines())
+def _locked(name: str) -> dict[str, str]:
+    """A lock's pins; each has the checksum of a file at least."""
+    entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    pins = []
+    for entry in entries:
+        pin, *checksums = entry.split()
+        if pin != "#":
+            assert checksums, f"{name}: {pin} has no checksum"
+            assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", text) for text in checksums), f"{name}: {pin}"
+            pins.append(pin)
+    return _pins(pins)
+
+
+#: Comes in several builds, so without checksums.
+TORCH = _pins((ROOT / "requirements-torch.txt").read_text().splitlines())
+LOCK = _locked("requirements.txt") | TORCH
+DEVELOPMENT = _locked("requirements-dev.txt")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -107,6 +123,16 @@ def test_the_lock_is_complete():
         if not TORCH_ALONE.match(requirement.name)
     }
     assert not missing
+
+
+def test_torch_alone_has_no_checksum():
+    assert TORCH.keys() == {"torch"}
+    assert "torch" not in _locked("requirements.txt")
+
+
+def test_what_is_installed_fits_together():
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_locks_share_no_package():

@@ -136,7 +136,13 @@ def test_an_interrupt_leaves_no_job_behind(tmp_path: Path):
     (tmp_path / "folder").mkdir()
     hanging = Cluster(prepared(tmp_path / "folder", methods=["full_ft"]), notes)
     with subprocess.Popen(
-        hanging.command(TARGET), cwd=ROOT, env=hanging.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        hanging.command(TARGET),
+        cwd=ROOT,
+        env=hanging.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A process in the background may have been told to ignore interrupts, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         try:
             cluster.wait((notes / "full_ft" / "done").exists, "fine-tuning job", 120)
