@@ -1,6 +1,28 @@
 """Tests run side by side, so each process keeps to one thread; set before anything imports torch."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a data set's graphs, its splits and an encoder."""
+    import torch
+
+    from molecules_for_tests import corpus, split_table
+    from roftmol import schemas
+    from roftmol.encoders import new_encoder
+    from roftmol.encoders.checkpoints import convert
+
+    corpus().save(tmp_path / "graphs.safetensors")
+    schemas.write("splits", split_table(), tmp_path / "splits.parquet")
+    torch.manual_seed(0)
+    architecture = {"kind": "gin", "layers": 2, "width": 16}
+    torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
+    convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
+    return tmp_path

@@ -1,9 +1,10 @@
 """Real molecules for the tests, with what makes each of them awkward."""
 
 import numpy as np
+import pandas as pd
 from rdkit import Chem
 
-from roftmol import graphs
+from roftmol import graphs, schemas
 
 SMILES = [
     "CCO",
@@ -42,3 +43,17 @@ def labels_of_size(tasks: int = 1, *, classification: bool = False) -> np.ndarra
     """How many atoms each molecule has, as a logarithm, or whether it has many."""
     sizes = np.array([Chem.MolFromSmiles(text).GetNumAtoms() for text in SMILES], np.float32)
     return np.stack([sizes > np.median(sizes) if classification else np.log(sizes)] * tasks, 1).astype(np.float32)
+
+
+def split_table(seeds=(0, 1), folds=1) -> pd.DataFrame:
+    """Five molecules to test, a part of the others to validate, drawn anew with each seed: table "splits"."""
+    rows = []
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(len(SMILES))
+        labelled = order[5:]
+        for fold in range(folds):
+            valid = set(np.array_split(labelled, max(4, folds))[fold].tolist())
+            for molecule in order:
+                role = "test" if molecule in order[:5] else "valid" if molecule in valid else "train"
+                rows.append(("honest", "sizes", "random", "all", seed, fold, molecule, role))
+    return pd.DataFrame(rows, columns=schemas.SCHEMAS["splits"].names)

@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import os
 import re
+import socket
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +58,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(206, CONTENT[first:], ETag='"1"', Content_Range=span)
             case "/always-breaks":
                 self.answer(200, CONTENT[:HALF], promised=len(CONTENT))
+            case "/stalls" if tries == 1:
+                self.answer(200, CONTENT[:HALF], ETag='"1"', promised=len(CONTENT))
+                self.wfile.flush()
+                time.sleep(2)
+            case "/stalls":
+                first = int(re.fullmatch(r"bytes=(\d+)-", start)[1])
+                span = f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"
+                self.answer(206, CONTENT[first:], ETag='"1"', Content_Range=span)
+            case "/round":
+                self.answer(302, b"", Location="/round")
             case "/missing":
                 self.answer(404, b"no such file")
             case _:
@@ -129,6 +141,31 @@ def test_a_broken_transfer_goes_on_where_it_broke(server: str, tmp_path: Path) -
     (_, whole), (_, rest) = Handler.seen
     assert whole is None
     assert HALF - CHUNK_BYTES < int(re.fullmatch(r"bytes=(\d+)-", rest)[1]) <= HALF
+
+
+def test_a_server_that_falls_silent_is_asked_again(server: str, tmp_path: Path) -> None:
+    source, out = Source("url", f"{server}/stalls", sha256=DIGEST), tmp_path / "out" / "source"
+    impatient = Patience(tries=2, backoff=0.01, connect_seconds=1, read_seconds=0.3)
+    fetch([source], out, mirror=None, name="demo", patience=impatient)
+    assert out.read_bytes() == CONTENT
+    assert [start is None for _, start in Handler.seen] == [True, False]  # it went on where it was
+
+
+def test_addresses_that_lead_nowhere_are_given_up_soon(server: str, tmp_path: Path) -> None:
+    """A circle of redirects, a port where nothing listens, a name that no server has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        silent = probe.getsockname()[1]
+    sources = [
+        Source("url", f"{server}/round", sha256=DIGEST),
+        Source("url", f"http://127.0.0.1:{silent}/x", sha256=DIGEST),
+        Source("url", "http://no-such-host.invalid/x", sha256=DIGEST),
+    ]
+    with pytest.raises(UserError, match=r"none of its 3 sources could be used") as caught:
+        get(*sources, to=tmp_path)
+    assert "redirects" in str(caught.value)
+    assert "write its place into the configuration" in str(caught.value)
+    assert left(tmp_path) == []
 
 
 def test_a_packed_file_is_delivered_unpacked(server: str, tmp_path: Path) -> None:

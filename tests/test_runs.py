@@ -9,14 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
-from molecules_for_tests import SMILES, corpus
+from molecules_for_tests import SMILES, corpus, split_table
 from roftmol import runs, schemas
-from roftmol.encoders import new_encoder
-from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
 from roftmol.train import Model, TrainSettings
@@ -35,31 +32,6 @@ FIRST = runs.RunSettings(
     training=TrainSettings(epochs=3, batch_size=8),
     device="cpu",
 )
-
-
-def split_table(seeds=(0, 1), folds=1) -> pd.DataFrame:
-    rows = []
-    for seed in seeds:
-        order = np.random.default_rng(seed).permutation(len(SMILES))
-        labelled = order[5:]
-        for fold in range(folds):
-            valid = set(np.array_split(labelled, max(4, folds))[fold].tolist())
-            for molecule in order:
-                role = "test" if molecule in order[:5] else "valid" if molecule in valid else "train"
-                rows.append(("honest", "sizes", "random", "all", seed, fold, molecule, role))
-    return pd.DataFrame(rows, columns=schemas.SCHEMAS["splits"].names)
-
-
-@pytest.fixture
-def place(tmp_path):
-    """A folder with a data set's graphs, its splits and an encoder."""
-    corpus().save(tmp_path / "graphs.safetensors")
-    schemas.write("splits", split_table(), tmp_path / "splits.parquet")
-    torch.manual_seed(0)
-    architecture = {"kind": "gin", "layers": 2, "width": 16}
-    torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
-    convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
-    return tmp_path
 
 
 def finetune(place: Path, settings: runs.RunSettings, out: str = "run") -> Path:

@@ -144,12 +144,31 @@ def test_snakemake_makes_its_own_report(finished: Place):
     assert (finished.folder / "snakemake.html").stat().st_size > 100_000
 
 
-def test_another_run_gives_the_same_tables_to_the_bit(finished: Place, tmp_path: Path):
-    """One core instead of two, so another order of the jobs, in another folder."""
+def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finished: Place, tmp_path: Path):
+    """One core instead of two, so another order of the jobs, in another folder, killed again and again."""
     place = Place(tmp_path, finished.code)
     write_molecules(place.folder / "mine.csv")
     place.configure()
-    done = place.run("--cores", "1", "results/report.html")
+    started = tmp_path / "started"
+    started.touch()
+    # Each job's bash reads this: it writes down the stage and is otherwise as before.
+    (tmp_path / "note.sh").write_text(f'python() {{ echo "$3" >>{started}; command python "$@"; }}\n')
+    environment = {**os.environ, "BASH_ENV": str(tmp_path / "note.sh")}
+    for stage in ("molecules", "finetune", "interpolate", "aggregate", "plot"):
+        with subprocess.Popen(
+            place.command("--cores", "1", "--rerun-incomplete"),
+            cwd=place.folder,
+            env=environment,
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        ) as running:
+            while stage not in started.read_text().split():
+                assert running.poll() is None, f"it ended before {stage}"
+                time.sleep(0.02)
+            time.sleep(1.5)  # into the middle of it: a stage's imports alone take about so long
+            os.killpg(running.pid, signal.SIGKILL)
+        assert place.run("--unlock").returncode == 0
+    done = place.run("--cores", "1", "--rerun-incomplete")
     assert done.returncode == 0, done.stderr
     tables = finished.folder / "results/tables"
     names = {path.name for path in tables.glob("*.parquet")} - {f"{name}.parquet" for name in TIMED}
@@ -158,6 +177,24 @@ def test_another_run_gives_the_same_tables_to_the_bit(finished: Place, tmp_path:
         name for name in names if (tables / name).read_bytes() != (tmp_path / "results/tables" / name).read_bytes()
     ]
     assert differing == []
+
+
+def test_a_second_start_in_the_same_folder_is_refused(copy: Place):
+    (copy.folder / "wait.sh").write_text("python() { sleep 60; }\n")
+    environment = {**os.environ, "BASH_ENV": str(copy.folder / "wait.sh")}
+    command = copy.command("--cores", "1", "--forcerun", "plot")
+    with subprocess.Popen(
+        command, cwd=copy.folder, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            while not list((copy.folder / ".snakemake" / "locks").glob("*output*")):
+                assert running.poll() is None
+                time.sleep(0.02)
+            second = copy.run("--cores", "1", "--forcerun", "plot")
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+    assert second.returncode != 0
+    assert "cannot be locked" in second.stderr
 
 
 def test_a_touch_starts_nothing(copy: Place, finished: Place):

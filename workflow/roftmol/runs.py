@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,12 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
     keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
 
     def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
+        return within_memory(lambda training: fitted(setting, seed, number, fold, training), settings.training)
+
+    def fitted(setting: Settings, seed: int, number: int, fold: Fold, training: TrainSettings) -> Result:
         model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
         drawn = None if method.pretrained else copy.deepcopy(model.encoder)
-        curve = fit(model, method, setting, molecules, fold, task, protocol, settings.training, seed)
+        curve = fit(model, method, setting, molecules, fold, task, protocol, training, seed)
         best = best_epoch(curve, task.metric)
         held_out = model.predict_held_out(molecules, fold)
         return Result(
@@ -111,6 +114,30 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
 
     identity = {"checkpoint": sha256(checkpoint), "training": asdict(settings.training)}
     _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
+
+
+def within_memory(fitted: Callable[[TrainSettings], Result], training: TrainSettings) -> Result:
+    """The result of a fit, with batches halved as often as the GPU's memory asks for; its note says so.
+
+    Raises `UserError` if it cannot hold two molecules.
+    """
+    size = training.batch_size
+    while True:
+        try:
+            result = fitted(replace(training, batch_size=size))
+        except torch.OutOfMemoryError as error:
+            if size < 4:
+                raise UserError(
+                    f"the GPU's memory ({torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}) does "
+                    f"not hold a batch of {size} molecules; say `device: cpu`, or free what else uses it"
+                ) from error
+            print(f"out of GPU memory with batches of {size} molecules: again with {size // 2}", file=sys.stderr)
+            size //= 2
+            continue
+        if size == training.batch_size:
+            return result
+        said = f"out of GPU memory with batches of {training.batch_size}: fitted with batches of {size}"
+        return replace(result, note="; ".join(filter(None, [result.note, said])))
 
 
 def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, full_ft: Path, out: Path) -> None:
