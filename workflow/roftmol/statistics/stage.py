@@ -55,7 +55,7 @@ def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> No
     """
     selected = schemas.read("selected", tables / "selected.parquet")
     for name, frame in made(selected, Predictions(tables, replicates).resample, replicates).items():
-        schemas.write(name, frame, out / f"{name}.parquet")
+        schemas.write(name, frame, out / f"{name}.parquet", {"replicates": replicates})
 
 
 def made(
