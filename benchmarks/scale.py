@@ -1,6 +1,6 @@
 """How the workflow behaves at the size of the paper's grid: the scheduler, and everything after the fits.
 
-    OMP_NUM_THREADS=1 PYTHONPATH=workflow python benchmarks/scale.py scratch [--models 6] [--molecules 2000] [--jobs]
+    OMP_NUM_THREADS=1 PYTHONPATH=workflow python benchmarks/scale.py scratch [--models 6] [--budgets 4] [--jobs]
 
 The scheduler is the real one on config/paper.yaml: building the DAG and, with --jobs, running it, where each job's bash
 makes the outputs empty in place of computing them. For the rest, run folders of made-up scores are written for so many
@@ -79,12 +79,11 @@ def measured(command: list[Any], **options: Any) -> Spent:
     return Spent(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def scheduler(scratch: Path, models: list[str], run: bool) -> None:
-    """The DAG of so many models, and a run of it with jobs that only make their outputs."""
+def scheduler(scratch: Path, config: dict[str, Any], run: bool) -> None:
+    """The DAG of a configuration, and a run of it with jobs that only make their outputs."""
     folder = scratch / "scheduler"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    config = yaml.safe_load(PAPER.read_text()) | {"models": models}
     (folder / "paper.yaml").write_text(yaml.safe_dump(config))
     (folder / "fake.sh").write_text(FAKE)
     command = [
@@ -98,7 +97,7 @@ def scheduler(scratch: Path, models: list[str], run: bool) -> None:
     ]
     cells = experiment(config).cells
     jobs = len(cells.runs(Path()))
-    said = f"{len(models)} models, {jobs:,} jobs"
+    said = f"{len(config['models'])} models, {jobs:,} runs' jobs"
     print(measured([*command, "-n", "--quiet", "all"], stdout=subprocess.DEVNULL).row("DAG (`-n`)", said), flush=True)
     if not run:
         return
@@ -234,15 +233,14 @@ report.build(results / "tables", results / "figures", {}, results / "report.html
 }
 
 
-def stages(scratch: Path, models: list[str], most: int) -> None:
+def stages(scratch: Path, config: dict[str, Any], most: int) -> None:
     """The stages after the fits, over run folders of made-up scores."""
     results = scratch / "results"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    config = yaml.safe_load(PAPER.read_text()) | {"models": models}
     (results / "config.yaml").write_text(yaml.safe_dump(config))
     runs, rows = write_runs(experiment(config), results, most)
-    said = f"{len(models)} models, {runs:,} runs, {rows / 1e6:.3g} million predictions"
+    said = f"{len(config['models'])} models, {runs:,} runs, {rows / 1e6:.3g} million predictions"
     for name, code in STAGES.items():
         start = f"import sys\nfrom pathlib import Path\nresults = Path({str(results)!r})\n"
         print(measured([sys.executable, "-c", start + code]).row(name, said), flush=True)
@@ -255,17 +253,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scratch", type=Path, help="a folder for what is made up; its subfolders are emptied")
     parser.add_argument("--models", type=int, default=6)
+    parser.add_argument("--budgets", type=int, default=4, help="how many of the four budgets")
     parser.add_argument("--molecules", type=int, default=2000, help="of a data set, at most")
     parser.add_argument("--jobs", action="store_true", help="run the scheduler too, not only its plan")
     parser.add_argument("--only", choices=("scheduler", "stages"))
     options = parser.parse_args()
     scratch = options.scratch.resolve()
-    models = yaml.safe_load(PAPER.read_text())["models"][: options.models]
+    config = yaml.safe_load(PAPER.read_text())
+    config |= {"models": config["models"][: options.models], "budgets": config["budgets"][: options.budgets]}
     print("| what | size | seconds | CPU seconds | peak MB |\n|---|---|---|---|---|", flush=True)
     if options.only != "stages":
-        scheduler(scratch, models, options.jobs)
+        scheduler(scratch, config, options.jobs)
     if options.only != "scheduler":
-        stages(scratch, models, options.molecules)
+        stages(scratch, config, options.molecules)
 
 
 if __name__ == "__main__":

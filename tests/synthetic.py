@@ -28,6 +28,15 @@ GRID = {
 }
 SEEN = {"bbbp": (0.0147, "structures"), "bace": (0.033, "labels"), "esol": (np.nan, "unknown")}
 SMILES = ("CCO", "c1ccccc1", "CC(=O)O", "C1CCCCC1", "CCN", "[Na+].[Cl-]", "CC(C)O", "Clc1ccccc1", "C#N", "O=C=O")
+#: When and with what a fit was made.
+ORIGIN = {
+    "started": "2026-11-25T09:30:00+00:00",
+    "code": "0.1.0, commit 0123456789ab",
+    "configuration": "0123456789abcdef",
+    "environment": "fedcba9876543210",
+    "software": "Python 3.11.9, torch 2.13.0, threads 1",
+    "host": "A processor",
+}
 SETTING = tuple(name for name in schemas.CELL if name != "method")
 PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
@@ -258,6 +267,7 @@ def timings_of(selected: pd.DataFrame) -> pd.DataFrame:
         cpu_seconds=8.1,
         peak_memory_mb=510.0,
         device="cpu",
+        **ORIGIN,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from rdkit import Chem
 from sklearn.metrics import roc_auc_score
 
+import synthetic
 from roftmol import schemas
 from roftmol.aggregate import TABLES, aggregate, summarise
 from roftmol.contamination import Audit
@@ -72,6 +73,7 @@ def write_run(root, method, outputs, model="gin", budget="50", failed=()):
         peak_memory_mb=100.0,
         device="cpu",
         part="0",
+        **synthetic.ORIGIN,
     )
     path = root / model / budget / method
     schemas.write("fits", frame, path / "fits.parquet")

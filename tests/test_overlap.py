@@ -112,7 +112,7 @@ def test_the_worst_of_several():
 
 
 def test_the_overlap_of_what_is_not_to_be_had_is_null():
-    table = Audit({"gin": model(checkable=("structures",))}, HITS, TESTS).overlaps()
+    table = Audit({"gin": model(checkable=("structures",))}, HITS, TESTS).overlaps({("gin", *next(iter(TESTS)))})
     schemas.table("overlaps", table)
     rows = table[["corpus", "learnt", "checked", "test_molecules", "seen"]].astype({"seen": object}).to_numpy().tolist()
     assert rows == [["structures", False, True, 4, 2], ["labelled", True, False, 4, pd.NA]]

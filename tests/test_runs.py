@@ -13,6 +13,7 @@ import pytest
 
 from molecules_for_tests import SMILES, corpus, split_table
 from roftmol import runs, schemas
+from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
@@ -196,6 +197,7 @@ def test_a_killed_job_goes_on_where_it_was(place):
         *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment["ROFTMOL_PRODUCTS"] = products.chosen().name  # a trial of its own may end otherwise
     job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
     folder = place / "killed" / "parts"
     deadline = time.monotonic() + 120

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -513,3 +514,34 @@ def test_intervals_hold_the_truth(runs: null_simulation.Runs):
     rates = null_simulation.coverage(runs, 100, 100)
     assert 1 - rates["interval"] <= null_simulation.bound(0.05, 100)
     assert rates["wide"] < 1.6  # not by being wide
+
+
+def test_a_table_is_read_by_its_keys_and_no_row_group_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As a filter over the whole finds them, also where a row group holds several cells and a cell several groups."""
+    cells = [("a", 1), ("b", 2), ("b", 3), ("d", 4)]
+    rows = [
+        {**dict.fromkeys(schemas.RUN, ""), "method": method, "seed": seed, "partition": "test", "molecule": number}
+        for method, seed in cells
+        for number in range(5)
+    ]
+    frame = pd.DataFrame(rows).assign(prediction=[[0.5]] * len(rows))
+    path = tmp_path / "predictions.parquet"
+    pq.write_table(schemas.table("predictions", frame), path, row_group_size=7)
+    table = schemas.Indexed("predictions", path, ("method", "model"))
+    for method in "abcd":
+        found = table.read({"method": method, "model": ""}, ["seed", "molecule"]).to_pandas()
+        wanted = frame.loc[frame["method"] == method, ["seed", "molecule"]].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+    read: list[list[int]] = []
+    original = pq.ParquetFile.read_row_groups
+
+    def noted(file: pq.ParquetFile, groups: list[int], columns: list[str]):
+        read.append(groups)
+        return original(file, groups, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noted)
+    table.read({"method": "a"}, ["seed"])
+    table.read({"method": "c"}, ["seed"])
+    assert read == [[0], [2]]  # the last holds b to d
+    with pytest.raises(UserError, match="expected table scores"):
+        schemas.Indexed("scores", path, ("method",))

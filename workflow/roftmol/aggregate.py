@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,18 +98,19 @@ def aggregate(
     """
     if rule not in RULES:
         raise UserError(f"selection rule {rule!r} is unknown. Choose one of {', '.join(RULES)}.")
-    ordered = _ordered([_read_run(path) for path in runs])
+    ordered = _ordered([read_run(path) for path in runs])
+    settings = {"rule": rule, "leave_out": sorted(leave_out)}
     with ExitStack() as stack:
-        append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet")) for name in TABLES}
+        append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet", settings)) for name in TABLES}
         known: dict[str, Data] = {}
         for directory in sorted(data, key=lambda path: path.name):
             tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
             for name, frame in tables.items():
                 append[name](frame)
-            found = _data(tables["molecules"], tables["tasks"], directory)
-            known[found.name] = found
+            labelled = data_of(tables["molecules"], tables["tasks"], directory)
+            known[labelled.name] = labelled
         append["models"](audit.table())
-        append["overlaps"](audit.overlaps())
+        append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
         selected, timings = [schemas.empty("selected")], [schemas.empty("timings")]
         for run in ordered:
             verdicts = audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
@@ -117,13 +119,17 @@ def aggregate(
                 continue
             if run.cell["dataset"] not in known:
                 raise UserError(f"{run.path}: dataset {run.cell['dataset']!r} is in none of the dataset directories.")
-            chosen = _aggregate_run(run, known[run.cell["dataset"]], rule, append)
-            selected.append(chosen.merge(verdicts, on="seed", validate="one_to_one"))
-            timings.append(run.fits[schemas.schema("timings").names])
-            append["selected"](selected[-1])
-            append["timings"](timings[-1])
+            found = tables_of(run, known[run.cell["dataset"]], rule)
+            found["selected"] = found["selected"].merge(verdicts, on="seed", validate="one_to_one")
+            for name, frame in found.items():
+                append[name](frame)
+            selected.append(found["selected"])
+            timings.append(found["timings"])
         _append_landscapes(landscapes, selected, append)
-        append["summary"](summarise(_concat(selected), _concat(timings)))
+        summary = summarise(_concat(selected), _concat(timings))
+        append["summary"](summary)
+    with atomic(out / "summary.csv") as temporary:
+        summary.to_csv(temporary, index=False)
 
 
 def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
@@ -184,27 +190,33 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
     return ranks
 
 
-def _aggregate_run(run: Run, data: Data, rule: str, append: dict[str, Append]) -> pd.DataFrame:
-    """Append the tables of one run but its fits; return its rows of "selected", without the audit's columns."""
+def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
+    """One run's rows of the tables that it has a part in, "selected" without the audit's columns.
+
+    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the data set.
+    """
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
     metric = metrics.PRIMARY[data.kind]
     selected = select(run.fits, candidates, metric, rule)
     macro = scores["task"] == metrics.MACRO
-    append["scores"](scores[macro | _chosen(scores, selected)])
-    kept = predictions[_chosen(predictions, selected)]
-    # descending, for "valid" before "test"
-    append["predictions"](kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]))
+    kept, curves = predictions[_chosen(predictions, selected)], _read_part("curves", run)
+    found = {
+        "selected": selected,
+        "timings": run.fits[schemas.schema("timings").names],
+        "scores": scores[macro | _chosen(scores, selected)],
+        # descending, for "valid" before "test"
+        "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
+        "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
+    }
     if run.cell["method"] == "wise_ft":
-        append["alphas"](_alphas(scores[macro & (scores["metric"] == metric)], run.path))
-    curves = _read_part("curves", run)
-    append["curves"](curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]))
+        found["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
-        append["coefficients"](_read_part("coefficients", run).sort_values("seed", kind="stable"))
+        found["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
     if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
         changes = _read_part("changes", run)
-        append["changes"](changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable"))
-    return selected
+        found["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")
+    return found
 
 
 def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFrame], append: dict[str, Append]) -> None:
@@ -223,7 +235,9 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
     molecules = predictions["molecule"].to_numpy()
     values = np.stack(predictions["prediction"].tolist()) if len(predictions) else np.empty((0, len(data.names)))
     positions = predictions.groupby(["partition", *RUN]).indices
-    frames, candidates = [schemas.empty("scores")], {}
+    frames: list[pd.DataFrame] = []
+    keys: list[tuple[int, str, str]] = []
+    candidates = {}
     broken = set(_runs(run.fits[run.fits["status"] != "ok"]))
     for seed, setting in dict.fromkeys(_runs(run.fits)):
         if (seed, setting) in broken:
@@ -236,12 +250,17 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
                     f"{run.path}: setting {setting}, seed {seed} is ok but has no {partition} predictions. {MEND}"
                 )
             labels, predicted = data.labels[molecules[rows]], values[rows]
-            scores = metrics.all_scores(data.kind, labels, predicted, data.names)
-            frames.append(scores.assign(**run.cell, setting=setting, seed=seed, partition=partition))
+            frames.append(metrics.all_scores(data.kind, labels, predicted, data.names))
+            keys.append((seed, setting, partition))
             value[partition] = metrics.primary(metric, labels, predicted)
             loss[partition] = metrics.loss(data.kind, labels, predicted)
         candidates[seed, setting] = Candidate(setting, value["valid"], loss["valid"], value["test"])
-    return _concat(frames), candidates
+    if not frames:
+        return schemas.empty("scores"), candidates
+    # What identifies a run is added to all at once: thousands of frames of a few rows are slow to widen one by one.
+    identity = pd.DataFrame(keys, columns=["seed", "setting", "partition"])
+    identity = identity.loc[np.repeat(identity.index, [len(frame) for frame in frames])].reset_index(drop=True)
+    return pd.concat([identity.assign(**run.cell), pd.concat(frames, ignore_index=True)], axis=1), candidates
 
 
 def _alphas(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -264,14 +283,16 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
     return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
 
 
-def _data(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
+def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
+    """The labels of a data set from its tables in the directory `path`; raises `UserError` if they do not match."""
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]
     return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()))
 
 
-def _read_run(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """The fits of a run directory; raises `UserError` if they are not of one cell."""
     file = path / "fits.parquet"
     fits = schemas.read("fits", file)
     cells = fits[CELL].drop_duplicates().to_dict("records")
@@ -327,9 +348,9 @@ def _ordered(runs: Sequence[Run]) -> list[Run]:
 
 
 @contextmanager
-def _appending(name: str, path: Path) -> Iterator[Append]:
+def _appending(name: str, path: Path, settings: dict[str, Any]) -> Iterator[Append]:
     """Give a function that appends rows to table `name`, which takes its place when the block ends without an error."""
-    schema = schemas.schema(name)
+    schema = schemas.marked(name, settings)
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         yield lambda frame: writer.write_table(schemas.table(name, frame))
 

@@ -100,7 +100,7 @@ def molecules(options: argparse.Namespace) -> None:
         options.source, dataset, max_rejected=settings.max_rejected, processes=options.processes
     )
     for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
-        schemas.write(name, table, options.out / f"{name}.parquet")
+        schemas.write(name, table, options.out / f"{name}.parquet", options.settings, options.source)
     print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)
 
 
@@ -125,7 +125,8 @@ def split(options: argparse.Namespace) -> None:
     from roftmol import schemas, splits
 
     settings = build(splits.SplitSettings, options.settings)
-    schemas.write("splits", splits.assign(schemas.read("molecules", options.molecules), settings), options.out)
+    assigned = splits.assign(schemas.read("molecules", options.molecules), settings)
+    schemas.write("splits", assigned, options.out, settings)
 
 
 def fetch_checkpoint(options: argparse.Namespace) -> None:
@@ -166,7 +167,7 @@ def corpus(options: argparse.Namespace) -> None:
         for path, sources in zip(paths, entry.files, strict=True):
             used = fetch(sources, path, mirror=_mirror(), name=entry.name, archives=options.archives)
             print(f"{entry.name}: from {used}", file=sys.stderr)
-        schemas.write("corpora", corpora.read(paths, entry, options.processes), options.out)
+        schemas.write("corpora", corpora.read(paths, entry, options.processes), options.out, options.settings)
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ def pretraining_set(options: argparse.Namespace) -> None:
     smiles, labels, tasks = corpora.with_labels(
         tables, settings.labels, settings.computed, settings.per_atom, options.processes
     )
-    schemas.write("pretraining", pd.DataFrame({"smiles": smiles, "labels": list(labels)}), options.out)
+    table = pd.DataFrame({"smiles": smiles, "labels": list(labels)})
+    schemas.write("pretraining", table, options.out, settings)
     print(f"{len(smiles):,} molecules; tasks: {', '.join(tasks) or 'none'}", file=sys.stderr)
 
 
@@ -260,7 +262,7 @@ def provenance(options: argparse.Namespace) -> None:
     from roftmol import schemas
 
     settings = build(stage.ProvenanceSettings, options.settings)
-    schemas.write("models", stage.table(settings, options.checkpoints), options.out)
+    schemas.write("models", stage.table(settings, options.checkpoints), options.out, settings)
 
 
 def overlap(options: argparse.Namespace) -> None:
@@ -286,7 +288,7 @@ def cliffs(options: argparse.Namespace) -> None:
 
     dataset = Dataset.from_dict(build(CliffsSettings, options.settings).dataset)
     found = stage.find(options.source, schemas.read("molecules", options.molecules), dataset)
-    schemas.write("cliff_molecules", found, options.out)
+    schemas.write("cliff_molecules", found, options.out, options.settings)
     print(f"{dataset.name}: {found['cliff'].sum()} of {len(found)} molecules are in an activity cliff", file=sys.stderr)
 
 
@@ -306,15 +308,13 @@ class AggregateSettings:
 def aggregate(options: argparse.Namespace) -> None:
     """Put the runs of all cells together: scores, selection, summary, and what pretraining has seen of test sets."""
     from roftmol import aggregate as stage
-    from roftmol import contamination, schemas
+    from roftmol import contamination
 
     settings = build(AggregateSettings, options.settings)
     runs, data = settings.cells.runs(options.results), settings.cells.data(options.results)
     audit = contamination.read(settings.cells, options.results, options.models)
     landscapes = settings.cells.landscapes(options.results) if settings.landscape else []
     stage.aggregate(runs, data, settings.rule, options.out, audit, settings.leave_out, landscapes)
-    with atomic(options.out / "summary.csv") as temporary:
-        schemas.read("summary", options.out / "summary.parquet").to_csv(temporary, index=False)
 
 
 def diagnostics(options: argparse.Namespace) -> None:

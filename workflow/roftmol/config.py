@@ -234,15 +234,10 @@ class Experiment:
 
     def report_settings(self) -> Json:
         """What the report tells of the experiment beside its tables."""
-        about_data = ("citation", "licence", "note")
-        about_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *about_data)
-        about_corpora = ("title", *about_data)
         corpora = dict.fromkeys(name for checkpoint in self.checkpoints.values() for name in checkpoint.corpora)
         return {
             **{field.name: list(getattr(self.cells, field.name)) for field in fields(Cells)},
-            "datasets": {name: _about(dataset, about_data) for name, dataset in self.datasets.items()},
-            "models": {name: _about(checkpoint, about_models) for name, checkpoint in self.checkpoints.items()},
-            "corpora": {name: _about(self.corpora[name], about_corpora) for name in corpora},
+            **about(self.datasets, self.checkpoints, {name: self.corpora[name] for name in corpora}),
             "seeds": list(self.seeds),
             "training": self.training,
             "validation": self.validation,
@@ -399,6 +394,19 @@ def recipes() -> dict[str, PretrainingRecipe]:
     """The pretraining recipes by name, as `registry/pretraining.yaml` writes them."""
     entries = yaml.safe_load(PRETRAINING.read_text(encoding="utf-8"))
     return {name: build(PretrainingRecipe, entry) for name, entry in entries.items()}
+
+
+def about(
+    datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], corpora: Mapping[str, Corpus]
+) -> Json:
+    """What the report tells of data sets, models and pretraining corpora, each by name."""
+    text = ("citation", "licence", "note")
+    of_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *text)
+    return {
+        "datasets": {name: _about(dataset, text) for name, dataset in datasets.items()},
+        "models": {name: _about(checkpoint, of_models) for name, checkpoint in checkpoints.items()},
+        "corpora": {name: _about(corpus, ("title", *text)) for name, corpus in corpora.items()},
+    }
 
 
 def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> Json:

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from roftmol import schemas
-from roftmol.layout import Cells
+from roftmol.layout import Cells, Found
 
 #: From the best to the worst.
 KINDS = ("none", "unknown", "structures", "labels")
@@ -53,8 +53,11 @@ class Audit:
         """Table "models"."""
         return pd.DataFrame(list(self.models.values())) if self.models else schemas.empty("models")
 
-    def overlaps(self) -> pd.DataFrame:
-        """Table "overlaps": every model's corpora against every test set, null where a corpus is not to be had."""
+    def overlaps(self, ran: Collection[tuple[str, ...]]) -> pd.DataFrame:
+        """Table "overlaps": every model's corpora against the test sets of `ran`, each a model and its context.
+
+        `seen` is null where the two cannot be compared.
+        """
         rows = [
             {
                 **dict(zip(CONTEXT, context, strict=True)),
@@ -62,12 +65,14 @@ class Audit:
                 "seed": seed,
                 "corpus": corpus,
                 "learnt": corpus in model["learnt"],
-                "checked": corpus in model["checkable"],
+                "checked": corpus in compared,
                 "test_molecules": len(test),
-                "seen": len(test & self.hits[context[1], corpus]) if corpus in model["checkable"] else None,
+                "seen": len(test & self.hits[context[1], corpus]) if corpus in compared else None,
             }
             for name, model in self.models.items()
             for context, seeds in self.tests.items()
+            if (name, *context) in ran
+            for compared in [self._compared(model, context[1])]
             for corpus in model["corpora"]
             for seed, test in seeds.items()
         ]
@@ -80,13 +85,18 @@ class Audit:
         if cell["method"] in REFERENCES or model["pretraining"] == "none":
             return 0.0, "none"
         test = self.tests.get(tuple(cell[name] for name in CONTEXT), {}).get(seed, frozenset[int]())
-        found = {corpus: test & self.hits[cell["dataset"], corpus] for corpus in model["checkable"]} if test else {}
+        compared = self._compared(model, cell["dataset"]) if test else []
+        found = {corpus: test & self.hits[cell["dataset"], corpus] for corpus in compared}
         seen = len(frozenset[int]().union(*found.values())) / len(test) if found else np.nan
         if cell["dataset"] in model["suspected"] or any(found.get(corpus) for corpus in model["learnt"]):
             return seen, "labels"
         if any(found.values()):
             return seen, "structures"
         return seen, "none" if found and found.keys() == set(model["corpora"]) else "unknown"
+
+    def _compared(self, model: Mapping[str, Any], dataset: str) -> list[str]:
+        """The corpora of a model that the data set was compared with; in merged results not all of them need be."""
+        return [corpus for corpus in model["checkable"] if (dataset, corpus) in self.hits]
 
 
 def worst(kinds: Iterable[str]) -> str:
@@ -96,17 +106,29 @@ def worst(kinds: Iterable[str]) -> str:
 
 def read(cells: Cells, results: Path, provenance: Path) -> Audit:
     """The audit of an experiment from the files of its stages; `provenance` is its table "models"."""
+    models = _models(provenance)
+    corpora = dict.fromkeys(name for model in models.values() for name in model["checkable"])
+    hits = [results / "overlaps" / dataset / f"{corpus}.parquet" for dataset in cells.datasets for corpus in corpora]
+    return _audit(models, hits, cells.split_files(results))
+
+
+def found(results: Path, provenance: Path) -> Audit:
+    """The audit of whatever lies under `results`; where a comparison with a corpus is not there, nothing is known."""
+    place = Found(results)
+    return _audit(_models(provenance), place.overlaps, place.split_files)
+
+
+def _models(provenance: Path) -> dict[str, dict[str, Any]]:
     table = schemas.read("models", provenance)
-    models = {name: _record(row) for name, (_, row) in zip(table["model"], table.iterrows(), strict=True)}
+    return {name: _record(row) for name, (_, row) in zip(table["model"], table.iterrows(), strict=True)}
+
+
+def _audit(models: Mapping[str, Mapping[str, Any]], overlaps: Iterable[Path], splits: Iterable[Path]) -> Audit:
     hits = {
-        (dataset, corpus): frozenset(
-            schemas.read("hits", results / "overlaps" / dataset / f"{corpus}.parquet")["molecule"].tolist()
-        )
-        for dataset in cells.datasets
-        for corpus in dict.fromkeys(name for model in models.values() for name in model["checkable"])
+        (path.parent.name, path.stem): frozenset(schemas.read("hits", path)["molecule"].tolist()) for path in overlaps
     }
     tests: dict[Context, dict[int, Molecules]] = {}
-    for path in cells.split_files(results):
+    for path in splits:
         split = schemas.read("splits", path)
         test = split[split["role"] == "test"]
         tests[tuple(split[list(CONTEXT)].iloc[0])] = {

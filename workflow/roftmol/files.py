@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,6 +66,21 @@ def _refusal(error: Exception, temporary: Path) -> int | None:
         said = re.search(r"os error (\d+)", str(error))
         code = int(said[1]) if said else None
     return code if code in _REFUSALS else None
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` that takes its place when the block ends without an error.
+
+    `path` must not be there. An error leaves no trace.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256(path: Path | str) -> str:

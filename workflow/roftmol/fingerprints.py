@@ -12,7 +12,8 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from scipy.sparse import csr_matrix
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from roftmol import metrics, schemas
+from roftmol import machine, metrics, schemas
 from roftmol.errors import UserError
 from roftmol.methods.base import setting_text
 from roftmol.methods.fingerprint import GRID, Settings
@@ -88,9 +89,9 @@ def run(settings: FingerprintSettings, data: Path, splits: Path, out: Path) -> N
             rows, frame = _run_folds(settings, setting, seed, folds, features, labels)
             fits += rows
             predictions.append(frame)
-    schemas.write("predictions", pd.concat(predictions, ignore_index=True), out / "predictions.parquet")
-    schemas.write("curves", schemas.empty("curves"), out / "curves.parquet")
-    schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet")
+    schemas.write("predictions", pd.concat(predictions, ignore_index=True), out / "predictions.parquet", settings)
+    schemas.write("curves", schemas.empty("curves"), out / "curves.parquet", settings)
+    schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet", settings)
 
 
 def morgan_counts(smiles: Sequence[str]) -> csr_matrix:
@@ -168,12 +169,13 @@ def _run_folds(
     fits: list[dict[str, Any]] = []
     valid: list[pd.DataFrame] = []
     tested: list[Array] = []
+    origin = asdict(machine.origin({"task": settings.task, "metric": settings.metric}))
     for fold in folds:
         number = int(fold["fold"].iloc[0])
         parts = {str(role): rows for role, rows in fold.groupby("role")}
         place = {role: rows["place"].to_numpy() for role, rows in parts.items()}
         asked = features[np.concatenate([place["valid"], place["test"]])]
-        wall, cpu = time.perf_counter(), time.process_time()
+        started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
         fitted = fit_predict(
             setting,
             settings.task,
@@ -199,10 +201,12 @@ def _run_folds(
                 "valid_metric": metric,
                 "valid_loss": metrics.loss(settings.task, truth, on_valid),
                 "trained_parameters": fitted.parameters,
+                "started": started.isoformat(timespec="seconds"),
                 "wall_seconds": wall,
                 "cpu_seconds": cpu,
                 "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 "device": "cpu",
+                **origin,
                 "part": "",
             }
         )

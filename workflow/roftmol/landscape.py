@@ -144,8 +144,8 @@ def landscape(settings: LandscapeSettings, data: Path, splits: Path, checkpoint:
             paths.append(ends.path())
             if learned and plane.empty:
                 plane = ends.plane(learned)
-    schemas.write("paths", pd.concat(paths[1:] or paths, ignore_index=True), out / "paths.parquet")
-    schemas.write("planes", plane, out / "planes.parquet")
+    schemas.write("paths", pd.concat(paths[1:] or paths, ignore_index=True), out / "paths.parquet", settings)
+    schemas.write("planes", plane, out / "planes.parquet", settings)
 
 
 @dataclass(frozen=True, eq=False)

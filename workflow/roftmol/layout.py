@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,8 @@ FULL_FT, DWISE_FT = "full_ft", "dwise_ft"
 #: has, and the test molecules for each training molecule.
 CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
 TEST_SHARE = 1 / (PARTS - 1)
+#: Where table "models" is, in a results folder and in a recommendation's.
+MODELS = Path("provenance", "models.parquet")
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,70 @@ class Cells:
     def data(self, results: Path) -> list[Path]:
         """The folder of each data set."""
         return [results / "data" / dataset for dataset in self.datasets]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under a results folder, whichever experiments it is of."""
+
+    results: Path
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folder of each cell's runs."""
+        return [file.parent for file in self._files("runs/*/*/*/*/*/fits.parquet")]
+
+    @property
+    def landscapes(self) -> list[Path]:
+        """The folder of each cell's loss landscape."""
+        return [file.parent for file in self._files("landscapes/*/*/*/*/paths.parquet")]
+
+    @property
+    def split_files(self) -> list[Path]:
+        """The file of each split."""
+        return self._files("splits/*/*/*.parquet")
+
+    @property
+    def data(self) -> list[Path]:
+        """The folder of each data set."""
+        return [file.parent for file in self._files("data/*/tasks.parquet")]
+
+    @property
+    def data_files(self) -> list[Path]:
+        """Every file of every data set."""
+        return [path for path in self._files("data/*/**/*") if path.is_file()]
+
+    @property
+    def cliffs(self) -> list[Path]:
+        """The file of each data set whose activity cliffs are known."""
+        return self._files("data/*/cliffs.parquet")
+
+    @property
+    def overlaps(self) -> list[Path]:
+        """The file of each data set and corpus that were compared."""
+        return self._files("overlaps/*/*.parquet")
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The file of each encoder's weights."""
+        return self._files("checkpoints/*.safetensors")
+
+    @property
+    def recommendations(self) -> list[Path]:
+        """The folder of each recommendation."""
+        return self._files("recommendation/*")
+
+    @property
+    def tables(self) -> list[Path]:
+        """Every table of a stage but the corpora; what is aggregated from them stands under `tables`."""
+        stages = ("data", "splits", "overlaps", "provenance", "runs", "landscapes")
+        return [file for stage in stages for file in self._files(f"{stage}/**/*.parquet")]
+
+    def split_of(self, cell: Mapping[str, str]) -> Path:
+        """The file of a cell's split."""
+        folder = self.results / "splits" / cell["protocol"] / cell["dataset"]
+        return folder / f"{cell['split']}-{cell['budget']}.parquet"
+
+    def _files(self, pattern: str) -> list[Path]:
+        # Hidden files are those that a job is writing.
+        return sorted(path for path in self.results.glob(pattern) if not path.name.startswith("."))

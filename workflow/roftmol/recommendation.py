@@ -52,7 +52,7 @@ def decide(settings: VerdictSettings, tables: Path, out: Path) -> None:
     selected = schemas.read("selected", tables / "selected.parquet")
     timings = schemas.read("timings", tables / "timings.parquet")
     ranking, verdict = judge(selected, timings, settings)
-    schemas.write("ranking", ranking, out / "ranking.parquet")
+    schemas.write("ranking", ranking, out / "ranking.parquet", settings)
     with atomic(out / "ranking.csv") as temporary:
         ranking.to_csv(temporary, index=False)
     with atomic(out / "verdict.json") as temporary:

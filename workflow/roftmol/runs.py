@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from roftmol import dependencies, graphs, metrics, schemas
+from roftmol import dependencies, graphs, machine, metrics, schemas
 from roftmol.changes import Change, Reference
 from roftmol.devices import device_of
+from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest, digest, sha256
@@ -61,6 +63,11 @@ class RunSettings:
     def cell(self) -> dict[str, str]:
         """The columns that identify the cell."""
         return {column: getattr(self, column) for column in schemas.CELL}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a fit is told beside the columns that identify it."""
+        return {"training": asdict(self.training), "task": self.task, "metric": self.metric}
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +278,7 @@ def _compute_part(
     fold: Fold,
 ) -> dict[str, Any]:
     """Run one fit and save it; a loss that is no number is a result too, with its reason."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -297,10 +304,12 @@ def _compute_part(
         "valid_metric": metric,
         "valid_loss": metrics.loss(settings.task, labels, result.valid) if not reason else float("nan"),
         "trained_parameters": result.trained_parameters,
+        "started": started.isoformat(timespec="seconds"),
         "wall_seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "peak_memory_mb": _peak_memory(device),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        **asdict(_origin(settings, device)),
     }
     metadata = {
         "row": json.dumps(row),
@@ -313,6 +322,14 @@ def _compute_part(
     with atomic(path) as temporary:
         save_file(arrays, temporary, metadata=metadata)
     return row
+
+
+def _origin(settings: RunSettings, device: torch.device) -> machine.Origin:
+    """What a fit of this process is made with."""
+    threads = f"threads {torch.get_num_threads()}"
+    if device.type == "cuda":
+        return machine.origin(settings.told, [threads], torch.cuda.get_device_name())
+    return machine.origin(settings.told, [threads, f"products by {products.chosen().name}"])
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
@@ -331,6 +348,8 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
     """
     predictions, curves, coefficients, changes = [], [], [], []
     fits = pd.DataFrame(parts, columns=schemas.SCHEMAS["fits"].names)
+    # A fit that an earlier version finished says less of itself.
+    fits = fits.fillna(dict.fromkeys(["started", *schemas.ORIGIN], ""))
     for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
         run = {**settings.cell, "setting": text, "seed": seed}
         members = group.sort_values("fold")
@@ -349,16 +368,15 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
                 for part, alpha in json.loads(metadata["coefficients"]).items()
             ]
             changes += [{**run, "fold": number, **Change(*row)._asdict()} for row in json.loads(metadata["changes"])]
-    _write("predictions", pd.concat(predictions) if predictions else schemas.empty("predictions"), out)
-    _write("curves", pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names), out)
-    _write("changes", pd.DataFrame(changes, columns=schemas.SCHEMAS["changes"].names), out)
+    tables = {
+        "predictions": pd.concat(predictions) if predictions else schemas.empty("predictions"),
+        "curves": pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names),
+        "changes": pd.DataFrame(changes, columns=schemas.SCHEMAS["changes"].names),
+    }
     if METHODS[settings.method].mixing:
-        _write("coefficients", pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names), out)
-    _write("fits", fits, out)
-
-
-def _write(name: str, frame: pd.DataFrame, out: Path) -> None:
-    schemas.write(name, frame, out / f"{name}.parquet")
+        tables["coefficients"] = pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names)
+    for name, frame in {**tables, "fits": fits}.items():
+        schemas.write(name, frame, out / f"{name}.parquet", settings)
 
 
 def _prediction_rows(

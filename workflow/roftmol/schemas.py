@@ -3,22 +3,34 @@
 A stage writes its tables with :func:`write` and reads others' with :func:`read`; both check the schema, so a column
 that is missing, misspelt or of another type is found where it arises. Rows are self-describing: a run's table carries
 the whole identity of its run, so tables of many runs concatenate.
+
+A file's metadata says of the whole table what made it: `roftmol.table`, `roftmol.version`, and as in `ORIGIN`
+`roftmol.code`, `.configuration` (of the settings of the stage), `.environment`, `.software` and `.host`;
+`roftmol.source` is the SHA-256 of the source file, for molecules. :func:`marks` reads them. No mark tells a time, so
+the same configuration and code give the same bytes on machines of one kind. What varies from run to run stands in
+columns alone: the tables "fits" and "timings" are about time and origin, and `wall_seconds` of "summary" and
+`cpu_seconds` of "ranking" sum theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from roftmol.errors import UserError
-from roftmol.files import atomic
+from roftmol.files import atomic, sha256
+from roftmol.machine import origin
 
-VERSION = 2
+VERSION = 3
 
 #: The identity of a cell of the benchmark. `budget` is the number of labels as text, or "all".
 CELL = {
@@ -31,6 +43,11 @@ CELL = {
 }
 #: A run is a cell with a seed and a setting (the method's hyper-parameters as canonical JSON, "{}" for none).
 RUN = {**CELL, "setting": pa.string(), "seed": pa.int32()}
+#: What a fit was made with: the fields of `machine.Origin`, "" in fits that were finished before they were recorded.
+#: `configuration` is the digest of what a fit was told beside the columns that identify it: training, task and metric.
+#: `environment` is the digest of `software` (versions, threads, library of matrix products) and `host` (the models of
+#: processor and accelerator, no machine's name).
+ORIGIN = {name: pa.string() for name in ("code", "configuration", "environment", "software", "host")}
 #: What is compared together in the statistics: the data sets of one protocol, encoder, split, budget and metric.
 FAMILY = {**{name: CELL[name] for name in ("protocol", "model", "split", "budget")}, "metric": pa.string()}
 
@@ -115,10 +132,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             "valid_metric": pa.float64(),  # the data set's metric on this fold's validation molecules, NaN if undefined
             "valid_loss": pa.float64(),
             "trained_parameters": pa.int64(),
+            "started": pa.string(),  # UTC, 2026-11-25T09:30:00+00:00
             "wall_seconds": pa.float64(),
             "cpu_seconds": pa.float64(),
             "peak_memory_mb": pa.float64(),
             "device": pa.string(),
+            **ORIGIN,
             "part": pa.string(),
         }
     ),
@@ -374,7 +393,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "loss": pa.float64(),
         }
     ),
-    # What a fit cost: one row a fit, the columns of `fits` that say so.
+    # What a fit cost and where it was made: one row a fit, the columns of `fits` that say so.
     "timings": pa.schema(
         {
             **RUN,
@@ -384,10 +403,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             "epochs": pa.int32(),
             "best_epoch": pa.int32(),
             "trained_parameters": pa.int64(),
+            "started": pa.string(),
             "wall_seconds": pa.float64(),
             "cpu_seconds": pa.float64(),
             "peak_memory_mb": pa.float64(),
             "device": pa.string(),
+            **ORIGIN,
         }
     ),
     # What is compared with what: a row a method and reference over a family's data sets ("all"), then one a data set.
@@ -457,6 +478,14 @@ def schema(name: str) -> pa.Schema:
     return SCHEMAS[name].with_metadata({"roftmol.table": name, "roftmol.version": str(VERSION)})
 
 
+def marked(name: str, settings: Any = None, source: Path | None = None) -> pa.Schema:
+    """The schema of table `name` with all marks of a file that this process makes by `settings` from a `source`."""
+    made = {f"roftmol.{key}": value for key, value in asdict(origin(settings)).items()}
+    read = {"roftmol.source": sha256(source)} if source else {}
+    plain = schema(name)
+    return plain.with_metadata({**plain.metadata, **made, **read})
+
+
 def table(name: str, frame: pd.DataFrame) -> pa.Table:
     """Turn a frame into table `name`; extra or missing columns and wrong types raise `ValueError`."""
     wanted = schema(name)
@@ -467,20 +496,31 @@ def table(name: str, frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame[wanted.names], schema=wanted, preserve_index=False)
 
 
-def write(name: str, frame: pd.DataFrame, path: Path | str) -> None:
-    """Write `frame` as table `name` to `path`, atomically."""
+def write(name: str, frame: pd.DataFrame, path: Path | str, settings: Any = None, source: Path | None = None) -> None:
+    """Write `frame` as table `name` to `path`, atomically.
+
+    `settings` are what the stage was told, a dataclass or a JSON value; `source` is the file whose digest is recorded.
+    """
     data = table(name, frame)
+    data = data.replace_schema_metadata({**data.schema.metadata, **marked(name, settings, source).metadata})
     with atomic(path) as temporary:
         pq.write_table(data, temporary, compression="zstd")
 
 
-def read(name: str, path: Path | str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read table `name` from `path`, or only some of its columns.
+def read(
+    name: str,
+    path: Path | str,
+    columns: Sequence[str] | None = None,
+    where: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Read table `name` from `path`, or only some of its columns, or the rows with these values.
 
     Raises `UserError` if the file is missing, unreadable, another table, or of another version.
     """
     with _reading(path):
-        data = pq.read_table(path, columns=columns)
+        data = pq.read_table(
+            path, columns=columns, filters=[(key, "=", value) for key, value in (where or {}).items()] or None
+        )
     _check(name, path, data.schema)
     wanted = schema(name)
     return data.cast(wanted if columns is None else pa.schema([wanted.field(n) for n in columns])).to_pandas()
@@ -492,6 +532,52 @@ def stream(name: str, path: Path | str) -> Iterator[pa.Table]:
         _check(name, path, file.schema_arrow)
         for group in range(file.num_row_groups):
             yield file.read_row_group(group).cast(schema(name))
+
+
+class Indexed:
+    """Table `name`, read by the values of its columns `keys`, for tables that are larger than the memory.
+
+    The file stays open, and its statistics say in which row groups to look: a table of thousands of cells, each in a
+    row group of its own, is not searched anew for each. Raises as :func:`read` does.
+    """
+
+    def __init__(self, name: str, path: Path | str, keys: Sequence[str]):
+        with _reading(path):
+            self._file = pq.ParquetFile(path)
+        _check(name, path, self._file.schema_arrow)
+        metadata = self._file.metadata
+        places = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        found = {key: [group.column(places[key]).statistics for group in groups] for key in keys}
+        self._least = {key: np.array([of_group.min for of_group in parts], object) for key, parts in found.items()}
+        self._most = {key: np.array([of_group.max for of_group in parts], object) for key, parts in found.items()}
+
+    def read(self, where: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
+        """These columns of the rows with these values of keys."""
+        here = np.ones(self._file.num_row_groups, bool)
+        for key, value in where.items():
+            here &= (self._least[key] <= value) & (self._most[key] >= value)
+        found = self._file.read_row_groups(np.flatnonzero(here).tolist(), list(dict.fromkeys([*columns, *where])))
+        for key, value in where.items():
+            found = found.filter(pa.compute.equal(found[key], value))
+        return found.select(list(columns))
+
+
+def marks(path: Path | str) -> dict[str, str]:
+    """What a file says of itself, by the names of the module's text.
+
+    Raises `UserError` if it cannot be read, is no table of this version, or has other columns than that.
+    """
+    with _reading(path):
+        found = pq.read_schema(path)
+    told = {key.decode(): value.decode() for key, value in (found.metadata or {}).items()}
+    name = told.get("roftmol.table", "")
+    if name not in SCHEMAS:
+        raise UserError(f"{path}: it is no table of this workflow. Delete it and run the workflow again.")
+    _check(name, path, found)
+    if found.names != SCHEMAS[name].names:
+        raise UserError(f"{path}: its columns are not those of table {name}. Delete it and run the workflow again.")
+    return told
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands for those who have a bundle: `roftmol predict` and `roftmol show`."""
+"""The commands that people type: `predict` and `show` for a bundle, `merge` and `verify` for results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from roftmol.selection import RULES
+
+#: Differences that `verify` lists.
+SHOWN = 200
 
 
 def add_commands(commands: Any) -> None:
@@ -23,6 +28,18 @@ def add_commands(commands: Any) -> None:
     two = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
     two.set_defaults(run=show)
     two.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
+    three = commands.add_parser("merge", help=merge.__doc__, description=merge.__doc__)
+    three.set_defaults(run=merge)
+    three.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results folders")
+    three.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a folder that is not there yet")
+    three.add_argument("--prefer", type=Path, metavar="RESULTS", help="whose fits count where folders differ")
+    three.add_argument(
+        "--selection", choices=RULES, default="validation", help="the rule that picks a method's setting"
+    )
+    three.add_argument("--without-parts", action="store_true", help="leave out the finished fits and their weights")
+    four = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
+    four.set_defaults(run=verify)
+    four.add_argument("results", type=Path, metavar="RESULTS", help="a results folder")
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -48,6 +65,29 @@ def show(options: argparse.Namespace) -> None:
     from roftmol import bundle
 
     print(bundle.describe(bundle.read(options.bundle).card))
+
+
+def merge(options: argparse.Namespace) -> None:
+    """Put results folders together, of several runs or machines, and write the report of all."""
+    from roftmol import merge as stage
+
+    settings = stage.MergeSettings(options.selection, options.prefer, not options.without_parts)
+    stage.merge(options.results, options.out, settings)
+    print(options.out / "report.html")
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Compute a results folder's scores anew from its predictions and labels, and tell what differs."""
+    from roftmol import verify as stage
+
+    found = stage.verify(options.results)
+    for difference in found.differences[:SHOWN]:
+        print(difference)
+    if (more := len(found.differences) - SHOWN) > 0:
+        print(f"and {more:,} more")
+    print(found)
+    if found.differences:
+        raise SystemExit(1)
 
 
 def _positive(text: str) -> int:

@@ -49,7 +49,7 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
     frames = {name: pd.DataFrame(found) if found else schemas.empty(name) for name, found in rows.items()}
     frames["shift"] = shift(schemas.read("selected", tables / "selected.parquet"))
     for name in TABLES:
-        schemas.write(name, frames[name], out / f"{name}.parquet")
+        schemas.write(name, frames[name], out / f"{name}.parquet", settings)
 
 
 def _cliffs(datasets: Sequence[str], results: Path, known: dict[str, Data]) -> dict[str, cliffs.Cliffs]:

@@ -98,6 +98,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         left_out_kinds=sorted(set(left_out["contamination"])),
         left_out_count=len(left_out),
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
+        environments=audit.environments_table(timings),
         data=audit.data_table(molecules, rejects, tasks, scores, found.selected),
         reasons=audit.reasons_table(rejects),
         rejected=audit.rejected(rejects),

@@ -144,6 +144,16 @@ def notes_table(selected: pd.DataFrame) -> Table:
     return Table(constant_caption(settings, varying), columns, rows, facets)
 
 
+def environments_table(timings: pd.DataFrame) -> Table:
+    """What the fits were made with: one row a version of the code, software and kind of machine."""
+    counts = timings.groupby(["host", "software", "code"], as_index=False).size()
+    rows = [
+        [*(word(row[name] or "not recorded", "long") for name in ("host", "software", "code")), count(row["size"])]
+        for row in counts.to_dict("records")
+    ]
+    return Table("", ["Machine", "Software", "Code", "#Fits"], rows)
+
+
 def failures_table(timings: pd.DataFrame) -> Table:
     """Every fit that failed, gathered by method, setting and reason."""
     failed = timings[timings["status"] != "ok"]

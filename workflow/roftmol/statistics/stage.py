@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from roftmol import schemas
@@ -55,26 +55,29 @@ def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> No
     """
     selected = schemas.read("selected", tables / "selected.parquet")
     for name, frame in made(selected, Predictions(tables, replicates).resample, replicates).items():
-        schemas.write(name, frame, out / f"{name}.parquet")
+        schemas.write(name, frame, out / f"{name}.parquet", {"replicates": replicates})
 
 
 def made(
     selected: pd.DataFrame, resample: Resample = lambda cell: None, replicates: int = bootstrap.REPLICATES
 ) -> dict[str, pd.DataFrame]:
     """The stage's tables, by name, from the table "selected" and what resampling the molecules does to a cell."""
-    frames: dict[str, list[pd.DataFrame]] = {name: [schemas.empty(name)] for name in TABLES}
-    for family in families(selected):
+    found = list(families(selected))
+    tables: list[dict[str, pd.DataFrame]] = [{} for _ in found]
+    # One split after another, so that the models on it share the resampled molecules.
+    for place, family in sorted(enumerate(found), key=lambda f: (f[1].protocol, f[1].split, f[1].budget)):
         tested = pairs(family)
         rows = list(compare(family, resample, replicates))
-        for name, frame in {
+        tables[place] = {
             "comparisons": pd.DataFrame(rows),
             "mean_ranks": mean_ranks(family, tested),
             "pairs": tested,
-        }.items():
-            if len(frame):
-                frames[name].append(frame)
+        }
+    frames = {name: [made[name] for made in tables if len(made[name])] for name in TABLES}
     # pandas takes an empty frame's types for those of the whole
-    return {name: pd.concat(found[1:], ignore_index=True) if found[1:] else found[0] for name, found in frames.items()}
+    return {
+        name: pd.concat(parts, ignore_index=True) if parts else schemas.empty(name) for name, parts in frames.items()
+    }
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
@@ -204,13 +207,13 @@ def _row(
 
 
 class Predictions:
-    """The test predictions of aggregated tables under resampled molecules; a cell is read when it is asked for."""
+    """The test predictions of aggregated tables under resampled molecules; a cell is read when it is asked for.
+
+    What was computed is kept for the cells of one protocol, split and budget, and forgotten when another is asked for.
+    """
 
     def __init__(self, tables: Path, replicates: int = bootstrap.REPLICATES):
-        self._path = tables / "predictions.parquet"
-        schemas.read(
-            "predictions", self._path, columns=["seed"]
-        )  # the right table, or a sentence that says what is wrong
+        self._table = schemas.Indexed("predictions", tables / "predictions.parquet", Cell._fields)
         molecules = schemas.read("molecules", tables / "molecules.parquet", columns=["dataset", "molecule", "labels"])
         self._labels = {
             str(name): np.array(rows.sort_values("molecule")["labels"].tolist(), np.float64)
@@ -225,9 +228,14 @@ class Predictions:
         self._replicates = replicates
         self._weights: dict[tuple[str, ...], tuple[NDArray[np.int32], Counts]] = {}
         self._done: dict[Cell, dict[int, Array]] = {}
+        self._kept = ("", "", "")
 
     def resample(self, cell: Cell) -> Mapping[int, Array] | None:
         """Replicates (B) by seed. Cells of one protocol, data set, split and budget share their molecules' weights."""
+        if self._kept != (cell.protocol, cell.split, cell.budget):
+            self._kept = (cell.protocol, cell.split, cell.budget)
+            self._done.clear()
+            self._weights.clear()
         if cell not in self._done:
             self._done[cell] = dict(self._scored(cell))
         return self._done[cell] or None
@@ -267,5 +275,5 @@ class Predictions:
         return self._weights[words]
 
     def _read(self, where: Mapping[str, str], columns: list[str]) -> pa.Table:
-        filters = [(name, "==", value) for name, value in where.items()]
-        return pq.read_table(self._path, columns=columns, filters=[*filters, ("partition", "==", "test")])
+        found = self._table.read(where, [*columns, "partition"])
+        return found.filter(pa.compute.equal(found["partition"], "test"))
