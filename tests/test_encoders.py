@@ -1,5 +1,6 @@
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
@@ -269,6 +270,25 @@ def test_truncated_weights_are_an_error(tmp_path):
     for name in ("w.pth", "w.safetensors"):
         with pytest.raises(UserError, match=name):
             convert(tmp_path / name, asdict(Architecture("gin", 2, 16)), tmp_path / "out.safetensors", name="x")
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_damaged_weights_are_an_error_whatever_the_damage(tmp_path, legacy):
+    """Bytes of a pickle that are other than they were make its reader fail in many ways."""
+    torch.save(hu_style("gin", 16, 2), tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    whole = (tmp_path / "w.pth").read_bytes()
+    rng = np.random.default_rng(0)
+    architecture = asdict(Architecture("gin", 2, 16))
+    for place in rng.integers(0, 3000, 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "w.pth").write_bytes(damaged)
+        with suppress(UserError):  # some damage is in a number, which no reader can see
+            convert(tmp_path / "w.pth", architecture, tmp_path / "out.safetensors", name="x")
+    for content in (b"", whole[:100], whole[:-100]):
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(UserError, match=r"w\.pth"):
+            convert(tmp_path / "w.pth", architecture, tmp_path / "out.safetensors", name="x")
 
 
 def test_the_shipped_encoder_gives_the_stored_vectors():

@@ -68,6 +68,15 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(206, CONTENT[first:], ETag='"1"', Content_Range=span)
             case "/round":
                 self.answer(302, b"", Location="/round")
+            case "/changes" if tries == 1:
+                self.answer(200, b"old" * HALF, ETag='"1"', promised=4 * HALF)
+            case "/changes" if start:  # of another file than the one that broke off
+                span = f"bytes 100-{len(CONTENT) - 1}/{len(CONTENT)}"
+                self.answer(206, CONTENT[100:], ETag='"2"', Content_Range=span)
+            case "/shrinks" if tries == 1:
+                self.answer(200, CONTENT[:HALF], promised=len(CONTENT))
+            case "/shrinks" if start:
+                self.answer(416, b"")
             case "/missing":
                 self.answer(404, b"no such file")
             case _:
@@ -128,7 +137,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "out").iterdir())
 
 
-@pytest.mark.parametrize("path", ["good", "moved", "busy", "breaks", "breaks-unresumable"])
+@pytest.mark.parametrize("path", ["good", "moved", "busy", "breaks", "breaks-unresumable", "changes", "shrinks"])
 def test_an_address_delivers_the_file_whatever_happens_on_the_way(server: str, tmp_path: Path, path: str) -> None:
     source = Source("url", f"{server}/{path}", sha256=DIGEST)
     assert get(source, to=tmp_path) is source

@@ -116,6 +116,22 @@ def test_only_known_names_make_paths(key: str):
         experiment({key: ["../../x"]})
 
 
+@pytest.mark.parametrize("sign", "{}<>*?")
+@pytest.mark.parametrize("key", ["data", "own_datasets", "own_models", "files"])
+def test_a_path_means_nothing_to_snakemake(tmp_path: Path, key: str, sign: str):
+    path = str(tmp_path / f"a{sign}b.csv")
+    write_molecules(Path(path))
+    own = {"path": path, "smiles": "SMILES", "labels": ["logP"], "task": "regression"}
+    config = {
+        "data": {"data": path},
+        "own_datasets": {"own_datasets": {"mine": own}},
+        "own_models": {"own_models": {"mine": {"code": path, "weights": path, "blocks": [["a"]]}}},
+        "files": {"files": {"esol": path}},
+    }[key]
+    with pytest.raises(UserError, match=f"{key}.*rename the file"):
+        experiment(config)
+
+
 def test_no_shell_sees_what_a_user_wrote(tmp_path: Path):
     """A file and columns whose names would be commands, through the rules that read them."""
     path = tmp_path / f"{COMMAND.replace('/', '')}.csv"

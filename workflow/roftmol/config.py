@@ -328,9 +328,7 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
     from roftmol import intake
 
     asked, path = full["recommend"], full["data"]
-    if found := [sign for sign in "{}<>*?" if sign in path]:
-        # They mean something to Snakemake, in whichever rule they stand.
-        raise UserError(f"data: {path!r} has a {found[0]!r} in its name; rename the file")
+    _check_path("data", path)
     columns = intake.describe(Path(path), *(full.get(key) for key in ("smiles", "target", "task")))
     name = full.get("name") or _name_of(path)
     recommendation = Recommendation(
@@ -360,6 +358,12 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
         "leave_out_contaminated": [],
     }
     return {**full, **own}, recommendation
+
+
+def _check_path(key: str, path: str) -> None:
+    """Refuse signs that mean something to Snakemake, in whichever rule the path stands."""
+    if found := [sign for sign in "{}<>*?" if sign in path]:
+        raise UserError(f"{key}: {path!r} has a {found[0]!r} in its name; rename the file")
 
 
 def _name_of(path: str) -> str:
@@ -463,6 +467,7 @@ def _registered(
     given = {f"own_datasets.{name}.path": entry["path"] for name, entry in own.items()}
     given |= {f"own_models.{name}.{key}": entry[key] for name, entry in models.items() for key in ("code", "weights")}
     for key, path in (given | {f"files.{name}": path for name, path in files.items()}).items():
+        _check_path(key, path)
         if not Path(path).is_file():
             raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
     datasets |= {name: Dataset.from_dict({"name": name, **entry}) for name, entry in own.items()}

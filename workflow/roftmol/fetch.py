@@ -15,7 +15,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,12 @@ def _local(source: Source, mirror: Path | None) -> Path:
 
 def _download(url: str, raw: Path, patience: Patience) -> None:
     """Stream an address to `raw`; after a break, go on from the byte that was reached if the server can."""
-    retry = Retry(total=patience.tries - 1, backoff_factor=patience.backoff, status_forcelist=PASSING_STATUS)
+    retry = Retry(
+        total=patience.tries - 1,
+        backoff_factor=patience.backoff,
+        status_forcelist=PASSING_STATUS,
+        retry_after_max=int(patience.read_seconds),  # a server may ask for hours
+    )
     # The bytes as they are stored: with a compressed transfer, ranges and checksums would be of something else.
     headers = {"Accept-Encoding": "identity"}
     with requests.Session() as session:
@@ -113,6 +118,11 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
         for left in reversed(range(patience.tries)):
             timeout = (patience.connect_seconds, patience.read_seconds)
             with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
+                if "Range" in headers and not _continues(response, headers):
+                    # Another file by now, or a server that cannot go on there: from the beginning.
+                    headers.pop("Range")
+                    headers.pop("If-Range", None)
+                    continue
                 response.raise_for_status()
                 resumed = response.status_code == requests.codes.partial_content
                 version = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -128,6 +138,16 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
             if version:
                 headers["If-Range"] = version
             time.sleep(patience.backoff * 2 ** (patience.tries - 1 - left))
+
+
+def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
+    """Whether an answer to a request for the rest is that rest, or the whole file anew."""
+    if response.status_code != requests.codes.partial_content:
+        return response.status_code != requests.codes.requested_range_not_satisfiable
+    start = headers["Range"].removeprefix("bytes=").removesuffix("-")
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    same = "If-Range" not in headers or version in (None, headers["If-Range"])
+    return same and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
 def _archive(archive: Archive, folder: Path) -> Path:
@@ -177,7 +197,7 @@ def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
     try:
         with gzip.open(raw) if source.unpack == "gzip" else open(raw, "rb") as content, open(delivered, "wb") as stream:
             shutil.copyfileobj(content, stream)
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _UnusableError(f"{wrong}, which cannot be unpacked: {error}") from error
     digest = sha256(delivered)
     if source.sha256 and digest != source.sha256:

@@ -59,11 +59,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 def _refusal(error: Exception, temporary: Path) -> int | None:
     """The number of an error of the place written to; None for any other, such as one of a file that is read."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         places = (str(temporary), *map(str, temporary.parents))
         code = error.errno if error.filename is None or str(error.filename) in places else None
     else:  # writers in Rust and C++ only say it
-        said = re.search(r"os error (\d+)", str(error))
+        said = re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)
         code = int(said[1]) if said else None
     return code if code in _REFUSALS else None
 

@@ -7,7 +7,6 @@ checked, and an error says which differ.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,9 +132,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # damaged pickles raise whatever their bytes happen to ask for
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
-            f"{path}: cannot be read as weights: {str(error).splitlines()[0]}. The file is truncated, is no state "
+            f"{path}: cannot be read as weights ({reason}). The file is truncated, is no state "
             "dict, or holds more than tensors; it was not run. Fetch it again or ask for a state dict or safetensors."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):  # what training scripts save beside the optimizer's
