@@ -97,7 +97,7 @@ def scheduler(scratch: Path, config: dict[str, Any], run: bool) -> None:
     ]
     cells = experiment(config).cells
     jobs = len(cells.runs(Path()))
-    said = f"{len(config['models'])} models, {jobs:,} runs' jobs"
+    said = f"{len(config['models'])} models, {jobs:,} jobs that fit"
     print(measured([*command, "-n", "--quiet", "all"], stdout=subprocess.DEVNULL).row("DAG (`-n`)", said), flush=True)
     if not run:
         return
