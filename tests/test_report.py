@@ -1,5 +1,6 @@
 """The report: one page that stands alone, names the right winner in careful words, and hides nothing."""
 
+import base64
 import json
 import math
 import re
@@ -322,3 +323,19 @@ def test_the_table_of_changes():
     assert not changes.changes_table(
         Results(synthetic.summarise(selected), selected, *tables, changes=of_other_settings)
     ).rows
+
+
+def test_pictures_beyond_what_a_page_holds_are_linked(tmp_path, monkeypatch):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "l2_sp": [0.8, 0.9]})
+    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    whole = build(tmp_path, selected)
+    manifest = json.loads((tmp_path / "figures" / "figures.json").read_text())
+    first = len(base64.b64encode((tmp_path / "figures" / manifest[0]["file"]).read_bytes()))
+    monkeypatch.setattr(report, "PICTURES", first + 10)
+    page = build(tmp_path, selected)
+    assert len(manifest) > 3
+    assert whole.count("data:image/svg+xml") == len(manifest)
+    assert page.count("data:image/svg+xml") == 1
+    links = re.findall(r'More pictures than one page holds: <a href="([^"]+)"', page)
+    assert sorted(links) == sorted(f"figures/{entry['file']}" for entry in manifest[1:])
+    assert all((tmp_path / link).is_file() for link in links)

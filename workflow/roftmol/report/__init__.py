@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from roftmol.statistics import TABLES as STATISTICS
 __all__ = ["build"]
 
 TITLE = "Which way of fine\u2011tuning should be trusted?"
+#: The pictures that the page holds, in characters; a large experiment's others lie beside it.
+PICTURES = 20_000_000
 #: The parts of the page that are always there, before and after the evidence: address and title.
 ANSWERS = [("answers", "What should I do?"), ("settings", "Setting by setting")]
 AUDIT = [
@@ -57,7 +60,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
     about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
     methods = in_order([*found.summary["method"], *METHOD_LINES])
     evidence = fill(
-        _figures(Path(figures)),
+        _figures(Path(figures), Path(out)),
         {
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
             "comparisons": [
@@ -154,13 +157,20 @@ def inline(name: str) -> Markup:
     return Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
 
 
-def _figures(folder: Path) -> list[dict[str, Any]]:
-    """The manifest's entries, each with its picture as a data address: inlined SVGs would share their ids."""
+def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
+    """The manifest's entries, each with its picture as a data address: inlined SVGs would share their ids.
+
+    Those that would make the page larger than a browser likes are linked from the `page` instead.
+    """
+    left = PICTURES
     try:
         manifest = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
         for entry in manifest:
             picture = base64.b64encode((folder / entry["file"]).read_bytes()).decode()
-            entry["address"] = f"data:image/svg+xml;base64,{picture}"
+            left -= len(picture)
+            entry["embedded"] = left >= 0
+            there = os.path.relpath(folder / entry["file"], page.parent)
+            entry["address"] = f"data:image/svg+xml;base64,{picture}" if left >= 0 else there
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename}: this figure file is missing. Draw the figures again (rule plot)."
