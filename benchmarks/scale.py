@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from roftmol import schemas
+from roftmol import aggregate, schemas
 from roftmol.config import Experiment, experiment, grid
 from roftmol.layout import FINGERPRINT
 from roftmol.methods import METHODS, setting_text
@@ -42,10 +42,11 @@ SMILES = ("CCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CN1CCCC1c1cccnc1", "O=C(
 #: In place of python in a job's bash: its outputs, empty. `--out` is a file or the folder of the stage's tables.
 FAKE = """
 python() {
-  local out="${*##*--out }"; out="${out%% *}"
+  local out="$*"; out="${out##*--out }"; out="${out%% *}"
   case "$3" in
     finetune|interpolate) for name in fits predictions curves changes coefficients; do : >"$out/$name.parquet"; done;;
     baseline) for name in fits predictions curves; do : >"$out/$name.parquet"; done;;
+    aggregate) for name in TABLES; do : >"$out/$name.parquet"; done; : >"$out/summary.csv";;
     molecules) for name in molecules tasks rejects; do : >"$out/$name.parquet"; done;;
     *) : >"$out";;
   esac
@@ -85,7 +86,7 @@ def scheduler(scratch: Path, config: dict[str, Any], run: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "paper.yaml").write_text(yaml.safe_dump(config))
-    (folder / "fake.sh").write_text(FAKE)
+    (folder / "fake.sh").write_text(FAKE.replace("TABLES", " ".join(aggregate.TABLES)))
     command = [
         SNAKEMAKE,
         "--snakefile",
@@ -101,7 +102,7 @@ def scheduler(scratch: Path, config: dict[str, Any], run: bool) -> None:
     print(measured([*command, "-n", "--quiet", "all"], stdout=subprocess.DEVNULL).row("DAG (`-n`)", said), flush=True)
     if not run:
         return
-    targets = ["--until", "finetune", "interpolate", "baseline", "--quiet", "all"]
+    targets = ["--until", "aggregate", "--quiet", "all"]
     environment = os.environ | {"BASH_ENV": str(folder / "fake.sh")}
     spent = measured([*command, "--cores", "2", *targets], stdout=subprocess.DEVNULL, env=environment)
     print(spent.row("run, jobs that do nothing", said), flush=True)
