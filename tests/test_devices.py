@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from roftmol.devices import device_of
+from roftmol.devices import claim, device_of
 
 CLAIM = """
 import sys
@@ -42,14 +44,36 @@ class Process:
 
 
 def test_each_process_has_its_own_device_and_a_killed_one_gives_it_back(tmp_path: Path):
-    first, second, third = (Process(tmp_path) for _ in range(3))
+    first, second = Process(tmp_path), Process(tmp_path)
     assert (first.device, second.device) == (0, 1)
-    assert third.device == 0  # none is left: they share
     second.kill()
-    fourth = Process(tmp_path)
-    assert fourth.device == 1
-    for process in (first, third, fourth):
+    third = Process(tmp_path)
+    assert third.device == 1
+    for process in (first, third):
         process.kill()
+
+
+def test_more_processes_than_devices_share_them_evenly(tmp_path: Path):
+    with ThreadPoolExecutor(6) as pool:
+        processes = list(pool.map(lambda _: Process(tmp_path), range(6)))
+    assert sorted(process.device for process in processes) == [0, 0, 0, 1, 1, 1]
+    for process in processes:
+        process.kill()
+
+
+@pytest.mark.parametrize("setting", ["auto", "cuda"])
+def test_every_setting_that_means_a_gpu_shares_them_out(setting: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two GPUs that are only said to be there, of which another process has the first."""
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid="ab"[i]))
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    other = Process(tmp_path)
+    monkeypatch.setattr("roftmol.devices.claim", lambda ids: claim.__wrapped__(ids, tmp_path))
+    assert device_of(setting) == torch.device("cuda", 1)
+    assert taken == [torch.device("cuda", 1)]
+    other.kill()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

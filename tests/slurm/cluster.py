@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 CONFIGURATION = Path("/etc/slurm")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")
 #: The node says it has so many and so much (MB), whatever the machine has: they are counted, not enforced.
@@ -39,10 +41,12 @@ def install() -> None:
 def running(base: Path) -> Iterator[None]:
     """The cluster, for as long as the block lasts; its daemons end with it, whatever happens.
 
-    Raises `RuntimeError` if the node does not become idle.
+    Raises `RuntimeError` if the node does not become idle, or if this machine runs a Slurm already: /etc/slurm is its.
     """
     if os.getuid() != 0:
         raise RuntimeError("the daemons of Slurm are started by root alone")
+    if found := {process.info["name"] for process in psutil.process_iter(["name"])} & {"slurmctld", "slurmd"}:
+        raise RuntimeError(f"this machine runs a Slurm already ({', '.join(sorted(found))}), which is left alone")
     host = socket.gethostname()
     base.chmod(0o755)
     sockets, spool = base / "munge", base / "spool"
@@ -67,7 +71,14 @@ def running(base: Path) -> Iterator[None]:
         stack.enter_context(_daemon(["slurmctld", "-D"], log))
         stack.enter_context(_daemon(["slurmd", "-D"], log))
         wait(lambda: ask("sinfo", "-h", "-o", "%T").split("\n")[0] == "idle", f"an idle node; see {log.name}")
+        stack.callback(clear)  # jobs outlive the daemons
         yield
+
+
+def clear() -> None:
+    """Cancel every job, and wait until the queue is empty."""
+    ask("scancel", "--user=root")
+    wait(lambda: not ask("squeue", "-h"), "empty queue")
 
 
 def ask(*command: str) -> str:

@@ -1,8 +1,9 @@
-"""Which processor a process computes on. Where several GPUs are visible, each process takes one that no other has."""
+"""Which processor a process computes on. Where several GPUs are visible, processes share them out among themselves."""
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,14 +17,14 @@ LOCKS = Path(tempfile.gettempdir())
 
 
 def device_of(name: str) -> torch.device:
-    """The device that a setting names; "auto" is a GPU where there is one, and a free one where there are several.
+    """The device that a setting names; "auto" is a GPU where there is one, "cuda" the freest where there are several.
 
     A scheduler that gives each job its own GPU shows it that one alone. Snakemake on one machine only counts them
     (profile `workstation`), so its jobs share them out among themselves.
     """
     if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
         ids = tuple(str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count()))
         device = torch.device("cuda", claim(ids))
     else:
@@ -35,17 +36,25 @@ def device_of(name: str) -> torch.device:
 
 @cache  # a process has one
 def claim(ids: Sequence[str], folder: Path = LOCKS) -> int:
-    """The place of the first of these devices that no other process of this user has claimed, else the first.
+    """The place in `ids` of the device that this process takes: one that no other process of this user has.
 
-    The claim is a lock on a file, which the system takes back when the process ends, however it ends.
+    Where all are taken each gets a second process before any gets a third. The claim is a lock on a file, which the
+    system takes back when the process ends, however it ends.
     """
-    for place, name in enumerate(ids if len(ids) > 1 else ()):
-        # Left open: the lock lasts as long as the process.
-        lock = os.open(folder / f"roftmol-{os.getuid()}-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
-            return place
-    return 0
+    if len(ids) < 2:
+        return 0
+    rounds = ((number, place) for number in itertools.count() for place in range(len(ids)))
+    return next(
+        place for number, place in rounds if _lock(folder / f"roftmol-{os.getuid()}-{ids[place]}-{number}.lock")
+    )
+
+
+def _lock(path: Path) -> bool:
+    """Lock a file for as long as this process lasts, unless another has it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # left open: closing it would unlock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
