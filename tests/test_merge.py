@@ -12,12 +12,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from roftmol import aggregate, diagnostics, provenance, schemas, statistics, verify
+from roftmol import aggregate, diagnostics, schemas, statistics, verify
 from roftmol.cli import main
 from roftmol.errors import UserError
 from roftmol.files import sha256
 from roftmol.layout import Found
 from roftmol.merge import MergeSettings, merge
+from roftmol.tensors import content_digest
 from small_results import (
     METHODS,
     MODEL,
@@ -124,7 +125,7 @@ def test_models_of_both_are_listed_with_their_twins(b: Path, tmp_path: Path):
     merge([b, other], tmp_path / "c")
     models = schemas.read("models", tmp_path / "c/provenance/models.parquet").set_index("model")
     assert [list(names) for names in models["same_as"][[MODEL, "twin"]]] == [["twin"], [MODEL]]
-    assert provenance.content_digest(tmp_path / "c/checkpoints/twin.safetensors") == models["content"]["twin"]
+    assert content_digest(tmp_path / "c/checkpoints/twin.safetensors") == models["content"]["twin"]
 
 
 def other_predictions(place: Path) -> None:

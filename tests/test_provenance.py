@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from roftmol import schemas
 from roftmol.cli import main
 from roftmol.encoders import GNN, Architecture
-from roftmol.provenance import content_digest, same_models
+from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Source, checkpoints
+from roftmol.tensors import content_digest
 
 
 def test_the_registry_holds_one_file_under_two_names():

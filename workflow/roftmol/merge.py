@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roftmol import contamination, figures, provenance, registry, report, schemas
+from roftmol import contamination, figures, registry, report, schemas
 from roftmol.aggregate import LANDSCAPES, aggregate, read_run
 from roftmol.config import about
 from roftmol.diagnostics.stage import DiagnosticsSettings, diagnose
@@ -26,6 +26,7 @@ from roftmol.errors import UserError
 from roftmol.files import atomic_folder
 from roftmol.layout import FINGERPRINT_MODEL, MODELS, Found
 from roftmol.statistics import stage as statistics
+from roftmol.tensors import content_digest
 
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
@@ -125,7 +126,7 @@ class _Merging:
         for path in self.union([place.checkpoints for place in self.places]):
             owners = self._owners(path)
             for one, other in combinations(owners, 2):
-                if provenance.content_digest(one) != provenance.content_digest(other):
+                if content_digest(one) != content_digest(other):
                     raise UserError(f"{one} and {other}: different weights under one name. {LEAVE_OUT}")
             _copy(owners[0], self.out / path)
         if owners := self._owners(MODELS):

@@ -6,16 +6,15 @@ converted files.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.numpy import load_file
 
 from roftmol.registry import Checkpoint
+from roftmol.tensors import content_digest
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,6 @@ def table(settings: ProvenanceSettings, checkpoints: Path) -> pd.DataFrame:
         for name, about in settings.models.items()
     ]
     return pd.DataFrame(rows)
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of a safetensors file's names, types, shapes and values, whatever their order and the metadata.
-
-    BatchNorm's batch counters are left out: nothing reads them, and old files lack them.
-    """
-    digest = hashlib.sha256()
-    for name, array in sorted(load_file(path).items()):
-        if not name.endswith("num_batches_tracked"):
-            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def same_models(checkpoints: Iterable[Checkpoint]) -> tuple[tuple[str, ...], ...]:

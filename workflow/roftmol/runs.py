@@ -32,11 +32,12 @@ from roftmol.devices import device_of
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
-from roftmol.files import atomic, code_digest, digest, sha256
+from roftmol.files import atomic, code_digest, digest
 from roftmol.graphs import Graphs
 from roftmol.interpolate import mix
 from roftmol.methods import METHODS, Method, Settings, setting_text
 from roftmol.protocols import PROTOCOLS
+from roftmol.tensors import file_digest
 from roftmol.train import DivergedError, Epoch, Fold, Model, Task, TrainSettings, best_epoch, fit, new_model
 
 Array = npt.NDArray[np.float32]
@@ -119,7 +120,7 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
             trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         )
 
-    identity = {"checkpoint": sha256(checkpoint), "training": asdict(settings.training)}
+    identity = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
     _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
 
 
@@ -182,7 +183,7 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
             note=mixed.note,
         )
 
-    start = sha256(checkpoint)
+    start = file_digest(checkpoint)
 
     def identity(seed: int, number: int) -> dict[str, Any]:
         return {"checkpoint": start, "source": sources[seed, number]["part"]}
@@ -212,7 +213,7 @@ def _run(
     modules = ["roftmol.train", "roftmol.changes", *(["roftmol.interpolate"] if method.mixing else [])]
     base = {
         "code": code_digest(dependencies.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
-        "data": sha256(data),
+        "data": file_digest(data),
         "torch": torch.__version__,
         "device": device.type,
         **{name: getattr(settings, name) for name in ("protocol", "method", "task", "metric")},

@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from roftmol import contamination, provenance, schemas
+from roftmol import contamination, schemas
 from roftmol.aggregate import DATA_TABLES, PARTITIONS, Data, Run, data_of, read_run, summarise, tables_of
 from roftmol.errors import UserError
 from roftmol.files import sha256
 from roftmol.layout import MODELS, Found
 from roftmol.selection import RULES
+from roftmol.tensors import content_digest
 
 CELL = list(schemas.CELL)
 #: The largest relative difference of two numbers that are the same.
@@ -174,7 +175,7 @@ class _Stored:
         for file in place.checkpoints:
             if (stored := content.get(file.stem)) is not None:
                 self.seen.counts["checkpoints"] += 1
-                if (found := provenance.content_digest(file)) != stored:
+                if (found := content_digest(file)) != stored:
                     self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, found))
 
     def _differ(self, name: str, where: str, stored: pd.DataFrame, made: pd.DataFrame) -> None:
