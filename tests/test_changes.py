@@ -19,9 +19,7 @@ from roftmol.engine import pooled
 from roftmol.methods import METHODS
 from roftmol.protocols import PROTOCOLS
 from roftmol.train import Fold, Task, TrainSettings, fit, new_model
-from test_runs import FIRST, finetune, interpolate, place
-
-__all__ = ["place"]  # the fixture
+from test_runs import FIRST, finetune, interpolate
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import test_own_models
-from molecules_for_tests import SMILES, corpus, labels_of_size
+from molecules_for_tests import SMILES, corpus, labels_of_size, split_table
 from roftmol import graphs, metrics, runs, schemas
 from roftmol.cli import main
 from roftmol.encoders import MiniMol, new_encoder
@@ -19,9 +19,7 @@ from roftmol.encoders.checkpoints import convert
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
 from roftmol.landscape import ALPHAS, SIDE, LandscapeSettings, Plane, landscape
-from test_runs import FIRST, finetune, interpolate, place, split_table
-
-__all__ = ["place"]  # the fixture
+from test_runs import FIRST, finetune, interpolate
 
 SETTINGS = LandscapeSettings("honest", "tiny", "sizes", "random", "all", "regression", "rmse", (0, 1), True, "cpu")
 DWISE = replace(FIRST, method="dwise_ft", grid=({"granularity": "block", "start": 0.5},))
