@@ -33,6 +33,10 @@ from roftmol.report import recommendation
 
 ROOT = Path(__file__).parents[1]
 MARKUP = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
+OWN_MODEL = {
+    **{"code": "mine.csv", "weights": "mine.csv", "embed": [], "blocks": [["a"]], "readout": []},
+    **{"pooling": "mean", "pretraining": "self-supervised"},
+}
 #: What a shell would run, were it to see it.
 COMMAND = "$(touch pwned) `touch pwned` ; touch pwned ' \" | & \\"
 
@@ -103,10 +107,10 @@ def test_a_name_cannot_lead_out_of_the_results(tmp_path: Path, monkeypatch: pyte
     if key == "own_datasets":
         config = {"own_datasets": {name: own}, "datasets": [name]}
     elif key == "own_models":
-        config = {"own_models": {name: {"code": "m.py", "weights": "m.pt", "blocks": [["a"]]}}, "models": [name]}
+        config = {"own_models": {name: OWN_MODEL}, "models": [name]}
     else:
         config = {"data": "mine.csv", "name": name}
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="name"):
         experiment(config)
 
 
@@ -125,7 +129,7 @@ def test_a_path_means_nothing_to_snakemake(tmp_path: Path, key: str, sign: str):
     config = {
         "data": {"data": path},
         "own_datasets": {"own_datasets": {"mine": own}},
-        "own_models": {"own_models": {"mine": {"code": path, "weights": path, "blocks": [["a"]]}}},
+        "own_models": {"own_models": {"mine": OWN_MODEL | {"code": path, "weights": path}}},
         "files": {"files": {"esol": path}},
     }[key]
     with pytest.raises(UserError, match=f"{key}.*rename the file"):
