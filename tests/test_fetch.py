@@ -160,6 +160,17 @@ def test_a_server_that_falls_silent_is_asked_again(server: str, tmp_path: Path) 
     assert [start is None for _, start in Handler.seen] == [True, False]  # it went on where it was
 
 
+def test_a_file_whose_rest_never_comes_is_no_file(server: str, tmp_path: Path) -> None:
+    """Also where no checksum would tell: the last try must not leave what an earlier one began."""
+    source = Source("url", f"{server}/changes")
+    once_more = Patience(tries=2, backoff=0.01, connect_seconds=1, read_seconds=1)
+    with pytest.raises(UserError, match="the rest of the file could not be had in 2 tries"):
+        fetch(
+            [Source("url", f"{server}/changes")], tmp_path / "out" / "source", mirror=None, name="x", patience=once_more
+        )
+    assert left(tmp_path) == []
+
+
 def test_addresses_that_lead_nowhere_are_given_up_soon(server: str, tmp_path: Path) -> None:
     """A circle of redirects, a port where nothing listens, a name that no server has."""
     with socket.socket() as probe:

@@ -545,3 +545,16 @@ def test_a_table_is_read_by_its_keys_and_no_row_group_more(tmp_path: Path, monke
     assert read == [[0], [2]]  # the last holds b to d
     with pytest.raises(UserError, match="expected table scores"):
         schemas.Indexed("scores", path, ("method",))
+
+
+def test_a_cell_without_rows_is_found_empty_and_hides_no_other(tmp_path: Path):
+    """As a cell whose fits all failed leaves it among the aggregated predictions."""
+    path, schema = tmp_path / "predictions.parquet", schemas.schema("predictions")
+    row = {**dict.fromkeys(schemas.RUN, "a"), "seed": 0, "partition": "test", "molecule": 1, "prediction": [0.5]}
+    with pq.ParquetWriter(path, schema) as writer:
+        for frame in (schemas.empty("predictions"), pd.DataFrame([row]), schemas.empty("predictions")):
+            writer.write_table(schemas.table("predictions", frame))
+    assert pq.read_metadata(path).num_row_groups == 3
+    table = schemas.Indexed("predictions", path, ("method",))
+    assert table.read({"method": "a"}, ["molecule"])["molecule"].to_pylist() == [1]
+    assert table.read({"method": "b"}, ["molecule"]).num_rows == 0

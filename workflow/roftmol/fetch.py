@@ -138,6 +138,7 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
             if version:
                 headers["If-Range"] = version
             time.sleep(patience.backoff * 2 ** (patience.tries - 1 - left))
+    raise _UnusableError(f"the rest of the file could not be had in {patience.tries} tries")
 
 
 def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:

@@ -548,16 +548,21 @@ class Indexed:
         metadata = self._file.metadata
         places = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        # A cell whose fits all failed leaves a group without rows, which has no least and no largest value.
+        self._filled = [number for number, group in enumerate(groups) if group.num_rows]
+        groups = [groups[number] for number in self._filled]
         found = {key: [group.column(places[key]).statistics for group in groups] for key in keys}
         self._least = {key: np.array([of_group.min for of_group in parts], object) for key, parts in found.items()}
         self._most = {key: np.array([of_group.max for of_group in parts], object) for key, parts in found.items()}
 
     def read(self, where: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
         """These columns of the rows with these values of keys."""
-        here = np.ones(self._file.num_row_groups, bool)
+        here = np.ones(len(self._filled), bool)
         for key, value in where.items():
             here &= (self._least[key] <= value) & (self._most[key] >= value)
-        found = self._file.read_row_groups(np.flatnonzero(here).tolist(), list(dict.fromkeys([*columns, *where])))
+        found = self._file.read_row_groups(
+            [self._filled[place] for place in np.flatnonzero(here)], list(dict.fromkeys([*columns, *where]))
+        )
         for key, value in where.items():
             found = found.filter(pa.compute.equal(found[key], value))
         return found.select(list(columns))
