@@ -165,9 +165,7 @@ def test_a_file_whose_rest_never_comes_is_no_file(server: str, tmp_path: Path) -
     source = Source("url", f"{server}/changes")
     once_more = Patience(tries=2, backoff=0.01, connect_seconds=1, read_seconds=1)
     with pytest.raises(UserError, match="the rest of the file could not be had in 2 tries"):
-        fetch(
-            [Source("url", f"{server}/changes")], tmp_path / "out" / "source", mirror=None, name="x", patience=once_more
-        )
+        fetch([source], tmp_path / "out" / "source", mirror=None, name="x", patience=once_more)
     assert left(tmp_path) == []
 
 

@@ -511,16 +511,13 @@ def read(
     name: str,
     path: Path | str,
     columns: Sequence[str] | None = None,
-    where: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Read table `name` from `path`, or only some of its columns, or the rows with these values.
+    """Read table `name` from `path`, or only some of its columns.
 
     Raises `UserError` if the file is missing, unreadable, another table, or of another version.
     """
     with _reading(path):
-        data = pq.read_table(
-            path, columns=columns, filters=[(key, "=", value) for key, value in (where or {}).items()] or None
-        )
+        data = pq.read_table(path, columns=columns)
     _check(name, path, data.schema)
     wanted = schema(name)
     return data.cast(wanted if columns is None else pa.schema([wanted.field(n) for n in columns])).to_pandas()
@@ -542,6 +539,7 @@ class Indexed:
     """
 
     def __init__(self, name: str, path: Path | str, keys: Sequence[str]):
+        self._path = path
         with _reading(path):
             self._file = pq.ParquetFile(path)
         _check(name, path, self._file.schema_arrow)
@@ -560,9 +558,9 @@ class Indexed:
         here = np.ones(len(self._filled), bool)
         for key, value in where.items():
             here &= (self._least[key] <= value) & (self._most[key] >= value)
-        found = self._file.read_row_groups(
-            [self._filled[place] for place in np.flatnonzero(here)], list(dict.fromkeys([*columns, *where]))
-        )
+        groups = [self._filled[place] for place in np.flatnonzero(here)]
+        with _reading(self._path):
+            found = self._file.read_row_groups(groups, list(dict.fromkeys([*columns, *where])))
         for key, value in where.items():
             found = found.filter(pa.compute.equal(found[key], value))
         return found.select(list(columns))

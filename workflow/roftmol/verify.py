@@ -112,6 +112,8 @@ class _Stored:
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
+        keys = dict.fromkeys(RUN_TABLES, CELL) | {name: ["dataset"] for name in DATA_TABLES}
+        self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
         self.rows: Counter[str] = Counter()
         self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
 
@@ -129,7 +131,7 @@ class _Stored:
         verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
         made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
         for name in RUN_TABLES:
-            here = self._read(name, where=run.cell)
+            here = self._rows(name, run.cell)
             self.rows[name] += len(here)
             self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
         self.selected.append(made["selected"])
@@ -155,7 +157,7 @@ class _Stored:
             self.seen.counts["data sets"] += 1
             for name in DATA_TABLES:
                 made = schemas.read(name, known[dataset] / f"{name}.parquet")
-                self._differ(name, dataset, self._read(name, where={"dataset": dataset}), made)
+                self._differ(name, dataset, self._rows(name, {"dataset": dataset}), made)
         if self.models.exists():
             self._weights(place)
 
@@ -186,8 +188,11 @@ class _Stored:
     def _differs(self, name: str, where: str, what: str, stored: object, found: object) -> None:
         self.seen.differences.append(Difference(self._file(name), where, what, stored, found))
 
-    def _read(self, name: str, columns: list[str] | None = None, where: dict[str, str] | None = None) -> pd.DataFrame:
-        return schemas.read(name, self._file(name), columns, where)
+    def _read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        return schemas.read(name, self._file(name), columns)
+
+    def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
+        return self.indexed[name].read(where, schemas.SCHEMAS[name].names).to_pandas()
 
     def _file(self, name: str) -> Path:
         return self.tables / f"{name}.parquet"
