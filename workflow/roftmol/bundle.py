@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from roftmol import dependencies, graphs
+from roftmol import dependencies, graphs, metrics
 from roftmol.encoders import Encoder, Own, new_encoder
 from roftmol.ensemble import Ensemble, Fingerprint, predict_networks
 from roftmol.errors import UserError
@@ -36,7 +36,7 @@ from roftmol.fingerprints import morgan_counts
 from roftmol.methods import METHODS
 from roftmol.molecules import Reject, parse
 from roftmol.similarity import BITS, RADIUS, fingerprints, nearest, pack, unpack
-from roftmol.train import Model
+from roftmol.train import Model, Task
 
 FORMAT, VERSION = "roftmol-bundle", 1
 #: A new molecule is in the domain if it is as similar to its nearest training molecule as 95% of those are to theirs.
@@ -254,7 +254,7 @@ def _tensors(member: Model | Fingerprint) -> dict[str, Tensor]:
 def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Fingerprint:
     if card["architecture"] is None:
         return Fingerprint({name: tensor.numpy() for name, tensor in state.items()})
-    model = Model(encoder or new_encoder(card["architecture"]), 1, card["task"])
+    model = Model(encoder or new_encoder(card["architecture"]), 1, Task(card["task"], metrics.PRIMARY[card["task"]]))
     model.load_state_dict(dict(state))
     return model.eval()
 

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roftmol.auxiliary.force_field import Probe
 from roftmol.encoders import Encoder
 from roftmol.engine import pooled
 from roftmol.graphs import Graphs
@@ -39,6 +40,8 @@ from roftmol.train import Fold
 MOLECULES = 100
 #: The part that stands for the whole encoder, and what stands for its output: the molecules' vectors.
 ALL, VECTORS = "all", "vectors"
+#: The part that stands for the force field of an atomistic model.
+FORCES = "forces"
 
 
 class Change(NamedTuple):
@@ -127,9 +130,10 @@ def distances(start: Encoder, end: Encoder) -> dict[str, float]:
 class Reference:
     """The pretrained encoder of one job, which its fits are compared with; its vectors are computed once a fold."""
 
-    def __init__(self, encoder: Encoder, graphs: Graphs):
+    def __init__(self, encoder: Encoder, graphs: Graphs, probe: Probe | None = None):
         self.encoder = encoder
         self.graphs = graphs
+        self.probe = probe
         self.known: dict[tuple[int, int], Centred] = {}
 
     def changes(
@@ -140,7 +144,7 @@ class Reference:
         `vectors` are those of the fold's validation and test molecules, in this order, as `end` gives them; at most
         `MOLECULES` of them are used, drawn by seed and fold. `start` is where the fit started, if not here.
         """
-        held = np.concatenate([fold.valid, fold.test])
+        held = fold.held_out
         chosen = np.sort(generator("changes", seed, number).permutation(len(held))[:MOLECULES])
         after = Centred(vectors[torch.from_numpy(chosen).to(vectors.device)])
         # An encoder that has not moved gives the vectors that it gave before.
@@ -150,7 +154,9 @@ class Reference:
             ("effective_rank", after.effective_rank),
             ("effective_rank_pretrained", before.effective_rank),
         ]
+        forces = self.probe.quantities(end).items() if self.probe and start is None else ()
         return (
+            *(Change(FORCES, quantity, value, self.probe.molecules if self.probe else 0) for quantity, value in forces),
             *(Change(part, "distance", value, 0) for part, value in distances(start or self.encoder, end).items()),
             *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in found),
         )

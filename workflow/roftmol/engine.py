@@ -117,8 +117,8 @@ class Vectors:
 class Forward:
     """An encoder's forward pass over `molecules`, from the lowest of its parts that trains up.
 
-    `frozen` counts the parts from the bottom that stay as they are, without dropout or drift. Where all do, even the
-    pooled vectors are computed once.
+    `frozen` counts the parts from the bottom that stay as they are, without dropout or drift. Where all do, even what
+    the head reads is computed once.
     """
 
     def __init__(
@@ -128,11 +128,12 @@ class Forward:
         self.graphs = graphs
         self.device = device
         self.start = max(frozen - 1, 0) if encoder.resumable else 0  # the embedding is the first part
+        still = frozen == len(encoder.parts)
         self.below: States | None = None
         self.pooled: Tensor | None = None
         if frozen:
             encoder.eval()
-        if frozen == len(encoder.parts):
+        if still and encoder.reads == "molecules":
             self.row = np.full(len(graphs), -1)
             self.row[molecules] = np.arange(len(molecules))
             with torch.no_grad():
@@ -162,15 +163,15 @@ class Forward:
         return Vectors(pooled[torch.from_numpy(self.row[molecules]).to(self.device)], labels)
 
     def __call__(self, batch: Batch | Vectors) -> tuple[Tensor, Tensor]:
-        """The atoms' vectors Z (n x d; none where all is frozen) and the molecules' (b x width)."""
+        """The atoms' vectors Z (n x d; none where all is frozen) and what the head reads (b x width, or n x width)."""
         if isinstance(batch, Vectors):
             return batch.pooled.new_empty(0, 0), batch.pooled
         below = self.below.of(batch) if self.below is not None else None
         state = self.encoder.state(batch, below, start=self.start)
-        return state.atoms, self.encoder.pool(state, batch)
+        return state.atoms, self.encoder.features(state, batch)
 
-    def pooled_vectors(self, batch: Batch | Vectors) -> Tensor:
-        """The molecules' vectors alone, b x width."""
+    def features(self, batch: Batch | Vectors) -> Tensor:
+        """What the head reads alone."""
         return self(batch)[1]
 
 

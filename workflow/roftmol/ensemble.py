@@ -121,8 +121,9 @@ def predict_networks(members: Sequence[Model], graphs: Graphs) -> Array:
         model.eval()
     found = []
     for batch in evaluation_batches(members[0].encoder, graphs, np.arange(len(graphs))):
-        vectors = {model.encoder: model.encoder(batch) for model in {id(m.encoder): m for m in members}.values()}
-        outputs = [model.in_label_units(model.head(vectors[model.encoder])) for model in members]
+        encoders = {id(model.encoder): model.encoder for model in members}
+        read = {number: encoder.features(encoder.state(batch), batch) for number, encoder in encoders.items()}
+        outputs = [model.in_label_units(model.head(read[id(model.encoder)], batch)) for model in members]
         found.append(torch.stack(outputs)[..., 0])
     return torch.cat(found, 1).numpy()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from roftmol.environments import Classes, equal_rows, refine
 from roftmol.errors import UserError
-from roftmol.featurisers import Graph, featuriser
+from roftmol.featurisers import Graph, featuriser, geometry
 from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
 from roftmol.files import atomic
 
@@ -95,7 +95,7 @@ class Batch:
     sizes: Tensor  #: b, atoms in each molecule
     labels: Tensor  #: b x t, NaN where missing
     molecules: npt.NDArray[np.int64]  #: b, positions in the data set
-    hop: Hop  #: the messages of a layer that has a row for every atom
+    hop: Hop | None  #: the messages of a layer that has a row for every atom; None where no layer sums bare neighbours
     merged: Mapping[int, Hop] = field(default_factory=dict)  #: layer -> its messages, where atoms are merged
 
     def __len__(self) -> int:
@@ -103,7 +103,13 @@ class Batch:
 
     def hop_of(self, layer: int) -> Hop:
         """The messages of a layer, counted from 0."""
-        return self.merged.get(layer, self.hop)
+        hop = self.merged.get(layer, self.hop)
+        assert hop is not None
+        return hop
+
+    def at(self, positions: Tensor) -> Batch:
+        """The same molecules with their atoms at other places (n x 3), with gradient to these; neighbours stay."""
+        return replace(self, atoms=torch.cat([self.atoms[:, :1], positions], 1))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -117,7 +123,7 @@ class Batch:
             sizes=self.sizes.to(device),
             labels=self.labels.to(device),
             molecules=self.molecules,
-            hop=self.hop.to(device),
+            hop=None if self.hop is None else self.hop.to(device),
             merged={layer: hop.to(device) for layer, hop in self.merged.items()},
         )
 
@@ -194,15 +200,6 @@ class Graphs:
         degree = self.indptr[atoms + 1] - self.indptr[atoms]
         receiver = np.repeat(np.arange(len(atoms)), degree)
         shift = np.repeat(starts, sizes)
-        senders, bounds = self._messages(atoms, shift)
-        hop = Hop(
-            senders=torch.from_numpy(senders),
-            starts=torch.from_numpy(bounds),
-            below=len(atoms),
-            bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
-            # Molecules' bonds run both ways, so that the sums are their own transpose.
-            transpose=(torch.from_numpy(senders), torch.from_numpy(bounds)) if self.featuriser == "hu" else None,
-        )
         lending = len(atoms) if lent is None else int(sizes[:lent].sum())
         return Batch(
             atoms=_tensor(self.atoms[atoms]),
@@ -212,8 +209,20 @@ class Graphs:
             sizes=torch.from_numpy(sizes.astype(np.float32)),
             labels=torch.from_numpy(self.labels[chosen]),
             molecules=chosen,
-            hop=hop,
+            hop=self._hop(atoms, shift) if self.featuriser == "hu" else None,
             merged=self._merged(merge, atoms, shift, lending),
+        )
+
+    def _hop(self, atoms: Classes, shift: Classes) -> Hop:
+        """The messages between all these atoms."""
+        senders, bounds = self._messages(atoms, shift)
+        return Hop(
+            senders=torch.from_numpy(senders),
+            starts=torch.from_numpy(bounds),
+            below=len(atoms),
+            bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
+            # Molecules' bonds run both ways, so that the sums are their own transpose.
+            transpose=(torch.from_numpy(senders), torch.from_numpy(bounds)),
         )
 
     def _messages(self, atoms: Classes, shift: Classes) -> tuple[Classes, Classes]:
@@ -306,6 +315,21 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
             parts = list(pool.map(_featurize, chunks))
     else:
         parts = [_featurize(chunk) for chunk in chunks]
+    return _joined(parts, labels, name)
+
+
+def from_conformers(
+    numbers: Sequence[npt.NDArray[np.integer]],
+    positions: Sequence[npt.NDArray[np.floating]],
+    labels: npt.NDArray[np.float32],
+) -> Graphs:
+    """Flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom); neighbours are
+    bonds."""
+    found = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
+    return _joined([_part(found, [f"molecule {row}" for row in range(len(found))])], labels, geometry.NAME)
+
+
+def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> Graphs:
     atoms = np.concatenate([part.sizes for part in parts])
     degrees = np.concatenate([part.degrees for part in parts])
     return Graphs(
@@ -343,7 +367,11 @@ def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
             except Exception as error:
                 reason = str(error) if isinstance(error, UserError) else repr(error)
                 raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
-    names = [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)]
+    return _part(found, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
+
+
+def _part(found: list[Graph], names: list[str]) -> _Part:
+    """Graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
     sizes = np.array([len(graph.atoms) for graph in found])
     bonds_each = [len(graph.senders) for graph in found]
     receivers = np.concatenate([g.receivers for g in found]) + np.repeat(np.cumsum(sizes) - sizes, bonds_each)

@@ -36,7 +36,8 @@ class Mixed:
 
     valid: npt.NDArray[np.float32]
     test: npt.NDArray[np.float32]
-    vectors: Tensor  #: of the validation and test molecules, as the model that was mixed gives them
+    test_id: npt.NDArray[np.float32]
+    vectors: Tensor  #: of the held-out molecules, as the model that was mixed gives them
     coefficients: dict[str, float]
     steps: int
     note: str = ""
@@ -97,12 +98,19 @@ def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
 
 
 def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str, str]:
-    """The mixing group of everything in the encoder's state dict, by name."""
+    """The mixing group of everything in the encoder's state dict, by name.
+
+    What lies beside the parts, such as a force field's heads, follows the top one.
+    """
     first, names = _first_names(encoder), list(encoder.state_dict())
-    return {
-        name: mixing.group(settings, first.get(affine, affine), encoder.part_of(name))
+    parts = {name: encoder.part_of(name) for name in names}
+    beside = [name for name in names if parts[name] not in encoder.parts]
+    top = next(name for name in reversed(names) if parts[name] == encoder.parts[-1])
+    found = {
+        name: mixing.group(settings, first.get(affine, affine), parts[name])
         for name, affine in zip(names, map(_affine, names), strict=True)
     }
+    return found | dict.fromkeys(beside, found[top])
 
 
 def norm_sample(fold: Fold, seed: int) -> npt.NDArray[np.int64]:
@@ -150,6 +158,7 @@ def mix(
     return Mixed(
         valid=held_out.valid if valid is None else valid,
         test=held_out.test,
+        test_id=held_out.test_id,
         vectors=held_out.vectors,
         coefficients=alpha,
         steps=steps,

@@ -42,7 +42,7 @@ from roftmol.protocols import PROTOCOLS
 from roftmol.runs import folds, limit_threads, saved_weights
 from roftmol.seeds import generator
 from roftmol.selection import Candidate, validation
-from roftmol.train import Fold, Model
+from roftmol.train import Fold, Model, Task
 
 #: The line, from beyond one end to beyond the other.
 ALPHAS = tuple(step / 4 for step in range(-2, 7))
@@ -72,11 +72,17 @@ class LandscapeSettings:
     seeds: tuple[int, ...]
     plane: bool
     device: str = "auto"
+    extensive: bool = False
 
     @property
     def cell(self) -> dict[str, str]:
         """The columns that identify the cell."""
         return {column: getattr(self, column) for column in schemas.CELL if column != "method"}
+
+    @property
+    def about(self) -> Task:
+        """What is predicted."""
+        return Task(self.task, self.metric, self.extensive)
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ def landscape(settings: LandscapeSettings, data: Path, splits: Path, checkpoint:
         number, fold = next(folds(assigned, seed))
         fits = tuned[(tuned["seed"] == seed) & (tuned["fold"] == number) & (tuned["status"] == "ok")]
         for part in fits["part"]:  # full FT has no settings: one, or none where it failed
-            model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], settings.task).to(device)
+            model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], settings.about).to(device)
             model.load_state_dict(saved_weights(runs / full_ft.METHOD.name / "parts" / part))
             ends = _Ends(settings, molecules, seed, number, fold, model, encoder.state_dict())
             paths.append(ends.path())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import resource
 import sys
@@ -27,18 +28,30 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from roftmol import dependencies, graphs, machine, metrics, schemas
+from roftmol.auxiliary import tasks
 from roftmol.changes import Change, Reference
 from roftmol.devices import device_of
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
-from roftmol.files import atomic, code_digest, digest
+from roftmol.files import atomic, code_digest, digest, sha256
 from roftmol.graphs import Graphs
 from roftmol.interpolate import mix
 from roftmol.methods import METHODS, Method, Settings, setting_text
 from roftmol.protocols import PROTOCOLS
 from roftmol.tensors import file_digest
-from roftmol.train import DivergedError, Epoch, Fold, Model, Task, TrainSettings, best_epoch, fit, new_model
+from roftmol.train import (
+    DivergedError,
+    Epoch,
+    Fold,
+    Model,
+    Task,
+    TrainSettings,
+    best_epoch,
+    fit,
+    new_model,
+    standing,
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -59,6 +72,8 @@ class RunSettings:
     grid: tuple[dict[str, Any], ...]
     training: TrainSettings = field(default_factory=TrainSettings)
     device: str = "auto"
+    extensive: bool = False  #: whether the label grows with the molecule
+    auxiliary: str = ""  #: what a method with a second task learns there: a name in `auxiliary.tasks.SOURCES`
 
     @property
     def cell(self) -> dict[str, str]:
@@ -68,7 +83,18 @@ class RunSettings:
     @property
     def told(self) -> dict[str, Any]:
         """What a fit is told beside the columns that identify it."""
-        return {"training": asdict(self.training), "task": self.task, "metric": self.metric}
+        told = {"training": asdict(self.training), "task": self.task, "metric": self.metric}
+        return told | ({"extensive": True} if self.extensive else {}) | self.second
+
+    @property
+    def second(self) -> dict[str, str]:
+        """The second task, where the method has one."""
+        return {"auxiliary": self.auxiliary} if METHODS[self.method].alternation else {}
+
+    @property
+    def about(self) -> Task:
+        """What is predicted."""
+        return Task(self.task, self.metric, self.extensive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +103,7 @@ class Result:
 
     valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
     test: npt.NDArray[np.float32]
+    test_id: npt.NDArray[np.float32]
     curve: tuple[Epoch, ...] = ()
     coefficients: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -90,15 +117,24 @@ class Result:
 Compute = Callable[[Settings, int, int, Fold], Result]
 
 
-def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path) -> None:
-    """Train every setting, seed and fold of a cell on the graphs `data`; fits, predictions and curves go to `out`."""
+def finetune(
+    settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path, auxiliary: Path | None = None
+) -> None:
+    """Train every setting, seed and fold of a cell on the graphs `data`; fits, predictions and curves go to `out`.
+
+    `auxiliary` is the table that a second task learns from, and that a force field is measured on. Raises `UserError`
+    if a method with a second task has none.
+    """
     method = METHODS[settings.method]
     protocol = PROTOCOLS[settings.protocol]
     molecules = graphs.load(data)
     device = device_of(settings.device)
     encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
-    reference = Reference(encoder, molecules)
-    task = Task(settings.task, settings.metric)
+    second = tasks.read(auxiliary, settings.auxiliary, encoder, settings.training.batch_size)
+    reference = Reference(encoder, molecules, second.probe)
+    task = settings.about
+    if method.alternation and second.task is None:
+        raise UserError(f"{method.name}: model {settings.model} has no second task; see `auxiliary` in config.yaml")
     keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
 
     def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
@@ -107,12 +143,13 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
     def fitted(setting: Settings, seed: int, number: int, fold: Fold, training: TrainSettings) -> Result:
         model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
         drawn = None if method.pretrained else copy.deepcopy(model.encoder)
-        curve = fit(model, method, setting, molecules, fold, task, protocol, training, seed)
+        curve = fit(model, method, setting, molecules, fold, task, protocol, training, seed, second.task)
         best = best_epoch(curve, task.metric)
         held_out = model.predict_held_out(molecules, fold)
         return Result(
             valid=held_out.valid,
             test=held_out.test,
+            test_id=held_out.test_id,
             changes=reference.changes(model.encoder, held_out.vectors, seed, number, fold, drawn),
             curve=tuple(curve),
             weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
@@ -120,7 +157,9 @@ def finetune(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, 
             trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         )
 
-    identity = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
+    identity: dict[str, Any] = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
+    if auxiliary is not None and (method.alternation or second.probe):
+        identity["auxiliary"] = {"file": sha256(auxiliary), **settings.second}
     _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
 
 
@@ -148,10 +187,19 @@ def within_memory(fitted: Callable[[TrainSettings], Result], training: TrainSett
         return replace(result, note="; ".join(filter(None, [result.note, said])))
 
 
-def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Path, full_ft: Path, out: Path) -> None:
-    """Mix the pretrained weights with those that the run folder `full_ft` holds, for every setting, seed and fold.
+def interpolate(
+    settings: RunSettings,
+    data: Path,
+    splits: Path,
+    checkpoint: Path,
+    tuned: Path,
+    out: Path,
+    auxiliary: Path | None = None,
+) -> None:
+    """Mix the pretrained weights with those that the run folder `tuned` holds, for every setting, seed and fold.
 
-    Raises `UserError` if the fine-tuned weights are not there.
+    Where that was run with several settings, its best by validation is mixed. `auxiliary`: see :func:`finetune`. Raises
+    `UserError` if the fine-tuned weights are not there.
     """
     method = METHODS[settings.method]
     assert method.mixing is not None
@@ -161,21 +209,22 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
     device = device_of(settings.device)
     encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
     theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    reference = Reference(encoder, molecules)
-    task = Task(settings.task, settings.metric)
-    fits = schemas.read("fits", full_ft / "fits.parquet").to_dict("records")
-    sources = {(row["seed"], row["fold"]): row for row in fits}
+    probe = tasks.read(auxiliary, settings.auxiliary, encoder, settings.training.batch_size).probe
+    reference = Reference(encoder, molecules, probe)
+    task = settings.about
+    sources = _sources(schemas.read("fits", tuned / "fits.parquet"), settings.metric)
 
     def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
         source = sources[seed, number]
         if source["status"] != "ok":
             raise DivergedError(f"{mixing.source} failed: {source['reason']}")
-        model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], task.kind).to(device)
-        model.load_state_dict(saved_weights(full_ft / "parts" / source["part"]))
+        model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], task).to(device)
+        model.load_state_dict(saved_weights(tuned / "parts" / source["part"]))
         mixed = mix(model, theta_0, mixing, setting, molecules, fold, task, protocol, seed)
         return Result(
             valid=mixed.valid,
             test=mixed.test,
+            test_id=mixed.test_id,
             changes=reference.changes(model.encoder, mixed.vectors, seed, number, fold),
             coefficients=mixed.coefficients if mixing.learned else {},
             best_epoch=mixed.steps,
@@ -183,12 +232,27 @@ def interpolate(settings: RunSettings, data: Path, splits: Path, checkpoint: Pat
             note=mixed.note,
         )
 
-    start = file_digest(checkpoint)
+    start: dict[str, Any] = {"checkpoint": file_digest(checkpoint)}
+    if auxiliary is not None and probe:
+        start["auxiliary"] = {"file": sha256(auxiliary)}
 
     def identity(seed: int, number: int) -> dict[str, Any]:
-        return {"checkpoint": start, "source": sources[seed, number]["part"]}
+        return {**start, "source": sources[seed, number]["part"]}
 
     _run(settings, method, molecules, data, splits, out, device, identity, compute)
+
+
+def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The row of each seed and fold in the table `fits`: the best by validation where there are several settings."""
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    best: dict[tuple[int, int], tuple[float, ...]] = {}
+    rows: list[dict[str, Any]] = fits.to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        where = (row["seed"], row["fold"])
+        reached = standing(metric, row["valid_metric"], row["valid_loss"]) if row["status"] == "ok" else (math.inf,)
+        if where not in best or reached < best[where]:
+            best[where], found[where] = reached, row
+    return found
 
 
 def _run(
@@ -217,6 +281,7 @@ def _run(
         "torch": torch.__version__,
         "device": device.type,
         **{name: getattr(settings, name) for name in ("protocol", "method", "task", "metric")},
+        **({"extensive": True} if settings.extensive else {}),
     }
     parsed = [method.parse(setting) for setting in settings.grid]
     work = [
@@ -263,7 +328,8 @@ def folds(assigned: pd.DataFrame, seed: int) -> Iterator[tuple[int, Fold]]:
                 raise UserError(
                     f"split seed {seed}, fold {number}: no {role} molecules; enlarge the budget or the data"
                 )
-        yield int(str(number)), Fold(**roles)
+        inside = rows.loc[rows["role"] == "test_id", "molecule"].to_numpy(np.int64)
+        yield int(str(number)), Fold(**roles, test_id=inside)
 
 
 def _compute_part(
@@ -286,7 +352,7 @@ def _compute_part(
         result, reason = compute(setting, seed, number, fold), ""
     except DivergedError as error:
         empty = np.empty((0, molecules.labels.shape[1]), np.float32)
-        result, reason = Result(valid=empty, test=empty), str(error)
+        result, reason = Result(valid=empty, test=empty, test_id=empty), str(error)
     labels = molecules.labels[fold.valid]
     metric = metrics.primary(settings.metric, labels, result.valid) if not reason else float("nan")
     note = result.note
@@ -319,6 +385,8 @@ def _compute_part(
         "changes": json.dumps(result.changes),
     }
     arrays = {"valid": result.valid, "test": result.test}
+    if fold.test_id.size:
+        arrays["test_id"] = result.test_id
     arrays.update({f"weights.{name}": tensor.numpy() for name, tensor in result.weights.items()})
     with atomic(path) as temporary:
         save_file(arrays, temporary, metadata=metadata)
@@ -360,8 +428,11 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
             _prediction_rows(run, "valid", fold.valid, arrays["valid"])
             for fold, (arrays, _) in zip(mine, contents, strict=True)
         )
-        test = _prediction_rows(run, "test", mine[0].test, np.mean([arrays["test"] for arrays, _ in contents], 0))
-        predictions += [valid, test]
+        predictions.append(valid)
+        for partition, tested in (("test", mine[0].test), ("test_id", mine[0].test_id)):
+            if tested.size:
+                mean = np.mean([arrays[partition] for arrays, _ in contents], 0)
+                predictions.append(_prediction_rows(run, partition, tested, mean))
         for number, (_, metadata) in zip(members["fold"], contents, strict=True):
             curves += [{**run, "fold": number, **point} for point in json.loads(metadata["curve"])]
             coefficients += [
@@ -389,7 +460,8 @@ def _prediction_rows(
 def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Predictions and metadata of a saved fit, without its weights."""
     with safe_open(path, "np") as part:
-        return {name: part.get_tensor(name) for name in ("valid", "test")}, part.metadata()
+        names = [name for name in part.keys() if not name.startswith("weights.")]  # noqa: SIM118 (not a mapping)
+        return {name: part.get_tensor(name) for name in names}, part.metadata()
 
 
 def saved_weights(path: Path) -> dict[str, Tensor]:
@@ -412,7 +484,8 @@ def saved_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _fold_digest(fold: Fold) -> str:
-    return digest([fold.train.tolist(), fold.valid.tolist(), fold.test.tolist()])
+    parts = [fold.train, fold.valid, fold.test, *([fold.test_id] if fold.test_id.size else [])]
+    return digest([part.tolist() for part in parts])
 
 
 def limit_threads() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roftmol import metrics
+from roftmol.auxiliary.base import Auxiliary, Branch
 from roftmol.encoders import Encoder, State
-from roftmol.encoders.ops import Linear
 from roftmol.engine import Adam, Forward, States, evaluation_batches, frozen_below
 from roftmol.graphs import Batch, Graphs, Indices
-from roftmol.methods.base import Method, Parts, Settings, Step
+from roftmol.methods.base import Alternation, Method, Parts, Settings, Step
 from roftmol.protocols import Protocol
 from roftmol.seeds import generator, seed_of
 
@@ -43,10 +43,11 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted: the kind of loss and the metric that selects."""
+    """What is predicted: the kind of loss, the metric that selects, and whether a label grows with the molecule."""
 
     kind: str  #: "classification" or "regression"
     metric: str
+    extensive: bool = False  #: read by heads that pool atoms' outputs themselves: they sum them
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,14 @@ class Fold:
     train: npt.NDArray[np.int64]
     valid: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
+    test_id: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  #: beside a test out of distribution
+
+    @property
+    def held_out(self) -> npt.NDArray[np.int64]:
+        """Validation, test, and the test in distribution where there is one."""
+        return np.concatenate([self.valid, self.test, self.test_id])
 
 
 class HeldOut(NamedTuple):
@@ -63,7 +72,8 @@ class HeldOut(NamedTuple):
 
     valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
     test: npt.NDArray[np.float32]
-    vectors: Tensor  #: molecules x width, validation first
+    test_id: npt.NDArray[np.float32]
+    vectors: Tensor  #: molecules x width, in the order of `Fold.held_out`
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Epoch:
 
 
 class Model(nn.Module):
-    """An encoder with a linear head, and the scaling of its outputs to label units.
+    """An encoder with a head, which is linear on molecules' vectors, and the scaling of its outputs to label units.
 
     y = scale * (head(encoder(molecule))) + shift for regression; a probability for classification.
     """
@@ -86,17 +96,17 @@ class Model(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, encoder: Encoder, tasks: int, kind: str):
+    def __init__(self, encoder: Encoder, tasks: int, task: Task):
         super().__init__()
         self.encoder = encoder
-        self.head = Linear(encoder.width, tasks)
-        self.kind = kind
+        self.head = encoder.new_head(tasks, task.extensive)
+        self.kind = task.kind
         self.register_buffer("shift", torch.zeros(tasks))
         self.register_buffer("scale", torch.ones(tasks))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits or standardised values, b x t."""
-        return self.head(self.encoder(batch))
+        return self.head(self.encoder.features(self.encoder.state(batch), batch), batch)
 
     def in_label_units(self, output: Tensor) -> Tensor:
         """Probabilities or values in the labels' units from what `forward` gives."""
@@ -105,28 +115,34 @@ class Model(nn.Module):
     def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
         """Predictions in eval mode, molecules x tasks, whatever the batch size."""
         batches = evaluation_batches(self.encoder, graphs, molecules)
-        return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder)
+
+        def features(batch: Batch) -> Tensor:
+            return self.encoder.features(self.encoder.state(batch), batch)
+
+        return _predict(self, (batch.to(self.shift.device) for batch in batches), features)
 
     def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
         """Predictions for the fold's validation and test molecules and their vectors, in one pass."""
         vectors: list[Tensor] = []
 
         def features(batch: Batch) -> Tensor:
-            vectors.append(self.encoder(batch))
-            return vectors[-1]
+            state = self.encoder.state(batch)
+            vectors.append(self.encoder.pool(state, batch))
+            return state.atoms if self.encoder.reads == "atoms" else vectors[-1]
 
-        batches = evaluation_batches(self.encoder, graphs, np.concatenate([fold.valid, fold.test]))
+        batches = evaluation_batches(self.encoder, graphs, fold.held_out)
         predicted = _predict(self, (batch.to(self.shift.device) for batch in batches), features)
-        return HeldOut(predicted[: len(fold.valid)], predicted[len(fold.valid) :], torch.cat(vectors))
+        valid, test, test_id = np.split(predicted, np.cumsum([len(fold.valid), len(fold.test)]))
+        return HeldOut(valid, test, test_id, torch.cat(vectors))
 
 
 @torch.no_grad()
 def _predict(
     model: Model, batches: Iterable[AnyBatch], features: Callable[[AnyBatch], Tensor]
 ) -> npt.NDArray[np.float32]:
-    """The model's predictions in eval mode from the molecules' vectors, which `features` gives."""
+    """The model's predictions in eval mode from what `features` gives the head."""
     model.eval()
-    return torch.cat([model.in_label_units(model.head(features(batch))) for batch in batches]).cpu().numpy()
+    return torch.cat([model.in_label_units(model.head(features(batch), batch)) for batch in batches]).cpu().numpy()
 
 
 def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
@@ -151,7 +167,7 @@ def new_model(
     The head depends on the seed alone, so that every method starts from the same one.
     """
     torch.manual_seed(seed_of("initial weights", seed))
-    model = Model(copy.deepcopy(encoder), graphs.labels.shape[1], task.kind)
+    model = Model(copy.deepcopy(encoder), graphs.labels.shape[1], task)
     if not method.pretrained:
         model.encoder = encoder.fresh()
     if task.kind == "regression" and protocol.standardise:
@@ -172,13 +188,17 @@ def fit(
     protocol: Protocol,
     training: TrainSettings,
     seed: int,
+    auxiliary: Auxiliary | None = None,
 ) -> list[Epoch]:
     """Train `model` in place through the method's stages; it ends with the best epoch's weights of the last stage.
 
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
-    Returns the learning curve. Raises `DivergedError` when the loss is not finite.
+    Methods that alternate with a second task take it from `auxiliary`. Returns the learning curve. Raises
+    `DivergedError` when the loss is not finite.
     """
     assert method.stages is not None
+    alternation = method.alternation(settings) if method.alternation else None
+    branch = auxiliary.branch(model.encoder) if alternation and auxiliary else None
     device = model.shift.device
     encoder = model.encoder
     theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
@@ -189,13 +209,16 @@ def fit(
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
         freeze(model, trained)
+        if branch:
+            branch.train()
         frozen_mode = protocol.freeze_fully
         frozen = frozen_below(encoder, trained) if frozen_mode else 0
         forward = Forward(encoder, graphs, np.concatenate([fold.train, fold.valid]), frozen, device)
         held_out = forward.evaluation_batches(fold.valid)
-        optimizer = Adam(model.parameters(), training.learning_rate)
+        optimizers = _optimizers(model, method, settings, branch, training.learning_rate)
         torch.manual_seed(seed_of("dropout", seed, stage))
         order = generator("batches", seed, stage)
+        second = _Second(alternation, branch, optimizers, seed, stage) if alternation and branch else None
         best: tuple[float, float] = (math.inf, math.inf)
         moving = dict(model.named_buffers())
         moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
@@ -203,12 +226,13 @@ def fit(
         waited = 0
         for epoch in range(1, training.epochs + 1):
             set_training(model, trained, fully=frozen_mode)
-            total = 0.0
+            total, seen = 0.0, 0
             for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
+                if second is not None and second.instead((epoch - 1) / training.epochs):
+                    continue
                 Z, features = forward(batch)
-                loss = task_loss(
-                    model.head(features), (batch.labels - model.shift) / model.scale, task.kind, root=protocol.root_loss
-                )
+                labels = (batch.labels - model.shift) / model.scale
+                loss = task_loss(model.head(features, batch), labels, task.kind, root=protocol.root_loss)
                 if method.penalty:
                     step = Step(
                         theta=dict(encoder.named_parameters()),
@@ -222,14 +246,12 @@ def fit(
                     loss = loss + method.penalty(settings, step)
                 if not math.isfinite(value := loss.item()):
                     raise DivergedError(f"the training loss became {value} in epoch {epoch}")
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                total += value * len(batch)
-            valid = _predict(model, held_out, forward.pooled_vectors)
+                _descend(loss, optimizers)
+                total, seen = total + value * len(batch), seen + len(batch)
+            valid = _predict(model, held_out, forward.features)
             metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
             valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
-            curve.append(Epoch(stage, epoch, total / len(fold.train), valid_loss, metric))
+            curve.append(Epoch(stage, epoch, total / seen if seen else math.nan, valid_loss, metric))
             reached = standing(task.metric, metric, valid_loss)
             if reached < best:
                 best, waited = reached, 0
@@ -242,6 +264,60 @@ def fit(
             raise DivergedError("the validation loss was never a number")
         model.load_state_dict(best_state, strict=False)  # what is frozen has not moved
     return curve
+
+
+class _Second:
+    """The second task of one stage: before each step on the property it is drawn whether, and how often, it has its
+    turn."""
+
+    def __init__(self, alternation: Alternation, branch: Branch, optimizers: list[Adam], seed: int, stage: int):
+        self.alternation = alternation
+        self.branch = branch
+        self.optimizers = optimizers
+        self.draws = generator("branches", seed, stage)
+        self.data = generator("auxiliary batches", seed, stage)
+
+    def instead(self, progress: float) -> bool:
+        """Take the steps whose turn it is, and say whether one stood in place of the property's step."""
+        while self.draws.random() < self.alternation.probability:
+            self._step(progress)
+            if not self.alternation.extra:
+                return True
+        return False
+
+    def _step(self, progress: float) -> None:
+        loss = self.branch.loss(progress, self.data)
+        if not math.isfinite(value := loss.item()):
+            raise DivergedError(f"the loss of the second task became {value}")
+        _descend(loss, self.optimizers, self.branch.clip)
+
+
+def _optimizers(
+    model: Model, method: Method, settings: Settings, branch: Branch | None, learning_rate: float
+) -> list[Adam]:
+    """Adam for all that trains, one for each learning rate that the method asks for."""
+    theta = [*model.parameters(), *(branch.extra if branch else ())]
+    if method.rate is None:
+        return [Adam(theta, learning_rate)]
+    parts, rates = model.encoder.parts, {}
+    for name, tensor in model.encoder.named_parameters():
+        if (part := model.encoder.part_of(name)) in parts:
+            rates[tensor] = method.rate(settings, part, parts)
+    groups: dict[float, list[Tensor]] = {}
+    for tensor in theta:
+        groups.setdefault(rates.get(tensor, 1.0), []).append(tensor)
+    return [Adam(group, learning_rate * rate) for rate, group in groups.items()]
+
+
+def _descend(loss: Tensor, optimizers: list[Adam], clip: float = math.inf) -> None:
+    """One step down the loss, whose gradient is shortened to the norm `clip` where it is longer."""
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    if clip < math.inf:
+        nn.utils.clip_grad_norm_([theta for optimizer in optimizers for theta in optimizer.parameters], clip)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def best_epoch(curve: list[Epoch], metric: str) -> Epoch:

@@ -9,6 +9,7 @@ from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
 from roftmol.encoders.own import Own, OwnArchitecture
+from roftmol.encoders.so3lr import So3lr
 from roftmol.errors import UserError
 from roftmol.settings import build
 
@@ -23,9 +24,11 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
         return GNN(build(Architecture, architecture), dropout)
     if kind == "minimol":
         return MiniMol()  # with the published dropout
+    if kind == "so3lr":
+        return So3lr()
     if kind == "own":
         return Own(build(OwnArchitecture, architecture))  # with the module's own dropout
-    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}, minimol and own")
+    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}, minimol, so3lr and own")
 
 
-__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "Own", "State", "new_encoder"]
+__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "Own", "So3lr", "State", "new_encoder"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from roftmol.encoders.ops import Linear, sum_by
 from roftmol.graphs import Batch
 
 
@@ -32,6 +34,10 @@ class Encoder(nn.Module):
     blocks: nn.ModuleList
     #: Whether the forward pass can start at a block, so that frozen blocks below are computed once.
     resumable = True
+    #: What a head reads: "molecules", their pooled vectors, or "atoms", whose outputs it pools itself.
+    reads: Literal["molecules", "atoms"] = "molecules"
+    #: Whether molecules are atoms in space, with a force field beside the encoder.
+    spatial = False
     #: Whether atoms of one environment (`environments.py`) have one vector, so that it can be computed once.
     local = False
 
@@ -71,6 +77,14 @@ class Encoder(nn.Module):
         """Molecule vectors from the last state, b x width."""
         raise NotImplementedError
 
+    def features(self, state: State, batch: Batch) -> Tensor:
+        """What a head reads of the last state: b x width, or n x width where `reads` says atoms."""
+        return state.atoms if self.reads == "atoms" else self.pool(state, batch)
+
+    def new_head(self, tasks: int, _extensive: bool) -> nn.Module:
+        """A head with weights drawn anew; called with features and batch, it gives b x tasks."""
+        return Head(self.width, tasks)
+
     def fresh(self) -> Encoder:
         """The same network with weights drawn anew."""
         raise NotImplementedError
@@ -78,6 +92,35 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Molecule vectors, b x width."""
         return self.pool(self.state(batch), batch)
+
+
+class Head(Linear):
+    """A linear map of the molecules' vectors."""
+
+    def forward(self, features: Tensor, _batch: object = None) -> Tensor:  # type: ignore[override]
+        """b x width -> b x tasks."""
+        return super().forward(features)
+
+
+class AtomHead(nn.Module):
+    """A network of three layers an atom, its outputs averaged over the molecule, or summed for extensive properties.
+
+    That of the MFT paper (arXiv 2601.08486): 3 x 240.
+    """
+
+    WIDTH = 240
+
+    def __init__(self, width: int, tasks: int, extensive: bool):
+        super().__init__()
+        self.extensive = extensive
+        sizes = (width, self.WIDTH, self.WIDTH, self.WIDTH)
+        layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.SiLU())]
+        self.layers = nn.Sequential(*layers, nn.Linear(self.WIDTH, tasks))
+
+    def forward(self, features: Tensor, batch: Batch) -> Tensor:
+        """n x width -> b x tasks."""
+        total = sum_by(self.layers(features), batch.graph, len(batch))
+        return total if self.extensive else total / batch.sizes.unsqueeze(1)
 
 
 class Norm(nn.BatchNorm1d):

@@ -16,13 +16,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, Own, gnn, minimol, new_encoder, own
+from roftmol.encoders import Encoder, Own, gnn, minimol, new_encoder, own, so3lr
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
 from roftmol.seeds import seed_of
 
 FORMAT = "roftmol-encoder-1"
+
+#: Patterns of published names and ours, by kind; all others have those of Hu et al.
+PUBLISHED_NAMES = {"minimol": minimol.PUBLISHED_NAMES, "so3lr": so3lr.PUBLISHED_NAMES}
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -39,7 +42,7 @@ def our_name(name: str, kind: str) -> str:
     """The name here of a parameter of a published encoder of this kind; ours stay as they are."""
     if kind == "own":
         return own.PREFIX + name
-    for pattern, replacement in minimol.PUBLISHED_NAMES if kind == "minimol" else gnn.PUBLISHED_NAMES:
+    for pattern, replacement in PUBLISHED_NAMES.get(kind, gnn.PUBLISHED_NAMES):
         name = pattern.sub(replacement, name)
     return name
 
@@ -59,7 +62,9 @@ def convert(
     `drop` are no part of the encoder. Raises `UserError` if the file cannot be read as weights or a name or shape
     differs.
     """
-    published = {key: tensor for key, tensor in read_state(raw).items() if not key.startswith(drop)}
+    published = {
+        key: tensor for key, tensor in read_state(raw, architecture["kind"]).items() if not key.startswith(drop)
+    }
     encoder = new_encoder(architecture)
     code = {}
     if isinstance(encoder, Own):
@@ -123,15 +128,20 @@ def draw(architecture: Mapping[str, Any], out: Path, seed: int = 0) -> None:
         save_file(new_encoder(architecture).state_dict(), temporary)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, kind: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a state dict saved by torch, without running what a pickle may hold.
 
-    Raises `UserError` if the file is neither.
+    The published SO3LR is a module; of such a file, none but its own classes are built. Raises `UserError` if the file
+    is neither.
     """
     try:
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state = (
+            so3lr.read_published(path) if kind == "so3lr" else torch.load(path, weights_only=True, map_location="cpu")
+        )
+    except UserError:
+        raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to ask for
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(

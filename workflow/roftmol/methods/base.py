@@ -1,8 +1,9 @@
 """What a method is: data, and at most one pure function.
 
-A method that trains says which encoder parts train in each stage (the head always does) and may add a penalty. A method
-that interpolates says how the encoder's parameters are grouped under mixing coefficients and whether those are learned.
-The loop (`train.py`) and the mixing (`interpolate.py`) read this and know no method by name.
+A method that trains says which encoder parts train in each stage (the head always does); it may add a penalty, give
+parts learning rates of their own, or train on a second task in turn. A method that interpolates says how the encoder's
+parameters are grouped under mixing coefficients and whether those are learned. The loop (`train.py`) and the mixing
+(`interpolate.py`) read this and know no method by name.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Step:
     phi: Mapping[str, Tensor]  #: the head's parameters
     Z: Tensor  #: n x d, node vectors after the last layer
     Z_0: Tensor | None  #: n x d, the frozen pretrained encoder's, for methods that ask for it
-    features: Tensor  #: b x d, pooled
+    features: Tensor  #: what the head reads: b x d, pooled; n x d, where the head reads atoms
     normalise: bool  #: divide sums over the batch by its size (protocol `honest`)
 
 
@@ -45,6 +46,14 @@ class Mixing:
     group: Callable[[Settings, str, str], str]  #: (settings, parameter name, its part of the encoder) -> its group
     start: Callable[[Settings], float]  #: the first, or the only, alpha
     learned: bool  #: whether alpha is fitted on held-out labels
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """Two tasks that train the encoder in turn: each step is on the second one with this probability."""
+
+    probability: float
+    extra: bool  #: its steps come on top of the property's; or else in place of them
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,10 @@ class Method:
     needs_Z_0: bool = False  # noqa: N815
     pretrained: bool = True  #: False: start from random weights
     mixing: Mixing | None = None
+    alternation: Callable[[Settings], Alternation] | None = None  #: for methods with a second task
+    rate: Callable[[Settings, str, Parts], float] | None = (
+        None  #: (settings, part, parts) -> factor of its learning rate
+    )
 
     @property
     def kind(self) -> Literal["train", "interpolate", "external"]:

@@ -1,0 +1,1 @@
+"""Second tasks for multi-task fine-tuning, one file each."""

@@ -1,0 +1,137 @@
+"""The force field that an atomistic model was pretrained as, kept as the second task (MFT, arXiv 2601.08486).
+
+    L = p_e mean over molecules of (E - E*)^2 / n  +  p_f mean over atoms and axes of (F - F*)^2
+
+E is the energy (eV) of a molecule of n atoms and F = -dE/dR the forces (eV/Angstrom); E* and F* are labels of
+conformers of other molecules. The prefactors go from the forces to the energy while the learning rate of the paper
+falls a hundredfold, p(t) = p_end + (p_start - p_end) 0.01^t: here the rate stays, and t is the share of the epochs that
+are allowed.
+
+Labels of another method have another zero of energy: an offset an element is fitted by least squares between the labels
+and the pretrained model's energies, and taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from roftmol.encoders import Encoder, So3lr
+from roftmol.graphs import Batch, Graphs
+
+#: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
+ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
+#: Conformers a batch where nothing trains.
+EVALUATION = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Conformers with energies and forces."""
+
+    conformers: Graphs  #: its labels are the energies, eV
+    forces: npt.NDArray[np.float32]  #: atoms x 3, eV/Angstrom, in the order of the conformers' atoms
+
+    def forces_of(self, batch: Batch) -> Tensor:
+        """The forces on a batch's atoms, n x 3."""
+        offsets = self.conformers.offsets
+        rows = np.concatenate([np.arange(offsets[m], offsets[m + 1]) for m in batch.molecules])
+        return torch.from_numpy(self.forces[rows]).to(batch.atoms.device)
+
+
+def labelled_by(model: So3lr, conformers: Graphs) -> Labels:
+    """The conformers with the model's own energies and forces."""
+    device, energies, forces = next(model.parameters()).device, [], []
+    model.eval()
+    for batch in conformers.batches(np.arange(len(conformers)), EVALUATION):
+        energy, force = model.energies_and_forces(batch.to(device))
+        energies.append(energy.detach().cpu().numpy())
+        forces.append(force.detach().cpu().numpy())
+    found = np.concatenate(energies).astype(np.float32)
+    return Labels(replace(conformers, labels=found[:, None]), np.concatenate(forces))
+
+
+def aligned(labels: Labels, own: Labels) -> Labels:
+    """The labels with an offset an element taken off, so that their energies are nearest to those of `own`."""
+    counts = composition(labels.conformers)
+    apart = (labels.conformers.labels - own.conformers.labels)[:, 0].astype(np.float64)
+    offsets, *_ = np.linalg.lstsq(counts, apart, rcond=None)
+    energies = labels.conformers.labels[:, 0] - counts @ offsets
+    return replace(labels, conformers=replace(labels.conformers, labels=energies.astype(np.float32)[:, None]))
+
+
+def composition(conformers: Graphs) -> npt.NDArray[np.float64]:
+    """How many atoms of each element that occurs a molecule has: molecules x elements."""
+    numbers, molecule = (
+        conformers.atoms[:, 0].astype(np.int64),
+        np.repeat(np.arange(len(conformers)), np.diff(conformers.offsets)),
+    )
+    elements, column = np.unique(numbers, return_inverse=True)
+    counts = np.zeros((len(conformers), len(elements)))
+    np.add.at(counts, (molecule, column), 1)
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Conformers that nothing learns from, with forces of another method and of the pretrained model."""
+
+    labels: Labels
+    pretrained: Labels
+    conformers: Graphs
+
+    @property
+    def molecules(self) -> int:
+        """How many conformers there are."""
+        return len(self.conformers)
+
+    def quantities(self, encoder: Encoder) -> dict[str, float]:
+        """The mean absolute differences of the encoder's forces, eV/Angstrom an axis, from both."""
+        assert isinstance(encoder, So3lr)
+        found = labelled_by(encoder, self.conformers).forces
+        return {
+            "force_drift": float(np.abs(found - self.pretrained.forces).mean()),
+            "force_error": float(np.abs(found - self.labels.forces).mean()),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ForceField:
+    """The task on labelled conformers, in batches of so many."""
+
+    labels: Labels
+    batch_size: int
+
+    def branch(self, encoder: Encoder) -> ForceFieldBranch:
+        """The task on this encoder, with the checkpoint's heads."""
+        assert isinstance(encoder, So3lr)
+        return ForceFieldBranch(self, encoder)
+
+
+class ForceFieldBranch:
+    """The task of one fit."""
+
+    clip = CLIP
+    extra: list[Tensor] = []  # noqa: RUF012 (its heads are part of the encoder's module)
+
+    def __init__(self, task: ForceField, encoder: So3lr):
+        self.task = task
+        self.encoder = encoder
+
+    def train(self) -> None:
+        """Let the force field's heads take gradients."""
+        self.encoder.force_field.requires_grad_(True)
+
+    def loss(self, progress: float, rng: np.random.Generator) -> Tensor:
+        """The loss on conformers drawn at random."""
+        conformers = self.task.labels.conformers
+        chosen = rng.choice(len(conformers), min(self.task.batch_size, len(conformers)), replace=False)
+        batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
+        energies, forces = self.encoder.energies_and_forces(batch, training=True)
+        error = (energies - batch.labels[:, 0]).square() / batch.sizes
+        weights = [end + (start - end) * 0.01**progress for start, end in (ENERGY, FORCES)]
+        return weights[0] * error.mean() + weights[1] * (forces - self.task.labels.forces_of(batch)).square().mean()

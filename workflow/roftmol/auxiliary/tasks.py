@@ -1,0 +1,70 @@
+"""From a table on disk to the second task of a job, and to what a force field is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from roftmol import graphs, schemas
+from roftmol.auxiliary.base import Auxiliary
+from roftmol.auxiliary.force_field import ForceField, Labels, Probe, aligned, labelled_by
+from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
+from roftmol.encoders import Encoder, So3lr
+from roftmol.errors import UserError
+
+#: What a force field learns: GFN2-xTB's labels, the frozen pretrained model's own, or those of a user's pretraining
+#: data.
+FORCE_SOURCES = ("gfn2", "self", "native")
+SOURCES = (*FORCE_SOURCES, *OBJECTIVES)
+#: The share of the labelled molecules, from the last, that nothing learns from: the force field is measured there.
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Second:
+    """A second task, and what an atomistic model's force field is measured on; None where there is none."""
+
+    task: Auxiliary | None = None
+    probe: Probe | None = None
+
+
+def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> Second:
+    """The second task of `source` for copies of `encoder`, from the table at `path`; nothing without a path.
+
+    Raises `UserError` if the source is not one for such an encoder, or the table has too few molecules.
+    """
+    if path is None:
+        return Second()
+    known = FORCE_SOURCES if isinstance(encoder, So3lr) else tuple(OBJECTIVES)
+    if source and source not in known:
+        raise UserError(f"auxiliary source {source!r} is not for this model; choose one of {', '.join(known)}")
+    if not isinstance(encoder, So3lr):
+        smiles = schemas.read("pretraining", path)["smiles"].tolist()
+        return Second(Pretraining.prepared(OBJECTIVES[source](), smiles, encoder, batch_size) if source else None)
+    table = schemas.read("force_labels", path)
+    table = table[table["status"] == "ok"]
+    last = table["inchikey"].isin(table["inchikey"].unique()[-max(1, round(HELD_OUT * table["inchikey"].nunique())) :])
+    if last.all():
+        raise UserError(
+            f"{path}: it has the labels of {table['inchikey'].nunique()} molecules; at least two are needed"
+        )
+    learnt, held = labels_of(table[~last]), labels_of(table[last])
+    probe = Probe(held, labelled_by(encoder, held.conformers), held.conformers)
+    if not source:
+        return Second(probe=probe)
+    own = labelled_by(encoder, learnt.conformers)
+    return Second(ForceField(own if source == "self" else aligned(learnt, own), batch_size), probe)
+
+
+def labels_of(table: pd.DataFrame) -> Labels:
+    """The conformers, energies and forces of table "force_labels"."""
+    numbers = [np.asarray(row) for row in table["numbers"]]
+    positions = [np.asarray(row).reshape(-1, 3) for row in table["positions"]]
+    energies = table["energy"].to_numpy(np.float64)
+    # Energies of molecules are thousands of eV; what float32 keeps of them is not what is learnt.
+    found = graphs.from_conformers(numbers, positions, np.zeros((len(table), 1), np.float32))
+    forces = np.concatenate([np.asarray(row, np.float32).reshape(-1, 3) for row in table["forces"]])
+    return Labels(replace(found, labels=energies[:, None]), forces)
