@@ -1,0 +1,206 @@
+"""Whether atoms' vectors still tell kinds of atoms apart after a fit, and how far the fit has moved them.
+
+Representation collapse as in arXiv 2601.08486: ten kinds of atoms ("environments": the element and how many neighbours
+it has), as many atoms of each as there are up to a limit, and their vectors before and after a fit. Measured by
+
+    Davies-Bouldin = 1/k sum_i max_{j != i} (S_i + S_j) / M_ij
+
+of k classes, with S the mean distance of a class's vectors from their centre and M the distance of two centres (Davies
+& Bouldin 1979, IEEE PAMI 1:224): it grows as the classes run together. And by the sliced 1-Wasserstein distance of the
+two clouds of vectors, the mean over directions u of the one of their projections (Bonneel et al. 2015, J. Math. Imaging
+Vis. 51:22):
+
+    mean_u W_1(X u, Y u) / scale,    scale^2 = mean_a ||x_a - mean(x)||^2 over the vectors x before the fit
+
+which does not ask which atom went where. The paper takes Davies-Bouldin on the plane of a t-SNE, which changes with its
+seed; here both measures are of the vectors themselves, and the t-SNE is for pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem, rdBase
+
+from roftmol.errors import UserError
+
+#: Kinds of atoms: the element, and how many neighbours it has with hydrogens counted (hydrogen and fluorine: any).
+CLASSES: tuple[str, ...] = ("C4", "C3", "C2", "H", "F", "O2", "O1", "N3", "N2", "N1")
+#: Atoms of a class that are compared; the paper has 2,000.
+LIMIT = 200
+#: Random directions of the sliced distance.
+DIRECTIONS = 200
+#: Two atoms are neighbours up to this many times the sum of their covalent radii.
+REACH = 1.2
+#: Centres nearer than this part of the scale are one: vectors come in single precision.
+TOUCHING = 1e-6
+
+ELEMENTS = 118
+_PERIODIC = Chem.GetPeriodicTable()
+_RADII = np.array([_PERIODIC.GetRcovalent(number) for number in range(ELEMENTS + 1)])
+
+Classes = NDArray[np.int8]
+Vectors = NDArray[np.floating]
+
+
+# -- kinds of atoms --------------------------------------------------------------------------------------------------
+
+
+def _class_table() -> Classes:
+    """The class by atomic number and number of neighbours, of which the last column is for more."""
+    table = np.full((ELEMENTS + 1, 6), -1, np.int8)
+    for index, name in enumerate(CLASSES):
+        neighbours = int(name[1:]) if name[1:] else slice(None)
+        table[_PERIODIC.GetAtomicNumber(name[0]), neighbours] = index
+    return table
+
+
+_CLASS = _class_table()
+
+
+def _classes(numbers: NDArray[np.integer], neighbours: NDArray[np.integer]) -> Classes:
+    """The class of atoms by their atomic numbers and how many neighbours each has, n; n -> n."""
+    return _CLASS[numbers, np.minimum(neighbours, _CLASS.shape[1] - 1)]
+
+
+def environment_classes(smiles: Sequence[str]) -> list[Classes]:
+    """The class of every atom of each molecule, in the order of its graph: an index into `CLASSES`, or -1 for none.
+
+    Hydrogens are counted as neighbours whether or not the graph has them. Raises `UserError` for what cannot be read.
+    """
+    found = []
+    with rdBase.BlockLogs():
+        for row, text in enumerate(smiles):
+            molecule = Chem.MolFromSmiles(text)
+            if molecule is None:
+                raise UserError(f"molecule {row}: {text!r} is no SMILES that RDKit reads. Correct or remove it.")
+            atoms = [(atom.GetAtomicNum(), atom.GetTotalDegree()) for atom in molecule.GetAtoms()]
+            numbers, neighbours = np.array(atoms, np.int64).reshape(-1, 2).T
+            found.append(_classes(numbers, neighbours))
+    return found
+
+
+def environment_classes_3d(numbers: NDArray[np.integer], positions: Vectors) -> Classes:
+    """The same of the atoms of one geometry: atomic numbers n and positions n x 3 in angstrom -> n.
+
+    Neighbours are atoms within `REACH` times the sum of the covalent radii. Raises `UserError` for an atomic number
+    that is no element's and for a position that is not finite.
+    """
+    if positions.shape != (len(numbers), 3):
+        raise ValueError(f"atomic numbers {numbers.shape} and positions {positions.shape} must be n and n x 3")
+    for atom in np.flatnonzero((numbers < 1) | (numbers > ELEMENTS)).tolist():
+        raise UserError(f"atom {atom}: {numbers[atom]} is no atomic number. Write one from 1 to {ELEMENTS}.")
+    for atom in np.flatnonzero(~np.isfinite(positions).all(1)).tolist():
+        raise UserError(f"atom {atom}: its position {positions[atom].tolist()} is not finite. Correct or remove it.")
+    radii = _RADII[numbers]
+    distances = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    near = distances <= REACH * (radii[:, None] + radii)
+    return _classes(numbers, near.sum(1) - 1)  # an atom is no neighbour of itself
+
+
+def sample(classes: Classes, limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most `limit` atoms of each class, drawn without replacement, as ascending indices; those of no class are left.
+
+    `LIMIT` is the usual `limit`.
+    """
+    members = [np.flatnonzero(classes == index) for index in range(len(CLASSES))]
+    return np.sort(
+        np.concatenate([one if len(one) <= limit else rng.choice(one, limit, replace=False) for one in members])
+    )
+
+
+# -- measures --------------------------------------------------------------------------------------------------------
+
+
+def _centred(vectors: Vectors) -> tuple[NDArray[np.float64], float]:
+    """The vectors less their mean, n x d, and their root mean square length after that.
+
+    The length is exactly 0 where all vectors are the same, and NaN where there are none or one is not finite.
+    """
+    X = vectors.astype(np.float64)
+    if not len(X) or not np.isfinite(X).all():
+        return X, math.nan
+    X = X - X[0]  # equal vectors become zeros here, which their rounded mean would not make them
+    X = X - X.mean(0)
+    return X, math.sqrt(np.square(X).sum(1).mean())
+
+
+def davies_bouldin(vectors: Vectors, classes: Classes) -> float:
+    """The Davies-Bouldin index of the vectors by class, n x d and n: 0 and up, the larger the less told apart.
+
+    Only classes with at least two atoms count, and no atoms of class -1. NaN for fewer than two such classes, where a
+    vector is not finite, and where two classes have one centre.
+    """
+    from sklearn.metrics import davies_bouldin_score
+
+    present, sizes = np.unique(classes[classes >= 0], return_counts=True)
+    present = present[sizes > 1]
+    kept = np.isin(classes, present)
+    labels = classes[kept]
+    X, scale = _centred(vectors[kept])
+    if len(present) < 2 or not scale > 0:
+        return math.nan
+    # With a length of 1, as scikit-learn takes distances below 1e-8 for 0 whatever the unit.
+    X = X / scale
+    # It also leaves out pairs of classes with one centre, so that the worst collapse would be 0, the best value.
+    centres = np.stack([X[labels == index].mean(0) for index in present])
+    apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)[~np.eye(len(centres), dtype=bool)]
+    return float(davies_bouldin_score(X, labels)) if apart.min() > TOUCHING else math.nan
+
+
+def sliced_wasserstein(
+    before: Vectors, after: Vectors, rng: np.random.Generator, directions: int = DIRECTIONS
+) -> float:
+    """The sliced 1-Wasserstein distance of two clouds of vectors, both n x d, in units of the scale of `before`.
+
+    NaN where the vectors of `before` are all the same, and where one of either is not finite.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"vectors before {before.shape} and after {after.shape} must be n x d alike")
+    _, scale = _centred(before)
+    if not scale > 0 or not np.isfinite(after).all():
+        return math.nan
+    u = rng.standard_normal((directions, before.shape[1]))
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    # Of as many points each, W_1 on a line is the mean distance of the first to the first, the second to the second ...
+    one, other = (np.sort(X.astype(np.float64) @ u.T, axis=0) for X in (before, after))
+    return float(np.abs(one - other).mean() / scale)
+
+
+def measures(before: Vectors, after: Vectors, classes: Classes, rng: np.random.Generator) -> dict[str, float]:
+    """What a fit did to the vectors of some atoms, both n x d, whose classes are n: by name.
+
+    "davies_bouldin" after the fit, "davies_bouldin_ratio" (after / before; NaN where that was 0), and "wasserstein",
+    which is over all atoms given, those of no class included.
+    """
+    first, last = davies_bouldin(before, classes), davies_bouldin(after, classes)
+    return {
+        "davies_bouldin": last,
+        "davies_bouldin_ratio": last / first if first > 0 else math.nan,
+        "wasserstein": sliced_wasserstein(before, after, rng),
+    }
+
+
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def tsne(vectors: Vectors, seed: int, perplexity: float = 30) -> Vectors:
+    """The vectors on a plane by t-SNE, n x d -> n x 2, the same for the same seed.
+
+    The perplexity is at most a third of the other atoms, so that few can be drawn. All at 0 where the vectors are all
+    the same, NaN where one is not finite. `davies_bouldin` of it is the paper's.
+    """
+    from sklearn.manifold import TSNE
+
+    X, scale = _centred(vectors)
+    if not scale > 0:
+        return np.full((len(X), 2), scale, np.float32)
+    return TSNE(
+        perplexity=max(1.0, min(perplexity, (len(X) - 1) / 3)),
+        init="pca",
+        random_state=seed % 2**32,  # scikit-learn takes no longer ones
+        n_jobs=1,
+    ).fit_transform(X / scale)
