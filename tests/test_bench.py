@@ -57,7 +57,7 @@ def small(request) -> bench.Subject:
     torch.manual_seed(0)
     narrow = made(request.param, GNN(Architecture("gin", 5, 32), dropout=0.0))
     # Statistics as after training, without which molecules are hardly told apart and scores tie.
-    reestimate_norm(Model(narrow.encoder, 1, request.param), narrow.graphs, range(len(MOLECULES)))
+    reestimate_norm(Model(narrow.encoder, 1, Task(request.param, "")), narrow.graphs, range(len(MOLECULES)))
     return narrow
 
 
@@ -132,7 +132,7 @@ def test_a_step_has_the_same_loss_and_gradients(small, pair):
 
 
 def pretrained(subject: bench.Subject) -> plain.GraphPredictor:
-    return bench.as_plain(Model(copy.deepcopy(subject.encoder), 1, subject.task.kind))
+    return bench.as_plain(Model(copy.deepcopy(subject.encoder), 1, subject.task))
 
 
 @pytest.mark.parametrize("pair", [pair for pair in bench.PAIRS if METHODS[pair.method].penalty], ids=lambda p: p.title)

@@ -207,7 +207,7 @@ def test_other_encoders(name, tmp_path):
     rows = Reference(one, data).changes(model.encoder, model.predict_held_out(data, FOLD).vectors, 0, 0, FOLD)
     moved = {row.part for row in rows if row.quantity == "distance" and row.value > 0}
     assert moved == {"blocks.1", changes.ALL}
-    assert [row.part for row in rows][:-3] == [*one.parts, changes.ALL]
+    assert [row.part for row in rows][:-6] == [*one.parts, changes.ALL]
     assert all(math.isfinite(row.value) for row in rows)
 
 
@@ -222,7 +222,7 @@ def test_the_table_of_a_cell(place):
     full = finetune(place, FIRST)
     found = table(full)
     assert set(found["seed"]) == {0, 1}
-    assert found.groupby("seed")["part"].agg(list)[0] == ["embed", "blocks.0", "blocks.1", "all", *["vectors"] * 3]
+    assert found.groupby("seed")["part"].agg(list)[0] == ["embed", "blocks.0", "blocks.1", "all", *["vectors"] * 3, *["atoms"] * 3]
     settings = replace(FIRST, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}))
     mixed = table(interpolate(place, settings, full))
     whole = mixed[(mixed["part"] == "all") & (mixed["seed"] == 1)].set_index("setting")["value"]

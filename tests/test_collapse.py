@@ -10,14 +10,15 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from scipy.stats import wasserstein_distance
+from sklearn.metrics import davies_bouldin_score
 
 from molecules_for_tests import SMILES
 from roftmol.collapse import (
     CLASSES,
     LIMIT,
+    classes_in_space,
+    classes_of,
     davies_bouldin,
-    environment_classes,
-    environment_classes_3d,
     measures,
     sample,
     sliced_wasserstein,
@@ -33,6 +34,10 @@ BY_HAND = {
     "CC#N": ["C4", "C2", "N1"],
     "CNC(=O)CF": ["C4", "N3", "C3", "O1", "C4", "F"],
 }
+
+
+def of_smiles(smiles: list[str]) -> list[np.ndarray]:
+    return [classes_of(Chem.MolFromSmiles(text)) for text in smiles]
 
 
 def named(classes: np.ndarray) -> list[str | None]:
@@ -63,7 +68,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 @pytest.fixture(scope="module")
 def classes() -> np.ndarray:
     """Of all atoms of the usual molecules."""
-    return np.concatenate(environment_classes(SMILES))
+    return np.concatenate(of_smiles(SMILES))
 
 
 @pytest.fixture(scope="module")
@@ -77,54 +82,50 @@ def vectors(classes) -> np.ndarray:
 
 @pytest.mark.parametrize("smiles", BY_HAND)
 def test_classes_by_hand_in_the_graph_and_in_space(smiles):
-    assert named(environment_classes([smiles])[0]) == BY_HAND[smiles]
+    assert named(of_smiles([smiles])[0]) == BY_HAND[smiles]
     numbers, positions = geometry(smiles)
-    found = named(environment_classes_3d(numbers, positions))
+    found = named(classes_in_space(numbers, positions))
     assert found[: len(BY_HAND[smiles])] == BY_HAND[smiles]
     assert set(found[len(BY_HAND[smiles]) :]) == {"H"}
 
 
 def test_graph_and_space_agree_for_awkward_molecules_too():
-    for smiles, wanted in zip(SMILES, environment_classes(SMILES), strict=True):
+    for smiles, wanted in zip(SMILES, of_smiles(SMILES), strict=True):
         numbers, positions = geometry(smiles)
-        found = environment_classes_3d(numbers, positions)
+        found = classes_in_space(numbers, positions)
         np.testing.assert_array_equal(found[numbers > 1], wanted, smiles)
         assert set(named(found[numbers == 1])) <= {"H"}
 
 
 def test_atoms_outside_the_ten():
-    ammonium, salt, sulfoxide, deuterium, oxonium = environment_classes(
-        ["C[NH3+]", "[Na+].[Cl-]", "CS(C)=O", "[2H]O", "[OH3+]"]
-    )
+    ammonium, salt, sulfoxide, deuterium, oxonium = of_smiles(["C[NH3+]", "[Na+].[Cl-]", "CS(C)=O", "[2H]O", "[OH3+]"])
     assert named(ammonium) == ["C4", None]  # a nitrogen with four neighbours
     assert named(salt) == [None, None]
     assert named(sulfoxide) == ["C4", None, "C4", "O1"]
     assert named(deuterium) == ["H", "O2"]
     assert named(oxonium) == [None]
     assert [one.dtype for one in (ammonium, salt)] == [np.int8, np.int8]
-    assert len(environment_classes([""])[0]) == 0
+    assert len(of_smiles([""])[0]) == 0
 
 
 def test_classes_in_space_depend_on_neither_order_nor_frame():
     numbers, positions = geometry("CNC(=O)CF")
-    wanted = environment_classes_3d(numbers, positions)
+    wanted = classes_in_space(numbers, positions)
     order = rng().permutation(len(numbers))
     moved = positions[order] @ rotation(3) + [5, -3, 100]
-    np.testing.assert_array_equal(environment_classes_3d(numbers[order], moved), wanted[order])
+    np.testing.assert_array_equal(classes_in_space(numbers[order], moved), wanted[order])
 
 
 def test_what_cannot_be_read_is_named():
-    with pytest.raises(UserError, match=r"molecule 1: 'C\(C' is no SMILES"):
-        environment_classes(["CC", "C(C"])
     numbers, positions = geometry("CCO")
     wrong = np.where(np.arange(len(numbers)) == 2, 119, numbers)
     with pytest.raises(UserError, match="atom 2: 119 is no atomic number"):
-        environment_classes_3d(wrong, positions)
+        classes_in_space(wrong, positions)
     positions[4, 1] = np.nan
     with pytest.raises(UserError, match=r"atom 4: its position .*nan.* is not finite"):
-        environment_classes_3d(numbers, positions)
+        classes_in_space(numbers, positions)
     with pytest.raises(ValueError, match="must be n and n x 3"):
-        environment_classes_3d(numbers, positions[1:])
+        classes_in_space(numbers, positions[1:])
 
 
 def test_a_sample_has_the_limit_of_each_class_or_all_there_are(classes):
@@ -319,3 +320,13 @@ def test_tsne_of_what_has_no_picture():
     broken = gaussian(6, 3)
     broken[2, 1] = np.nan
     assert np.isnan(tsne(broken, 0)).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5, 10])
+def test_davies_bouldin_is_scikit_learns(classes):
+    vectors = gaussian(300, 17, classes) * 40 + 3
+    labels = rng(classes).integers(0, classes, 300)
+    vectors[:, 0] += 60 * labels
+    assert davies_bouldin(vectors, labels.astype(np.int8)) == pytest.approx(
+        davies_bouldin_score(vectors, labels), rel=1e-12
+    )

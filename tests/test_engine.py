@@ -157,7 +157,7 @@ def test_batchnorm_takes_the_statistics_of_the_lending_atoms():
 
 
 def test_re_estimated_statistics_are_those_of_all_atoms():
-    one, other = (Model(network, 1, "regression") for network in (encoder(), apart(encoder())))
+    one, other = (Model(network, 1, Task("regression", "rmse")) for network in (encoder(), apart(encoder())))
     for model in (one, other):
         reestimate_norm(model, corpus(), ALL)
     for name, value in other.encoder.state_dict().items():
@@ -217,7 +217,7 @@ def test_mixing_is_the_same_with_atoms_merged_and_apart(method, setting, protoco
 def test_gradients_are_as_near_to_float64_as_the_plain_implementations():
     data = corpus(classification=True)
     labels = torch.from_numpy(data.labels)
-    model = Model(golden.shipped(), 1, "classification")
+    model = Model(golden.shipped(), 1, Task("classification", "roc_auc"))
     objects = plain.featurize_all(SMILES, data.labels)
     batch = next(iter(plain.evaluation_loader(objects)))
 

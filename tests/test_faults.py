@@ -161,7 +161,12 @@ def test_two_jobs_in_one_folder_give_whole_tables(place: Path):
 
 
 def result(note: str = "") -> Result:
-    return Result(valid=np.zeros((1, 1), np.float32), test=np.zeros((1, 1), np.float32), note=note)
+    return Result(
+        valid=np.zeros((1, 1), np.float32),
+        test=np.zeros((1, 1), np.float32),
+        test_id=np.zeros((0, 1), np.float32),
+        note=note,
+    )
 
 
 def within(limit: int) -> Callable[[TrainSettings], Result]:

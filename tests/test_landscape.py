@@ -118,12 +118,12 @@ def direct(place, settings, coefficients, partition):
     """The loss of the model that mixes with these coefficients, made without any of the landscape's code."""
     from roftmol.encoders.checkpoints import load_encoder
     from roftmol.interpolate import reestimate_norm
-    from roftmol.train import Model
+    from roftmol.train import Model, Task
 
     fits = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")
     weights = runs.saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
     alpha = coefficients[coefficients["seed"] == 1].set_index("part")["alpha"]
-    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, "regression")
+    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     pretrained = model.encoder.state_dict()
     for name, tensor in pretrained.items():
         if tensor.is_floating_point():

@@ -19,7 +19,7 @@ from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
-from roftmol.train import Model, TrainSettings
+from roftmol.train import Model, Task, TrainSettings
 
 FIRST = runs.RunSettings(
     protocol="honest",
@@ -155,7 +155,7 @@ def test_interpolation_uses_the_saved_weights(place):
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
     weights = runs.saved_weights(full / "parts" / part)
-    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, "regression")
+    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)

@@ -17,6 +17,9 @@ width, and may fall a little below.
 Roy & Vetterli 2007 (EUSIPCO, "The effective rank"): s are the singular values of the vectors with their mean taken off,
 so that it says how many directions molecules differ in. It is at most the number of molecules less one, and compares
 only over the same molecules.
+
+The atoms' vectors are compared by `collapse.measures`: do they still tell kinds of atoms apart, and how far did they
+go.
 """
 
 from __future__ import annotations
@@ -30,16 +33,17 @@ import torch
 from torch import Tensor
 
 from roftmol.auxiliary.force_field import Probe
+from roftmol.collapse import LIMIT, Vectors, measures, sample
 from roftmol.encoders import Encoder
-from roftmol.engine import pooled
+from roftmol.engine import evaluation_batches, pooled
 from roftmol.graphs import Graphs
 from roftmol.seeds import generator
 from roftmol.train import Fold
 
 #: Held-out molecules whose vectors are compared; fewer where a fold has not as many. Their labels are not read.
 MOLECULES = 100
-#: The part that stands for the whole encoder, and what stands for its output: the molecules' vectors.
-ALL, VECTORS = "all", "vectors"
+#: The part that stands for the whole encoder, and what stands for its output: the molecules' vectors, and the atoms'.
+ALL, VECTORS, ATOMS = "all", "vectors", "atoms"
 #: The part that stands for the force field of an atomistic model.
 FORCES = "forces"
 
@@ -48,7 +52,7 @@ class Change(NamedTuple):
     """One row of table "changes" but for its run; `molecules` is 0 where a value is of weights."""
 
     part: str
-    quantity: str  #: "distance", "cka", "effective_rank" or "effective_rank_pretrained"
+    quantity: str  #: see table "changes"
     value: float
     molecules: int
 
@@ -127,6 +131,15 @@ def distances(start: Encoder, end: Encoder) -> dict[str, float]:
     return {part: math.sqrt(above / below) if below else math.nan for part, (above, below) in sums.items()}
 
 
+@torch.no_grad()
+def atom_vectors(encoder: Encoder, graphs: Graphs, molecules: np.ndarray) -> Vectors:
+    """The vectors of the molecules' atoms in eval mode, n x d; the encoder is left in that mode."""
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    batches = evaluation_batches(encoder, graphs, molecules)
+    return torch.cat([encoder.nodes(batch.to(device)) for batch in batches]).cpu().numpy()
+
+
 class Reference:
     """The pretrained encoder of one job, which its fits are compared with; its vectors are computed once a fold."""
 
@@ -134,7 +147,7 @@ class Reference:
         self.encoder = encoder
         self.graphs = graphs
         self.probe = probe
-        self.known: dict[tuple[int, int], Centred] = {}
+        self.known: dict[tuple[int, int], tuple[Centred, Vectors]] = {}
 
     def changes(
         self, end: Encoder, vectors: Tensor, seed: int, number: int, fold: Fold, start: Encoder | None = None
@@ -146,9 +159,14 @@ class Reference:
         """
         held = fold.held_out
         chosen = np.sort(generator("changes", seed, number).permutation(len(held))[:MOLECULES])
+        molecules = held[chosen]
         after = Centred(vectors[torch.from_numpy(chosen).to(vectors.device)])
+        before, atoms_before = self._before(seed, number, molecules)
         # An encoder that has not moved gives the vectors that it gave before.
-        before = after if self._is(end) else self._before(seed, number, held[chosen])
+        before, atoms = (after, atoms_before) if self._is(end) else (before, atom_vectors(end, self.graphs, molecules))
+        classes = self.graphs.classes_of(molecules)
+        drawn = sample(classes, LIMIT, generator("changes atoms", seed, number))
+        told = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
         found = [
             ("cka", linear_cka(before, after)),
             ("effective_rank", after.effective_rank),
@@ -159,11 +177,13 @@ class Reference:
             *(Change(FORCES, quantity, value, self.probe.molecules if self.probe else 0) for quantity, value in forces),
             *(Change(part, "distance", value, 0) for part, value in distances(start or self.encoder, end).items()),
             *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in found),
+            *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in told.items()),
         )
 
-    def _before(self, seed: int, number: int, molecules: np.ndarray) -> Centred:
+    def _before(self, seed: int, number: int, molecules: np.ndarray) -> tuple[Centred, Vectors]:
         if (seed, number) not in self.known:
-            self.known[seed, number] = Centred(pooled(self.encoder, self.graphs, molecules))
+            vectors = Centred(pooled(self.encoder, self.graphs, molecules))
+            self.known[seed, number] = vectors, atom_vectors(self.encoder, self.graphs, molecules)
         return self.known[seed, number]
 
     def _is(self, end: Encoder) -> bool:

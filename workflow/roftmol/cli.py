@@ -44,8 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         stage.set_defaults(run=command.run)
         if command.settings:
             stage.add_argument("--settings", type=_json, required=True, metavar="JSON", help="the stage's settings")
-        for path in command.paths:
-            stage.add_argument(f"--{path}", type=Path, required=True, metavar="PATH")
+        for path in (*command.paths, *command.optional):
+            stage.add_argument(f"--{path}", type=Path, required=path in command.paths, metavar="PATH")
         if command.processes:
             stage.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes")
     return parser
@@ -224,12 +224,31 @@ def pretrain(options: argparse.Namespace) -> None:
         temporary.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class AuxiliarySettings:
+    """Which corpus, how many of its molecules, and the data sets whose molecules are left out."""
+
+    corpus: str
+    molecules: int
+    datasets: tuple[str, ...]
+
+
+def auxiliary_molecules(options: argparse.Namespace) -> None:
+    """Take molecules of a corpus that are in none of the data sets: what a second task learns from."""
+    from roftmol import corpora, schemas
+
+    settings = build(AuxiliarySettings, options.settings)
+    tables = [schemas.read("molecules", options.data / name / "molecules.parquet") for name in settings.datasets]
+    found = corpora.others(schemas.read("corpora", options.corpus), tables, settings.molecules)
+    schemas.write("pretraining", found, options.out, settings)
+
+
 def finetune(options: argparse.Namespace) -> None:
     """Train one method in one cell: every seed and setting that is not finished yet."""
     from roftmol import runs
 
     settings = build(runs.RunSettings, options.settings)
-    runs.finetune(settings, options.data, options.splits, options.checkpoint, options.out)
+    runs.finetune(settings, options.data, options.splits, options.checkpoint, options.out, options.auxiliary)
 
 
 def interpolate(options: argparse.Namespace) -> None:
@@ -237,7 +256,8 @@ def interpolate(options: argparse.Namespace) -> None:
     from roftmol import runs
 
     settings = build(runs.RunSettings, options.settings)
-    runs.interpolate(settings, options.data, options.splits, options.checkpoint, options.source, options.out)
+    paths = (options.data, options.splits, options.checkpoint, options.source, options.out)
+    runs.interpolate(settings, *paths, options.auxiliary)
 
 
 def landscape(options: argparse.Namespace) -> None:
@@ -380,6 +400,7 @@ class Command:
 
     run: Callable[[argparse.Namespace], None]
     paths: tuple[str, ...]
+    optional: tuple[str, ...] = ()  #: paths that can be left out
     settings: bool = True
     processes: bool = False
 
@@ -394,8 +415,9 @@ COMMANDS = {
     "corpus": Command(corpus, ("archives", "out"), processes=True),
     "pretraining-set": Command(pretraining_set, ("corpora", "out"), processes=True),
     "pretrain": Command(pretrain, ("molecules", "state", "curve", "out"), processes=True),
-    "finetune": Command(finetune, ("data", "splits", "checkpoint", "out")),
-    "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out")),
+    "auxiliary-molecules": Command(auxiliary_molecules, ("corpus", "data", "out")),
+    "finetune": Command(finetune, ("data", "splits", "checkpoint", "out"), ("auxiliary",)),
+    "interpolate": Command(interpolate, ("data", "splits", "checkpoint", "source", "out"), ("auxiliary",)),
     "landscape": Command(landscape, ("data", "splits", "checkpoint", "runs", "out")),
     "baseline": Command(baseline, ("data", "splits", "out")),
     "provenance": Command(provenance, ("checkpoints", "out")),

@@ -19,11 +19,10 @@ seed; here both measures are of the vectors themselves, and the t-SNE is for pic
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from roftmol.errors import UserError
 
@@ -66,25 +65,20 @@ def _classes(numbers: NDArray[np.integer], neighbours: NDArray[np.integer]) -> C
     return _CLASS[numbers, np.minimum(neighbours, _CLASS.shape[1] - 1)]
 
 
-def environment_classes(smiles: Sequence[str]) -> list[Classes]:
-    """The class of every atom of each molecule, in the order of its graph: an index into `CLASSES`, or -1 for none.
+def classes_of(molecule: Chem.Mol) -> Classes:
+    """The class of every atom of a molecule, in the order of its graph: an index into `CLASSES`, or -1 for none.
 
-    Hydrogens are counted as neighbours whether or not the graph has them. Raises `UserError` for what cannot be read.
+    Hydrogens are counted as neighbours whether or not the graph has them.
     """
-    found = []
-    with rdBase.BlockLogs():
-        for row, text in enumerate(smiles):
-            molecule = Chem.MolFromSmiles(text)
-            if molecule is None:
-                raise UserError(f"molecule {row}: {text!r} is no SMILES that RDKit reads. Correct or remove it.")
-            atoms = [(atom.GetAtomicNum(), atom.GetTotalDegree()) for atom in molecule.GetAtoms()]
-            numbers, neighbours = np.array(atoms, np.int64).reshape(-1, 2).T
-            found.append(_classes(numbers, neighbours))
-    return found
+    # By index: RDKit's own iterators ask for the number of atoms at every step.
+    every = map(molecule.GetAtomWithIdx, range(molecule.GetNumAtoms()))
+    atoms = [(atom.GetAtomicNum(), atom.GetTotalDegree()) for atom in every]
+    numbers, neighbours = np.array(atoms, np.int64).reshape(-1, 2).T
+    return _classes(numbers, neighbours)
 
 
-def environment_classes_3d(numbers: NDArray[np.integer], positions: Vectors) -> Classes:
-    """The same of the atoms of one geometry: atomic numbers n and positions n x 3 in angstrom -> n.
+def classes_in_space(numbers: NDArray[np.integer], positions: Vectors) -> Classes:
+    """The same for the atoms of one geometry: atomic numbers n and positions n x 3 in angstrom -> n.
 
     Neighbours are atoms within `REACH` times the sum of the covalent radii. Raises `UserError` for an atomic number
     that is no element's and for a position that is not finite.
@@ -134,8 +128,6 @@ def davies_bouldin(vectors: Vectors, classes: Classes) -> float:
     Only classes with at least two atoms count, and no atoms of class -1. NaN for fewer than two such classes, where a
     vector is not finite, and where two classes have one centre.
     """
-    from sklearn.metrics import davies_bouldin_score
-
     present, sizes = np.unique(classes[classes >= 0], return_counts=True)
     present = present[sizes > 1]
     kept = np.isin(classes, present)
@@ -143,12 +135,13 @@ def davies_bouldin(vectors: Vectors, classes: Classes) -> float:
     X, scale = _centred(vectors[kept])
     if len(present) < 2 or not scale > 0:
         return math.nan
-    # With a length of 1, as scikit-learn takes distances below 1e-8 for 0 whatever the unit.
     X = X / scale
-    # It also leaves out pairs of classes with one centre, so that the worst collapse would be 0, the best value.
-    centres = np.stack([X[labels == index].mean(0) for index in present])
-    apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)[~np.eye(len(centres), dtype=bool)]
-    return float(davies_bouldin_score(X, labels)) if apart.min() > TOUCHING else math.nan
+    members = [X[labels == index] for index in present]
+    centres = np.stack([rows.mean(0) for rows in members])
+    S = np.array([np.linalg.norm(rows - centre, axis=1).mean() for rows, centre in zip(members, centres, strict=True)])
+    M = np.linalg.norm(centres[:, None] - centres[None], axis=2) + np.diag(np.full(len(centres), np.inf))
+    # Classes with one centre are the worst collapse; their ratio would be the best value, 0 / 0, or anything.
+    return float(((S[:, None] + S) / M).max(1).mean()) if M.min() > TOUCHING else math.nan
 
 
 def sliced_wasserstein(

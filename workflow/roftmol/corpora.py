@@ -19,6 +19,7 @@ from rdkit.Chem import Descriptors
 
 from roftmol.errors import UserError
 from roftmol.registry import Corpus
+from roftmol.seeds import seed_of
 
 CHUNK = 500
 Labels = npt.NDArray[np.float32]
@@ -128,3 +129,20 @@ def _properties(smiles: Sequence[str], names: Sequence[str]) -> Labels:
             rows.append([molecule.GetNumHeavyAtoms(), *(function(molecule) for function in functions)])
     values = np.array(rows, np.float32)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def others(corpus: pd.DataFrame, known: Sequence[pd.DataFrame], count: int) -> pd.DataFrame:
+    """Table "pretraining" of `count` molecules of table "corpora" that are in none of the tables "molecules".
+
+    They are compared by canonical SMILES, and stand in the order of a hash of that: a larger number keeps the first
+    ones, and another data set takes its own molecules out alone. Raises `UserError` if there are not as many.
+    """
+    taken = {text for table in known for text in table["canonical"]}
+    free = [text for text in dict.fromkeys(corpus["canonical"]) if text not in taken]
+    if len(free) < count:
+        raise UserError(
+            f"auxiliary: {count} molecules are asked for, and the corpus has {len(free)} that are in no data set; "
+            "ask for fewer or name another corpus"
+        )
+    chosen = sorted(free, key=lambda text: seed_of("auxiliary", text))[:count]
+    return pd.DataFrame({"smiles": chosen, "labels": [np.empty(0, np.float32)] * count})

@@ -22,13 +22,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from roftmol import collapse
 from roftmol.environments import Classes, equal_rows, refine
 from roftmol.errors import UserError
 from roftmol.featurisers import Graph, featuriser, geometry
 from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
 from roftmol.files import atomic
 
-FORMAT = "roftmol-graphs-2"
+FORMAT = "roftmol-graphs-3"
 
 #: Molecules a process featurises at a time.
 CHUNK = 200
@@ -138,6 +139,7 @@ class Graphs:
     neighbours: npt.NDArray[np.int32]  #: bonds, the sending atom, counted from its molecule's first
     bonds: npt.NDArray[np.generic]  #: bonds x k
     labels: npt.NDArray[np.float32]  #: molecules x tasks, NaN where missing
+    classes: npt.NDArray[np.int8]  #: atoms, the kind of each (`collapse.CLASSES`), -1 for none of them
     featuriser: str = "hu"
 
     def __len__(self) -> int:
@@ -251,6 +253,11 @@ class Graphs:
             row_below, below = row, len(first)
         return hops
 
+    def classes_of(self, molecules: Indices) -> npt.NDArray[np.int8]:
+        """The classes of the atoms of these molecules, in their order."""
+        chosen = np.asarray(molecules, np.int64)
+        return self.classes[ranges(self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen])]
+
     def batches(self, molecules: Indices, size: int, merge: range = range(0)) -> Iterator[Batch]:
         """Cut the molecules into ceil(count / size) batches whose sizes differ by at most one.
 
@@ -266,7 +273,7 @@ class Graphs:
             save_file(arrays, temporary, metadata={"format": FORMAT, "featuriser": self.featuriser})
 
 
-ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels")
+ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels", "classes")
 
 
 def load(path: Path) -> Graphs:
@@ -326,7 +333,9 @@ def from_conformers(
     """Flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom); neighbours are
     bonds."""
     found = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
-    return _joined([_part(found, [f"molecule {row}" for row in range(len(found))])], labels, geometry.NAME)
+    kinds = [collapse.classes_in_space(*atoms) for atoms in zip(numbers, positions, strict=True)]
+    part = _part(found, kinds, [f"molecule {row}" for row in range(len(found))])
+    return _joined([part], labels, geometry.NAME)
 
 
 def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> Graphs:
@@ -339,6 +348,7 @@ def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> G
         neighbours=np.concatenate([part.neighbours for part in parts]),
         bonds=_rows([part.bonds for part in parts], [part.first_with_bonds for part in parts], "bond"),
         labels=labels,
+        classes=np.concatenate([part.classes for part in parts]),
         featuriser=name,
     )
 
@@ -351,6 +361,7 @@ class _Part(NamedTuple):
     degrees: Classes  #: atoms, bonds that each receives
     neighbours: npt.NDArray[np.int32]
     bonds: npt.NDArray[np.generic]
+    classes: npt.NDArray[np.int8]
     first_with_atoms: str  #: for messages: the molecule that says how wide a row of `atoms` is
     first_with_bonds: str
 
@@ -360,17 +371,27 @@ def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
     name, first, smiles = chunk
     one = featuriser(name)
     found: list[Graph] = []
+    kinds: list[npt.NDArray[np.int8]] = []
     with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
         for row, text in enumerate(smiles, first):
             try:
-                found.append(one(Chem.MolFromSmiles(text)))
+                molecule = Chem.MolFromSmiles(text)
+                found.append(one(molecule))
+                kinds.append(_kinds(molecule, len(found[-1].atoms)))
             except Exception as error:
                 reason = str(error) if isinstance(error, UserError) else repr(error)
                 raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
-    return _part(found, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
+    return _part(found, kinds, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
 
 
-def _part(found: list[Graph], names: list[str]) -> _Part:
+def _kinds(molecule: Chem.Mol, nodes: int) -> npt.NDArray[np.int8]:
+    """The atoms' classes; a user's own featuriser may have other nodes than the molecule's atoms, which are of none."""
+    if molecule.GetNumAtoms() != nodes:
+        return np.full(nodes, -1, np.int8)
+    return collapse.classes_of(molecule)
+
+
+def _part(found: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str]) -> _Part:
     """Graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
     sizes = np.array([len(graph.atoms) for graph in found])
     bonds_each = [len(graph.senders) for graph in found]
@@ -383,6 +404,7 @@ def _part(found: list[Graph], names: list[str]) -> _Part:
         degrees=np.bincount(receivers, minlength=int(sizes.sum())),
         neighbours=senders[order].astype(np.int32),
         bonds=_rows([graph.bonds for graph in found], names, "bond")[order],
+        classes=np.concatenate(kinds),
         first_with_atoms=next((name for name, size in zip(names, sizes, strict=True) if size), names[0]),
         first_with_bonds=next((name for name, bonds in zip(names, bonds_each, strict=True) if bonds), names[0]),
     )

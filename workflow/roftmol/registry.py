@@ -25,8 +25,11 @@ DUPLICATES = ("keep", "drop", "average")
 #: The kinds of encoders, and what else an architecture of that kind says.
 ARCHITECTURES = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
+    "so3lr": ("layers", "width"),
     "own": ("code", "embed", "blocks", "readout", "pooling"),
 }
+#: The featuriser of those that read another one than Hu et al.'s.
+FEATURISERS = {"minimol": "minimol", "so3lr": "geometry"}
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
 POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
@@ -209,9 +212,12 @@ class Checkpoint:
     @property
     def featuriser(self) -> str:
         """The featuriser whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
-        if self.code:
-            return self.name
-        return "minimol" if self.architecture["kind"] == "minimol" else "hu"
+        return self.name if self.code else FEATURISERS.get(self.architecture["kind"], "hu")
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it reads atoms in space, and has a force field."""
+        return self.featuriser == "geometry"
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""

@@ -346,9 +346,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             "note": pa.string(),
         }
     ),
-    # What a fit did to the encoder (changes.py). `quantity` is "distance", by `part` ("embed", "blocks.0", ..., "all"),
-    # or of the part "vectors" one of "cka", "effective_rank" and "effective_rank_pretrained", over so many held-out
-    # `molecules` (0 for distances).
+    # What a fit did to the encoder (changes.py). `quantity` is "distance", by `part` ("embed", "blocks.0", ..., "all");
+    # of the part "vectors" (molecules') one of "cka", "effective_rank" and "effective_rank_pretrained"; of "atoms" one
+    # of "davies_bouldin", "davies_bouldin_ratio" and "wasserstein", over so many held-out `molecules` (0 for
+    # distances); of "forces" "force_drift" and "force_error", mean absolute differences from the pretrained model and
+    # from GFN2-xTB in eV/A an axis, over so many conformers.
     "changes": pa.schema(
         {
             **RUN,
