@@ -170,6 +170,18 @@ def corpus(options: argparse.Namespace) -> None:
         schemas.write("corpora", corpora.read(paths, entry, options.processes), options.out, options.settings)
 
 
+def force_labels(options: argparse.Namespace) -> None:
+    """Label a corpus' molecules that are in no data set with forces; a killed run goes on from --parts."""
+    from roftmol import forces, schemas
+
+    settings = build(forces.StageSettings, options.settings)
+    known = [schemas.read("molecules", options.data / name / "molecules.parquet") for name in settings.datasets]
+    labels = forces.label(
+        schemas.read("corpora", options.corpus, ["row", "canonical"]), known, settings, options.parts, options.processes
+    )
+    schemas.write("force_labels", labels, options.out, settings)
+
+
 @dataclass(frozen=True)
 class PretrainingSetSettings:
     """The label columns of each corpus, in their order, and the properties to calculate."""
@@ -413,6 +425,7 @@ COMMANDS = {
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
     "corpus": Command(corpus, ("archives", "out"), processes=True),
+    "force-labels": Command(force_labels, ("corpus", "data", "parts", "out"), processes=True),
     "pretraining-set": Command(pretraining_set, ("corpora", "out"), processes=True),
     "pretrain": Command(pretrain, ("molecules", "state", "curve", "out"), processes=True),
     "auxiliary-molecules": Command(auxiliary_molecules, ("corpus", "data", "out")),

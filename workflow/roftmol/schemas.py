@@ -472,6 +472,25 @@ SCHEMAS: dict[str, pa.Schema] = {
             "p_holm": pa.float64(),
         }
     ),
+    # Energies and forces of molecules that are in no data set, a row a conformer, in the order of a hash of `inchikey`.
+    # `row` is the molecule's in its corpus; atoms are those of `smiles` in their order, then the hydrogens that RDKit
+    # adds. `source` says whose labels they are: "gfn2". `status` is "ok" or "failed", `reason` says why; a failed row
+    # has no energy (NaN) and no forces, and no positions if there was no conformer.
+    "force_labels": pa.schema(
+        {
+            "row": pa.int64(),
+            "smiles": pa.string(),  # canonical
+            "inchikey": pa.string(),
+            "conformer": pa.int32(),
+            "source": pa.string(),
+            "status": pa.string(),
+            "reason": pa.string(),
+            "numbers": pa.list_(pa.int8()),  # atomic numbers, n
+            "positions": pa.list_(pa.float32()),  # A, 3 n: x, y, z of each atom in turn
+            "energy": pa.float64(),  # eV
+            "forces": pa.list_(pa.float32()),  # eV/A, 3 n
+        }
+    ),
 }
 
 

@@ -1,0 +1,358 @@
+"""Energies and forces of molecules that are in no data set: what a force-field objective is kept alive by.
+
+Fine-tuning on a property together with forces (arXiv 2601.08486) takes the forces from molecules that are not
+downstream molecules. These come from a pretraining corpus, without those of the data sets, and are labelled by GFN2-xTB
+(Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019)), never by a force field such as MMFF.
+
+What is left out of the corpus is found by the first block of the InChIKey, in whatever way a molecule is written: with
+a data set's molecule go its stereoisomers, isotopologues and protonation states, those tautomers that InChI calls
+equal (a hydrogen that moves between heteroatoms; a ketone and its enol are two molecules to InChI), and each fragment
+of a salt by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import metadata
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+from scipy import constants
+from tqdm import tqdm
+
+from roftmol import dependencies, schemas
+from roftmol.errors import UserError
+from roftmol.files import code_digest, digest
+from roftmol.seeds import generator, seed_of
+
+Array = npt.NDArray[np.float64]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+HARTREE = constants.value("Hartree energy in eV")  #: eV
+BOHR = constants.value("Bohr radius") / constants.angstrom  #: A
+BLOCK = 14  # letters of an InChIKey that say formula and connections, without stereo, isotopes and protons
+CHUNK = 500  # SMILES handed to a worker at a time
+HEAVIEST = 86  # the last element that GFN2-xTB has parameters for
+MAX_FAILED = 0.1
+
+
+class LabelError(Exception):
+    """Why a conformer has no label: recorded, not raised to the user."""
+
+
+def gfn2(numbers: npt.NDArray[np.int64], positions: Array) -> tuple[float, Array]:
+    """Energy (eV) and forces (n x 3, eV/A) by GFN2-xTB of neutral closed-shell atoms at `positions` (n x 3, A).
+
+    Raises `LabelError` if the charges do not converge or atoms are too close.
+    """
+    # Here, for OpenMP reads its number of threads when the library is loaded: see `_one_thread`.
+    from tblite.exceptions import TBLiteRuntimeError
+    from tblite.interface import Calculator
+
+    try:
+        calculator = Calculator("GFN2-xTB", numbers, positions / BOHR)
+        calculator.set("verbosity", 0)
+        result = calculator.singlepoint()
+    except TBLiteRuntimeError as error:
+        raise LabelError(f"GFN2-xTB: {error}") from error
+    return float(result.get("energy")) * HARTREE, -result.get("gradient") * (HARTREE / BOHR)
+
+
+#: Where labels come from, by the name that every row bears: (atomic numbers, positions) -> energy, forces.
+SOURCES: dict[str, Callable[[npt.NDArray[np.int64], Array], tuple[float, Array]]] = {"gfn2": gfn2}
+
+
+@dataclass(frozen=True)
+class ForceSettings:
+    """How many molecules and conformers of each, what molecules may be like, and where their labels come from."""
+
+    source: str = "gfn2"
+    molecules: int = 500
+    conformers: int = 4
+    displacement: float = 0.05  #: A, the standard deviation of each coordinate; half of it for conformer 0
+    heavy_atoms: int = 12  #: at most
+    elements: tuple[str, ...] = ("H", "C", "N", "O", "F")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise UserError(f"source: {self.source!r} is unknown; choose one of {', '.join(SOURCES)}.")
+        for name in ("molecules", "conformers", "heavy_atoms"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise UserError(f"{name}: {value!r} is no positive whole number; give one.")
+        if not 0 < self.displacement < np.inf:
+            raise UserError(f"displacement: {self.displacement!r} must be a number of A above 0.")
+        table = Chem.GetPeriodicTable()
+        known = {table.GetElementSymbol(number) for number in range(1, HEAVIEST + 1)}
+        if unknown := [symbol for symbol in self.elements if symbol not in known]:
+            raise UserError(f"elements: {unknown} are no symbols of elements up to {HEAVIEST}; write them as in H, Cl.")
+
+
+@dataclass(frozen=True)
+class StageSettings(ForceSettings):
+    """The same, with the data sets whose molecules are not to be labelled."""
+
+    datasets: tuple[str, ...] = field(kw_only=True)
+
+
+class Job(NamedTuple):
+    """A molecule to label, and the file that its labels go to."""
+
+    smiles: str
+    inchikey: str
+    path: Path
+    settings: ForceSettings
+
+
+def label(
+    corpus: pd.DataFrame, exclude: Sequence[pd.DataFrame], settings: ForceSettings, parts: Path, processes: int
+) -> pd.DataFrame:
+    """Table "force_labels" of molecules of a table "corpora" that are in none of the tables "molecules" `exclude`.
+
+    Each molecule is saved under `parts` when it is done, and found there by the next run. Raises `UserError` if no
+    molecule of the corpus fits, or if more than a tenth of the conformers have no label.
+    """
+    with _one_thread():
+        chosen = choose(corpus, exclude, settings, processes)
+        jobs = [
+            Job(smiles, inchikey, parts / f"{part_name(smiles, inchikey, settings)}.parquet", settings)
+            for smiles, inchikey in zip(chosen["smiles"], chosen["inchikey"], strict=True)
+        ]
+        missing = [job for job in jobs if _finished(job.path) is None]
+        with tqdm(
+            total=len(jobs), initial=len(jobs) - len(missing), desc="labelled", unit=" molecules", mininterval=10
+        ) as bar:
+            for _ in _each(_finish, missing, processes):
+                bar.update()
+    tables = [
+        schemas.read("force_labels", job.path).assign(row=row) for row, job in zip(chosen["row"], jobs, strict=True)
+    ]
+    labels = pd.concat(tables, ignore_index=True)
+    _check_failures(labels)
+    return labels
+
+
+def choose(
+    corpus: pd.DataFrame, exclude: Sequence[pd.DataFrame], settings: ForceSettings, processes: int = 1
+) -> pd.DataFrame:
+    """The molecules to label: `row` in the corpus, canonical `smiles`, `inchikey`; ordered by a hash of the last.
+
+    So a larger number keeps all earlier ones. Raises `UserError` if there are none, or if RDKit cannot read a data
+    set's molecule.
+    """
+    texts = list(dict.fromkeys(text for table in exclude for text in table["canonical"]))
+    found = _chunked(partial(_blocks, heavy_atoms=settings.heavy_atoms), texts, processes)
+    if unread := [text for text, blocks in zip(texts, found, strict=True) if blocks is None]:
+        raise UserError(
+            f"{len(unread)} molecules of the data sets cannot be compared with the corpus, for RDKit does not read "
+            f"them; the first is {unread[0]!r}. Run the stage `molecules` again."
+        )
+    downstream = {block for blocks in found for block in blocks or ()}
+    keys = _chunked(partial(_fitting, settings=settings), corpus["canonical"].tolist(), processes)
+    # Of a molecule that stands there twice, the first row counts.
+    table = pd.DataFrame({"row": corpus["row"].to_numpy(), "smiles": corpus["canonical"].to_numpy(), "inchikey": keys})
+    fitting = table[table["inchikey"] != ""].drop_duplicates("inchikey")
+    left = fitting[~fitting["inchikey"].str[:BLOCK].isin(downstream)]
+    print(
+        f"{len(fitting):,} of the corpus' {len(table):,} molecules fit; {len(fitting) - len(left):,} of these are in a "
+        f"data set and left out; {min(len(left), settings.molecules):,} are labelled",
+        file=sys.stderr,
+    )
+    if left.empty:
+        raise UserError(
+            f"no molecule of the corpus can be labelled: {len(fitting)} have at most {settings.heavy_atoms} heavy "
+            f"atoms, {', '.join(settings.elements)} alone, no charge and one fragment, and none of them is outside the "
+            "data sets. Raise `heavy_atoms`, name more `elements` or another corpus."
+        )
+    order = left["inchikey"].map(lambda key: seed_of("force molecules", settings.seed, key)).sort_values().index
+    return left.loc[order[: settings.molecules]].reset_index(drop=True)
+
+
+def molecule_labels(smiles: str, inchikey: str, settings: ForceSettings) -> pd.DataFrame:
+    """Table "force_labels" of one molecule without `row`: a row a conformer, that of a failure with its reason."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.int64)
+    rows = []
+    for conformer in range(settings.conformers):
+        positions = np.empty((0, 3), np.float32)
+        forces, energy, reason = np.empty((0, 3)), np.nan, ""
+        try:
+            positions = _displaced(molecule, inchikey, conformer, settings)
+            energy, forces = _finite(*SOURCES[settings.source](numbers, positions.astype(np.float64)))
+        except LabelError as error:
+            reason = str(error)
+        rows.append(
+            {
+                "smiles": smiles,
+                "inchikey": inchikey,
+                "conformer": conformer,
+                "source": settings.source,
+                "status": "failed" if reason else "ok",
+                "reason": reason,
+                "numbers": numbers.astype(np.int8),
+                "positions": positions.ravel(),
+                "energy": energy,
+                "forces": forces.astype(np.float32).ravel(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def part_name(smiles: str, inchikey: str, settings: ForceSettings) -> str:
+    """What a molecule's file is called: a digest of all that its labels depend on."""
+    return digest({"smiles": smiles, "inchikey": inchikey, **_told(settings), **_versions(settings.source)})
+
+
+def _told(settings: ForceSettings) -> dict[str, Any]:
+    """The settings that a molecule's labels depend on; the others say which molecules there are."""
+    return {name: getattr(settings, name) for name in ("source", "conformers", "displacement", "seed")}
+
+
+@cache
+def _versions(source: str) -> dict[str, str]:
+    """The software that a molecule's labels depend on: ours, without what only reads and writes tables, and others'."""
+    packages = ("numpy", "rdkit", *(("tblite",) if source == "gfn2" else ()))
+    ours = code_digest(dependencies.sources(["roftmol.forces"], leaves=["roftmol.schemas"]))
+    return {"code": ours, **{name: metadata.version(name) for name in packages}}
+
+
+def _finish(job: Job) -> None:
+    """Label a molecule and save it; what its row in a corpus is does not count here."""
+    labels = molecule_labels(job.smiles, job.inchikey, job.settings).assign(row=-1)
+    schemas.write("force_labels", labels, job.path, _told(job.settings))
+
+
+def _finished(path: Path) -> pd.DataFrame | None:
+    """The labels of a molecule that is done, or None if there is no such file or it cannot be read."""
+    try:
+        return schemas.read("force_labels", path)
+    except UserError:
+        return None
+
+
+def _displaced(molecule: Chem.Mol, inchikey: str, conformer: int, settings: ForceSettings) -> npt.NDArray[np.float32]:
+    """Positions (n x 3, A) of a conformer of its own seed, relaxed by MMFF where it can be, then displaced.
+
+    In single precision before they are labelled, so that labels belong to the positions that are stored. Raises
+    `LabelError` if RDKit finds no conformer.
+    """
+    placed = Chem.Mol(molecule)
+    parameters = rdDistGeom.ETKDGv3()
+    seed = seed_of("conformer", settings.seed, inchikey, conformer) % 2**31
+    parameters.randomSeed = seed  # type: ignore[assignment]  # RDKit's stubs say otherwise
+    with rdBase.BlockLogs():
+        if rdDistGeom.EmbedMolecule(placed, parameters) < 0:
+            raise LabelError("RDKit finds no conformer")
+        # A start near a minimum, no more: without MMFF's parameters it stays as embedded, and no label is MMFF's.
+        rdForceFieldHelpers.MMFFOptimizeMolecule(placed)
+    scale = settings.displacement * (0.5 if conformer == 0 else 1)
+    noise = generator("displacement", settings.seed, inchikey, conformer).normal(0, scale, (placed.GetNumAtoms(), 3))
+    return (placed.GetConformer().GetPositions() + noise).astype(np.float32)
+
+
+def _finite(energy: float, forces: Array) -> tuple[float, Array]:
+    if not (np.isfinite(energy) and np.isfinite(forces).all()):
+        raise LabelError("energy or forces are no finite numbers")
+    return energy, forces
+
+
+def _fitting(smiles: str, settings: ForceSettings) -> str:
+    """The InChIKey of a molecule that may be labelled, "" for any other.
+
+    It is one fragment of the elements and the size allowed, without a charge as a whole (nitro groups stay) and
+    without radicals. What InChI has no key for could not be compared with the data sets.
+    """
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= settings.heavy_atoms:
+        return ""
+    atoms = list(molecule.GetAtoms())
+    elements = {atom.GetSymbol() for atom in atoms} | ({"H"} if any(atom.GetTotalNumHs() for atom in atoms) else set())
+    if (
+        not elements <= set(settings.elements)
+        or Chem.GetFormalCharge(molecule)
+        or any(atom.GetNumRadicalElectrons() for atom in atoms)
+        or len(Chem.GetMolFrags(molecule)) > 1
+    ):
+        return ""
+    return Chem.MolToInchiKey(molecule)
+
+
+def _blocks(smiles: str, heavy_atoms: int) -> frozenset[str] | None:
+    """The first blocks of the InChIKeys of a molecule's fragments; None for what RDKit does not read.
+
+    Fragments of more heavy atoms are left out: the block says the formula, so they equal nothing that is labelled.
+    """
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None:
+        return None
+    fragments = Chem.GetMolFrags(molecule, asMols=True)
+    keys = [Chem.MolToInchiKey(part) for part in fragments if part.GetNumHeavyAtoms() <= heavy_atoms]
+    return frozenset(key[:BLOCK] for key in keys if key)
+
+
+def _check_failures(labels: pd.DataFrame) -> None:
+    """Say on stderr how many conformers have no label, and raise `UserError` for more than a tenth."""
+    failed = labels[labels["status"] == "failed"]
+    if failed.empty:
+        return
+    reasons = ", ".join(f"{count} {reason!r}" for reason, count in Counter(failed["reason"]).most_common(3))
+    said = f"{len(failed)} of {len(labels)} conformers have no label ({reasons})"
+    if len(failed) > MAX_FAILED * len(labels):
+        first = failed.iloc[0]
+        raise UserError(
+            f"{said}, more than a tenth; the first is conformer {first['conformer']} of {first['smiles']}. Lower "
+            "`displacement` or `heavy_atoms`, or name other `elements`."
+        )
+    print(said, file=sys.stderr)
+
+
+def _chunked(function: Callable[[str], Made], texts: Sequence[str], processes: int) -> list[Made]:
+    """What `function` makes of each text, in order."""
+    chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+    return [made for some in _each(partial(_silent, function), chunks, processes) for made in some]
+
+
+def _silent(function: Callable[[str], Made], texts: Sequence[str]) -> list[Made]:
+    with rdBase.BlockLogs():
+        return list(map(function, texts))
+
+
+def _each(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> Iterator[Made]:
+    """What `function` makes of each item, in order, by processes that import everything anew."""
+    if processes == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(min(processes, len(items)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, items)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have tblite, in this process and in those that it starts meanwhile, loaded with one thread.
+
+    Several threads on a small molecule wait for each other, up to 75 times as long as one takes.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
