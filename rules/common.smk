@@ -92,6 +92,16 @@ def graphs_of(wildcards):
     return f"results/data/{wildcards.dataset}/graphs/{featuriser}.safetensors"
 
 
+def auxiliary_of(wildcards):
+    """What a second task learns from, and what a force field is measured on."""
+    return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []
+
+
+def option(name, path):
+    """An option of a command, where there is something to say."""
+    return f"--{name} {shlex.quote(str(path))}" if path else ""
+
+
 def own_code(wildcards):
     """The file of a user's own code behind a model or its featuriser: when it changes, what it made is made again."""
     name = wildcards.get("model") or wildcards.get("featuriser")

@@ -6,6 +6,7 @@ rule finetune:
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
+        auxiliary=auxiliary_of,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -23,9 +24,10 @@ rule finetune:
     params:
         settings=settings(EXPERIMENT.run_settings),
         code=method_code("roftmol.interpolate"),
+        auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
         out=subpath(output[0], parent=True),
     message:
         "Fine-tune {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
         "python -m roftmol finetune --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
-        " --checkpoint {input.checkpoint:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --checkpoint {input.checkpoint:q} {params.auxiliary} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -5,6 +5,7 @@ rule interpolate:
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
+        auxiliary=auxiliary_of,
         source=lambda wildcards: (
             "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
             f"{METHODS[wildcards.method].mixing.source}/fits.parquet"
@@ -30,9 +31,11 @@ rule interpolate:
         settings=settings(EXPERIMENT.run_settings),
         code=method_code(),
         source=subpath(input.source, parent=True),
+        auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
         out=subpath(output[0], parent=True),
     message:
         "Interpolate {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
         "python -m roftmol interpolate --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
-        " --checkpoint {input.checkpoint:q} --source {params.source:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --checkpoint {input.checkpoint:q} --source {params.source:q} {params.auxiliary} --out {params.out:q} 2>&1"
+        " | tee {log:q}"

@@ -61,6 +61,7 @@ class Experiment:
     seeds: tuple[int, ...]
     training: Json
     validation: Json
+    auxiliary: Json
     selection: str
     grids: dict[str, dict[str, list[Any]]]
     leave_out_contaminated: tuple[str, ...]
@@ -174,13 +175,44 @@ class Experiment:
     def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
         """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
         layers = self.checkpoints[model].layers
+        second = METHODS[method].alternation is not None
         return self._cell_settings(protocol, dataset, split, budget) | {
             "model": model,
             "method": method,
             "grid": self._grid(method, layers),
             "training": self.training,
             "device": self.device,
+            **({"auxiliary": self.auxiliary["forces" if self.checkpoints[model].spatial else "objective"]} if second else {}),
+            **self._pooled(model, dataset),
         }
+
+    def auxiliary_file(self, model: str, method: str) -> str | None:
+        """What a second task learns from, and what a force field is measured on; None where neither is asked for."""
+        if self.checkpoints[model].spatial:
+            source = self.auxiliary["forces"]
+            return f"results/forces/{'gfn2' if source == 'self' else source}.parquet" if source else None
+        return "results/auxiliary/molecules.parquet" if METHODS[method].alternation else None
+
+    def auxiliary_settings(self) -> Json:
+        """`cli.AuxiliarySettings`."""
+        known = {"corpus": self.auxiliary["corpus"], "molecules": self.auxiliary["molecules"]}
+        return {**known, "datasets": list(self.datasets)}
+
+    def force_settings(self, source: str) -> Json:
+        """`forces.StageSettings`."""
+        asked = {name: self.auxiliary[name] for name in ("conformers", "displacement", "heavy_atoms")}
+        return {
+            "source": source,
+            "molecules": self.auxiliary["force_molecules"],
+            **asked,
+            "elements": list(self.auxiliary["elements"]),
+            "datasets": list(self.datasets),
+        }
+
+    def _pooled(self, model: str, dataset: str) -> Json:
+        """Whether a head sums over atoms, where it pools them."""
+        extensive = self.checkpoints[model].spatial and self.datasets[dataset].extensive
+        return {"extensive": True} if extensive else {}
 
     def baseline_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
         """`fingerprints.FingerprintSettings`."""
@@ -192,6 +224,7 @@ class Experiment:
             "model": model,
             "plane": DWISE_FT in self.cells.methods,
             "device": self.device,
+            **self._pooled(model, dataset),
         }
 
     def landscapes(self, results: Path) -> list[Path]:
@@ -312,6 +345,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         seeds=tuple(full["seeds"]),
         training=full["training"],
         validation=full["validation"],
+        auxiliary=full["auxiliary"],
         selection=full["selection"],
         grids=full["grids"],
         leave_out_contaminated=tuple(full["leave_out_contaminated"]),

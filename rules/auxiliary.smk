@@ -1,0 +1,54 @@
+# What a second task learns from, for methods that keep the pretraining task: molecules of a corpus that are in no data set.
+rule auxiliary_molecules:
+    input:
+        corpus=f"results/corpora/{EXPERIMENT.auxiliary['corpus']}.parquet",
+        molecules=expand(
+            "results/data/{dataset}/molecules.parquet", dataset=EXPERIMENT.datasets
+        ),
+    output:
+        "results/auxiliary/molecules.parquet",
+    log:
+        "results/logs/auxiliary_molecules.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=canonical_json(EXPERIMENT.auxiliary_settings()),
+        code=code("roftmol.corpora"),
+        data="results/data",
+    message:
+        "Take molecules for the second task"
+    shell:
+        "python -m roftmol auxiliary-molecules --settings {params.settings:q} --corpus {input.corpus:q}"
+        " --data {params.data:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+# The same with energies and forces, for atomistic models.
+rule force_labels:
+    input:
+        corpus=f"results/corpora/{EXPERIMENT.auxiliary['corpus']}.parquet",
+        molecules=expand(
+            "results/data/{dataset}/molecules.parquet", dataset=EXPERIMENT.datasets
+        ),
+    output:
+        "results/forces/{source}.parquet",
+    log:
+        "results/logs/force_labels/{source}.log",
+    conda:
+        "../envs/train.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        settings=settings(EXPERIMENT.force_settings),
+        code=code("roftmol.forces"),
+        data="results/data",
+        parts="results/forces/parts",
+    message:
+        "Label molecules with forces: {wildcards.source}"
+    shell:
+        "OMP_NUM_THREADS=1 python -m roftmol force-labels --settings {params.settings:q} --corpus {input.corpus:q}"
+        " --data {params.data:q} --parts {params.parts:q} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
