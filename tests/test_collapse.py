@@ -27,6 +27,9 @@ from roftmol.collapse import (
 from roftmol.errors import UserError
 from roftmol.seeds import seed_of
 
+#: What is undefined is found out beforehand.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 BY_HAND = {
     "CCO": ["C4", "C4", "O2"],
     "CC(=O)O": ["C4", "C3", "O1", "O2"],
@@ -303,6 +306,10 @@ def test_tsne_twice_is_the_same_to_the_bit_and_keeps_classes_together(classes, v
     np.testing.assert_array_equal(tsne(vectors[kept], seed), plane)
     shuffled = rng().permutation(classes[kept])
     assert davies_bouldin(plane, classes[kept]) < davies_bouldin(plane, shuffled) / 2
+
+
+def test_tsne_does_not_depend_on_the_unit(vectors):
+    np.testing.assert_array_equal(tsne(2.0**-60 * vectors[:50], 0), tsne(vectors[:50], 0))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20])

@@ -12,8 +12,8 @@ Vis. 51:22):
 
     mean_u W_1(X u, Y u) / scale,    scale^2 = mean_a ||x_a - mean(x)||^2 over the vectors x before the fit
 
-which does not ask which atom went where. The paper takes Davies-Bouldin on the plane of a t-SNE, which changes with its
-seed; here both measures are of the vectors themselves, and the t-SNE is for pictures.
+which does not ask which atom went where. The paper takes Davies-Bouldin on the plane of a t-SNE, which changes with
+where that starts and how wide it looks; here both measures are of the vectors themselves, the t-SNE is for pictures.
 """
 
 from __future__ import annotations
@@ -149,6 +149,8 @@ def sliced_wasserstein(
 ) -> float:
     """The sliced 1-Wasserstein distance of two clouds of vectors, both n x d, in units of the scale of `before`.
 
+    A shift by one scale is about sqrt(2 / (pi d)), as a random direction sees little of it in many dimensions: encoders
+    of unlike widths compare after multiplication by sqrt(d).
     NaN where the vectors of `before` are all the same, and where one of either is not finite.
     """
     if before.shape != after.shape:
@@ -183,6 +185,7 @@ def measures(before: Vectors, after: Vectors, classes: Classes, rng: np.random.G
 def tsne(vectors: Vectors, seed: int, perplexity: float = 30) -> Vectors:
     """The vectors on a plane by t-SNE, n x d -> n x 2, the same for the same seed.
 
+    It starts from the two principal components, so that another seed changes little if anything.
     The perplexity is at most a third of the other atoms, so that few can be drawn. All at 0 where the vectors are all
     the same, NaN where one is not finite. `davies_bouldin` of it is the paper's.
     """
