@@ -1,4 +1,5 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
+# make atomistic  the same for a model of atoms in space and config/atomistic.yaml
 # make test     install, lint, run the tests
 # make test-slow  the simulations behind docs/statistics.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
@@ -17,10 +18,13 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: report test test-slow test-slurm lint bench clean
+.PHONY: report atomistic test test-slow test-slurm lint bench clean
 
 report: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet reason
+
+atomistic: $(VENV)/atomistic.stamp
+	$(BIN)/snakemake --configfile config/atomistic.yaml --cores $(CORES) --rerun-incomplete --quiet reason
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup
@@ -58,6 +62,10 @@ $(VENV)/run.stamp: requirements.txt requirements-torch.txt
 	$(BIN)/pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+$(VENV)/atomistic.stamp: requirements-atomistic.txt $(VENV)/run.stamp
+	$(LOCKED) requirements-atomistic.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/atomistic.stamp
 	$(LOCKED) requirements-dev.txt
 	@touch $@

@@ -26,11 +26,13 @@ STAGES = {
         "roftmol.overlap",
         "roftmol.splits",
         "roftmol.activity_cliffs",
+        "roftmol.conformers",
     ],
     "train": [
         "roftmol.fetch",
         "roftmol.graphs",
         "roftmol.runs",
+        "roftmol.forces",
         "roftmol.landscape",
         "roftmol.fingerprints",
         "roftmol.methods",
@@ -76,6 +78,7 @@ def _locked(name: str) -> dict[str, str]:
 #: Comes in several builds, so without checksums.
 TORCH = _pins((ROOT / "requirements-torch.txt").read_text().splitlines())
 LOCK = _locked("requirements.txt") | TORCH
+ATOMISTIC = _locked("requirements-atomistic.txt")
 DEVELOPMENT = _locked("requirements-dev.txt")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -92,7 +95,8 @@ def test_every_environment_is_checked():
 @pytest.mark.parametrize("name", STAGES)
 def test_an_environment_has_the_versions_of_the_lock(name: str):
     environment = _environment(name)
-    assert environment == {package: LOCK[package] for package in environment}
+    locked = LOCK | ATOMISTIC
+    assert environment == {package: locked[package] for package in environment}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -106,14 +110,18 @@ def test_the_project_names_what_the_code_imports():
         ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in package.rglob("*.py")
     ]
-    named = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
-    assert _imported(modules) <= named
-    assert named <= LOCK.keys()
+    always, atomistic = (
+        {canonicalize_name(Requirement(text).name) for text in texts}
+        for texts in (PROJECT["dependencies"], PROJECT["optional-dependencies"]["atomistic"])
+    )
+    assert _imported(modules) <= always | atomistic
+    assert always <= LOCK.keys()
+    assert atomistic <= ATOMISTIC.keys()
 
 
 def test_the_lock_is_complete():
     """Every dependency of a locked package that this machine needs is locked too."""
-    locked = LOCK | DEVELOPMENT
+    locked = LOCK | ATOMISTIC | DEVELOPMENT
     missing = {
         f"{requirement.name} (for {name})"
         for name in locked
@@ -137,11 +145,12 @@ def test_what_is_installed_fits_together():
 
 def test_the_locks_share_no_package():
     assert not LOCK.keys() & DEVELOPMENT.keys()
+    assert not ATOMISTIC.keys() & (LOCK | DEVELOPMENT).keys()
 
 
 def test_the_tests_run_on_the_lock():
-    found = {name: importlib.metadata.version(name).partition("+")[0] for name in LOCK}
-    assert found == LOCK
+    found = {name: importlib.metadata.version(name).partition("+")[0] for name in LOCK | ATOMISTIC}
+    assert found == LOCK | ATOMISTIC
 
 
 def _imported(modules: list[str]) -> set[str]:

@@ -48,7 +48,8 @@ TABLES = (
 )
 DATA_TABLES = ("molecules", "rejects", "tasks")
 LANDSCAPES = ("paths", "planes")
-PARTITIONS = ("valid", "test")
+#: The last is the test within the distribution, beside a test out of it: split "boom" alone has it.
+PARTITIONS = ("valid", "test", "test_id")
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
 RUN = ["seed", "setting"]
@@ -245,6 +246,8 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
         value, loss = {}, {}
         for partition in PARTITIONS:
             rows = positions.get((partition, seed, setting))
+            if rows is None and partition == "test_id":
+                continue
             if rows is None:
                 raise UserError(
                     f"{run.path}: setting {setting}, seed {seed} is ok but has no {partition} predictions. {MEND}"
@@ -317,7 +320,7 @@ def _read_part(name: str, run: Run) -> pd.DataFrame:
 def _read_predictions(run: Run, data: Data) -> pd.DataFrame:
     frame, file = _read_part("predictions", run), run.path / "predictions.parquet"
     faults = {
-        "the partition is neither valid nor test": ~frame["partition"].isin(PARTITIONS),
+        "the partition is none of valid, test and test_id": ~frame["partition"].isin(PARTITIONS),
         f"the dataset has {len(data.labels)} molecules": ~frame["molecule"].between(0, len(data.labels) - 1),
         f"its values are not one for each of {len(data.names)} tasks": frame["prediction"].map(len) != len(data.names),
         "it is there twice": frame.duplicated([*RUN, "partition", "molecule"]),

@@ -168,13 +168,14 @@ def _run_folds(
     identity: dict[str, Any] = {**settings.cell, "setting": setting_text(setting), "seed": seed}
     fits: list[dict[str, Any]] = []
     valid: list[pd.DataFrame] = []
-    tested: list[Array] = []
+    tested: list[list[Array]] = []
     origin = asdict(machine.origin({"task": settings.task, "metric": settings.metric}))
     for fold in folds:
         number = int(fold["fold"].iloc[0])
         parts = {str(role): rows for role, rows in fold.groupby("role")}
         place = {role: rows["place"].to_numpy() for role, rows in parts.items()}
-        asked = features[np.concatenate([place["valid"], place["test"]])]
+        held = [place.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
+        asked = features[np.concatenate(held)]
         started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
         fitted = fit_predict(
             setting,
@@ -185,7 +186,7 @@ def _run_folds(
             seed_of(*settings.cell.values(), seed, number),
         )
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        on_valid, on_test = np.split(fitted.predictions, [len(place["valid"])])
+        on_valid, *on_test = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held[:2]]))
         truth = labels[place["valid"]]
         metric = metrics.primary(settings.metric, truth, on_valid)
         undefined = f"{settings.metric} undefined on validation: selected by loss" if np.isnan(metric) else ""
@@ -212,9 +213,13 @@ def _run_folds(
         )
         valid.append(_rows(identity, "valid", parts["valid"]["molecule"].to_numpy(), on_valid))
         tested.append(on_test)
-    # The test part is the same in every fold of a seed.
-    test = _rows(identity, "test", parts["test"]["molecule"].to_numpy(), np.mean(tested, axis=0))
-    return fits, pd.concat([*valid, test])
+    # The test parts are the same in every fold of a seed.
+    tests = [
+        _rows(identity, role, parts[role]["molecule"].to_numpy(), np.mean(predictions, axis=0))
+        for role, predictions in zip(("test", "test_id"), zip(*tested, strict=True), strict=True)
+        if role in parts
+    ]
+    return fits, pd.concat([*valid, *tests])
 
 
 def _rows(identity: dict[str, Any], partition: str, molecules: NDArray[np.integer], values: Array) -> pd.DataFrame:
