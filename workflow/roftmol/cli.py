@@ -105,6 +105,25 @@ def molecules(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
+class ConformersSettings:
+    """A data set as the registry writes it."""
+
+    dataset: dict[str, Any]
+
+
+def conformers(options: argparse.Namespace) -> None:
+    """Read where the atoms of a data set's molecules are."""
+    from roftmol import conformers as stage
+    from roftmol import schemas
+    from roftmol.registry import Dataset
+
+    dataset = Dataset.from_dict(build(ConformersSettings, options.settings).dataset)
+    found = stage.read(options.source, schemas.read("molecules", options.molecules), dataset)
+    schemas.write("conformers", found, options.out, options.settings, options.source)
+    print(f"{dataset.name}: {len(found)} geometries", file=sys.stderr)
+
+
+@dataclass(frozen=True)
 class FeaturizeSettings:
     """What turns molecules into graphs: a name in `featurisers`, or the path of a user's own code."""
 
@@ -388,6 +407,7 @@ class Command:
 COMMANDS = {
     "fetch-data": Command(fetch_data, ("archives", "out")),
     "molecules": Command(molecules, ("source", "out"), processes=True),
+    "conformers": Command(conformers, ("source", "molecules", "out")),
     "featurize": Command(featurize, ("molecules", "out"), processes=True),
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),

@@ -122,9 +122,16 @@ class Experiment:
         """What `molecules` needs: the reading rules, without the text about them."""
         unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
         entry = self._dataset(dataset)
+        if entry["labels"] != ["*"]:  # which are no columns of geometry
+            entry.pop("geometry", None)
         # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
         sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
+
+    def conformers_settings(self, dataset: str) -> Json:
+        """What `conformers` needs: the reading rules, and the columns of the geometry."""
+        geometry = list(self.datasets[dataset].geometry)
+        return {"dataset": self.molecules_settings(dataset)["dataset"] | {"geometry": geometry}}
 
     @property
     def cliffs(self) -> list[str]:

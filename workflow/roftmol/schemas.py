@@ -6,10 +6,10 @@ the whole identity of its run, so tables of many runs concatenate.
 
 A file's metadata says of the whole table what made it: `roftmol.table`, `roftmol.version`, and as in `ORIGIN`
 `roftmol.code`, `.configuration` (of the settings of the stage), `.environment`, `.software` and `.host`;
-`roftmol.source` is the SHA-256 of the source file, for molecules. :func:`marks` reads them. No mark tells a time, so
-the same configuration and code give the same bytes on machines of one kind. What varies from run to run stands in
-columns alone: the tables "fits" and "timings" are about time and origin, and `wall_seconds` of "summary" and
-`cpu_seconds` of "ranking" sum theirs.
+`roftmol.source` is the SHA-256 of the source file, for molecules and conformers. :func:`marks` reads them. No mark
+tells a time, so the same configuration and code give the same bytes on machines of one kind. What varies from run to
+run stands in columns alone: the tables "fits" and "timings" are about time and origin, and `wall_seconds` of "summary"
+and `cpu_seconds` of "ranking" sum theirs.
 """
 
 from __future__ import annotations
@@ -89,6 +89,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             "positives": pa.int64(),
             "mean": pa.float64(),
             "std": pa.float64(),
+        }
+    ),
+    # The geometry of each molecule, one row for each of "molecules" and in their order, where the data set has any.
+    "conformers": pa.schema(
+        {
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "numbers": pa.list_(pa.int8()),  # atomic numbers, hydrogens included
+            "positions": pa.list_(pa.float32()),  # x, y and z of each atom in turn, in A
         }
     ),
     # The molecules of a pretraining corpus that RDKit can read; `row` is the position in its files, `canonical` as in
