@@ -67,6 +67,8 @@ def test_the_default_runs_every_method():
         ({"grids": {"l2": {"lam": [1]}}}, ["grids", "'l2'"]),
         ({"own_datasets": {"../x": {}}}, ["own_datasets", "'../x'", "lower-case"]),
         ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing labels, task"]),
+        ({"splits": ["bom"]}, ["splits.0", "did you mean 'boom'"]),
+        ({"max_test": 5}, ["max_test", "5"]),
         ({"files": {"bbbp": "nowhere.csv"}}, ["files.bbbp", "nowhere.csv"]),
         ({"max_rejected": 2}, ["max_rejected", "2"]),
         ({"leave_out_contaminated": ["label"]}, ["leave_out_contaminated.0", "did you mean 'labels'", "unknown"]),
@@ -122,6 +124,13 @@ def test_a_geometry_has_its_own_stage_and_is_read_as_before(own: dict[str, Any])
     assert read.geometry == ("elements", "positions")
     all_columns = experiment({"datasets": ["mine"], "own_datasets": {"mine": own | columns | {"labels": ["*"]}}})
     assert all_columns.molecules_settings("mine")["dataset"]["geometry"] == columns["geometry"]
+
+
+def test_a_limit_of_test_molecules_is_told_where_there_is_one():
+    cell = ("honest", "esol", "scaffold", "50")
+    plain, limited = experiment({}).split_settings(*cell), experiment({"max_test": 300}).split_settings(*cell)
+    assert limited == plain | {"max_test": 300}
+    assert build(SplitSettings, _through_json(limited)).max_test == 300
 
 
 def test_a_potency_has_cliffs_and_is_read_as_before(own: dict[str, Any]):

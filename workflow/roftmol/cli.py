@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -145,7 +145,9 @@ def split(options: argparse.Namespace) -> None:
 
     settings = build(splits.SplitSettings, options.settings)
     assigned = splits.assign(schemas.read("molecules", options.molecules), settings)
-    schemas.write("splits", assigned, options.out, settings)
+    # What is not limited is not told, so that the table is marked as it was before there was a limit.
+    told = {key: value for key, value in asdict(settings).items() if value is not None}
+    schemas.write("splits", assigned, options.out, told)
 
 
 def fetch_checkpoint(options: argparse.Namespace) -> None:

@@ -66,6 +66,7 @@ class Experiment:
     leave_out_contaminated: tuple[str, ...]
     landscape: bool
     max_rejected: float
+    max_test: int | None
     mirror: str | None
     device: str
     recommendation: Recommendation | None = None
@@ -165,6 +166,7 @@ class Experiment:
             "validation": self.validation["scheme"],
             "fraction": self.validation["fraction"],
             "folds": self.validation["folds"],
+            **({} if self.max_test is None else {"max_test": self.max_test}),
         }
 
     def checkpoint_settings(self, model: str) -> Json:
@@ -324,6 +326,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         leave_out_contaminated=tuple(full["leave_out_contaminated"]),
         landscape=full["landscape"],
         max_rejected=full["max_rejected"],
+        max_test=full["max_test"],
         mirror=full["mirror"],
         device=full["device"],
         recommendation=recommendation,
