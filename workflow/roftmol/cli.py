@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,6 +105,25 @@ def molecules(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
+class ConformersSettings:
+    """A data set as the registry writes it."""
+
+    dataset: dict[str, Any]
+
+
+def conformers(options: argparse.Namespace) -> None:
+    """Read where the atoms of a data set's molecules are."""
+    from roftmol import conformers as stage
+    from roftmol import schemas
+    from roftmol.registry import Dataset
+
+    dataset = Dataset.from_dict(build(ConformersSettings, options.settings).dataset)
+    found = stage.read(options.source, schemas.read("molecules", options.molecules), dataset)
+    schemas.write("conformers", found, options.out, options.settings, options.source)
+    print(f"{dataset.name}: {len(found)} geometries", file=sys.stderr)
+
+
+@dataclass(frozen=True)
 class FeaturizeSettings:
     """What turns molecules into graphs: a name in `featurisers`, or the path of a user's own code."""
 
@@ -126,7 +145,9 @@ def split(options: argparse.Namespace) -> None:
 
     settings = build(splits.SplitSettings, options.settings)
     assigned = splits.assign(schemas.read("molecules", options.molecules), settings)
-    schemas.write("splits", assigned, options.out, settings)
+    # What is not limited is not told, so that the table is marked as it was before there was a limit.
+    told = {key: value for key, value in asdict(settings).items() if value is not None}
+    schemas.write("splits", assigned, options.out, told)
 
 
 def fetch_checkpoint(options: argparse.Namespace) -> None:
@@ -421,6 +442,7 @@ class Command:
 COMMANDS = {
     "fetch-data": Command(fetch_data, ("archives", "out")),
     "molecules": Command(molecules, ("source", "out"), processes=True),
+    "conformers": Command(conformers, ("source", "molecules", "out")),
     "featurize": Command(featurize, ("molecules", "out"), processes=True),
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),

@@ -67,6 +67,7 @@ class Experiment:
     leave_out_contaminated: tuple[str, ...]
     landscape: bool
     max_rejected: float
+    max_test: int | None
     mirror: str | None
     device: str
     recommendation: Recommendation | None = None
@@ -123,9 +124,16 @@ class Experiment:
         """What `molecules` needs: the reading rules, without the text about them."""
         unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
         entry = self._dataset(dataset)
+        if entry["labels"] != ["*"]:  # which are no columns of geometry
+            entry.pop("geometry", None)
         # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
         sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
+
+    def conformers_settings(self, dataset: str) -> Json:
+        """What `conformers` needs: the reading rules, and the columns of the geometry."""
+        geometry = list(self.datasets[dataset].geometry)
+        return {"dataset": self.molecules_settings(dataset)["dataset"] | {"geometry": geometry}}
 
     @property
     def cliffs(self) -> list[str]:
@@ -159,6 +167,7 @@ class Experiment:
             "validation": self.validation["scheme"],
             "fraction": self.validation["fraction"],
             "folds": self.validation["folds"],
+            **({} if self.max_test is None else {"max_test": self.max_test}),
         }
 
     def checkpoint_settings(self, model: str) -> Json:
@@ -351,6 +360,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         leave_out_contaminated=tuple(full["leave_out_contaminated"]),
         landscape=full["landscape"],
         max_rejected=full["max_rejected"],
+        max_test=full["max_test"],
         mirror=full["mirror"],
         device=full["device"],
         recommendation=recommendation,

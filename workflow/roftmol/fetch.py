@@ -20,6 +20,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -82,7 +83,7 @@ def _bring(source: Source, raw: Path, mirror: Path | None, archives: Path | None
         _download(source.file, raw, patience)
     elif source.archive is not None:
         with nullcontext(archives) if archives else TemporaryDirectory() as folder:
-            _read_member(_archive(source.archive, Path(folder)), source.file, raw)
+            _read_members(_archive(source.archive, Path(folder)), (source.file, *source.parts), raw)
     else:
         shutil.copyfile(_local(source, mirror), raw)
 
@@ -178,13 +179,28 @@ def _archive(archive: Archive, folder: Path) -> Path:
     return path
 
 
-def _read_member(archive: Path, member: str, raw: Path) -> None:
-    """Copy one member out of a wheel; nothing else of it touches the disk."""
-    with zipfile.ZipFile(archive) as wheel:
-        if member not in wheel.namelist():
-            raise _UnusableError(f"{archive.name} has no member {member}")
-        with wheel.open(member) as content, open(raw, "wb") as stream:
-            shutil.copyfileobj(content, stream)
+def _read_members(archive: Path, members: Sequence[str], raw: Path) -> None:
+    """Copy one member out of a wheel, or several CSV files under their one header; nothing else touches the disk."""
+    with zipfile.ZipFile(archive) as wheel, open(raw, "w+b") as stream:
+        present = set(wheel.namelist())
+        header = None
+        for member in members:
+            if member not in present:
+                raise _UnusableError(f"{archive.name} has no member {member}")
+            with wheel.open(member) as content:
+                if len(members) > 1:
+                    line = content.readline().rstrip(b"\r\n") + b"\n"
+                    if header not in (None, line):
+                        raise _UnusableError(f"{archive.name}: {member} has another header than {members[0]}")
+                    stream.write(line if header is None else _end_of_line(stream))
+                    header = line
+                shutil.copyfileobj(content, stream)
+
+
+def _end_of_line(stream: BinaryIO) -> bytes:
+    """What ends the last line that was written, if nothing does yet."""
+    stream.seek(-1, os.SEEK_END)
+    return b"" if stream.read(1) == b"\n" else b"\n"
 
 
 def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:

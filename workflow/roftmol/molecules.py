@@ -1,4 +1,4 @@
-"""From a CSV to checked molecules: what is kept, what is not and why, and the tasks.
+"""From a CSV or a file of structures to checked molecules: what is kept, what is not and why, and the tasks.
 
 Nothing is dropped in silence: every record that is left out, and every repeated molecule, stands in the rejects table
 with its position in the file and its reason.
@@ -10,17 +10,19 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rdkit import Chem, rdBase
+from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from roftmol import schemas
@@ -32,6 +34,7 @@ from roftmol.registry import Dataset
 REASONS = (
     "empty_smiles",
     "invalid_smiles",
+    "invalid_structure",
     "unsupported_atom",
     "unsupported_bond",
     "missing_labels",
@@ -43,6 +46,10 @@ MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
 SEPARATORS = ",\t;"
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
+BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Molecule(NamedTuple):
@@ -83,26 +90,47 @@ class Table:
         return [record[place].strip() for record in self.records]
 
 
+@dataclass(frozen=True)
+class Structure:
+    """A record of a structure file: atomic numbers (n), positions (n x 3, in A; none if flat), and what it is told of.
+
+    `smiles` is what the file says; where it says nothing, bonds follow from the positions and the total `charge`. With
+    a `fault`, RDKit makes nothing of the record.
+    """
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    told: Mapping[str, str]
+    smiles: str = ""
+    charge: int = 0
+    fault: str = ""
+
+
 def read(
     source: Path, dataset: Dataset, *, max_rejected: float, processes: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Read a data set's file into the tables `molecules`, `rejects` and `tasks`.
 
-    Raises `UserError` for a file that is empty, no CSV, without a named column or with a label that is no number (for
-    classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.
+    Raises `UserError` for a file that is empty, not of its format, without a named column or with a label that is no
+    number (for classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.
     """
-    table = load(source)
+    records = [] if dataset.format == "csv" else structures(source, dataset)
+    table = _told(source, records) if records else load(source)
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
-    smiles = table.column(named.get(dataset.smiles, dataset.smiles))
+    if records:
+        smiles, faults = _written(records, processes)
+    else:
+        smiles, faults = table.column(named.get(dataset.smiles, dataset.smiles)), {}
     names = _label_names(table, dataset)
     labels = _labels(table, [named.get(name, name) for name in names], dataset.task, values)
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
-    parsed = _parse(smiles, processes)
+    parsed = _in_chunks(_parse_chunk, smiles, processes)
     rejects: dict[int, Reject] = {row: item for row, item in enumerate(parsed) if isinstance(item, Reject)}
+    rejects |= faults
     for row in np.flatnonzero(np.isnan(labels).all(axis=1)).tolist():
         rejects.setdefault(row, Reject("missing_labels", f"no label in {len(names)} column(s)"))
     found = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
@@ -137,13 +165,7 @@ def load(path: Path) -> Table:
 
     Raises `UserError` for a file that is empty, no CSV, or has records of another length than its header.
     """
-    content = path.read_bytes()
-    try:
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a CSV text in UTF-8 ({error}). Save the table as CSV, UTF-8.") from error
-    if not text.strip():
-        raise UserError(f"{path}: the file is empty.")
+    text = _text(path, "a CSV text in UTF-8", "Save the table as CSV, UTF-8.")
     first = text.lstrip().split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
     rows: list[list[str]] = []
@@ -167,11 +189,138 @@ def load(path: Path) -> Table:
     return Table(path, [name.strip() for name in header], records, lines[1:])
 
 
+def structures(path: Path, dataset: Dataset) -> list[Structure]:
+    """The records of an XYZ or SDF file, packed by gzip or not, in their order.
+
+    Raises `UserError` for a file that is empty or not of that format, and for an XYZ record that cannot be read; an SDF
+    record that cannot has a `fault`.
+    """
+    kind = dataset.format.upper()
+    text = _text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+    found = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
+    if not any(len(item.numbers) for item in found):
+        raise UserError(f"{path}: RDKit reads none of its {len(found)} records; is it an {kind} file?")
+    return found
+
+
+def _text(path: Path, what: str, mend: str) -> str:
+    """The text of a file, packed by gzip or not; raises `UserError` if it is no text or empty."""
+    content = path.read_bytes()
+    try:
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not {what} ({error}). {mend}") from error
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty.")
+    return text
+
+
+def _of_xyz(path: Path, text: str, smiles: str) -> Iterator[Structure]:
+    """The records of an extended XYZ; `smiles` is the key under which a record may have its SMILES."""
+    from ase.io import iread
+
+    for row, frame in enumerate(_frames(path, text)):
+        try:
+            (atoms,) = iread(io.StringIO(frame), format="extxyz")
+            # ASE takes some keys, such as `energy`, for results of a calculation.
+            told = {key: _cell(value) for key, value in {**atoms.info, **getattr(atoms.calc, "results", {})}.items()}
+            charge = round(float(told.get("charge", "0")))
+        except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: record {row} is no (extended) XYZ: {type(error).__name__} {error}. Give it a line of "
+                "key=value pairs, `charge` a number if any, and for each atom a line with its symbol and position."
+            ) from error
+        yield Structure(atoms.numbers, atoms.positions, told, told.get(smiles, ""), charge)
+
+
+def _frames(path: Path, text: str) -> Iterator[str]:
+    """The text of each record of an XYZ: a number of atoms, a comment, and a line an atom."""
+    lines = text.splitlines(keepends=True)
+    start = row = 0
+    while start < len(lines):
+        if not lines[start].strip():
+            start += 1
+            continue
+        count = lines[start].strip()
+        if not count.isdecimal():
+            raise UserError(
+                f"{path}: line {start + 1}, where record {row} begins, is {count[:40]!r} and not a number of atoms. "
+                "Correct the number of atoms of the record before, or give an XYZ file."
+            )
+        end = start + 2 + int(count)
+        if end > len(lines):
+            raise UserError(f"{path}: the file ends within record {row}. Complete or remove it.")
+        yield "".join(lines[start:end])
+        start, row = end, row + 1
+
+
+def _cell(value: object) -> str:
+    """A value of an XYZ's comment line as a label is written."""
+    return str(int(value)) if isinstance(value, bool | np.bool_) else str(value)
+
+
+def _of_sdf(text: str, smiles: str) -> Iterator[Structure]:
+    """The records of an SDF; `smiles` is the property in which a record may have its SMILES."""
+    # Blank lines behind the last record would be taken for one more.
+    stream = io.BytesIO(text.rstrip().encode() + b"\n")
+    with rdBase.BlockLogs():
+        for mol in Chem.ForwardSDMolSupplier(stream, removeHs=False):
+            if mol is None:
+                nowhere = np.zeros((0, 3))
+                yield Structure(np.zeros(0, np.int64), nowhere, {}, fault="RDKit cannot read the record")
+                continue
+            told = {name: mol.GetProp(name).strip() for name in mol.GetPropNames()}
+            shape = mol.GetConformer()
+            yield Structure(
+                np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64),
+                shape.GetPositions() if shape.Is3D() else np.zeros((0, 3)),
+                told,
+                told.get(smiles) or Chem.MolToSmiles(Chem.RemoveHs(mol)),
+            )
+
+
+def _told(path: Path, found: Sequence[Structure]) -> Table:
+    """What structures are told of as a table, "" where one lacks what another has."""
+    header = list(dict.fromkeys(name for item in found for name in item.told))
+    records = [[item.told.get(name, "") for name in header] for item in found]
+    return Table(path, header, records, list(range(len(found))))
+
+
+def _written(found: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
+    """The SMILES of each structure, by its bonds where the file says none; by row, why there is none."""
+    silent = [row for row, item in enumerate(found) if not item.smiles and not item.fault]
+    bonded = dict(zip(silent, _in_chunks(_bond_chunk, [found[row] for row in silent], processes), strict=True))
+    faults = {row: Reject("invalid_structure", item.fault) for row, item in enumerate(found) if item.fault}
+    faults |= {row: item for row, item in bonded.items() if isinstance(item, Reject)}
+    told = [item if isinstance(item := bonded.get(row, one.smiles), str) else "" for row, one in enumerate(found)]
+    return told, faults
+
+
+def _bond_chunk(found: Sequence[Structure]) -> list[str | Reject]:
+    with rdBase.BlockLogs():
+        return [_bonded(item) for item in found]
+
+
+def _bonded(item: Structure) -> str | Reject:
+    """The SMILES of a structure by its atoms' distances, with the stereochemistry of its positions; or why not."""
+    if not np.isfinite(item.positions).all():
+        return Reject("invalid_structure", "a position is not finite")
+    mol, shape = Chem.RWMol(), Chem.Conformer(len(item.numbers))
+    for number, position in zip(item.numbers.tolist(), item.positions.tolist(), strict=True):
+        shape.SetAtomPosition(mol.AddAtom(Chem.Atom(number)), position)
+    mol.AddConformer(shape)
+    try:
+        rdDetermineBonds.DetermineBonds(mol, charge=item.charge, maxIterations=BOND_ORDERS)
+        return str(Chem.MolToSmiles(Chem.RemoveHs(mol)))
+    except (RuntimeError, ValueError) as error:
+        return Reject("invalid_structure", f"its bonds cannot be determined: {error}".strip())
+
+
 def _label_names(table: Table, dataset: Dataset) -> list[str]:
     """The label columns; "*" is every column but the SMILES, the split column and those to ignore."""
     if dataset.labels != ("*",):
         return list(dataset.labels)
-    other = {dataset.smiles, dataset.split_column, *dataset.ignore}
+    other = {dataset.smiles, dataset.split_column, *dataset.ignore, *dataset.geometry}
     names = [name for name in table.header if name not in other]
     if not names:
         raise UserError(f"{table.path}: there is no label column beside {', '.join(map(repr, table.header))}.")
@@ -206,15 +355,16 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
     return number if (number in (0, 1) if task == "classification" else np.isfinite(number)) else None
 
 
-def _parse(smiles: Sequence[str], processes: int) -> list[Molecule | Reject]:
-    chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
-    if processes == 1 or len(chunks) == 1:
-        return _flat(map(_parse_chunk, chunks))
+def _in_chunks(function: Callable[[Sequence[Item]], list[Found]], items: Sequence[Item], processes: int) -> list[Found]:
+    """What `function` makes of the items, in their order."""
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    if processes == 1 or len(chunks) < 2:
+        return _flat(map(function, chunks))
     with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=get_context("spawn")) as pool:
-        return _flat(pool.map(_parse_chunk, chunks))
+        return _flat(pool.map(function, chunks))
 
 
-def _flat(chunks: Iterable[list[Molecule | Reject]]) -> list[Molecule | Reject]:
+def _flat(chunks: Iterable[list[Found]]) -> list[Found]:
     return [item for chunk in chunks for item in chunk]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import permutations
 from pathlib import Path
@@ -22,6 +22,12 @@ REGISTRY = Path(__file__).parent / "registry"
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
+#: How a data set's file is written, and which by the ending of a user's own file; any other is a CSV.
+FORMATS = ("csv", "xyz", "sdf")
+SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
+#: Keys that are left out of the JSON of an entry that does not use them: they came later, and what was made by an entry
+#: without them is not to be made again.
+UNSAID = frozenset({"parts", "geometry", "format"})
 #: The kinds of encoders, and what else an architecture of that kind says.
 ARCHITECTURES = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
@@ -57,12 +63,15 @@ class Source:
     """One place where a file can be had.
 
     `file` is a local path, a path in the mirror, an address, a path inside this package (`shipped`), or the member of
-    `archive`. `sha256` is of the content after `unpack`; `git_blob` is the git object id of the file before it.
+    `archive`. `parts` are further members of that, CSV files with the header of `file`, which are laid after it without
+    their headers. `sha256` is of the content, all parts included, after `unpack`; `git_blob` is the git object id of
+    the file before it.
     """
 
     kind: str
     file: str
     archive: Archive | None = None
+    parts: tuple[str, ...] = ()
     unpack: str = ""  # "gzip" or nothing
     sha256: str = ""  # unchecked where neither checksum is given: a user's own file
     git_blob: str = ""
@@ -82,11 +91,14 @@ class Source:
             known["archive"] = Archive.from_dict(known["archive"], f"{where}: archive")
         elif known["kind"] == "package":
             raise UserError(f"{where}: a source of kind package needs `archive` with name, version and sha256.")
+        known["parts"] = _names(known.get("parts", ()), f"{where}: parts", "members of the archive")
+        if known["parts"] and (known["kind"] != "package" or known.get("unpack")):
+            raise UserError(f"{where}: parts are members of a package, as they are; leave them out, or `unpack`.")
         return cls(**known)
 
     def __str__(self) -> str:
         if self.archive is not None:
-            return f"package {self.archive.name} {self.archive.version}, {self.file}"
+            return f"package {self.archive.name} {self.archive.version}, {', '.join((self.file, *self.parts))}"
         return f"{self.kind} {self.file}"
 
 
@@ -98,6 +110,10 @@ class Dataset:
     `duplicates` says what becomes of records of one molecule: "keep" all, "drop" all but the first (contradicting ones
     altogether), or "average" a regression's labels. `potency` says that the labels are base-10 logarithms of a potency,
     so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
+
+    A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
+    properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
+    of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A.
     """
 
     name: str
@@ -115,17 +131,23 @@ class Dataset:
     duplicates: str = "drop"
     cliff_column: str | None = None
     potency: bool = False
+    geometry: tuple[str, str] | tuple[()] = ()
+    format: str = "csv"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
 
-        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        Its ending says the format where none is given. Raises `UserError` for an unknown or missing key and for a value
+        that is not allowed.
         """
         where = f"data set {values.get('name', '?')}"
         plain = _with_own_file(values)
         task = plain.get("task", "")
         plain.setdefault("metric", METRICS.get(task, ""))
+        plain.setdefault("smiles", "")
+        if "path" in values:
+            plain.setdefault("format", SUFFIXES.get(Path(str(values["path"])).suffix.lower(), "csv"))
         known = _checked(cls, plain, where)
         _name(known["name"], where)
         _one_of(task, METRICS, f"{where}: task")
@@ -133,12 +155,13 @@ class Dataset:
         _one_of(known.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
         _label_values(known.get("values", {}), where)
         known["sources"] = _sources(known["sources"], where)
-        for key in ("labels", "ignore"):
+        for key in ("labels", "ignore", "geometry"):
             known[key] = _names(known.get(key, ()), f"{where}: {key}")
         if not known["labels"]:
             raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
         if known.get("cliff_column") or known.get("potency"):
             _one_potency(known, where)
+        _one_form(known, where)
         return cls(**known)
 
     @property
@@ -146,9 +169,14 @@ class Dataset:
         """Whether activity cliffs are known or can be computed."""
         return bool(self.cliff_column) or self.potency
 
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the file says where the atoms are."""
+        return bool(self.geometry) or self.format != "csv"
+
     def to_dict(self) -> dict[str, Any]:
         """The data set as values of JSON."""
-        return cast(dict[str, Any], _plain(asdict(self)))
+        return cast(dict[str, Any], _plain(self))
 
     def source_of(self, sha256: str) -> Source | None:
         """The source whose content has this checksum; None for a file that the registry does not know."""
@@ -221,7 +249,7 @@ class Checkpoint:
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""
-        return cast(dict[str, Any], _plain(asdict(self)))
+        return cast(dict[str, Any], _plain(self))
 
     @property
     def learnt(self) -> tuple[str, ...]:
@@ -261,7 +289,7 @@ class Corpus:
 
     def to_dict(self) -> dict[str, Any]:
         """The corpus as values of JSON."""
-        return cast(dict[str, Any], _plain(asdict(self)))
+        return cast(dict[str, Any], _plain(self))
 
 
 def datasets() -> dict[str, Dataset]:
@@ -375,13 +403,35 @@ def _one_potency(known: Mapping[str, Any], where: str) -> None:
         )
 
 
+def _one_form(known: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` unless the file's format and the columns that are named of it go together."""
+    form, geometry = known.get("format", "csv"), known["geometry"]
+    _one_of(form, FORMATS, f"{where}: format")
+    if form == "csv" and not known["smiles"]:
+        raise UserError(
+            f"{where}: missing smiles, the column of SMILES; only structure files ({', '.join(SUFFIXES)}) do without."
+        )
+    if len(geometry) not in (0, 2):
+        raise UserError(f"{where}: geometry is {list(geometry)!r}; name the columns of elements and of positions.")
+    for key in ("geometry", "cliff_column"):
+        if form != "csv" and known.get(key):
+            raise UserError(f"{where}: {key} is for a CSV, and the format is {form!r}; leave it out.")
+
+
 def _label_values(values: Mapping[Any, Any], where: str) -> None:
     if not all(isinstance(key, str) and isinstance(value, int | float) for key, value in values.items()):
         raise UserError(f"{where}: values is {values!r}; give 'label': number (quote words such as 'yes' and 'no').")
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, so that a value equals its own JSON."""
+    """Tuples as lists and dataclasses as mappings, so that a value equals its own JSON."""
+    if is_dataclass(value):
+        found = {item: getattr(value, item.name) for item in fields(value)}
+        return {
+            item.name: _plain(entry)
+            for item, entry in found.items()
+            if item.name not in UNSAID or entry != item.default
+        }
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -6,10 +6,10 @@ the whole identity of its run, so tables of many runs concatenate.
 
 A file's metadata says of the whole table what made it: `roftmol.table`, `roftmol.version`, and as in `ORIGIN`
 `roftmol.code`, `.configuration` (of the settings of the stage), `.environment`, `.software` and `.host`;
-`roftmol.source` is the SHA-256 of the source file, for molecules. :func:`marks` reads them. No mark tells a time, so
-the same configuration and code give the same bytes on machines of one kind. What varies from run to run stands in
-columns alone: the tables "fits" and "timings" are about time and origin, and `wall_seconds` of "summary" and
-`cpu_seconds` of "ranking" sum theirs.
+`roftmol.source` is the SHA-256 of the source file, for molecules and conformers. :func:`marks` reads them. No mark
+tells a time, so the same configuration and code give the same bytes on machines of one kind. What varies from run to
+run stands in columns alone: the tables "fits" and "timings" are about time and origin, and `wall_seconds` of "summary"
+and `cpu_seconds` of "ranking" sum theirs.
 """
 
 from __future__ import annotations
@@ -91,6 +91,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             "std": pa.float64(),
         }
     ),
+    # The geometry of each molecule, one row for each of "molecules" and in their order, where the data set has any.
+    "conformers": pa.schema(
+        {
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "numbers": pa.list_(pa.int8()),  # atomic numbers, hydrogens included
+            "positions": pa.list_(pa.float32()),  # x, y and z of each atom in turn, in A
+        }
+    ),
     # The molecules of a pretraining corpus that RDKit can read; `row` is the position in its files, `canonical` as in
     # "molecules", `labels` has one entry a label column of the registry.
     "corpora": pa.schema(
@@ -104,7 +113,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # What a recipe is pretrained on: `labels` has one entry a task, NaN where the molecule's corpus does not give it.
     "pretraining": pa.schema({"smiles": pa.string(), "labels": pa.list_(pa.float32())}),
-    # `role` is "train", "valid" or "test"; molecules without a role in that seed and fold are not listed.
+    # `role` is "train", "valid" or "test", or in split "boom", whose "test" is out of distribution, "test_id": the test
+    # within it. Molecules without a role in that seed and fold are not listed.
     # `fold` is 0 for a hold-out, 0..k-1 for cross-fitting.
     "splits": pa.schema(
         {

@@ -1,8 +1,8 @@
 """Which molecule is train, validation or test, under which budget of labels, seed by seed.
 
 Five ways to part the molecules 80/10/10; repeated cross-validation, in which every molecule is tested once a repetition
-(`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); and two protocols that
-say what a budget buys:
+(`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); the split by rare
+labels of BOOM (arXiv 2505.01912), with a second test part; and two protocols that say what a budget buys:
 
 - `paper`: one split and one subset for every seed; a budget of N cuts the training part to N molecules drawn plainly,
   validation keeps its tenth of the data.
@@ -10,6 +10,11 @@ say what a budget buys:
   test, and validation is taken out of them. Budgets are nested: the 50 of a seed are among its 100.
 
 A budget counts molecules with at least one label; those without any have no role.
+
+In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
+of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
+The bandwidth goes with the labels' spread, so that their unit does not matter. BOOM's own is n^(-1/5) in whatever unit
+the labels have; for the gap of QM9 in Ha that is twice the spread, and one in eight of the test part is another.
 """
 
 from __future__ import annotations
@@ -27,17 +32,24 @@ from roftmol.seeds import generator
 Ints = NDArray[np.integer]
 Array = NDArray[np.float64]
 
-ROLES = np.array(["train", "valid", "test"], dtype=object)
-TRAIN, VALID, TEST, NOWHERE = 0, 1, 2, 3
+ROLES = np.array(["train", "valid", "test", "test_id"], dtype=object)
+TRAIN, VALID, TEST, TEST_ID, NOWHERE = 0, 1, 2, 3, 4
 
 PROTOCOLS = ("paper", "honest")
-SPLITS = ("random", "scaffold", "size", "size_strict", "column", *CROSS_VALIDATION)
+SPLITS = ("random", "scaffold", "size", "size_strict", "column", "boom", *CROSS_VALIDATION)
 VALIDATIONS = ("holdout", "crossfit")
+#: Of "boom": as many are out of distribution at most, and but a tenth; one in so many of the others is drawn to be
+#: tested, and of what is left to be validated; by this seed in protocol "paper".
+RARE, DRAWN, PAPER_SEED = 10_000, 20, 42
+BLOCK = 1 << 16  # distances held at a time; more leave the processor's cache
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """What the split stage is told; `validation`, `fraction` and `folds` are about protocol "honest" alone."""
+    """What the split stage is told; `validation`, `fraction` and `folds` are about protocol "honest" alone.
+
+    Of each test part, `max_test` molecules are kept at most.
+    """
 
     protocol: str
     dataset: str
@@ -48,6 +60,7 @@ class SplitSettings:
     validation: str = "holdout"
     fraction: float = 0.2
     folds: int = 5
+    max_test: int | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -65,6 +78,8 @@ class SplitSettings:
             raise UserError(f"fraction: {self.fraction} is not between 0 and 1.")
         if self.folds < 2:
             raise UserError(f"folds: {self.folds} is too few; cross-fitting needs at least 2.")
+        if self.max_test is not None and self.max_test < 1:
+            raise UserError(f"max_test: {self.max_test} is too few; leave it out to test all.")
 
     @property
     def where(self) -> str:
@@ -76,12 +91,14 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Give every molecule its role for each seed and fold: table `splits` from table `molecules`.
 
     Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
-    test, or if a part stays empty.
+    test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
+    rare = _rare(labels, settings) if settings.split == "boom" else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
-        for fold, parts in enumerate(_roles(molecules, labels, settings, seed)):
+        for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
+            parts = _cut(dealt, settings)
             listed = np.flatnonzero(parts != NOWHERE)
             members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
             frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
@@ -117,6 +134,33 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator, *, 
         large = sizes[order] > n / 20
         order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
     return _fill(groups, order, train, pool)
+
+
+def scott(values: Array) -> float:
+    """Scott's bandwidth for a density of values (n): s n^(-1/5), with their standard deviation s by n - 1."""
+    return float(values.std(ddof=1) * len(values) ** -0.2)
+
+
+def density(values: Array, h: float) -> Array:
+    """The Gaussian kernel density of bandwidth `h` at each of the values (n) of all of them, exactly.
+
+    Equal values are one kernel, so the time grows with the square of the different ones: 60,000 take a quarter of a
+    minute.
+    """
+    n = len(values)
+    levels, level_of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    z, weights, total = levels / h, counts.astype(np.float64), np.zeros(len(levels))
+    step = max(1, BLOCK // len(z))
+    for start in range(0, len(z), step):
+        end = min(start + step, len(z))
+        # Kernels are symmetric: each block also serves the levels above it.
+        kernel = z[start:end, None] - z[start:]
+        np.square(kernel, out=kernel)
+        kernel *= -0.5
+        np.exp(kernel, out=kernel)
+        total[start:end] += kernel @ weights[start:]
+        total[end:] += weights[start:end] @ kernel[:, end - start :]
+    return total[level_of] / (n * h * np.sqrt(2 * np.pi))
 
 
 def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = False) -> Ints:
@@ -158,16 +202,24 @@ def is_single(labels: Array, task: str) -> bool:
     return task == "classification" and labels.shape[1] == 1
 
 
-def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed: int) -> list[Ints]:
+def _roles(
+    molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
+) -> list[Ints]:
     """One array of parts for each fold."""
     honest = settings.protocol == "honest"
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     labelled = np.asarray(np.isfinite(labels).any(axis=1))
     if settings.split in CROSS_VALIDATION:
         parts = _cross_validation(molecules, labels, labelled, settings, seed)
+    elif settings.split == "boom":
+        groups = molecules["canonical"] if honest else molecules["molecule"]
+        rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
+        parts = _boom(groups, labelled, rare, rng)
     else:
         parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
     parts = np.where(labelled, parts, NOWHERE)
+    if settings.split == "boom":
+        _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     twins = pd.factorize(molecules["canonical"])[0]
     subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
@@ -176,6 +228,45 @@ def _roles(molecules: pd.DataFrame, labels: Array, settings: SplitSettings, seed
     for fold in folds:
         _demand(fold, (TRAIN, VALID), settings, "raise the budget")
     return folds
+
+
+def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
+    """Which molecules have the labels of least density: a tenth of those with one, at most 10,000; ties by position."""
+    if settings.task != "regression" or labels.shape[1] != 1:
+        raise UserError(
+            f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
+            "choose another split."
+        )
+    labelled = np.flatnonzero(np.isfinite(labels[:, 0]))
+    values = labels[labelled, 0]
+    if len(values) < 2 or np.ptp(values) == 0:
+        raise UserError(f"{settings.where}: there are no two different labels, so none is rare; choose another split.")
+    rare = np.zeros(len(labels), np.bool_)
+    order = np.argsort(density(values, scott(values)), kind="stable")
+    rare[labelled[order[: min(RARE, len(values) // 10)]]] = True
+    return rare
+
+
+def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
+    """The rare are TEST; of the rest a twentieth is TEST_ID and a twentieth of what is left VALID, by whole groups."""
+    parts = np.where(rare, TEST, TRAIN)
+    rest = np.flatnonzero(labelled & ~rare)
+    codes, values = pd.factorize(groups.iloc[rest])
+    tested = len(rest) // DRAWN
+    dealt = _fill(codes, rng.permutation(len(values)), tested, tested + (len(rest) - tested) // DRAWN)
+    parts[rest] = np.array([TEST_ID, VALID, TRAIN])[dealt]
+    return parts
+
+
+def _cut(parts: Ints, settings: SplitSettings) -> Ints:
+    """Keep `max_test` of each test part; a part that is the same for several seeds or budgets is cut the same."""
+    parts = parts.copy()
+    for part in (TEST, TEST_ID):
+        found = np.flatnonzero(parts == part)
+        if settings.max_test is not None and len(found) > settings.max_test:
+            rng = generator("max-test", settings.dataset, settings.split, ROLES[part])
+            parts[rng.permutation(found)[settings.max_test :]] = NOWHERE
+    return parts
 
 
 def _cross_validation(
@@ -244,7 +335,7 @@ def _honest(
         held_out = [_held_out(labels[chosen], twins[chosen], size, settings.task, hold_out)]
     folds = []
     for valid in held_out:
-        folds.append(np.where(parts == TEST, TEST, NOWHERE))
+        folds.append(np.where((parts == TEST) | (parts == TEST_ID), parts, NOWHERE))
         folds[-1][chosen] = np.where(valid, VALID, TRAIN)
     return folds
 
@@ -275,7 +366,7 @@ def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
 
 def _column(molecules: pd.DataFrame) -> Ints:
     values = molecules["group"].str.strip().str.lower()
-    parts = values.map({role: part for part, role in enumerate(ROLES)})
+    parts = values.map({ROLES[part]: part for part in (TRAIN, VALID, TEST)})
     unknown = parts.isna()
     if unknown.any():
         first = molecules[unknown.to_numpy()].iloc[0]
