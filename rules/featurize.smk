@@ -3,6 +3,11 @@ rule featurize:
     input:
         molecules="results/data/{dataset}/molecules.parquet",
         own=own_code,
+        conformers=lambda wildcards: (
+            f"results/data/{wildcards.dataset}/conformers.parquet"
+            if wildcards.featuriser == "geometry"
+            else []
+        ),
     output:
         "results/data/{dataset}/graphs/{featuriser}.safetensors",
     log:
@@ -15,9 +20,10 @@ rule featurize:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings(EXPERIMENT.featurize_settings),
+        conformers=lambda wildcards, input: option("conformers", input.conformers),
         code=code("roftmol.graphs"),
     message:
         "Featurize {wildcards.dataset} for {wildcards.featuriser}"
     shell:
         "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --molecules {input.molecules:q}"
-        " --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+        " {params.conformers} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"

@@ -222,7 +222,14 @@ def test_the_table_of_a_cell(place):
     full = finetune(place, FIRST)
     found = table(full)
     assert set(found["seed"]) == {0, 1}
-    assert found.groupby("seed")["part"].agg(list)[0] == ["embed", "blocks.0", "blocks.1", "all", *["vectors"] * 3, *["atoms"] * 3]
+    assert found.groupby("seed")["part"].agg(list)[0] == [
+        "embed",
+        "blocks.0",
+        "blocks.1",
+        "all",
+        *["vectors"] * 3,
+        *["atoms"] * 3,
+    ]
     settings = replace(FIRST, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}))
     mixed = table(interpolate(place, settings, full))
     whole = mixed[(mixed["part"] == "all") & (mixed["seed"] == 1)].set_index("setting")["value"]

@@ -136,7 +136,10 @@ def featurize(options: argparse.Namespace) -> None:
 
     settings = build(FeaturizeSettings, options.settings)
     table = schemas.read("molecules", options.molecules)
-    graphs.featurize(table, settings.featuriser, options.processes).save(options.out)
+    if options.conformers:
+        graphs.in_space(table, schemas.read("conformers", options.conformers)).save(options.out)
+    else:
+        graphs.featurize(table, settings.featuriser, options.processes).save(options.out)
 
 
 def split(options: argparse.Namespace) -> None:
@@ -443,7 +446,7 @@ COMMANDS = {
     "fetch-data": Command(fetch_data, ("archives", "out")),
     "molecules": Command(molecules, ("source", "out"), processes=True),
     "conformers": Command(conformers, ("source", "molecules", "out")),
-    "featurize": Command(featurize, ("molecules", "out"), processes=True),
+    "featurize": Command(featurize, ("molecules", "out"), ("conformers",), processes=True),
     "split": Command(split, ("molecules", "out")),
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
     "corpus": Command(corpus, ("archives", "out"), processes=True),

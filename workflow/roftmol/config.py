@@ -126,6 +126,7 @@ class Experiment:
         entry = self._dataset(dataset)
         if entry["labels"] != ["*"]:  # which are no columns of geometry
             entry.pop("geometry", None)
+        entry.pop("extensive", None)
         # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
         sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
         return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
@@ -191,7 +192,11 @@ class Experiment:
             "grid": self._grid(method, layers),
             "training": self.training,
             "device": self.device,
-            **({"auxiliary": self.auxiliary["forces" if self.checkpoints[model].spatial else "objective"]} if second else {}),
+            **(
+                {"auxiliary": self.auxiliary["forces" if self.checkpoints[model].spatial else "objective"]}
+                if second
+                else {}
+            ),
             **self._pooled(model, dataset),
         }
 
@@ -336,6 +341,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    _check_spatial(full, datasets, checkpoints)
     for (method, axes), model in product(full["grids"].items(), full["models"]):
         # A wrong grid is found here, not when its jobs run.
         grid(METHODS[method], checkpoints[model].layers, axes)
@@ -365,6 +371,22 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         device=full["device"],
         recommendation=recommendation,
     )
+
+
+def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Raise `UserError` where a model of atoms in space meets data without geometry, or a model has no second task."""
+    flat = [name for name in full["datasets"] if not datasets[name].has_geometry]
+    second = [name for name in full["methods"] if METHODS[name].alternation]
+    for model in full["models"]:
+        if checkpoints[model].spatial:
+            if flat:
+                raise UserError(f"models: {model} reads geometries, and these datasets have none: {', '.join(flat)}")
+            if second and full["auxiliary"]["forces"] is None:
+                raise UserError(f"methods: {second[0]} needs force labels; set auxiliary.forces, for example to gfn2")
+        elif second and (checkpoints[model].code or checkpoints[model].featuriser != "hu"):
+            raise UserError(
+                f"methods: {second[0]} goes on masking atoms, and {model} has no mask; leave out one of the two"
+            )
 
 
 def _own_file(full: Json) -> tuple[Json, Recommendation]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -77,13 +79,19 @@ def _molecules(dataset: Dataset) -> int:
 
 
 def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -> _Sizes:
-    test = HELD * molecules
+    test = min(HELD * molecules, 2 * experiment.max_test if experiment.max_test else math.inf)
     if protocol == "paper":
         return _Sizes(min(_number(budget), TRAIN * molecules), HELD * molecules, test)
     labels = min(_number(budget), (TRAIN + HELD) * molecules)
     crossfit = experiment.validation["scheme"] == "crossfit"
     held = 1 / experiment.validation["folds"] if crossfit else experiment.validation["fraction"]
     return _Sizes(labels * (1 - held), labels * held, test)
+
+
+def _epochs(training: Mapping[str, Any], molecules: float) -> int:
+    """As `train.TrainSettings.epochs_of`, without torch."""
+    batches = math.ceil(molecules / training["batch_size"])
+    return math.ceil(training["steps"] / batches) if training["steps"] else int(training["epochs"])
 
 
 def _number(budget: str) -> float:
@@ -95,8 +103,12 @@ def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: st
     predict, full = costs["predict"] / 1000, costs["full_ft"] / 1000
     result = predict * (sizes.valid + sizes.test)
     if method.mixing is None:
-        epoch = costs[method.name] / 1000
-        return experiment.training["epochs"] * (epoch * sizes.train + predict * epoch / full * sizes.valid) + result
+        # A method that was not measured costs as full FT, one with a second task twice that.
+        epoch = costs.get(method.name, costs["full_ft"] * (2 if method.alternation else 1)) / 1000
+        return (
+            _epochs(experiment.training, sizes.train) * (epoch * sizes.train + predict * epoch / full * sizes.valid)
+            + result
+        )
     if not method.mixing.learned:
         return result + predict * min(sizes.train, LENT)
     steps = PROTOCOLS[protocol].mixing_steps * (DESCENTS if PROTOCOLS[protocol].crossfit_mixing else 1)

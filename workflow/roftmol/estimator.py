@@ -70,7 +70,13 @@ class _Estimator(BaseEstimator):
         if self.method not in METHODS:
             raise ValueError(f"method: {self.method!r} is not known; choose one of {', '.join(METHODS)}")
         canonical = [molecule.canonical for molecule in _molecules(texts)]
-        training = TrainSettings(self.epochs, self.batch_size, self.learning_rate, self.patience, self.dropout)
+        training = TrainSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            patience=self.patience,
+            dropout=self.dropout,
+        )
         with TemporaryDirectory() as folder:
             pretrained = None if self.method == FINGERPRINT else _pretrained(self.encoder, Path(folder))
             layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0

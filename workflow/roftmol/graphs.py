@@ -6,6 +6,7 @@ molecule. A batch can merge atoms whose environments are the same, so that a net
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -310,8 +311,12 @@ def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> 
 
     Raises `UserError` that names the row if the featuriser cannot read a molecule.
     """
-    labels = np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
-    return from_smiles(molecules["smiles"].tolist(), labels, processes, name)
+    return from_smiles(molecules["smiles"].tolist(), _labels(molecules), processes, name)
+
+
+def _labels(molecules: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Molecules x tasks."""
+    return np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
 
 
 def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1, name: str = "hu") -> Graphs:
@@ -323,6 +328,26 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
     else:
         parts = [_featurize(chunk) for chunk in chunks]
     return _joined(parts, labels, name)
+
+
+def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
+    """Flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`), row for row.
+
+    Raises `UserError` for an element that the models were not trained on, or a charge, and names the molecule's row.
+    """
+    numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
+    for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
+        where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
+        if strange := set(atoms.tolist()) - geometry.ELEMENTS.keys():
+            symbols = ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in sorted(strange))
+            known = ", ".join(geometry.ELEMENTS.values())
+            raise UserError(
+                f"{where}: {geometry.MODEL} was not trained on {symbols}; it knows {known}. Leave the molecule out."
+            )
+        if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
+            raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")
+    positions = [np.asarray(row, np.float64).reshape(-1, 3) for row in conformers["positions"]]
+    return from_conformers(numbers, positions, _labels(molecules))
 
 
 def from_conformers(

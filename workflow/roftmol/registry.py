@@ -27,7 +27,7 @@ FORMATS = ("csv", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
 #: Keys that are left out of the JSON of an entry that does not use them: they came later, and what was made by an entry
 #: without them is not to be made again.
-UNSAID = frozenset({"parts", "geometry", "format"})
+UNSAID = frozenset({"parts", "geometry", "format", "extensive"})
 #: The kinds of encoders, and what else an architecture of that kind says.
 ARCHITECTURES = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
@@ -113,7 +113,8 @@ class Dataset:
 
     A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
     properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
-    of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A.
+    of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A. An `extensive` label grows with
+    the molecule: a head on atoms sums what it would average.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Dataset:
     potency: bool = False
     geometry: tuple[str, str] | tuple[()] = ()
     format: str = "csv"
+    extensive: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -32,13 +32,21 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Adam, batches of `batch_size`, the best of `epochs` by validation; dropout in the encoder's blocks."""
+    """Adam, batches of `batch_size`, the best of `epochs` by validation; dropout in the encoder's blocks.
+
+    `steps`, if not 0, counts in place of `epochs`: as many epochs as hold that many batches.
+    """
 
     epochs: int = 100
+    steps: int = 0
     batch_size: int = 32
     learning_rate: float = 1e-3
     patience: int = 20  #: epochs without improvement before stopping, where the protocol allows
     dropout: float = 0.5
+
+    def epochs_of(self, molecules: int) -> int:
+        """The most epochs for so many training molecules."""
+        return math.ceil(self.steps / math.ceil(molecules / self.batch_size)) if self.steps else self.epochs
 
 
 @dataclass(frozen=True)
@@ -224,11 +232,12 @@ def fit(
         moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
         best_state: dict[str, Tensor] = {}
         waited = 0
-        for epoch in range(1, training.epochs + 1):
+        epochs = training.epochs_of(len(fold.train))
+        for epoch in range(1, epochs + 1):
             set_training(model, trained, fully=frozen_mode)
             total, seen = 0.0, 0
             for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
-                if second is not None and second.instead((epoch - 1) / training.epochs):
+                if second is not None and second.instead((epoch - 1) / epochs):
                     continue
                 Z, features = forward(batch)
                 labels = (batch.labels - model.shift) / model.scale

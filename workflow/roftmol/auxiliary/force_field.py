@@ -25,8 +25,9 @@ from roftmol.graphs import Batch, Graphs
 
 #: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
 ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
-#: Conformers a batch where nothing trains.
-EVALUATION = 64
+#: Conformers a batch: forces on some hundred atoms are many labels, and a step costs three times one on a property. And
+#: where nothing trains.
+BATCH, EVALUATION = 8, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +102,9 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """The task on labelled conformers, in batches of so many."""
+    """The task on labelled conformers."""
 
     labels: Labels
-    batch_size: int
 
     def branch(self, encoder: Encoder) -> ForceFieldBranch:
         """The task on this encoder, with the checkpoint's heads."""
@@ -129,7 +129,7 @@ class ForceFieldBranch:
     def loss(self, progress: float, rng: np.random.Generator) -> Tensor:
         """The loss on conformers drawn at random."""
         conformers = self.task.labels.conformers
-        chosen = rng.choice(len(conformers), min(self.task.batch_size, len(conformers)), replace=False)
+        chosen = rng.choice(len(conformers), min(BATCH, len(conformers)), replace=False)
         batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
         energies, forces = self.encoder.energies_and_forces(batch, training=True)
         error = (energies - batch.labels[:, 0]).square() / batch.sizes

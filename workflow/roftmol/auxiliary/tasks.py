@@ -56,7 +56,7 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
     if not source:
         return Second(probe=probe)
     own = labelled_by(encoder, learnt.conformers)
-    return Second(ForceField(own if source == "self" else aligned(learnt, own), batch_size), probe)
+    return Second(ForceField(own if source == "self" else aligned(learnt, own)), probe)
 
 
 def labels_of(table: pd.DataFrame) -> Labels:

@@ -31,8 +31,6 @@ from roftmol.errors import UserError
 from roftmol.featurisers.geometry import CUTOFF
 from roftmol.graphs import Batch
 
-#: The elements that it was pretrained on; the weights of all others are as drawn.
-ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
 LAYERS, WIDTH = 3, 128
 #: The published model, in the names of so3krates-torch.
 ARCHITECTURE: Mapping[str, Any] = {

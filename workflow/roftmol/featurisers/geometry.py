@@ -14,6 +14,9 @@ from roftmol.featurisers.base import Graph
 #: Atoms nearer than this many Angstrom are neighbours.
 CUTOFF = 4.5
 NAME = "geometry"
+#: The one model that reads this so far, and the elements that it was trained on: it would give numbers for any.
+MODEL = "SO3LR"
+ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
 
 
 def featurize(numbers: npt.NDArray[np.integer], positions: npt.NDArray[np.floating]) -> Graph:
