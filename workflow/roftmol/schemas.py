@@ -263,9 +263,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     "cliff_molecules": pa.schema(
         {"dataset": pa.string(), "molecule": pa.int32(), "cliff": pa.bool_(), "origin": pa.string()}
     ),
-    # One row a cell of an out-of-distribution split whose in-distribution counterpart, `reference`, was run too.
-    # `drop` is positive where the score is worse out of distribution; `ratio` is RMSE there by RMSE at the reference,
-    # NaN for other metrics. `_std` are over seeds, `_error` standard errors: the splits' seeds are not paired.
+    # One row a cell of an out-of-distribution split whose in-distribution counterpart, `reference`, was run too; of
+    # split "boom" that is "test_id", the other test of the same fits, and the error of the drop is of differences by
+    # seed. `drop` is positive where the score is worse out of distribution; `ratio` is RMSE there by RMSE at the
+    # reference, NaN for other metrics. `_std` are over seeds, `_error` standard errors: the splits' seeds are not
+    # paired.
     "shift": pa.schema(
         {
             **CELL,

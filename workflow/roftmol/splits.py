@@ -13,8 +13,9 @@ A budget counts molecules with at least one label; those without any have no rol
 
 In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
 of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
-The bandwidth goes with the labels' spread, so that their unit does not matter. BOOM's own is n^(-1/5) in whatever unit
-the labels have; for the gap of QM9 in Ha that is twice the spread, and one in eight of the test part is another.
+In `honest` the bandwidth goes with the labels' spread, so that their unit does not matter. As published, and in
+`paper`, it is n^(-1/5) in whatever unit the labels have; for the gap of QM9 in Ha that is twice the spread, and one in
+eight of the test part is another.
 """
 
 from __future__ import annotations
@@ -242,7 +243,8 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
     if len(values) < 2 or np.ptp(values) == 0:
         raise UserError(f"{settings.where}: there are no two different labels, so none is rare; choose another split.")
     rare = np.zeros(len(labels), np.bool_)
-    order = np.argsort(density(values, scott(values)), kind="stable")
+    h = scott(values) if settings.protocol == "honest" else len(values) ** -0.2
+    order = np.argsort(density(values, h), kind="stable")
     rare[labelled[order[: min(RARE, len(values) // 10)]]] = True
     return rare
 

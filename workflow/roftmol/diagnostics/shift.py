@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from roftmol import schemas
+from roftmol import metrics, schemas
 from roftmol.metrics import BETTER
 
 #: Out-of-distribution splits, and the split of the same data that is in distribution.
@@ -20,7 +20,13 @@ REFERENCE = {
 CELL = list(schemas.CELL)
 
 
-def shift(selected: pd.DataFrame) -> pd.DataFrame:
+def inside(selected: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The selected runs that were tested within the distribution as well, with that score as `value`."""
+    tested = scores[(scores["partition"] == "test_id") & (scores["task"] == metrics.MACRO)]
+    return selected.merge(tested[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
+
+
+def shift(selected: pd.DataFrame, within: pd.DataFrame | None = None) -> pd.DataFrame:
     """Table "shift" from table "selected": a row a cell of an out-of-distribution split whose reference was run too.
 
     drop = better (m_reference - m_shifted), with m the mean test score over seeds; its standard error is
@@ -28,46 +34,55 @@ def shift(selected: pd.DataFrame) -> pd.DataFrame:
     independently. For RMSE also the ratio r = m_shifted / m_reference, with the error
     r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n). Where all seeds share a split
     (protocol "paper", size splits, a column), the errors leave out the choice of test molecules.
+
+    Runs that have both tests (`within`, see :func:`inside`) are their own reference: one model, two tests, so that the
+    error of the drop is that of differences by seed.
     """
-    cells = selected.groupby(CELL, sort=False).agg(
-        metric=("metric", "first"),
-        mean=("test_value", "mean"),
-        std=("test_value", "std"),
-        seeds=("test_value", "count"),
-    )
     rows = []
-    for key, shifted in cells.iterrows():
+    for key, runs in selected.groupby(CELL, sort=False):
         assert isinstance(key, tuple)
-        cell = dict(zip(CELL, key, strict=True))
-        name = REFERENCE.get(cell["split"])
-        twin = tuple({**cell, "split": name}.values())
-        if name is None or twin not in cells.index:
-            continue
-        reference = cells.loc[twin]
-        if not (shifted["seeds"] and reference["seeds"]):
-            continue
-        better = BETTER[shifted["metric"]]
-        errors = [side["std"] / math.sqrt(side["seeds"]) for side in (reference, shifted)]
-        ratio = ratio_error = math.nan
-        if shifted["metric"] == "rmse" and reference["mean"] > 0 and shifted["mean"] > 0:
-            ratio = shifted["mean"] / reference["mean"]
-            ratio_error = ratio * math.hypot(errors[0] / reference["mean"], errors[1] / shifted["mean"])
-        rows.append(
-            {
-                **cell,
-                "reference": name,
-                "metric": shifted["metric"],
-                "better": better,
-                "reference_mean": reference["mean"],
-                "reference_std": reference["std"],
-                "shifted_mean": shifted["mean"],
-                "shifted_std": shifted["std"],
-                "reference_seeds": reference["seeds"],
-                "shifted_seeds": shifted["seeds"],
-                "drop": better * (reference["mean"] - shifted["mean"]),
-                "drop_error": math.hypot(*errors),
-                "ratio": ratio,
-                "ratio_error": ratio_error,
-            }
-        )
+        cell = dict(zip(CELL, map(str, key), strict=True))
+        own = within[(within[CELL] == list(key)).all(axis=1)] if within is not None else selected[:0]
+        if len(own):
+            runs, name, reference = own, "test_id", own["value"]
+        else:
+            name = REFERENCE.get(cell["split"], "")
+            twin = {**cell, "split": name}
+            reference = selected.loc[(selected[CELL] == list(twin.values())).all(axis=1), "test_value"]
+        row = _row(runs["metric"].iloc[0], reference, runs["test_value"], paired=len(own) > 0)
+        if row:
+            rows.append({**cell, "reference": name, **row})
     return pd.DataFrame(rows) if rows else schemas.empty("shift")
+
+
+def _row(metric: str, reference: pd.Series, shifted: pd.Series, *, paired: bool) -> dict[str, object]:
+    """What a row of table "shift" says of the scores by seed; nothing where either side has none."""
+    if paired:
+        both = reference.notna() & shifted.notna()
+        reference, shifted = reference[both], shifted[both]
+    sides = [side.dropna() for side in (reference, shifted)]
+    if not all(map(len, sides)):
+        return {}
+    better = BETTER[metric]
+    (m_r, e_r), (m_s, e_s) = ((side.mean(), side.std() / math.sqrt(len(side))) for side in sides)
+    drops = better * (reference - shifted)
+    ratio = ratio_error = math.nan
+    if metric == "rmse" and m_r > 0 and m_s > 0:
+        ratio = m_s / m_r
+        # Of one model's two tests, the ratio's own spread over the seeds.
+        first_order = ratio * math.hypot(e_r / m_r, e_s / m_s)
+        ratio_error = (shifted / reference).std() / math.sqrt(len(drops)) if paired else first_order
+    return {
+        "metric": metric,
+        "better": better,
+        "reference_mean": m_r,
+        "reference_std": sides[0].std(),
+        "shifted_mean": m_s,
+        "shifted_std": sides[1].std(),
+        "reference_seeds": len(sides[0]),
+        "shifted_seeds": len(sides[1]),
+        "drop": better * (m_r - m_s),
+        "drop_error": drops.std() / math.sqrt(len(drops)) if paired else math.hypot(e_r, e_s),
+        "ratio": ratio,
+        "ratio_error": ratio_error,
+    }

@@ -12,7 +12,7 @@ import pandas as pd
 from roftmol import schemas
 from roftmol.diagnostics import TABLES, calibration, cliffs, similarity
 from roftmol.diagnostics.cells import Data, entries, read_cells, read_data
-from roftmol.diagnostics.shift import shift
+from roftmol.diagnostics.shift import inside, shift
 from roftmol.errors import UserError
 
 
@@ -47,7 +47,8 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
         if dataset in members:
             rows["cliffs"] += cliffs.compare(cell.identity, labelled, members[dataset])
     frames = {name: pd.DataFrame(found) if found else schemas.empty(name) for name, found in rows.items()}
-    frames["shift"] = shift(schemas.read("selected", tables / "selected.parquet"))
+    selected = schemas.read("selected", tables / "selected.parquet")
+    frames["shift"] = shift(selected, inside(selected, schemas.read("scores", tables / "scores.parquet")))
     for name in TABLES:
         schemas.write(name, frames[name], out / f"{name}.parquet", settings)
 

@@ -21,6 +21,7 @@ SPLITS = {
     "size": "size split",
     "size_strict": "strict size split",
     "column": "split by column",
+    "boom": "rare-label split",
     "cv": "cross-validation",
     "scaffold_cv": "scaffold cross-validation",
 }

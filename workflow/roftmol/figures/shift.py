@@ -36,7 +36,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
                 axis.set_xlabel(axis_title(rows["metric"].iloc[0], rows["better"].iloc[0]))
             axes[0].invert_yaxis()  # once: the axis is shared
-            references = {SPLITS[name] for setting in shown for name in rows_of(shift, setting)["reference"]}
+            references = {reference_title(name) for setting in shown for name in rows_of(shift, setting)["reference"]}
             dumbbell.legend(figure, " or ".join(sorted(references)), "the panel's split")
             yield Drawing(
                 kind="shift",
@@ -47,8 +47,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 caption=(
                     "Mean test score over seeds where test molecules are like the training molecules (open) and under "
                     "the panel's split, where they are not (filled): the line is what the shift costs, or gains where "
-                    "the filled end is the better one. Both splits have a test part of their own, so a part of the "
-                    "length is the choice of test molecules, the same for all methods." + results.mark_lines(shown)
+                    "the filled end is the better one. Either end has test molecules of its own, so a part of the "
+                    "length is their choice, the same for all methods." + results.mark_lines(shown)
                 ),
                 alt=(
                     f"Dumbbell plots of the test score of {len(methods)} methods in and out of distribution: "
@@ -58,6 +58,11 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 figure=figure,
                 settings=shown,
             )
+
+
+def reference_title(name: str) -> str:
+    """What the score in distribution is of: another split, or the second test of the same models."""
+    return "test in distribution" if name == "test_id" else SPLITS[name]
 
 
 def _longest(shift: pd.DataFrame, setting: Setting) -> str:

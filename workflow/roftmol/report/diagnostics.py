@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from roftmol.figures.cells import SPLITS, Diagnostics, Setting, rows_of, settings_of
+from roftmol.figures.cells import Diagnostics, Setting, rows_of, settings_of
+from roftmol.figures.shift import reference_title
 from roftmol.figures.style import METRICS, in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
 from roftmol.report.sections import Captioned
@@ -47,7 +48,7 @@ def shift_table(shift: pd.DataFrame) -> Table:
             number_cell("" if math.isnan(row["ratio"]) else f"× {row['ratio']:.2f}", row["ratio"]),
         ]
 
-    references = ", ".join(sorted({SPLITS[name] for name in shift["reference"]}))
+    references = ", ".join(sorted({reference_title(name) for name in shift["reference"]}))
     caption = (
         f"In distribution: {references}. A loss is positive where the score is worse out of distribution, ± its "
         "standard error over seeds; coloured where it exceeds twice that."

@@ -1,0 +1,296 @@
+"""SO3LR as an encoder: the package's own numbers, symmetries, forces, and what methods see of it."""
+
+from __future__ import annotations
+
+import copy
+import importlib.resources
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
+from safetensors.torch import load_file
+
+from roftmol import graphs, interpolate, registry
+from roftmol.encoders import So3lr
+from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.so3lr import ARCHITECTURE, all_pairs, pairs, read_published
+from roftmol.errors import UserError
+from roftmol.featurisers.geometry import CUTOFF
+from roftmol.graphs import Graphs
+from roftmol.methods import METHODS
+from roftmol.protocols import PROTOCOLS
+from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model
+
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
+TASK = Task("regression", "rmse")
+FOLD = Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
+
+
+def published() -> Path:
+    """The weights that the package brings, with the checksum of the registry's."""
+    return Path(str(importlib.resources.files("so3krates_torch"))) / "pretrained" / "so3lr" / "so3lr.model"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("so3lr") / "so3lr.safetensors"
+    convert(published(), registry.checkpoints()["so3lr"].architecture, path, name="so3lr")
+    return path
+
+
+@pytest.fixture
+def encoder(checkpoint: Path) -> So3lr:
+    found = load_encoder(checkpoint, 0.0)
+    assert isinstance(found, So3lr)
+    return found.eval()
+
+
+def geometry(smiles: str, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed = seed
+    assert rdDistGeom.EmbedMolecule(molecule, parameters) == 0
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
+    return numbers, np.array(molecule.GetConformer().GetPositions())
+
+
+def conformers(smiles: list[str] = SMILES) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    numbers, positions = zip(*map(geometry, smiles), strict=True)
+    return list(numbers), list(positions)
+
+
+def molecules(smiles: list[str] = SMILES) -> Graphs:
+    labels = np.linspace(-1, 1, len(smiles)).astype(np.float32)[:, None]
+    return graphs.from_conformers(*conformers(smiles), labels)
+
+
+def rotation(seed: int = 0) -> np.ndarray:
+    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
+    return q * np.linalg.det(q)
+
+
+def test_energies_forces_and_vectors_are_the_packages(encoder: So3lr):
+    """The encoder arranges the package's parts anew; the package's own forward pass must give the same."""
+    from so3krates_torch.modules import models
+
+    theirs = models.SO3LR(**ARCHITECTURE)
+    theirs.load_state_dict(read_published(published()))
+    batch = molecules().batch(range(len(SMILES)))
+    numbers, (sender, receiver) = batch.atoms[:, 0].long(), batch.edges
+    i, j = all_pairs(batch.sizes.long())
+    b = len(batch)
+    data = {
+        "positions": batch.atoms[:, 1:].clone(),
+        "cell": torch.zeros(3 * b, 3),
+        "node_attrs": torch.nn.functional.one_hot(numbers - 1, 118).float(),
+        "atomic_numbers": numbers,
+        "edge_index": torch.stack([receiver, sender]),
+        "edge_index_lr": torch.stack([i, j]),
+        "batch": batch.graph,
+        "ptr": torch.cat([torch.zeros(1), batch.sizes.cumsum(0)]).long(),
+        "head": torch.zeros(b, dtype=torch.long),
+        **{name: torch.zeros(b) for name in ("total_charge", "total_spin")},
+        **{name: torch.zeros(len(sender), 3) for name in ("shifts", "unit_shifts")},
+        **{name: torch.zeros(len(i), 3) for name in ("shifts_lr", "unit_shifts_lr")},
+    }
+    wanted = theirs.eval()(data, return_descriptors=True)
+    energies, forces = encoder.energies_and_forces(batch)
+    assert torch.allclose(energies, wanted["energy"], rtol=1e-6, atol=0)
+    assert torch.allclose(forces, wanted["forces"], atol=3e-5)
+    assert torch.allclose(encoder.nodes(batch), wanted["inv_features"], atol=1e-5)
+
+
+def test_forces_are_minus_the_gradient_of_the_energy(encoder: So3lr):
+    encoder = copy.deepcopy(encoder).double()
+    batch = molecules(["CCO"]).batch([0])
+    batch = replace(batch, atoms=batch.atoms.double())
+    _, forces = encoder.energies_and_forces(batch)
+    step = 1e-5
+    for atom, axis in [(0, 0), (2, 1), (5, 2)]:
+        ends = []
+        for sign in (1, -1):
+            moved = batch.atoms[:, 1:].clone()
+            moved[atom, axis] += sign * step
+            with torch.no_grad():
+                ends.append(float(encoder.energies(batch.at(moved))))
+        assert -(ends[0] - ends[1]) / (2 * step) == pytest.approx(float(forces[atom, axis]), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("extensive", [False, True])
+def test_properties_depend_on_neither_frame_nor_order(encoder: So3lr, extensive: bool):
+    torch.manual_seed(1)
+    model = Model(encoder, 1, replace(TASK, extensive=extensive)).eval()
+    numbers, positions = conformers()
+    rng = np.random.default_rng(3)
+    labels = np.zeros((len(numbers), 1), np.float32)
+    wanted = model.predict(graphs.from_conformers(numbers, positions, labels), range(len(numbers)))
+    assert np.ptp(wanted) > 1e-3
+    for turn in (rotation(), -rotation(1)):  # the second one mirrors: no property here tells hands apart
+        moved = [p @ turn.T + rng.normal(0, 5, 3) for p in positions]
+        found = model.predict(graphs.from_conformers(numbers, moved, labels), range(len(numbers)))
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
+    orders = [rng.permutation(len(n)) for n in numbers]
+    shuffled = zip(numbers, positions, orders, strict=True)
+    mixed = [(n[order], p[order]) for n, p, order in shuffled]
+    found = model.predict(graphs.from_conformers(*map(list, zip(*mixed, strict=True)), labels), range(len(numbers)))
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_forces_turn_with_the_molecule(encoder: So3lr):
+    numbers, positions = geometry("CC(=O)N")
+    Q = rotation()
+    here, there = (
+        encoder.energies_and_forces(graphs.from_conformers([numbers], [p], np.zeros((1, 1), np.float32)).batch([0]))
+        for p in (positions, positions @ Q.T)
+    )
+    assert torch.allclose(here[0], there[0], rtol=1e-6)
+    assert torch.allclose(here[1] @ torch.from_numpy(Q.T).float(), there[1], atol=5e-5)
+
+
+def test_a_molecule_does_not_feel_its_batch(encoder: So3lr):
+    data = molecules()
+    together = encoder.energies_and_forces(data.batch(range(len(data))))
+    alone = [encoder.energies_and_forces(data.batch([m])) for m in range(len(data))]
+    assert torch.allclose(together[0], torch.cat([energy for energy, _ in alone]), rtol=1e-6)
+    assert torch.allclose(together[1], torch.cat([force for _, force in alone]), atol=3e-5)
+
+
+def test_an_extensive_head_sums_what_the_other_averages(encoder: So3lr):
+    data = molecules()
+    torch.manual_seed(0)
+    mean = Model(encoder, 1, TASK)
+    total = Model(encoder, 1, replace(TASK, extensive=True))
+    total.load_state_dict(mean.state_dict())
+    ratio = total.predict(data, range(len(data))) / mean.predict(data, range(len(data)))
+    np.testing.assert_allclose(ratio[:, 0], np.diff(data.offsets), rtol=1e-5)
+
+
+def test_neighbours_are_all_within_the_cutoff():
+    data = molecules()
+    for m in range(len(data)):
+        batch = data.batch([m])
+        positions = batch.atoms[:, 1:]
+        distance = torch.cdist(positions, positions) + torch.eye(len(positions)) * 99
+        wanted = {tuple(pair) for pair in torch.nonzero(distance < CUTOFF).tolist()}
+        assert {tuple(pair) for pair in batch.edges.t().tolist()} == wanted
+
+
+def test_pairs_find_both_directions():
+    batch = molecules().batch([1, 3])
+    first, pair = pairs(batch.edges, len(batch.atoms))
+    assert len(first) * 2 == batch.edges.size(1)
+    ends = batch.edges.sort(0).values
+    assert torch.equal(ends[:, first][:, pair], ends)
+
+
+def test_methods_address_its_parts(encoder: So3lr):
+    assert encoder.parts == ("embed", "blocks.0", "blocks.1", "blocks.2")
+    assert sum(theta.numel() for theta in encoder.parameters()) == 529_852
+    assert {encoder.part_of(name) for name in encoder.state_dict()} == {*encoder.parts, "force_field"}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "still"),
+    [
+        ("full_ft", {}, {"force_field"}),
+        ("linear_probing", {}, {"force_field", "embed", "blocks.0", "blocks.1", "blocks.2"}),
+        ("surgical_ft", {"block": 1}, {"force_field", "embed", "blocks.0", "blocks.2"}),
+        ("l2_sp", {"lam": 0.1}, {"force_field"}),
+        ("feature_map", {"lam": 0.1}, {"force_field"}),
+        ("bss", {"lam": 0.1}, {"force_field"}),
+        ("layerwise_decay", {"decay": 0.5}, {"force_field"}),
+    ],
+)
+def test_a_method_moves_what_it_says(encoder: So3lr, name: str, setting: dict, still: set[str]):
+    data, method = molecules(), METHODS[name]
+    before = {key: tensor.clone() for key, tensor in encoder.named_parameters()}
+    model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
+    curve = fit(
+        model, method, method.parse(setting), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0
+    )
+    assert len(curve) == 2
+    moved = {
+        encoder.part_of(key) for key, theta in model.encoder.named_parameters() if not torch.equal(theta, before[key])
+    }
+    assert moved == {*encoder.parts, "force_field"} - still
+
+
+def test_a_frozen_encoder_is_run_once_with_the_same_result(encoder: So3lr, monkeypatch: pytest.MonkeyPatch):
+    """Linear probing reads cached vectors of atoms; without the cache it must learn the same."""
+    data, method = molecules(), METHODS["linear_probing"]
+
+    def probed() -> dict[str, torch.Tensor]:
+        model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
+        setting = method.parse({})
+        fit(model, method, setting, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(3, batch_size=3), 0)
+        return model.head.state_dict()
+
+    cached = probed()
+    monkeypatch.setattr("roftmol.engine.CACHE_LIMIT", 0)
+    for name, tensor in probed().items():
+        assert torch.allclose(tensor, cached[name], atol=1e-6)
+
+
+def test_the_ends_of_wise_ft_are_the_models_themselves(encoder: So3lr):
+    data, method = molecules(), METHODS["full_ft"]
+    theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    tuned = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
+    fit(tuned, method, method.parse({}), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0)
+    wise = METHODS["wise_ft"]
+    assert wise.mixing
+    for alpha, end in ((0.0, theta_0), (1.0, tuned.encoder.state_dict())):
+        model = copy.deepcopy(tuned)
+        args = (data, FOLD, TASK, PROTOCOLS["honest"], 0)
+        interpolate.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
+        assert all(torch.equal(tensor, end[name]) for name, tensor in model.encoder.state_dict().items())
+
+
+def test_dwise_ft_has_a_coefficient_for_each_part_alone(encoder: So3lr):
+    dwise = METHODS["dwise_ft"]
+    assert dwise.mixing
+    groups = interpolate.groups_of(encoder, dwise.mixing, dwise.parse({"start": 0.5}))
+    assert set(groups.values()) == set(encoder.parts)
+    assert groups["force_field.zbl_repulsion.a1_raw"] == "blocks.2"
+
+
+def test_weights_are_under_our_names_and_nothing_else_is_built(checkpoint: Path, tmp_path: Path):
+    assert len(load_file(checkpoint)) == len(read_published(published()))
+    harmful = tmp_path / "so3lr.model"
+    with open(harmful, "wb") as stream:
+        pickle.dump(Path(tmp_path), stream)
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        convert(harmful, {"kind": "so3lr", "layers": 3, "width": 128}, tmp_path / "out", name="so3lr")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_registry_names_the_weights_that_the_package_brings():
+    from roftmol.files import sha256
+
+    assert registry.checkpoints()["so3lr"].sources[0].sha256 == sha256(published())
+
+
+@pytest.mark.parametrize(
+    ("smiles", "message"),
+    [("C[Si](C)(C)C", "row 41, .*not trained on Si; it knows H, C"), ("C[NH3+]", "row 41, .*a charge of 1")],
+)
+def test_strange_elements_and_charges_are_refused_by_name(smiles: str, message: str):
+    numbers, positions = geometry(smiles)
+    table = pd.DataFrame({"dataset": "own", "molecule": [0], "row": [41], "smiles": [smiles], "labels": [[1.0]]})
+    where = pd.DataFrame({"numbers": [numbers.astype(np.int8)], "positions": [positions.ravel().astype(np.float32)]})
+    with pytest.raises(UserError, match=message):
+        graphs.in_space(table, where)
+
+
+def test_graphs_in_space_are_kept_whole(tmp_path: Path):
+    data = molecules()
+    data.save(tmp_path / "graphs.safetensors")
+    again = graphs.load(tmp_path / "graphs.safetensors")
+    assert again.featuriser == "geometry"
+    for name in graphs.ARRAYS:
+        assert np.array_equal(getattr(data, name), getattr(again, name)), name
