@@ -85,7 +85,7 @@ def belongs(facets: dict[str, str], chosen: dict[str, str]) -> bool:
 
 def test_every_picture_is_there(page, address):
     widths = page("Promise.all(Array.from(document.images, (i) => i.decode().then(() => i.naturalWidth)))")
-    assert len(widths) == 20
+    assert len(widths) == 22
     assert min(widths) > 0
     assert page("Array.from(document.images).every((image) => image.alt)")
 

@@ -17,7 +17,8 @@ from roftmol import schemas
 from roftmol.cli import main
 from roftmol.diagnostics import TABLES, calibration, cliffs, similarity
 from roftmol.diagnostics.cells import Cell, Data, Entries, entries, read_cells, read_data
-from roftmol.diagnostics.shift import shift
+from roftmol.diagnostics.collapse import collapse, correlation, points
+from roftmol.diagnostics.shift import inside, shift
 from roftmol.diagnostics.stage import DiagnosticsSettings, diagnose
 from roftmol.errors import UserError
 from roftmol.splits import SplitSettings, assign
@@ -365,7 +366,8 @@ def write_run(folder, kind: str = "regression", methods=("full_ft", "fingerprint
     predictions = pd.concat(frames, ignore_index=True) if frames else schemas.empty("predictions")
     chosen = {method: [0.7] * len(seeds) for method in methods}
     selected = synthetic.selected_rows(chosen, dataset="d", budget="10") if methods else schemas.empty("selected")
-    for name, frame in {**tables, "molecules": molecules, "predictions": predictions, "selected": selected}.items():
+    written = {"molecules": molecules, "predictions": predictions, "selected": selected}
+    for name, frame in {**tables, **written, "changes": schemas.empty("changes")}.items():
         schemas.write(name, frame, folder / "tables" / f"{name}.parquet")
     member = pd.DataFrame({"dataset": "d", "molecule": range(len(SMILES)), "cliff": np.arange(len(SMILES)) % 2 == 0})
     schemas.write("cliff_molecules", member.assign(origin="computed"), folder / "data" / "d" / "cliffs.parquet")
@@ -454,3 +456,69 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert stopped.value.code == 2
     assert "random-10.parquet: cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# --- collapse ------------------------------------------------------------------------------------------------------
+
+
+def changed(**values: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables "changes" and "selected" of methods whose atoms' vectors moved as said, one value a seed."""
+    selected = synthetic.selected_rows({name: [0.9 - v for v in found] for name, found in values.items()}, dataset="d")
+    rows = selected[[*schemas.RUN]].assign(fold=0, part="atoms", quantity="wasserstein", molecules=9)
+    rows["value"] = [value for found in values.values() for value in found]
+    return rows, selected
+
+
+def test_collapse_is_related_to_the_loss_over_methods():
+    changes, selected = changed(
+        full_ft=[0.3, 0.5], l2_sp=[0.1, 0.1], bss=[0.35, 0.35], mft=[0.0, 0.1], lp_ft=[0.2, 0.3], scratch=[9.0, 9.0]
+    )
+    (row,) = collapse(changes, selected).to_dict("records")
+    assert (row["measure"], row["methods"], row["note"]) == ("wasserstein", 5, "")
+    assert row["rho"] == pytest.approx(1.0)  # ROC-AUC falls by just as much, and from scratch does not count
+    assert row["low"] <= row["rho"] <= row["high"] + 1e-12
+    flipped = selected.assign(test_value=1 - selected["test_value"])
+    assert collapse(changes, flipped)["rho"].item() == pytest.approx(-1.0)
+    few, chosen = changed(full_ft=[0.3], bss=[0.2])
+    (row,) = collapse(few, chosen).to_dict("records")
+    assert np.isnan(row["rho"])
+    assert "fewer than 5" in row["note"]
+    assert collapse(schemas.empty("changes"), selected).empty
+
+
+def test_a_cka_counts_from_one():
+    changes, selected = changed(full_ft=[0.3], bss=[0.25])
+    found = points(changes.assign(part="vectors", quantity="cka"), selected)
+    assert found["value"].tolist() == pytest.approx([0.7, 0.75])
+
+
+def test_the_rank_correlation_is_scipys():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 5, (2, 12)).astype(float)
+    rho, low, high = correlation(x, y, "here")
+    assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert low < rho < high
+    assert correlation(x, y, "here") == (rho, low, high)
+    assert np.isnan(correlation(np.ones(12), y, "here")[0])
+
+
+def test_two_tests_of_one_model_are_paired(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [2.0, 3.0, 4.0]}, dataset="d", split="boom", metric="rmse")
+    scores = pd.concat(
+        selected[[*schemas.RUN, "metric"]].assign(
+            partition=partition, task=task, value=values, molecules=5, tasks=1, undefined=0
+        )
+        for partition, task, values in [
+            ("test", "macro", [2.0, 3.0, 4.0]),
+            ("test_id", "macro", [1.0, 1.5, 2.0]),
+            ("test_id", "gap", [7.0, 7.0, 7.0]),
+        ]
+    )
+    schemas.write("scores", scores, tmp_path / "scores.parquet")
+    (row,) = shift(selected, inside(selected, tmp_path / "scores.parquet")).to_dict("records")
+    assert (row["reference"], row["reference_mean"], row["shifted_mean"]) == ("test_id", 1.5, 3.0)
+    assert row["drop"] == pytest.approx(1.5)
+    assert row["drop_error"] == pytest.approx(np.std([1.0, 1.5, 2.0], ddof=1) / np.sqrt(3))
+    assert (row["ratio"], row["ratio_error"]) == (2.0, 0.0)  # every seed has the same ratio
+    others = selected.assign(split="scaffold")
+    assert inside(others, tmp_path / "none.parquet").empty

@@ -31,7 +31,7 @@ def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
     kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "critical_difference", "forest"]
     # Six settings: four of what changes and of the plane stand on a page.
-    kinds += ["changes", "changes", "path", "plane", "plane"]
+    kinds += ["changes", "changes", "collapse", "collapse", "path", "plane", "plane"]
     assert [entry["kind"] for entry in entries] == kinds
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])
@@ -59,7 +59,7 @@ def test_only_what_was_run_is_drawn(tmp_path):
     figures.draw(tables, tmp_path / "figures")
     entries = manifest(tmp_path / "figures")
     assert [entry["file"] for entry in entries] == [
-        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time", "forest", "changes")
+        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time", "forest", "changes", "collapse")
     ]
     assert "best mean my_method at 0.800" in entries[0]["alt"]
 

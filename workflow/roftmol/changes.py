@@ -147,7 +147,8 @@ class Reference:
         self.encoder = encoder
         self.graphs = graphs
         self.probe = probe
-        self.known: dict[tuple[int, int], tuple[Centred, Vectors]] = {}
+        self.known: dict[tuple[int, int], Centred] = {}
+        self.known_atoms: dict[tuple[int, int], Vectors] = {}
 
     def changes(
         self, end: Encoder, vectors: Tensor, seed: int, number: int, fold: Fold, start: Encoder | None = None
@@ -161,9 +162,12 @@ class Reference:
         chosen = np.sort(generator("changes", seed, number).permutation(len(held))[:MOLECULES])
         molecules = held[chosen]
         after = Centred(vectors[torch.from_numpy(chosen).to(vectors.device)])
-        before, atoms_before = self._before(seed, number, molecules)
-        # An encoder that has not moved gives the vectors that it gave before.
-        before, atoms = (after, atoms_before) if self._is(end) else (before, atom_vectors(end, self.graphs, molecules))
+        atoms_before = self._atoms_before(seed, number, molecules)
+        if self._is(end):  # an encoder that has not moved gives the vectors that it gave before
+            before, atoms = after, atoms_before
+        else:
+            before = self._before(seed, number, molecules)
+            atoms = atom_vectors(end, self.graphs, molecules)
         classes = self.graphs.classes_of(molecules)
         drawn = sample(classes, LIMIT, generator("changes atoms", seed, number))
         told = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
@@ -180,11 +184,15 @@ class Reference:
             *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in told.items()),
         )
 
-    def _before(self, seed: int, number: int, molecules: np.ndarray) -> tuple[Centred, Vectors]:
+    def _before(self, seed: int, number: int, molecules: np.ndarray) -> Centred:
         if (seed, number) not in self.known:
-            vectors = Centred(pooled(self.encoder, self.graphs, molecules))
-            self.known[seed, number] = vectors, atom_vectors(self.encoder, self.graphs, molecules)
+            self.known[seed, number] = Centred(pooled(self.encoder, self.graphs, molecules))
         return self.known[seed, number]
+
+    def _atoms_before(self, seed: int, number: int, molecules: np.ndarray) -> Vectors:
+        if (seed, number) not in self.known_atoms:
+            self.known_atoms[seed, number] = atom_vectors(self.encoder, self.graphs, molecules)
+        return self.known_atoms[seed, number]
 
     def _is(self, end: Encoder) -> bool:
         """Whether the weights and BatchNorm's statistics of `end` are the pretrained ones, to the bit."""

@@ -15,6 +15,8 @@ FULL_FT, DWISE_FT = "full_ft", "dwise_ft"
 #: has, and the test molecules for each training molecule.
 CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
 TEST_SHARE = 1 / (PARTS - 1)
+#: Splits whose test is out of distribution and which have a second one within it, role "test_id".
+TWO_TESTS = ("boom",)
 #: Where table "models" is, in a results folder and in a recommendation's.
 MODELS = Path("provenance", "models.parquet")
 

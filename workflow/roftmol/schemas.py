@@ -333,6 +333,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             "molecules": pa.int64(),
         }
     ),
+    # The rank correlation `rho`, with its 95% interval, of a `measure` of what fits did to the model (quantities of
+    # "changes"; "cka" stands for 1 - CKA) with the loss of test score, over the `methods` of a setting.
+    "collapse": pa.schema(
+        {
+            **{name: pa.string() for name in CELL if name != "method"},
+            "measure": pa.string(),
+            "metric": pa.string(),
+            "methods": pa.int32(),
+            **{name: pa.float64() for name in ("rho", "low", "high")},
+            "note": pa.string(),
+        }
+    ),
     # A user's own data set: one row a candidate, the best mean first. `low` to `high` is the 95% interval of the mean
     # over the resamples, `new_low` to `new_high` that of the score on one more test part; differences are candidate
     # minus reference in the metric's unit. `behind`: the best is better beyond doubt. `cpu_seconds` are a resample's.

@@ -4,4 +4,4 @@
 """
 
 #: What the stage writes, one file each.
-TABLES = ("shift", "cliffs", "calibration", "reliability", "similarity")
+TABLES = ("shift", "cliffs", "calibration", "reliability", "similarity", "collapse")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from roftmol import metrics, schemas
+from roftmol.layout import TWO_TESTS
 from roftmol.metrics import BETTER
 
 #: Out-of-distribution splits, and the split of the same data that is in distribution.
@@ -20,10 +23,19 @@ REFERENCE = {
 CELL = list(schemas.CELL)
 
 
-def inside(selected: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """The selected runs that were tested within the distribution as well, with that score as `value`."""
-    tested = scores[(scores["partition"] == "test_id") & (scores["task"] == metrics.MACRO)]
-    return selected.merge(tested[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
+def inside(selected: pd.DataFrame, scores: Path) -> pd.DataFrame:
+    """The selected runs that were tested within the distribution as well, with that score as `value`.
+
+    Of table "scores" only the splits that have such a test are read.
+    """
+    runs = selected[selected["split"].isin(TWO_TESTS)]
+    if runs.empty:
+        return runs.assign(value=np.nan)
+    table = schemas.Indexed("scores", scores, ["split"])
+    columns = [*schemas.RUN, "metric", "value", "partition", "task"]
+    found = pd.concat([table.read({"split": split}, columns).to_pandas() for split in runs["split"].unique()])
+    found = found[(found["partition"] == "test_id") & (found["task"] == metrics.MACRO)]
+    return runs.merge(found[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
 
 
 def shift(selected: pd.DataFrame, within: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from roftmol import schemas
 from roftmol.diagnostics import TABLES, calibration, cliffs, similarity
 from roftmol.diagnostics.cells import Data, entries, read_cells, read_data
+from roftmol.diagnostics.collapse import collapse
 from roftmol.diagnostics.shift import inside, shift
 from roftmol.errors import UserError
 
@@ -48,7 +49,9 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
             rows["cliffs"] += cliffs.compare(cell.identity, labelled, members[dataset])
     frames = {name: pd.DataFrame(found) if found else schemas.empty(name) for name, found in rows.items()}
     selected = schemas.read("selected", tables / "selected.parquet")
-    frames["shift"] = shift(selected, inside(selected, schemas.read("scores", tables / "scores.parquet")))
+    frames["shift"] = shift(selected, inside(selected, tables / "scores.parquet"))
+    changes = tables / "changes.parquet"
+    frames["collapse"] = collapse(schemas.read("changes", changes), selected)
     for name in TABLES:
         schemas.write(name, frames[name], out / f"{name}.parquet", settings)
 

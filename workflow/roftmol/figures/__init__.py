@@ -13,6 +13,7 @@ from roftmol.figures import (
     changes,
     cliffs,
     coefficients,
+    collapse,
     critical_difference,
     forest,
     path,
@@ -35,7 +36,7 @@ KINDS = (
     *(scores, budgets, wise_path, coefficients, ranks, time),
     *(critical_difference, forest),
     *(shift, cliffs, reliability, similarity),
-    *(changes, path, plane),
+    *(changes, collapse, path, plane),
 )
 
 

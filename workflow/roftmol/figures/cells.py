@@ -89,12 +89,14 @@ class Diagnostics:
     calibration: pd.DataFrame = field(default_factory=partial(schemas.empty, "calibration"))
     reliability: pd.DataFrame = field(default_factory=partial(schemas.empty, "reliability"))
     similarity: pd.DataFrame = field(default_factory=partial(schemas.empty, "similarity"))
+    collapse: pd.DataFrame = field(default_factory=partial(schemas.empty, "collapse"))
 
     @classmethod
     def read(cls, tables: Path) -> Diagnostics:
         """Raises `UserError` if a table is missing or of another version."""
         names = ("shift", "cliffs", "calibration", "reliability", "similarity")
-        return cls(**{name: with_fingerprint(schemas.read(name, tables / f"{name}.parquet")) for name in names})
+        of_cells = {name: with_fingerprint(schemas.read(name, tables / f"{name}.parquet")) for name in names}
+        return cls(**of_cells, collapse=schemas.read("collapse", tables / "collapse.parquet"))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Method:
 
     name: str
     title: str
-    mechanism: Literal["none", "partial", "weights", "representation", "ensemble", "reference"]
+    mechanism: Literal["none", "partial", "weights", "representation", "ensemble", "multi-task", "reference"]
     summary: str  #: one line for the report
     settings: type[Settings]
     grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the settings that are tried

@@ -31,7 +31,7 @@ class Settings:
 METHOD = Method(
     name="mft",
     title="MFT",
-    mechanism="representation",
+    mechanism="multi-task",
     summary="Full fine-tuning in turn with the pretraining task, whose steps come on top.",
     settings=Settings,
     grid=lambda _layers: (Settings(),),

@@ -13,7 +13,7 @@ from roftmol.methods.wise_ft import Settings
 METHOD = Method(
     name="mft_wise",
     title="MFT + WiSE",
-    mechanism="ensemble",
+    mechanism="multi-task",
     summary="The encoder is a weighted mean of its pretrained weights and those of MFT.",
     settings=Settings,
     grid=lambda _layers: tuple(Settings(step / 10) for step in range(11)),

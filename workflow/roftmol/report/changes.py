@@ -14,14 +14,23 @@ from roftmol.report.table import Cell, Table, number_cell, spread, word
 from roftmol.schemas import RUN
 
 #: What is measured of the vectors, as columns, with their decimals.
-MEASURED = {"cka": 2, "effective_rank_pretrained": 1, "effective_rank": 1}
+MEASURED = {
+    "cka": ("#CKA", 2),
+    "effective_rank_pretrained": ("#Rank before", 1),
+    "effective_rank": ("#Rank after", 1),
+    "davies_bouldin_ratio": ("#Davies-Bouldin", 2),
+    "wasserstein": ("#Wasserstein", 3),
+}
+#: The same of a force field, where there is one.
+FORCES = {"force_drift": ("#Force drift, eV/Å", 3), "force_error": ("#Force error, eV/Å", 3)}
 
 
 def changes_table(results: Results) -> Table:
-    """How far each method's selected encoders moved, which part most, and what became of the molecules' vectors."""
+    """How far each method's selected encoders moved, which part most, and what became of vectors and forces."""
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
     settings = settings_of(changes)
     varying = identity_columns(settings)
+    measured = MEASURED | (FORCES if changes["quantity"].isin(FORCES).any() else {})
     rows, facets = [], []
     for setting in settings:
         here = rows_of(changes, setting)
@@ -36,15 +45,19 @@ def changes_table(results: Results) -> Table:
                     word(look(name).title),
                     _spread(distance, ALL, 3),
                     _farthest(distance.drop(index=ALL)["mean"]),
-                    *(_spread(others, quantity, places) for quantity, places in MEASURED.items()),
+                    *(_spread(others, quantity, places) for quantity, (_, places) in measured.items()),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Distance", "Farthest part"]
-    return Table(constant_caption(settings, varying), [*columns, "#CKA", "#Rank before", "#Rank after"], rows, facets)
+    return Table(
+        constant_caption(settings, varying), [*columns, *(title for title, _ in measured.values())], rows, facets
+    )
 
 
 def _spread(over: pd.DataFrame, row: str, places: int) -> Cell:
-    """Mean and standard deviation over the seeds."""
+    """Mean and standard deviation over the seeds; nothing where it was not measured."""
+    if row not in over.index:
+        return number_cell("", math.nan)
     mean, std = float(over["mean"][row]), float(over["std"][row])
     return number_cell(spread(mean, std, places), mean)
 

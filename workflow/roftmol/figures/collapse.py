@@ -1,0 +1,99 @@
+"""What a method does to the representation, against its score on the test molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from roftmol.diagnostics.collapse import MEASURES, points
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import Drawing, axis_title, in_order, look, pages
+
+SETTINGS_A_PAGE = 4
+TITLES = {
+    "davies_bouldin_ratio": "Davies-Bouldin, relative",
+    "wasserstein": "sliced Wasserstein",
+    "cka": "1 − linear CKA",
+    "force_drift": "force drift, eV/Å",
+}
+CAPTION = (
+    "Each point is a method: what its fits did to the model (across) and its test score (up), means over seeds. "
+    "Davies-Bouldin: how badly the atoms' vectors tell ten kinds of atoms apart, relative to the pretrained encoder "
+    "(1 is as well as before). Sliced Wasserstein: how far the cloud of vectors has moved, in units of its spread. 1 "
+    "− linear CKA: what molecules' vectors no longer share with the pretrained ones. Force drift: mean difference of "
+    "the forces from the pretrained force field's. ρ is the rank correlation with the loss of score over methods, "
+    "with its 95% bootstrap interval; with so few methods it is wide."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model: a row for each dataset, split and budget, a panel for each measure."""
+    found = points(results.changes, results.selected)
+    known = set(settings_of(found))
+    for protocol, model, settings in results.groups():
+        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
+            rows = {setting: rows_of(found, setting) for setting in shown}
+            yield Drawing(
+                kind="collapse",
+                subject="Collapse and test score",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=CAPTION + results.mark_lines(shown),
+                alt=(
+                    "Scatter plots of test score against measures of representation collapse, a point a method: "
+                    + "; ".join(_words(results, setting) for setting in shown)
+                    + "."
+                ),
+                figure=_figure(rows, results),
+                settings=shown,
+            )
+
+
+def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
+    measures = [name for name in MEASURES if any((frame["measure"] == name).any() for frame in rows.values())]
+    figure = Figure(figsize=(7.6, 1.9 * len(rows) + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.05))
+    axes = figure.subplots(len(rows), len(measures), squeeze=False, sharey="row")
+    for row, (setting, frame) in zip(axes, rows.items(), strict=True):
+        for axis, measure in zip(row, measures, strict=True):
+            _panel(axis, frame[frame["measure"] == measure], results, setting, measure)
+        metric = frame["metric"].iloc[0]
+        row[0].set_ylabel(axis_title(metric, 1 if metric != "rmse" else -1, "\n"))
+        row[0].set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}")
+    for axis, measure in zip(axes[-1], measures, strict=True):
+        axis.set_xlabel(TITLES[measure])
+    methods = in_order(pd.concat(rows.values())["method"])
+    keys = [
+        Line2D([], [], color=look(name).colour, marker=look(name).marker, linestyle="none", label=look(name).title)
+        for name in methods
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=6)
+    return figure
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting, measure: str) -> None:
+    for name, value, score in zip(rows["method"], rows["value"], rows["score"], strict=True):
+        one = look(name)
+        axis.plot(value, score, color=one.colour, marker=one.marker, markersize=6, linestyle="none")
+    axis.margins(0.12)
+    axis.grid(axis="both")
+    axis.set_title(_rho(results, setting, measure), loc="right", fontweight="normal", fontsize=7.5)
+
+
+def _rho(results: Results, setting: Setting, measure: str) -> str:
+    table = rows_of(results.diagnostics.collapse, setting)
+    known = table[(table["measure"] == measure) & table["rho"].notna()]
+    if known.empty:
+        return ""
+    row = known.iloc[0]
+    return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def _words(results: Results, setting: Setting) -> str:
+    said = [f"{TITLES[name]} {text}" for name in MEASURES if (text := _rho(results, setting, name))]
+    return f"{setting.title}, {', '.join(said) or 'too few methods for a correlation'}"
