@@ -17,7 +17,7 @@ rule auxiliary_molecules:
     params:
         settings=canonical_json(EXPERIMENT.auxiliary_settings()),
         code=code("roftmol.corpora"),
-        data="results/data",
+        data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
     message:
         "Take molecules for the second task"
     shell:
@@ -45,7 +45,7 @@ rule force_labels:
     params:
         settings=settings(EXPERIMENT.force_settings),
         code=code("roftmol.forces"),
-        data="results/data",
+        data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
         parts="results/forces/parts",
     message:
         "Label molecules with forces: {wildcards.source}"

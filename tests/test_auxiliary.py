@@ -218,7 +218,7 @@ def test_what_cannot_be_a_second_task_is_said(encoder: So3lr, tmp_path: Path):  
     schemas.write("force_labels", table(1), tmp_path / "forces.parquet")
     with pytest.raises(UserError, match="labels of 1 molecules"):
         tasks.read(tmp_path / "forces.parquet", "gfn2", encoder, 32)
-    with pytest.raises(UserError, match="'graphmae' is not for this model; choose one of gfn2, self, native"):
+    with pytest.raises(UserError, match="'graphmae' is not for this model; choose one of gfn2, self"):
         tasks.read(tmp_path / "forces.parquet", "graphmae", encoder, 32)
     with pytest.raises(UserError, match="'gfn2' is not for this model"):
         tasks.read(tmp_path / "forces.parquet", "gfn2", golden.shipped(), 32)
