@@ -20,7 +20,7 @@ from roftmol.files import code_digest, digest
 
 PACKAGE = Path(__file__).parent
 #: The packages that numbers come from; those that a stage's environment lacks are left out.
-PACKAGES = ("numpy", "pyarrow", "rdkit", "scikit-learn", "scipy", "torch")
+PACKAGES = ("ase", "numpy", "pyarrow", "rdkit", "scikit-learn", "scipy", "so3krates-torch", "tblite", "torch", "vesin")
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
