@@ -298,3 +298,15 @@ def test_steps_stand_for_epochs():
     assert TrainSettings(7).epochs_of(100) == 7
     assert TrainSettings(7, steps=200, batch_size=32).epochs_of(240) == 25
     assert TrainSettings(7, steps=1, batch_size=32).epochs_of(240) == 1
+
+
+def test_the_same_rows_are_the_same_whoever_asked(tmp_path: Path):
+    """Another data set in the experiment that takes no molecule away must not repeat a single fit."""
+    for name, rows, settings in [
+        ("a", table(), {"datasets": ["esol"]}),
+        ("b", table(), {"datasets": ["esol", "bbbp"]}),
+        ("c", table().iloc[1:], {"datasets": ["esol"]}),
+    ]:
+        schemas.write("force_labels", rows, tmp_path / f"{name}.parquet", settings)
+    a, b, c = (schemas.content_digest(tmp_path / f"{name}.parquet") for name in "abc")
+    assert a == b != c

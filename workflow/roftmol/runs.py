@@ -34,7 +34,7 @@ from roftmol.devices import device_of
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
-from roftmol.files import atomic, code_digest, digest, sha256
+from roftmol.files import atomic, code_digest, digest
 from roftmol.graphs import Graphs
 from roftmol.interpolate import mix
 from roftmol.methods import METHODS, Method, Settings, setting_text
@@ -159,7 +159,7 @@ def finetune(
 
     identity: dict[str, Any] = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
     if auxiliary is not None and (method.alternation or second.probe):
-        identity["auxiliary"] = {"file": sha256(auxiliary), **settings.second}
+        identity["auxiliary"] = {"rows": schemas.content_digest(auxiliary), **settings.second}
     _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
 
 
@@ -234,7 +234,7 @@ def interpolate(
 
     start: dict[str, Any] = {"checkpoint": file_digest(checkpoint)}
     if auxiliary is not None and probe:
-        start["auxiliary"] = {"file": sha256(auxiliary)}
+        start["auxiliary"] = {"rows": schemas.content_digest(auxiliary)}
 
     def identity(seed: int, number: int) -> dict[str, Any]:
         return {**start, "source": sources[seed, number]["part"]}
