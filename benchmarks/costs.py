@@ -57,7 +57,7 @@ def _costs(architecture: dict, path: Path) -> dict[str, float]:
     predict = _seconds(lambda: model.predict(molecules, many)) / len(many)
     costs = {"predict": 1000 * predict}
     for method in METHODS.values():
-        if method.kind == "train":
+        if method.kind == "train" and not method.alternation:  # a second task has data of its own
             epoch = _epoch(encoder, method, method.grid(len(encoder.blocks))[0], molecules, fold)
             # The validation molecules of an epoch are predicted by as much of the network as trains.
             costs[method.name] = 1000 * epoch / (TRAIN + VALID * min(1.0, predict * TRAIN / epoch))

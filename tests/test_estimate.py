@@ -17,12 +17,39 @@ def cost(name: str) -> float:
 
 
 def test_costs_are_known_of_every_kind_and_method():
+    """But those that cost as full FT, or twice that; and of atoms in space the two that others follow from."""
     costs = yaml.safe_load(COSTS.read_text())
     assert costs.keys() == ARCHITECTURES.keys() - {"own"}
     trained = {name for name, method in METHODS.items() if method.kind == "train"}
+    unlike = {name for name in trained if not METHODS[name].alternation} - {"layerwise_decay"}
     for kind, known in costs.items():
-        assert known.keys() == {"predict"} | trained, kind
+        assert known.keys() == {"predict"} | ({"full_ft", "linear_probing"} if kind == "so3lr" else unlike), kind
         assert all(value > 0 for value in known.values())
+
+
+def test_a_second_task_costs_as_much_again():
+    full, mft, decay = (
+        estimate(experiment({**ONE, "methods": [name], "grids": {"layerwise_decay": {"decay": [0.5]}}})).core_hours
+        for name in ("full_ft", "mft", "layerwise_decay")
+    )
+    assert decay == full
+    assert 1.9 * full < mft < 2.1 * full
+
+
+def test_steps_count_in_place_of_epochs():
+    found = estimate(experiment({**ONE, "methods": ["full_ft"], "budgets": [50], "training": {"steps": 20}}))
+    epochs = estimate(experiment({**ONE, "methods": ["full_ft"], "budgets": [50], "training": {"epochs": 10}}))
+    assert found == epochs  # 40 molecules in batches of 32: two steps an epoch
+
+
+@pytest.mark.parametrize(("suffix", "record"), [("xyz", "2\ny=1\nH 0 0 0\nH 0 0 1\n"), ("sdf", "made\n$$$$\n")])
+def test_structures_are_counted(tmp_path, suffix, record):
+    path = tmp_path / f"mine.{suffix}"
+    path.write_text(record * 1128)
+    own = {"mine": {"path": str(path), "labels": ["y"], "task": "regression"}}
+    settings = {**ONE, "methods": ["full_ft"], "budgets": [50]}
+    found = estimate(experiment({**settings, "datasets": ["mine"], "own_datasets": own}))
+    assert found == estimate(experiment(settings))
 
 
 def test_full_fine_tuning_by_hand():

@@ -70,12 +70,16 @@ def estimate(experiment: Experiment) -> Estimate:
 
 
 def _molecules(dataset: Dataset) -> int:
-    """How many molecules a data set has: by the registry, or by the lines of a user's own file."""
+    """How many molecules a data set has: by the registry, or about as many as a user's own file has records."""
     known = next((source.rows for source in dataset.sources if source.rows), None)
-    if known is None:
-        with open(dataset.sources[0].file, "rb") as stream:
-            known = sum(1 for _ in stream) - 1
-    return known
+    if known is not None:
+        return known
+    with open(dataset.sources[0].file, "rb") as stream:
+        if dataset.format == "sdf":
+            return sum(line.startswith(b"$$$$") for line in stream)
+        if dataset.format == "xyz":  # each structure begins with a line that is its number of atoms
+            return sum(line.strip().isdigit() for line in stream)
+        return sum(1 for _ in stream) - 1
 
 
 def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -> _Sizes:
