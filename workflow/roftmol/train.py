@@ -276,8 +276,7 @@ def fit(
 
 
 class _Second:
-    """The second task of one stage: before each step on the property it is drawn whether, and how often, it has its
-    turn."""
+    """The second task of one stage, whose turn is drawn before each step on the property."""
 
     def __init__(self, alternation: Alternation, branch: Branch, optimizers: list[Adam], seed: int, stage: int):
         self.alternation = alternation

@@ -25,8 +25,7 @@ from roftmol.graphs import Batch, Graphs
 
 #: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
 ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
-#: Conformers a batch: forces on some hundred atoms are many labels, and a step costs three times one on a property. And
-#: where nothing trains.
+#: Conformers a batch, few since a step on forces costs three times one on a property; and where nothing trains.
 BATCH, EVALUATION = 8, 64
 
 
@@ -67,11 +66,8 @@ def aligned(labels: Labels, own: Labels) -> Labels:
 
 def composition(conformers: Graphs) -> npt.NDArray[np.float64]:
     """How many atoms of each element that occurs a molecule has: molecules x elements."""
-    numbers, molecule = (
-        conformers.atoms[:, 0].astype(np.int64),
-        np.repeat(np.arange(len(conformers)), np.diff(conformers.offsets)),
-    )
-    elements, column = np.unique(numbers, return_inverse=True)
+    molecule = np.repeat(np.arange(len(conformers)), np.diff(conformers.offsets))
+    elements, column = np.unique(conformers.atoms[:, 0], return_inverse=True)
     counts = np.zeros((len(conformers), len(elements)))
     np.add.at(counts, (molecule, column), 1)
     return counts
