@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from roftmol.encoders import Encoder, So3lr
+from roftmol.encoders import Encoder, Spatial
 from roftmol.graphs import Batch, Graphs
 
 #: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
@@ -33,7 +33,8 @@ BATCH, EVALUATION = 8, 64
 class Labels:
     """Conformers with energies and forces."""
 
-    conformers: Graphs  #: its labels are the energies, eV
+    conformers: Graphs
+    energies: npt.NDArray[np.float64]  #: conformers, eV: thousands, of which float32 would lose what is learnt
     forces: npt.NDArray[np.float32]  #: atoms x 3, eV/Angstrom, in the order of the conformers' atoms
 
     def forces_of(self, batch: Batch) -> Tensor:
@@ -43,25 +44,22 @@ class Labels:
         return torch.from_numpy(self.forces[rows]).to(batch.atoms.device)
 
 
-def labelled_by(model: So3lr, conformers: Graphs) -> Labels:
+def labelled_by(model: Spatial, conformers: Graphs) -> Labels:
     """The conformers with the model's own energies and forces."""
     device, energies, forces = next(model.parameters()).device, [], []
     model.eval()
     for batch in conformers.batches(np.arange(len(conformers)), EVALUATION):
         energy, force = model.energies_and_forces(batch.to(device))
-        energies.append(energy.detach().cpu().numpy())
-        forces.append(force.detach().cpu().numpy())
-    found = np.concatenate(energies).astype(np.float32)
-    return Labels(replace(conformers, labels=found[:, None]), np.concatenate(forces))
+        energies.append(energy.cpu().numpy().astype(np.float64))
+        forces.append(force.cpu().numpy())
+    return Labels(conformers, np.concatenate(energies), np.concatenate(forces))
 
 
 def aligned(labels: Labels, own: Labels) -> Labels:
     """The labels with an offset an element taken off, so that their energies are nearest to those of `own`."""
     counts = composition(labels.conformers)
-    apart = (labels.conformers.labels - own.conformers.labels)[:, 0].astype(np.float64)
-    offsets, *_ = np.linalg.lstsq(counts, apart, rcond=None)
-    energies = labels.conformers.labels[:, 0] - counts @ offsets
-    return replace(labels, conformers=replace(labels.conformers, labels=energies.astype(np.float32)[:, None]))
+    offsets, *_ = np.linalg.lstsq(counts, labels.energies - own.energies, rcond=None)
+    return replace(labels, energies=labels.energies - counts @ offsets)
 
 
 def composition(conformers: Graphs) -> npt.NDArray[np.float64]:
@@ -88,7 +86,7 @@ class Probe:
 
     def quantities(self, encoder: Encoder) -> dict[str, float]:
         """The mean absolute differences of the encoder's forces, eV/Angstrom an axis, from both."""
-        assert isinstance(encoder, So3lr)
+        assert isinstance(encoder, Spatial)
         found = labelled_by(encoder, self.conformers).forces
         return {
             "force_drift": float(np.abs(found - self.pretrained.forces).mean()),
@@ -104,7 +102,7 @@ class ForceField:
 
     def branch(self, encoder: Encoder) -> ForceFieldBranch:
         """The task on this encoder, with the checkpoint's heads."""
-        assert isinstance(encoder, So3lr)
+        assert isinstance(encoder, Spatial)
         return ForceFieldBranch(self, encoder)
 
 
@@ -114,7 +112,7 @@ class ForceFieldBranch:
     clip = CLIP
     extra: list[Tensor] = []  # noqa: RUF012 (its heads are part of the encoder's module)
 
-    def __init__(self, task: ForceField, encoder: So3lr):
+    def __init__(self, task: ForceField, encoder: Spatial):
         self.task = task
         self.encoder = encoder
 
@@ -128,6 +126,7 @@ class ForceFieldBranch:
         chosen = rng.choice(len(conformers), min(BATCH, len(conformers)), replace=False)
         batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
         energies, forces = self.encoder.energies_and_forces(batch, training=True)
-        error = (energies - batch.labels[:, 0]).square() / batch.sizes
+        wanted = torch.from_numpy(self.task.labels.energies[chosen]).to(energies.device)
+        error = (energies - wanted).square() / batch.sizes
         weights = [end + (start - end) * 0.01**progress for start, end in (ENERGY, FORCES)]
         return weights[0] * error.mean() + weights[1] * (forces - self.task.labels.forces_of(batch)).square().mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from roftmol import graphs, schemas
 from roftmol.auxiliary.base import Auxiliary
 from roftmol.auxiliary.force_field import ForceField, Labels, Probe, aligned, labelled_by
 from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
-from roftmol.encoders import Encoder, So3lr
+from roftmol.encoders import Encoder, Spatial
 from roftmol.errors import UserError
 
 #: What a force field learns: GFN2-xTB's labels, or the frozen pretrained model's own.
@@ -37,10 +37,10 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
     """
     if path is None:
         return Second()
-    known = FORCE_SOURCES if isinstance(encoder, So3lr) else tuple(OBJECTIVES)
+    known = FORCE_SOURCES if isinstance(encoder, Spatial) else tuple(OBJECTIVES)
     if source and source not in known:
         raise UserError(f"auxiliary source {source!r} is not for this model; choose one of {', '.join(known)}")
-    if not isinstance(encoder, So3lr):
+    if not isinstance(encoder, Spatial):
         smiles = schemas.read("pretraining", path)["smiles"].tolist()
         return Second(Pretraining.prepared(OBJECTIVES[source](), smiles, encoder, batch_size) if source else None)
     table = schemas.read("force_labels", path)
@@ -62,8 +62,6 @@ def labels_of(table: pd.DataFrame) -> Labels:
     """The conformers, energies and forces of table "force_labels"."""
     numbers = [np.asarray(row) for row in table["numbers"]]
     positions = [np.asarray(row).reshape(-1, 3) for row in table["positions"]]
-    energies = table["energy"].to_numpy(np.float64)
-    # Energies of molecules are thousands of eV; what float32 keeps of them is not what is learnt.
-    found = graphs.from_conformers(numbers, positions, np.zeros((len(table), 1), np.float32))
+    found = graphs.from_conformers(numbers, positions, np.empty((len(table), 0), np.float32))
     forces = np.concatenate([np.asarray(row, np.float32).reshape(-1, 3) for row in table["forces"]])
-    return Labels(replace(found, labels=energies[:, None]), forces)
+    return Labels(found, table["energy"].to_numpy(np.float64), forces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.encoders.base import Encoder, Norm, Spatial, State
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
 from roftmol.encoders.own import Own, OwnArchitecture
@@ -31,4 +31,16 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
     raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}, minimol, so3lr and own")
 
 
-__all__ = ["CONVOLUTIONS", "GNN", "Architecture", "Encoder", "MiniMol", "Norm", "Own", "So3lr", "State", "new_encoder"]
+__all__ = [
+    "CONVOLUTIONS",
+    "GNN",
+    "Architecture",
+    "Encoder",
+    "MiniMol",
+    "Norm",
+    "Own",
+    "So3lr",
+    "Spatial",
+    "State",
+    "new_encoder",
+]

@@ -36,8 +36,6 @@ class Encoder(nn.Module):
     resumable = True
     #: What a head reads: "molecules", their pooled vectors, or "atoms", whose outputs it pools itself.
     reads: Literal["molecules", "atoms"] = "molecules"
-    #: Whether molecules are atoms in space, with a force field beside the encoder.
-    spatial = False
     #: Whether atoms of one environment (`environments.py`) have one vector, so that it can be computed once.
     local = False
 
@@ -92,6 +90,43 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Molecule vectors, b x width."""
         return self.pool(self.state(batch), batch)
+
+
+class Spatial(Encoder):
+    """An encoder of atoms in space, pretrained as a force field, whose heads, `force_field`, lie beside its parts.
+
+    A subclass has `energies` beside what an encoder has. A molecule's vector is the mean over its atoms.
+    """
+
+    reads = "atoms"
+    force_field: nn.Module
+
+    def part_of(self, name: str) -> str:
+        """The part that a parameter belongs to; `force_field` is none that methods address."""
+        return "force_field" if name.startswith("force_field.") else super().part_of(name)
+
+    def pool(self, state: State, batch: Batch) -> Tensor:
+        """Mean over each molecule's atoms: n x d -> b x d."""
+        return sum_by(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
+
+    def new_head(self, tasks: int, extensive: bool) -> nn.Module:
+        """A network an atom, averaged over the molecule or, for extensive properties, summed."""
+        return AtomHead(self.width, tasks, extensive)
+
+    def energies(self, batch: Batch) -> Tensor:
+        """The force field's energies in eV, b."""
+        raise NotImplementedError
+
+    def energies_and_forces(self, batch: Batch, *, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Energies (b, eV) and forces (n x 3, eV/Angstrom), minus the energies' gradient.
+
+        `training` keeps what a gradient of the forces needs.
+        """
+        with torch.enable_grad():
+            moved = batch.at(batch.atoms[:, 1:].detach().requires_grad_())
+            energies = self.energies(moved)
+            (gradient,) = torch.autograd.grad(energies.sum(), [moved.atoms], create_graph=training)
+        return (energies if training else energies.detach()), -gradient[:, 1:]
 
 
 class Head(Linear):

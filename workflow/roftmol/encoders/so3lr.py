@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from roftmol.encoders.base import AtomHead, Encoder, State
+from roftmol.encoders.base import Spatial, State
 from roftmol.encoders.ops import sum_by
 from roftmol.errors import UserError
 from roftmol.featurisers.geometry import CUTOFF
@@ -198,11 +198,8 @@ def all_pairs(sizes: Tensor) -> tuple[Tensor, Tensor]:
     return i[i != j], j[i != j]
 
 
-class So3lr(Encoder):
-    """SO3LR's descriptor, with its force field beside it; a molecule's vector is the mean over atoms."""
-
-    reads = "atoms"
-    spatial = True
+class So3lr(Spatial):
+    """SO3LR's descriptor, with its force field beside it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,18 +210,6 @@ class So3lr(Encoder):
         self.blocks = nn.ModuleList(Block(block, number == LAYERS - 1) for number, block in enumerate(blocks))
         self.force_field = ForceField(published)
 
-    def part_of(self, name: str) -> str:
-        """The part that a parameter belongs to; `force_field` is none that methods address."""
-        return "force_field" if name.startswith("force_field.") else super().part_of(name)
-
-    def pool(self, state: State, batch: Batch) -> Tensor:
-        """Mean over each molecule's atoms: n x d -> b x d."""
-        return sum_by(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
-
-    def new_head(self, tasks: int, extensive: bool) -> nn.Module:
-        """A network an atom, averaged over the molecule or, for extensive properties, summed."""
-        return AtomHead(self.width, tasks, extensive)
-
     def fresh(self) -> So3lr:
         """The same network with weights drawn anew."""
         return So3lr()
@@ -232,17 +217,6 @@ class So3lr(Encoder):
     def energies(self, batch: Batch) -> Tensor:
         """The force field's energies in eV, b."""
         return self.force_field(self.nodes(batch), batch, batch.atoms[:, 1:])
-
-    def energies_and_forces(self, batch: Batch, *, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Energies (b, eV) and forces (n x 3, eV/Angstrom), minus the energies' gradient.
-
-        `training` keeps what a gradient of the forces needs.
-        """
-        with torch.enable_grad():
-            moved = batch.at(batch.atoms[:, 1:].detach().requires_grad_())
-            energies = self.energies(moved)
-            (gradient,) = torch.autograd.grad(energies.sum(), [moved.atoms], create_graph=training)
-        return (energies if training else energies.detach()), -gradient[:, 1:]
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
