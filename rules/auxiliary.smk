@@ -36,6 +36,8 @@ rule force_labels:
         "results/forces/{source}.parquet",
     log:
         "results/logs/force_labels/{source}.log",
+    wildcard_constraints:
+        source="gfn2",
     conda:
         "../envs/train.yaml"
     threads: 4
@@ -44,7 +46,10 @@ rule force_labels:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=settings(EXPERIMENT.force_settings),
-        code=code("roftmol.forces"),
+        code=code(
+            "roftmol.forces",
+            leaves=("roftmol.molecules", "roftmol.featurisers.geometry"),
+        ),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
         parts="results/forces/parts",
     message:
@@ -52,3 +57,34 @@ rule force_labels:
     shell:
         "OMP_NUM_THREADS=1 python -m roftmol force-labels --settings {params.settings:q} --corpus {input.corpus:q}"
         " --data {params.data:q} --parts {params.parts:q} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+
+
+# The same from a file of the user's own.
+rule native_labels:
+    input:
+        source=lambda wildcards: (
+            EXPERIMENT.auxiliary["native"]
+            or stop("auxiliary.native: name your file of force labels")
+        ),
+        molecules=expand(
+            "results/data/{dataset}/molecules.parquet", dataset=EXPERIMENT.datasets
+        ),
+    output:
+        "results/forces/native.parquet",
+    log:
+        "results/logs/native_labels.log",
+    conda:
+        "../envs/train.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=canonical_json(EXPERIMENT.native_settings()),
+        code=code("roftmol.forces"),
+        data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
+    message:
+        "Read force labels of your own"
+    shell:
+        "OMP_NUM_THREADS=1 python -m roftmol native-labels --settings {params.settings:q} --source {input.source:q}"
+        " --data {params.data:q} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"

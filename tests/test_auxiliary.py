@@ -209,6 +209,11 @@ def test_the_last_molecules_are_measured_and_not_learnt(encoder: So3lr, tmp_path
     assert isinstance(own.task, ForceField)
     np.testing.assert_allclose(own.task.labels.forces, labelled_by(encoder, own.task.labels.conformers).forces)
     assert found.probe.quantities(encoder)["force_error"] > 0
+    schemas.write("force_labels", rows.assign(source="native"), tmp_path / "native.parquet")
+    given = tasks.read(tmp_path / "native.parquet", "native", encoder, 32)
+    assert isinstance(given.task, ForceField)
+    np.testing.assert_array_equal(given.task.labels.conformers.labels, found.task.labels.conformers.labels)
+    np.testing.assert_array_equal(given.task.labels.forces, found.task.labels.forces)
     assert tasks.read(tmp_path / "forces.parquet", "", encoder, 32).task is None
     nothing = tasks.read(None, "gfn2", encoder, 32)
     assert (nothing.task, nothing.probe) == (None, None)
@@ -218,7 +223,7 @@ def test_what_cannot_be_a_second_task_is_said(encoder: So3lr, tmp_path: Path):  
     schemas.write("force_labels", table(1), tmp_path / "forces.parquet")
     with pytest.raises(UserError, match="labels of 1 molecules"):
         tasks.read(tmp_path / "forces.parquet", "gfn2", encoder, 32)
-    with pytest.raises(UserError, match="'graphmae' is not for this model; choose one of gfn2, self"):
+    with pytest.raises(UserError, match="'graphmae' is not for this model; choose one of gfn2, self, native"):
         tasks.read(tmp_path / "forces.parquet", "graphmae", encoder, 32)
     with pytest.raises(UserError, match="'gfn2' is not for this model"):
         tasks.read(tmp_path / "forces.parquet", "gfn2", golden.shipped(), 32)

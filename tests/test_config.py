@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from roftmol import registry
-from roftmol.cli import FeaturizeSettings, PretrainingSetSettings, Recipe, main
+from roftmol.cli import FeaturizeSettings, NativeSettings, PretrainingSetSettings, Recipe, main
 from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
 from roftmol.estimate import estimate
@@ -78,6 +78,10 @@ def test_the_default_runs_every_method():
         ({"leave_out_contaminated": ["none"]}, ["leave_out_contaminated.0", "structures, labels, unknown"]),
         ({"leave_out_contaminated": "labels"}, ["leave_out_contaminated", "array"]),
         ({"files": {"zinc250": "z.smi"}}, ["files", "did you mean 'zinc250k'"]),
+        ({"auxiliary": {"forces": "natve"}}, ["auxiliary.forces", "did you mean 'native'"]),
+        ({"auxiliary": {"forces": "native"}}, ["auxiliary.native", "extended XYZ"]),
+        ({"auxiliary": {"forces": "native", "native": "nowhere.extxyz"}}, ["auxiliary.native", "nowhere.extxyz"]),
+        ({"auxiliary": {"native": 5}}, ["auxiliary.native", "5"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
@@ -127,6 +131,30 @@ def test_a_geometry_has_its_own_stage_and_is_read_as_before(own: dict[str, Any])
     assert read.geometry == ("elements", "positions")
     all_columns = experiment({"datasets": ["mine"], "own_datasets": {"mine": own | columns | {"labels": ["*"]}}})
     assert all_columns.molecules_settings("mine")["dataset"]["geometry"] == columns["geometry"]
+
+
+def test_own_force_labels_have_their_own_stage(tmp_path: Path):
+    path = tmp_path / "mine.extxyz"
+    path.touch()
+    config = {"models": ["so3lr"], "datasets": ["qm9-gap"], "methods": ["full_ft", "mft"]}
+    labelled, given = (
+        experiment(config | {"auxiliary": more}) for more in ({}, {"forces": "native", "native": str(path)})
+    )
+    assert build(NativeSettings, _through_json(given.native_settings())).datasets == ("qm9-gap",)
+    for method in config["methods"]:
+        assert labelled.auxiliary_file("so3lr", method) == "results/forces/gfn2.parquet"
+        assert given.auxiliary_file("so3lr", method) == "results/forces/native.parquet"
+    cell = ("honest", "so3lr", "qm9-gap", "scaffold", "50")
+    assert build(RunSettings, _through_json(given.run_settings(*cell, "mft"))).auxiliary == "native"
+    assert given.run_settings(*cell, "full_ft") == labelled.run_settings(*cell, "full_ft")
+
+
+@pytest.mark.parametrize("sign", "{}<>*?")
+def test_the_path_of_own_force_labels_means_nothing_to_snakemake(tmp_path: Path, sign: str):
+    path = tmp_path / f"a{sign}b.extxyz"
+    path.touch()
+    with pytest.raises(UserError, match=r"auxiliary.native.*rename the file"):
+        experiment({"auxiliary": {"forces": "native", "native": str(path)}})
 
 
 def test_a_limit_of_test_molecules_is_told_where_there_is_one():

@@ -1,7 +1,8 @@
-"""Force labels: GFN2-xTB's numbers, no downstream molecule among them, nothing computed twice, no silent failure."""
+"""Force labels: GFN2-xTB's or a user's numbers, of no downstream molecule, none computed twice, no silent failure."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Sequence
@@ -11,11 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
 
 from molecule_tables import molecule_table
 from roftmol import corpora, forces, schemas
 from roftmol.cli import main
 from roftmol.errors import UserError
+from roftmol.files import sha256
 from roftmol.forces import ForceSettings, gfn2, label
 from roftmol.registry import Corpus
 
@@ -362,3 +369,195 @@ def run_of(place: Path, settings: dict[str, object]) -> list[str]:
     paths = {"corpus": "made.parquet", "data": "data", "parts": "parts", "out": "out.parquet"}
     options = [text for name, path in paths.items() for text in (f"--{name}", str(place / path))]
     return ["force-labels", "--settings", json.dumps(settings), *options, "--processes", "1"]
+
+
+def geometry(smiles: str) -> Atoms:
+    """A molecule in space, with an energy and forces that no other has."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(molecule, randomSeed=1) == 0
+    found = Atoms([atom.GetAtomicNum() for atom in molecule.GetAtoms()], molecule.GetConformer().GetPositions())
+    rng = np.random.default_rng(list(smiles.encode()))
+    found.calc = SinglePointCalculator(found, energy=rng.normal(), forces=rng.normal(size=(len(found), 3)))
+    return found
+
+
+def own_file(folder: Path, *structures: str | Atoms) -> Path:
+    """An extended XYZ as ASE writes it, of molecules in their order."""
+    path = folder / "mine.extxyz"
+    write(path, [geometry(item) if isinstance(item, str) else item for item in structures], format="extxyz")
+    return path
+
+
+def named(molecule: str, **info: object) -> Atoms:
+    """A molecule that the file tells something of."""
+    found = geometry(molecule)
+    found.info.update(info)
+    return found
+
+
+def outcomes(path: Path, data: Sequence[str] = (), processes: int = 1) -> list[str]:
+    """The reason of each structure, "" for those that are learnt from."""
+    table = forces.native(path, [data_of([text]) for text in data], processes)
+    assert ((table["status"] == "ok") == (table["reason"] == "")).all()
+    return table["reason"].tolist()
+
+
+def test_own_labels_come_back_as_they_were_written(tmp_path):
+    """In the file's order, packed or not, with lines between the records or behind them."""
+    structures = [geometry(smiles) for smiles in ("CCO", "c1ccccc1Cl", "OCC", "CSC", "F")]
+    path = own_file(tmp_path, *structures)
+    table = forces.native(path, [])
+    schemas.write("force_labels", table, tmp_path / "out.parquet")
+    assert (table["source"] == "native").all()
+    assert table["row"].tolist() == [0, 1, 2, 3, 4]
+    assert table["conformer"].tolist() == [0, 0, 1, 0, 0]
+    assert table["smiles"].tolist() == ["CCO", "Clc1ccccc1", "CCO", "CSC", "F"]
+    assert table["inchikey"].tolist() == [Chem.MolToInchiKey(Chem.MolFromSmiles(text)) for text in table["smiles"]]
+    for row, atoms in zip(table.to_dict("records"), structures, strict=True):
+        assert row["numbers"].tolist() == atoms.numbers.tolist()
+        assert row["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        np.testing.assert_allclose(row["positions"].reshape(-1, 3), atoms.positions, atol=1e-6)
+        np.testing.assert_allclose(row["forces"].reshape(-1, 3), atoms.get_forces(), atol=1e-6)
+    text = path.read_text()
+    half = text.index("\n12\n") + 1
+    (tmp_path / "packed.gz").write_bytes(gzip.compress((text[:half] + "\n" + text[half:] + "\n\n").encode()))
+    assert same(table, forces.native(tmp_path / "packed.gz", []))
+
+
+def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
+    """Also where ASE takes one for a truth value; a structure without has its bonds determined."""
+    far = named("CCO", smiles="OCC")
+    far.positions *= 1.5
+    without = far.copy()
+    without.calc = far.calc
+    del without.info["smiles"]
+    path = own_file(tmp_path, far, without, named("F", smiles="F"), named("[H][H]", smiles="[H][H]"))
+    table = forces.native(path, [])
+    assert table["smiles"].tolist() == ["CCO", "", "F", "[H][H]"]
+    assert table["reason"].tolist() == ["", "its bonds cannot be determined", "", ""]
+    assert outcomes(path, ["[H]F"]) == ["", "its bonds cannot be determined", "in a data set", ""]
+
+
+@pytest.mark.parametrize(
+    ("known", "twin"),
+    [
+        ("OCC", "C(C)O"),
+        ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"),
+        ("F/C=C/F", "F/C=C\\F"),
+        ("Oc1ccccn1", "O=c1cccc[nH]1"),
+        ("C[C@H]([NH3+])C(=O)[O-]", "CC(N)C(=O)O"),
+        ("C[N+](=O)[O-]", "CN(=O)=O"),
+        ("CC(=O)[O-].[Na+]", "CC(=O)O"),
+        ("CS(C)(=O)=O", "CS(=O)(=O)C"),
+    ],
+)
+def test_what_is_in_a_data_set_is_not_learnt_in_any_form(tmp_path, known, twin):
+    assert outcomes(own_file(tmp_path, twin, "CCC"), [known]) == ["in a data set", ""]
+    assert outcomes(own_file(tmp_path, named(twin, smiles=twin), "CCC"), [known]) == ["in a data set", ""]
+
+
+def test_no_part_of_what_is_learnt_is_in_a_data_set(tmp_path):
+    path = own_file(tmp_path, named("CCO.O", smiles="CCO.O"), "C.O", "CCC", "COC")
+    assert outcomes(path) == [""] * 4
+    assert outcomes(path, ["OCC", "C"]) == ["in a data set", "in a data set", "", ""]
+    table = forces.native(path, [data_of(["OCC"])])
+    assert table["energy"].isna().tolist() == [True, False, False, False]
+    assert table["forces"].str.len().tolist() == [0, 24, 33, 27]
+
+
+def test_what_cannot_be_compared_is_counted_and_not_learnt(tmp_path, capsys):
+    path = own_file(
+        tmp_path, "C[NH3+]", "CC", named("C[NH3+]", smiles="C[NH3+]"), "[O]", "CCC", named("CN", charge=1), *SMALL
+    )
+    bonds, charge = "its bonds cannot be determined", "it has a charge"
+    assert outcomes(path) == [bonds, "", charge, bonds, "", charge, *[""] * 10]
+    told = capsys.readouterr().err
+    assert f"12 of 16 structures, of 11 molecules, are labels; 4 are not (2 {bonds!r}, 2 {charge!r})" in told
+
+
+def test_more_failures_than_labels_end_the_reading(tmp_path):
+    assert outcomes(own_file(tmp_path, "CCO", "CCC"), ["CCO"]) == ["in a data set", ""]
+    with pytest.raises(UserError, match=r"mine.extxyz: 1 of 3 structures.* more than half; the first is structure 0"):
+        outcomes(own_file(tmp_path, "CCO", "CCC", "OCC"), ["CCO"])
+
+
+def test_own_labels_are_equal_however_many_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(forces, "CHUNK", 3)
+    path = own_file(tmp_path, *SMALL)
+    assert same(forces.native(path, [data_of(["CO"])], 1), forces.native(path, [data_of(["CO"])], 2))
+    text = path.read_text()
+    last = text.rindex("energy=")
+    path.write_text(text[:last] + "e" + text[last:])
+    with pytest.raises(UserError, match=r"structure 9 .* has no energy"):
+        forces.native(path, [], 2)
+
+
+def water(line: str = "energy=-1.5", forces: str = "forces:R:3", first: str = "O 0 0 0.12 1 2 3") -> str:
+    """A record of an extended XYZ."""
+    rest = "H 0 0.8 -0.47 1 2 3\nH 0.05 -0.75 -0.5 1 2 3\n"
+    return f"3\nProperties=species:S:1:pos:R:3:{forces} {line}\n{first}\n{rest}"
+
+
+def test_the_record_is_sound(tmp_path):
+    lines = ("energy=1", 'Lattice="9 0 0 0 9 0 0 0 9" pbc="F F F" energy=2 smiles=""', "energy=3 smiles=O charge=0")
+    (tmp_path / "mine.extxyz").write_text("".join(map(water, lines)))
+    assert outcomes(tmp_path / "mine.extxyz", ["CO"]) == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (water(""), "has no energy. Give energy=... in eV"),
+        (water("free_energy=1"), "has no energy"),
+        (water("energy=low"), "has no energy"),
+        (water('energy="1 2 3"'), "has no energy"),
+        (water(forces="force:R:3"), "has no forces. .* forces:R:3 in eV/A"),
+        (water("energy=nan"), "nan in its energy is no finite number"),
+        (water(first="O 0 0 0.12 1 inf 3"), "inf in its forces is no finite number"),
+        (water(first="O 0 0 nan 1 2 3"), "nan in its positions is no finite number"),
+        (water(first="Se 0 0 0.12 1 2 3"), "has Se, and the models know H, C, N, O, F, P, S, Cl. Remove"),
+        (water(first="Q 0 0 0.12 1 2 3"), "is no extended XYZ: KeyError 'Q'"),
+        (water(first="O 0 0 0.12 1 2"), "is no extended XYZ: ValueError"),
+        (water("energy=1 charge=none"), "is no extended XYZ: .*`charge` a number"),
+        (water('energy=1 Lattice="9 0 0 0 9 0 0 0 9"'), "is periodic"),
+        (water("energy=1 smiles=C1CC"), "RDKit does not read its SMILES 'C1CC'"),
+        (water("energy=1 smiles=CO"), "has other atoms than its SMILES 'CO'"),
+        (water("energy=1 smiles=[OH2]"), "RDKit does not read its SMILES 'OH2'. .* double quotes"),
+    ],
+)
+def test_a_mistake_in_own_labels_is_named_with_its_structure(tmp_path, record, told):
+    path = tmp_path / "mine.extxyz"
+    path.write_text(water() + record + water())
+    with pytest.raises(UserError, match=rf"mine.extxyz: structure 1 \(the first is 0\):? {told}"):
+        forces.native(path, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "the file is empty"),
+        (b"\xff\xfe", "not an XYZ text"),
+        (b"one\n", "line 1"),
+        (b"3\n\nO 0 0 0\n", "ends within"),
+    ],
+)
+def test_what_is_no_xyz_is_named(tmp_path, content, told):
+    (tmp_path / "mine.extxyz").write_bytes(content)
+    with pytest.raises(UserError, match=f"mine.extxyz: .*{told}"):
+        forces.native(tmp_path / "mine.extxyz", [])
+
+
+def test_the_command_reads_own_labels(tmp_path, capfd):
+    source = own_file(tmp_path, "CCO", "CC", "CN", "c1ccccc1", "CC")
+    for name, smiles in {"one": ["OCC"], "two": ["c1ccccc1", "CS(C)=O"]}.items():
+        schemas.write("molecules", data_of(smiles), tmp_path / "data" / name / "molecules.parquet")
+    paths = ["--source", str(source), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out.parquet")]
+    main(["native-labels", "--settings", json.dumps({"datasets": ["one", "two"]}), *paths, "--processes", "1"])
+    table = schemas.read("force_labels", tmp_path / "out.parquet")
+    assert table["smiles"].tolist() == ["CCO", "CC", "CN", "c1ccccc1", "CC"]
+    assert table["reason"].tolist() == ["in a data set", "", "", "in a data set", ""]
+    assert schemas.marks(tmp_path / "out.parquet")["roftmol.source"] == sha256(source)
+    assert "3 of 5 structures, of 2 molecules, are labels; 2 are not (2 'in a data set')" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["native-labels", "--settings", "{}", *paths])
+    assert "missing keys ['datasets']" in capfd.readouterr().err

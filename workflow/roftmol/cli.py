@@ -207,6 +207,23 @@ def force_labels(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
+class NativeSettings:
+    """The data sets whose molecules are not to be learnt from."""
+
+    datasets: tuple[str, ...]
+
+
+def native_labels(options: argparse.Namespace) -> None:
+    """Read energies and forces of a user's own file, and mark what is in a data set."""
+    from roftmol import forces, schemas
+
+    settings = build(NativeSettings, options.settings)
+    known = [schemas.read("molecules", options.data / name / "molecules.parquet") for name in settings.datasets]
+    labels = forces.native(options.source, known, options.processes)
+    schemas.write("force_labels", labels, options.out, settings, options.source)
+
+
+@dataclass(frozen=True)
 class PretrainingSetSettings:
     """The label columns of each corpus, in their order, and the properties to calculate."""
 
@@ -451,6 +468,7 @@ COMMANDS = {
     "fetch-checkpoint": Command(fetch_checkpoint, ("archives", "out")),
     "corpus": Command(corpus, ("archives", "out"), processes=True),
     "force-labels": Command(force_labels, ("corpus", "data", "parts", "out"), processes=True),
+    "native-labels": Command(native_labels, ("source", "data", "out"), processes=True),
     "pretraining-set": Command(pretraining_set, ("corpora", "out"), processes=True),
     "pretrain": Command(pretrain, ("molecules", "state", "curve", "out"), processes=True),
     "auxiliary-molecules": Command(auxiliary_molecules, ("corpus", "data", "out")),

@@ -223,6 +223,10 @@ class Experiment:
             "datasets": list(self.datasets),
         }
 
+    def native_settings(self) -> Json:
+        """`cli.NativeSettings`."""
+        return {"datasets": list(self.datasets)}
+
     def _pooled(self, model: str, dataset: str) -> Json:
         """Whether a head sums over atoms, where it pools them."""
         extensive = self.checkpoints[model].spatial and self.datasets[dataset].extensive
@@ -342,6 +346,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
     _check_spatial(full, datasets, checkpoints)
+    _check_native(full["auxiliary"])
     for (method, axes), model in product(full["grids"].items(), full["models"]):
         # A wrong grid is found here, not when its jobs run.
         grid(METHODS[method], checkpoints[model].layers, axes)
@@ -389,6 +394,16 @@ def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Map
             )
 
 
+def _check_native(auxiliary: Json) -> None:
+    """Raise `UserError` where a user's own force labels are asked for and there is no such file."""
+    if auxiliary["forces"] != "native":
+        return
+    path = auxiliary["native"]
+    if path is None:
+        raise UserError("auxiliary.forces: native are labels of your own; name their extended XYZ in auxiliary.native")
+    _check_file("auxiliary.native", path)
+
+
 def _own_file(full: Json) -> tuple[Json, Recommendation]:
     """The configuration of an experiment on the file `data` alone, by repeated cross-validation inside its labels."""
     from roftmol import intake
@@ -430,6 +445,13 @@ def _check_path(key: str, path: str) -> None:
     """Refuse signs that mean something to Snakemake, in whichever rule the path stands."""
     if found := [sign for sign in "{}<>*?" if sign in path]:
         raise UserError(f"{key}: {path!r} has a {found[0]!r} in its name; rename the file")
+
+
+def _check_file(key: str, path: str) -> None:
+    """Refuse a path without a file, or of such signs."""
+    _check_path(key, path)
+    if not Path(path).is_file():
+        raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
 
 
 def _name_of(path: str) -> str:
@@ -533,9 +555,7 @@ def _registered(
     given = {f"own_datasets.{name}.path": entry["path"] for name, entry in own.items()}
     given |= {f"own_models.{name}.{key}": entry[key] for name, entry in models.items() for key in ("code", "weights")}
     for key, path in (given | {f"files.{name}": path for name, path in files.items()}).items():
-        _check_path(key, path)
-        if not Path(path).is_file():
-            raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
+        _check_file(key, path)
     datasets |= {name: Dataset.from_dict({"name": name, **entry}) for name, entry in own.items()}
     checkpoints |= {name: _own_model(name, entry) for name, entry in models.items()}
     for name, path in files.items():
@@ -578,7 +598,8 @@ def _problem(error: ValidationError) -> str:
         missing = [name for name in error.validator_value if name not in error.instance]
         return f"{key}: missing {', '.join(missing)}"
     if error.validator == "enum":
-        return f"{key}: {error.instance!r} is not allowed{_hint(error.instance, error.validator_value)}"
+        allowed = ["null" if value is None else value for value in error.validator_value]
+        return f"{key}: {error.instance!r} is not allowed{_hint(error.instance, allowed)}"
     if "description" in error.schema:
         return f"{key}: {error.instance!r} is not {error.schema['description']}"
     return f"{key}: {error.message}"

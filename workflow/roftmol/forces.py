@@ -8,14 +8,18 @@ What is left out of the corpus is found by the first block of the InChIKey, in w
 a data set's molecule go its stereoisomers, isotopologues and protonation states, those tautomers that InChI calls
 equal (a hydrogen that moves between heteroatoms; a ketone and its enol are two molecules to InChI), and each fragment
 of a salt by itself.
+
+A user's own labels, by the method of the pretraining say, are held to the same: a structure whose molecule, or a
+fragment of it, is in a data set is counted and never learnt from.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +40,7 @@ from tqdm import tqdm
 from roftmol import dependencies, schemas
 from roftmol.errors import UserError
 from roftmol.files import code_digest, digest
+from roftmol.molecules import Structure, _bonded, _frames, _text
 from roftmol.seeds import generator, seed_of
 
 Array = npt.NDArray[np.float64]
@@ -45,9 +50,11 @@ Made = TypeVar("Made")
 HARTREE = constants.value("Hartree energy in eV")  #: eV
 BOHR = constants.value("Bohr radius") / constants.angstrom  #: A
 BLOCK = 14  # letters of an InChIKey that say formula and connections, without stereo, isotopes and protons
-CHUNK = 500  # SMILES handed to a worker at a time
+CHUNK = 500  # SMILES or structures handed to a worker at a time
 HEAVIEST = 86  # the last element that GFN2-xTB has parameters for
 MAX_FAILED = 0.1
+#: The source of a user's own labels, and the largest share of their structures that may not be learnt from.
+NATIVE, MAX_NATIVE_FAILED = "native", 0.5
 
 
 class LabelError(Exception):
@@ -155,14 +162,7 @@ def choose(
     So a larger number keeps all earlier ones. Raises `UserError` if there are none, or if RDKit cannot read a data
     set's molecule.
     """
-    texts = list(dict.fromkeys(text for table in exclude for text in table["canonical"]))
-    found = _chunked(partial(_blocks, heavy_atoms=settings.heavy_atoms), texts, processes)
-    if unread := [text for text, blocks in zip(texts, found, strict=True) if blocks is None]:
-        raise UserError(
-            f"{len(unread)} molecules of the data sets cannot be compared with the corpus, for RDKit does not read "
-            f"them; the first is {unread[0]!r}. Run the stage `molecules` again."
-        )
-    downstream = {block for blocks in found for block in blocks or ()}
+    downstream = _downstream(exclude, settings.heavy_atoms, processes)
     keys = _chunked(partial(_fitting, settings=settings), corpus["canonical"].tolist(), processes)
     # Of a molecule that stands there twice, the first row counts.
     table = pd.DataFrame({"row": corpus["row"].to_numpy(), "smiles": corpus["canonical"].to_numpy(), "inchikey": keys})
@@ -181,6 +181,26 @@ def choose(
         )
     order = left["inchikey"].map(lambda key: seed_of("force molecules", settings.seed, key)).sort_values().index
     return left.loc[order[: settings.molecules]].reset_index(drop=True)
+
+
+def native(path: Path, exclude: Sequence[pd.DataFrame], processes: int = 1) -> pd.DataFrame:
+    """Table "force_labels" of a user's own extended XYZ: a row a structure, with its energy (eV) and forces (eV/A).
+
+    What has a fragment in one of the tables "molecules" `exclude`, or cannot be compared with them, is "failed". Raises
+    `UserError`, which names the structure, for what has no labels or is nothing that the models read, and if more than
+    half have failed.
+    """
+    # Here, for it comes with torch, which no other part of this stage needs.
+    from roftmol.featurisers.geometry import ELEMENTS
+
+    text = _text(path, "an XYZ text in UTF-8", "Give an extended XYZ, as ASE writes it.")
+    found = _chunked(partial(_own, path=path, known=ELEMENTS), list(enumerate(_frames(path, text))), processes)
+    downstream = _downstream(exclude, max(int((item.numbers > 1).sum()) for item in found), processes)
+    labels = pd.DataFrame([_native_row(item, downstream) for item in found])
+    labels["row"] = np.arange(len(labels))
+    labels["conformer"] = labels.groupby("inchikey").cumcount()
+    _check_native_failures(path, labels)
+    return labels
 
 
 def molecule_labels(smiles: str, inchikey: str, settings: ForceSettings) -> pd.DataFrame:
@@ -227,7 +247,9 @@ def _told(settings: ForceSettings) -> dict[str, Any]:
 def _versions(source: str) -> dict[str, str]:
     """The software that a molecule's labels depend on: ours, without what only reads and writes tables, and others'."""
     packages = ("numpy", "rdkit", *(("tblite",) if source == "gfn2" else ()))
-    ours = code_digest(dependencies.sources(["roftmol.forces"], leaves=["roftmol.schemas"]))
+    # What reads a user's own file labels nothing, and tables are only read and written.
+    leaves = ["roftmol.schemas", "roftmol.molecules", "roftmol.featurisers.geometry"]
+    ours = code_digest(dependencies.sources(["roftmol.forces"], leaves))
     return {"code": ours, **{name: metadata.version(name) for name in packages}}
 
 
@@ -271,6 +293,129 @@ def _finite(energy: float, forces: Array) -> tuple[float, Array]:
     return energy, forces
 
 
+class Own(NamedTuple):
+    """A structure of a user's own file: atomic numbers (n), positions (n x 3, A), energy (eV), forces (n x 3, eV/A).
+
+    `fragments` are the first blocks of the InChIKeys of its fragments. With a `reason`, it cannot be compared.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    positions: Array
+    energy: float
+    forces: Array
+    smiles: str = ""
+    inchikey: str = ""
+    fragments: frozenset[str] = frozenset()
+    reason: str = ""
+
+
+def _own(entry: tuple[int, str], path: Path, known: Mapping[int, str]) -> Own:
+    """A structure's number in the file and its text as what it is, with atoms of `known` elements.
+
+    Raises `UserError` for what cannot be read, has no labels, or is no molecule of these elements.
+    """
+    from ase.io import iread
+
+    row, text = entry
+    where = f"{path}: structure {row} (the first is 0)"
+    try:
+        (atoms,) = iread(io.StringIO(text), format="extxyz")
+        charge = round(float(atoms.info.get("charge", 0)))
+    except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{where} is no extended XYZ: {type(error).__name__} {error}. Give it as ASE writes it: a line of "
+            "key=value pairs, `charge` a number if any, and a line an atom with its symbol, position and forces."
+        ) from error
+    # Whatever is called so, ASE takes for results of a calculation.
+    told = getattr(atoms.calc, "results", {})
+    energy, forces = (_numbers(told.get(name)) for name in ("energy", "forces"))
+    for name, values, shape in (("energy", energy, ()), ("forces", forces, atoms.positions.shape)):
+        if values.shape != shape:
+            raise UserError(
+                f"{where} has no {name}. Give energy=... in eV in its line of key=value pairs and forces:R:3 in eV/A "
+                "among its Properties, under these names; or remove the structure."
+            )
+    for name, values in (("energy", energy), ("forces", forces), ("positions", atoms.positions)):
+        if not np.isfinite(values).all():
+            found = values[~np.isfinite(values)][0]
+            raise UserError(f"{where}: {found} in its {name} is no finite number. Mend it, or remove the structure.")
+    if strange := sorted({atom.symbol for atom in atoms if atom.number not in known}):
+        raise UserError(
+            f"{where} has {', '.join(strange)}, and the models know {', '.join(known.values())}. Remove the structure."
+        )
+    if atoms.pbc.any():
+        raise UserError(
+            f'{where} is periodic, and the models read molecules. Write pbc="F F F" if it is one, or remove it.'
+        )
+    smiles = _smiles(atoms.info.get("smiles", ""))
+    structure = Structure(atoms.numbers.astype(np.int64), atoms.positions, {}, smiles, charge)
+    return Own(structure.numbers, structure.positions, float(energy), forces, *_identified(structure, where))
+
+
+def _numbers(values: object) -> Array:
+    """Values as numbers; none if they are missing or something else."""
+    try:
+        return np.zeros(0) if values is None else np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return np.zeros(0)
+
+
+def _smiles(value: object) -> str:
+    """The SMILES of a structure's line: ASE takes hydrogen fluoride's for False, and "" for an empty array."""
+    if value is False:
+        return "F"
+    return "" if isinstance(value, np.ndarray) and not value.size else str(value)
+
+
+def _identified(structure: Structure, where: str) -> tuple[str, str, frozenset[str], str]:
+    """A structure's canonical SMILES, InChIKey and the first blocks of those of its fragments; or a reason for none.
+
+    Its bonds follow from its positions unless it has a SMILES. Raises `UserError` if that is none, or not of its atoms.
+    """
+    text = structure.smiles or _bonded(structure)
+    molecule = Chem.MolFromSmiles(text) if isinstance(text, str) else None
+    if structure.smiles and molecule is None:
+        raise UserError(
+            f"{where}: RDKit does not read its SMILES {structure.smiles!r}. Correct it, put it in double quotes, or "
+            "leave it out: bonds are then determined from the positions."
+        )
+    fits = molecule is not None and _elements(molecule) == Counter(structure.numbers.tolist())
+    if structure.smiles and not fits:
+        raise UserError(
+            f"{where} has other atoms than its SMILES {structure.smiles!r}. Give all atoms, hydrogens too, and the "
+            "structure's own SMILES in double quotes, or none."
+        )
+    if structure.charge or (fits and Chem.GetFormalCharge(molecule)):
+        return "", "", frozenset(), "it has a charge"
+    if not fits:
+        return "", "", frozenset(), "its bonds cannot be determined"
+    keys = [Chem.MolToInchiKey(part) for part in (molecule, *Chem.GetMolFrags(molecule, asMols=True))]
+    if not all(keys):
+        return "", "", frozenset(), "it has no InChIKey"
+    return Chem.MolToSmiles(molecule), keys[0], frozenset(key[:BLOCK] for key in keys), ""
+
+
+def _elements(molecule: Chem.Mol) -> Counter[int]:
+    """How many atoms of each atomic number a molecule has, hydrogens included."""
+    return Counter(atom.GetAtomicNum() for atom in Chem.AddHs(molecule).GetAtoms())
+
+
+def _native_row(item: Own, downstream: set[str]) -> dict[str, Any]:
+    """A row of table "force_labels" without `row` and `conformer`; with labels only where it is learnt from."""
+    reason = item.reason or ("in a data set" if item.fragments & downstream else "")
+    return {
+        "smiles": item.smiles,
+        "inchikey": item.inchikey,
+        "source": NATIVE,
+        "status": "failed" if reason else "ok",
+        "reason": reason,
+        "numbers": item.numbers.astype(np.int8),
+        "positions": item.positions.astype(np.float32).ravel(),
+        "energy": np.nan if reason else item.energy,
+        "forces": (item.forces[:0] if reason else item.forces).astype(np.float32).ravel(),
+    }
+
+
 def _fitting(smiles: str, settings: ForceSettings) -> str:
     """The InChIKey of a molecule that may be labelled, "" for any other.
 
@@ -292,6 +437,21 @@ def _fitting(smiles: str, settings: ForceSettings) -> str:
     return Chem.MolToInchiKey(molecule)
 
 
+def _downstream(exclude: Sequence[pd.DataFrame], heavy_atoms: int, processes: int) -> set[str]:
+    """The first blocks of the InChIKeys of the fragments, of so many heavy atoms at most, of tables "molecules".
+
+    Raises `UserError` if RDKit cannot read one.
+    """
+    texts = list(dict.fromkeys(text for table in exclude for text in table["canonical"]))
+    found = _chunked(partial(_blocks, heavy_atoms=heavy_atoms), texts, processes)
+    if unread := [text for text, blocks in zip(texts, found, strict=True) if blocks is None]:
+        raise UserError(
+            f"{len(unread)} molecules of the data sets cannot be compared with those that have forces, for RDKit does "
+            f"not read them; the first is {unread[0]!r}. Run the stage `molecules` again."
+        )
+    return {block for blocks in found for block in blocks or ()}
+
+
 def _blocks(smiles: str, heavy_atoms: int) -> frozenset[str] | None:
     """The first blocks of the InChIKeys of a molecule's fragments; None for what RDKit does not read.
 
@@ -310,8 +470,7 @@ def _check_failures(labels: pd.DataFrame) -> None:
     failed = labels[labels["status"] == "failed"]
     if failed.empty:
         return
-    reasons = ", ".join(f"{count} {reason!r}" for reason, count in Counter(failed["reason"]).most_common(3))
-    said = f"{len(failed)} of {len(labels)} conformers have no label ({reasons})"
+    said = f"{len(failed)} of {len(labels)} conformers have no label ({_reasons(failed)})"
     if len(failed) > MAX_FAILED * len(labels):
         first = failed.iloc[0]
         raise UserError(
@@ -321,15 +480,35 @@ def _check_failures(labels: pd.DataFrame) -> None:
     print(said, file=sys.stderr)
 
 
-def _chunked(function: Callable[[str], Made], texts: Sequence[str], processes: int) -> list[Made]:
-    """What `function` makes of each text, in order."""
-    chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+def _check_native_failures(path: Path, labels: pd.DataFrame) -> None:
+    """Say on stderr how many structures are learnt from, and raise `UserError` if more than half are not."""
+    failed = labels[labels["status"] == "failed"]
+    learnt = labels[labels["status"] == "ok"]
+    said = f"{len(learnt):,} of {len(labels):,} structures, of {learnt['inchikey'].nunique():,} molecules, are labels"
+    if len(failed):
+        said += f"; {len(failed):,} are not ({_reasons(failed)})"
+    if len(failed) > MAX_NATIVE_FAILED * len(labels):
+        raise UserError(
+            f"{path}: {said}, more than half; the first is structure {failed['row'].iloc[0]}. Give neutral molecules "
+            "that are in no data set, and a key `smiles` where bonds cannot be determined from positions."
+        )
+    print(said, file=sys.stderr)
+
+
+def _reasons(failed: pd.DataFrame) -> str:
+    """The commonest reasons and how often each is given."""
+    return ", ".join(f"{count} {reason!r}" for reason, count in Counter(failed["reason"]).most_common(3))
+
+
+def _chunked(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> list[Made]:
+    """What `function` makes of each item, in order; RDKit's warnings are not shown."""
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     return [made for some in _each(partial(_silent, function), chunks, processes) for made in some]
 
 
-def _silent(function: Callable[[str], Made], texts: Sequence[str]) -> list[Made]:
+def _silent(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     with rdBase.BlockLogs():
-        return list(map(function, texts))
+        return list(map(function, items))
 
 
 def _each(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> Iterator[Made]:

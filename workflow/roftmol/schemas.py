@@ -499,8 +499,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # Energies and forces of molecules that are in no data set, a row a conformer, in the order of a hash of `inchikey`.
     # `row` is the molecule's in its corpus; atoms are those of `smiles` in their order, then the hydrogens that RDKit
-    # adds. `source` says whose labels they are: "gfn2". `status` is "ok" or "failed", `reason` says why; a failed row
-    # has no energy (NaN) and no forces, and no positions if there was no conformer.
+    # adds. `source` says whose labels they are: "gfn2", or "native" for those of a user's own file, where a row is a
+    # structure in the file's order, `row` its place there, `conformer` counts those of its `inchikey`, and atoms are in
+    # their own order. `status` is "ok" or "failed", `reason` says why; a failed row has no energy (NaN) and no forces,
+    # no positions if there was no conformer, and no `smiles` and `inchikey` if its molecule is not known.
     "force_labels": pa.schema(
         {
             "row": pa.int64(),

@@ -15,8 +15,8 @@ from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
 from roftmol.encoders import Encoder, Spatial
 from roftmol.errors import UserError
 
-#: What a force field learns: GFN2-xTB's labels, or the frozen pretrained model's own.
-FORCE_SOURCES = ("gfn2", "self")
+#: What a force field learns: GFN2-xTB's labels, the frozen pretrained model's own, or those of a user's file.
+FORCE_SOURCES = ("gfn2", "self", "native")
 SOURCES = (*FORCE_SOURCES, *OBJECTIVES)
 #: The share of the labelled molecules, from the last, that nothing learns from: the force field is measured there.
 HELD_OUT = 0.1
