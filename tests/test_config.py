@@ -78,6 +78,8 @@ def test_the_default_runs_every_method():
         ({"leave_out_contaminated": ["none"]}, ["leave_out_contaminated.0", "structures, labels, unknown"]),
         ({"leave_out_contaminated": "labels"}, ["leave_out_contaminated", "array"]),
         ({"files": {"zinc250": "z.smi"}}, ["files", "did you mean 'zinc250k'"]),
+        ({"models": ["minimol"], "methods": ["mft"]}, ["methods: mft", "minimol has no mask"]),
+        ({"models": ["minimol"], "methods": ["mft_wise"]}, ["methods: mft_wise", "minimol has no mask"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):

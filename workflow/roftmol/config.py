@@ -376,7 +376,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
 def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint]) -> None:
     """Raise `UserError` where a model of atoms in space meets data without geometry, or a model has no second task."""
     flat = [name for name in full["datasets"] if not datasets[name].has_geometry]
-    second = [name for name in full["methods"] if METHODS[name].alternation]
+    second = [name for name in full["methods"] if _has_second_task(METHODS[name])]
     for model in full["models"]:
         if checkpoints[model].spatial:
             if flat:
@@ -387,6 +387,12 @@ def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Map
             raise UserError(
                 f"methods: {second[0]} goes on masking atoms, and {model} has no mask; leave out one of the two"
             )
+
+
+def _has_second_task(method: Method) -> bool:
+    """Whether a method, or the one whose weights it mixes, trains on a second task."""
+    trained = METHODS[method.mixing.source] if method.mixing else method
+    return trained.alternation is not None
 
 
 def _own_file(full: Json) -> tuple[Json, Recommendation]:
