@@ -80,6 +80,8 @@ def test_the_default_runs_every_method():
         ({"files": {"zinc250": "z.smi"}}, ["files", "did you mean 'zinc250k'"]),
         ({"models": ["minimol"], "methods": ["mft"]}, ["methods: mft", "minimol has no mask"]),
         ({"models": ["minimol"], "methods": ["mft_wise"]}, ["methods: mft_wise", "minimol has no mask"]),
+        ({"auxiliary": {"corpus": "zinc250"}}, ["auxiliary.corpus", "did you mean 'zinc250k'"]),
+        ({"auxiliary": {"corpus": "so3lr-data"}}, ["auxiliary.corpus", "so3lr-data are not to be had", "`files`"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):

@@ -341,6 +341,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    _check_corpus(full["auxiliary"]["corpus"], corpora)
     _check_spatial(full, datasets, checkpoints)
     for (method, axes), model in product(full["grids"].items(), full["models"]):
         # A wrong grid is found here, not when its jobs run.
@@ -371,6 +372,15 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         device=full["device"],
         recommendation=recommendation,
     )
+
+
+def _check_corpus(name: str, corpora: Mapping[str, Corpus]) -> None:
+    """Raise `UserError` where a second task is to learn from a corpus that is not known or not to be had."""
+    _check_names("auxiliary.corpus", [name], corpora)
+    if not corpora[name].files:
+        raise UserError(
+            f"auxiliary.corpus: the molecules of {name} are not to be had; name a list of their SMILES in `files`"
+        )
 
 
 def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint]) -> None:
