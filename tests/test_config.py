@@ -82,6 +82,10 @@ def test_the_default_runs_every_method():
         ({"auxiliary": {"forces": "native"}}, ["auxiliary.native", "extended XYZ"]),
         ({"auxiliary": {"forces": "native", "native": "nowhere.extxyz"}}, ["auxiliary.native", "nowhere.extxyz"]),
         ({"auxiliary": {"native": 5}}, ["auxiliary.native", "5"]),
+        ({"models": ["minimol"], "methods": ["mft"]}, ["methods: mft", "minimol has no mask"]),
+        ({"models": ["minimol"], "methods": ["mft_wise"]}, ["methods: mft_wise", "minimol has no mask"]),
+        ({"auxiliary": {"corpus": "zinc250"}}, ["auxiliary.corpus", "did you mean 'zinc250k'"]),
+        ({"auxiliary": {"corpus": "so3lr-data"}}, ["auxiliary.corpus", "so3lr-data are not to be had", "`files`"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):

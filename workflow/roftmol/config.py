@@ -345,6 +345,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    _check_corpus(full["auxiliary"]["corpus"], corpora)
     _check_spatial(full, datasets, checkpoints)
     _check_native(full["auxiliary"])
     for (method, axes), model in product(full["grids"].items(), full["models"]):
@@ -378,10 +379,19 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     )
 
 
+def _check_corpus(name: str, corpora: Mapping[str, Corpus]) -> None:
+    """Raise `UserError` where a second task is to learn from a corpus that is not known or not to be had."""
+    _check_names("auxiliary.corpus", [name], corpora)
+    if not corpora[name].files:
+        raise UserError(
+            f"auxiliary.corpus: the molecules of {name} are not to be had; name a list of their SMILES in `files`"
+        )
+
+
 def _check_spatial(full: Json, datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint]) -> None:
     """Raise `UserError` where a model of atoms in space meets data without geometry, or a model has no second task."""
     flat = [name for name in full["datasets"] if not datasets[name].has_geometry]
-    second = [name for name in full["methods"] if METHODS[name].alternation]
+    second = [name for name in full["methods"] if _has_second_task(METHODS[name])]
     for model in full["models"]:
         if checkpoints[model].spatial:
             if flat:
@@ -402,6 +412,12 @@ def _check_native(auxiliary: Json) -> None:
     if path is None:
         raise UserError("auxiliary.forces: native are labels of your own; name their extended XYZ in auxiliary.native")
     _check_file("auxiliary.native", path)
+
+
+def _has_second_task(method: Method) -> bool:
+    """Whether a method, or the one whose weights it mixes, trains on a second task."""
+    trained = METHODS[method.mixing.source] if method.mixing else method
+    return trained.alternation is not None
 
 
 def _own_file(full: Json) -> tuple[Json, Recommendation]:
