@@ -24,6 +24,7 @@ include: "rules/baseline.smk"
 include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
 include: "rules/diagnostics.smk"
+include: "rules/embeddings.smk"
 include: "rules/statistics.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
@@ -57,4 +58,4 @@ rule all:
     input:
         recommended
         if EXPERIMENT.recommendation
-        else [REPORT, TABLES, DIAGNOSTICS, STATISTICS],
+        else [REPORT, TABLES, DIAGNOSTICS, EMBEDDINGS, STATISTICS],

@@ -219,6 +219,10 @@ aggregate.aggregate(asked.cells.runs(results), asked.cells.data(results), "valid
 from roftmol.diagnostics import stage
 stage.diagnose(stage.DiagnosticsSettings(cliffs=()), results / "tables", results, results / "tables")
 """,
+    "embeddings": """
+from roftmol import embeddings
+embeddings.embed([], results / "tables", results / "tables")
+""",
     "statistics": """
 from roftmol.statistics import stage
 stage.build(results / "tables", results / "tables")

@@ -14,6 +14,7 @@ from roftmol import (
     config as configuration,
     dependencies,
     diagnostics,
+    embeddings,
     estimate,
     registry,
     statistics,
@@ -42,6 +43,7 @@ RESULTS = Path("results")
 OUT = EXPERIMENT.folder
 TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
 DIAGNOSTICS = [f"{OUT}/tables/{name}.parquet" for name in diagnostics.TABLES]
+EMBEDDINGS = [f"{OUT}/tables/{name}.parquet" for name in embeddings.TABLES]
 STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"

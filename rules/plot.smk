@@ -3,6 +3,7 @@ rule plot:
     input:
         TABLES,
         DIAGNOSTICS,
+        EMBEDDINGS,
         STATISTICS,
     output:
         report(

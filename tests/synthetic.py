@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol import diagnostics, schemas
+from roftmol import diagnostics, embeddings, schemas
+from roftmol.collapse import CLASSES
 from roftmol.contamination import worst
 from roftmol.statistics import stage as statistics
 
@@ -256,6 +257,20 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else schemas.empty("planes")
 
 
+def pictures_of(selected: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables `embeddings` and `tsne` of the first seed: three atoms of a kind, one plane that is no number."""
+    random = np.random.default_rng(11)
+    runs = selected[(selected["method"] != "fingerprint") & (selected["seed"] == 0) & selected["test_value"].notna()]
+    cells = runs[[*schemas.CELL, "seed"]]
+    planes = cells.assign(davies_bouldin_before=1.5, davies_bouldin_after=3.0, ratio=2.0)
+    planes.loc[planes["method"] == "scratch", ["davies_bouldin_after", "ratio"]] = np.nan
+    points = cells.merge(pd.DataFrame({"kind": CLASSES * 3}), how="cross")
+    for column in ("before_x", "before_y", "after_x", "after_y"):
+        points[column] = random.normal(size=len(points)).astype(np.float32)
+    points.loc[points["method"] == "scratch", ["after_x", "after_y"]] = np.nan
+    return {"embeddings": points, "tsne": planes}
+
+
 def timings_of(selected: pd.DataFrame) -> pd.DataFrame:
     runs = selected[list(schemas.RUN)].assign(fold=0, epochs=20, best_epoch=12, trained_parameters=1_800_000)
     ok = selected["test_value"].notna()
@@ -367,7 +382,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
             name: pd.concat([part[name] for part in data], ignore_index=True)
             for name in ("molecules", "rejects", "tasks")
         },
-        **{name: schemas.empty(name) for name in diagnostics.TABLES},
+        **{name: schemas.empty(name) for name in (*diagnostics.TABLES, *embeddings.TABLES)},
         **replaced,
     }
     for name, frame in tables.items():

@@ -34,6 +34,7 @@ STAGES = {
         "roftmol.runs",
         "roftmol.forces",
         "roftmol.landscape",
+        "roftmol.embeddings",
         "roftmol.fingerprints",
         "roftmol.methods",
         "roftmol.pretrain",

@@ -18,7 +18,8 @@ from roftmol.methods import METHODS as REGISTERED
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("drawn")
-    tables = synthetic.write_tables(folder / "tables", synthetic.experiment_rows(seeds=3))
+    selected = synthetic.experiment_rows(seeds=3)
+    tables = synthetic.write_tables(folder / "tables", selected, **synthetic.pictures_of(selected))
     figures.draw(tables, folder / "figures")
     return tables, folder / "figures"
 
@@ -30,8 +31,8 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
     kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "critical_difference", "forest"]
-    # Six settings: four of what changes and of the plane stand on a page.
-    kinds += ["changes", "changes", "collapse", "collapse", "path", "plane", "plane"]
+    # Six settings: four of what changes and of the plane stand on a page, three of pictures of atoms.
+    kinds += ["changes", "changes", "collapse", "collapse", "embeddings", "embeddings", "path", "plane", "plane"]
     assert [entry["kind"] for entry in entries] == kinds
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from roftmol import aggregate, diagnostics, schemas, statistics, verify
+from roftmol import aggregate, diagnostics, embeddings, schemas, statistics, verify
 from roftmol.cli import main
 from roftmol.errors import UserError
 from roftmol.files import sha256
@@ -35,7 +35,7 @@ from small_results import (
     write_checkpoint,
 )
 
-TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *statistics.TABLES)
+TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *embeddings.TABLES, *statistics.TABLES)
 
 
 @pytest.fixture(scope="module")

@@ -492,7 +492,8 @@ def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(place: Place):
     assert set(coefficients["part"]) == {"embed", "blocks.0", "blocks.1", "blocks.2", "readout"}
     # What is left of a whole run: the audit of what the model has seen, and what follows it.
     audit = ("corpus", "overlap", "provenance")
-    ends = dict.fromkeys((*audit, "landscape", "aggregate", "diagnostics", "statistics", "plot", "report"), 1)
+    tables = ("aggregate", "diagnostics", "embeddings", "statistics")
+    ends = dict.fromkeys((*audit, "landscape", *tables, "plot", "report"), 1)
     (place.folder / "my_model.py").touch()
     assert place.jobs() == ends
     code = EXAMPLE.read_text()

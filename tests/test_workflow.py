@@ -204,7 +204,7 @@ def test_a_touch_starts_nothing(copy: Place, finished: Place):
     assert copy.jobs() == {}
 
 
-ENDS = {"aggregate": 1, "diagnostics": 1, "statistics": 1, "plot": 1, "report": 1}
+ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plot": 1, "report": 1}
 
 
 @pytest.mark.parametrize(

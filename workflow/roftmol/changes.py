@@ -19,7 +19,7 @@ so that it says how many directions molecules differ in. It is at most the numbe
 only over the same molecules.
 
 The atoms' vectors are compared by `collapse.measures`: do they still tell kinds of atoms apart, and how far did they
-go.
+go. Pictures are of the same atoms for every fit of a seed and fold.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from roftmol.auxiliary.force_field import Probe
-from roftmol.collapse import LIMIT, Vectors, measures, sample
+from roftmol.collapse import LIMIT, PICTURED, Picture, Vectors, measures, picture, sample
 from roftmol.encoders import Encoder
 from roftmol.engine import evaluation_batches, pooled
 from roftmol.graphs import Graphs
@@ -140,6 +140,11 @@ def atom_vectors(encoder: Encoder, graphs: Graphs, molecules: np.ndarray) -> Vec
     return torch.cat([encoder.nodes(batch.to(device)) for batch in batches]).cpu().numpy()
 
 
+def _drawn(seed: int, number: int, fold: Fold) -> np.ndarray:
+    """The positions in `fold.held_out` of at most `MOLECULES` molecules, the same for every fit of a seed and fold."""
+    return np.sort(generator("changes", seed, number).permutation(len(fold.held_out))[:MOLECULES])
+
+
 class Reference:
     """The pretrained encoder of one job, which its fits are compared with; its vectors are computed once a fold."""
 
@@ -158,9 +163,8 @@ class Reference:
         `vectors` are those of the fold's validation and test molecules, in this order, as `end` gives them; at most
         `MOLECULES` of them are used, drawn by seed and fold. `start` is where the fit started, if not here.
         """
-        held = fold.held_out
-        chosen = np.sort(generator("changes", seed, number).permutation(len(held))[:MOLECULES])
-        molecules = held[chosen]
+        chosen = _drawn(seed, number, fold)
+        molecules = fold.held_out[chosen]
         after = Centred(vectors[torch.from_numpy(chosen).to(vectors.device)])
         atoms_before = self._atoms_before(seed, number, molecules)
         if self._is(end):  # an encoder that has not moved gives the vectors that it gave before
@@ -183,6 +187,15 @@ class Reference:
             *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in found),
             *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in told.items()),
         )
+
+    def picture(self, end: Encoder, seed: int, number: int, fold: Fold) -> Picture:
+        """At most `PICTURED` atoms of a class, of the molecules of :meth:`changes`, before and as `end` gives them."""
+        molecules = fold.held_out[_drawn(seed, number, fold)]
+        before = self._atoms_before(seed, number, molecules)
+        after = before if self._is(end) else atom_vectors(end, self.graphs, molecules)
+        classes = self.graphs.classes_of(molecules)
+        drawn = sample(classes, PICTURED, generator("tsne", seed, number))
+        return picture(before[drawn], after[drawn], classes[drawn])
 
     def _before(self, seed: int, number: int, molecules: np.ndarray) -> Centred:
         if (seed, number) not in self.known:

@@ -398,6 +398,15 @@ def diagnostics(options: argparse.Namespace) -> None:
     stage.diagnose(settings, options.tables, options.results, options.out)
 
 
+def embeddings(options: argparse.Namespace) -> None:
+    """Put atoms' vectors before and after each fit on a plane, by t-SNE."""
+    from roftmol import embeddings as stage
+
+    settings = build(stage.EmbeddingsSettings, options.settings)
+    runs = settings.cells.runs(options.results) if settings.pictures else []
+    stage.embed(runs, options.tables, options.out, settings)
+
+
 def statistics(options: argparse.Namespace) -> None:
     """Say what differs, by how much and how surely: comparisons, mean ranks, pairs."""
     from roftmol.statistics import stage
@@ -481,6 +490,7 @@ COMMANDS = {
     "cliffs": Command(cliffs, ("source", "molecules", "out")),
     "aggregate": Command(aggregate, ("results", "models", "out")),
     "diagnostics": Command(diagnostics, ("tables", "results", "out")),
+    "embeddings": Command(embeddings, ("tables", "results", "out")),
     "statistics": Command(statistics, ("tables", "out"), settings=False),
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out")),

@@ -19,6 +19,7 @@ where that starts and how wide it looks; here both measures are of the vectors t
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from roftmol.errors import UserError
 CLASSES: tuple[str, ...] = ("C4", "C3", "C2", "H", "F", "O2", "O1", "N3", "N2", "N1")
 #: Atoms of a class that are compared; the paper has 2,000.
 LIMIT = 200
+#: Atoms of a class in a picture, whose t-SNE takes some seconds.
+PICTURED = 100
 #: Random directions of the sliced distance.
 DIRECTIONS = 200
 #: Two atoms are neighbours up to this many times the sum of their covalent radii.
@@ -180,6 +183,37 @@ def measures(before: Vectors, after: Vectors, classes: Classes, rng: np.random.G
 
 
 # -- pictures --------------------------------------------------------------------------------------------------------
+
+
+class Picture(NamedTuple):
+    """Vectors of some atoms before and after a fit, both n x d in float16, and their classes, n in int8."""
+
+    before: Vectors
+    after: Vectors
+    classes: Classes
+
+
+def picture(before: Vectors, after: Vectors, classes: Classes) -> Picture:
+    """The vectors, both n x d, in units of the scale of `before` and from its mean; equal ones stay equal.
+
+    What is too far for float16 becomes infinite.
+    """
+    _, scale = _centred(before)
+    # Half precision has three digits: of vectors far from the origin, they would all go into where that is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = before.mean(0, dtype=np.float64) if len(before) else 0.0
+        first, last = (((X - mean) / (scale if scale > 0 else 1.0)).astype(np.float16) for X in (before, after))
+    return Picture(first, last, classes)
+
+
+def planes(shown: Picture, seed: int) -> tuple[Vectors, Vectors]:
+    """One t-SNE of both clouds of a picture: where its atoms lie before and after, both n x 2."""
+    if np.array_equal(shown.before, shown.after):
+        plane = tsne(shown.before, seed)
+        return plane, plane
+    n = len(shown.classes)
+    plane = tsne(np.concatenate([shown.before, shown.after]), seed)
+    return plane[:n], plane[n:]
 
 
 def tsne(vectors: Vectors, seed: int, perplexity: float = 30) -> Vectors:

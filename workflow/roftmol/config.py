@@ -66,6 +66,7 @@ class Experiment:
     grids: dict[str, dict[str, list[Any]]]
     leave_out_contaminated: tuple[str, ...]
     landscape: bool
+    tsne: bool
     max_rejected: float
     max_test: int | None
     mirror: str | None
@@ -198,6 +199,7 @@ class Experiment:
                 else {}
             ),
             **self._pooled(model, dataset),
+            **({"pictures": True} if self.tsne else {}),
         }
 
     def auxiliary_file(self, model: str, method: str) -> str | None:
@@ -283,6 +285,10 @@ class Experiment:
         settings = {"cells": asdict(self.cells), "rule": self.selection, "leave_out": leave_out}
         return settings | {"landscape": self.landscape}
 
+    def embeddings_settings(self) -> Json:
+        """`embeddings.EmbeddingsSettings`."""
+        return {"cells": asdict(self.cells), "pictures": self.tsne}
+
     def report_settings(self) -> Json:
         """What the report tells of the experiment beside its tables."""
         corpora = dict.fromkeys(name for checkpoint in self.checkpoints.values() for name in checkpoint.corpora)
@@ -295,6 +301,7 @@ class Experiment:
             "grids": self.grids,
             "leave_out_contaminated": list(self.leave_out_contaminated),
             "landscape": self.landscape,
+            "tsne": self.tsne,
             "max_rejected": self.max_rejected,
             "device": self.device,
         }
@@ -371,6 +378,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         grids=full["grids"],
         leave_out_contaminated=tuple(full["leave_out_contaminated"]),
         landscape=full["landscape"],
+        tsne=full["tsne"],
         max_rejected=full["max_rejected"],
         max_test=full["max_test"],
         mirror=full["mirror"],

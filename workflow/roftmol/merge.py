@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roftmol import contamination, figures, registry, report, schemas
+from roftmol import contamination, embeddings, figures, registry, report, schemas
 from roftmol.aggregate import LANDSCAPES, aggregate, read_run
 from roftmol.config import about
 from roftmol.diagnostics.stage import DiagnosticsSettings, diagnose
@@ -72,6 +72,7 @@ def build(results: Path, rule: str, folders: int = 1) -> None:
     audit = contamination.found(results, results / MODELS) if (results / MODELS).exists() else contamination.Audit()
     aggregate(place.runs, place.data, rule, tables, audit, landscapes=place.landscapes)
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in place.cliffs)), tables, results, tables)
+    embeddings.embed(place.runs, tables, tables)
     statistics.build(tables, tables)
     figures.draw(tables, results / "figures")
     report.build(tables, results / "figures", _experiment(tables, folders), results / "report.html")

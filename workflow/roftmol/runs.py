@@ -30,6 +30,7 @@ from torch import Tensor
 from roftmol import dependencies, graphs, machine, metrics, schemas
 from roftmol.auxiliary import tasks
 from roftmol.changes import Change, Reference
+from roftmol.collapse import Picture
 from roftmol.devices import device_of
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
@@ -74,6 +75,7 @@ class RunSettings:
     device: str = "auto"
     extensive: bool = False  #: whether the label grows with the molecule
     auxiliary: str = ""  #: what a method with a second task learns there: a name in `auxiliary.tasks.SOURCES`
+    pictures: bool = False  #: whether a fit keeps atoms' vectors, before and after
 
     @property
     def cell(self) -> dict[str, str]:
@@ -96,6 +98,10 @@ class RunSettings:
         """What is predicted."""
         return Task(self.task, self.metric, self.extensive)
 
+    def pictured(self, seed: int, number: int) -> bool:
+        """Whether the fits of a seed and fold keep atoms' vectors: those of the first ones."""
+        return self.pictures and seed == self.seeds[0] and number == 0
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -111,6 +117,7 @@ class Result:
     best_epoch: int = 0
     trained_parameters: int = 0
     note: str = ""
+    picture: Picture | None = None
 
 
 #: (setting, seed, fold number, fold) -> its result; raises `DivergedError`.
@@ -155,6 +162,7 @@ def finetune(
             weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
             best_epoch=best.epoch,
             trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            picture=reference.picture(model.encoder, seed, number, fold) if settings.pictured(seed, number) else None,
         )
 
     identity: dict[str, Any] = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
@@ -230,6 +238,7 @@ def interpolate(
             best_epoch=mixed.steps,
             trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
             note=mixed.note,
+            picture=reference.picture(model.encoder, seed, number, fold) if settings.pictured(seed, number) else None,
         )
 
     start: dict[str, Any] = {"checkpoint": file_digest(checkpoint)}
@@ -300,6 +309,7 @@ def _run(
                 "seed": seed,
                 "fold": number,
                 "split": _fold_digest(fold),
+                **({"pictures": True} if settings.pictured(seed, number) else {}),
             }
         )
         path = out / "parts" / f"{key}.safetensors"
@@ -388,6 +398,8 @@ def _compute_part(
     if fold.test_id.size:
         arrays["test_id"] = result.test_id
     arrays.update({f"weights.{name}": tensor.numpy() for name, tensor in result.weights.items()})
+    if result.picture:
+        arrays.update({f"tsne.{name}": array for name, array in result.picture._asdict().items()})
     with atomic(path) as temporary:
         save_file(arrays, temporary, metadata=metadata)
     return row
@@ -458,9 +470,9 @@ def _prediction_rows(
 
 
 def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Predictions and metadata of a saved fit, without its weights."""
+    """Predictions and metadata of a saved fit, without its weights and picture."""
     with safe_open(path, "np") as part:
-        names = [name for name in part.keys() if not name.startswith("weights.")]  # noqa: SIM118 (not a mapping)
+        names = [name for name in part.keys() if not name.startswith(("weights.", "tsne."))]  # noqa: SIM118 (no mapping)
         return {name: part.get_tensor(name) for name in names}, part.metadata()
 
 

@@ -386,6 +386,24 @@ SCHEMAS: dict[str, pa.Schema] = {
             "molecules": pa.int32(),
         }
     ),
+    # Where atoms lie on the plane of a t-SNE of their vectors before and after a fit, a row an atom: one plane for
+    # both, another one for each cell. Of one seed's selected setting, and only where the experiment asks for pictures.
+    "embeddings": pa.schema(
+        {
+            **CELL,
+            "seed": pa.int32(),
+            "kind": pa.string(),  # one of collapse.CLASSES
+            **{name: pa.float32() for name in ("before_x", "before_y", "after_x", "after_y")},
+        }
+    ),
+    # The Davies-Bouldin index on that plane, before and after, and after by before; NaN where undefined.
+    "tsne": pa.schema(
+        {
+            **CELL,
+            "seed": pa.int32(),
+            **{name: pa.float64() for name in ("davies_bouldin_before", "davies_bouldin_after", "ratio")},
+        }
+    ),
     # Along the line from the pretrained weights (alpha 0) to full FT's (alpha 1) and beyond both, with full FT's head:
     # the data set's metric and the loss (log loss or squared error) of a partition; NaN where undefined or not finite.
     # `own_norm` says that BatchNorm has the statistics of the end itself, with which it is scored. Where the protocol

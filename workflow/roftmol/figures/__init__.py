@@ -15,6 +15,7 @@ from roftmol.figures import (
     coefficients,
     collapse,
     critical_difference,
+    embeddings,
     forest,
     path,
     plane,
@@ -36,7 +37,7 @@ KINDS = (
     *(scores, budgets, wise_path, coefficients, ranks, time),
     *(critical_difference, forest),
     *(shift, cliffs, reliability, similarity),
-    *(changes, collapse, path, plane),
+    *(changes, collapse, embeddings, path, plane),
 )
 
 
@@ -45,7 +46,8 @@ def draw(tables: Path, out: Path) -> None:
 
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
-    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *statistics.TABLES)
+    landscapes, pictures = ("paths", "planes"), ("embeddings", "tsne")
+    names = ("summary", "selected", "alphas", "coefficients", "changes", *landscapes, *pictures, *statistics.TABLES)
     read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
     results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):

@@ -110,6 +110,8 @@ class Results:
     changes: pd.DataFrame = field(default_factory=partial(schemas.empty, "changes"))
     paths: pd.DataFrame = field(default_factory=partial(schemas.empty, "paths"))
     planes: pd.DataFrame = field(default_factory=partial(schemas.empty, "planes"))
+    embeddings: pd.DataFrame = field(default_factory=partial(schemas.empty, "embeddings"))
+    tsne: pd.DataFrame = field(default_factory=partial(schemas.empty, "tsne"))
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     comparisons: pd.DataFrame = field(default_factory=partial(schemas.empty, "comparisons"))
     mean_ranks: pd.DataFrame = field(default_factory=partial(schemas.empty, "mean_ranks"))

@@ -54,6 +54,8 @@ TABLES: dict[str, str] = {
     "reliability": "the curves behind it",
     "similarity": "the error by similarity to the nearest training molecule",
     "collapse": "how what fits did to the model goes with the loss of score, over methods",
+    "embeddings": "where atoms lie on a t-SNE's plane before and after each method, where pictures were asked for",
+    "tsne": "how well that plane tells kinds of atoms apart",
     "molecules": "the molecules kept, in the order of the source",
     "rejects": "the records with a remark",
     "tasks": "the label columns",

@@ -68,7 +68,7 @@ SECTIONS = (
         "changes",
         "What fine-tuning does to the model",
         "How far the weights and what they compute move from the pretrained ones, and what lies between the two.",
-        ("changes", "collapse", "path", "wise_path", "coefficients", "plane"),
+        ("changes", "collapse", "embeddings", "path", "wise_path", "coefficients", "plane"),
     ),
     Section(
         "hyperparameters",

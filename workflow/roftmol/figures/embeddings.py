@@ -1,0 +1,129 @@
+"""The same atoms before and after each method on the plane of a t-SNE, coloured by their kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from roftmol.collapse import CLASSES
+from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.style import Drawing, in_order, look, pages
+
+SETTINGS_A_PAGE, COLUMNS = 3, 6
+#: Petroff's ten (arXiv 2107.02270), which readers with any colour vision tell apart.
+COLOURS = dict(
+    zip(
+        CLASSES,
+        ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+        strict=True,
+    )
+)
+CAPTION = (
+    "The vectors of the same atoms by the pretrained encoder and after each method, by t-SNE; of the selected setting "
+    "of one seed. Colours are kinds of atoms: the element and how many neighbours it has. A method's vectors and the "
+    "pretrained ones lie on one plane, another one for each method; the first panel is the pretrained side of the "
+    "second one's. The number is the Davies-Bouldin index on that plane relative to the pretrained vectors' there: 1 "
+    "is as well told apart as before, more is worse. Distances between groups, and sizes of groups, mean little in a "
+    "t-SNE."
+)
+
+
+def drawings(results: Results) -> Iterator[Drawing]:
+    """One figure for each protocol and model: some rows for each dataset, split and budget, a panel for each method."""
+    known = set(settings_of(results.embeddings))
+    for protocol, model, settings in results.groups():
+        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
+            yield Drawing(
+                kind="embeddings",
+                subject="Atoms before and after",
+                protocol=protocol,
+                model=model,
+                page=page,
+                caption=CAPTION + results.mark_lines(shown),
+                alt=(
+                    "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
+                    "relative Davies-Bouldin index: " + "; ".join(_words(results, setting) for setting in shown) + "."
+                ),
+                figure=_figure(results, shown),
+                settings=shown,
+            )
+
+
+def _figure(results: Results, shown: Sequence[Setting]) -> Figure:
+    atoms = {setting: rows_of(results.embeddings, setting) for setting in shown}
+    rows = [math.ceil((1 + rows["method"].nunique()) / COLUMNS) for rows in atoms.values()]
+    figure = Figure(
+        figsize=(7.6, 1.5 * sum(rows) + 0.25 * len(rows) + 0.4),
+        dpi=200,  # of the points, which are pixels in an SVG too: thousands of shapes would be slow to show
+        layout=ConstrainedLayoutEngine(h_pad=0.02, w_pad=0.02),
+    )
+    parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for part, count, (setting, points) in zip(parts, rows, atoms.items(), strict=True):
+        title = f"{setting.dataset}{results.mark(setting)}, {setting.conditions}"
+        part.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+        _panels(part, count, points, _ratios(results, setting))
+    kinds = [kind for kind in CLASSES if any((points["kind"] == kind).any() for points in atoms.values())]
+    keys = [
+        Line2D([], [], color=COLOURS[kind], marker="o", markersize=4, linestyle="none", label=kind) for kind in kinds
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), handletextpad=0.1, columnspacing=1.2)
+    return figure
+
+
+def _panels(part: SubFigure, rows: int, points: pd.DataFrame, ratios: dict[str, float]) -> None:
+    axes = list(part.subplots(rows, COLUMNS, squeeze=False).flat)
+    methods = in_order(points["method"])
+    of = {name: points[points["method"] == name] for name in methods}
+    _scatter(axes[0], of[methods[0]], "before")
+    axes[0].set_title("Pretrained", fontsize=7, fontweight="normal")
+    for axis, name in zip(axes[1:], methods, strict=False):
+        _scatter(axis, of[name], "after")
+        axis.set_title(f"{look(name).title}, {_number(ratios.get(name, math.nan))}", fontsize=7, fontweight="normal")
+    for spare in axes[1 + len(methods) :]:
+        spare.set_axis_off()
+
+
+def _scatter(axis: Axes, points: pd.DataFrame, side: str) -> None:
+    # An atom's place in the table says nothing of its kind, so that none lies above the others.
+    colours = [COLOURS[kind] for kind in points["kind"]]
+    axis.scatter(points[f"{side}_x"], points[f"{side}_y"], s=2, c=colours, linewidths=0, rasterized=True)
+    _limit(axis, points)
+    axis.set_box_aspect(1)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set_color("#D5D9DE")
+
+
+def _limit(axis: Axes, points: pd.DataFrame) -> None:
+    """Give both sides of a plane the same limits, and both axes the same scale."""
+    both = np.concatenate([points[[f"{side}_x", f"{side}_y"]].to_numpy() for side in ("before", "after")])
+    both = both[np.isfinite(both).all(1)]
+    if not len(both):
+        return
+    low, high = both.min(0), both.max(0)
+    reach = 0.53 * float((high - low).max()) or 1.0
+    (x, y) = (low + high) / 2
+    axis.set_xlim(x - reach, x + reach)
+    axis.set_ylim(y - reach, y + reach)
+
+
+def _ratios(results: Results, setting: Setting) -> dict[str, float]:
+    rows = rows_of(results.tsne, setting)
+    return dict(zip(rows["method"], rows["ratio"], strict=True))
+
+
+def _number(ratio: float) -> str:
+    return f"{ratio:.2f}" if math.isfinite(ratio) else "undefined"
+
+
+def _words(results: Results, setting: Setting) -> str:
+    ratios = _ratios(results, setting)
+    return f"{setting.title}, " + ", ".join(f"{look(name).title} {_number(ratios[name])}" for name in in_order(ratios))
