@@ -341,6 +341,10 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    if "boom" in full["splits"]:
+        unfit = [name for name in full["datasets"] if not _one_regression(datasets[name])]
+        if unfit:
+            raise UserError(f"splits: boom is for a regression of one label, and these are none: {', '.join(unfit)}")
     if recommendation:
         _check_refitted(full["methods"])
     _check_corpus(full["auxiliary"]["corpus"], corpora)
@@ -374,6 +378,10 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         device=full["device"],
         recommendation=recommendation,
     )
+
+
+def _one_regression(dataset: Dataset) -> bool:
+    return dataset.task == "regression" and len(dataset.labels) == 1
 
 
 def _check_refitted(methods: Iterable[str]) -> None:
