@@ -86,6 +86,7 @@ def test_the_default_runs_every_method():
         ({"models": ["minimol"], "methods": ["mft_wise"]}, ["methods: mft_wise", "minimol has no mask"]),
         ({"auxiliary": {"corpus": "zinc250"}}, ["auxiliary.corpus", "did you mean 'zinc250k'"]),
         ({"auxiliary": {"corpus": "so3lr-data"}}, ["auxiliary.corpus", "so3lr-data are not to be had", "`files`"]),
+        ({"splits": ["boom"]}, ["splits: boom", "regression of one label", "bbbp, bace"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):

@@ -92,3 +92,10 @@ def test_a_missing_file_and_keys_without_a_file_are_refused(tmp_path):
         experiment({"data": "a{b}.csv"})
     with pytest.raises(UserError, match="target: it is about a file of your own; name that with `data`"):
         experiment({"target": "y"})
+
+
+@pytest.mark.parametrize("method", ["mft", "mft_same_steps", "mft_wise"])
+def test_a_method_that_the_last_fit_cannot_have_is_refused(tmp_path, method):
+    path = table(tmp_path / "mine.csv", ["smiles,y", *values()])
+    with pytest.raises(UserError, match=f"methods: {method} is not for a recommendation, which has no second task"):
+        experiment({"data": str(path), "methods": ["full_ft", method]})

@@ -352,6 +352,12 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         without = [name for name in full["datasets"] if datasets[name].split_column is None]
         if without:
             raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    if "boom" in full["splits"]:
+        unfit = [name for name in full["datasets"] if not _one_regression(datasets[name])]
+        if unfit:
+            raise UserError(f"splits: boom is for a regression of one label, and these are none: {', '.join(unfit)}")
+    if recommendation:
+        _check_refitted(full["methods"])
     _check_corpus(full["auxiliary"]["corpus"], corpora)
     _check_spatial(full, datasets, checkpoints)
     _check_native(full["auxiliary"])
@@ -385,6 +391,16 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         device=full["device"],
         recommendation=recommendation,
     )
+
+
+def _one_regression(dataset: Dataset) -> bool:
+    return dataset.task == "regression" and len(dataset.labels) == 1
+
+
+def _check_refitted(methods: Iterable[str]) -> None:
+    """Raise `UserError` for a method that a recommendation's model, fitted on the user's labels alone, cannot have."""
+    if second := [name for name in methods if _has_second_task(METHODS[name])]:
+        raise UserError(f"methods: {second[0]} is not for a recommendation, which has no second task; leave it out")
 
 
 def _check_corpus(name: str, corpora: Mapping[str, Corpus]) -> None:
