@@ -88,6 +88,9 @@ def test_the_user_may_say_what_becomes_of_contradicting_duplicates(tmp_path):
 def test_a_missing_file_and_keys_without_a_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such file"):
         experiment({"data": str(tmp_path / "none.csv")})
+    structures = table(tmp_path / "mine.xyz", ["1", "y=2", "He 0 0 0"])
+    with pytest.raises(UserError, match=r"mine\.xyz: a recommendation is made from a CSV"):
+        experiment({"data": str(structures)})
     with pytest.raises(UserError, match="in its name; rename the file"):
         experiment({"data": "a{b}.csv"})
     with pytest.raises(UserError, match="target: it is about a file of your own; name that with `data`"):

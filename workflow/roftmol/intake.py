@@ -9,7 +9,7 @@ from roftmol import molecules
 from roftmol.columns import listed, smiles_column
 from roftmol.errors import UserError
 from roftmol.molecules import MISSING, Table
-from roftmol.registry import Dataset
+from roftmol.registry import SUFFIXES, Dataset
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
 MINIMUM = 20
@@ -34,6 +34,8 @@ def describe(path: Path, smiles: str | None = None, target: str | None = None, t
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
+    if path.suffix.lower() in SUFFIXES:
+        raise UserError(f"{path}: a recommendation is made from a CSV; name structures in `own_datasets`.")
     table = molecules.load(path)
     smiles = smiles or smiles_column(table.header, str(path))
     table.column(smiles)

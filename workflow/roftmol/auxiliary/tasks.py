@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rdkit import Chem
 
 from roftmol import graphs, schemas
 from roftmol.auxiliary.base import Auxiliary
@@ -14,6 +15,7 @@ from roftmol.auxiliary.force_field import ForceField, Labels, Probe, aligned, la
 from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
 from roftmol.encoders import Encoder, Spatial
 from roftmol.errors import UserError
+from roftmol.featurisers import geometry
 
 #: What a force field learns: GFN2-xTB's labels, the frozen pretrained model's own, or those of a user's file.
 FORCE_SOURCES = ("gfn2", "self", "native")
@@ -45,6 +47,7 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
         return Second(Pretraining.prepared(OBJECTIVES[source](), smiles, encoder, batch_size) if source else None)
     table = schemas.read("force_labels", path)
     table = table[table["status"] == "ok"]
+    _check_elements(path, table)
     last = table["inchikey"].isin(table["inchikey"].unique()[-max(1, round(HELD_OUT * table["inchikey"].nunique())) :])
     if last.all():
         raise UserError(
@@ -56,6 +59,18 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
         return Second(probe=probe)
     own = labelled_by(encoder, learnt.conformers)
     return Second(ForceField(own if source == "self" else aligned(learnt, own)), probe)
+
+
+def _check_elements(path: Path, table: pd.DataFrame) -> None:
+    """Raise `UserError` for labels of an element that the model was not trained on: it would give numbers for any."""
+    for smiles, numbers in zip(table["smiles"], table["numbers"], strict=True):
+        if strange := set(numbers.tolist()) - geometry.ELEMENTS.keys():
+            symbols = ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in sorted(strange))
+            known = ", ".join(geometry.ELEMENTS.values())
+            raise UserError(
+                f"{path}: {smiles!r} has {symbols}, and {geometry.MODEL} knows {known}; leave other elements out of "
+                "auxiliary.elements"
+            )
 
 
 def labels_of(table: pd.DataFrame) -> Labels:
