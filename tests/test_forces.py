@@ -449,11 +449,26 @@ def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
         ("C[N+](=O)[O-]", "CN(=O)=O"),
         ("CC(=O)[O-].[Na+]", "CC(=O)O"),
         ("CS(C)(=O)=O", "CS(=O)(=O)C"),
+        ("CS(C)=O", "C[S+](C)[O-]"),
     ],
 )
 def test_what_is_in_a_data_set_is_not_learnt_in_any_form(tmp_path, known, twin):
     assert outcomes(own_file(tmp_path, twin, "CCC"), [known]) == ["in a data set", ""]
     assert outcomes(own_file(tmp_path, named(twin, smiles=twin), "CCC"), [known]) == ["in a data set", ""]
+
+
+def test_bonds_that_are_a_poor_guess_are_not_trusted(tmp_path):
+    """RDKit finds a proton beside an anion in a stretched ethanol, and charges far apart in a thiazolone."""
+    stretched = geometry("CCO")
+    stretched.set_distance(3, 0, 1.6, fix=1)
+    told = stretched.copy()
+    told.calc, told.info["smiles"] = stretched.calc, "CCO"
+    thiazolone = "Cc1csc(=O)n1C"
+    path = own_file(tmp_path, stretched, told, thiazolone, named(thiazolone, smiles=thiazolone), "C[N+](=O)[O-]", "CCC")
+    table = forces.native(path, [])
+    assert table["smiles"].tolist() == ["", "CCO", "", "Cc1csc(=O)n1C", "C[N+](=O)[O-]", "CCC"]
+    bonds = "its bonds cannot be determined"
+    assert table["reason"].tolist() == [bonds, "", bonds, "", "", ""]
 
 
 def test_no_part_of_what_is_learnt_is_in_a_data_set(tmp_path):

@@ -372,27 +372,41 @@ def _identified(structure: Structure, where: str) -> tuple[str, str, frozenset[s
 
     Its bonds follow from its positions unless it has a SMILES. Raises `UserError` if that is none, or not of its atoms.
     """
-    text = structure.smiles or _bonded(structure)
+    written = structure.smiles
+    text = written or _bonded(structure)
     molecule = Chem.MolFromSmiles(text) if isinstance(text, str) else None
-    if structure.smiles and molecule is None:
+    if written and molecule is None:
         raise UserError(
-            f"{where}: RDKit does not read its SMILES {structure.smiles!r}. Correct it, put it in double quotes, or "
-            "leave it out: bonds are then determined from the positions."
+            f"{where}: RDKit does not read its SMILES {written!r}. Correct it, put it in double quotes, or leave it "
+            "out: bonds are then determined from the positions."
         )
-    fits = molecule is not None and _elements(molecule) == Counter(structure.numbers.tolist())
-    if structure.smiles and not fits:
+    whole = molecule is not None and _elements(molecule) == Counter(structure.numbers.tolist())
+    if written and not whole:
         raise UserError(
-            f"{where} has other atoms than its SMILES {structure.smiles!r}. Give all atoms, hydrogens too, and the "
-            "structure's own SMILES in double quotes, or none."
+            f"{where} has other atoms than its SMILES {written!r}. Give all atoms, hydrogens too, and the structure's "
+            "own SMILES in double quotes, or none."
         )
-    if structure.charge or (fits and Chem.GetFormalCharge(molecule)):
+    if structure.charge or (written and Chem.GetFormalCharge(molecule)):
         return "", "", frozenset(), "it has a charge"
-    if not fits:
+    if molecule is None or not whole or not (written or _plain(molecule)):
         return "", "", frozenset(), "its bonds cannot be determined"
     keys = [Chem.MolToInchiKey(part) for part in (molecule, *Chem.GetMolFrags(molecule, asMols=True))]
     if not all(keys):
         return "", "", frozenset(), "it has no InChIKey"
     return Chem.MolToSmiles(molecule), keys[0], frozenset(key[:BLOCK] for key in keys), ""
+
+
+def _plain(molecule: Chem.Mol) -> bool:
+    """Whether there are no radicals, and each charge has its opposite beside it, as in a nitro group.
+
+    Other bonds that are found, such as none to a proton where one is stretched, are too often another molecule's.
+    """
+    charges = [atom.GetFormalCharge() for atom in molecule.GetAtoms()]
+    return not any(
+        atom.GetNumRadicalElectrons()
+        or (charge and not any(charge * charges[other.GetIdx()] < 0 for other in atom.GetNeighbors()))
+        for atom, charge in zip(molecule.GetAtoms(), charges, strict=True)
+    )
 
 
 def _elements(molecule: Chem.Mol) -> Counter[int]:
