@@ -13,7 +13,8 @@ Vis. 51:22):
     mean_u W_1(X u, Y u) / scale,    scale^2 = mean_a ||x_a - mean(x)||^2 over the vectors x before the fit
 
 which does not ask which atom went where. The paper takes Davies-Bouldin on the plane of a t-SNE, which changes with
-where that starts and how wide it looks; here both measures are of the vectors themselves, the t-SNE is for pictures.
+where that starts and how wide it looks; here both measures are of the vectors themselves. The t-SNE is for pictures,
+and its index, in table "tsne", for comparison with the paper.
 """
 
 from __future__ import annotations

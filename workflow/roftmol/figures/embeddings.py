@@ -30,8 +30,8 @@ CAPTION = (
     "of one seed. Colours are kinds of atoms: the element and how many neighbours it has. A method's vectors and the "
     "pretrained ones lie on one plane, another one for each method; the first panel is the pretrained side of the "
     "second one's. The number is the Davies-Bouldin index on that plane relative to the pretrained vectors' there: 1 "
-    "is as well told apart as before, more is worse. Distances between groups, and sizes of groups, mean little in a "
-    "t-SNE."
+    "is as well told apart as before, more is worse. Distances between groups, sizes of groups and small differences "
+    "of the number mean little in a t-SNE."
 )
 
 
