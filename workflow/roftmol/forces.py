@@ -40,7 +40,7 @@ from tqdm import tqdm
 from roftmol import dependencies, schemas
 from roftmol.errors import UserError
 from roftmol.files import code_digest, digest
-from roftmol.molecules import Structure, _bonded, _frames, _text
+from roftmol.molecules import Structure, bonded, frames_of, read_text
 from roftmol.seeds import generator, seed_of
 
 Array = npt.NDArray[np.float64]
@@ -193,8 +193,8 @@ def native(path: Path, exclude: Sequence[pd.DataFrame], processes: int = 1) -> p
     # Here, for it comes with torch, which no other part of this stage needs.
     from roftmol.featurisers.geometry import ELEMENTS
 
-    text = _text(path, "an XYZ text in UTF-8", "Give an extended XYZ, as ASE writes it.")
-    found = _chunked(partial(_own, path=path, known=ELEMENTS), list(enumerate(_frames(path, text))), processes)
+    text = read_text(path, "an XYZ text in UTF-8", "Give an extended XYZ, as ASE writes it.")
+    found = _chunked(partial(_own, path=path, known=ELEMENTS), list(enumerate(frames_of(path, text))), processes)
     downstream = _downstream(exclude, max(int((item.numbers > 1).sum()) for item in found), processes)
     labels = pd.DataFrame([_native_row(item, downstream) for item in found])
     labels["row"] = np.arange(len(labels))
@@ -373,7 +373,7 @@ def _identified(structure: Structure, where: str) -> tuple[str, str, frozenset[s
     Its bonds follow from its positions unless it has a SMILES. Raises `UserError` if that is none, or not of its atoms.
     """
     written = structure.smiles
-    text = written or _bonded(structure)
+    text = written or bonded(structure)
     molecule = Chem.MolFromSmiles(text) if isinstance(text, str) else None
     if written and molecule is None:
         raise UserError(

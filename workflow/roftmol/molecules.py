@@ -165,7 +165,7 @@ def load(path: Path) -> Table:
 
     Raises `UserError` for a file that is empty, no CSV, or has records of another length than its header.
     """
-    text = _text(path, "a CSV text in UTF-8", "Save the table as CSV, UTF-8.")
+    text = read_text(path, "a CSV text in UTF-8", "Save the table as CSV, UTF-8.")
     first = text.lstrip().split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
     rows: list[list[str]] = []
@@ -196,14 +196,14 @@ def structures(path: Path, dataset: Dataset) -> list[Structure]:
     record that cannot has a `fault`.
     """
     kind = dataset.format.upper()
-    text = _text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+    text = read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
     found = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
     if not any(len(item.numbers) for item in found):
         raise UserError(f"{path}: RDKit reads none of its {len(found)} records; is it an {kind} file?")
     return found
 
 
-def _text(path: Path, what: str, mend: str) -> str:
+def read_text(path: Path, what: str, mend: str) -> str:
     """The text of a file, packed by gzip or not; raises `UserError` if it is no text or empty."""
     content = path.read_bytes()
     try:
@@ -219,7 +219,7 @@ def _of_xyz(path: Path, text: str, smiles: str) -> Iterator[Structure]:
     """The records of an extended XYZ; `smiles` is the key under which a record may have its SMILES."""
     from ase.io import iread
 
-    for row, frame in enumerate(_frames(path, text)):
+    for row, frame in enumerate(frames_of(path, text)):
         try:
             (atoms,) = iread(io.StringIO(frame), format="extxyz")
             # ASE takes some keys, such as `energy`, for results of a calculation.
@@ -233,7 +233,7 @@ def _of_xyz(path: Path, text: str, smiles: str) -> Iterator[Structure]:
         yield Structure(atoms.numbers, atoms.positions, told, told.get(smiles, ""), charge)
 
 
-def _frames(path: Path, text: str) -> Iterator[str]:
+def frames_of(path: Path, text: str) -> Iterator[str]:
     """The text of each record of an XYZ: a number of atoms, a comment, and a line an atom."""
     lines = text.splitlines(keepends=True)
     start = row = 0
@@ -298,10 +298,10 @@ def _written(found: Sequence[Structure], processes: int) -> tuple[list[str], dic
 
 def _bond_chunk(found: Sequence[Structure]) -> list[str | Reject]:
     with rdBase.BlockLogs():
-        return [_bonded(item) for item in found]
+        return [bonded(item) for item in found]
 
 
-def _bonded(item: Structure) -> str | Reject:
+def bonded(item: Structure) -> str | Reject:
     """The SMILES of a structure by its atoms' distances, with the stereochemistry of its positions; or why not."""
     if not np.isfinite(item.positions).all():
         return Reject("invalid_structure", "a position is not finite")
