@@ -394,7 +394,7 @@ def test_errors_name_the_file_and_the_fault(runs, data, tmp_path):
     ("change", "message"),
     [
         (lambda frame: frame.assign(molecule=99), "molecule 99.*8 molecules"),
-        (lambda frame: frame.assign(partition="train"), "'train'.*neither"),
+        (lambda frame: frame.assign(partition="train"), "'train'.*none of"),
         (lambda frame: frame.assign(prediction=[[0.5]] * len(frame)), "2 tasks"),
         (lambda frame: pd.concat([frame, frame]), "twice"),
         (lambda frame: frame.assign(method="bss"), "row 0 is of .*/bss"),

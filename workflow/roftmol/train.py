@@ -38,11 +38,11 @@ class TrainSettings:
     """
 
     epochs: int = 100
-    steps: int = 0
     batch_size: int = 32
     learning_rate: float = 1e-3
     patience: int = 20  #: epochs without improvement before stopping, where the protocol allows
     dropout: float = 0.5
+    steps: int = 0
 
     def epochs_of(self, molecules: int) -> int:
         """The most epochs for so many training molecules."""
