@@ -113,7 +113,7 @@ def test_forces_are_minus_the_gradient_of_the_energy(published: Aimnet2):
         assert -(ends[0] - ends[1]) / (2 * step) == pytest.approx(float(forces[atom, axis]), rel=1e-4, abs=1e-4)
 
 
-def test_every_weight_takes_a_finite_gradient_from_property_energy_and_forces(published: Aimnet2):
+def test_every_weight_takes_a_finite_gradient_from_energy_and_forces(published: Aimnet2):
     """In a batch of molecules of different sizes, where the published file's own parameters give NaN."""
     batch = molecules().batch(range(len(SMILES)))
     energies, forces = published.energies_and_forces(batch, training=True)
