@@ -31,11 +31,11 @@ UNSAID = frozenset({"parts", "geometry", "format", "extensive"})
 #: The kinds of encoders, and what else an architecture of that kind says.
 ARCHITECTURES = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
-    "so3lr": ("layers", "width"),
+    **dict.fromkeys(("so3lr", "aimnet2"), ("layers", "width")),
     "own": ("code", "embed", "blocks", "readout", "pooling"),
 }
 #: The featuriser of those that read another one than Hu et al.'s.
-FEATURISERS = {"minimol": "minimol", "so3lr": "geometry"}
+FEATURISERS = {"minimol": "minimol", "so3lr": "geometry", "aimnet2": "geometry"}
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
 POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from roftmol.encoders.aimnet2 import Aimnet2
 from roftmol.encoders.base import Encoder, Norm, Spatial, State
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
@@ -26,14 +27,18 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
         return MiniMol()  # with the published dropout
     if kind == "so3lr":
         return So3lr()
+    if kind == "aimnet2":
+        return Aimnet2()
     if kind == "own":
         return Own(build(OwnArchitecture, architecture))  # with the module's own dropout
-    raise UserError(f"architecture: kind is {kind!r}; known are {', '.join(CONVOLUTIONS)}, minimol, so3lr and own")
+    known = ", ".join([*CONVOLUTIONS, "minimol", "so3lr", "aimnet2"])
+    raise UserError(f"architecture: kind is {kind!r}; known are {known} and own")
 
 
 __all__ = [
     "CONVOLUTIONS",
     "GNN",
+    "Aimnet2",
     "Architecture",
     "Encoder",
     "MiniMol",

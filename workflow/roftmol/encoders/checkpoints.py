@@ -1,7 +1,7 @@
 """Published and shipped weights -> one safetensors file under our names.
 
-Weights are read by `torch.load(weights_only=True)` or safetensors, so a file cannot run code; every name and shape is
-checked, and an error says which differ.
+Weights are read by `torch.load(weights_only=True)`, by safetensors or as narrowly, so a file cannot run code; every
+name and shape is checked, and an error says which differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, Own, gnn, minimol, new_encoder, own, so3lr
+from roftmol.encoders import Encoder, Own, aimnet2, gnn, minimol, new_encoder, own, so3lr
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
@@ -25,7 +25,13 @@ from roftmol.seeds import seed_of
 FORMAT = "roftmol-encoder-1"
 
 #: Patterns of published names and ours, by kind; all others have those of Hu et al.
-PUBLISHED_NAMES = {"minimol": minimol.PUBLISHED_NAMES, "so3lr": so3lr.PUBLISHED_NAMES}
+PUBLISHED_NAMES = {
+    "minimol": minimol.PUBLISHED_NAMES,
+    "so3lr": so3lr.PUBLISHED_NAMES,
+    "aimnet2": aimnet2.PUBLISHED_NAMES,
+}
+#: What reads the published file of a kind that is no state dict.
+READERS = {"so3lr": so3lr.read_published, "aimnet2": aimnet2.read_published}
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -131,15 +137,13 @@ def draw(architecture: Mapping[str, Any], out: Path, seed: int = 0) -> None:
 def read_state(path: Path, kind: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a state dict saved by torch, without running what a pickle may hold.
 
-    The published SO3LR is a module; of such a file, none but its own classes are built. Raises `UserError` if the file
-    is neither.
+    The published SO3LR is a module, of which none but its own classes are built; the published AIMNet2 a TorchScript
+    archive, of which none but the tensors are read. Raises `UserError` if the file is none of these.
     """
     try:
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
-        state = (
-            so3lr.read_published(path) if kind == "so3lr" else torch.load(path, weights_only=True, map_location="cpu")
-        )
+        state = READERS[kind](path) if kind in READERS else torch.load(path, weights_only=True, map_location="cpu")
     except UserError:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to ask for

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from roftmol.errors import UserError
 from roftmol.featurisers.base import Graph
 
-#: Atoms nearer than this many Angstrom are neighbours.
+#: Atoms nearer than this many Angstrom are neighbours to SO3LR; AIMNet2 finds its own among all pairs of a molecule.
 CUTOFF = 4.5
 NAME = "geometry"
-#: The one model that reads this so far, and the elements that it was trained on: it would give numbers for any.
+#: Of the models that read this, the one that knows the fewest elements, and these: it would give numbers for any. The
+#: other, AIMNet2, was trained on B, Si, As, Se, Br and I as well.
 MODEL = "SO3LR"
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
 
