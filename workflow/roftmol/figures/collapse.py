@@ -64,7 +64,8 @@ def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
             _panel(axis, frame[frame["measure"] == measure], results, setting, measure)
         metric = frame["metric"].iloc[0]
         row[0].set_ylabel(axis_title(metric, 1 if metric != "rmse" else -1, "\n"))
-        row[0].set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}")
+        # The line below it is the panels' own.
+        row[0].set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}", pad=15)
     for axis, measure in zip(axes[-1], measures, strict=True):
         axis.set_xlabel(TITLES[measure])
     methods = in_order(pd.concat(rows.values())["method"])
@@ -82,7 +83,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting, m
         axis.plot(value, score, color=one.colour, marker=one.marker, markersize=6, linestyle="none")
     axis.margins(0.12)
     axis.grid(axis="both")
-    axis.set_title(_rho(results, setting, measure), loc="right", fontweight="normal", fontsize=7.5)
+    axis.text(0, 1.03, _rho(results, setting, measure), transform=axis.transAxes, fontsize=7.5)
 
 
 def _rho(results: Results, setting: Setting, measure: str) -> str:
@@ -91,7 +92,7 @@ def _rho(results: Results, setting: Setting, measure: str) -> str:
     if known.empty:
         return ""
     row = known.iloc[0]
-    return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})".replace("-", "−")
 
 
 def _words(results: Results, setting: Setting) -> str:
