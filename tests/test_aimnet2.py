@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from published import fetched
-from roftmol import graphs, interpolate
+from roftmol import graphs
 from roftmol.encoders import Aimnet2, new_encoder
 from roftmol.encoders.aimnet2 import CUTOFF, read_published
 from roftmol.encoders.checkpoints import convert, load_encoder
@@ -23,7 +23,7 @@ from roftmol.errors import UserError
 from roftmol.graphs import Batch, Graphs
 from roftmol.methods import METHODS
 from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.train import Fold, Task, TrainSettings, fit, new_model
 from test_so3lr import SMILES, conformers, geometry, molecules, rotation
 
 ARCHITECTURE = {"kind": "aimnet2", "layers": 3, "width": 256}
@@ -237,75 +237,6 @@ def test_neighbours_are_all_within_its_own_cutoff(encoder: Aimnet2):
 def test_methods_address_its_parts(encoder: Aimnet2):
     assert encoder.parts == ("embed", "blocks.0", "blocks.1", "blocks.2")
     assert {encoder.part_of(name) for name in encoder.state_dict()} == {*encoder.parts, "force_field"}
-
-
-@pytest.mark.parametrize(
-    ("name", "setting", "still"),
-    [
-        ("full_ft", {}, {"force_field"}),
-        ("linear_probing", {}, {"force_field", "embed", "blocks.0", "blocks.1", "blocks.2"}),
-        ("surgical_ft", {"block": 1}, {"force_field", "embed", "blocks.0", "blocks.2"}),
-        ("l2_sp", {"lam": 0.1}, {"force_field"}),
-        ("feature_map", {"lam": 0.1}, {"force_field"}),
-        ("bss", {"lam": 0.1}, {"force_field"}),
-        ("layerwise_decay", {"decay": 0.5}, {"force_field"}),
-    ],
-)
-def test_a_method_moves_what_it_says(encoder: Aimnet2, name: str, setting: dict, still: set[str]):
-    data, method = molecules(), METHODS[name]
-    before = {key: tensor.clone() for key, tensor in encoder.named_parameters()}
-    model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    curve = fit(
-        model, method, method.parse(setting), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0
-    )
-    assert len(curve) == 2
-    moved = {
-        encoder.part_of(key) for key, theta in model.encoder.named_parameters() if not torch.equal(theta, before[key])
-    }
-    assert moved == {*encoder.parts, "force_field"} - still
-
-
-@pytest.mark.parametrize(("name", "setting"), [("linear_probing", {}), ("surgical_ft", {"block": 2})])
-def test_frozen_blocks_are_run_once_with_the_same_result(
-    encoder: Aimnet2, name: str, setting: dict, monkeypatch: pytest.MonkeyPatch
-):
-    """Below what trains, vectors and charges of atoms are cached; without the cache the same must be learnt."""
-    data, method = molecules(), METHODS[name]
-
-    def learnt() -> dict[str, Tensor]:
-        model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-        settings = TrainSettings(3, batch_size=3)
-        fit(model, method, method.parse(setting), data, FOLD, TASK, PROTOCOLS["honest"], settings, 0)
-        return model.state_dict()
-
-    cached = learnt()
-    monkeypatch.setattr("roftmol.engine.CACHE_LIMIT", 0)
-    for key, tensor in learnt().items():
-        assert torch.allclose(tensor, cached[key], atol=1e-6), key
-
-
-def test_an_extensive_head_sums_what_the_other_averages(encoder: Aimnet2):
-    data = molecules()
-    torch.manual_seed(0)
-    mean = Model(encoder, 1, TASK)
-    total = Model(encoder, 1, replace(TASK, extensive=True))
-    total.load_state_dict(mean.state_dict())
-    ratio = total.predict(data, range(len(data))) / mean.predict(data, range(len(data)))
-    np.testing.assert_allclose(ratio[:, 0], np.diff(data.offsets), rtol=1e-5)
-
-
-def test_the_ends_of_wise_ft_are_the_models_themselves(encoder: Aimnet2):
-    data, method = molecules(), METHODS["full_ft"]
-    theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    tuned = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    fit(tuned, method, method.parse({}), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0)
-    wise = METHODS["wise_ft"]
-    assert wise.mixing
-    for alpha, end in ((0.0, theta_0), (1.0, tuned.encoder.state_dict())):
-        model = copy.deepcopy(tuned)
-        args = (data, FOLD, TASK, PROTOCOLS["honest"], 0)
-        interpolate.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
-        assert all(torch.equal(tensor, end[name]) for name, tensor in model.encoder.state_dict().items())
 
 
 def test_fresh_weights_are_others_and_constants_the_same(encoder: Aimnet2):

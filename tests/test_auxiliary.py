@@ -137,7 +137,7 @@ def test_the_force_field_is_kept(encoder: So3lr):  # noqa: F811
     shaken = [p + rng.normal(0, 0.05, p.shape) for p in positions]
     moved = graphs.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
     own = labelled_by(encoder, moved)
-    probe = Probe(own, own, moved)
+    probe = Probe(own, own)
     assert probe.quantities(encoder) == {"force_drift": 0.0, "force_error": 0.0}
     data, fold = molecules(), spatial_fold()
     full = fitted(encoder, data, "full_ft", {}, None, 20, fold)

@@ -16,16 +16,14 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from safetensors.torch import load_file
 
-from roftmol import graphs, interpolate, registry
+from roftmol import graphs, registry
 from roftmol.encoders import So3lr
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.so3lr import ARCHITECTURE, all_pairs, pairs, read_published
 from roftmol.errors import UserError
 from roftmol.featurisers.geometry import CUTOFF
 from roftmol.graphs import Graphs
-from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.train import Fold, Model, Task
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
 TASK = Task("regression", "rmse")
@@ -161,16 +159,6 @@ def test_a_molecule_does_not_feel_its_batch(encoder: So3lr):
     assert torch.allclose(together[1], torch.cat([force for _, force in alone]), atol=3e-5)
 
 
-def test_an_extensive_head_sums_what_the_other_averages(encoder: So3lr):
-    data = molecules()
-    torch.manual_seed(0)
-    mean = Model(encoder, 1, TASK)
-    total = Model(encoder, 1, replace(TASK, extensive=True))
-    total.load_state_dict(mean.state_dict())
-    ratio = total.predict(data, range(len(data))) / mean.predict(data, range(len(data)))
-    np.testing.assert_allclose(ratio[:, 0], np.diff(data.offsets), rtol=1e-5)
-
-
 def test_neighbours_are_all_within_the_cutoff():
     data = molecules()
     for m in range(len(data)):
@@ -193,70 +181,6 @@ def test_methods_address_its_parts(encoder: So3lr):
     assert encoder.parts == ("embed", "blocks.0", "blocks.1", "blocks.2")
     assert sum(theta.numel() for theta in encoder.parameters()) == 529_852
     assert {encoder.part_of(name) for name in encoder.state_dict()} == {*encoder.parts, "force_field"}
-
-
-@pytest.mark.parametrize(
-    ("name", "setting", "still"),
-    [
-        ("full_ft", {}, {"force_field"}),
-        ("linear_probing", {}, {"force_field", "embed", "blocks.0", "blocks.1", "blocks.2"}),
-        ("surgical_ft", {"block": 1}, {"force_field", "embed", "blocks.0", "blocks.2"}),
-        ("l2_sp", {"lam": 0.1}, {"force_field"}),
-        ("feature_map", {"lam": 0.1}, {"force_field"}),
-        ("bss", {"lam": 0.1}, {"force_field"}),
-        ("layerwise_decay", {"decay": 0.5}, {"force_field"}),
-    ],
-)
-def test_a_method_moves_what_it_says(encoder: So3lr, name: str, setting: dict, still: set[str]):
-    data, method = molecules(), METHODS[name]
-    before = {key: tensor.clone() for key, tensor in encoder.named_parameters()}
-    model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    curve = fit(
-        model, method, method.parse(setting), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0
-    )
-    assert len(curve) == 2
-    moved = {
-        encoder.part_of(key) for key, theta in model.encoder.named_parameters() if not torch.equal(theta, before[key])
-    }
-    assert moved == {*encoder.parts, "force_field"} - still
-
-
-def test_a_frozen_encoder_is_run_once_with_the_same_result(encoder: So3lr, monkeypatch: pytest.MonkeyPatch):
-    """Linear probing reads cached vectors of atoms; without the cache it must learn the same."""
-    data, method = molecules(), METHODS["linear_probing"]
-
-    def probed() -> dict[str, torch.Tensor]:
-        model = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-        setting = method.parse({})
-        fit(model, method, setting, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(3, batch_size=3), 0)
-        return model.head.state_dict()
-
-    cached = probed()
-    monkeypatch.setattr("roftmol.engine.CACHE_LIMIT", 0)
-    for name, tensor in probed().items():
-        assert torch.allclose(tensor, cached[name], atol=1e-6)
-
-
-def test_the_ends_of_wise_ft_are_the_models_themselves(encoder: So3lr):
-    data, method = molecules(), METHODS["full_ft"]
-    theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    tuned = new_model(encoder, method, data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    fit(tuned, method, method.parse({}), data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(2, batch_size=3), 0)
-    wise = METHODS["wise_ft"]
-    assert wise.mixing
-    for alpha, end in ((0.0, theta_0), (1.0, tuned.encoder.state_dict())):
-        model = copy.deepcopy(tuned)
-        args = (data, FOLD, TASK, PROTOCOLS["honest"], 0)
-        interpolate.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
-        assert all(torch.equal(tensor, end[name]) for name, tensor in model.encoder.state_dict().items())
-
-
-def test_dwise_ft_has_a_coefficient_for_each_part_alone(encoder: So3lr):
-    dwise = METHODS["dwise_ft"]
-    assert dwise.mixing
-    groups = interpolate.groups_of(encoder, dwise.mixing, dwise.parse({"start": 0.5}))
-    assert set(groups.values()) == set(encoder.parts)
-    assert groups["force_field.zbl_repulsion.a1_raw"] == "blocks.2"
 
 
 def test_weights_are_under_our_names_and_nothing_else_is_built(checkpoint: Path, tmp_path: Path):

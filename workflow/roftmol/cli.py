@@ -105,7 +105,7 @@ def molecules(options: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
-class ConformersSettings:
+class DatasetSettings:
     """A data set as the registry writes it."""
 
     dataset: dict[str, Any]
@@ -117,7 +117,7 @@ def conformers(options: argparse.Namespace) -> None:
     from roftmol import schemas
     from roftmol.registry import Dataset
 
-    dataset = Dataset.from_dict(build(ConformersSettings, options.settings).dataset)
+    dataset = Dataset.from_dict(build(DatasetSettings, options.settings).dataset)
     found = stage.read(options.source, schemas.read("molecules", options.molecules), dataset)
     schemas.write("conformers", found, options.out, options.settings, options.source)
     print(f"{dataset.name}: {len(found)} geometries", file=sys.stderr)
@@ -346,20 +346,13 @@ def overlap(options: argparse.Namespace) -> None:
     schemas.write("hits", stage.find(options.molecules, options.corpus), options.out)
 
 
-@dataclass(frozen=True)
-class CliffsSettings:
-    """A data set as the registry writes it."""
-
-    dataset: dict[str, Any]
-
-
 def cliffs(options: argparse.Namespace) -> None:
     """Say which of a data set's molecules are in an activity cliff."""
     from roftmol import activity_cliffs as stage
     from roftmol import schemas
     from roftmol.registry import Dataset
 
-    dataset = Dataset.from_dict(build(CliffsSettings, options.settings).dataset)
+    dataset = Dataset.from_dict(build(DatasetSettings, options.settings).dataset)
     found = stage.find(options.source, schemas.read("molecules", options.molecules), dataset)
     schemas.write("cliff_molecules", found, options.out, options.settings)
     print(f"{dataset.name}: {found['cliff'].sum()} of {len(found)} molecules are in an activity cliff", file=sys.stderr)

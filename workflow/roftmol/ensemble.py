@@ -122,7 +122,7 @@ def predict_networks(members: Sequence[Model], graphs: Graphs) -> Array:
     found = []
     for batch in evaluation_batches(members[0].encoder, graphs, np.arange(len(graphs))):
         encoders = {id(model.encoder): model.encoder for model in members}
-        read = {number: encoder.features(encoder.state(batch), batch) for number, encoder in encoders.items()}
+        read = {number: encoder.read(batch) for number, encoder in encoders.items()}
         outputs = [model.in_label_units(model.head(read[id(model.encoder)], batch)) for model in members]
         found.append(torch.stack(outputs)[..., 0])
     return torch.cat(found, 1).numpy()

@@ -338,11 +338,10 @@ def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
     numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
     for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
         where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
-        if strange := set(atoms.tolist()) - geometry.ELEMENTS.keys():
-            symbols = ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in sorted(strange))
-            known = ", ".join(geometry.ELEMENTS.values())
+        if strange := geometry.strange(atoms.tolist()):
             raise UserError(
-                f"{where}: {geometry.MODEL} was not trained on {symbols}; it knows {known}. Leave the molecule out."
+                f"{where}: {geometry.MODEL} was not trained on {strange}; it knows {geometry.KNOWN}. "
+                "Leave the molecule out."
             )
         if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
             raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")

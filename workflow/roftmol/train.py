@@ -65,9 +65,8 @@ class Fold:
     train: npt.NDArray[np.int64]
     valid: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
-    test_id: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.empty(0, np.int64)
-    )  #: beside a test out of distribution
+    #: In distribution, beside a test out of it.
+    test_id: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def held_out(self) -> npt.NDArray[np.int64]:
@@ -114,7 +113,7 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits or standardised values, b x t."""
-        return self.head(self.encoder.features(self.encoder.state(batch), batch), batch)
+        return self.head(self.encoder.read(batch), batch)
 
     def in_label_units(self, output: Tensor) -> Tensor:
         """Probabilities or values in the labels' units from what `forward` gives."""
@@ -123,11 +122,7 @@ class Model(nn.Module):
     def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
         """Predictions in eval mode, molecules x tasks, whatever the batch size."""
         batches = evaluation_batches(self.encoder, graphs, molecules)
-
-        def features(batch: Batch) -> Tensor:
-            return self.encoder.features(self.encoder.state(batch), batch)
-
-        return _predict(self, (batch.to(self.shift.device) for batch in batches), features)
+        return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder.read)
 
     def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
         """Predictions for the fold's validation and test molecules and their vectors, in one pass."""

@@ -77,17 +77,16 @@ class Probe:
 
     labels: Labels
     pretrained: Labels
-    conformers: Graphs
 
     @property
     def molecules(self) -> int:
         """How many conformers there are."""
-        return len(self.conformers)
+        return len(self.labels.conformers)
 
     def quantities(self, encoder: Encoder) -> dict[str, float]:
         """The mean absolute differences of the encoder's forces, eV/Angstrom an axis, from both."""
         assert isinstance(encoder, Spatial)
-        found = labelled_by(encoder, self.conformers).forces
+        found = labelled_by(encoder, self.labels.conformers).forces
         return {
             "force_drift": float(np.abs(found - self.pretrained.forces).mean()),
             "force_error": float(np.abs(found - self.labels.forces).mean()),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rdkit import Chem
 
 from roftmol import graphs, schemas
 from roftmol.auxiliary.base import Auxiliary
@@ -48,13 +47,12 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
     table = schemas.read("force_labels", path)
     table = table[table["status"] == "ok"]
     _check_elements(path, table)
-    last = table["inchikey"].isin(table["inchikey"].unique()[-max(1, round(HELD_OUT * table["inchikey"].nunique())) :])
-    if last.all():
-        raise UserError(
-            f"{path}: it has the labels of {table['inchikey'].nunique()} molecules; at least two are needed"
-        )
+    molecules = table["inchikey"].unique()
+    if len(molecules) < 2:
+        raise UserError(f"{path}: it has the labels of {len(molecules)} molecules; at least two are needed")
+    last = table["inchikey"].isin(molecules[-max(1, round(HELD_OUT * len(molecules))) :])
     learnt, held = labels_of(table[~last]), labels_of(table[last])
-    probe = Probe(held, labelled_by(encoder, held.conformers), held.conformers)
+    probe = Probe(held, labelled_by(encoder, held.conformers))
     if not source:
         return Second(probe=probe)
     own = labelled_by(encoder, learnt.conformers)
@@ -64,12 +62,10 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
 def _check_elements(path: Path, table: pd.DataFrame) -> None:
     """Raise `UserError` for labels of an element that the model was not trained on: it would give numbers for any."""
     for smiles, numbers in zip(table["smiles"], table["numbers"], strict=True):
-        if strange := set(numbers.tolist()) - geometry.ELEMENTS.keys():
-            symbols = ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in sorted(strange))
-            known = ", ".join(geometry.ELEMENTS.values())
+        if strange := geometry.strange(numbers.tolist()):
             raise UserError(
-                f"{path}: {smiles!r} has {symbols}, and {geometry.MODEL} knows {known}; leave other elements out of "
-                "auxiliary.elements"
+                f"{path}: {smiles!r} has {strange}, and {geometry.MODEL} knows {geometry.KNOWN}; leave other elements "
+                "out of auxiliary.elements"
             )
 
 

@@ -79,6 +79,10 @@ class Encoder(nn.Module):
         """What a head reads of the last state: b x width, or n x width where `reads` says atoms."""
         return state.atoms if self.reads == "atoms" else self.pool(state, batch)
 
+    def read(self, batch: Batch) -> Tensor:
+        """What a head reads of a batch, through all blocks."""
+        return self.features(self.state(batch), batch)
+
     def new_head(self, tasks: int, _extensive: bool) -> nn.Module:
         """A head with weights drawn anew; called with features and batch, it gives b x tasks."""
         return Head(self.width, tasks)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rdkit import Chem
 
 from roftmol.errors import UserError
 from roftmol.featurisers.base import Graph
@@ -18,6 +20,13 @@ NAME = "geometry"
 #: other, AIMNet2, was trained on B, Si, As, Se, Br and I as well.
 MODEL = "SO3LR"
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
+KNOWN = ", ".join(ELEMENTS.values())
+
+
+def strange(numbers: Iterable[int]) -> str:
+    """The symbols of the elements among these atomic numbers that the models were not trained on, "" for none."""
+    table = Chem.GetPeriodicTable()
+    return ", ".join(table.GetElementSymbol(number) for number in sorted(set(numbers) - ELEMENTS.keys()))
 
 
 def featurize(numbers: npt.NDArray[np.integer], positions: npt.NDArray[np.floating]) -> Graph:

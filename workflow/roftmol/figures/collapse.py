@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from roftmol.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.style import Drawing, axis_title, in_order, look, pages
+from roftmol.metrics import BETTER
 
 SETTINGS_A_PAGE = 4
 TITLES = {
@@ -63,7 +64,7 @@ def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
         for axis, measure in zip(row, measures, strict=True):
             _panel(axis, frame[frame["measure"] == measure], results, setting, measure)
         metric = frame["metric"].iloc[0]
-        row[0].set_ylabel(axis_title(metric, 1 if metric != "rmse" else -1, "\n"))
+        row[0].set_ylabel(axis_title(metric, BETTER[metric], "\n"))
         # The line below it is the panels' own.
         row[0].set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}", pad=15)
     for axis, measure in zip(axes[-1], measures, strict=True):
