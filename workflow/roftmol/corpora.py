@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +16,12 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
 from roftmol.errors import UserError
+from roftmol.parallel import by_chunk
 from roftmol.registry import Corpus
 from roftmol.seeds import seed_of
 
 CHUNK = 500
 Labels = npt.NDArray[np.float32]
-Part = TypeVar("Part")
 
 
 def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFrame:
@@ -33,7 +31,7 @@ def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFr
     """
     parts = [_columns(path, corpus) for path in paths]
     smiles = [text for texts, _ in parts for text in texts]
-    canonical = [text for chunk in _parallel(_canonical, smiles, processes) for text in chunk]
+    canonical = [text for chunk in by_chunk(_canonical, smiles, CHUNK, processes) for text in chunk]
     table = pd.DataFrame(
         {
             "corpus": corpus.name,
@@ -75,7 +73,7 @@ def with_labels(
         texts = table["smiles"].tolist()
         own = np.stack(table["labels"].tolist()) if len(names[corpus]) else np.zeros((len(table), 0), np.float32)
         wanted = list(computed.get(corpus, ()))
-        calculated = np.concatenate(list(_parallel(partial(_properties, names=wanted), texts, processes)))
+        calculated = np.concatenate(list(by_chunk(partial(_properties, names=wanted), texts, CHUNK, processes)))
         block = np.full((len(table), len(tasks)), np.nan, np.float32)
         block[:, [tasks.index(name) for name in (*names[corpus], *wanted)]] = np.concatenate(
             [own, calculated[:, 1:]], axis=1
@@ -101,15 +99,6 @@ def _columns(path: Path, corpus: Corpus) -> tuple[list[str], Labels]:
         ) from error
     labels = [table[name].to_numpy().astype(np.float32) for name in corpus.labels]
     return table[corpus.smiles].to_pylist(), np.stack(labels, 1) if labels else np.zeros((len(table), 0), np.float32)
-
-
-def _parallel(function: Callable[[Sequence[str]], Part], smiles: Sequence[str], processes: int) -> list[Part]:
-    """What `function` makes of the SMILES, chunk by chunk, in order."""
-    chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
-    if processes == 1 or len(chunks) == 1:
-        return list(map(function, chunks))
-    with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
-        return list(pool.map(function, chunks))
 
 
 def _canonical(smiles: Sequence[str]) -> list[str]:

@@ -20,12 +20,11 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import metadata
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,6 +40,7 @@ from roftmol import dependencies, schemas
 from roftmol.errors import UserError
 from roftmol.files import code_digest, digest
 from roftmol.molecules import Structure, bonded, frames_of, read_text
+from roftmol.parallel import by_chunk, each
 from roftmol.seeds import generator, seed_of
 
 Array = npt.NDArray[np.float64]
@@ -144,7 +144,7 @@ def label(
         with tqdm(
             total=len(jobs), initial=len(jobs) - len(missing), desc="labelled", unit=" molecules", mininterval=10
         ) as bar:
-            for _ in _each(_finish, missing, processes):
+            for _ in each(_finish, missing, processes):
                 bar.update()
     tables = [
         schemas.read("force_labels", job.path).assign(row=row) for row, job in zip(chosen["row"], jobs, strict=True)
@@ -516,22 +516,13 @@ def _reasons(failed: pd.DataFrame) -> str:
 
 def _chunked(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> list[Made]:
     """What `function` makes of each item, in order; RDKit's warnings are not shown."""
-    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    return [made for some in _each(partial(_silent, function), chunks, processes) for made in some]
+    made = by_chunk(partial(_silent, function), items, CHUNK, processes)
+    return list(chain.from_iterable(made))
 
 
 def _silent(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     with rdBase.BlockLogs():
         return list(map(function, items))
-
-
-def _each(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> Iterator[Made]:
-    """What `function` makes of each item, in order, by processes that import everything anew."""
-    if processes == 1 or len(items) < 2:
-        yield from map(function, items)
-        return
-    with ProcessPoolExecutor(min(processes, len(items)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, items)
 
 
 @contextmanager

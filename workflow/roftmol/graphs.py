@@ -333,15 +333,15 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
 def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
     """Flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`), row for row.
 
-    Raises `UserError` for an element that the models were not trained on, or a charge, and names the molecule's row.
+    Raises `UserError` for an element that not all models were trained on, or a charge, and names the molecule's row.
     """
     numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
     for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
         where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
         if strange := geometry.strange(atoms.tolist()):
             raise UserError(
-                f"{where}: {geometry.MODEL} was not trained on {strange}; it knows {geometry.KNOWN}. "
-                "Leave the molecule out."
+                f"{where}: it has {strange}; models of atoms in space are given {geometry.KNOWN} here, which all of "
+                "them were trained on. Leave the molecule out."
             )
         if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
             raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")

@@ -10,13 +10,12 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from roftmol import schemas
 from roftmol.errors import UserError
 from roftmol.files import sha256
+from roftmol.parallel import by_chunk
 from roftmol.registry import Dataset
 
 #: Why a record stands in the rejects table.
@@ -47,9 +47,6 @@ SEPARATORS = ",\t;"
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 class Molecule(NamedTuple):
@@ -128,7 +125,7 @@ def read(
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
-    parsed = _in_chunks(_parse_chunk, smiles, processes)
+    parsed = list(chain.from_iterable(by_chunk(_parse_chunk, smiles, CHUNK, processes)))
     rejects: dict[int, Reject] = {row: item for row, item in enumerate(parsed) if isinstance(item, Reject)}
     rejects |= faults
     for row in np.flatnonzero(np.isnan(labels).all(axis=1)).tolist():
@@ -289,7 +286,8 @@ def _told(path: Path, found: Sequence[Structure]) -> Table:
 def _written(found: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
     """The SMILES of each structure, by its bonds where the file says none; by row, why there is none."""
     silent = [row for row, item in enumerate(found) if not item.smiles and not item.fault]
-    bonded = dict(zip(silent, _in_chunks(_bond_chunk, [found[row] for row in silent], processes), strict=True))
+    made = by_chunk(_bond_chunk, [found[row] for row in silent], CHUNK, processes)
+    bonded = dict(zip(silent, chain.from_iterable(made), strict=True))
     faults = {row: Reject("invalid_structure", item.fault) for row, item in enumerate(found) if item.fault}
     faults |= {row: item for row, item in bonded.items() if isinstance(item, Reject)}
     told = [item if isinstance(item := bonded.get(row, one.smiles), str) else "" for row, one in enumerate(found)]
@@ -353,19 +351,6 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
     except ValueError:
         return None
     return number if (number in (0, 1) if task == "classification" else np.isfinite(number)) else None
-
-
-def _in_chunks(function: Callable[[Sequence[Item]], list[Found]], items: Sequence[Item], processes: int) -> list[Found]:
-    """What `function` makes of the items, in their order."""
-    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    if processes == 1 or len(chunks) < 2:
-        return _flat(map(function, chunks))
-    with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=get_context("spawn")) as pool:
-        return _flat(pool.map(function, chunks))
-
-
-def _flat(chunks: Iterable[list[Found]]) -> list[Found]:
-    return [item for chunk in chunks for item in chunk]
 
 
 def _parse_chunk(smiles: Sequence[str]) -> list[Molecule | Reject]:

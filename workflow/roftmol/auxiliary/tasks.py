@@ -60,12 +60,12 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
 
 
 def _check_elements(path: Path, table: pd.DataFrame) -> None:
-    """Raise `UserError` for labels of an element that the model was not trained on: it would give numbers for any."""
+    """Raise `UserError` for labels of an element that not all models were trained on: they give numbers for any."""
     for smiles, numbers in zip(table["smiles"], table["numbers"], strict=True):
         if strange := geometry.strange(numbers.tolist()):
             raise UserError(
-                f"{path}: {smiles!r} has {strange}, and {geometry.MODEL} knows {geometry.KNOWN}; leave other elements "
-                "out of auxiliary.elements"
+                f"{path}: {smiles!r} has {strange}; models of atoms in space are given {geometry.KNOWN} here; leave "
+                "other elements out of auxiliary.elements"
             )
 
 

@@ -16,15 +16,14 @@ from roftmol.featurisers.base import Graph
 #: Atoms nearer than this many Angstrom are neighbours to SO3LR; AIMNet2 finds its own among all pairs of a molecule.
 CUTOFF = 4.5
 NAME = "geometry"
-#: Of the models that read this, the one that knows the fewest elements, and these: it would give numbers for any. The
-#: other, AIMNet2, was trained on B, Si, As, Se, Br and I as well.
-MODEL = "SO3LR"
+#: What every registered model was trained on: a model would give numbers for any element. AIMNet2 was trained on B, Si,
+#: As, Se, Br and I as well.
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
 KNOWN = ", ".join(ELEMENTS.values())
 
 
 def strange(numbers: Iterable[int]) -> str:
-    """The symbols of the elements among these atomic numbers that the models were not trained on, "" for none."""
+    """The symbols of the elements among these atomic numbers that not all models were trained on, "" for none."""
     table = Chem.GetPeriodicTable()
     return ", ".join(table.GetElementSymbol(number) for number in sorted(set(numbers) - ELEMENTS.keys()))
 
