@@ -3,7 +3,8 @@
     PYTHONPATH=workflow python benchmarks/page.py results/paper_small/results/tables
 
 A number is the mean over the seeds of the test metric, with the setting chosen on validation; ± is the standard
-deviation over the seeds. The last table counts, over groups of cells, how often a method's mean beats full FT's.
+deviation over the seeds. Then, over groups of cells, how often a method's mean beats full FT's; last what the fits did
+to the representation, next to the scores on both tests where a split has two.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from roftmol import schemas
+from roftmol.diagnostics.collapse import MEASURES, SETTING, points
 from roftmol.methods import METHODS
 from roftmol.metrics import PRIMARY
 
@@ -37,6 +39,8 @@ def main(tables: Path) -> None:
     against_full_ft(runs)
     print("\n### Overfitting of full FT\n")
     overfitting(schemas.read("curves", tables / "curves.parquet"))
+    print("\n### What fine-tuning did to the representation\n")
+    representation(tables)
 
 
 def scores(mine: pd.DataFrame, fingerprints: pd.DataFrame) -> None:
@@ -100,6 +104,41 @@ def overfitting(curves: pd.DataFrame) -> None:
     print("| protocol, labels | data set | training loss, last over best epoch | validation loss |\n|---|---|---|---|")
     for (protocol, budget, dataset), row in ratios.iterrows():
         print(f"| {protocol}, {budget} | {dataset} | {row['train_loss']:.2f} | {row['valid_loss']:.2f} |")
+
+
+def representation(tables: Path) -> None:
+    """By setting, a row a method: what its fits changed, and both errors where there are two tests; then rank
+    correlations with the loss of score."""
+    selected = schemas.read("selected", tables / "selected.parquet")
+    changed = points(schemas.read("changes", tables / "changes.parquet"), selected)
+    shift = schemas.read("shift", tables / "shift.parquet").set_index(list(schemas.CELL))
+    related = schemas.read("collapse", tables / "collapse.parquet")
+    for setting, here in changed.groupby(SETTING, sort=False):
+        print(f"\n{', '.join(map(str, setting))}\n")
+        wide = here.pivot_table(index="method", columns="measure", values="value")
+        wide = wide[[measure for measure in MEASURES if measure in wide]]
+        print(
+            "| method | test_id | test | ratio | "
+            + " | ".join(wide)
+            + " |"
+            + "\n"
+            + "|---" * (len(wide.columns) + 4)
+            + "|"
+        )
+        for method in sorted(wide.index, key=list(METHODS).index):
+            cell = (*setting, method)
+            both = ["–"] * 3
+            if cell in shift.index:
+                row = shift.loc[[cell]].iloc[0]
+                both = [f"{row[f'{side}_mean']:.4f} ± {row[f'{side}_std']:.4f}" for side in ("reference", "shifted")]
+                both.append(f"{row['ratio']:.2f}")
+            values = [f"{value:.2f}" for value in wide.loc[method]]
+            print(f"| {METHODS[method].title} | " + " | ".join([*both, *values]) + " |")
+        of_setting = (related[SETTING] == list(setting)).all(axis=1)
+        for row in related[of_setting].itertuples():
+            print(
+                f"\n{row.measure}: rho {row.rho:.2f} ({row.low:.2f} to {row.high:.2f}) over {row.methods} methods {row.note}"
+            )
 
 
 def _print(table: pd.DataFrame, form: str) -> None:
