@@ -136,9 +136,8 @@ def representation(tables: Path) -> None:
             print(f"| {METHODS[method].title} | " + " | ".join([*both, *values]) + " |")
         of_setting = (related[SETTING] == list(setting)).all(axis=1)
         for row in related[of_setting].itertuples():
-            print(
-                f"\n{row.measure}: rho {row.rho:.2f} ({row.low:.2f} to {row.high:.2f}) over {row.methods} methods {row.note}"
-            )
+            interval = f"{row.low:.2f} to {row.high:.2f}"
+            print(f"\n{row.measure}: rho {row.rho:.2f} ({interval}) over {row.methods} methods {row.note}")
 
 
 def _print(table: pd.DataFrame, form: str) -> None:
