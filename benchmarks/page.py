@@ -117,27 +117,26 @@ def representation(tables: Path) -> None:
         print(f"\n{', '.join(map(str, setting))}\n")
         wide = here.pivot_table(index="method", columns="measure", values="value")
         wide = wide[[measure for measure in MEASURES if measure in wide]]
-        print(
-            "| method | test_id | test | ratio | "
-            + " | ".join(wide)
-            + " |"
-            + "\n"
-            + "|---" * (len(wide.columns) + 4)
-            + "|"
-        )
+        titles = ["1 - CKA" if measure == "cka" else measure for measure in wide]
+        twice = any((*setting, method) in shift.index for method in wide.index)
+        columns = ["method", *(["test_id", "test", "ratio"] if twice else []), *titles]
+        print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
         for method in sorted(wide.index, key=list(METHODS).index):
-            cell = (*setting, method)
-            both = ["–"] * 3
-            if cell in shift.index:
-                row = shift.loc[[cell]].iloc[0]
-                both = [f"{row[f'{side}_mean']:.4f} ± {row[f'{side}_std']:.4f}" for side in ("reference", "shifted")]
-                both.append(f"{row['ratio']:.2f}")
+            scores = _two_tests(shift, (*setting, method)) if twice else []
             values = [f"{value:.2f}" for value in wide.loc[method]]
-            print(f"| {METHODS[method].title} | " + " | ".join([*both, *values]) + " |")
+            print(f"| {METHODS[method].title} | " + " | ".join([*scores, *values]) + " |")
         of_setting = (related[SETTING] == list(setting)).all(axis=1)
         for row in related[of_setting].itertuples():
             interval = f"{row.low:.2f} to {row.high:.2f}"
             print(f"\n{row.measure}: rho {row.rho:.2f} ({interval}) over {row.methods} methods {row.note}")
+
+
+def _two_tests(shift: pd.DataFrame, cell: tuple[str, ...]) -> list[str]:
+    if cell not in shift.index:
+        return ["–"] * 3
+    row = shift.loc[[cell]].iloc[0]
+    both = [f"{row[f'{side}_mean']:.4f} ± {row[f'{side}_std']:.4f}" for side in ("reference", "shifted")]
+    return [*both, f"{row['ratio']:.2f}"]
 
 
 def _print(table: pd.DataFrame, form: str) -> None:
