@@ -144,7 +144,7 @@ def parts(place: Place, method: str) -> dict[str, int]:
 
 def test_structures_become_a_report(finished: Place):
     page = (finished.folder / "results/report.html").read_text()
-    for title in ("MFT, same steps", "MFT + WiSE", "Layer-wise decay", "so3lr"):
+    for title in ("MFT (same steps)", "MFT + WiSE", "Layer-wise decay", "so3lr"):
         assert title in page
     summary = table(finished, "summary")
     assert set(summary["method"]) == set(METHODS)

@@ -17,7 +17,7 @@ from roftmol.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.report import changes, provenance
 from roftmol.report.answers import Answer, Comparison, answers
-from roftmol.report.table import decimals, duration, fixed
+from roftmol.report.table import decimals, duration, fixed, signed
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 MARKUP = "<script>alert('x')</script>"
@@ -297,6 +297,7 @@ def test_numbers_are_readable():
     assert [decimals(scale) for scale in (0.71, 1.2, 12.0, 5_000.0, 0.02, 0.0, math.nan)] == [3, 3, 2, 0, 4, 3, 3]
     assert fixed(-0.5, 2) == "−0.50"
     assert fixed(math.nan, 2) == "–"
+    assert [signed(value, 2) for value in (0.125, -0.125, 0.001, -0.001)] == ["+0.12", "−0.12", "0.00", "0.00"]
     assert [duration(seconds) for seconds in (2.5, 90, 7200)] == ["2.5 s", "1.5 min", "2.0 h"]
 
 

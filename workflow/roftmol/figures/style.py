@@ -41,7 +41,7 @@ METHODS: dict[str, Look] = {
     "feature_map": Look("Feature-map", "representation-based", "#00543D", "p"),
     "dwise_ft": Look("DWiSE-FT", "weight ensemble", "#D55E00", "*"),
     "mft": Look("MFT", "multi-task", "#7A3E9D", "H"),
-    "mft_same_steps": Look("MFT, same steps", "multi-task", "#B48BD0", "h"),
+    "mft_same_steps": Look("MFT (same steps)", "multi-task", "#B48BD0", "h"),
     "mft_wise": Look("MFT + WiSE", "multi-task", "#4B1F66", ">"),
     "scratch": Look("From scratch", "reference", "#8C8C8C", "o"),
     "fingerprint": Look("Fingerprint", "reference", "#B5538A", "D"),

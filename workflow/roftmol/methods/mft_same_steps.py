@@ -10,7 +10,7 @@ from roftmol.methods.mft import Settings
 
 METHOD = Method(
     name="mft_same_steps",
-    title="MFT, same steps",
+    title="MFT (same steps)",
     mechanism="multi-task",
     summary="Full fine-tuning in turn with the pretraining task, whose steps take the place of the property's.",
     settings=Settings,

@@ -57,8 +57,8 @@ def decimals(scale: float) -> int:
 
 
 def fixed(value: float, places: int) -> str:
-    """A number with a true minus sign, or a dash where it is undefined."""
-    return "–" if math.isnan(value) else f"{value:.{places}f}".replace("-", "−")
+    """A number with a true minus sign, none where it is shown as zero, or a dash where it is undefined."""
+    return "–" if math.isnan(value) else f"{value:z.{places}f}".replace("-", "−")
 
 
 def spread(mean: float, std: float, places: int) -> str:
@@ -67,8 +67,8 @@ def spread(mean: float, std: float, places: int) -> str:
 
 
 def signed(value: float, places: int) -> str:
-    """A difference with its sign."""
-    return ("+" if value > 0 else "") + fixed(value, places)
+    """A difference with its sign; none where it is shown as zero."""
+    return ("+" if round(value, places) > 0 else "") + fixed(value, places)
 
 
 def share(value: float) -> str:
