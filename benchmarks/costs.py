@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
     costs = {}
     for kind, entry in kinds.items():
         path = folder / f"{entry.featuriser}.safetensors"
-        if path.is_file():
+        if path.is_file() and kind != "dpa":  # whose network is described by its file alone
             costs[kind] = {name: round(value, 3) for name, value in _costs(entry.architecture, path).items()}
     print(f"# {datetime.date.today()}, one core of {processor()}, torch {torch.__version__.partition('+')[0]}:")
     print("# python benchmarks/costs.py results/data/bbbp/graphs")

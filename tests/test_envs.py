@@ -55,6 +55,8 @@ STAGES = {
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
+#: What a user adds by hand, built against the torch at hand (docs/dpa.md).
+BY_HAND = {"deepmd"}
 
 
 def _pins(lines: list[str]) -> dict[str, str]:
@@ -156,5 +158,5 @@ def test_the_tests_run_on_the_lock():
 
 def _imported(modules: list[str]) -> set[str]:
     distributions = importlib.metadata.packages_distributions()
-    names = third_party(sources(modules)) - set(sys.stdlib_module_names)
+    names = third_party(sources(modules)) - set(sys.stdlib_module_names) - BY_HAND
     return {canonicalize_name(distributions[name][0]) for name in names}

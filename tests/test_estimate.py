@@ -23,7 +23,9 @@ def test_costs_are_known_of_every_kind_and_method():
     trained = {name for name, method in METHODS.items() if method.kind == "train"}
     unlike = {name for name in trained if not METHODS[name].alternation} - {"layerwise_decay"}
     for kind, known in costs.items():
-        assert known.keys() == {"predict"} | ({"full_ft", "linear_probing"} if kind == "so3lr" else unlike), kind
+        assert known.keys() == {"predict"} | ({"full_ft", "linear_probing"} if kind in ("so3lr", "dpa") else unlike), (
+            kind
+        )
         assert all(value > 0 for value in known.values())
 
 

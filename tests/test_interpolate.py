@@ -49,7 +49,7 @@ def test_a_quarter_of_the_way():
 def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
     encoder, tuned, data = ends
     result, model = mixed(ends, "wise_ft", WiSE(1.0), protocol)
-    assert np.array_equal(result.test, tuned.predict(data, FOLD.test))
+    assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
     result, model = mixed(ends, "wise_ft", WiSE(0.0), protocol)
     for name, tensor in encoder.state_dict().items():
         if not name.endswith("num_batches_tracked"):

@@ -147,7 +147,7 @@ def test_strength_zero_is_full_fine_tuning_to_the_bit(own: Own):
 
 def test_alpha_0_and_1_are_the_two_ends_to_the_bit(own: Own):
     result, _ = mixed(own, "wise_ft", WiSE(1.0))
-    assert np.array_equal(result.test, own.tuned.predict(own.molecules, FOLD.test))
+    assert np.array_equal(result.test, own.tuned.predict_held_out(own.molecules, FOLD).test)
     _, model = mixed(own, "wise_ft", WiSE(0.0))
     for name, tensor in own.encoder.state_dict().items():
         assert name.endswith("num_batches_tracked") or torch.equal(model.encoder.state_dict()[name], tensor)

@@ -127,8 +127,9 @@ class Forward:
         self.encoder = encoder
         self.graphs = graphs
         self.device = device
-        self.start = max(frozen - 1, 0) if encoder.resumable else 0  # the embedding is the first part
         still = frozen == len(encoder.parts)
+        # The embedding is the first part. At its end, any encoder can go on.
+        self.start = max(frozen - 1, 0) if encoder.resumable or still else 0
         self.below: States | None = None
         self.pooled: Tensor | None = None
         if frozen:

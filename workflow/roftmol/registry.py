@@ -32,10 +32,11 @@ UNSAID = frozenset({"parts", "geometry", "format", "extensive"})
 ARCHITECTURES = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
     **dict.fromkeys(("so3lr", "aimnet2"), ("layers", "width")),
+    "dpa": ("branch", "layers", "width"),
     "own": ("code", "embed", "blocks", "readout", "pooling"),
 }
 #: The featuriser of those that read another one than Hu et al.'s.
-FEATURISERS = {"minimol": "minimol", "so3lr": "geometry", "aimnet2": "geometry"}
+FEATURISERS = {"minimol": "minimol", **dict.fromkeys(("so3lr", "aimnet2", "dpa"), "geometry")}
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
 POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
@@ -263,13 +264,13 @@ class Checkpoint:
 class Corpus:
     """Molecules that encoders are pretrained on, published in one or more `files`, each with its sources.
 
-    A corpus without files is one whose molecules are not to be had. `smiles` is the column of SMILES, or None for a
-    plain list; `labels` are the columns that a supervised recipe learns.
+    A corpus without files is one whose molecules are not to be had, nor always counted. `smiles` is the column
+    of SMILES, or None for a plain list; `labels` are the columns that a supervised recipe learns.
     """
 
     name: str
     title: str
-    molecules: int
+    molecules: int | None = None
     files: tuple[tuple[Source, ...], ...] = ()
     smiles: str | None = None
     labels: tuple[str, ...] = ()
@@ -335,6 +336,8 @@ def _architecture(values: Any, where: str) -> dict[str, Any]:
     for key in ("layers", "width"):
         if not isinstance(values[key], int) or values[key] < 1:
             raise UserError(f"{where}: architecture {key} is {values[key]!r}; give a positive whole number.")
+    if not isinstance(values.get("branch", ""), str):
+        raise UserError(f"{where}: architecture branch is {values['branch']!r}; give a name.")
     return dict(values)
 
 

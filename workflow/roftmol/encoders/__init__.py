@@ -7,6 +7,7 @@ from typing import Any
 
 from roftmol.encoders.aimnet2 import Aimnet2
 from roftmol.encoders.base import Encoder, Norm, Spatial, State
+from roftmol.encoders.dpa import Dpa, DpaArchitecture
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
 from roftmol.encoders.own import Own, OwnArchitecture
@@ -29,9 +30,11 @@ def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encode
         return So3lr()
     if kind == "aimnet2":
         return Aimnet2()
+    if kind == "dpa":
+        return Dpa(build(DpaArchitecture, architecture))
     if kind == "own":
         return Own(build(OwnArchitecture, architecture))  # with the module's own dropout
-    known = ", ".join([*CONVOLUTIONS, "minimol", "so3lr", "aimnet2"])
+    known = ", ".join([*CONVOLUTIONS, "minimol", "so3lr", "aimnet2", "dpa"])
     raise UserError(f"architecture: kind is {kind!r}; known are {known} and own")
 
 
@@ -40,6 +43,7 @@ __all__ = [
     "GNN",
     "Aimnet2",
     "Architecture",
+    "Dpa",
     "Encoder",
     "MiniMol",
     "Norm",

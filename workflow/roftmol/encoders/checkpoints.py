@@ -7,8 +7,9 @@ name and shape is checked, and an error says which differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roftmol.encoders import Encoder, Own, aimnet2, gnn, minimol, new_encoder, own, so3lr
+from roftmol.encoders import Encoder, Own, aimnet2, dpa, gnn, minimol, new_encoder, own, so3lr
 from roftmol.errors import UserError
 from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
 from roftmol.files import atomic, sha256
@@ -29,9 +30,14 @@ PUBLISHED_NAMES = {
     "minimol": minimol.PUBLISHED_NAMES,
     "so3lr": so3lr.PUBLISHED_NAMES,
     "aimnet2": aimnet2.PUBLISHED_NAMES,
+    "dpa": (),
 }
-#: What reads the published file of a kind that is no state dict.
-READERS = {"so3lr": so3lr.read_published, "aimnet2": aimnet2.read_published}
+#: What reads the published file of a kind that is no state dict, given what the registry says of its architecture.
+READERS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Tensor]]] = {
+    "so3lr": lambda path, _: so3lr.read_published(path),
+    "aimnet2": lambda path, _: aimnet2.read_published(path),
+    "dpa": lambda path, architecture: dpa.read_published(path, architecture["branch"]),
+}
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -68,16 +74,17 @@ def convert(
     `drop` are no part of the encoder. Raises `UserError` if the file cannot be read as weights or a name or shape
     differs.
     """
-    published = {
-        key: tensor for key, tensor in read_state(raw, architecture["kind"]).items() if not key.startswith(drop)
-    }
+    published = {key: tensor for key, tensor in read_state(raw, architecture).items() if not key.startswith(drop)}
+    if architecture["kind"] == "dpa":
+        architecture = dpa.described(raw, architecture)
     encoder = new_encoder(architecture)
     code = {}
     if isinstance(encoder, Own):
         encoder.check_draw()
         code = {"code_sha256": sha256(encoder.architecture.code)}
     expected = encoder.state_dict()
-    state = {our_name(key, architecture["kind"]): _single(tensor) for key, tensor in published.items()}
+    state = {our_name(key, architecture["kind"]): tensor for key, tensor in published.items()}
+    state = {key: _as_here(key, tensor, expected) for key, tensor in state.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
     for key, tensor in expected.items():
@@ -112,9 +119,10 @@ def convert(
         save_file({key: state[key].contiguous().clone() for key in expected}, temporary, metadata=metadata)
 
 
-def _single(tensor: Tensor) -> Tensor:
-    """Weights in float32, whatever they were published in; counters as they are."""
-    return tensor.float() if tensor.is_floating_point() else tensor
+def _as_here(key: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> Tensor:
+    """Weights in the encoder's precision, whatever they were published in; counters as they are."""
+    precision = expected[key].dtype if key in expected else torch.float32
+    return tensor.to(precision) if tensor.is_floating_point() else tensor
 
 
 def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocabulary: str) -> Tensor:
@@ -134,16 +142,19 @@ def draw(architecture: Mapping[str, Any], out: Path, seed: int = 0) -> None:
         save_file(new_encoder(architecture).state_dict(), temporary)
 
 
-def read_state(path: Path, kind: str = "") -> dict[str, Tensor]:
+def read_state(path: Path, architecture: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a state dict saved by torch, without running what a pickle may hold.
 
     The published SO3LR is a module, of which none but its own classes are built; the published AIMNet2 a TorchScript
-    archive, of which none but the tensors are read. Raises `UserError` if the file is none of these.
+    archive, of which none but the tensors are read; of a DPA one branch is. Raises `UserError` if the file is none of
+    these.
     """
     try:
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
-        state = READERS[kind](path) if kind in READERS else torch.load(path, weights_only=True, map_location="cpu")
+        if reader := READERS.get(architecture.get("kind", "")):
+            return reader(path, architecture)
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except UserError:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to ask for
