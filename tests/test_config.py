@@ -55,7 +55,7 @@ def test_the_default_runs_every_method():
         ({"splits": ["scafold"]}, ["splits.0", "did you mean 'scaffold'"]),
         ({"splits": ["column"]}, ["splits", "split_column", "esol"]),
         ({"budgets": [-5]}, ["budgets.0", "-5", "or all"]),
-        ({"budgets": ["50"]}, ["budgets.0", "'50'", "whole number"]),
+        ({"budgets": ["fifty"]}, ["budgets.0", "'fifty'", "whole number"]),
         ({"budgets": []}, ["budgets"]),
         ({"seeds": [0, 0]}, ["seeds", "non-unique"]),
         ({"training": {"epoch": 5}}, ["training.epoch: unknown key", "did you mean 'epochs'"]),
@@ -94,6 +94,21 @@ def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
         experiment(change)
     for part in told:
         assert part in str(caught.value)
+
+
+def test_numbers_may_be_text_in_what_the_command_line_adds(tmp_path: Path):
+    """Snakemake gives --config 'budgets=[50]' as a list of text."""
+    told = {"budgets": ["50", "all"], "seeds": ["0", "3"], "training": {"epochs": "5", "learning_rate": "1e-3"}}
+    grids = {"l2_sp": {"lam": ["0.01", "1"]}, "dwise_ft": {"granularity": ["block"]}}
+    (tmp_path / "mine.csv").write_text("smiles,1\nC,2\n")
+    own = {"mine": {"path": str(tmp_path / "mine.csv"), "smiles": "smiles", "labels": ["1"], "task": "regression"}}
+    found = experiment({**told, "grids": grids, "own_datasets": own, "datasets": ["mine"]})
+    assert found.cells.budgets == ("50", "all")
+    assert found.seeds == (0, 3)
+    assert found.training["epochs"] == 5
+    assert found.training["learning_rate"] == 0.001
+    assert found.grids["l2_sp"]["lam"] == [0.01, 1]
+    assert found.datasets["mine"].labels == ("1",)
 
 
 def test_every_mistake_of_form_is_named_at_once():

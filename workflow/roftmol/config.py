@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import reduce
 from itertools import product
+from operator import getitem
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -28,6 +31,8 @@ from roftmol.selection import RULES
 from roftmol.settings import build
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+#: A number as text.
+NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
 
 Json = dict[str, Any]
@@ -330,7 +335,9 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     Raises `UserError` that names each key, its value, and what is allowed there.
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    problems = [_problem(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    validator = Draft202012Validator(schema)
+    config = _with_numbers(config, validator)
+    problems = [_problem(error) for error in validator.iter_errors(config)]
     if problems:
         raise UserError("\n".join(problems))
     full = _complete(schema, config)
@@ -615,6 +622,33 @@ def _own_model(name: str, entry: Json) -> Checkpoint:
     architecture = {"kind": "own", **{key: entry[key] for key in registry.ARCHITECTURES["own"]}}
     about = {key: entry[key] for key in ("pretraining", "corpora", "labelled", "suspected", "drop")}
     return Checkpoint.from_dict({"name": name, "path": entry["weights"], "architecture": architecture, **about})
+
+
+def _with_numbers(config: Mapping[str, Any], validator: Draft202012Validator) -> Json:
+    """The configuration with numbers for their text, as which Snakemake's `--config` gives them in lists and objects.
+
+    Text stays where it may stand; what grids hold, the schema leaves to the methods.
+    """
+    found = deepcopy(dict(config))
+    for error in list(validator.iter_errors(found)):
+        *above, last = error.absolute_path or [None]
+        place = reduce(getitem, above, found)
+        if isinstance(error.instance, str) and place[last] is error.instance:  # the error is no key's
+            place[last] = _number(error.instance)
+    if "grids" in found:
+        found["grids"] = _number(found["grids"])
+    return found
+
+
+def _number(value: Any) -> Any:
+    """The number that a text says, at every depth; anything else as it is."""
+    if isinstance(value, dict):
+        return {key: _number(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_number(entry) for entry in value]
+    if not isinstance(value, str) or not NUMBER.fullmatch(value):
+        return value
+    return int(value) if value.lstrip("-").isdigit() else float(value)
 
 
 def _complete(schema: Mapping[str, Any], value: Any) -> Any:
