@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from roftmol.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
@@ -83,6 +84,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting, m
         one = look(name)
         axis.plot(value, score, color=one.colour, marker=one.marker, markersize=6, linestyle="none")
     axis.margins(0.12)
+    axis.xaxis.set_major_locator(MaxNLocator(3))  # more, and four numbers of three decimals run into each other
     axis.grid(axis="both")
     axis.text(0, 1.03, _rho(results, setting, measure), transform=axis.transAxes, fontsize=7.5)
 
