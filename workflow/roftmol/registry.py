@@ -270,7 +270,7 @@ class Corpus:
 
     name: str
     title: str
-    molecules: int | None = None
+    molecules: int | None
     files: tuple[tuple[Source, ...], ...] = ()
     smiles: str | None = None
     labels: tuple[str, ...] = ()
