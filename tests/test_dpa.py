@@ -21,17 +21,15 @@ from roftmol import graphs
 from roftmol.encoders import Dpa, new_encoder
 from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
 from roftmol.errors import UserError
+from roftmol.featurisers.geometry import ELEMENTS
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
-from test_so3lr import SMILES, conformers, molecules, rotation
+from roftmol.train import TrainSettings, fit, new_model
+from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
+from test_spatial import FOLD, HONEST, TASK, fitted
 
 installed = pytest.mark.skipif(importlib.util.find_spec("deepmd") is None, reason="deepmd-kit is not installed")
 #: What the registry says of a model such as the one below.
 ARCHITECTURE = {"kind": "dpa", "layers": 3, "width": 16, "branch": "organic"}
-TASK = Task("regression", "rmse")
-FOLD = Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
-HONEST = PROTOCOLS["honest"]
 
 
 def parameters(case: int) -> dict:
@@ -91,9 +89,8 @@ def test_energies_forces_and_vectors_are_deepmd_kits(checkpoint: Path, encoder: 
     energies, forces = encoder.energies_and_forces(batch)
     vectors, start = encoder.nodes(batch), 0
     elements = parameters(1)["type_map"]
-    symbols = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
     for row, (numbers, positions) in enumerate(zip(*conformers(SMILES), strict=True)):
-        types = np.array([elements.index(symbols[number]) for number in numbers])
+        types = np.array([elements.index(ELEMENTS[number]) for number in numbers])
         places = positions.astype(np.float32).astype(float)
         energy, force, _ = theirs.eval(places[None], None, types)
         own = slice(start, start := start + len(numbers))
@@ -145,13 +142,9 @@ def test_forces_are_minus_the_gradient_of_the_energy(encoder: Dpa):
     _, forces = encoder.energies_and_forces(batch)
     step = 0.02
     for atom, axis in [(0, 0), (2, 1), (5, 2)]:
-        ends = []
-        for sign in (1, -1):
-            moved = batch.atoms[:, 1:].clone()
-            moved[atom, axis] += sign * step
-            with torch.no_grad():
-                ends.append(float(encoder.energies(batch.at(moved))))
-        assert -(ends[0] - ends[1]) / (2 * step) == pytest.approx(float(forces[atom, axis]), rel=0.02, abs=2e-4)
+        assert numerical_force(encoder, batch, atom, axis, step) == pytest.approx(
+            float(forces[atom, axis]), rel=0.02, abs=2e-4
+        )
 
 
 @installed
@@ -211,13 +204,9 @@ def test_every_weight_has_a_part_and_takes_a_gradient(encoder: Dpa):
     ],
 )
 def test_a_method_moves_what_it_says(encoder: Dpa, name: str, setting: dict, still: set[str]):
-    data, method = molecules(), METHODS[name]
     before = {key: theta.clone() for key, theta in encoder.named_parameters()}
-    model = new_model(encoder, method, data, FOLD, TASK, HONEST, 0)
-    fit(model, method, method.parse(setting), data, FOLD, TASK, HONEST, TrainSettings(2, batch_size=3), 0)
-    moved = {
-        encoder.part_of(key) for key, theta in model.encoder.named_parameters() if not torch.equal(theta, before[key])
-    }
+    after = fitted(encoder, name, setting).encoder.named_parameters()
+    moved = {encoder.part_of(key) for key, theta in after if not torch.equal(theta, before[key])}
     assert moved == {*encoder.parts, "force_field"} - still
 
 

@@ -17,12 +17,12 @@ from rdkit.Chem import rdDistGeom
 from safetensors.torch import load_file
 
 from roftmol import graphs, registry
-from roftmol.encoders import So3lr
+from roftmol.encoders import So3lr, Spatial
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.so3lr import ARCHITECTURE, all_pairs, pairs, read_published
 from roftmol.errors import UserError
 from roftmol.featurisers.geometry import CUTOFF
-from roftmol.graphs import Graphs
+from roftmol.graphs import Batch, Graphs
 from roftmol.train import Fold, Model, Task
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
@@ -73,6 +73,17 @@ def rotation(seed: int = 0) -> np.ndarray:
     return q * np.linalg.det(q)
 
 
+def numerical_force(encoder: Spatial, batch: Batch, atom: int, axis: int, step: float) -> float:
+    """Minus the slope of the energy as one atom is moved, by the central difference."""
+    ends = []
+    for sign in (1, -1):
+        moved = batch.atoms[:, 1:].clone()
+        moved[atom, axis] += sign * step
+        with torch.no_grad():
+            ends.append(float(encoder.energies(batch.at(moved))))
+    return -(ends[0] - ends[1]) / (2 * step)
+
+
 def test_energies_forces_and_vectors_are_the_packages(encoder: So3lr):
     """The encoder arranges the package's parts anew; the package's own forward pass must give the same."""
     from so3krates_torch.modules import models
@@ -111,13 +122,9 @@ def test_forces_are_minus_the_gradient_of_the_energy(encoder: So3lr):
     _, forces = encoder.energies_and_forces(batch)
     step = 1e-5
     for atom, axis in [(0, 0), (2, 1), (5, 2)]:
-        ends = []
-        for sign in (1, -1):
-            moved = batch.atoms[:, 1:].clone()
-            moved[atom, axis] += sign * step
-            with torch.no_grad():
-                ends.append(float(encoder.energies(batch.at(moved))))
-        assert -(ends[0] - ends[1]) / (2 * step) == pytest.approx(float(forces[atom, axis]), rel=1e-5, abs=1e-6)
+        assert numerical_force(encoder, batch, atom, axis, step) == pytest.approx(
+            float(forces[atom, axis]), rel=1e-5, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("extensive", [False, True])

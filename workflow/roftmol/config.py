@@ -31,9 +31,9 @@ from roftmol.selection import RULES
 from roftmol.settings import build
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
 #: A number as text.
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
 
 Json = dict[str, Any]
 

@@ -33,7 +33,7 @@ from zipfile import ZipFile
 import torch
 from torch import Tensor, nn
 
-from roftmol.encoders.base import Spatial, State
+from roftmol.encoders.base import Spatial, State, slots
 from roftmol.encoders.ops import sum_by
 from roftmol.encoders.so3lr import all_pairs, rows
 from roftmol.graphs import Batch
@@ -93,9 +93,7 @@ class Surroundings(nn.Module):
     def around(self, batch: Batch) -> Around:
         """What surrounds each atom of the batch, with gradient to the positions."""
         b, sizes = len(batch), batch.sizes.long()
-        largest = int(sizes.max())
-        starts = sizes.cumsum(0) - sizes
-        slot = torch.arange(len(batch.atoms), device=sizes.device) + (largest * batch.graph - rows(starts, batch.graph))
+        slot, largest = slots(batch)
         places = _laid_out(batch.atoms[:, 1:], slot, b * largest).view(b, largest, 3)
         real = torch.arange(largest, device=sizes.device) < sizes.unsqueeze(1)
         itself = torch.eye(largest, dtype=torch.bool, device=sizes.device)

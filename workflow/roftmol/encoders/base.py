@@ -133,6 +133,15 @@ class Spatial(Encoder):
         return (energies if training else energies.detach()), -gradient[:, 1:]
 
 
+def slots(batch: Batch) -> tuple[Tensor, int]:
+    """The place of each of n atoms where b molecules lie side by side, each with as many places as the largest; and how
+    many these are."""
+    sizes = batch.sizes.long()
+    largest = int(sizes.max())
+    starts = sizes.cumsum(0) - sizes
+    return torch.arange(len(batch.atoms), device=sizes.device) + largest * batch.graph - starts[batch.graph], largest
+
+
 class Head(Linear):
     """A linear map of the molecules' vectors."""
 

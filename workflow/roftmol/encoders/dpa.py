@@ -16,18 +16,17 @@ and molecules laid out as it reads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from roftmol.encoders.base import Spatial, State
+from roftmol.encoders.base import Spatial, State, slots
 from roftmol.encoders.ops import sum_by
 from roftmol.encoders.so3lr import rows
 from roftmol.errors import UserError
@@ -73,11 +72,10 @@ class Dpa(Spatial):
 
     def __init__(self, architecture: DpaArchitecture):
         super().__init__()
-        package = _package()
+        get_model, self._neighbours = _package()
         self.architecture = architecture
         self.width = architecture.width
-        self.module = package.get_model(_undetermined(architecture.parameters)).atomic_model
-        self._neighbours = package.extend_input_and_build_neighbor_list
+        self.module = get_model(_undetermined(architecture.parameters)).atomic_model
         elements = list(architecture.parameters["type_map"])
         if missing := [symbol for symbol in ELEMENTS.values() if symbol not in elements]:
             raise UserError(f"branch {architecture.branch}: its model knows no {', '.join(missing)}; choose another")
@@ -140,13 +138,11 @@ class Dpa(Spatial):
 
     def _laid_out(self, batch: Batch) -> Laid:
         """The batch's molecules side by side, with gradient to the positions."""
-        b, sizes = len(batch), batch.sizes.long()
-        largest = int(sizes.max())
-        starts = sizes.cumsum(0) - sizes
-        slot = torch.arange(len(batch.atoms), device=sizes.device) + largest * batch.graph - rows(starts, batch.graph)
+        slot, largest = slots(batch)
+        b = len(batch)
         places = batch.atoms.new_zeros(b * largest, 3, dtype=torch.float64)
         places = places.index_copy(0, slot, batch.atoms[:, 1:].double()).view(b, largest, 3)
-        types = torch.full((b * largest,), -1, device=sizes.device)
+        types = torch.full((b * largest,), -1, device=slot.device)
         types = types.index_copy(0, slot, self.type_of[batch.atoms[:, 0].long()]).view(b, largest)
         cutoff, most = self.module.get_rcut(), self.module.get_sel()
         places, types, itself, neighbours = self._neighbours(places, types, cutoff, most, mixed_types=True)
@@ -160,8 +156,8 @@ class Dpa(Spatial):
         return {f"{prefix}.{name}": getattr(repflows, name)[:, :width] for name in ("mean", "stddev")}
 
 
-def _package() -> SimpleNamespace:
-    """What is used of deepmd-kit."""
+def _package() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What is used of deepmd-kit: what builds a model, and what finds neighbours."""
     try:
         from deepmd.pt.model.model import get_model
         from deepmd.pt.utils.nlist import extend_input_and_build_neighbor_list
@@ -170,9 +166,7 @@ def _package() -> SimpleNamespace:
             f"DPA needs deepmd-kit, which cannot be imported ({str(error).splitlines()[0]}). Its wheels are built "
             f"against one version of torch; its Python modules do without their library: {INSTALL}"
         ) from error
-    return SimpleNamespace(
-        get_model=get_model, extend_input_and_build_neighbor_list=extend_input_and_build_neighbor_list
-    )
+    return get_model, extend_input_and_build_neighbor_list
 
 
 def _undetermined(parameters: Mapping[str, Any]) -> dict[str, Any]:
