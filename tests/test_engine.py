@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,27 @@ def encoder(kind: str = "gin", dropout: float = 0.0) -> GNN:
             block.norm.running_var.uniform_(0.5, 2)
             block.norm.weight.normal_()
     return made
+
+
+class PreciseGraphs(graphs.Graphs):
+    """Molecules whose batches are in float64, where what remains of a difference is no rounding."""
+
+    def batch(self, molecules: graphs.Indices, merge: range = range(0), lent: int | None = None) -> graphs.Batch:
+        batch = super().batch(molecules, merge, lent)
+        assert batch.hop is not None
+
+        def double(hop: graphs.Hop) -> graphs.Hop:
+            counts = None if hop.counts is None else hop.counts.double()
+            return replace(hop, bond_counts=hop.bond_counts.double(), counts=counts)
+
+        merged = {layer: double(hop) for layer, hop in batch.merged.items()}
+        sizes, labels = batch.sizes.double(), batch.labels.double()
+        return replace(batch, sizes=sizes, labels=labels, hop=double(batch.hop), merged=merged)
+
+
+def precise_corpus() -> PreciseGraphs:
+    data = corpus()
+    return PreciseGraphs(**{field.name: getattr(data, field.name) for field in fields(data)})
 
 
 def apart(network: Encoder) -> Encoder:
@@ -121,17 +143,11 @@ def test_networks_that_look_further_are_never_merged():
 
 @pytest.mark.parametrize("kind", LOCAL)
 def test_training_with_the_lowest_block_merged_is_training(kind):
-    # In float64, where what remains is no rounding. The masks of dropout are drawn for all atoms either way.
     results = []
     for merge in (range(1), range(0)):
         network = encoder(kind, dropout=0.5).double()
-        batch = corpus().batch(ALL, merge)
-        hop = batch.hop_of(0)
-        object.__setattr__(hop, "bond_counts", hop.bond_counts.double())
-        if merge:
-            object.__setattr__(hop, "counts", hop.counts.double())
-        object.__setattr__(batch.hop, "bond_counts", batch.hop.bond_counts.double())
-        torch.manual_seed(3)
+        batch = precise_corpus().batch(ALL, merge)
+        torch.manual_seed(3)  # the masks of dropout are drawn for all atoms either way
         Z = network.nodes(batch)
         Z.square().sum().backward()
         gradients = {name: theta.grad for name, theta in network.named_parameters()}
@@ -180,19 +196,21 @@ def test_re_estimated_statistics_are_those_of_all_atoms():
     ],
 )
 def test_a_fit_follows_the_same_curve_with_atoms_merged_and_apart(method, setting, protocol):
-    task, data, how = Task("regression", "rmse"), corpus(), METHODS[method]
+    # In float32 the curves part by half a percent: a bias before BatchNorm has no gradient but rounding, along which
+    # Adam moves it by whole steps.
+    task, data, how = Task("regression", "rmse"), precise_corpus(), METHODS[method]
     curves = []
     for network in (encoder(dropout=0.5), apart(encoder(dropout=0.5))):
-        model = new_model(network, how, data, FOLD, task, PROTOCOLS[protocol], 0)
+        model = new_model(network.double(), how, data, FOLD, task, PROTOCOLS[protocol], 0).double()
         model.encoder.local = network.local
         training = TrainSettings(epochs=3, batch_size=7)
         curve = fit(model, how, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol], training, 0)
         curves.append(np.array([(point.train_loss, point.valid_loss) for point in curve]))
     merged, usual = curves
-    assert np.allclose(merged[:, 0], usual[:, 0], rtol=1e-3)
-    # A bias before BatchNorm has no gradient but rounding, along which Adam moves it by whole steps. Training does not
-    # see it; the running statistics, of which validation makes use, follow it with a delay.
-    assert np.allclose(merged[:, 1], usual[:, 1], rtol=2e-2)
+    assert np.allclose(merged[:, 0], usual[:, 0], rtol=1e-6)
+    # L2-SP's pull on such a bias makes it swing in any precision: near theta_0 a step of Adam is lr / eps times the
+    # gradient. Training does not see it; the running statistics, which validation uses, follow it with a delay.
+    assert np.allclose(merged[:, 1], usual[:, 1], rtol=2e-2 if method == "l2_sp" else 1e-9)
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
