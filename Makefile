@@ -26,8 +26,9 @@ report: $(VENV)/run.stamp
 atomistic: $(VENV)/atomistic.stamp
 	$(BIN)/snakemake --configfile config/atomistic.yaml --cores $(CORES) --rerun-incomplete --quiet reason
 
+# A file's tests stay with one worker, so that what they share is made once.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/null_simulation.py

@@ -9,6 +9,11 @@ for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs of the workflow come first: a worker that began one last would work alone at the end."""
+    items.sort(key=lambda item: not item.path.stem.endswith("workflow"))
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with a data set's graphs, its splits and an encoder."""

@@ -54,10 +54,7 @@ SMALL: dict[str, Any] = {
     "landscape": False,
 }
 
-pytestmark = [
-    pytest.mark.xdist_group("atomistic_workflow"),  # one worker, so that the finished run is made once
-    pytest.mark.skipif(util.find_spec("so3krates_torch") is None, reason="so3krates-torch is not installed"),
-]
+pytestmark = pytest.mark.skipif(util.find_spec("so3krates_torch") is None, reason="so3krates-torch is not installed")
 
 
 def config(**changes: Any) -> dict[str, Any]:

@@ -481,7 +481,6 @@ def test_a_model_of_ones_own_takes_no_name_that_is_in_use(name: str, place: Plac
         experiment({"own_models": {name: GINE}})
 
 
-@pytest.mark.xdist_group("workflow")
 def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(place: Place):
     place.configure(models=["my-gine"], own_models={"my-gine": GINE}, methods=["full_ft", "dwise_ft"])
     runs = "results/runs/honest/my-gine/mine/random-20"

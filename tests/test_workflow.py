@@ -46,13 +46,10 @@ EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes
 #: Those that do.
 TIMED = ("timings", "summary")
 
-pytestmark = [
-    pytest.mark.xdist_group("workflow"),  # one worker, so that the finished run is made once
-    pytest.mark.skipif(
-        not (registry.REGISTRY.parent / registry.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
-        reason="the embedded encoder's weights are not there",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (registry.REGISTRY.parent / registry.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
+    reason="the embedded encoder's weights are not there",
+)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from roftmol.graphs import Batch
 #: How the names of deepmd-kit's weights begin in the encoder's.
 PREFIX = "module."
 LAYER = re.compile(rf"{PREFIX}descriptor\.repflows\.layers\.(\d+)\.")
-INSTALL = "DP_ENABLE_TENSORFLOW=0 DP_ENABLE_PYTORCH=0 pip install --no-binary deepmd-kit deepmd-kit==3.2.0"
+INSTALL = "DP_ENABLE_TENSORFLOW=0 DP_ENABLE_PYTORCH=0 pip install --no-binary deepmd-kit deepmd-kit==3.2.0 e3nn==0.6.0"
 
 
 @dataclass(frozen=True)
