@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 #: Methods that neither the paper nor the default experiment has.
-BY_NAME_ONLY = {"layerwise_decay", "mft", "mft_same_steps", "mft_wise"}
+BY_NAME_ONLY = {"full_ft_bn", "layerwise_decay", "mft", "mft_same_steps", "mft_wise"}
 
 
 def test_the_file_holds_the_defaults_of_the_schema_but_for_what_makes_a_first_run_short():

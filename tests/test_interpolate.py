@@ -10,7 +10,7 @@ from molecules_for_tests import corpus
 from roftmol import metrics
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
-from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix, reestimate_norm
+from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix, norm_sample, reestimate_norm
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.wise_ft import Settings as WiSE
@@ -55,6 +55,27 @@ def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(model.encoder.state_dict()[name], tensor)
     assert torch.equal(model.head.weight, tuned.head.weight)
+
+
+def test_full_ft_with_estimated_statistics_has_full_fts_weights(ends):
+    _, tuned, data = ends
+    how = METHODS["full_ft_bn"]
+    result, model = mixed(ends, "full_ft_bn", how.grid(3)[0])
+    before = tuned.state_dict()
+    differing = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    assert differing == {f"encoder.blocks.{block}.norm.{buffer}" for block in range(3) for buffer in buffers}
+    reestimate_norm(tuned := copy.deepcopy(tuned), data, norm_sample(FOLD, 0))
+    assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
+    # Between this and the pretrained end WiSE-FT's path is unbroken.
+    near, _ = mixed(ends, "wise_ft", WiSE(1 - 1e-6))
+    assert np.allclose(result.test, near.test, atol=1e-4)
+
+
+def test_full_ft_with_estimated_statistics_is_full_ft_where_none_are_estimated(ends):
+    _, tuned, data = ends
+    result, _ = mixed(ends, "full_ft_bn", METHODS["full_ft_bn"].grid(3)[0], "paper")
+    assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
 
 
 def test_between_the_ends_the_weights_are_mixed(ends):

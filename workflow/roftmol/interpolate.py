@@ -119,14 +119,22 @@ def norm_sample(fold: Fold, seed: int) -> npt.NDArray[np.int64]:
 
 
 def put(
-    model: Model, theta_0: State, theta: State, alpha: Mapping[str, float], graphs: Graphs, lenders: Indices | None
+    model: Model,
+    theta_0: State,
+    theta: State,
+    alpha: Mapping[str, float],
+    graphs: Graphs,
+    lenders: Indices | None,
+    *,
+    ends: bool = False,
 ) -> None:
     """Put (1 - alpha) theta_0 + alpha theta, name by name, into the model's encoder.
 
-    Between and beyond the ends, BatchNorm's statistics are estimated anew on the molecules `lenders`, if given.
+    BatchNorm's statistics are estimated anew on the molecules `lenders`, if given: between and beyond the ends, and at
+    these with `ends`.
     """
     model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
-    if lenders is not None and set(alpha.values()) not in ({0.0}, {1.0}):
+    if lenders is not None and (ends or set(alpha.values()) not in ({0.0}, {1.0})):
         reestimate_norm(model, graphs, lenders)
 
 
@@ -153,7 +161,7 @@ def mix(
         alpha, steps, valid, note = dict.fromkeys(groups.values(), start), 0, None, ""
     else:
         alpha, steps, valid, note = learner.learn(start)
-    learner.apply(alpha)
+    learner.apply(alpha, ends=mixing.estimate_ends)
     held_out = model.predict_held_out(graphs, fold)
     return Mixed(
         valid=held_out.valid if valid is None else valid,
@@ -199,11 +207,11 @@ class _Learner:
         # Networks without BatchNorm have no statistics to be lent or estimated.
         self.reestimate = self.protocol.reestimate_norm and bool(norms(self.model))
 
-    def apply(self, alpha: Mapping[str, float]) -> None:
-        """Put the mixed weights into the model; between the ends, re-estimate BatchNorm if the protocol says so."""
+    def apply(self, alpha: Mapping[str, float], *, ends: bool = False) -> None:
+        """Put the mixed weights into the model and re-estimate BatchNorm if the protocol says so; see :func:`put`."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
         lenders = self.norm_sample[:NORM_SAMPLE] if self.reestimate else None
-        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders)
+        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders, ends=ends)
 
     def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
