@@ -111,6 +111,14 @@ def test_numbers_may_be_text_in_what_the_command_line_adds(tmp_path: Path):
     assert found.datasets["mine"].labels == ("1",)
 
 
+def test_truth_values_and_null_may_be_text_too():
+    """Snakemake gives --config landscape=false as text."""
+    found = experiment({"landscape": "false", "tsne": "true", "max_test": "null"})
+    assert (found.landscape, found.tsne, found.max_test) == (False, True, None)
+    with pytest.raises(UserError, match="landscape: 'no' is not of type 'boolean'"):
+        experiment({"landscape": "no"})
+
+
 def test_every_mistake_of_form_is_named_at_once():
     with pytest.raises(UserError, match=r"(?s)training.epochs.*seeds|seeds.*training.epochs"):
         experiment({"training": {"epochs": 0}, "seeds": [-1]})

@@ -34,6 +34,8 @@ SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 PRETRAINING = Path(__file__).parent / "registry" / "pretraining.yaml"
 #: A number as text.
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+#: Other values as text, in YAML's spelling.
+WORDS = {"true": True, "false": False, "null": None}
 
 Json = dict[str, Any]
 
@@ -336,7 +338,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     """
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     validator = Draft202012Validator(schema)
-    config = _with_numbers(config, validator)
+    config = _with_values(config, validator)
     problems = [_problem(error) for error in validator.iter_errors(config)]
     if problems:
         raise UserError("\n".join(problems))
@@ -624,8 +626,8 @@ def _own_model(name: str, entry: Json) -> Checkpoint:
     return Checkpoint.from_dict({"name": name, "path": entry["weights"], "architecture": architecture, **about})
 
 
-def _with_numbers(config: Mapping[str, Any], validator: Draft202012Validator) -> Json:
-    """The configuration with numbers for their text, as which Snakemake's `--config` gives them in lists and objects.
+def _with_values(config: Mapping[str, Any], validator: Draft202012Validator) -> Json:
+    """The configuration with values for their text: Snakemake's `--config` gives `false` so, and numbers in lists.
 
     Text stays where it may stand; what grids hold, the schema leaves to the methods.
     """
@@ -634,20 +636,22 @@ def _with_numbers(config: Mapping[str, Any], validator: Draft202012Validator) ->
         *above, last = error.absolute_path or [None]
         place = reduce(getitem, above, found)
         if isinstance(error.instance, str) and place[last] is error.instance:  # the error is no key's
-            place[last] = _number(error.instance)
+            place[last] = _value(error.instance)
     if "grids" in found:
-        found["grids"] = _number(found["grids"])
+        found["grids"] = _value(found["grids"])
     return found
 
 
-def _number(value: Any) -> Any:
-    """The number that a text says, at every depth; anything else as it is."""
+def _value(value: Any) -> Any:
+    """The number, truth value or null that a text says, at every depth; anything else as it is."""
     if isinstance(value, dict):
-        return {key: _number(entry) for key, entry in value.items()}
+        return {key: _value(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_number(entry) for entry in value]
-    if not isinstance(value, str) or not NUMBER.fullmatch(value):
+        return [_value(entry) for entry in value]
+    if not isinstance(value, str):
         return value
+    if not NUMBER.fullmatch(value):
+        return WORDS.get(value, value)
     return int(value) if value.lstrip("-").isdigit() else float(value)
 
 
