@@ -1,5 +1,6 @@
 """Every short cut of the engine gives what the long way gives."""
 
+import ast
 import copy
 import subprocess
 import sys
@@ -375,9 +376,23 @@ def test_adam_is_torchs_to_the_bit():
         assert torch.equal(one, other)
 
 
-def test_a_job_imports_no_more_than_it_needs():
-    heavy = ("torch_geometric", "torch._dynamo", "scipy", "sklearn", "matplotlib")
-    code = f"import sys, roftmol.runs; print([name for name in {heavy} if name in sys.modules])"
+def imported_by_snakemake() -> str:
+    tree = ast.parse((Path(__file__).parents[1] / "rules/common.smk").read_text())
+    return "; ".join(
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("roftmol")
+    )
+
+
+HEAVY = ("torch_geometric", "torch._dynamo", "scipy", "sklearn", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    ("imports", "heavy"), [("import roftmol.runs", HEAVY), (imported_by_snakemake(), (*HEAVY, "torch"))]
+)
+def test_a_job_and_a_start_of_snakemake_import_no_more_than_they_need(imports, heavy):
+    code = f"import sys; {imports}; print([name for name in {heavy} if name in sys.modules])"
     package = Path(graphs.__file__).parents[1]
     told = subprocess.run([sys.executable, "-c", code], cwd=package, check=True, capture_output=True, text=True)
     assert told.stdout.strip() == "[]"

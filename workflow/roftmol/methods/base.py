@@ -4,6 +4,8 @@ A method that trains says which encoder parts train in each stage (the head alwa
 parts learning rates of their own, or train on a second task in turn. A method that interpolates says how the encoder's
 parameters are grouped under mixing coefficients and whether those are learned. The loop (`train.py`) and the mixing
 (`interpolate.py`) read this and know no method by name.
+
+Every start of Snakemake reads the methods and computes nothing, so torch is imported within the functions that need it.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
-
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
 from roftmol.errors import UserError
 from roftmol.files import canonical_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: A method's settings: a frozen dataclass of its own.
 Settings = Any
@@ -103,7 +105,9 @@ class Method:
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     """`||x - y||^2`, in half the passes over memory that writing it out takes."""
-    return F.mse_loss(x, y, reduction="sum")
+    from torch.nn.functional import mse_loss
+
+    return mse_loss(x, y, reduction="sum")
 
 
 def setting_text(settings: Settings) -> str:

@@ -9,11 +9,12 @@ honest protocol the sum is divided by b, so that lambda means the same for every
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from roftmol.methods.base import STRENGTHS, Method, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Settings:
 
 def penalty(settings: Settings, step: Step) -> Tensor:
     """The penalty, a scalar."""
+    from torch.linalg import eigvalsh
+
     F = step.features
     # sigma^2 are the eigenvalues of the smaller Gram matrix; eigvalsh gives them in rising order.
     gram = F @ F.T if F.shape[0] <= F.shape[1] else F.T @ F
-    shrunk = torch.linalg.eigvalsh(gram)[: settings.k].clamp(min=0).sum()
+    shrunk = eigvalsh(gram)[: settings.k].clamp(min=0).sum()
     return settings.lam * shrunk / (len(F) if step.normalise else 1)
 
 

@@ -9,10 +9,12 @@ protocol the sum is divided by n, so that lambda means the same for every batch 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from roftmol.methods.base import STRENGTHS, Method, Step, squared_distance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ sum is the negative log density of a Gaussian prior on the weights and does not 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from roftmol.methods.base import STRENGTHS, Method, Step, squared_distance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Settings:
 
 def penalty(settings: Settings, step: Step) -> Tensor:
     """The penalty, a scalar; zero on the encoder at theta_0."""
-    drift = torch.stack([squared_distance(theta, step.theta_0[name]) for name, theta in step.theta.items()]).sum()
-    size = torch.stack([phi.square().sum() for phi in step.phi.values()]).sum()
+    from torch import stack
+
+    drift = stack([squared_distance(theta, step.theta_0[name]) for name, theta in step.theta.items()]).sum()
+    size = stack([phi.square().sum() for phi in step.phi.values()]).sum()
     return settings.lam / 2 * drift + settings.lam_head / 2 * size
 
 

@@ -8,6 +8,7 @@ steps correct it for the pairs.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -40,7 +41,7 @@ def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.
     rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
     freedom = (candidates - 1) * (resamples - 1)
     error = np.sqrt((rest**2).sum() / freedom / resamples)
-    half = stats.studentized_range.ppf(1 - alpha, candidates, freedom) * error
+    half = _critical_range(alpha, candidates, freedom) * error
     rows = []
     for a, b in combinations(range(candidates), 2):
         gaps = values[:, a] - values[:, b]
@@ -77,6 +78,12 @@ def interval(values: np.ndarray, test_share: float, alpha: float = 0.05, new_tes
     width = np.sqrt(1 / len(values) + test_share + new_test) * values.std(ddof=1)
     half = stats.t.ppf(1 - alpha / 2, len(values) - 1) * width
     return float(values.mean() - half), float(values.mean() + half)
+
+
+@cache
+def _critical_range(alpha: float, candidates: int, freedom: int) -> float:
+    """The studentized range's quantile 1 - alpha, which scipy finds by integrating anew in each step of a search."""
+    return float(stats.studentized_range.ppf(1 - alpha, candidates, freedom))
 
 
 def _corrected_p(gaps: np.ndarray, test_share: float) -> float:
