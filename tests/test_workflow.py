@@ -341,7 +341,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         check=False,
     )
     counts = _counts(dry)
-    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 3)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 18, 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
