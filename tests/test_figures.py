@@ -10,6 +10,7 @@ import pytest
 import synthetic
 from roftmol import figures, schemas
 from roftmol.errors import UserError
+from roftmol.figures import ranks
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METHODS, in_order, limits, look, pages
 from roftmol.methods import METHODS as REGISTERED
@@ -92,6 +93,19 @@ def test_fingerprint_is_ranked_beside_every_model():
         ("bbbp", "other", "fingerprint"): 2,
         ("bace", "morgan", "fingerprint"): 1,
     }
+
+
+def test_tied_methods_share_their_ranks_in_the_mean_alone():
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7], "wise_ft": [0.7], "bss": [bss]}, budget=budget)
+        for budget, bss in (("50", 0.6), ("all", 0.8))
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    (drawing,) = ranks.drawings(results)
+    texts = [text.get_text() for text in drawing.figure.axes[0].texts]
+    # full FT, WiSE-FT, BSS: 1, 1, 3 and 2, 2, 1
+    assert texts[:9] == ["1", "1", "3", "2", "2", "1", "2.0", "2.0", "2.0"]
 
 
 def test_settings_are_in_reading_order():

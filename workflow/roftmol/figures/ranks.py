@@ -26,7 +26,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
         places = cells.pivot(index="title", columns="method", values="place").loc[order, methods]
         seeds = cells.pivot(index="title", columns="method", values="seeds").loc[order, methods]
         incomplete = seeds.lt(seeds.max(axis=1), axis=0)
-        mean = places.mean() if len(places) > 1 else None
+        # In the mean, tied methods share the ranks that they take up, as in the tests and the table of mean ranks.
+        shared = (cells["mean"] * cells["better"]).groupby(cells["title"]).rank(ascending=False)
+        mean = shared.groupby(cells["method"]).mean()[methods] if len(places) > 1 else None
         for page, titles in pages(order, ROWS_A_PAGE):
             shown = places.loc[list(titles)]
             figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(shown) + 1.3)), layout="constrained")
@@ -40,7 +42,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 caption=(
                     "The rank of each method's mean test score within a setting: 1, the darkest, is the best. "
                     + (
-                        "The last row is the mean rank over the settings in which the method has a score. "
+                        "The last row is the mean rank over the settings in which the method has a score, where tied "
+                        "methods share the ranks that they take up. "
                         if mean is not None
                         else ""
                     )

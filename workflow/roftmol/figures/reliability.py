@@ -92,6 +92,9 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
     for name in in_order(set(rows["method"]) - set(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         axis.plot(points["predicted"], points["observed"], color=GREY, linewidth=0.8, zorder=0)
+    # Seeds spread less than they err: the curves of regressions keep to the upper left.
+    low_right = kind != "classification"
+    corner = (0.97, 0.03) if low_right else (0.03, 0.97)
     for place, name in enumerate(in_order(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         if points.empty:
@@ -104,11 +107,12 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
         axis.plot(points["predicted"], points["observed"], **{**marker, "markersize": 0.75 * marker["markersize"]})
         axis.annotate(
             _measure(results, setting, name, kind),
-            (0.03, 0.97),
-            (0, -9 * place),
+            corner,
+            (0, (9 if low_right else -9) * place),
             xycoords="axes fraction",
             textcoords="offset points",
-            va="top",
+            ha="right" if low_right else "left",
+            va="bottom" if low_right else "top",
             fontsize=7,
             color=colour,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
