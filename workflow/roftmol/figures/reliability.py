@@ -85,16 +85,16 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
     strong = results.emphasised(setting)
     if kind == "classification":
         low, high = 0.0, 1.0
+        corner, down, ha, va = (0.03, 0.97), -9, "left", "top"
     else:
         shown = rows[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else rows
         low, high = 0.0, 1.2 * float(np.nanmax(shown[["predicted", "observed"]].to_numpy(dtype=float)))
+        # Seeds spread less than they err, so the curves keep to the upper left.
+        corner, down, ha, va = (0.97, 0.03), 9, "right", "bottom"
     axis.plot([low, high], [low, high], color="#8B949E", linewidth=0.9, linestyle="--", zorder=1)
     for name in in_order(set(rows["method"]) - set(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         axis.plot(points["predicted"], points["observed"], color=GREY, linewidth=0.8, zorder=0)
-    # Seeds spread less than they err: the curves of regressions keep to the upper left.
-    low_right = kind != "classification"
-    corner = (0.97, 0.03) if low_right else (0.03, 0.97)
     for place, name in enumerate(in_order(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         if points.empty:
@@ -108,11 +108,11 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
         axis.annotate(
             _measure(results, setting, name, kind),
             corner,
-            (0, (9 if low_right else -9) * place),
+            (0, down * place),
             xycoords="axes fraction",
             textcoords="offset points",
-            ha="right" if low_right else "left",
-            va="bottom" if low_right else "top",
+            ha=ha,
+            va=va,
             fontsize=7,
             color=colour,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
