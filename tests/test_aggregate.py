@@ -213,7 +213,7 @@ POINT = {"fold": 0, "partition": "test", "molecules": 4, "loss": 0.5}
 def write_landscape(root, run):
     """The landscape of a full-FT run's cell: one point of each table."""
     cell = schemas.read("fits", run / "fits.parquet").iloc[0][list(schemas.CELL)[:-1]].to_dict()
-    on_path = {"alpha": 0.5, "own_norm": False, "metric": "roc_auc", "value": 0.6}
+    on_path = {"alpha": 0.5, "metric": "roc_auc", "value": 0.6}
     on_plane = {"point": "", "x": 1.0, "y": 2.0}
     for name, point in {"paths": on_path, "planes": on_plane}.items():
         schemas.write(name, pd.DataFrame([{**cell, **POINT, **point, "seed": 0}]), root / f"{name}.parquet")

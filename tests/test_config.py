@@ -373,7 +373,7 @@ def test_the_papers_comparison_is_whole():
     made = experiment(_merged(ROOT / "config" / "paper.yaml"))
     cells = made.cells
     assert [len(part) for part in (cells.datasets, cells.splits, cells.budgets, made.seeds)] == [12, 3, 4, 5]
-    assert set(cells.methods) == METHODS.keys() - BY_NAME_ONLY - {"full_ft_bn"}
+    assert set(cells.methods) == METHODS.keys() - BY_NAME_ONLY
     kinds = {made.checkpoints[model].pretraining for model in cells.models}
     assert {"self-supervised", "supervised"} <= kinds
     for name, method in METHODS.items():

@@ -15,14 +15,14 @@ import torch.nn.functional as F
 import golden
 import plain
 from molecules_for_tests import SMILES, corpus
-from roftmol import graphs
+from roftmol import batchnorm, graphs
 from roftmol.encoders import CONVOLUTIONS, GNN, Architecture, Encoder, products
 from roftmol.encoders.base import statistics_of_first
 from roftmol.encoders.ops import linear, max_by, neighbour_sum, relu_dropout, sum_by
 from roftmol.engine import Adam, evaluation_batches
 from roftmol.environments import equal_rows
 from roftmol.errors import UserError
-from roftmol.interpolate import mix, reestimate_norm
+from roftmol.interpolate import mix
 from roftmol.methods import METHODS
 from roftmol.protocols import PROTOCOLS
 from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model, task_loss
@@ -176,7 +176,7 @@ def test_batchnorm_takes_the_statistics_of_the_lending_atoms():
 def test_re_estimated_statistics_are_those_of_all_atoms():
     one, other = (Model(network, 1, Task("regression", "rmse")) for network in (encoder(), apart(encoder())))
     for model in (one, other):
-        reestimate_norm(model, corpus(), ALL)
+        batchnorm.estimate_all(model.encoder, corpus(), ALL)
     for name, value in other.encoder.state_dict().items():
         assert torch.allclose(one.encoder.state_dict()[name], value, atol=1e-5), name
 
@@ -208,10 +208,10 @@ def test_a_fit_follows_the_same_curve_with_atoms_merged_and_apart(method, settin
         curve = fit(model, how, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol], training, 0)
         curves.append(np.array([(point.train_loss, point.valid_loss) for point in curve]))
     merged, usual = curves
-    assert np.allclose(merged[:, 0], usual[:, 0], rtol=1e-6)
+    assert np.allclose(merged[:, 0], usual[:, 0], rtol=1e-6, equal_nan=True)  # epoch 0 has no training loss
     # L2-SP's pull on such a bias makes it swing in any precision: near theta_0 a step of Adam is lr / eps times the
-    # gradient. Training does not see it; the running statistics, which validation uses, follow it with a delay.
-    assert np.allclose(merged[:, 1], usual[:, 1], rtol=2e-2 if method == "l2_sp" else 1e-9)
+    # gradient. Training does not see it; running statistics, which validate in `paper`, follow it with a delay.
+    assert np.allclose(merged[:, 1], usual[:, 1], rtol=2e-2 if (method, protocol) == ("l2_sp", "paper") else 1e-9)
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol import metrics
+from roftmol import batchnorm, metrics
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
-from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix, norm_sample, reestimate_norm
+from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.wise_ft import Settings as WiSE
@@ -45,37 +45,34 @@ def test_a_quarter_of_the_way():
     assert interpolate(theta_0, theta, {"w": 0.25})["w"].tolist() == [1, 3]
 
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
     encoder, tuned, data = ends
     result, model = mixed(ends, "wise_ft", WiSE(1.0), protocol)
     assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
     result, model = mixed(ends, "wise_ft", WiSE(0.0), protocol)
+    estimated = STATISTICS if protocol == "honest" else ("num_batches_tracked",)
     for name, tensor in encoder.state_dict().items():
-        if not name.endswith("num_batches_tracked"):
+        if not name.endswith(estimated):
             assert torch.equal(model.encoder.state_dict()[name], tensor)
     assert torch.equal(model.head.weight, tuned.head.weight)
 
 
-def test_full_ft_with_estimated_statistics_has_full_fts_weights(ends):
+def test_full_ft_has_the_statistics_that_a_mixture_would_have_there(ends):
     _, tuned, data = ends
-    how = METHODS["full_ft_bn"]
-    result, model = mixed(ends, "full_ft_bn", how.grid(3)[0])
-    before = tuned.state_dict()
-    differing = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    buffers = ("running_mean", "running_var", "num_batches_tracked")
-    assert differing == {f"encoder.blocks.{block}.norm.{buffer}" for block in range(3) for buffer in buffers}
-    reestimate_norm(tuned := copy.deepcopy(tuned), data, norm_sample(FOLD, 0))
-    assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
-    # Between this and the pretrained end WiSE-FT's path is unbroken.
-    near, _ = mixed(ends, "wise_ft", WiSE(1 - 1e-6))
-    assert np.allclose(result.test, near.test, atol=1e-4)
+    again = copy.deepcopy(tuned)
+    batchnorm.estimate_all(again.encoder, data, batchnorm.sample(FOLD.train, 0))
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in tuned.state_dict().items())
 
 
-def test_full_ft_with_estimated_statistics_is_full_ft_where_none_are_estimated(ends):
-    _, tuned, data = ends
-    result, _ = mixed(ends, "full_ft_bn", METHODS["full_ft_bn"].grid(3)[0], "paper")
-    assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_the_path_is_unbroken_at_its_ends(ends, end):
+    at, _ = mixed(ends, "wise_ft", WiSE(end))
+    near, _ = mixed(ends, "wise_ft", WiSE(abs(end - 1e-6)))
+    assert np.allclose(at.test, near.test, atol=1e-4)
 
 
 def test_between_the_ends_the_weights_are_mixed(ends):
@@ -102,11 +99,11 @@ def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
 def test_re_estimated_statistics_are_the_means_of_the_batches_and_momentum_stays(ends):
     _, tuned, data = ends
     model = copy.deepcopy(tuned)
-    reestimate_norm(model, data, FOLD.train)
+    batchnorm.estimate_all(model.encoder, data, FOLD.train)
     assert {block.norm.momentum for block in model.encoder.blocks} == {0.1}
-    first = state = model.encoder.state_dict()
-    reestimate_norm(model, data, FOLD.train)
-    assert all(torch.equal(first[name], state[name]) for name in first)
+    first = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
+    batchnorm.estimate_all(model.encoder, data, FOLD.train)
+    assert all(torch.equal(first[name], tensor) for name, tensor in model.encoder.state_dict().items())
 
 
 def test_one_coefficient_is_global_mixing(ends):

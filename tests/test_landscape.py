@@ -12,7 +12,7 @@ import torch
 
 import test_own_models
 from molecules_for_tests import SMILES, corpus, labels_of_size, split_table
-from roftmol import graphs, metrics, runs, schemas
+from roftmol import batchnorm, graphs, metrics, runs, schemas
 from roftmol.cli import main
 from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import convert
@@ -66,13 +66,13 @@ def test_the_line_ends_at_full_ft_and_the_pretrained_encoder_and_passes_wise_ft(
     for (seed, setting, partition), rows in predictions.groupby(["seed", "setting", "partition"]):
         alpha = json.loads(setting)["alpha"]
         at = (paths["seed"] == seed) & (paths["alpha"] == alpha) & (paths["partition"] == partition)
-        point = paths[at & (paths["own_norm"] == (alpha in (0, 1)))]
+        point = paths[at]
         assert len(point) == 1
         mine, truth = np.stack(rows["prediction"]), labels[rows["molecule"]]
         assert point["value"].item() == pytest.approx(metrics.primary("rmse", truth, mine), rel=1e-5)
         assert point["loss"].item() == pytest.approx(metrics.loss("regression", truth, mine), rel=1e-5)
     tuned = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")["valid_metric"]
-    end = paths[(paths["alpha"] == 1) & paths["own_norm"] & (paths["partition"] == "valid")].set_index("seed")["value"]
+    end = paths[(paths["alpha"] == 1) & (paths["partition"] == "valid")].set_index("seed")["value"]
     np.testing.assert_allclose(end, tuned, rtol=1e-5)
 
 
@@ -80,12 +80,9 @@ def test_the_line_goes_beyond_both_ends_for_every_seed_and_partition(fits):
     place, settings = fits
     paths, _ = measure(place, settings)
     assert (min(ALPHAS), max(ALPHAS)) == (-0.5, 1.5)
-    # The ends have a second row where statistics are estimated between them.
-    more = 2 if settings.protocol == "honest" else 0
-    assert len(paths) == 2 * 3 * (len(ALPHAS) + more)
+    assert len(paths) == 2 * 3 * len(ALPHAS)
     beyond = paths[~paths["alpha"].between(0, 1)]
     assert np.isfinite(beyond["loss"]).all()  # no variance became negative
-    assert not beyond["own_norm"].any()
     train = paths[paths["partition"] == "train"]["molecules"].unique()
     splits = split_table()
     assert train.tolist() == [len(splits[(splits["seed"] == 0) & (splits["role"] == "train")])]
@@ -99,7 +96,7 @@ def test_the_plane_passes_through_its_three_models(fits):
     assert set(planes["seed"]) == {1}
     assert len(planes[planes["point"] == ""]) == 2 * SIDE**2
     paths, _ = measure(place, settings)
-    ends = paths[paths["own_norm"] & (paths["seed"] == 1)].set_index(["alpha", "partition"])["loss"]
+    ends = paths[paths["seed"] == 1].set_index(["alpha", "partition"])["loss"]
     anchors = planes[planes["point"] != ""].set_index(["point", "partition"])
     for partition in ("train", "test"):
         assert anchors["loss"]["pretrained", partition] == pytest.approx(ends[0.0, partition], rel=1e-5)
@@ -117,7 +114,6 @@ def test_the_plane_passes_through_its_three_models(fits):
 def direct(place, settings, coefficients, partition):
     """The loss of the model that mixes with these coefficients, made without any of the landscape's code."""
     from roftmol.encoders.checkpoints import load_encoder
-    from roftmol.interpolate import reestimate_norm
     from roftmol.train import Model, Task
 
     fits = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")
@@ -137,7 +133,7 @@ def direct(place, settings, coefficients, partition):
     }
     data = corpus()
     if settings.protocol == "honest":
-        reestimate_norm(model, data, of["train"])
+        batchnorm.estimate_all(model.encoder, data, of["train"])
     return metrics.loss("regression", data.labels[of[partition]], model.predict(data, of[partition]))
 
 

@@ -8,11 +8,23 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
+from roftmol import metrics
 from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.errors import UserError
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.protocols import PROTOCOLS
-from roftmol.train import DivergedError, Fold, Task, TrainSettings, fit, freeze, new_model, set_training, task_loss
+from roftmol.train import (
+    DivergedError,
+    Fold,
+    Task,
+    TrainSettings,
+    best_epoch,
+    fit,
+    freeze,
+    new_model,
+    set_training,
+    task_loss,
+)
 
 TRAINED = [method for method in METHODS.values() if method.kind == "train"]
 LAYERS = 3
@@ -137,12 +149,61 @@ def test_in_the_paper_protocol_frozen_batchnorm_drifts():
 
 
 def test_lp_ft_starts_its_second_stage_from_the_probed_head():
-    model, curve = trained(METHODS["lp_ft"], METHODS["lp_ft"].grid(LAYERS)[0])
+    longer = TrainSettings(epochs=12, batch_size=7)
+    model, curve = trained(METHODS["lp_ft"], METHODS["lp_ft"].grid(LAYERS)[0], training=longer)
+    assert best_epoch(curve, "rmse").epoch > 0
     assert {point.stage for point in curve} == {0, 1}
-    probed, probing = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0])
+    probed, probing = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0], training=longer)
     assert [p for p in curve if p.stage == 0] == probing
     assert not torch.equal(model.head.weight, probed.head.weight)
     assert not torch.equal(model.encoder.embed.element.weight, probed.encoder.embed.element.weight)
+
+
+def test_lp_ft_may_return_the_probed_head():
+    # With such steps whatever trains is destroyed, so the start of the second stage is its best epoch.
+    wild = TrainSettings(epochs=4, batch_size=7, learning_rate=30.0)
+    gentle, _ = trained(METHODS["linear_probing"], None, training=wild)
+    model, curve = trained(METHODS["lp_ft"], None, training=wild)
+    second = [point for point in curve if point.stage == 1]
+    assert second[0].epoch == 0
+    assert np.isnan(second[0].train_loss)
+    assert best_epoch(curve, "rmse") == second[0]
+    assert all(torch.equal(tensor, state(gentle)[name]) for name, tensor in state(model).items())
+    _, published = trained(METHODS["lp_ft"], None, training=wild, protocol="paper")
+    assert min(point.epoch for point in published) == 1
+
+
+@pytest.mark.parametrize("method", ["full_ft", "surgical_ft", "l2_sp", "scratch"])
+def test_batchnorm_keeps_the_statistics_of_the_kept_weights_on_the_training_molecules(method):
+    settings = METHODS[method].grid(LAYERS)[0]
+    model, _ = trained(METHODS[method], settings)
+    fixed = state(pretrained())
+    batch, encoder = corpus().batch(FOLD.train), model.encoder
+    moved = METHODS[method].stages(settings, encoder.parts)[-1]
+    with torch.no_grad():
+        vectors = encoder.embed(batch)
+        for number, block in enumerate(encoder.blocks):
+            statistics = (block.norm.running_mean, block.norm.running_var)
+            reached = block.convolution(vectors.atoms, batch.hop, batch)
+            if f"blocks.{number}" in moved:
+                expected = (reached.mean(0), reached.var(0))
+            else:
+                expected = tuple(fixed[f"blocks.{number}.norm.{name}"] for name in ("running_mean", "running_var"))
+                assert all(map(torch.equal, statistics, expected))
+            for mine, theirs in zip(statistics, expected, strict=True):
+                assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+            vectors = block(vectors, batch)
+
+
+def test_validation_sees_the_statistics_of_its_own_epoch():
+    # Fits that end after one, two and three epochs: each epoch's score is that of the model that would be kept there.
+    _, curve = trained(METHODS["full_ft"], None)
+    truth = corpus().labels[FOLD.valid]
+    for epochs in (1, 2, 3):
+        model, _ = trained(METHODS["full_ft"], None, training=dataclasses.replace(SHORT, epochs=epochs))
+        best = min(curve[:epochs], key=lambda point: point.valid_metric)
+        again = model.predict(corpus(), FOLD.valid)
+        assert metrics.primary("rmse", truth, again) == pytest.approx(best.valid_metric, rel=1e-5)
 
 
 @pytest.mark.parametrize(("name", "trained"), [("surgical_ft", ("blocks.1",)), ("linear_probing", ())])
@@ -258,9 +319,6 @@ def test_the_kept_weights_are_those_of_the_best_epoch():
     for task in (REGRESSION, CLASSIFICATION):
         model, curve = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], task=task)
         data = corpus(classification=task.kind == "classification")
-        from roftmol import metrics
-        from roftmol.train import best_epoch
-
         kept = metrics.loss(task.kind, data.labels[FOLD.valid], model.predict(data, FOLD.valid))
         assert kept == pytest.approx(best_epoch(curve, task.metric).valid_loss, rel=1e-6)
 
@@ -272,8 +330,6 @@ def test_one_class_in_validation_selects_by_loss():
     curve = fit(
         model, METHODS["full_ft"], None, data, FOLD, CLASSIFICATION, PROTOCOLS["honest"], TrainSettings(6, 7), 0
     )
-    from roftmol.train import best_epoch
-
     assert all(np.isnan(point.valid_metric) for point in curve)
     assert best_epoch(curve, "roc_auc").valid_loss == min(point.valid_loss for point in curve)
 

@@ -19,14 +19,14 @@ from torch_geometric.nn import global_add_pool
 
 import own_stacks
 from molecules_for_tests import SMILES, labels_of_size
-from roftmol import graphs, schemas
+from roftmol import batchnorm, graphs, schemas
 from roftmol.cli import main
 from roftmol.config import experiment
 from roftmol.encoders import Encoder, new_encoder
 from roftmol.encoders.base import Norm, norms, statistics_of_first
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.errors import UserError
-from roftmol.interpolate import mix, reestimate_norm
+from roftmol.interpolate import mix
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.surgical_ft import Settings as Surgical
@@ -223,7 +223,7 @@ def test_every_batchnorm_is_found_and_lends_statistics_by_its_kind_of_rows(own: 
 def test_re_estimated_statistics_are_those_of_the_molecules(own: Own):
     model = copy.deepcopy(own.tuned)
     before = {name: buffer.clone() for name, buffer in model.encoder.named_buffers()}
-    reestimate_norm(model, own.molecules, FOLD.train)
+    batchnorm.estimate_all(model.encoder, own.molecules, FOLD.train)
     batch = own.molecules.batch(FOLD.train)
     with torch.no_grad():
         with statistics_of_first(model, batch, len(batch)):

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from molecules_for_tests import SMILES, corpus, split_table
-from roftmol import runs, schemas
+from roftmol import batchnorm, runs, schemas
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.errors import UserError
@@ -151,12 +151,14 @@ def test_interpolation_uses_the_saved_weights(place):
     end = swept[swept["setting"] == '{"alpha":1.0}']
     assert np.array_equal(np.stack(end["prediction"]), np.stack(tuned["prediction"]))
     assert schemas.read("coefficients", mixed / "coefficients.parquet").empty  # a sweep learns none
-    # The other end is the pretrained encoder under the fine-tuned head.
+    # The other end is the pretrained encoder under the fine-tuned head, with statistics of the training molecules.
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
     weights = runs.saved_weights(full / "parts" / part)
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
+    _, fold = next(runs.folds(schemas.read("splits", place / "splits.parquet"), 1))
+    batchnorm.estimate_all(model.encoder, corpus(), batchnorm.sample(fold.train, 1))
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)
     assert not np.allclose(expected, np.stack(end[end["seed"] == 1]["prediction"])[-len(expected) :])

@@ -20,8 +20,8 @@ from roftmol.registry import Dataset
 COSTS = Path(__file__).parent / "registry" / "costs.yaml"
 #: Shares of a data set, as `splits` deals them.
 TRAIN, HELD = 0.8, 0.1
-#: Molecules that lend BatchNorm their statistics, and the descents of learned mixing, as `interpolate` has them.
-LENT, DESCENTS = 2048, 4
+#: Molecules that lend BatchNorm their statistics, as `batchnorm` has them, and the descents of learned mixing.
+LENT, DESCENTS = 512, 4
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,9 @@ def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: st
     if method.mixing is None:
         # A method that was not measured costs as full FT, one with a second task twice that.
         epoch = costs.get(method.name, costs["full_ft"] * (2 if method.alternation else 1)) / 1000
-        return (
-            _epochs(experiment.training, sizes.train) * (epoch * sizes.train + predict * epoch / full * sizes.valid)
-            + result
-        )
+        lent = min(sizes.train, LENT) if PROTOCOLS[protocol].estimate_norm else 0
+        validated = predict * epoch / full * (sizes.valid + lent)
+        return _epochs(experiment.training, sizes.train) * (epoch * sizes.train + validated) + result
     if not method.mixing.learned:
         return result + predict * min(sizes.train, LENT)
     steps = PROTOCOLS[protocol].mixing_steps * (DESCENTS if PROTOCOLS[protocol].crossfit_mixing else 1)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from roftmol import metrics
+from roftmol import batchnorm, metrics
 from roftmol.encoders.base import Encoder, norms, statistics_of_first
-from roftmol.engine import EVALUATION_BATCH, Adam, evaluation_batches
+from roftmol.engine import EVALUATION_BATCH, Adam
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
 from roftmol.protocols import Protocol
@@ -26,8 +26,8 @@ State = dict[str, Tensor]
 
 #: Folds of the held-out labels in which the number of steps is chosen, and steps without a better one before that ends.
 FOLDS, PATIENCE = 3, 8
-#: Training molecules that lend BatchNorm their statistics: while coefficients are learned, and for the final weights.
-NORM_SAMPLE_LEARNING, NORM_SAMPLE = 32, 2048
+#: Training molecules that lend BatchNorm their statistics while coefficients are learned.
+NORM_SAMPLE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,26 +77,6 @@ class _Between(torch.autograd.Function):
         return torch.dot(grad.flatten(), delta.flatten()), None, None
 
 
-@torch.no_grad()
-def reestimate_norm(model: Model, graphs: Graphs, molecules: Indices) -> None:
-    """Replace BatchNorm's running statistics by those of these molecules under the present weights.
-
-    The statistics of two networks do not mix as their weights do (Izmailov et al. 2018, arXiv 1803.05407).
-    """
-    model.eval()
-    found = norms(model)
-    momenta = [norm.momentum for norm in found]
-    for norm in found:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-        norm.train()
-    for batch in evaluation_batches(model.encoder, graphs, molecules):
-        model.encoder(batch.to(model.shift.device))
-    for norm, momentum in zip(found, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
-
-
 def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str, str]:
     """The mixing group of everything in the encoder's state dict, by name.
 
@@ -113,11 +93,6 @@ def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str,
     return found | dict.fromkeys(beside, found[top])
 
 
-def norm_sample(fold: Fold, seed: int) -> npt.NDArray[np.int64]:
-    """The fold's training molecules in the order in which they lend BatchNorm their statistics."""
-    return generator("norm sample", seed).permutation(fold.train)
-
-
 def put(
     model: Model,
     theta_0: State,
@@ -125,17 +100,15 @@ def put(
     alpha: Mapping[str, float],
     graphs: Graphs,
     lenders: Indices | None,
-    *,
-    ends: bool = False,
 ) -> None:
     """Put (1 - alpha) theta_0 + alpha theta, name by name, into the model's encoder.
 
-    BatchNorm's statistics are estimated anew on the molecules `lenders`, if given: between and beyond the ends, and at
-    these with `ends`.
+    BatchNorm's statistics are estimated on the molecules `lenders`, if given, but for alpha 1 everywhere: theta has
+    its own already.
     """
     model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
-    if lenders is not None and (ends or set(alpha.values()) not in ({0.0}, {1.0})):
-        reestimate_norm(model, graphs, lenders)
+    if lenders is not None and set(alpha.values()) != {1.0}:
+        batchnorm.estimate_all(model.encoder, graphs, lenders)
 
 
 def mix(
@@ -161,7 +134,7 @@ def mix(
         alpha, steps, valid, note = dict.fromkeys(groups.values(), start), 0, None, ""
     else:
         alpha, steps, valid, note = learner.learn(start)
-    learner.apply(alpha, ends=mixing.estimate_ends)
+    learner.apply(alpha)
     held_out = model.predict_held_out(graphs, fold)
     return Mixed(
         valid=held_out.valid if valid is None else valid,
@@ -203,15 +176,15 @@ class _Learner:
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.groups.values()))
         self.delta = {name: self.theta[name] - self.theta_0[name] for name, _ in self.model.encoder.named_parameters()}
-        self.norm_sample = norm_sample(self.fold, self.seed)
+        self.norm_sample = batchnorm.sample(self.fold.train, self.seed)
         # Networks without BatchNorm have no statistics to be lent or estimated.
-        self.reestimate = self.protocol.reestimate_norm and bool(norms(self.model))
+        self.estimate = self.protocol.estimate_norm and bool(norms(self.model))
 
-    def apply(self, alpha: Mapping[str, float], *, ends: bool = False) -> None:
-        """Put the mixed weights into the model and re-estimate BatchNorm if the protocol says so; see :func:`put`."""
+    def apply(self, alpha: Mapping[str, float]) -> None:
+        """Put the mixed weights into the model and estimate BatchNorm's statistics if the protocol says so."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
-        lenders = self.norm_sample[:NORM_SAMPLE] if self.reestimate else None
-        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders, ends=ends)
+        lenders = self.norm_sample if self.estimate else None
+        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders)
 
     def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
@@ -269,7 +242,7 @@ class _Learner:
         labelled = int(np.count_nonzero(~np.isnan(labels)))
         for step in count():
             values = dict(zip(self.names, alpha.tolist(), strict=True))
-            if not self.protocol.reestimate_norm:
+            if not self.protocol.estimate_norm:
                 self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
             optimizer.zero_grad()
             outputs = []
@@ -294,7 +267,7 @@ class _Learner:
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
-        sample = self.norm_sample[: NORM_SAMPLE_LEARNING if self.reestimate else 0]
+        sample = self.norm_sample[: NORM_SAMPLE if self.estimate else 0]
         parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
         merged = self.model.encoder.merged()
         return [
@@ -304,6 +277,6 @@ class _Learner:
 
     def _output(self, weights: State, batch: Batch) -> Tensor:
         """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""
-        lent = min(NORM_SAMPLE_LEARNING, len(self.norm_sample)) if self.reestimate else 0
+        lent = min(NORM_SAMPLE, len(self.norm_sample)) if self.estimate else 0
         with statistics_of_first(self.model, batch, lent):
             return functional_call(self.model, weights, (batch,))[lent:]

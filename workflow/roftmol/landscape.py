@@ -12,10 +12,9 @@ k = <d, u> / ||u||^2 every point of the plane is a mixture of the two encoders a
     theta_g(x, y) = theta_0,g + c_g u_g,    c_g = x / ||u|| + (alpha_g - k) y / ||v||
 
 So line and plane are placed by the mixing's own code (`interpolate.put`) and follow the protocol in what they do with
-BatchNorm's statistics: estimated anew on training molecules wherever the weights are not those of an end (`honest`),
-or mixed, and kept between the ends (`paper`). An end has statistics of its own, from its training, with which it is
-scored; so that the line does not jump there, `honest` measures the ends with estimated ones too. The head is full FT's
-everywhere. Nothing here is selected or reported as a score; test labels are read to see the loss, as scores are.
+BatchNorm's statistics: estimated on training molecules everywhere (`honest`), or mixed, and kept between the ends
+(`paper`). The head is full FT's everywhere. Nothing here is selected or reported as a score; test labels are read to
+see the loss, as scores are.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ import numpy.typing as npt
 import pandas as pd
 from torch import Tensor
 
-from roftmol import graphs, metrics, schemas
+from roftmol import batchnorm, graphs, metrics, schemas
 from roftmol.devices import device_of
 from roftmol.encoders.base import norms
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.interpolate import NORM_SAMPLE, groups_of, norm_sample, put, reestimate_norm
+from roftmol.interpolate import groups_of, put
 from roftmol.methods import dwise_ft, full_ft
 from roftmol.protocols import PROTOCOLS
 from roftmol.runs import folds, limit_threads, saved_weights
@@ -207,8 +206,8 @@ class _Ends:
         self.model = model
         self.theta_0 = theta_0
         self.theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
-        self.train = norm_sample(fold, seed)[:NORM_SAMPLE]
-        self.lenders = self.train if PROTOCOLS[settings.protocol].reestimate_norm and norms(model) else None
+        self.train = batchnorm.sample(fold.train, seed)
+        self.lenders = self.train if PROTOCOLS[settings.protocol].estimate_norm and norms(model) else None
         self.identity = {**settings.cell, "seed": seed, "fold": number}
 
     def path(self) -> pd.DataFrame:
@@ -218,23 +217,18 @@ class _Ends:
         rows = []
         for alpha in ALPHAS:
             self._put(dict.fromkeys(self.theta, alpha))
-            own = alpha in (0.0, 1.0)
-            rows += [(alpha, own, *found) for found in self._predict(partitions)]
-            if own and self.lenders is not None:
-                reestimate_norm(self.model, self.molecules, self.lenders)
-                rows += [(alpha, False, *found) for found in self._predict(partitions)]
+            rows += [(alpha, *found) for found in self._predict(partitions)]
         return pd.DataFrame(
             {
                 **self.identity,
                 "alpha": alpha,
-                "own_norm": own,
                 "partition": partition,
                 "molecules": len(labels),
                 "metric": metric,
                 "value": metrics.primary(metric, labels, predicted),
                 "loss": self._loss(labels, predicted),
             }
-            for alpha, own, partition, labels, predicted in rows
+            for alpha, partition, labels, predicted in rows
         )
 
     def plane(self, learned: _Learned) -> pd.DataFrame:

@@ -19,7 +19,8 @@ class Protocol:
     root_loss: bool  # regression loss is the batch's RMSE, not its MSE
     normalise_penalties: bool  # penalties that sum over a batch are divided by its size
     stop_early: bool  # stop when validation has not improved for `patience` epochs
-    reestimate_norm: bool  # BatchNorm statistics of mixed weights are estimated anew on training molecules
+    estimate_norm: bool  # BatchNorm statistics of trained and of mixed weights are estimated on training molecules
+    keep_start: bool  # the start of a later stage is a candidate for its best epoch
     crossfit_mixing: bool  # learned mixing: within [0, 1], its steps chosen by cross-validation, the start a candidate
     mixing_steps: int  # Adam's steps and rate for learned coefficients
     mixing_rate: float
@@ -33,7 +34,8 @@ PROTOCOLS = {
         root_loss=True,
         normalise_penalties=False,
         stop_early=False,
-        reestimate_norm=False,
+        estimate_norm=False,
+        keep_start=False,
         crossfit_mixing=False,
         mixing_steps=200,
         mixing_rate=0.01,
@@ -45,7 +47,8 @@ PROTOCOLS = {
         root_loss=False,
         normalise_penalties=True,
         stop_early=True,
-        reestimate_norm=True,
+        estimate_norm=True,
+        keep_start=True,
         crossfit_mixing=True,
         mixing_steps=25,
         mixing_rate=0.08,

@@ -377,7 +377,7 @@ def _compute_part(
         "reason": reason,
         "note": note,
         "best_epoch": result.best_epoch,
-        "epochs": len(result.curve),
+        "epochs": sum(point.epoch > 0 for point in result.curve),
         "valid_metric": metric,
         "valid_loss": metrics.loss(settings.task, labels, result.valid) if not reason else float("nan"),
         "trained_parameters": result.trained_parameters,

@@ -31,7 +31,7 @@ from roftmol.errors import UserError
 from roftmol.files import atomic, sha256
 from roftmol.machine import origin
 
-VERSION = 3
+VERSION = 4
 
 #: The identity of a cell of the benchmark. `budget` is the number of labels as text, or "all".
 CELL = {
@@ -406,15 +406,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # Along the line from the pretrained weights (alpha 0) to full FT's (alpha 1) and beyond both, with full FT's head:
     # the data set's metric and the loss (log loss or squared error) of a partition; NaN where undefined or not finite.
-    # `own_norm` says that BatchNorm has the statistics of the end itself, with which it is scored. Where the protocol
-    # estimates them anew between the ends, these have a second row with estimated ones.
     "paths": pa.schema(
         {
             **{name: pa.string() for name in CELL if name != "method"},
             "seed": pa.int32(),
             "fold": pa.int32(),
             "alpha": pa.float64(),
-            "own_norm": pa.bool_(),
             "partition": pa.string(),  # "train", "valid" or "test"
             "molecules": pa.int32(),
             "metric": pa.string(),

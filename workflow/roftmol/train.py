@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from roftmol import metrics
+from roftmol import batchnorm, metrics
 from roftmol.auxiliary.base import Auxiliary, Branch
 from roftmol.encoders import Encoder, State
+from roftmol.encoders.base import norms
 from roftmol.engine import Adam, Forward, States, evaluation_batches, frozen_below
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Alternation, Method, Parts, Settings, Step
@@ -148,6 +149,11 @@ def _predict(
     return torch.cat([model.in_label_units(model.head(features(batch), batch)) for batch in batches]).cpu().numpy()
 
 
+def _score(predicted: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], task: Task) -> tuple[float, float]:
+    """The loss and the metric of predictions."""
+    return metrics.loss(task.kind, truth, predicted), metrics.primary(task.metric, truth, predicted)
+
+
 def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
     """Mean over the labelled entries of binary cross entropy with logits, or of the squared error.
 
@@ -196,8 +202,11 @@ def fit(
     """Train `model` in place through the method's stages; it ends with the best epoch's weights of the last stage.
 
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
-    Methods that alternate with a second task take it from `auxiliary`. Returns the learning curve. Raises
-    `DivergedError` when the loss is not finite.
+    Where the protocol says so, BatchNorm layers that train are validated and kept with statistics that are estimated
+    on the training molecules (`batchnorm.py`). Then the start of a later stage, as the stage before left it, is a
+    candidate too: epoch 0. Methods that alternate with a second task take it from `auxiliary`.
+
+    Returns the learning curve. Raises `DivergedError` when the loss is not finite.
     """
     assert method.stages is not None
     alternation = method.alternation(settings) if method.alternation else None
@@ -209,6 +218,7 @@ def fit(
     Z_0 = None
     if pretrained is not None:
         Z_0 = States(pretrained, graphs, fold.train, lambda batch: State(pretrained.nodes(batch)), device)
+    truth = graphs.labels[fold.valid]
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
         freeze(model, trained)
@@ -222,11 +232,14 @@ def fit(
         torch.manual_seed(seed_of("dropout", seed, stage))
         order = generator("batches", seed, stage)
         second = _Second(alternation, branch, optimizers, seed, stage) if alternation and branch else None
-        best: tuple[float, float] = (math.inf, math.inf)
-        moving = dict(model.named_buffers())
-        moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
-        best_state: dict[str, Tensor] = {}
-        waited = 0
+        set_training(model, trained, fully=frozen_mode)
+        layers = [layer for layer in norms(encoder) if layer.training] if protocol.estimate_norm else []
+        lenders = forward.evaluation_batches(batchnorm.sample(fold.train, seed)) if layers else []
+        best = _Best(model)
+        if stage and protocol.keep_start:
+            score = _score(_predict(model, held_out, forward.features), truth, task)
+            curve.append(Epoch(stage, 0, math.nan, *score))
+            best.offer(curve[-1], task.metric)
         epochs = training.epochs_of(len(fold.train))
         for epoch in range(1, epochs + 1):
             set_training(model, trained, fully=frozen_mode)
@@ -252,22 +265,46 @@ def fit(
                     raise DivergedError(f"the training loss became {value} in epoch {epoch}")
                 _descend(loss, optimizers)
                 total, seen = total + value * len(batch), seen + len(batch)
-            valid = _predict(model, held_out, forward.features)
-            metric = metrics.primary(task.metric, graphs.labels[fold.valid], valid)
-            valid_loss = metrics.loss(task.kind, graphs.labels[fold.valid], valid)
-            curve.append(Epoch(stage, epoch, total / seen if seen else math.nan, valid_loss, metric))
-            reached = standing(task.metric, metric, valid_loss)
-            if reached < best:
-                best, waited = reached, 0
-                best_state = {name: tensor.detach().clone() for name, tensor in moving.items()}
-            else:
-                waited += 1
-            if protocol.stop_early and waited >= training.patience:
+            if layers:
+                encoder.eval()
+                batchnorm.estimate(layers, lenders, forward.features)
+            score = _score(_predict(model, held_out, forward.features), truth, task)
+            curve.append(Epoch(stage, epoch, total / seen if seen else math.nan, *score))
+            best.offer(curve[-1], task.metric)
+            if protocol.stop_early and best.waited >= training.patience:
                 break
-        if not best_state:
-            raise DivergedError("the validation loss was never a number")
-        model.load_state_dict(best_state, strict=False)  # what is frozen has not moved
+        best.restore()
     return curve
+
+
+class _Best:
+    """The best epoch of a stage so far: what of the model moves, as it was then."""
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.moving = dict(model.named_buffers())
+        self.moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
+        self.reached = (math.inf, math.inf)
+        self.state: dict[str, Tensor] = {}
+        self.waited = 0  #: epochs since then
+
+    def offer(self, point: Epoch, metric: str) -> None:
+        """Keep a copy of the model if no earlier epoch was as good."""
+        reached = standing(metric, point.valid_metric, point.valid_loss)
+        if not reached < self.reached:
+            self.waited += 1
+            return
+        self.reached, self.waited = reached, 0
+        self.state = {name: tensor.detach().clone() for name, tensor in self.moving.items()}
+
+    def restore(self) -> None:
+        """Put the best epoch's weights into the model.
+
+        Raises `DivergedError` if there is none.
+        """
+        if not self.state:
+            raise DivergedError("the validation loss was never a number")
+        self.model.load_state_dict(self.state, strict=False)  # what is frozen has not moved
 
 
 class _Second:

@@ -31,9 +31,7 @@ CAPTION = (
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
-    True: " On the line BatchNorm's statistics are estimated anew from the training molecules; circles are the two "
-    "ends with the statistics of their own training, as they are scored. A circle off its line shows what "
-    "statistics alone change.",
+    True: " BatchNorm's statistics are estimated on the training molecules everywhere.",
     False: " BatchNorm's statistics are mixed like the weights, and stay the nearer end's beyond them.",
 }
 
@@ -54,7 +52,6 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     for title, colour, dash in PARTITIONS.values()
                 ),
                 Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
-                Line2D([], [], **_end("#5E6670"), label="an end as it is scored"),
                 Line2D([], [], **_step("#5E6670"), label="WiSE-FT's steps"),
             ]
             figure.legend(handles=keys, loc="outside lower center", ncols=3)
@@ -88,8 +85,6 @@ def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None
             seeds = _line(rows, column)
             axis.plot(seeds.index, seeds, color=colour, linestyle=dash, linewidth=0.6, alpha=0.35)
             axis.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=dash, linewidth=1.7)
-            ends = rows[rows["own_norm"]].groupby("alpha")[column].mean()
-            axis.plot(ends, **_end(colour), zorder=4)
         steps = (
             swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean().groupby("alpha").mean()
         )
@@ -111,19 +106,13 @@ def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None
 
 
 def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The line's values, alphas by seeds: at an end, those with the statistics that the line has beside it."""
-    line = rows.sort_values("own_norm").drop_duplicates(["seed", "alpha"])
-    return line.pivot(index="alpha", columns="seed", values=column)
+    """The line's values, alphas by seeds."""
+    return rows.pivot(index="alpha", columns="seed", values=column)
 
 
 def _lowest(paths: pd.DataFrame) -> str:
     losses = _line(paths[paths["partition"] == "test"], "loss").mean(axis=1)
     return f"{losses.idxmin():g}" if losses.notna().any() else "none"
-
-
-def _end(colour: str) -> dict[str, Any]:
-    face = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.2}
-    return {"marker": "o", "markersize": 5.5, "linestyle": "none", **face}
 
 
 def _step(colour: str) -> dict[str, Any]:

@@ -31,7 +31,6 @@ class Look:
 #: In the order of every axis and legend. Hues are Okabe and Ito's (2008), one a mechanism, shades within it.
 METHODS: dict[str, Look] = {
     "full_ft": Look("Full FT", "full fine-tuning", "#000000", "o"),
-    "full_ft_bn": Look("Full FT + BN", "full fine-tuning", "#4D4D4D", "8"),
     "linear_probing": Look("Linear probing", "partial", "#56B4E9", "^"),
     "surgical_ft": Look("Surgical FT", "partial", "#0072B2", "v"),
     "lp_ft": Look("LP-FT", "partial", "#003F66", "d"),

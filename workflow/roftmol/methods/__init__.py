@@ -6,7 +6,6 @@ from roftmol.methods import (
     feature_map,
     fingerprint,
     full_ft,
-    full_ft_bn,
     l2_sp,
     layerwise_decay,
     linear_probing,
@@ -25,7 +24,6 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         full_ft.METHOD,
-        full_ft_bn.METHOD,
         linear_probing.METHOD,
         surgical_ft.METHOD,
         lp_ft.METHOD,

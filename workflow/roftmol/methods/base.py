@@ -48,7 +48,6 @@ class Mixing:
     group: Callable[[Settings, str, str], str]  #: (settings, parameter name, its part of the encoder) -> its group
     start: Callable[[Settings], float]  #: the first, or the only, alpha
     learned: bool  #: whether alpha is fitted on held-out labels
-    estimate_ends: bool = False  #: alpha 0 and 1 too have BatchNorm's statistics estimated, not those of training
 
 
 @dataclass(frozen=True)

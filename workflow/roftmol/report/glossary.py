@@ -4,7 +4,6 @@ from __future__ import annotations
 
 METHOD_LINES: dict[str, str] = {
     "full_ft": "Encoder and head are trained on the task.",
-    "full_ft_bn": "Full FT's weights with BatchNorm statistics estimated anew, as mixtures have them.",
     "linear_probing": "Only the head is trained; the encoder stays as pretrained.",
     "surgical_ft": "One block of the encoder and the head are trained; which block is selected.",
     "lp_ft": "Linear probing first, then everything is trained from the head found.",
