@@ -10,7 +10,7 @@ from molecules_for_tests import corpus
 from roftmol import batchnorm, metrics
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
-from roftmol.interpolate import PATIENCE, _Learner, interpolate, mix
+from roftmol.interpolate import PATIENCE, _Learner, groups_of, interpolate, mix, put
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.wise_ft import Settings as WiSE
@@ -167,6 +167,35 @@ def test_in_honest_a_validation_prediction_comes_from_coefficients_that_did_not_
     )
     assert in_sample <= metrics.loss("regression", data.labels[FOLD.valid], stuck.valid) + 1e-9
     assert np.array_equal(stuck.test, still.test)
+
+
+def test_coefficients_do_not_see_the_labels_of_the_molecules_that_are_only_watched(ends):
+    encoder, tuned, data = ends
+    changed = corpus()
+    changed.labels[FOLD.valid[4:]] += 5
+    paths = []
+    for graphs in (data, changed):
+        model, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
+        theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
+        how = METHODS["dwise_ft"].mixing
+        groups = groups_of(model.encoder, how, DWiSE(0.5))
+        learner = _Learner(model, theta_0, theta, groups, graphs, FOLD, TASK, PROTOCOLS["honest"], 0)
+        steps = learner._descend(0.5, FOLD.valid[:4], FOLD.valid[4:])
+        paths.append([alpha for alpha, _ in itertools.islice(steps, 6)])
+    assert paths[0] == paths[1]
+    assert paths[0][0] != paths[0][-1]
+
+
+def test_in_honest_coefficients_stop_at_the_end_that_labels_lie_beyond(ends):
+    encoder, tuned, _ = ends
+    beyond, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
+    theta = {name: tensor.clone() for name, tensor in tuned.encoder.state_dict().items()}
+    data = corpus()
+    put(beyond, theta_0, theta, dict.fromkeys(theta, 1.6), data, batchnorm.sample(FOLD.train, 0))
+    data.labels[FOLD.valid] = beyond.predict(data, FOLD.valid)
+    result, _ = mixed((encoder, tuned, data), "dwise_ft", DWiSE(0.8, "global"))
+    assert result.steps > 2
+    assert result.coefficients == {"encoder": 1.0}
 
 
 def test_the_search_for_the_number_of_steps_ends_where_more_do_not_help(ends, monkeypatch):

@@ -323,6 +323,29 @@ def test_the_kept_weights_are_those_of_the_best_epoch():
         assert kept == pytest.approx(best_epoch(curve, task.metric).valid_loss, rel=1e-6)
 
 
+def test_what_trains_on_after_the_best_epoch_does_not_reach_the_kept_weights():
+    # Steps that end with the best epoch, and steps that go on and destroy what they reached, leave the same weights.
+    bold = TrainSettings(epochs=30, batch_size=7, learning_rate=0.03, patience=30)
+    model, curve = trained(METHODS["full_ft"], None, training=bold)
+    best = best_epoch(curve, "rmse")
+    assert best.epoch < len(curve)
+    ended, _ = trained(METHODS["full_ft"], None, training=dataclasses.replace(bold, epochs=best.epoch))
+    assert all(torch.equal(tensor, state(ended)[name]) for name, tensor in state(model).items())
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_fit_ends_after_so_many_epochs_without_a_better_one(patience):
+    impatient = TrainSettings(epochs=200, batch_size=7, learning_rate=0.03, patience=patience)
+    _, curve = trained(METHODS["full_ft"], None, training=impatient)
+    reached = np.array([point.valid_metric for point in curve])
+    improves = reached < np.concatenate([[np.inf], np.minimum.accumulate(reached)[:-1]])
+    assert len(curve) < 200
+    assert improves[-patience - 1]
+    assert not improves[-patience:].any()
+    waits = np.diff(np.flatnonzero(improves)) - 1
+    assert (waits < patience).all()
+
+
 def test_one_class_in_validation_selects_by_loss():
     data = corpus(classification=True)
     data.labels[FOLD.valid] = 1
