@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -17,6 +19,7 @@ from molecule_tables import SMILES, molecule_table
 from roftmol import molecules, registry, schemas
 from roftmol.errors import UserError
 from roftmol.fetch import fetch
+from roftmol.runs import folds
 from roftmol.splits import (
     CROSS_VALIDATION,
     PARTS,
@@ -32,6 +35,24 @@ from roftmol.splits import (
 HONEST = SplitSettings("honest", "own", "random", "all", (0, 1, 2), "classification")
 PAPER = replace(HONEST, protocol="paper")
 GROUPED = {"scaffold": "scaffold", "size": "atoms", "size_strict": "atoms", "random": "canonical"}
+
+#: The released code's lists for ESOL, by split and budget: count, beginning and the digest of each as JSON.
+PUBLISHED = json.loads((Path(__file__).parent / "published_splits.json").read_text(encoding="utf-8"))
+
+ROWS = ["seed", "fold", "molecule", "role"]
+#: The digest of all rows that "honest" gives for the two tables below, under four budgets and both validations, as of
+#: 2026-11-28. A change makes earlier results another experiment.
+HONEST_ROWS = {
+    "random": "a0b8a2ff0de4c6721a7c583a9123c901c09d353673acd7311733316583c4ee01",
+    "scaffold": "eb2a260f60444f9661a3e0ffd694bc57a210c286094d92c6e072314b698ad484",
+    "size": "825f4b5c803d100f0017755fcbdb8b771f2a5c2606555032f455c312fe7e324f",
+    "size_strict": "8537246d0dae0dcb0349013a6fad63ffef98b5108f0ba2e71e054a57e2eab5d8",
+    "cv": "1c38f994ee728ffe0cf9581f74429ac6e49ab617fdd08b1c811082c2b7d33ea5",
+    "scaffold_cv": "a3a39ec8437b7cef93a3dd8cb718dc00a4f001eb1187304f9e73d497c7991e4f",
+    "boom": "c81f7e4e856516f7496aa349bb169db125fdef492c518cca8c8c4f37de708bdf",
+}
+#: The same for the scaffold split of BBBP, 50 labels, seeds 0 and 1.
+HONEST_BBBP = "cfad20b5c1b27e2ee9bd45257b21a25d9017485f2304f9597244262fa1a30bef"
 
 needs_mirror = pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR names no mirror")
 
@@ -52,6 +73,16 @@ def lipophilic() -> pd.DataFrame:
 def members(splits: pd.DataFrame, seed: int = 0, fold: int = 0) -> dict[str, list[int]]:
     mine = splits[(splits["seed"] == seed) & (splits["fold"] == fold)]
     return {role: sorted(mine.loc[mine["role"] == role, "molecule"]) for role in ("train", "valid", "test")}
+
+
+def listed(splits: pd.DataFrame, seed: int = 0) -> list[list[int]]:
+    """Train, validation and test in the order of the table."""
+    mine = splits[splits["seed"] == seed]
+    return [mine.loc[mine["role"] == role, "molecule"].tolist() for role in ("train", "valid", "test")]
+
+
+def digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def budgeted(splits: pd.DataFrame, seed: int = 0) -> set[int]:
@@ -238,6 +269,76 @@ def test_a_seed_gives_the_same_whatever_the_other_seeds(nitrogen: pd.DataFrame, 
     several = assign(nitrogen, settings)
     alone = assign(nitrogen, replace(settings, seeds=(2,)))
     pd.testing.assert_frame_equal(several[several["seed"] == 2].reset_index(drop=True), alone)
+
+
+@pytest.mark.parametrize("split", HONEST_ROWS)
+def test_honest_splits_stay(nitrogen: pd.DataFrame, lipophilic: pd.DataFrame, split: str) -> None:
+    tables = {"regression": lipophilic} if split == "boom" else {"classification": nitrogen, "regression": lipophilic}
+    found = []
+    for task, table in tables.items():
+        for budget in ("10", "50", "100", "all"):
+            for validation in ("holdout", "crossfit"):
+                settings = replace(HONEST, task=task, split=split, budget=budget, validation=validation)
+                found.append(assign(table, settings)[ROWS].to_numpy().tolist())
+    assert digest(found) == HONEST_ROWS[split]
+
+
+# The two forms of decalin.
+TRANS, CIS = "C1CC[C@@H]2CCCC[C@H]2C1", "C1CC[C@H]2CCCC[C@H]2C1"
+# The second is the first's canonical SMILES. RDKit's scaffold keeps the marks at the double bond of the first alone.
+MARKED, BARE = r"C1=CC(=CC(=C1\C(=C\N2C=NC=N2)Cl)Cl)Cl", r"Cl/C(=C\n1cncn1)c1ccc(Cl)cc1Cl"
+BY_HAND = {
+    "chirality": [CIS + "C", "Cc1ccccc1", TRANS + "C", "Oc1ccccc1", CIS + "O", TRANS + "O", "Cc1ccncc1", "Nc1ccccc1",
+                  TRANS + "N", "CC1CCCCC1"],
+    "canonical": [MARKED, "Cc1ccccc1", TRANS + "C", "Oc1ccccc1", BARE, TRANS + "O", "Cc1ccncc1", "Nc1ccccc1",
+                  TRANS + "N", "CC1CCCCC1"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("smiles", BY_HAND.values(), ids=BY_HAND)
+def test_the_published_scaffold_split_by_hand(smiles: list[str]) -> None:
+    """The largest scaffold is dealt first, of equal ones that which begins later; eight of ten fit into training."""
+    table = molecule_table(smiles, np.arange(10))
+    settings = replace(PAPER, split="scaffold", task="regression")
+    assert listed(assign(table, settings)) == [[2, 5, 8, 1, 3, 7, 0, 4], [9], [6]]
+    few = assign(table, replace(settings, budget="3"))
+    # Python's generator, seeded with 42, shuffles a list of eight into its places 3, 4, 6, 7, 2, 5, 0, 1.
+    assert listed(few) == [[1, 3, 0], [9], [6]]
+    assert next(folds(few, 0))[1].train.tolist() == [1, 3, 0]
+
+
+def test_the_published_size_split_by_hand() -> None:
+    table = molecule_table(["C" * size for size in (3, 1, 2, 1, 5, 4, 1, 2, 6, 7)], np.arange(10))
+    settings = replace(PAPER, split="size", task="regression")
+    assert listed(assign(table, settings)) == [[1, 3, 6, 2, 7, 0, 5, 4], [8], [9]]
+    assert listed(assign(table, replace(settings, budget="3"))) == [[2, 7, 5], [8], [9]]
+
+
+def test_the_published_random_split_by_hand() -> None:
+    """Python's generator, seeded with 42, puts 0 to 9 into the order 7, 3, 2, 8, 5, 6, 9, 4, 0, 1."""
+    table = molecule_table(["C"] * 10, np.arange(10))
+    settings = replace(PAPER, task="regression")
+    assert listed(assign(table, settings)) == [[7, 3, 2, 8, 5, 6, 9, 4], [0], [1]]
+    assert listed(assign(table, replace(settings, budget="3"))) == [[7, 3, 2], [0], [1]]
+    # Of 19, int(0.8 * 19) = 15 train and int(0.1 * 19) = 1 validates.
+    parts = listed(assign(molecule_table(["C"] * 19, np.arange(19)), settings))
+    assert [len(part) for part in parts] == [15, 1, 3]
+
+
+@pytest.mark.parametrize("split", [*GROUPED, "column", *CROSS_VALIDATION])
+def test_paper_is_the_same_for_all_seeds_and_its_budgets_share_validation_and_test(
+    nitrogen: pd.DataFrame, split: str
+) -> None:
+    table = nitrogen.assign(group=["test" if row % 7 == 0 else "train" for row in range(len(nitrogen))])
+    by_budget = [assign(table, replace(PAPER, split=split, budget=budget)) for budget in ("10", "50", "all")]
+    for splits in by_budget:
+        assert listed(splits)[1:] == listed(by_budget[-1])[1:]
+        if split not in CROSS_VALIDATION:  # there the seed says which part is tested
+            assert all(listed(splits, seed) == listed(splits) for seed in PAPER.seeds)
+    few, more, whole = (listed(splits)[0] for splits in by_budget)
+    assert few == more[:10]
+    assert set(more) < set(whole)
+    assert (more == whole[:50]) == (split == "random")
 
 
 @pytest.mark.parametrize("split", GROUPED)
@@ -594,3 +695,23 @@ def test_the_published_size_split_leaks_and_the_strict_one_does_not() -> None:
     published, strict = (members(assign(table, replace(settings, split=name))) for name in ("size", "size_strict"))
     assert atoms[published["train"]].max() > atoms[published["test"]].min()
     assert atoms[strict["train"]].max() < atoms[strict["test"]].min()
+
+
+@needs_mirror
+@pytest.mark.parametrize("cell", PUBLISHED)
+def test_the_published_indices_of_esol(cell: str) -> None:
+    """The lists of the released code, digest and beginning of each."""
+    split, budget = cell.split("-")
+    splits = assign(registered("esol"), SplitSettings("paper", "esol", split, budget, (0, 3), "regression"))
+    for seed in (0, 3):
+        for part, expected in zip(listed(splits, seed), PUBLISHED[cell].values(), strict=True):
+            assert part[:10] == expected["first"]
+            assert (len(part), digest(part)) == (expected["count"], expected["sha256"])
+
+
+@needs_mirror
+def test_honest_scaffolds_are_those_of_the_file() -> None:
+    """Of eleven molecules of BBBP the canonical SMILES has another scaffold."""
+    settings = SplitSettings("honest", "bbbp", "scaffold", "50", (0, 1), "classification")
+    splits = assign(registered("bbbp"), settings)
+    assert digest(splits[ROWS].to_numpy().tolist()) == HONEST_BBBP

@@ -125,7 +125,7 @@ def read(
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
-    parsed = list(chain.from_iterable(by_chunk(_parse_chunk, smiles, CHUNK, processes)))
+    parsed = list(chain.from_iterable(by_chunk(parse_all, smiles, CHUNK, processes)))
     rejects: dict[int, Reject] = {row: item for row, item in enumerate(parsed) if isinstance(item, Reject)}
     rejects |= faults
     for row in np.flatnonzero(np.isnan(labels).all(axis=1)).tolist():
@@ -353,7 +353,8 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
     return number if (number in (0, 1) if task == "classification" else np.isfinite(number)) else None
 
 
-def _parse_chunk(smiles: Sequence[str]) -> list[Molecule | Reject]:
+def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
+    """What `parse` makes of each SMILES, without RDKit's warnings."""
     with rdBase.BlockLogs():
         return [parse(text) for text in smiles]
 

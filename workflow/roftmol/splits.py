@@ -4,12 +4,18 @@ Five ways to part the molecules 80/10/10; repeated cross-validation, in which ev
 (`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); the split by rare
 labels of BOOM (arXiv 2505.01912), with a second test part; and two protocols that say what a budget buys:
 
-- `paper`: one split and one subset for every seed; a budget of N cuts the training part to N molecules drawn plainly,
-  validation keeps its tenth of the data.
+- `paper`: the published splits, molecule by molecule and in their order; one split and one subset for every seed. A
+  budget of N cuts the training part to N molecules drawn plainly, validation keeps its tenth of the data.
 - `honest`: split and subset vary with the seed; the N molecules are drawn, stratified by label, from all that is not
   test, and validation is taken out of them. Budgets are nested: the 50 of a seed are among its 100.
 
 A budget counts molecules with at least one label; those without any have no role.
+
+As published, and in `paper`: the scaffold is that of the canonical SMILES, with chirality. "random" shuffles all
+molecules by Python's own generator, seed 42. "scaffold" and "size" list a part group by group as it was filled, and the
+molecules of a group by position. The N of a budget are the first N of the training part of "random", and of any other
+split the first N after a shuffle of it, seed 42 again. Identical molecules may fall into different parts. In `honest`
+the scaffold is that of the SMILES as the file writes it, and rows stand in the file's order.
 
 In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
 of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
@@ -20,7 +26,9 @@ eight of the test part is another.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +36,7 @@ from numpy.typing import NDArray
 
 from roftmol.errors import UserError
 from roftmol.layout import CROSS_VALIDATION, PARTS
+from roftmol.molecules import Molecule, parse_all
 from roftmol.seeds import generator
 
 Ints = NDArray[np.integer]
@@ -39,9 +48,11 @@ TRAIN, VALID, TEST, TEST_ID, NOWHERE = 0, 1, 2, 3, 4
 PROTOCOLS = ("paper", "honest")
 SPLITS = ("random", "scaffold", "size", "size_strict", "column", "boom", *CROSS_VALIDATION)
 VALIDATIONS = ("holdout", "crossfit")
+#: The seed of the released scripts, for whatever protocol "paper" draws.
+PAPER_SEED = 42
 #: Of "boom": as many are out of distribution at most, and but a tenth; one in so many of the others is drawn to be
-#: tested, and of what is left to be validated; by this seed in protocol "paper".
-RARE, DRAWN, PAPER_SEED = 10_000, 20, 42
+#: tested, and of what is left to be validated.
+RARE, DRAWN = 10_000, 20
 BLOCK = 1 << 16  # distances held at a time; more leave the processor's cache
 
 
@@ -88,8 +99,17 @@ class SplitSettings:
         return f"dataset {self.dataset}, split {self.split}, budget {self.budget}"
 
 
+class Dealt(NamedTuple):
+    """Which molecule is where: one entry a molecule in both."""
+
+    parts: Ints  #: TRAIN, VALID, TEST, TEST_ID or NOWHERE
+    order: Ints  #: the positions of the molecules, as they are listed
+
+
 def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Give every molecule its role for each seed and fold: table `splits` from table `molecules`.
+
+    The rows of a role stand in the order in which the split lists its molecules.
 
     Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
     test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
@@ -99,42 +119,46 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     frames = []
     for seed in settings.seeds:
         for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
-            parts = _cut(dealt, settings)
-            listed = np.flatnonzero(parts != NOWHERE)
+            parts = _cut(dealt.parts, settings)
+            listed = dealt.order[parts[dealt.order] != NOWHERE]
             members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
             frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
     identity = {"protocol": settings.protocol, "dataset": settings.dataset, "split": settings.split}
     return pd.concat(frames, ignore_index=True).assign(**identity, budget=settings.budget)
 
 
-def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator, *, resample: bool) -> Ints:
-    """Part all molecules into TRAIN, VALID and TEST, whatever the budget: one entry a molecule.
+def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | None) -> Dealt:
+    """Part all molecules into TRAIN, VALID and TEST, whatever the budget.
 
-    `resample` deals scaffolds in a random order and keeps identical molecules together in "random"; without it the
-    parts are the published ones. The size splits and a user's column never vary.
+    With a generator scaffolds are dealt in a random order, and "random" keeps identical molecules together; without one
+    the parts and their order are the published ones. The size splits and a user's column never vary.
     """
     n = len(molecules)
     train, pool = 8 * n // 10, 9 * n // 10
     if split == "column":
-        return _column(molecules)
+        return Dealt(_column(molecules), np.arange(n))
     if split == "size_strict":
         atoms = molecules["atoms"].to_numpy()
         up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
-        return np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST))
+        return Dealt(np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST)), np.arange(n))
     if split == "size":
-        groups, values = pd.factorize(molecules["atoms"], sort=True)
-        return _fill(groups, np.arange(len(values)), train, pool)
-    if split == "random":
-        groups = pd.factorize(molecules["canonical"])[0] if resample else np.arange(n)
-        return _fill(groups, rng.permutation(groups.max() + 1), train, train + n // 10)
-    groups, values = pd.factorize(molecules["scaffold"])  # numbered by first index
-    sizes = np.bincount(groups)
-    order = np.lexsort((np.arange(len(values)), sizes))[::-1]
-    if resample:
-        # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
-        large = sizes[order] > n / 20
-        order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
-    return _fill(groups, order, train, pool)
+        groups, sizes = pd.factorize(molecules["atoms"], sort=True)
+        order: Ints = np.arange(len(sizes))
+    elif split == "random":
+        groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
+        order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
+        pool = train + n // 10
+    else:
+        scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
+        groups = pd.factorize(scaffolds)[0]  # numbered by first index
+        counts = np.bincount(groups)
+        order = np.lexsort((np.arange(len(counts)), counts))[::-1]
+        if rng is not None:
+            # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
+            large = counts[order] > n / 20
+            order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
+    turn = np.argsort(order)  # when each group is dealt
+    return Dealt(_fill(groups, order, train, pool), np.argsort(turn[groups], kind="stable"))
 
 
 def scott(values: Array) -> float:
@@ -205,29 +229,33 @@ def is_single(labels: Array, task: str) -> bool:
 
 def _roles(
     molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
-) -> list[Ints]:
-    """One array of parts for each fold."""
+) -> list[Dealt]:
+    """What is dealt for each fold."""
     honest = settings.protocol == "honest"
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     labelled = np.asarray(np.isfinite(labels).any(axis=1))
+    in_file = np.arange(len(labels))
     if settings.split in CROSS_VALIDATION:
-        parts = _cross_validation(molecules, labels, labelled, settings, seed)
+        dealt = Dealt(_cross_validation(molecules, labels, labelled, settings, seed), in_file)
     elif settings.split == "boom":
         groups = molecules["canonical"] if honest else molecules["molecule"]
         rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
-        parts = _boom(groups, labelled, rare, rng)
+        dealt = Dealt(_boom(groups, labelled, rare, rng), in_file)
     else:
-        parts = partition(molecules, settings.split, generator("partition", *cell), resample=honest)
-    parts = np.where(labelled, parts, NOWHERE)
+        dealt = partition(molecules, settings.split, generator("partition", *cell) if honest else None)
+    parts = np.where(labelled, dealt.parts, NOWHERE)
     if settings.split == "boom":
         _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     twins = pd.factorize(molecules["canonical"])[0]
-    subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
-    deal = _honest if honest else _paper
-    folds = deal(parts, labels, twins, settings, subset, hold_out)
+    if honest:
+        subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
+        folds = [Dealt(fold, in_file) for fold in _honest(parts, labels, twins, settings, subset, hold_out)]
+    else:
+        # The same validation for every budget.
+        folds = [_paper(Dealt(parts, dealt.order), labels, twins, settings, generator("hold-out", *cell))]
     for fold in folds:
-        _demand(fold, (TRAIN, VALID), settings, "raise the budget")
+        _demand(fold.parts, (TRAIN, VALID), settings, "raise the budget")
     return folds
 
 
@@ -295,23 +323,37 @@ def _cross_validation(
     return parts
 
 
-def _paper(
-    parts: Ints,
-    labels: Array,
-    twins: Ints,
-    settings: SplitSettings,
-    subset: np.random.Generator,
-    hold_out: np.random.Generator,
-) -> list[Ints]:
+def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, hold_out: np.random.Generator) -> Dealt:
     """Cut the training part to the budget; a split without validation first gets a tenth of the data out of train."""
-    parts = parts.copy()
+    parts, order = dealt.parts.copy(), dealt.order
     if not (parts == VALID).any():
         train = np.flatnonzero(parts == TRAIN)
         parts[train[_held_out(labels[train], twins[train], len(parts) // 10, settings.task, hold_out)]] = VALID
-    train = np.flatnonzero(parts == TRAIN)
+    if settings.budget == "all":
+        return Dealt(parts, order)
+    train = order[parts[order] == TRAIN]
     count = _budget(settings, len(train), "in the training part")
-    parts[subset.permutation(train)[count:]] = NOWHERE
-    return [parts]
+    drawn = train if settings.split == "random" else _shuffled(train)
+    order = np.concatenate([drawn, order[parts[order] != TRAIN]])
+    parts[drawn[count:]] = NOWHERE
+    return Dealt(parts, order)
+
+
+def _shuffled(values: Ints) -> Ints:
+    """The values in the order of the released scripts: by Python's own generator, seeded anew."""
+    listed = values.tolist()
+    random.Random(PAPER_SEED).shuffle(listed)
+    return np.array(listed, dtype=np.int64)
+
+
+def _canonical_scaffolds(molecules: pd.DataFrame) -> pd.Series:
+    """The scaffold of each canonical SMILES; the molecule's own, should RDKit not read what it wrote.
+
+    Both are the same but for the marks at double bonds and centres that the scaffold cuts free: which of them stay
+    depends on how the SMILES was written.
+    """
+    parsed = zip(parse_all(molecules["canonical"].tolist()), molecules["scaffold"], strict=True)
+    return pd.Series([item.scaffold if isinstance(item, Molecule) else own for item, own in parsed], dtype=object)
 
 
 def _honest(
