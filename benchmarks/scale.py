@@ -28,7 +28,7 @@ import yaml
 
 from roftmol import aggregate, schemas
 from roftmol.config import Experiment, experiment, grid
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS, setting_text
 from roftmol.registry import Dataset
 from roftmol.seeds import generator
@@ -134,7 +134,7 @@ def write_runs(asked: Experiment, results: Path, most: int) -> tuple[int, int]:
 
 
 def _settings(asked: Experiment, model: str, method: str) -> list[str]:
-    if method == FINGERPRINT:
+    if method in REFERENCE_MODELS:
         return ["{}"]
     known = METHODS[method]
     axes = asked.grids.get(method, {})

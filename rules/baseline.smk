@@ -1,15 +1,17 @@
-# The fingerprint baseline of one cell: no encoder, so once for all models.
+# A reference without an encoder in one cell: no model, so once for all.
 rule baseline:
     input:
         molecules="results/data/{dataset}/molecules.parquet",
         tasks="results/data/{dataset}/tasks.parquet",
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
     output:
-        f"results/runs/{{protocol}}/{FINGERPRINT_MODEL}/{{dataset}}/{{split}}-{{budget}}/{FINGERPRINT}/fits.parquet",
-        f"results/runs/{{protocol}}/{FINGERPRINT_MODEL}/{{dataset}}/{{split}}-{{budget}}/{FINGERPRINT}/predictions.parquet",
-        f"results/runs/{{protocol}}/{FINGERPRINT_MODEL}/{{dataset}}/{{split}}-{{budget}}/{FINGERPRINT}/curves.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
+        "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/curves.parquet",
     log:
-        "results/logs/baseline/{protocol}/{dataset}/{split}-{budget}.log",
+        "results/logs/baseline/{protocol}/{model}/{dataset}/{split}-{budget}/{method}.log",
+    wildcard_constraints:
+        method=methods_of("external"),
     conda:
         "../envs/train.yaml"
     resources:
@@ -17,11 +19,11 @@ rule baseline:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=settings(EXPERIMENT.baseline_settings),
-        code=code("roftmol.fingerprints", leaves=("roftmol.methods",)),
+        code=baseline_code,
         data=subpath(input.molecules, parent=True),
         out=subpath(output[0], parent=True),
     message:
-        "Fingerprint baseline on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}"
+        "Reference on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
         "python -m roftmol baseline --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
         " --out {params.out:q} 2>&1 | tee {log:q}"

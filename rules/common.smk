@@ -21,7 +21,7 @@ from roftmol import (
 )
 from roftmol.errors import UserError
 from roftmol.files import canonical_json, code_digest
-from roftmol.layout import DWISE_FT, FINGERPRINT, FINGERPRINT_MODEL, FULL_FT
+from roftmol.layout import DWISE_FT, FULL_FT
 from roftmol.methods import METHODS
 
 
@@ -85,6 +85,15 @@ def method_code(*leaves):
         "roftmol.runs",
         f"roftmol.methods.{wildcards.method}",
         leaves=("roftmol.methods", *leaves),
+    )
+
+
+def baseline_code(wildcards):
+    """The parameter `code` of one reference without an encoder."""
+    return code(
+        "roftmol.baselines",
+        f"roftmol.methods.{wildcards.method}",
+        leaves=("roftmol.methods",),
     )
 
 

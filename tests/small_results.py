@@ -15,21 +15,22 @@ from rdkit.Chem import Crippen
 from safetensors.numpy import load_file, save_file
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import fingerprints, graphs, landscape, merge, provenance, runs, schemas, splits
+from roftmol import baselines, graphs, landscape, merge, provenance, runs, schemas, splits
 from roftmol.encoders import new_encoder
 from roftmol.encoders.checkpoints import convert
-from roftmol.methods.fingerprint import Settings as Fingerprint
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.train import TrainSettings
 
 MODEL, SPLIT, BUDGET = "tiny", "random", "30"
 TRAINING = TrainSettings(epochs=2, batch_size=16)
-#: Every kind of run: trained, swept, mixed by learnt coefficients, and the baseline.
+#: Every kind of run: trained, swept, mixed by learnt coefficients, and the references.
 METHODS: dict[str, tuple[dict[str, Any], ...]] = {
     "full_ft": ({},),
     "l2_sp": ({"lam": 0.1}, {"lam": 0.001}),
     "wise_ft": ({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}),
     "dwise_ft": ({"start": 0.9},),  # of which one seed has a plane
-    "fingerprint": (),
+    "fingerprint": ({"learner": "linear", "alpha": 1.0},),
+    "constant": ({},),
 }
 #: Columns that say when something was made and how long it took.
 TIMES = ("started", "wall_seconds", "cpu_seconds", "peak_memory_mb")
@@ -77,9 +78,9 @@ def make(
     cell |= {"task": "regression", "metric": "rmse"}
     folder = results / f"runs/honest/{MODEL}/{dataset}/{SPLIT}-{BUDGET}"
     for name in methods:
-        if name == "fingerprint":
-            settings = fingerprints.FingerprintSettings(**cell, grid=(Fingerprint("linear", 1.0),))
-            fingerprints.run(settings, data, split, run_of(results, name, dataset))
+        if name in REFERENCE_MODELS:
+            settings = baselines.BaselineSettings(**cell, method=name, grid=METHODS[name])
+            baselines.run(settings, data, split, run_of(results, name, dataset))
             continue
         own = {"model": MODEL, "method": name, "grid": METHODS[name], "training": training, "device": "cpu"}
         told, source = runs.RunSettings(**cell, **own), folder / "full_ft"
@@ -103,8 +104,7 @@ def made(results: Path, seeds: tuple[int, ...] = (0,), **settings: Any) -> Path:
 
 def run_of(results: Path, method: str, dataset: str = "own") -> Path:
     """The folder of a method's runs."""
-    model = "morgan" if method == "fingerprint" else MODEL
-    return results / f"runs/honest/{model}/{dataset}/{SPLIT}-{BUDGET}/{method}"
+    return results / f"runs/honest/{REFERENCE_MODELS.get(method, MODEL)}/{dataset}/{SPLIT}-{BUDGET}/{method}"
 
 
 def write_checkpoint(path: Path) -> None:

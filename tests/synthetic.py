@@ -11,11 +11,12 @@ import pandas as pd
 from roftmol import diagnostics, embeddings, schemas
 from roftmol.collapse import CLASSES
 from roftmol.contamination import worst
+from roftmol.layout import COMPARED, REFERENCE_MODELS, REFERENCES
 from roftmol.statistics import stage as statistics
 
 METHODS = (
     "full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft",
-    "scratch", "fingerprint",
+    "scratch", "fingerprint", "constant",
 )  # fmt: skip
 METRIC = {"bbbp": "roc_auc", "bace": "roc_auc", "esol": "rmse"}
 GRID = {
@@ -42,13 +43,17 @@ SETTING = tuple(name for name in schemas.CELL if name != "method")
 PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
 
+def _with_model(selected: pd.DataFrame) -> pd.Series:
+    return ~selected["method"].isin(REFERENCE_MODELS)
+
+
 def text(setting: dict[str, object]) -> str:
     return json.dumps(setting, sort_keys=True, separators=(",", ":"))
 
 
 def audited(method: str, seen: tuple[float, str]) -> dict[str, object]:
     """What the audit says of a method: the reference points have seen nothing."""
-    share, kind = (0.0, "none") if method in ("scratch", "fingerprint") else seen
+    share, kind = (0.0, "none") if method in REFERENCES else seen
     return {"seen": share, "contamination": kind}
 
 
@@ -74,7 +79,7 @@ def selected_rows(
             rows.append(
                 {
                     **cell,
-                    "model": "morgan" if method == "fingerprint" else cell["model"],
+                    "model": REFERENCE_MODELS.get(method, cell["model"]),
                     "dataset": dataset,
                     "budget": budget,
                     "method": method,
@@ -113,8 +118,8 @@ def summarise(selected: pd.DataFrame) -> pd.DataFrame:
     summary["rank"] = (
         (summary["mean"] * summary["better"]).groupby([summary[name] for name in cell[:-1]]).rank(ascending=False)
     )
-    for name in ("vs_full_ft", "vs_full_ft_std", "vs_fingerprint", "vs_fingerprint_std"):
-        summary[name] = np.nan
+    for name in COMPARED:
+        summary[f"vs_{name}"] = summary[f"vs_{name}_std"] = np.nan
     place = summary["method"].map({name: place for place, name in enumerate(METHODS)}).fillna(3)
     summary["wall_seconds"] = 3.0 * (place + 1) ** 2
     audit = [audited_cell(rows) for _, rows in groups]
@@ -199,7 +204,7 @@ def changes_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `changes`: linear probing moves nothing, the others every part a little more."""
     random = np.random.default_rng(5)
     rows = []
-    for run in selected[(selected["method"] != "fingerprint") & selected["test_value"].notna()].to_dict("records"):
+    for run in selected[_with_model(selected) & selected["test_value"].notna()].to_dict("records"):
         still = run["method"] == "linear_probing"
         more = 0.01 * METHODS.index(run["method"]) if run["method"] in METHODS else 0.0
         distances = {part: 0.0 if still else 0.02 * (place + 1) + more for place, part in enumerate((*PARTS, "all"))}
@@ -258,7 +263,7 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
 def pictures_of(selected: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables `embeddings` and `tsne` of the first seed: three atoms of a kind, one plane that is no number."""
     random = np.random.default_rng(11)
-    runs = selected[(selected["method"] != "fingerprint") & (selected["seed"] == 0) & selected["test_value"].notna()]
+    runs = selected[_with_model(selected) & (selected["seed"] == 0) & selected["test_value"].notna()]
     cells = runs[[*schemas.CELL, "seed"]]
     planes = cells.assign(davies_bouldin_before=1.5, davies_bouldin_after=3.0, ratio=2.0)
     planes.loc[planes["method"] == "scratch", ["davies_bouldin_after", "ratio"]] = np.nan
@@ -298,7 +303,7 @@ def scores_of(selected: pd.DataFrame) -> pd.DataFrame:
 
 def models_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `models`: each was pretrained on a set without labels and on one with, the second not to be had."""
-    names = sorted(set(selected["model"]) - {"morgan"})
+    names = sorted(set(selected["model"]) - {*REFERENCE_MODELS.values()})
     lists = {"same_as": [], "corpora": ["zinc250k", "chembl"], "learnt": ["chembl"], "checkable": ["zinc250k"]}
     rows = [{"model": name, "pretraining": "both", "content": "0", **lists, "suspected": []} for name in names]
     return pd.DataFrame(rows) if rows else schemas.empty("models")
@@ -307,7 +312,7 @@ def models_of(selected: pd.DataFrame) -> pd.DataFrame:
 def overlaps_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `overlaps` of `models_of`, with one more hit a seed."""
     cell = ["protocol", "model", "dataset", "split", "budget", "seed"]
-    runs = selected.loc[selected["model"] != "morgan", cell].drop_duplicates().assign(test_molecules=204)
+    runs = selected.loc[_with_model(selected), cell].drop_duplicates().assign(test_molecules=204)
     checked = runs.assign(corpus="zinc250k", learnt=False, checked=True, seen=runs["seed"] + 1)
     other = runs.assign(corpus="chembl", learnt=True, checked=False, seen=None)
     return pd.concat([checked.astype({"seen": "Int32"}), other.astype({"seen": "Int32"})], ignore_index=True)

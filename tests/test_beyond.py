@@ -11,7 +11,7 @@ import synthetic
 from roftmol import figures, report, schemas
 from roftmol.diagnostics import calibration
 from roftmol.diagnostics.shift import shift
-from roftmol.figures.cells import Diagnostics, Results, Setting, with_fingerprint
+from roftmol.figures.cells import Diagnostics, Results, Setting, with_references
 from roftmol.report import diagnostics
 
 CELL = list(schemas.CELL)
@@ -146,7 +146,7 @@ def test_tables_say_the_numbers(drawn):
 
 def test_why_there_is_no_calibration_is_said_once_a_setting():
     selected = runs()
-    table = with_fingerprint(tables_of(selected)["calibration"])
+    table = with_references(tables_of(selected)["calibration"])
     esol = table["dataset"] == "esol"
     blank = table.assign(
         value=np.where(esol, np.nan, table["value"]), note=np.where(esol, "5 test molecules, 30 needed", "")

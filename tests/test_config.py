@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from roftmol import registry
+from roftmol.baselines import BaselineSettings
 from roftmol.cli import FeaturizeSettings, NativeSettings, PretrainingSetSettings, Recipe, main
 from roftmol.config import experiment, recipes
 from roftmol.errors import UserError
 from roftmol.estimate import estimate
-from roftmol.fingerprints import FingerprintSettings
 from roftmol.landscape import LandscapeSettings
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS
 from roftmol.pretrain import RECIPES, PretrainSettings
 from roftmol.provenance import ProvenanceSettings
@@ -297,9 +298,11 @@ def test_every_stage_accepts_its_settings():
                 cell = {"protocol": protocol, "dataset": dataset, "split": "scaffold", "budget": budget}
                 split = build(SplitSettings, _through_json(made.split_settings(**cell)))
                 assert (split.budget, split.seeds) == (budget, (0, 1, 2))
-                assert build(FingerprintSettings, _through_json(made.baseline_settings(**cell))).grid
                 for name, method in METHODS.items():
                     if method.kind == "external":
+                        given = made.baseline_settings(**cell, model=REFERENCE_MODELS[name], method=name)
+                        settings = build(BaselineSettings, _through_json(given))
+                        assert [method.parse(setting) for setting in settings.grid] == list(method.grid(0))
                         continue
                     given = made.run_settings(**cell, model="gin-zinc-masking", method=name)
                     settings = build(RunSettings, _through_json(given))

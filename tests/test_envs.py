@@ -35,7 +35,7 @@ STAGES = {
         "roftmol.forces",
         "roftmol.landscape",
         "roftmol.embeddings",
-        "roftmol.fingerprints",
+        "roftmol.baselines",
         "roftmol.methods",
         "roftmol.pretrain",
         "roftmol.provenance",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molecule_tables import SMILES, molecule_table
 from roftmol import metrics, schemas, splits
+from roftmol.baselines import BaselineSettings, run
 from roftmol.errors import UserError
-from roftmol.fingerprints import BITS, FingerprintSettings, fit_predict, morgan_counts, run
-from roftmol.methods.base import setting_text
+from roftmol.fingerprints import BITS, fit_predict, morgan_counts
+from roftmol.methods import METHODS, setting_text
 from roftmol.methods.fingerprint import GRID, Settings
 from roftmol.settings import build
 
@@ -130,7 +131,7 @@ CELL = {"protocol": "honest", "dataset": "own", "split": "scaffold", "budget": "
 SEEDS = (0, 1)
 
 
-def arrange(folder: Path, task: str, validation: str) -> tuple[FingerprintSettings, pd.DataFrame]:
+def arrange(folder: Path, task: str, validation: str) -> tuple[BaselineSettings, pd.DataFrame]:
     """Write a data set and its split; two tasks, the first with missing labels."""
     label = np.array([[len(text), text.lower().count("n")] for text in SMILES], float)
     if task == "classification":
@@ -141,7 +142,8 @@ def arrange(folder: Path, task: str, validation: str) -> tuple[FingerprintSettin
     split = splits.SplitSettings(**CELL, seeds=SEEDS, task=task, validation=validation, folds=3)
     schemas.write("splits", splits.assign(table, split), folder / "splits.parquet")
     metric = {"classification": "roc_auc", "regression": "rmse"}[task]
-    return FingerprintSettings(**CELL, seeds=SEEDS, task=task, metric=metric), table
+    grid = tuple(map(asdict, GRID))
+    return BaselineSettings(**CELL, seeds=SEEDS, task=task, metric=metric, method="fingerprint", grid=grid), table
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -186,7 +188,7 @@ def test_run_writes_every_fit_and_prediction(tmp_path: Path, task: str, validati
 
 def test_in_cross_fitting_validation_is_out_of_fold_and_test_the_mean(tmp_path: Path) -> None:
     settings, table = arrange(tmp_path, "regression", "crossfit")
-    run(replace(settings, grid=(RIDGE,), seeds=(1,)), tmp_path, tmp_path / "splits.parquet", tmp_path)
+    run(replace(settings, grid=(asdict(RIDGE),), seeds=(1,)), tmp_path, tmp_path / "splits.parquet", tmp_path)
     predictions = schemas.read("predictions", tmp_path / "predictions.parquet").set_index(["partition", "molecule"])
     assigned = schemas.read("splits", tmp_path / "splits.parquet")
     features, labels = morgan_counts(SMILES), np.array(table["labels"].tolist(), float)
@@ -220,14 +222,14 @@ def test_a_seed_that_was_not_split_is_named(tmp_path: Path) -> None:
 def test_the_forest_is_grown_once_whatever_alpha(tmp_path: Path) -> None:
     settings, _ = arrange(tmp_path, "regression", "holdout")
     product = tuple(Settings(learner, alpha) for learner in ("linear", "forest") for alpha in (1.0, 3.0))
-    run(replace(settings, grid=product), tmp_path, tmp_path / "splits.parquet", tmp_path)
+    run(replace(settings, grid=tuple(map(asdict, product))), tmp_path, tmp_path / "splits.parquet", tmp_path)
     texts = schemas.read("fits", tmp_path / "fits.parquet")["setting"]
     assert texts.value_counts().to_dict() == {setting_text(setting): len(SEEDS) for setting in product}
 
 
 def test_settings_come_from_json() -> None:
-    cell = {**CELL, "seeds": [0], "task": "regression", "metric": "rmse"}
-    assert build(FingerprintSettings, cell).grid == GRID
+    cell = {**CELL, "seeds": [0], "task": "regression", "metric": "rmse", "method": "fingerprint"}
     grid = [{"learner": "linear", "alpha": 3.0}, {"learner": "forest"}]
-    assert build(FingerprintSettings, {**cell, "grid": grid}).grid == (Settings("linear", 3.0), FOREST)
+    told = build(BaselineSettings, {**cell, "grid": grid})
+    assert [METHODS["fingerprint"].parse(setting) for setting in told.grid] == [Settings("linear", 3.0), FOREST]
     assert setting_text(Settings("linear")) == '{"alpha":10.0,"learner":"linear"}'

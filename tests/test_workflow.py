@@ -341,7 +341,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         check=False,
     )
     counts = _counts(dry)
-    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 18, 3)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 18, 2 * 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
@@ -360,7 +360,7 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
     assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (
         8 * cells * models,
         2 * cells * models,
-        cells,
+        2 * cells,
     )
     told = re.search(
         r"^([\d,]+) fine-tuning and interpolation jobs .* at most .* core-hours", dry.stdout + dry.stderr, re.M

@@ -23,7 +23,7 @@ from roftmol import metrics, schemas
 from roftmol.contamination import Audit, worst
 from roftmol.errors import UserError
 from roftmol.files import atomic
-from roftmol.layout import FULL_FT
+from roftmol.layout import COMPARED, FULL_FT, REFERENCE_MODELS, model_of
 from roftmol.selection import RULES, Candidate, select
 
 #: What is written, one file each. Predictions and curves are those of the selected runs.
@@ -138,17 +138,19 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
 
     `seeds` counts those with a defined test metric, which the statistics are over; `failed` the runs (setting and
     seed) that failed; `std` has n - 1 in the denominator, so one seed has none. A model's methods are ranked with the
-    fingerprint baseline among them, which has a rank of its own only where it is compared with one model alone.
+    references without an encoder among them, which have a rank of their own only where there is one model alone.
     Differences are method minus reference in the metric's unit: negative is better for RMSE.
     """
     wall = {cell: rows["wall_seconds"].sum() for cell, rows in timings.groupby(CELL)}
     tests = {cell: rows.set_index("seed")["test_value"] for cell, rows in selected.groupby(CELL, sort=False)}
     rows = []
     for cell, chosen in selected.groupby(CELL, sort=False):
-        protocol, model, dataset, split, budget, _ = cell
+        protocol, model, dataset, split, budget, _ = map(str, cell)
         values = tests[cell].dropna()
-        versus_full = values - tests.get((protocol, model, dataset, split, budget, "full_ft"), np.nan)
-        versus_fingerprint = values - tests.get((protocol, "morgan", dataset, split, budget, "fingerprint"), np.nan)
+        versus = {
+            name: values - tests.get((protocol, model_of(name, model), dataset, split, budget, name), np.nan)
+            for name in COMPARED
+        }
         rows.append(
             {
                 **dict(zip(CELL, cell, strict=True)),
@@ -161,10 +163,8 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
                 "min": values.min(),
                 "max": values.max(),
                 "rank": np.nan,
-                "vs_full_ft": versus_full.mean(),
-                "vs_full_ft_std": versus_full.std(),
-                "vs_fingerprint": versus_fingerprint.mean(),
-                "vs_fingerprint_std": versus_fingerprint.std(),
+                **{f"vs_{name}": found.mean() for name, found in versus.items()},
+                **{f"vs_{name}_std": found.std() for name, found in versus.items()},
                 "wall_seconds": wall[cell],
                 "seen": chosen["seen"].mean(),
                 "contamination": worst(chosen["contamination"]),
@@ -180,7 +180,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
     ranks = pd.Series(np.nan, index=summary.index)
     signed = -summary["better"] * summary["mean"]
     for _, here in summary.groupby(CONTEXT):
-        baseline = here["method"] == "fingerprint"
+        baseline = here["method"].isin(REFERENCE_MODELS)
         models = here.loc[~baseline, "model"].unique()
         for model in models:
             group = here.index[(here["model"] == model) | baseline]

@@ -322,11 +322,11 @@ def landscape(options: argparse.Namespace) -> None:
 
 
 def baseline(options: argparse.Namespace) -> None:
-    """Fit the fingerprint baseline in one cell."""
-    from roftmol import fingerprints
+    """Fit a reference without an encoder in one cell."""
+    from roftmol import baselines
 
-    settings = build(fingerprints.FingerprintSettings, options.settings)
-    fingerprints.run(settings, options.data, options.splits, options.out)
+    settings = build(baselines.BaselineSettings, options.settings)
+    baselines.run(settings, options.data, options.splits, options.out)
 
 
 def provenance(options: argparse.Namespace) -> None:

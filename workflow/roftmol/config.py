@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol import registry
 from roftmol.errors import UserError
-from roftmol.layout import DWISE_FT, FINGERPRINT, FINGERPRINT_MODEL, Cells
+from roftmol.layout import DWISE_FT, REFERENCE_MODELS, Cells
 from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Corpus, Dataset, Source
@@ -116,7 +116,7 @@ class Experiment:
             "metric": dataset.metric,
             "grids": {
                 model: {method: self._grid(method, layers.get(model, 0)) for method in self.cells.methods}
-                for model in (*layers, FINGERPRINT_MODEL)
+                for model in (*layers, *REFERENCE_MODELS.values())
             },
             "featurisers": {name: checkpoint.featuriser for name, checkpoint in self.checkpoints.items()},
             "training": self.training,
@@ -241,9 +241,10 @@ class Experiment:
         extensive = self.checkpoints[model].spatial and self.datasets[dataset].extensive
         return {"extensive": True} if extensive else {}
 
-    def baseline_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
-        """`fingerprints.FingerprintSettings`."""
-        return self._cell_settings(protocol, dataset, split, budget) | {"grid": self._grid(FINGERPRINT, layers=0)}
+    def baseline_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
+        """`baselines.BaselineSettings`; `model` is the name that stands for one, which `method` implies."""
+        own = {"method": method, "grid": self._grid(method, layers=0)}
+        return self._cell_settings(protocol, dataset, split, budget) | own
 
     def landscape_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str) -> Json:
         """`landscape.LandscapeSettings`."""
@@ -596,7 +597,8 @@ def _registered(
         if name in datasets:
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
     # A model's name is also that of its folder of runs and, for an own model, of its graphs.
-    taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values()), FINGERPRINT_MODEL}
+    taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values())}
+    taken.update(REFERENCE_MODELS.values())
     for name in models:
         if name in taken:
             raise UserError(f"own_models: {name!r} is taken by a registered model or featuriser; choose another name")

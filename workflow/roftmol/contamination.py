@@ -20,12 +20,10 @@ import numpy as np
 import pandas as pd
 
 from roftmol import schemas
-from roftmol.layout import Cells, Found
+from roftmol.layout import REFERENCES, Cells, Found
 
 #: From the best to the worst.
 KINDS = ("none", "unknown", "structures", "labels")
-#: Methods that start from no pretrained weights.
-REFERENCES = ("scratch", "fingerprint")
 #: What has the same test molecules, seed by seed.
 CONTEXT = ("protocol", "dataset", "split", "budget")
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from roftmol.config import Experiment, grid
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS, Method
 from roftmol.protocols import PROTOCOLS
 from roftmol.registry import Dataset
@@ -50,14 +50,14 @@ class _Sizes:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """The cost of all cells of an experiment, the fingerprint baseline's left out."""
+    """The cost of all cells of an experiment, that of references without an encoder left out."""
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
     folds = experiment.validation["folds"] if experiment.validation["scheme"] == "crossfit" else 1
     jobs, fits, seconds = 0, 0, 0.0
     for model, name in product(cells.models, cells.methods):
-        if name == FINGERPRINT:
+        if name in REFERENCE_MODELS:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(grid(method, checkpoint.layers, experiment.grids.get(name, {})))

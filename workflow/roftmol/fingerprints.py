@@ -9,16 +9,10 @@ Regression targets need no standardising: shifted and scaled targets shift and s
 
 from __future__ import annotations
 
-import resource
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
@@ -26,72 +20,14 @@ from scipy.sparse import csr_matrix
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from roftmol import machine, metrics, schemas
-from roftmol.errors import UserError
-from roftmol.methods.base import setting_text
-from roftmol.methods.fingerprint import GRID, Settings
+from roftmol.methods.base import Fitted
+from roftmol.methods.fingerprint import Settings
 from roftmol.seeds import seed_of
 from roftmol.similarity import BITS, RADIUS
 
 TREES, FEW_TREES, MANY_TASKS = 100, 20, 30  # few trees for each of ToxCast's 617 tasks
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FingerprintSettings:
-    """What the baseline's stage is told."""
-
-    protocol: str
-    dataset: str
-    split: str
-    budget: str
-    seeds: tuple[int, ...]
-    task: str
-    metric: str
-    grid: tuple[Settings, ...] = GRID
-
-    @property
-    def cell(self) -> dict[str, str]:
-        """The identity of the run."""
-        names = ("protocol", "dataset", "split", "budget")
-        return {name: getattr(self, name) for name in names} | {"model": "morgan", "method": "fingerprint"}
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """Predictions of one fit for all molecules asked for, n x t, and what to say about it."""
-
-    predictions: Array
-    parameters: int
-    note: str
-
-
-def run(settings: FingerprintSettings, data: Path, splits: Path, out: Path) -> None:
-    """Fit every setting, seed and fold of a cell and write fits, predictions and (empty) curves to `out`.
-
-    Raises `UserError` if the table `splits` lacks a seed.
-    """
-    molecules = schemas.read("molecules", data / "molecules.parquet").set_index("molecule")
-    assigned = schemas.read("splits", splits)
-    used = np.unique(assigned["molecule"])
-    features = morgan_counts(molecules.loc[used, "smiles"].tolist())
-    labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
-    assigned["place"] = np.searchsorted(used, assigned["molecule"])  # the row in `features` and `labels`
-
-    fits: list[dict[str, Any]] = []
-    predictions: list[pd.DataFrame] = []
-    for seed in settings.seeds:
-        folds = [fold for _, fold in assigned[assigned["seed"] == seed].groupby("fold")]
-        if not folds:
-            raise UserError(f"{splits}: seed {seed} is not in the table. Delete it and run the workflow again.")
-        for setting in dict.fromkeys(settings.grid):  # a product of axes repeats the forest
-            rows, frame = _run_folds(settings, setting, seed, folds, features, labels)
-            fits += rows
-            predictions.append(frame)
-    schemas.write("predictions", pd.concat(predictions, ignore_index=True), out / "predictions.parquet", settings)
-    schemas.write("curves", schemas.empty("curves"), out / "curves.parquet", settings)
-    schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet", settings)
 
 
 def morgan_counts(smiles: Sequence[str]) -> csr_matrix:
@@ -154,74 +90,3 @@ def learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
     if task == "classification":
         return LogisticRegression(C=1 / setting.alpha, max_iter=1000)
     return Ridge(setting.alpha)
-
-
-def _run_folds(
-    settings: FingerprintSettings,
-    setting: Settings,
-    seed: int,
-    folds: list[pd.DataFrame],
-    features: csr_matrix,
-    labels: Array,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """The rows of `fits` and `predictions` of one setting and seed: validation out of fold, test the folds' mean."""
-    identity: dict[str, Any] = {**settings.cell, "setting": setting_text(setting), "seed": seed}
-    fits: list[dict[str, Any]] = []
-    valid: list[pd.DataFrame] = []
-    tested: list[list[Array]] = []
-    origin = asdict(machine.origin({"task": settings.task, "metric": settings.metric}))
-    for fold in folds:
-        number = int(fold["fold"].iloc[0])
-        parts = {str(role): rows for role, rows in fold.groupby("role")}
-        place = {role: rows["place"].to_numpy() for role, rows in parts.items()}
-        held = [place.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
-        asked = features[np.concatenate(held)]
-        started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
-        fitted = fit_predict(
-            setting,
-            settings.task,
-            features[place["train"]],
-            labels[place["train"]],
-            asked,
-            seed_of(*settings.cell.values(), seed, number),
-        )
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        on_valid, *on_test = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held[:2]]))
-        truth = labels[place["valid"]]
-        metric = metrics.primary(settings.metric, truth, on_valid)
-        undefined = f"{settings.metric} undefined on validation: selected by loss" if np.isnan(metric) else ""
-        fits.append(
-            {
-                **identity,
-                "fold": number,
-                "status": "ok",
-                "reason": "",
-                "note": "; ".join(filter(None, (fitted.note, undefined))),
-                "best_epoch": 0,
-                "epochs": 0,
-                "valid_metric": metric,
-                "valid_loss": metrics.loss(settings.task, truth, on_valid),
-                "trained_parameters": fitted.parameters,
-                "started": started.isoformat(timespec="seconds"),
-                "wall_seconds": wall,
-                "cpu_seconds": cpu,
-                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "device": "cpu",
-                **origin,
-                "part": "",
-            }
-        )
-        valid.append(_rows(identity, "valid", parts["valid"]["molecule"].to_numpy(), on_valid))
-        tested.append(on_test)
-    # The test parts are the same in every fold of a seed.
-    tests = [
-        _rows(identity, role, parts[role]["molecule"].to_numpy(), np.mean(predictions, axis=0))
-        for role, predictions in zip(("test", "test_id"), zip(*tested, strict=True), strict=True)
-        if role in parts
-    ]
-    return fits, pd.concat([*valid, *tests])
-
-
-def _rows(identity: dict[str, Any], partition: str, molecules: NDArray[np.integer], values: Array) -> pd.DataFrame:
-    columns = {"partition": partition, "molecule": molecules, "prediction": list(values.astype(np.float32))}
-    return pd.DataFrame({**identity, **columns})

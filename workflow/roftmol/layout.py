@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-#: The fingerprint baseline knows no pretrained encoder: it runs once for all models, under this name.
-FINGERPRINT, FINGERPRINT_MODEL = "fingerprint", "morgan"
+#: The references without an encoder, of whatever model and experiment: each is fitted once for all models, and the name
+#: beside it stands where a model's would. Another one is another line here and its file in `methods`.
+REFERENCE_MODELS = {"fingerprint": "morgan", "constant": "none"}
+FINGERPRINT, CONSTANT = "fingerprint", "constant"
+#: References of whatever kind: what starts from no pretrained weights.
+REFERENCES = ("scratch", *REFERENCE_MODELS)
+FINGERPRINT_MODEL = REFERENCE_MODELS[FINGERPRINT]
 #: The method whose fine-tuned weights are kept, and the one whose solution spans a plane with them.
 FULL_FT, DWISE_FT = "full_ft", "dwise_ft"
+#: What every method is compared with: a column `vs_...` of table "summary", and a family of tests.
+COMPARED = (FULL_FT, *REFERENCE_MODELS)
 #: Splits whose seeds are the parts of a repeated cross-validation, so their training parts overlap; how many parts one
 #: has, and the test molecules for each training molecule.
 CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
@@ -19,6 +26,11 @@ TEST_SHARE = 1 / (PARTS - 1)
 TWO_TESTS = ("boom",)
 #: Where table "models" is, in a results folder and in a recommendation's.
 MODELS = Path("provenance", "models.parquet")
+
+
+def model_of(method: str, model: str) -> str:
+    """The model under which a method runs: the given one, or the name that stands for one."""
+    return REFERENCE_MODELS.get(method, model)
 
 
 @dataclass(frozen=True)
@@ -35,13 +47,7 @@ class Cells:
     def runs(self, results: Path) -> list[Path]:
         """The folder of each cell's runs, in the order of the names."""
         folders = [
-            results
-            / "runs"
-            / protocol
-            / (FINGERPRINT_MODEL if method == FINGERPRINT else model)
-            / dataset
-            / f"{split}-{budget}"
-            / method
+            results / "runs" / protocol / model_of(method, model) / dataset / f"{split}-{budget}" / method
             for protocol, model, dataset, split, budget, method in product(
                 self.protocols, self.models, self.datasets, self.splits, self.budgets, self.methods
             )

@@ -24,7 +24,7 @@ from roftmol.config import about
 from roftmol.diagnostics.stage import DiagnosticsSettings, diagnose
 from roftmol.errors import UserError
 from roftmol.files import atomic_folder
-from roftmol.layout import FINGERPRINT_MODEL, MODELS, Found
+from roftmol.layout import MODELS, REFERENCE_MODELS, Found
 from roftmol.statistics import stage as statistics
 from roftmol.tensors import content_digest
 
@@ -82,7 +82,7 @@ def _experiment(tables: Path, folders: int) -> dict[str, Any]:
     """What the report tells beside its tables: the names in them, and what the registry knows of these."""
     runs = schemas.read("timings", tables / "timings.parquet", list(schemas.RUN))
     names = {f"{name}s": sorted(set(runs[name])) for name in CELL}
-    names["models"] = [name for name in names["models"] if name != FINGERPRINT_MODEL]
+    names["models"] = [name for name in names["models"] if name not in REFERENCE_MODELS.values()]
     models = schemas.read("models", tables / "models.parquet")
     known = about(registry.datasets(), registry.checkpoints(), registry.corpora())
     asked = {**names, "corpora": sorted({corpus for row in models["corpora"] for corpus in row})}

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from roftmol.errors import UserError
 from roftmol.files import atomic, sha256
+from roftmol.layout import COMPARED
 from roftmol.machine import origin
 
 VERSION = 4
@@ -219,10 +220,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "min": pa.float64(),
             "max": pa.float64(),
             "rank": pa.float64(),  # 1 is best, by mean, within protocol, model, dataset, split and budget
-            "vs_full_ft": pa.float64(),
-            "vs_full_ft_std": pa.float64(),
-            "vs_fingerprint": pa.float64(),
-            "vs_fingerprint_std": pa.float64(),
+            **{f"vs_{name}{end}": pa.float64() for name in COMPARED for end in ("", "_std")},
             "wall_seconds": pa.float64(),  # all fits of the cell, search over settings included
             "seen": pa.float64(),  # mean of "selected" over the seeds
             "contamination": pa.string(),  # the worst of the seeds

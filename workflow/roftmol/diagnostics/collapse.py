@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol import schemas
+from roftmol.layout import REFERENCES
 from roftmol.metrics import BETTER
 from roftmol.seeds import generator
 
@@ -25,8 +26,6 @@ MEASURES = {
     "cka": "vectors",
     "force_drift": "forces",
 }
-#: These have no pretrained encoder to lose.
-REFERENCES = ("scratch", "fingerprint")
 FEWEST, RESAMPLES = 5, 2000
 SETTING = [name for name in schemas.CELL if name != "method"]
 

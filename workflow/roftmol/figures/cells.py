@@ -12,8 +12,9 @@ import pandas as pd
 
 from roftmol import schemas
 from roftmol.contamination import worst
+from roftmol.layout import REFERENCE_MODELS
 
-#: Within a setting, methods are compared; the fingerprint, which has a model of its own, with those of every model.
+#: Within a setting, methods are compared; references without an encoder with those of every model.
 SETTING = ["protocol", "model", "dataset", "split", "budget"]
 SPLITS = {
     "random": "random split",
@@ -71,9 +72,9 @@ def setting_order(setting: Setting) -> tuple[object, ...]:
     return (setting.protocol, setting.model, setting.dataset.casefold(), split, setting.split, budget, setting)
 
 
-def with_fingerprint(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the fingerprint's rows beside every model of the same protocol, data, split and budget."""
-    shared = frame["method"] == "fingerprint"
+def with_references(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the rows of references without an encoder beside every model of the same setting otherwise."""
+    shared = frame["method"].isin(REFERENCE_MODELS)
     models = frame.loc[~shared, SETTING].drop_duplicates()
     joined = models.merge(frame[shared].rename(columns={"model": "own_model"}), how="right")
     joined["model"] = joined["model"].fillna(joined.pop("own_model"))
@@ -82,7 +83,7 @@ def with_fingerprint(frame: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """The tables of what lies behind the mean score, with the fingerprint's rows beside every model."""
+    """The tables of what lies behind the mean score, with the references' rows beside every model."""
 
     shift: pd.DataFrame = field(default_factory=partial(schemas.empty, "shift"))
     cliffs: pd.DataFrame = field(default_factory=partial(schemas.empty, "cliffs"))
@@ -95,7 +96,7 @@ class Diagnostics:
     def read(cls, tables: Path) -> Diagnostics:
         """Raises `UserError` if a table is missing or of another version."""
         names = ("shift", "cliffs", "calibration", "reliability", "similarity")
-        of_cells = {name: with_fingerprint(schemas.read(name, tables / f"{name}.parquet")) for name in names}
+        of_cells = {name: with_references(schemas.read(name, tables / f"{name}.parquet")) for name in names}
         return cls(**of_cells, collapse=schemas.read("collapse", tables / "collapse.parquet"))
 
 
@@ -119,8 +120,8 @@ class Results:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """The summary with the fingerprint beside every model, and `place`: the rank by mean, 1 for the best."""
-        cells = with_fingerprint(self.summary)
+        """The summary with the references beside every model, and `place`: the rank by mean, 1 for the best."""
+        cells = with_references(self.summary)
         cells["place"] = (
             (cells["mean"] * cells["better"])
             .groupby([cells[name] for name in SETTING])
@@ -130,8 +131,8 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The selected runs, one row a method and seed, with the fingerprint beside every model."""
-        return with_fingerprint(self.selected)
+        """The selected runs, one row a method and seed, with the references beside every model."""
+        return with_references(self.selected)
 
     def settings_in(self, family: Mapping[str, str]) -> list[Setting]:
         """The settings of a family of the statistics: one a data set with its metric."""

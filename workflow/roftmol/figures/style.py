@@ -45,6 +45,7 @@ METHODS: dict[str, Look] = {
     "mft_wise": Look("MFT + WiSE", "multi-task", "#4B1F66", ">"),
     "scratch": Look("From scratch", "reference", "#8C8C8C", "o"),
     "fingerprint": Look("Fingerprint", "reference", "#B5538A", "D"),
+    "constant": Look("Constant", "reference", "#9A7B2F", "s"),
 }
 
 #: A metric's title; a metric that is not listed goes by its own name.

@@ -2,6 +2,7 @@
 
 from roftmol.methods import (
     bss,
+    constant,
     dwise_ft,
     feature_map,
     fingerprint,
@@ -38,6 +39,7 @@ METHODS: dict[str, Method] = {
         mft_wise.METHOD,
         scratch.METHOD,
         fingerprint.METHOD,
+        constant.METHOD,
     )
 }
 

@@ -11,7 +11,7 @@ Every start of Snakemake reads the methods and computes nothing, so torch is imp
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,8 @@ from roftmol.errors import UserError
 from roftmol.files import canonical_json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 #: A method's settings: a frozen dataclass of its own.
@@ -58,6 +60,28 @@ class Alternation:
     extra: bool  #: its steps come on top of the property's; or else in place of them
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Predictions of a reference's fit for all molecules asked for, m x t, and what to say about it."""
+
+    predictions: NDArray[np.float64]
+    parameters: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How a reference without an encoder learns: features of n SMILES, and a fit that predicts others.
+
+    `fit_predict` takes the settings, the kind of task, X (n rows), Y (n x t, NaN for a missing label), X_new (m rows)
+    and a seed, and gives probabilities or values in label units.
+    """
+
+    features: Callable[[Sequence[str]], Any]
+    fit_predict: Callable[[Settings, str, Any, NDArray[np.float64], Any, int], Fitted]
+    selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
+
+
 @dataclass(frozen=True)
 class Method:
     """One way of fine-tuning."""
@@ -77,6 +101,7 @@ class Method:
     rate: Callable[[Settings, str, Parts], float] | None = (
         None  #: (settings, part, parts) -> factor of its learning rate
     )
+    learner: Callable[[], Learner] | None = None  #: for references without an encoder, imported when it is called
 
     @property
     def kind(self) -> Literal["train", "interpolate", "external"]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roftmol.errors import UserError
-from roftmol.methods.base import Method
+from roftmol.methods.base import Learner, Method
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Settings:
 #: A random forest, and a linear model from weakly to strongly regularised.
 GRID = (*(Settings("linear", alpha) for alpha in (1.0, 10.0, 100.0)), Settings("forest"))
 
+
+def _learner() -> Learner:
+    from roftmol.fingerprints import fit_predict, morgan_counts
+
+    return Learner(morgan_counts, fit_predict)
+
+
 METHOD = Method(
     name="fingerprint",
     title="Fingerprint",
@@ -42,4 +49,5 @@ METHOD = Method(
     summary="Reference point: Morgan fingerprints with a linear model or a random forest.",
     settings=Settings,
     grid=lambda _layers: GRID,
+    learner=_learner,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from roftmol.figures.cells import rows_of, settings_of, with_fingerprint
+from roftmol.figures.cells import rows_of, settings_of, with_references
 from roftmol.figures.style import in_order, look
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
 from roftmol.report.table import Table, count, fixed, number_cell, word
 
@@ -105,7 +106,7 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
 
 def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
     """Where the macro mean leaves tasks out: how many, of how many, over the selected runs of a setting."""
-    left_out = with_fingerprint(scores[_macro(scores, selected) & (scores["undefined"] > 0)])
+    left_out = with_references(scores[_macro(scores, selected) & (scores["undefined"] > 0)])
     settings = settings_of(left_out)
     varying = identity_columns(settings)
     rows = []
@@ -163,7 +164,7 @@ def failures_table(timings: pd.DataFrame) -> Table:
     for setting in settings:
         here = rows_of(failed, setting)
         for name in in_order(here["method"]):
-            apart = {"model"} if name == "fingerprint" else set()  # it is compared with every model
+            apart = {"model"} if name in REFERENCE_MODELS else set()  # it is compared with every model
             for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
                 facets.append({key: value for key, value in setting._asdict().items() if key not in apart})
                 seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))

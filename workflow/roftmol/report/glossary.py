@@ -19,6 +19,7 @@ METHOD_LINES: dict[str, str] = {
     "mft_wise": "As WiSE-FT, between the pretrained encoder and that of MFT.",
     "scratch": "The same network from random weights: what pretraining is worth.",
     "fingerprint": "Morgan counts with a linear model or a random forest: what the network is worth.",
+    "constant": "The mean of the labels, or the share of class 1, for every molecule: what the structures are worth.",
 }
 
 PROTOCOLS: dict[str, str] = {

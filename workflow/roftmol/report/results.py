@@ -8,9 +8,10 @@ from collections import Counter
 
 import pandas as pd
 
-from roftmol.contamination import REFERENCES, worst
+from roftmol.contamination import worst
 from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.layout import REFERENCE_MODELS, REFERENCES
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import (
     Cell,
@@ -116,8 +117,8 @@ def timings_table(timings: pd.DataFrame) -> Table:
     for (protocol, model), runs in timings.groupby(["protocol", "model"]):
         for name in in_order(runs["method"]):
             fits = runs[runs["method"] == name]
-            # The fingerprint is compared with every model, so it stays whichever is chosen.
-            own = {} if name == "fingerprint" else {"model": str(model)}
+            # A reference is compared with every model, so it stays whichever is chosen.
+            own = {} if name in REFERENCE_MODELS else {"model": str(model)}
             facets.append({"protocol": str(protocol), **own})
             wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
             rows.append(

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol import schemas
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import CONSTANT, REFERENCE_MODELS
 from roftmol.metrics import BETTER
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ RELATIVE = frozenset({"rmse", "mae"})
 class Family:
     """What is compared together: by data set, the selected runs' test scores, seeds x methods, NaN where missing.
 
-    The fingerprint baseline, which has no encoder, stands beside the methods of every encoder.
+    References without an encoder stand beside the methods of every encoder.
     """
 
     protocol: str
@@ -60,6 +60,11 @@ class Family:
         """Every method that was run, by name."""
         return sorted({str(name) for table in self.scores.values() for name in table.columns})
 
+    @property
+    def rivals(self) -> list[str]:
+        """The methods that compete for a rank: all but the constant predictor."""
+        return [name for name in self.methods if name != CONSTANT]
+
     def paired(self, method: str, reference: str) -> dict[str, pd.DataFrame]:
         """By data set, the seeds in which both methods have a score; data sets without such a seed are left out."""
         both = {
@@ -72,11 +77,12 @@ class Family:
         """The complete block: data sets x methods, each the mean over the seeds in which all of them have a score.
 
         A method that lacks more than half of the data sets is left out; then each data set that one of the rest lacks.
+        The constant predictor is never in: that it is last says nothing about the others.
         """
         has = pd.DataFrame(
-            {name: table.reindex(columns=self.methods).notna().any() for name, table in self.scores.items()}
+            {name: table.reindex(columns=self.rivals).notna().any() for name, table in self.scores.items()}
         ).T.sort_index()
-        kept = [name for name in self.methods if 2 * has[name].sum() >= len(has) and has[name].any()]
+        kept = [name for name in self.rivals if 2 * has[name].sum() >= len(has) and has[name].any()]
         complete = {name: self.scores[name].reindex(columns=kept).dropna() for name in has.index}
         means = {name: table.mean() for name, table in complete.items() if len(table)}
         return pd.DataFrame(means, index=kept, dtype=float).T
@@ -84,7 +90,7 @@ class Family:
     @property
     def left_out(self) -> str:
         """What the complete block lacks, in words; "" if nothing."""
-        methods = [name for name in self.methods if name not in self.block.columns]
+        methods = [name for name in self.rivals if name not in self.block.columns]
         datasets = [name for name in sorted(self.scores) if name not in self.block.index]
         parts = []
         if methods:
@@ -96,8 +102,8 @@ class Family:
 
 def families(selected: pd.DataFrame) -> Iterator[Family]:
     """The families of the table "selected", in its order."""
-    shared = selected[selected["method"] == FINGERPRINT]
-    own = selected[selected["method"] != FINGERPRINT]
+    without_encoder = selected["method"].isin(REFERENCE_MODELS)
+    shared, own = selected[without_encoder], selected[~without_encoder]
     for key, rows in own.groupby(FAMILY, sort=False):
         protocol, model, split, budget, metric = (str(part) for part in key)
         beside = shared[

@@ -13,7 +13,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from roftmol import schemas
-from roftmol.layout import CROSS_VALIDATION, FINGERPRINT, FINGERPRINT_MODEL, TEST_SHARE
+from roftmol.layout import CROSS_VALIDATION, TEST_SHARE, model_of
 from roftmol.seeds import generator
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
@@ -128,8 +128,7 @@ def _pairs(family: Family, method: str, reference: str, resample: Resample) -> l
 
 
 def _cell(family: Family, dataset: str, method: str) -> Cell:
-    model = FINGERPRINT_MODEL if method == FINGERPRINT else family.model
-    return Cell(family.protocol, model, dataset, family.split, family.budget, method)
+    return Cell(family.protocol, model_of(method, family.model), dataset, family.split, family.budget, method)
 
 
 def _by_seed(replicates: Mapping[int, Array] | None, seeds: list[int]) -> Array | None:

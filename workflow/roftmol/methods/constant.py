@@ -1,0 +1,47 @@
+"""The constant predictor: what a model is worth that has read no structure.
+
+    regression      y_hat = mean of the training labels
+    classification  p_hat = share of class 1 among them
+
+It is the least of all squared errors and log losses that one number for all molecules can have on the training labels.
+On a test part its R2 is at most 0 and its ROC-AUC 0.5. A task without a label is predicted by 0.5 (regression: 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from roftmol.methods.base import Fitted, Learner, Method, NoSettings, no_grid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def fit_predict(_settings: NoSettings, task: str, _X: Any, Y: NDArray[np.float64], X_new: Any, _seed: int) -> Fitted:
+    """Predict each task's mean label for every molecule asked for; a missing label does not count."""
+    import numpy as np
+
+    known = ~np.isnan(Y)
+    labelled = known.sum(axis=0)
+    unknown = 0.5 if task == "classification" else 0.0
+    means = np.where(labelled > 0, np.where(known, Y, 0.0).sum(axis=0) / np.maximum(labelled, 1), unknown)
+    return Fitted(np.tile(means, (len(X_new), 1)), parameters=int((labelled > 0).sum()))
+
+
+def _no_features(smiles: Sequence[str]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.empty((len(smiles), 0))
+
+
+METHOD = Method(
+    name="constant",
+    title="Constant",
+    mechanism="reference",
+    summary="Reference point: the mean label, or the share of class 1, for every molecule.",
+    settings=NoSettings,
+    grid=no_grid,
+    learner=lambda: Learner(_no_features, fit_predict, selects=False),
+)
