@@ -8,6 +8,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/last_words.smk"
 include: "rules/fetch_data.smk"
 include: "rules/molecules.smk"
 include: "rules/conformers.smk"

@@ -39,11 +39,13 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 MOST_TASKS = 12
 #: Real molecules; which is which does not matter here.
 SMILES = ("CCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CN1CCCC1c1cccnc1", "O=C(O)c1ccccc1", "CCN(CC)CC", "ClCCl")
-#: In place of python in a job's bash: its outputs, empty. `--out` is a file or the folder of the stage's tables.
+#: In place of the python that rules/stage.sh starts by `command`: its outputs, empty. `--out` is a file or the folder
+#: of the stage's tables.
 FAKE = """
-python() {
+command() {
+  [ "$1" = python ] || { builtin command "$@"; return; }
   local out="$*"; out="${out##*--out }"; out="${out%% *}"
-  case "$3" in
+  case "$4" in
     finetune|interpolate) for name in fits predictions curves changes coefficients; do : >"$out/$name.parquet"; done;;
     baseline) for name in fits predictions curves; do : >"$out/$name.parquet"; done;;
     aggregate) for name in TABLES; do : >"$out/$name.parquet"; done; : >"$out/summary.csv";;

@@ -134,4 +134,8 @@ def recommended(wildcards):
     return [f"{OUT}/report.html", f"{OUT}/evidence.html", BUNDLE]
 
 
-shell.prefix(environment())
+# A prefix replaces Snakemake's own, so it repeats its strictness: a stage that fails fails its job, whatever `tee` says.
+shell.executable("bash")
+shell.prefix(
+    f"set -euo pipefail; source {shlex.quote(f'{workflow.basedir}/rules/stage.sh')}; {environment()}"
+)

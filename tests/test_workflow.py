@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Place:
 
     folder: Path
     code: Path = ROOT
+    said: str = ""  # by the run that made it
 
     def command(self, *arguments: str) -> list[str]:
         return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
@@ -68,9 +69,11 @@ class Place:
             self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
 
-    def make(self, *targets: str) -> None:
+    def make(self, *targets: str) -> str:
+        """Run to the end and return what was said."""
         done = self.run("--cores", "2", *targets)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
 
     def configure(self, **changes: Any) -> None:
         (self.folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | changes))
@@ -104,8 +107,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("finished"), code)
     write_molecules(place.folder / "mine.csv")
     place.configure()
-    place.make()
-    return place
+    return replace(place, said=place.make())
 
 
 @pytest.fixture
@@ -129,10 +131,21 @@ def test_an_own_file_becomes_a_report(finished: Place):
     }
 
 
+LAST = "The report is results/report.html: open it in a browser, for example: xdg-open results/report.html"
+
+
+def test_the_last_words_say_where_the_report_lies(finished: Place):
+    assert finished.said.splitlines()[-1] == LAST
+    dry = finished.run("--dry-run", "--forcerun", "report")
+    assert dry.returncode == 0
+    assert "xdg-open" not in dry.stdout + dry.stderr
+
+
 def test_a_second_run_does_nothing(finished: Place):
     done = finished.run("--cores", "2")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == LAST
 
 
 def test_snakemake_makes_its_own_report(finished: Place):
@@ -149,7 +162,7 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finish
     started = tmp_path / "started"
     started.touch()
     # Each job's bash reads this: it writes down the stage and is otherwise as before.
-    (tmp_path / "note.sh").write_text(f'python() {{ echo "$3" >>{started}; command python "$@"; }}\n')
+    (tmp_path / "note.sh").write_text(f'command() {{ echo "$4" >>{started}; builtin command "$@"; }}\n')
     environment = {**os.environ, "BASH_ENV": str(tmp_path / "note.sh")}
     for stage in ("molecules", "finetune", "interpolate", "aggregate", "plot"):
         with subprocess.Popen(
@@ -177,7 +190,7 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finish
 
 
 def test_a_second_start_in_the_same_folder_is_refused(copy: Place):
-    (copy.folder / "wait.sh").write_text("python() { sleep 60; }\n")
+    (copy.folder / "wait.sh").write_text("command() { sleep 60; }\n")
     environment = {**os.environ, "BASH_ENV": str(copy.folder / "wait.sh")}
     command = copy.command("--cores", "1", "--forcerun", "plot")
     with subprocess.Popen(
@@ -322,6 +335,57 @@ def test_a_killed_run_goes_on_where_it_was(copy: Place):
         pd.testing.assert_frame_equal(table, undisturbed[name])
 
 
+BAD_LABEL = (
+    "error: results/data/mine/source: column 'logP', record 1: the label 'soluble' is not a number. "
+    "Correct or empty it, name another column, or translate labels by `values`."
+)
+#: A user's own code that the system kills, as it does what takes too much memory.
+KILLED = "import os, signal\ndef featurize(molecule):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
+    place = Place(tmp_path)
+    write_molecules(tmp_path / "mine.csv")
+    spoil(tmp_path / "mine.csv")
+    place.configure()
+    done = place.run("--cores", "2")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[-1] == BAD_LABEL
+    assert said[-2] == "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)"
+    assert (tmp_path / "results/logs/molecules/mine.log").read_text() == f"{BAD_LABEL}\n"
+    assert "latency" not in done.stderr
+    assert "xdg-open" not in done.stderr
+
+
+def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
+    """One stage is killed by the system, one refuses its input; the user is told even if told nothing else."""
+    place = Place(tmp_path)
+    for name in ("mine", "yours"):
+        write_molecules(tmp_path / f"{name}.csv")
+    spoil(tmp_path / "mine.csv")
+    (tmp_path / "own.py").write_text(KILLED)
+    (tmp_path / "own.pt").touch()
+    model = {"code": "own.py", "weights": "own.pt", "embed": ["a"], "pooling": "mean", "readout": [], "blocks": [["b"]]}
+    place.configure(
+        own_datasets={name: OWN["mine"] | {"path": f"{name}.csv"} for name in ("mine", "yours")},
+        own_models={"own": model | {"pretraining": "self-supervised"}},
+        models=["own"],
+        datasets=["mine", "yours"],
+    )
+    targets = [f"results/data/{name}/graphs/own.safetensors" for name in ("mine", "yours")]
+    done = place.run("--cores", "2", "--keep-going", "--quiet", "all", "--", *targets)
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[-5:] == [
+        "featurize failed: Featurize yours for own (log: results/logs/featurize/yours/own.log)",
+        "error: killed by signal 9: out of memory? Fewer jobs at a time (--cores) leave more memory to each.",
+        "",
+        "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)",
+        BAD_LABEL,
+    ]
+
+
 def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
     place = Place(tmp_path)
     write_molecules(tmp_path / "mine.csv")
@@ -389,6 +453,13 @@ def write_molecules(path: Path) -> None:
     path.with_name("corpus.smi").write_text("\n".join(written))
 
 
+def spoil(path: Path) -> None:
+    """Put a word in place of the second molecule's number."""
+    lines = path.read_text().splitlines()
+    lines[2] = f"{lines[2].split(',')[0]},soluble"
+    path.write_text("\n".join(lines))
+
+
 def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
     smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
@@ -399,6 +470,13 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     place = Place(tmp_path)
     done = place.run("--cores", "2", "recommend")
     assert done.returncode == 0, done.stderr
+    model = "results/recommendation/my-data/my-data.roftmol"
+    assert done.stderr.splitlines()[-2:] == [
+        "The recommendation is results/recommendation/my-data/report.html: open it in a browser, for example: "
+        "xdg-open results/recommendation/my-data/report.html",
+        f"The model is {model}: predict with it: {Path(sys.executable).with_name('roftmol')} predict {model} new.csv "
+        "-o predicted.csv",
+    ]
     folder = tmp_path / "results/recommendation/my-data"
     page = (folder / "report.html").read_text()
     assert "log&lt;i&gt;P" in page

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from roftmol.settings import build
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; bad input ends it with one message and exit status 2."""
+    """Run one command; bad input ends it with one message and exit status 2, a worker that was killed with 1."""
     # torch's remarks on its own sparse tensors would drown the progress of every job.
     warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenProcessPool:
+        print("error: a worker process was killed: out of memory? Fewer (--cores) take less memory.", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,58 @@
+# What a run says last: why jobs failed, or where the report lies. Snakemake has closing lines of its own below those of
+# its handlers, so handlers only ask for what is said at exit; it is then back in the folder where it was started.
+import atexit
+import time
+
+from snakemake.settings.enums import Quietness
+
+from roftmol import last_words
+
+FOLDER, STARTED = Path.cwd(), time.time()
+
+
+def say(words):
+    if words:
+        print(words, file=sys.stderr, flush=True)
+
+
+def where_the_report_lies():
+    """The last words of a run that was to make the page, unless it is to be quiet."""
+    page = f"{OUT}/report.html"
+    asked = any(page in job.output for job in workflow.dag.jobs)
+    if not asked or Quietness.ALL in (workflow.output_settings.quiet or ()):
+        return ""
+    bundle = FOLDER / BUNDLE if EXPERIMENT.recommendation else None
+    return last_words.of_success(FOLDER / page, bundle)
+
+
+def why_jobs_failed():
+    """The last words of a run with failed jobs; one that was interrupted may have none."""
+    jobs = [
+        job
+        for failed in workflow.scheduler.failed
+        for job in (failed if failed.is_group() else [failed])
+    ]
+    failures = [
+        last_words.Failure(job.rule.name, job.message, FOLDER / job.log[0])
+        for job in jobs
+    ]
+    return last_words.of_failures(failures, STARTED)
+
+
+def where_it_has_been():
+    """The last words of a run with nothing to be done, for which Snakemake calls no handler."""
+    scheduled = workflow.scheduler is not None and len(workflow.dag) == 0
+    return where_the_report_lies() if scheduled and not workflow.dryrun else ""
+
+
+# A job on a cluster is a run of snakemake too, by which the user is not told.
+if workflow.is_main_process:
+    atexit.register(lambda: say(where_it_has_been()))
+
+
+onsuccess:
+    atexit.register(lambda: say(where_the_report_lies()))
+
+
+onerror:
+    atexit.register(lambda: say(why_jobs_failed()))
