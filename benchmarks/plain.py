@@ -104,24 +104,26 @@ class GNN(nn.Module):
         self.gnns = nn.ModuleList(GINConv(width) for _ in range(layers))
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        """The atoms' vectors after the last layer, n x d."""
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, Tensor]:
+        """The atoms' vectors after the last layer and before its BatchNorm, n x d each."""
         h = self.x_embedding1(x[:, 0]) + self.x_embedding2(x[:, 1])
         last = len(self.gnns) - 1
         for layer, (convolution, norm) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
-            h = norm(convolution(h, edge_index, edge_attr))
+            Z = convolution(h, edge_index, edge_attr)
+            h = norm(Z)
             if layer < last:
                 h = F.relu(h)
             h = F.dropout(h, self.dropout, training=self.training)
-        return h
+        return h, Z
 
 
 class Output(NamedTuple):
     """What the model gives for b molecules with n atoms: logits or values b x t, and what penalties look at."""
 
     prediction: Tensor
-    nodes: Tensor  #: n x d
+    Z: Tensor  #: n x d, before the last BatchNorm
     pooled: Tensor  #: b x d
+    draws: Tensor  #: where torch's random numbers stood before
 
 
 class GraphPredictor(nn.Module):
@@ -134,9 +136,10 @@ class GraphPredictor(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Predictions for a batch of molecules."""
-        nodes = self.gnn(batch.x, batch.edge_index, batch.edge_attr)
+        draws = torch.get_rng_state()
+        nodes, Z = self.gnn(batch.x, batch.edge_index, batch.edge_attr)
         pooled = global_mean_pool(nodes, batch.batch)
-        return Output(self.head(pooled), nodes, pooled)
+        return Output(self.head(pooled), Z, pooled, draws)
 
 
 def published_names(state: Mapping[str, Tensor]) -> State:
@@ -214,13 +217,14 @@ def bss(lam: float, k: int = 1) -> Method:
 
 
 def feature_map(pretrained: GraphPredictor, lam: float) -> Method:
-    """The squared distance of the atoms' vectors from a frozen copy's, which runs on every batch, is penalised."""
-    frozen = copy.deepcopy(pretrained.gnn).eval()
+    """The squared distance of Z from a frozen copy's, which runs on every batch with the same dropout, is penalised."""
+    frozen = copy.deepcopy(pretrained.gnn).train()
 
     def penalty(model: GraphPredictor, batch: Batch, output: Output) -> Tensor:
-        with torch.no_grad():
-            target = frozen(batch.x, batch.edge_index, batch.edge_attr)
-        return lam / 2 * (output.nodes - target).pow(2).sum()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.set_rng_state(output.draws)
+            _, target = frozen(batch.x, batch.edge_index, batch.edge_attr)
+        return lam / 2 * (output.Z - target).pow(2).sum()
 
     return Method((EVERYTHING,), penalty)
 

@@ -135,6 +135,24 @@ def test_merged_atoms_have_the_vectors_they_have_apart(kind):
             assert torch.allclose(above.atoms, network.nodes(whole), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", sorted(CONVOLUTIONS))
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_map_is_the_last_convolutions_with_a_row_for_every_atom(kind, layers):
+    torch.manual_seed(0)
+    network, data = GNN(Architecture(kind, layers, 16), 0.0).eval(), corpus()
+    whole = data.batch(ALL)
+    with torch.no_grad():
+        state, Z = network.state_and_map(whole)
+        assert torch.equal(state.atoms, network.nodes(whole))
+        assert torch.allclose(network.blocks[-1].norm(Z), state.atoms, atol=1e-6)
+        if network.local:
+            merged, apart = network.state_and_map(data.batch(ALL, range(layers)))
+            assert torch.allclose(apart, Z, atol=1e-5)
+            assert torch.allclose(merged.atoms, state.atoms, atol=1e-5)
+            below = network.state(whole, stop=layers - 1)
+            assert torch.equal(network.state_and_map(whole, below, layers - 1)[1], Z)
+
+
 def test_networks_that_look_further_are_never_merged():
     for kind in set(CONVOLUTIONS) - set(LOCAL):
         network = encoder(kind)

@@ -109,6 +109,61 @@ def test_strength_zero_is_full_fine_tuning_to_the_bit(name, settings, protocol):
         assert torch.equal(one, two)
 
 
+def watched(protocol, lam, training, *, kind="gin", dropout=0.5):
+    """Feature-map's value and its Z and Z_0 at every step of a fit, and the model that was fitted."""
+    torch.manual_seed(1)
+    encoder = GNN(Architecture(kind, LAYERS, 16), dropout)
+    seen = []
+
+    def penalty(settings, step):
+        value = feature_map.penalty(settings, step)
+        seen.append((value.item(), step.Z.detach().clone(), step.Z_0.clone()))
+        return value
+
+    method = dataclasses.replace(METHODS["feature_map"], penalty=penalty)
+    model, _ = trained(method, feature_map.Settings(lam=lam), protocol=protocol, training=training, encoder=encoder)
+    return seen, model
+
+
+@pytest.mark.parametrize("kind", ["gin", "gcn", "graphsage"])
+def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(kind):
+    # With a learning rate of 0 every batch is one at theta_0, with dropout of a half and statistics of its own.
+    seen, _ = watched("honest", 1.0, TrainSettings(3, 7, learning_rate=0.0), kind=kind)
+    assert len(seen) == 6
+    assert all(Z.abs().max() > 0 for _, Z, _ in seen)
+    assert [value for value, _, _ in seen] == [0] * 6
+
+
+def test_feature_maps_penalty_has_its_minimum_at_Z_0():  # noqa: N802
+    # Held by the penalty alone, Z is Z_0 at the end of a fit and not a part of it, as where dropout is in one of them.
+    seen, _ = watched("honest", 100.0, TrainSettings(60, 7, patience=60))
+    Z, Z_0 = (torch.cat([maps[place].flatten() for maps in seen[-8:]]) for place in (1, 2))
+    assert (Z @ Z_0 / (Z_0 @ Z_0)).item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_feature_map_looks_at_the_last_convolution_before_batchnorm_and_dropout(protocol):
+    data, seen, given = corpus(), [], []
+    encoder = pretrained()
+    model = new_model(encoder, METHODS["feature_map"], data, FOLD, REGRESSION, PROTOCOLS[protocol], 0)
+    convolution = model.encoder.blocks[-1].convolution
+    convolution.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+
+    def penalty(settings, step):
+        seen.append((step.Z, step.Z_0))
+        return feature_map.penalty(settings, step)
+
+    method = dataclasses.replace(METHODS["feature_map"], penalty=penalty)
+    settings, training = feature_map.Settings(1.0), TrainSettings(1, 7, learning_rate=0.0)
+    fit(model, method, settings, data, FOLD, REGRESSION, PROTOCOLS[protocol], training, 0)
+    maps = [output for output in given if output.requires_grad]  # not those of validation and of the pretrained twin
+    assert [torch.equal(Z, output) for (Z, _), output in zip(seen, maps, strict=True)] == [True, True]
+    if protocol == "paper":  # Z_0 as the released scripts have it: the pretrained encoder in eval mode
+        with torch.no_grad():
+            every = encoder.eval().state_and_map(data.batch(range(24)))[1]
+        assert all(torch.cdist(Z_0, every).min(1).values.max() < 1e-3 for _, Z_0 in seen)
+
+
 def test_a_strong_penalty_holds_the_encoder():
     start = pretrained()
     strong, _ = trained(METHODS["l2_sp"], l2_sp.Settings(lam=1.0))

@@ -27,7 +27,7 @@ from roftmol.encoders.base import Norm, norms, statistics_of_first
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.errors import UserError
 from roftmol.interpolate import mix
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, feature_map
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
@@ -143,6 +143,20 @@ def test_strength_zero_is_full_fine_tuning_to_the_bit(own: Own):
         setting = METHODS[name].parse({"lam": 0.0, **more})
         penalised = fitted(own.encoder, own.molecules, name, setting).state_dict()
         assert all(torch.equal(tensor, penalised[key]) for key, tensor in plain.state_dict().items())
+
+
+def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(own: Own):
+    values: list[float] = []
+
+    def penalty(settings, step):
+        values.append(feature_map.penalty(settings, step).item())
+        return step.Z.sum() * 0
+
+    method = replace(METHODS["feature_map"], penalty=penalty)
+    model = new_model(own.encoder, method, own.molecules, FOLD, TASK, HONEST, 0)
+    still = replace(SHORT, learning_rate=0.0)
+    fit(model, method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still, 0)
+    assert values == [0] * 4
 
 
 def test_alpha_0_and_1_are_the_two_ends_to_the_bit(own: Own):

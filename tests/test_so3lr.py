@@ -115,6 +115,15 @@ def test_energies_forces_and_vectors_are_the_packages(encoder: So3lr):
     assert torch.allclose(encoder.nodes(batch), wanted["inv_features"], atol=1e-5)
 
 
+def test_training_mode_changes_nothing(encoder: So3lr):
+    batch = molecules().batch(range(len(SMILES)))
+    assert encoder.steady
+    with torch.no_grad():
+        still = encoder.eval().nodes(batch)
+        assert torch.equal(encoder.train().nodes(batch), still)
+    encoder.eval()
+
+
 def test_forces_are_minus_the_gradient_of_the_energy(encoder: So3lr):
     encoder = copy.deepcopy(encoder).double()
     batch = molecules(["CCO"]).batch([0])

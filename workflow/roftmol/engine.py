@@ -164,16 +164,20 @@ class Forward:
         return Vectors(pooled[torch.from_numpy(self.row[molecules]).to(self.device)], labels)
 
     def __call__(self, batch: Batch | Vectors) -> tuple[Tensor, Tensor]:
-        """The atoms' vectors Z (n x d; none where all is frozen) and what the head reads (b x width, or n x width)."""
+        """Z (n x d, see `Encoder.state_and_map`; none where all is frozen) and what the head reads."""
         if isinstance(batch, Vectors):
             return batch.pooled.new_empty(0, 0), batch.pooled
-        below = self.below.of(batch) if self.below is not None else None
-        state = self.encoder.state(batch, below, start=self.start)
-        return state.atoms, self.encoder.features(state, batch)
+        state, Z = self.encoder.state_and_map(batch, self._below(batch), self.start)
+        return Z, self.encoder.features(state, batch)
 
     def features(self, batch: Batch | Vectors) -> Tensor:
-        """What the head reads alone."""
-        return self(batch)[1]
+        """What the head reads, b x width or n x width."""
+        if isinstance(batch, Vectors):
+            return batch.pooled
+        return self.encoder.features(self.encoder.state(batch, self._below(batch), self.start), batch)
+
+    def _below(self, batch: Batch) -> State | None:
+        return self.below.of(batch) if self.below is not None else None
 
 
 class Adam:

@@ -24,6 +24,7 @@ class Protocol:
     crossfit_mixing: bool  # learned mixing: within [0, 1], its steps chosen by cross-validation, the start a candidate
     mixing_steps: int  # Adam's steps and rate for learned coefficients
     mixing_rate: float
+    pair_maps: bool  # feature-map's Z_0 under the dropout and batch statistics of its Z, not in eval mode
 
 
 PROTOCOLS = {
@@ -39,6 +40,7 @@ PROTOCOLS = {
         crossfit_mixing=False,
         mixing_steps=200,
         mixing_rate=0.01,
+        pair_maps=False,
     ),
     "honest": Protocol(
         name="honest",
@@ -52,5 +54,6 @@ PROTOCOLS = {
         crossfit_mixing=True,
         mixing_steps=25,
         mixing_rate=0.08,
+        pair_maps=True,
     ),
 }

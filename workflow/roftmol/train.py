@@ -214,10 +214,7 @@ def fit(
     device = model.shift.device
     encoder = model.encoder
     theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
-    pretrained = copy.deepcopy(encoder).eval() if method.needs_Z_0 else None
-    Z_0 = None
-    if pretrained is not None:
-        Z_0 = States(pretrained, graphs, fold.train, lambda batch: State(pretrained.nodes(batch)), device)
+    pretrained = copy.deepcopy(model).requires_grad_(False) if method.needs_Z_0 else None
     truth = graphs.labels[fold.valid]
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
@@ -227,6 +224,7 @@ def fit(
         frozen_mode = protocol.freeze_fully
         frozen = frozen_below(encoder, trained) if frozen_mode else 0
         forward = Forward(encoder, graphs, np.concatenate([fold.train, fold.valid]), frozen, device)
+        Z_0 = _pretrained_maps(pretrained, trained, graphs, fold, protocol) if pretrained else None
         held_out = forward.evaluation_batches(fold.valid)
         optimizers = _optimizers(model, method, settings, branch, training.learning_rate)
         torch.manual_seed(seed_of("dropout", seed, stage))
@@ -247,6 +245,7 @@ def fit(
             for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
                 if second is not None and second.instead((epoch - 1) / epochs):
                     continue
+                Z_0_batch = Z_0(batch) if Z_0 and isinstance(batch, Batch) else None
                 Z, features = forward(batch)
                 labels = (batch.labels - model.shift) / model.scale
                 loss = task_loss(model.head(features, batch), labels, task.kind, root=protocol.root_loss)
@@ -256,7 +255,7 @@ def fit(
                         theta_0=theta_0,
                         phi=dict(model.head.named_parameters()),
                         Z=Z,
-                        Z_0=Z_0.of(batch).atoms if Z_0 and isinstance(batch, Batch) else None,
+                        Z_0=Z_0_batch,
                         features=features,
                         normalise=protocol.normalise_penalties,
                     )
@@ -305,6 +304,31 @@ class _Best:
         if not self.state:
             raise DivergedError("the validation loss was never a number")
         self.model.load_state_dict(self.state, strict=False)  # what is frozen has not moved
+
+
+def _pretrained_maps(
+    pretrained: Model, trained: Parts, graphs: Graphs, fold: Fold, protocol: Protocol
+) -> Callable[[Batch], Tensor]:
+    """What gives Z_0 of a training batch, n x d, by the encoder of `pretrained`.
+
+    With `protocol.pair_maps` it is asked before the pass that gives Z and draws the same dropout: both are one function
+    of the weights, so that Z is Z_0 at theta_0. Else it is in eval mode.
+    """
+    encoder, device = pretrained.encoder, pretrained.shift.device
+    if not protocol.pair_maps or encoder.steady:
+        encoder.eval()
+        states = States(encoder, graphs, fold.train, lambda batch: State(encoder.state_and_map(batch)[1]), device)
+        return lambda batch: states.of(batch).atoms
+    frozen = frozen_below(encoder, trained) if protocol.freeze_fully else 0
+    forward = Forward(encoder, graphs, fold.train, frozen, device)
+    set_training(pretrained, trained, fully=protocol.freeze_fully)
+
+    @torch.no_grad()
+    def paired(batch: Batch) -> Tensor:
+        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+            return forward(batch)[0]
+
+    return paired
 
 
 class _Second:

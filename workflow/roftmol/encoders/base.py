@@ -38,6 +38,8 @@ class Encoder(nn.Module):
     reads: Literal["molecules", "atoms"] = "molecules"
     #: Whether atoms of one environment (`environments.py`) have one vector, so that it can be computed once.
     local = False
+    #: Whether a pass in training mode gives what one in eval mode gives: no dropout, no statistics of the batch.
+    steady = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -71,6 +73,14 @@ class Encoder(nn.Module):
         """The atoms' vectors Z after the last block, n x d."""
         return self.state(batch).atoms
 
+    def state_and_map(self, batch: Batch, state: State | None = None, start: int = 0) -> tuple[State, Tensor]:
+        """The state after the last block, and Z, the atoms' vectors that feature-map keeps, n x d.
+
+        Z is the last state's where an encoder has nothing better: vectors before the last norm and dropout.
+        """
+        state = self.state(batch, state, start)
+        return state, state.atoms
+
     def pool(self, state: State, batch: Batch) -> Tensor:
         """Molecule vectors from the last state, b x width."""
         raise NotImplementedError
@@ -103,6 +113,7 @@ class Spatial(Encoder):
     """
 
     reads = "atoms"
+    steady = True
     force_field: nn.Module
 
     def part_of(self, name: str) -> str:

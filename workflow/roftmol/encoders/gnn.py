@@ -190,8 +190,16 @@ class Block(nn.Module):
 
     def forward(self, state: State, batch: Batch) -> State:
         """The state after the layer; the atoms' vectors stay n x d, or become those of the batch's merged rows."""
+        return self.finish(self.convolve(state, batch), batch)
+
+    def convolve(self, state: State, batch: Batch) -> Tensor:
+        """What the convolution gives: n x d, or a row for each of the batch's merged atoms."""
+        return self.convolution(state.atoms, batch.hop_of(self.layer), batch)
+
+    def finish(self, x: Tensor, batch: Batch) -> State:
+        """The state after the layer from what the convolution gives."""
         hop = batch.hop_of(self.layer)
-        x = self.norm(self.convolution(state.atoms, hop, batch), hop.counts)
+        x = self.norm(x, hop.counts)
         drops = self.training and self.dropout > 0
         if not self.last and not drops:
             x = F.relu(x, inplace=True)
@@ -217,6 +225,14 @@ class GNN(Encoder):
             Block(architecture.kind, architecture.width, layer, layer == last, dropout)
             for layer in range(architecture.layers)
         )
+
+    def state_and_map(self, batch: Batch, state: State | None = None, start: int = 0) -> tuple[State, Tensor]:
+        """The state after the last block, and what its convolution gives for each atom, before BatchNorm."""
+        *_, last = self.blocks
+        assert isinstance(last, Block)
+        x = last.convolve(self.state(batch, state, start, last.layer), batch)
+        row_of = batch.hop_of(last.layer).row_of
+        return last.finish(x, batch), x if row_of is None else x[row_of]
 
     def pool(self, state: State, batch: Batch) -> Tensor:
         """Mean over each molecule's atoms: n x d -> b x d."""

@@ -36,7 +36,7 @@ class Step:
     theta: Mapping[str, Tensor]  #: the encoder's parameters by name
     theta_0: Mapping[str, Tensor]  #: the pretrained ones
     phi: Mapping[str, Tensor]  #: the head's parameters
-    Z: Tensor  #: n x d, node vectors after the last layer
+    Z: Tensor  #: n x d, the atoms' vectors of the last layer, before its BatchNorm and dropout
     Z_0: Tensor | None  #: n x d, the frozen pretrained encoder's, for methods that ask for it
     features: Tensor  #: what the head reads: b x d, pooled; n x d, where the head reads atoms
     normalise: bool  #: divide sums over the batch by its size (protocol `honest`)

@@ -2,8 +2,15 @@
 
     penalty = lambda / 2 * ||Z - Z_0||_F^2
 
-Z (n x d) are the atoms' vectors after the last layer, Z_0 those of the frozen pretrained encoder. In the honest
-protocol the sum is divided by n, so that lambda means the same for every batch and size of molecule.
+Z (n x d) are the atoms' vectors that the last layer's convolution gives, before BatchNorm and dropout; Z_0 are the
+frozen pretrained encoder's. A penalty on what a network computes must compute both in one way, or it measures the
+difference of the ways: with dropout below Z alone, it is large at theta_0 and smallest elsewhere.
+
+- `honest`: the pretrained encoder reads each batch right before, with the same dropout and the batch's statistics. The
+  penalty and its gradient are zero at theta_0, whatever is drawn. A pass of its own without dropout would do too, at
+  the cost of a second backward pass. The sum is divided by n, so that lambda means the same for every batch and size of
+  molecule.
+- `paper`: Z_0 is that of eval mode, computed once, as in the released scripts.
 """
 
 from __future__ import annotations
