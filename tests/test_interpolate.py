@@ -23,12 +23,12 @@ TASK = Task("regression", "rmse")
 
 @pytest.fixture(scope="module")
 def ends():
-    """A pretrained encoder, and a model fine-tuned from it."""
+    """A pretrained encoder, and a model fine-tuned from it that is far from it."""
     torch.manual_seed(0)
     encoder = GNN(Architecture("gin", 3, 16))
     data = corpus()
     model = new_model(encoder, METHODS["full_ft"], data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    fit(model, METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6), 0)
+    fit(model, METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6, 0.01), 0)
     return encoder, model, data
 
 
