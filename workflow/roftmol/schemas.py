@@ -116,7 +116,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     # What a recipe is pretrained on: `labels` has one entry a task, NaN where the molecule's corpus does not give it.
     "pretraining": pa.schema({"smiles": pa.string(), "labels": pa.list_(pa.float32())}),
     # `role` is "train", "valid" or "test", or in split "boom", whose "test" is out of distribution, "test_id": the test
-    # within it. Molecules without a role in that seed and fold are not listed.
+    # within it. Molecules without a role in that seed and fold are not listed. The rows of a role stand in the order in
+    # which the split lists them: in protocol "paper" the published one, in "honest" that of the file.
     # `fold` is 0 for a hold-out, 0..k-1 for cross-fitting.
     "splits": pa.schema(
         {
