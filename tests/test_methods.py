@@ -196,6 +196,21 @@ def test_frozen_weights_and_statistics_stay_to_the_bit():
                 assert not changed, name
 
 
+@pytest.mark.parametrize(("protocol", "moves"), [("honest", True), ("paper", False)])
+def test_surgical_ft_trains_batchnorms_weights_in_honest_and_the_layer_alone_in_paper(protocol, moves):
+    # The released script gives Adam the layer's parameters and the head's; BatchNorms lie beside the layers there.
+    start = state(pretrained())
+    model, _ = trained(METHODS["surgical_ft"], METHODS["surgical_ft"].grid(LAYERS)[1], protocol=protocol)
+    changed = {name for name, theta in model.encoder.named_parameters() if not torch.equal(theta, start[name])}
+    assert {name for name in changed if ".norm." in name} == (
+        {"blocks.1.norm.weight", "blocks.1.norm.bias"} if moves else set()
+    )
+    assert {"blocks.1.convolution.mlp.0.weight", "blocks.1.convolution.bond_type.weight"} <= changed
+    assert all(name.startswith("blocks.1.") for name in changed)
+    whole, _ = trained(METHODS["full_ft"], None, protocol=protocol)
+    assert not torch.equal(whole.encoder.blocks[1].norm.weight, start["blocks.1.norm.weight"])
+
+
 def test_in_the_paper_protocol_frozen_batchnorm_drifts():
     start = state(pretrained())
     probed, _ = trained(METHODS["linear_probing"], METHODS["linear_probing"].grid(LAYERS)[0], protocol="paper")

@@ -25,6 +25,7 @@ class Protocol:
     mixing_steps: int  # Adam's steps and rate for learned coefficients
     mixing_rate: float
     pair_maps: bool  # feature-map's Z_0 under the dropout and batch statistics of its Z, not in eval mode
+    train_norms: bool  # where some parts train alone, BatchNorm's weight and bias train with theirs
 
 
 PROTOCOLS = {
@@ -41,6 +42,7 @@ PROTOCOLS = {
         mixing_steps=200,
         mixing_rate=0.01,
         pair_maps=False,
+        train_norms=False,
     ),
     "honest": Protocol(
         name="honest",
@@ -55,5 +57,6 @@ PROTOCOLS = {
         mixing_steps=25,
         mixing_rate=0.08,
         pair_maps=True,
+        train_norms=True,
     ),
 }

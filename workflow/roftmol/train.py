@@ -218,7 +218,7 @@ def fit(
     truth = graphs.labels[fold.valid]
     curve: list[Epoch] = []
     for stage, trained in enumerate(method.stages(settings, encoder.parts)):
-        freeze(model, trained)
+        freeze(model, trained, train_norms=protocol.train_norms)
         if branch:
             branch.train()
         frozen_mode = protocol.freeze_fully
@@ -398,10 +398,16 @@ def standing(metric: str, value: float, loss: float) -> tuple[float, float]:
     return (0.0 if math.isnan(value) else -metrics.BETTER[metric] * value, loss)
 
 
-def freeze(model: Model, trained: Parts) -> None:
-    """Let these encoder parts and the head take gradients, and nothing else."""
+def freeze(model: Model, trained: Parts, *, train_norms: bool = True) -> None:
+    """Let these encoder parts and the head take gradients, and nothing else.
+
+    Without `train_norms`, BatchNorm's weight and bias take none either, unless all parts do.
+    """
     for name, parameter in model.encoder.named_parameters():
         parameter.requires_grad_(model.encoder.part_of(name) in trained)
+    if not train_norms and not set(model.encoder.parts) <= set(trained):
+        for norm in norms(model.encoder):
+            norm.requires_grad_(False)
     for parameter in model.head.parameters():
         parameter.requires_grad_(True)
 
