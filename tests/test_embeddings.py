@@ -218,7 +218,7 @@ def test_what_was_not_selected_or_has_no_picture_has_no_row(cells, place, tmp_pa
     assert all(table.empty for table in tables(tmp_path / "c").values())
     # Of a method whose first seed is not there, no other one's atoms are shown beside the others'.
     later = finetune(place, replace(ASKED, method="l2_sp", grid=({"lam": 0.1},), seeds=(1,)), "later")
-    assert list(pictures(later)) == [(1, '{"lam":0.1,"lam_head":0.01}')]
+    assert list(pictures(later)) == [(1, '{"lam":0.1}')]
     embed([still, mixed, later], select(tmp_path / "d", still, mixed, later), tmp_path / "d")
     assert set(tables(tmp_path / "d")["tsne"]["method"]) == {"linear_probing", "wise_ft"}
 

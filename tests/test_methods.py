@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol import metrics
+from roftmol import metrics, train
 from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.engine import Adam
 from roftmol.errors import UserError
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.protocols import PROTOCOLS
@@ -91,6 +92,61 @@ def test_feature_map_is_half_the_squared_distance():
     assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0)).item() == pytest.approx(0.1 * 5)
     assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0, normalise=True)).item() == pytest.approx(0.1 * 5 / 2)
     assert feature_map.penalty(settings, step(Z=Z, Z_0=Z)).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [(l2_sp, l2_sp.Settings(0.2)), (bss, bss.Settings(0.2)), (feature_map, feature_map.Settings(0.2))],
+)
+def test_in_the_paper_protocol_every_penalty_draws_the_head_to_zero_with_its_own_strength(method, settings):
+    theta, Z = {"a": torch.tensor([1.0, 2.0])}, torch.tensor([[1.0, 2.0]])
+    phi = {"weight": torch.tensor([[2.0, -1.0]]), "bias": torch.tensor([3.0])}
+    at_rest = step(theta=theta, theta_0=theta, Z=Z, Z_0=Z, phi=phi)
+    paper = dataclasses.replace(at_rest, decay_head=True)
+    assert method.penalty(settings, paper).item() == pytest.approx(0.1 * (4 + 1 + 9))
+    rest = 0.01 / 2 * 14 if method is l2_sp else 0
+    assert method.penalty(settings, at_rest).item() == pytest.approx(rest)
+    if method is l2_sp:  # one that is given counts in both
+        own = l2_sp.Settings(0.2, lam_head=0.5)
+        assert [l2_sp.penalty(own, s).item() for s in (at_rest, paper)] == pytest.approx([0.25 * 14] * 2)
+
+
+def test_what_is_left_to_the_protocol_is_not_in_a_settings_text():
+    assert setting_text(l2_sp.Settings(0.1)) == '{"lam":0.1}'
+    assert setting_text(l2_sp.Settings(0.1, 0.0)) == '{"lam":0.1,"lam_head":0.0}'
+
+
+@pytest.mark.parametrize(("protocol", "decays"), [("honest", False), ("paper", True)])
+@pytest.mark.parametrize("name", ["l2_sp", "bss", "feature_map"])
+def test_the_loop_tells_penalties_whether_the_head_decays(name, protocol, decays):
+    told = []
+
+    def penalty(settings, step):
+        told.append((step.decay_head, set(step.phi)))
+        return METHODS[name].penalty(settings, step)
+
+    method = dataclasses.replace(METHODS[name], penalty=penalty)
+    trained(method, method.grid(LAYERS)[0], protocol=protocol, training=TrainSettings(1, 14))
+    assert told == [(decays, {"weight", "bias"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "cut"), [("bss", "paper", 10), ("bss", "honest", 1e4), ("full_ft", "paper", 1e4)]
+)
+def test_under_a_penalty_gradients_are_cut_number_by_number_in_the_paper_protocol(monkeypatch, name, protocol, cut):
+    largest = []
+
+    class Watched(Adam):
+        def step(self):
+            largest.append(max(theta.grad.abs().max().item() for theta in self.parameters if theta.grad is not None))
+            super().step()
+
+    monkeypatch.setattr(train, "Adam", Watched)
+    monkeypatch.setattr(train, "task_loss", lambda *args, **named: 1e4 * task_loss(*args, **named))
+    settings = bss.Settings(0.0) if name == "bss" else None
+    trained(METHODS[name], settings, protocol=protocol, training=TrainSettings(1, 14))
+    assert len(largest) == 1
+    assert largest[0] == 10 if cut == 10 else largest[0] > 100
 
 
 @pytest.mark.parametrize(

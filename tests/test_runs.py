@@ -60,7 +60,7 @@ def test_tables_of_a_cell(place):
     fits = schemas.read("fits", run / "fits.parquet")
     assert len(fits) == 4
     assert set(fits["status"]) == {"ok"}
-    assert list(fits["setting"][:2]) == ['{"lam":0.1,"lam_head":0.01}', '{"lam":0.001,"lam_head":0.01}']
+    assert list(fits["setting"][:2]) == ['{"lam":0.1}', '{"lam":0.001}']
     predictions = schemas.read("predictions", run / "predictions.parquet")
     splits = split_table()
     for (seed, _, partition), rows in predictions.groupby(["seed", "setting", "partition"]):

@@ -6,6 +6,7 @@ used counts towards the budget, frozen means frozen, targets are standardised, p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -26,6 +27,8 @@ class Protocol:
     mixing_rate: float
     pair_maps: bool  # feature-map's Z_0 under the dropout and batch statistics of its Z, not in eval mode
     train_norms: bool  # where some parts train alone, BatchNorm's weight and bias train with theirs
+    decay_head: bool  # every penalty draws the head to zero with its own strength
+    clip_values: float  # under a penalty, gradients are cut to this size, number by number
 
 
 PROTOCOLS = {
@@ -43,6 +46,8 @@ PROTOCOLS = {
         mixing_rate=0.01,
         pair_maps=False,
         train_norms=False,
+        decay_head=True,
+        clip_values=10.0,
     ),
     "honest": Protocol(
         name="honest",
@@ -58,5 +63,7 @@ PROTOCOLS = {
         mixing_rate=0.08,
         pair_maps=True,
         train_norms=True,
+        decay_head=False,
+        clip_values=math.inf,
     ),
 }

@@ -258,11 +258,12 @@ def fit(
                         Z_0=Z_0_batch,
                         features=features,
                         normalise=protocol.normalise_penalties,
+                        decay_head=protocol.decay_head,
                     )
                     loss = loss + method.penalty(settings, step)
                 if not math.isfinite(value := loss.item()):
                     raise DivergedError(f"the training loss became {value} in epoch {epoch}")
-                _descend(loss, optimizers)
+                _descend(loss, optimizers, values=protocol.clip_values if method.penalty else math.inf)
                 total, seen = total + value * len(batch), seen + len(batch)
             if layers:
                 encoder.eval()
@@ -373,13 +374,16 @@ def _optimizers(
     return [Adam(group, learning_rate * rate) for rate, group in groups.items()]
 
 
-def _descend(loss: Tensor, optimizers: list[Adam], clip: float = math.inf) -> None:
-    """One step down the loss, whose gradient is shortened to the norm `clip` where it is longer."""
+def _descend(loss: Tensor, optimizers: list[Adam], norm: float = math.inf, values: float = math.inf) -> None:
+    """One step down the loss, whose gradient is cut to the size `values` in every number and to the length `norm`."""
+    theta = [tensor for optimizer in optimizers for tensor in optimizer.parameters]
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
-    if clip < math.inf:
-        nn.utils.clip_grad_norm_([theta for optimizer in optimizers for theta in optimizer.parameters], clip)
+    if values < math.inf:
+        nn.utils.clip_grad_value_(theta, values)
+    if norm < math.inf:
+        nn.utils.clip_grad_norm_(theta, norm)
     for optimizer in optimizers:
         optimizer.step()
 

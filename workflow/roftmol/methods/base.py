@@ -40,6 +40,7 @@ class Step:
     Z_0: Tensor | None  #: n x d, the frozen pretrained encoder's, for methods that ask for it
     features: Tensor  #: what the head reads: b x d, pooled; n x d, where the head reads atoms
     normalise: bool  #: divide sums over the batch by its size (protocol `honest`)
+    decay_head: bool = False  #: draw the head to zero as strongly as the penalty acts on the encoder (protocol `paper`)
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,16 @@ def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     return mse_loss(x, y, reduction="sum")
 
 
+def head_decay(lam: float, step: Step) -> Tensor:
+    """`lam / 2 * ||phi||^2`."""
+    from torch import stack
+
+    return lam / 2 * stack([phi.square().sum() for phi in step.phi.values()]).sum()
+
+
 def setting_text(settings: Settings) -> str:
-    """Settings as canonical JSON, the `setting` column of the tables."""
-    return canonical_json(asdict(settings))
+    """Settings as canonical JSON, the `setting` column of the tables; without those that are left to the protocol."""
+    return canonical_json({name: value for name, value in asdict(settings).items() if value is not None})
 
 
 @dataclass(frozen=True)

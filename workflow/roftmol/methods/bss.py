@@ -3,7 +3,8 @@
     penalty = lambda * sum over the k smallest singular values sigma_i of F of sigma_i^2
 
 F (b x d) are a batch's molecule vectors. Directions of small singular values carry what does not transfer. In the
-honest protocol the sum is divided by b, so that lambda means the same for every batch size.
+honest protocol the sum is divided by b, so that lambda means the same for every batch size. In the protocol `paper`,
+lambda / 2 * ||phi||^2 is added for the head phi, as in the released scripts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roftmol.methods.base import STRENGTHS, Method, Step
+from roftmol.methods.base import STRENGTHS, Method, Step, head_decay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,8 @@ def penalty(settings: Settings, step: Step) -> Tensor:
     # sigma^2 are the eigenvalues of the smaller Gram matrix; eigvalsh gives them in rising order.
     gram = F @ F.T if F.shape[0] <= F.shape[1] else F.T @ F
     shrunk = eigvalsh(gram)[: settings.k].clamp(min=0).sum()
-    return settings.lam * shrunk / (len(F) if step.normalise else 1)
+    value = settings.lam * shrunk / (len(F) if step.normalise else 1)
+    return value + head_decay(settings.lam, step) if step.decay_head else value
 
 
 METHOD = Method(

@@ -10,7 +10,8 @@ difference of the ways: with dropout below Z alone, it is large at theta_0 and s
   penalty and its gradient are zero at theta_0, whatever is drawn. A pass of its own without dropout would do too, at
   the cost of a second backward pass. The sum is divided by n, so that lambda means the same for every batch and size of
   molecule.
-- `paper`: Z_0 is that of eval mode, computed once, as in the released scripts.
+- `paper`: Z_0 is that of eval mode, computed once, and lambda / 2 * ||phi||^2 is added for the head phi, as in the
+  released scripts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roftmol.methods.base import STRENGTHS, Method, Step, squared_distance
+from roftmol.methods.base import STRENGTHS, Method, Step, head_decay, squared_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,8 @@ class Settings:
 def penalty(settings: Settings, step: Step) -> Tensor:
     """The penalty, a scalar."""
     assert step.Z_0 is not None
-    return settings.lam / 2 * squared_distance(step.Z, step.Z_0) / (len(step.Z) if step.normalise else 1)
+    value = settings.lam / 2 * squared_distance(step.Z, step.Z_0) / (len(step.Z) if step.normalise else 1)
+    return value + head_decay(settings.lam, step) if step.decay_head else value
 
 
 METHOD = Method(
