@@ -105,7 +105,7 @@ def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
         ),
         (tampered("scores", "molecules", 1, lambda value: value + 1), ["scores.parquet", "molecules: stored"]),
         (tampered("selected", "setting", -1, lambda value: "{}"), ["selected.parquet", "setting: stored {}, found {"]),
-        (tampered("selected", "contamination", 2, lambda value: "none"), ["selected.parquet", "contamination"]),
+        (tampered("selected", "contamination", 4, lambda value: "none"), ["selected.parquet", "contamination"]),
         (
             tampered("summary", "mean", 1, lambda value: value * 1.01),
             ["summary.parquet", "mean: stored", "summary.csv"],

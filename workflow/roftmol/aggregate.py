@@ -172,7 +172,7 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
         )
     if not rows:
         return schemas.empty("summary")
-    summary = pd.DataFrame(rows)
+    summary = pd.DataFrame(rows)[schemas.schema("summary").names]
     return summary.assign(rank=_ranks(summary))
 
 
