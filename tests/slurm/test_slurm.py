@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from test_workflow import ROOT, RUNS, SNAKEMAKE, Place, write_molecules
+from test_workflow import BAD_LABEL, ROOT, RUNS, SNAKEMAKE, Place, spoil, write_molecules
 
 MISHAPS = {"linear_probing": "fail", "l2_sp": "hang", "full_ft": "kill"}
 METHODS = [*MISHAPS, "wise_ft", "fingerprint"]
@@ -141,6 +141,22 @@ def test_every_job_has_what_it_asked_for(run: Cluster):
     others = [line for stage in ("baseline", "split", "aggregate") for line in run.jobs(stage)]
     assert len(others) >= 3
     assert all("gpus= partition=cpu" in line for line in others)
+
+
+def test_a_job_that_fails_to_the_last_has_the_last_word(tmp_path: Path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    place = prepared(tmp_path)
+    spoil(tmp_path / "mine.csv")
+    refused = Cluster(place, notes)
+    done = refused.run("results/data/mine/molecules.parquet")
+    assert done.returncode == 1
+    log = tmp_path / "results/logs/molecules/mine.log"
+    assert done.stderr.splitlines()[-2:] == [
+        f"molecules failed: Read the molecules of mine (log: {log})",
+        BAD_LABEL,
+    ]
+    assert len(refused.jobs("molecules")) == 3
 
 
 @pytest.fixture
