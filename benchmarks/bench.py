@@ -359,7 +359,7 @@ def mixing(subject: Subject, budget: str) -> Iterator[Item]:
     yield Item(
         "DWiSE-FT",
         budget,
-        f"{MIXING.mixing_steps} steps",
+        f"{MIXING.mixing_steps} epochs",
         lambda _: clock(lambda: ours("dwise_ft", (DWiSE(0.5),))),
         lambda _: clock(
             lambda: plain.dwise_ft(

@@ -249,12 +249,13 @@ def loaders(train: list[Data], valid: list[Data], test: list[Data]) -> Loaders:
     return Loaders(DataLoader(train, BATCH, shuffle=True), *(evaluation_loader(data) for data in (train, valid, test)))
 
 
-def task_loss(prediction: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """Mean over the labelled entries of binary cross entropy with logits, or of the squared error."""
+def task_loss(prediction: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
+    """Mean over the labelled entries of binary cross entropy with logits, or of the squared error, or its `root`."""
     known = ~labels.isnan()
     if kind == "classification":
         return F.binary_cross_entropy_with_logits(prediction[known], labels[known])
-    return F.mse_loss(prediction[known], labels[known])
+    error = F.mse_loss(prediction[known], labels[known])
+    return error.sqrt() if root else error
 
 
 def adam(model: GraphPredictor, trained: tuple[str, ...]) -> torch.optim.Adam:
@@ -367,37 +368,38 @@ class Mixture(NamedTuple):
 
 
 def dwise_ft(
-    model: GraphPredictor, start: State, data: Loaders, kind: str, steps: int = 25, rate: float = 0.01
+    model: GraphPredictor, start: State, data: Loaders, kind: str, epochs: int = 25, rate: float = 1e-3
 ) -> Mixture:
-    """Mix block by block, with coefficients learned on the validation set; the best step by its score is kept."""
-    end = copy.deepcopy(model.gnn.state_dict())
+    """Mix block by block, with coefficients trained on the validation set; the best epoch by its score is kept.
+
+    BatchNorm's statistics are the model's at first and move as in training.
+    """
+    end = {name: theta.detach().clone() for name, theta in model.gnn.named_parameters()}
     blocks = list(dict.fromkeys(_block(name) for name in end))
     position = {name: blocks.index(_block(name)) for name in end}
-    buffers = {name for name, _ in model.gnn.named_buffers()}
-    batch = next(iter(DataLoader(data.valid.dataset, len(data.valid.dataset))))
+    loader = DataLoader(data.valid.dataset, BATCH, shuffle=True)
     alpha = torch.full((len(blocks),), 0.5, requires_grad=True)
     optimizer = torch.optim.Adam([alpha], lr=rate)
     sign = 1 if kind == "classification" else -1
-    best, best_alpha = (-math.inf, -math.inf), alpha.detach().clone()
-    model.eval()
-    for step in range(steps + 1):
-        # BatchNorm's statistics are mixed too, but torch gives them no gradient.
-        fixed = alpha.detach()
-        mixed = mix(start, end, {name: (fixed if name in buffers else alpha)[p] for name, p in position.items()})
-        output = functional_call(model, {f"gnn.{name}": tensor for name, tensor in mixed.items()}, (batch,))
-        loss = task_loss(output.prediction, batch.y, kind)
-        if step:
-            # An undefined score decides nothing, and equal ones leave it to the loss.
-            reached = sign * score(output.prediction.detach().numpy(), batch.y.numpy(), kind)
-            standing = (0.0 if math.isnan(reached) else reached, -loss.item())
-            if standing > best:
-                best, best_alpha = standing, fixed.clone()
-        if step < steps:
+    best, values, best_state = (-math.inf, -math.inf), alpha.tolist(), copy.deepcopy(model.state_dict())
+    for _ in range(epochs):
+        model.train()
+        for batch in loader:
+            mixed = mix(start, end, {name: alpha[p] for name, p in position.items()})
+            output = functional_call(model, {f"gnn.{name}": tensor for name, tensor in mixed.items()}, (batch,))
+            loss = task_loss(output.prediction, batch.y, kind, root=True)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    values = best_alpha.tolist()
-    model.gnn.load_state_dict(mix(start, end, {name: values[p] for name, p in position.items()}))
+        fixed = alpha.detach()
+        model.gnn.load_state_dict(mix(start, end, {name: fixed[p] for name, p in position.items()}), strict=False)
+        predictions, labels = (torch.from_numpy(array) for array in predict(model, data.valid))
+        # An undefined score decides nothing, and equal ones leave it to the loss.
+        reached = sign * score(predictions.numpy(), labels.numpy(), kind)
+        standing = (0.0 if math.isnan(reached) else reached, -task_loss(predictions, labels, kind).item())
+        if standing > best:
+            best, values, best_state = standing, fixed.tolist(), copy.deepcopy(model.state_dict())
+    model.load_state_dict(best_state)
     return Mixture(
         dict(zip(blocks, values, strict=True)), evaluate(model, data.valid, kind), evaluate(model, data.test, kind)
     )

@@ -8,6 +8,7 @@ import torch
 
 from molecules_for_tests import corpus
 from roftmol import batchnorm, metrics
+from roftmol import interpolate as interpolation
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
 from roftmol.interpolate import PATIENCE, _Learner, groups_of, interpolate, mix, put
@@ -255,3 +256,77 @@ def test_in_paper_coefficients_may_leave_the_ends_without_breaking_batchnorm(end
     assert result.steps >= 1
     assert np.isfinite(result.test).all()
     assert all((block.norm.running_var >= 0).all() for block in model.encoder.blocks)
+
+
+def paper(**changes):
+    return replace(PROTOCOLS["paper"], **changes)
+
+
+def learned(ends, protocol, start=0.5):
+    encoder, tuned, data = ends
+    model = copy.deepcopy(tuned)
+    how = METHODS["dwise_ft"].mixing
+    return mix(model, encoder.state_dict(), how, DWiSE(start), data, FOLD, TASK, protocol, 0), model
+
+
+def test_in_paper_coefficients_are_trained_in_epochs_of_shuffled_batches_in_training_mode(ends, monkeypatch):
+    steps = []
+    loss = interpolation.task_loss
+
+    def watched(output, labels, kind, *, root=False):
+        steps.append((labels.flatten().tolist(), root))
+        return loss(output, labels, kind, root=root)
+
+    monkeypatch.setattr(interpolation, "task_loss", watched)
+    result, _ = learned(ends, paper(mixing_steps=4, mixing_batch=3))
+    assert [len(labels) for labels, _ in steps] == [3, 2, 2] * 4
+    assert all(root for _, root in steps)
+    epochs = [[y for labels, _ in steps[3 * e : 3 * e + 3] for y in labels] for e in range(4)]
+    scaled = (torch.from_numpy(ends[2].labels[FOLD.valid]) - ends[1].shift) / ends[1].scale
+    assert all(sorted(epoch) == sorted(scaled.flatten().tolist()) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    # Adam's first steps are as long as its rate: at most three an epoch.
+    assert all(0 < abs(alpha - 0.5) <= 0.001 * 3 * result.steps * 1.01 for alpha in result.coefficients.values())
+    how = PROTOCOLS["paper"]
+    assert (how.mixing_steps, how.mixing_batch, how.mixing_rate) == (200, 32, 1e-3)
+
+
+def test_in_paper_coefficients_are_trained_with_dropout(ends):
+    _, tuned, data = ends
+    without = copy.deepcopy(tuned)
+    for block in without.encoder.blocks:
+        block.dropout = 0.0
+    one, two = (learned((ends[0], model, data), paper(mixing_steps=5))[0] for model in (tuned, without))
+    assert one.coefficients != two.coefficients
+
+
+def test_in_paper_batchnorms_statistics_start_at_theta_fts_and_drift(ends):
+    encoder, tuned, data = ends
+    still = copy.deepcopy(tuned)
+    for block in still.encoder.blocks:
+        block.dropout = 0.0
+    _, model = learned((encoder, still, data), paper(mixing_steps=1, mixing_rate=0.0))
+    by_hand = copy.deepcopy(still)
+    with torch.no_grad():
+        for theta, theta_0 in zip(by_hand.encoder.parameters(), encoder.parameters(), strict=True):
+            theta.lerp_(theta_0, 0.5)
+        by_hand.train()
+        by_hand(data.batch(FOLD.valid))
+    found, start = model.encoder.state_dict(), tuned.encoder.state_dict()
+    for name, tensor in by_hand.encoder.state_dict().items():
+        assert torch.allclose(found[name], tensor, atol=1e-5), name
+        assert name.startswith("embed") or not torch.equal(found[name], start[name])
+
+
+def test_in_paper_the_best_epochs_weights_and_statistics_are_kept(ends):
+    encoder, tuned, data = ends
+    result, model = learned(ends, paper(mixing_steps=12, mixing_rate=0.1))
+    again, until = learned(ends, paper(mixing_steps=result.steps, mixing_rate=0.1))
+    assert again.steps == result.steps
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), until.state_dict().values(), strict=True))
+    assert np.array_equal(result.valid, model.predict(data, FOLD.valid))
+    assert torch.equal(model.head.weight, tuned.head.weight)
+    for name, theta in model.encoder.named_parameters():
+        alpha = result.coefficients[encoder.part_of(name)]
+        straight = (1 - alpha) * encoder.state_dict()[name] + alpha * tuned.encoder.state_dict()[name]
+        assert torch.allclose(theta, straight, atol=1e-5)

@@ -114,5 +114,6 @@ def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: st
         return _epochs(experiment.training, sizes.train) * (epoch * sizes.train + validated) + result
     if not method.mixing.learned:
         return result + predict * min(sizes.train, LENT)
-    steps = PROTOCOLS[protocol].mixing_steps * (DESCENTS if PROTOCOLS[protocol].crossfit_mixing else 1)
-    return result + steps * full * sizes.valid
+    how = PROTOCOLS[protocol]
+    step = DESCENTS * full if how.crossfit_mixing else full + predict
+    return result + how.mixing_steps * step * sizes.valid

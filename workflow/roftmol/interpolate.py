@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
@@ -19,7 +20,7 @@ from roftmol.engine import EVALUATION_BATCH, Adam
 from roftmol.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
 from roftmol.protocols import Protocol
-from roftmol.seeds import generator
+from roftmol.seeds import generator, seed_of
 from roftmol.train import DivergedError, Fold, Model, Task, standing, task_loss
 
 State = dict[str, Tensor]
@@ -135,6 +136,7 @@ def mix(
     else:
         alpha, steps, valid, note = learner.learn(start)
     learner.apply(alpha)
+    model.encoder.load_state_dict(learner.statistics, strict=False)
     held_out = model.predict_held_out(graphs, fold)
     return Mixed(
         valid=held_out.valid if valid is None else valid,
@@ -176,6 +178,8 @@ class _Learner:
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.groups.values()))
         self.delta = {name: self.theta[name] - self.theta_0[name] for name, _ in self.model.encoder.named_parameters()}
+        self.position = {name: self.names.index(self.groups[name]) for name in self.delta}
+        self.statistics: State = {}  # BatchNorm's, where learning moved them
         self.norm_sample = batchnorm.sample(self.fold.train, self.seed)
         # Networks without BatchNorm have no statistics to be lent or estimated.
         self.estimate = self.protocol.estimate_norm and bool(norms(self.model))
@@ -190,10 +194,7 @@ class _Learner:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
         valid, steps = self.fold.valid, self.protocol.mixing_steps
         if not self.protocol.crossfit_mixing:
-            path = list(islice(self._descend(start, valid, valid[:0]), steps + 1))
-            reached = [self._standing(valid, predictions) for _, predictions in path]
-            best = min(range(1, len(path)), key=lambda step: reached[step])
-            return path[best][0], best, None, ""
+            return *self._train(start), None, ""
         # Honest: the number of steps is chosen by cross-validation within the held-out labels, step 0 (the start)
         # among the candidates; the coefficients are then fitted on all of them.
         folds = np.array_split(generator("mixing folds", self.seed).permutation(len(valid)), min(FOLDS, len(valid)))
@@ -216,6 +217,50 @@ class _Learner:
         alpha, _ = next(islice(self._descend(start, valid, valid[:0]), best, None))
         return alpha, best, out_of_fold[best], ""
 
+    def _train(self, start: float) -> tuple[dict[str, float], int]:
+        """Coefficients of the best epoch by validation, and that epoch, as in the released script.
+
+        The held-out labels are trained on in shuffled batches, in training mode. BatchNorm's statistics are those of
+        `theta` at first and move as in training; those of the best epoch stay.
+        """
+        model, valid, protocol = self.model, self.fold.valid, self.protocol
+        encoder, device = model.encoder, model.shift.device
+        alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
+        optimizer = Adam([alpha], protocol.mixing_rate)
+        order = generator("mixing batches", self.seed)
+        torch.manual_seed(seed_of("mixing dropout", self.seed))
+        reached, best, values = (math.inf, math.inf), 0, dict.fromkeys(self.names, start)
+        for epoch in range(1, protocol.mixing_steps + 1):
+            model.train()
+            for part in self.graphs.batches(order.permutation(valid), protocol.mixing_batch, encoder.merged(0, 1)):
+                batch = part.to(device)
+                output = functional_call(model, self._weights(alpha), (batch,))
+                labels = (batch.labels - model.shift) / model.scale
+                loss = task_loss(output, labels, self.task.kind, root=protocol.root_loss)
+                if not torch.isfinite(loss):
+                    raise DivergedError(f"the loss of the mixed model became {loss.item()} in epoch {epoch}")
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            now = dict(zip(self.names, alpha.tolist(), strict=True))
+            by_name = {name: now[group] for name, group in self.groups.items()}
+            mixed = interpolate(self.theta_0, self.theta, by_name)
+            encoder.load_state_dict({name: mixed[name] for name in self.delta}, strict=False)
+            standing_now = self._standing(valid, model.predict(self.graphs, valid))
+            if standing_now < reached:
+                reached, best, values = standing_now, epoch, now
+                self.statistics = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+        if not best:
+            raise DivergedError("the validation loss of the mixed model was never a number")
+        return values, best
+
+    def _weights(self, alpha: Tensor) -> State:
+        """The encoder's mixed weights, with gradient to alpha."""
+        return {
+            f"encoder.{name}": _Between.apply(alpha[self.position[name]], self.theta_0[name], delta)
+            for name, delta in self.delta.items()
+        }
+
     def _standing(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
         labels = self.graphs.labels[molecules]
         metric = metrics.primary(self.task.metric, labels, predictions)
@@ -233,8 +278,6 @@ class _Learner:
         model.eval()
         alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
         optimizer = Adam([alpha], self.protocol.mixing_rate)
-        position = {name: self.names.index(group) for name, group in self.groups.items()}
-        deltas = {name: self.theta[name] - self.theta_0[name] for name, _ in model.encoder.named_parameters()}
         batches = self._batches(np.concatenate([fitted, watched]))
         # One pass serves both: the watched molecules' labels are hidden from the loss.
         labels = np.concatenate([self.graphs.labels[fitted], np.full_like(self.graphs.labels[watched], np.nan)])
@@ -242,17 +285,11 @@ class _Learner:
         labelled = int(np.count_nonzero(~np.isnan(labels)))
         for step in count():
             values = dict(zip(self.names, alpha.tolist(), strict=True))
-            if not self.protocol.estimate_norm:
-                self.apply(values)  # for BatchNorm's statistics, which are mixed like the weights
             optimizer.zero_grad()
             outputs = []
             for batch, target in zip(batches, targets, strict=True):
                 # Mixed anew for each batch, so that none of its graph is kept for the next.
-                weights = {
-                    f"encoder.{name}": _Between.apply(alpha[position[name]], self.theta_0[name], delta)
-                    for name, delta in deltas.items()
-                }
-                output = self._output(weights, batch)
+                output = self._output(self._weights(alpha), batch)
                 outputs.append(model.in_label_units(output.detach()))
                 share = int((~target.isnan()).sum()) / max(labelled, 1)
                 loss = task_loss(output, target, self.task.kind) * share
@@ -261,9 +298,8 @@ class _Learner:
                 loss.backward()
             yield values, torch.cat(outputs).cpu().numpy()
             optimizer.step()
-            if self.protocol.crossfit_mixing:
-                with torch.no_grad():
-                    alpha.clamp_(0, 1)
+            with torch.no_grad():
+                alpha.clamp_(0, 1)
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
         """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""

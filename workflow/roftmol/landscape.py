@@ -13,8 +13,9 @@ k = <d, u> / ||u||^2 every point of the plane is a mixture of the two encoders a
 
 So line and plane are placed by the mixing's own code (`interpolate.put`) and follow the protocol in what they do with
 BatchNorm's statistics: estimated on training molecules everywhere (`honest`), or mixed, and kept between the ends
-(`paper`). The head is full FT's everywhere. Nothing here is selected or reported as a score; test labels are read to
-see the loss, as scores are.
+(`paper`). The head is full FT's everywhere. In `paper` theta_d is scored with statistics that moved while its
+coefficients were trained, and lies here with mixed ones. Nothing here is selected or reported as a score; test labels
+are read to see the loss, as scores are.
 """
 
 from __future__ import annotations

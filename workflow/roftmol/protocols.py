@@ -23,12 +23,13 @@ class Protocol:
     estimate_norm: bool  # BatchNorm statistics of trained and of mixed weights are estimated on training molecules
     keep_start: bool  # the start of a later stage is a candidate for its best epoch
     crossfit_mixing: bool  # learned mixing: within [0, 1], its steps chosen by cross-validation, the start a candidate
-    mixing_steps: int  # Adam's steps and rate for learned coefficients
+    mixing_steps: int  # the most steps (cross-fitted) or epochs for learned coefficients, and Adam's rate
     mixing_rate: float
     pair_maps: bool  # feature-map's Z_0 under the dropout and batch statistics of its Z, not in eval mode
     train_norms: bool  # where some parts train alone, BatchNorm's weight and bias train with theirs
     decay_head: bool  # every penalty draws the head to zero with its own strength
     clip_values: float  # under a penalty, gradients are cut to this size, number by number
+    mixing_batch: int  # molecules a step of learned mixing where it is not cross-fitted, which takes all at once
 
 
 PROTOCOLS = {
@@ -43,11 +44,12 @@ PROTOCOLS = {
         keep_start=False,
         crossfit_mixing=False,
         mixing_steps=200,
-        mixing_rate=0.01,
+        mixing_rate=1e-3,
         pair_maps=False,
         train_norms=False,
         decay_head=True,
         clip_values=10.0,
+        mixing_batch=32,
     ),
     "honest": Protocol(
         name="honest",
@@ -65,5 +67,6 @@ PROTOCOLS = {
         train_norms=True,
         decay_head=False,
         clip_values=math.inf,
+        mixing_batch=0,
     ),
 }
