@@ -20,6 +20,7 @@ from roftmol.auxiliary import tasks
 from roftmol.auxiliary.force_field import BATCH, CLIP, ForceField, Labels, Probe, aligned, composition, labelled_by
 from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
 from roftmol.encoders import Encoder, MiniMol, So3lr
+from roftmol.engine import Adam
 from roftmol.errors import UserError
 from roftmol.graphs import Graphs
 from roftmol.methods import METHODS
@@ -66,12 +67,19 @@ class Counted:
 
 
 def fitted(
-    start: Encoder, data: Graphs, name: str, setting: dict, auxiliary: object = None, epochs: int = 3, fold: Fold = FOLD
+    start: Encoder,
+    data: Graphs,
+    name: str,
+    setting: dict,
+    auxiliary: object = None,
+    epochs: int = 3,
+    fold: Fold = FOLD,
+    protocol: str = "honest",
 ) -> Model:
-    method = METHODS[name]
-    model = new_model(start, method, data, fold, TASK, HONEST, 0)
+    method, how = METHODS[name], PROTOCOLS[protocol]
+    model = new_model(start, method, data, fold, TASK, how, 0)
     settings = TrainSettings(epochs, batch_size=2, dropout=0.5)
-    fit(model, method, method.parse(setting), data, fold, TASK, HONEST, settings, 0, auxiliary)  # type: ignore[arg-type]
+    fit(model, method, method.parse(setting), data, fold, TASK, how, settings, 0, auxiliary)  # type: ignore[arg-type]
     return model
 
 
@@ -87,14 +95,73 @@ def test_without_second_steps_it_is_full_ft_to_the_bit(name: str):
     assert not task.steps
 
 
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 @pytest.mark.parametrize("name", ["mft", "mft_same_steps"])
-def test_without_second_steps_it_is_full_ft_to_the_bit_in_space(encoder: So3lr, name: str):  # noqa: F811
+def test_without_second_steps_it_is_full_ft_to_the_bit_in_space(encoder: So3lr, name: str, protocol: str):  # noqa: F811
     data, fold = molecules(), spatial_fold()
     task = ForceField(labelled_by(encoder, data))
-    one = fitted(encoder, data, name, {"probability": 0.0}, task, 2, fold)
-    assert equal(one, fitted(encoder, data, "full_ft", {}, None, 2, fold))
-    other = fitted(encoder, data, name, {"probability": 0.5}, task, 2, fold)
+    one = fitted(encoder, data, name, {"probability": 0.0}, task, 2, fold, protocol)
+    assert equal(one, fitted(encoder, data, "full_ft", {}, None, 2, fold, protocol))
+    other = fitted(encoder, data, name, {"probability": 0.8}, task, 2, fold, protocol)
     assert not equal(one, other)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """The learning rate and the gradient's norm of every step that is taken, the property's loss made very large."""
+    steps: list[tuple[float, float]] = []
+
+    class Watched(Adam):
+        def step(self) -> None:
+            grads = [theta.grad.flatten() for theta in self.parameters if theta.grad is not None]
+            steps.append((self.learning_rate, float(torch.cat(grads).norm())))
+            super().step()
+
+    loss = train.task_loss
+    monkeypatch.setattr(train, "Adam", Watched)
+    monkeypatch.setattr(train, "task_loss", lambda *args, **named: 1e4 * loss(*args, **named))
+    return steps
+
+
+@pytest.mark.parametrize("name", ["full_ft", "mft"])
+def test_in_the_paper_protocol_every_step_in_space_is_cut_and_the_rate_falls(
+    encoder: So3lr,  # noqa: F811
+    taken: list[tuple[float, float]],
+    name: str,
+):
+    data, fold, epochs = molecules(), spatial_fold(), 4
+    task = ForceField(labelled_by(encoder, data)) if name == "mft" else None
+    fitted(encoder, data, name, {}, task, epochs, fold, "paper")
+    rates = [1e-3 * 0.01 ** (epoch / epochs) for epoch in range(epochs)]
+    assert list(dict.fromkeys(rate for rate, _ in taken)) == pytest.approx(rates)
+    assert len(taken) == 3 * epochs if name == "full_ft" else len(taken) > 3 * epochs
+    assert all(length <= CLIP * 1.001 for _, length in taken)
+    assert sum(length > CLIP * 0.999 for _, length in taken) >= 3 * epochs
+
+
+def test_in_honest_the_rate_stays_and_forces_alone_are_cut(encoder: So3lr, taken: list[tuple[float, float]]):  # noqa: F811
+    data, fold = molecules(), spatial_fold()
+    labels = labelled_by(encoder, data)
+    fitted(encoder, data, "mft", {}, ForceField(replace(labels, forces=labels.forces + 10)), 4, fold)
+    assert {rate for rate, _ in taken} == {1e-3}
+    assert sum(length > 2 * CLIP for _, length in taken) == 12
+    assert sum(length <= CLIP * 1.001 for _, length in taken) == len(taken) - 12 > 0
+
+
+def test_rates_by_layer_fall_together_in_the_paper_protocol(encoder: So3lr, taken: list[tuple[float, float]]):  # noqa: F811
+    fitted(encoder, molecules(), "layerwise_decay", {"decay": 0.5}, None, 2, spatial_fold(), "paper")
+    groups = len(encoder.parts) + 1
+    rates = [rate for rate, _ in taken]
+    for epoch in range(2):
+        first = rates[3 * groups * epoch :][:groups]
+        assert sorted(first) == pytest.approx([1e-3 * 0.1**epoch * 0.5**k for k in range(groups)][::-1])
+
+
+def test_graphs_keep_their_rate_in_the_paper_protocol(taken: list[tuple[float, float]]):
+    start, data = flat()
+    fitted(start, data, "mft", {}, Counted(), 3, FOLD, "paper")
+    assert {rate for rate, _ in taken} == {1e-3}
+    assert max(length for _, length in taken) > 10 * CLIP
 
 
 def test_steps_come_on_top_or_in_place(monkeypatch: pytest.MonkeyPatch):

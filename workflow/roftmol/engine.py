@@ -188,7 +188,7 @@ class Adam:
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float):
         self.parameters = [theta for theta in parameters if theta.requires_grad]
-        self.learning_rate = learning_rate
+        self.start_rate = self.learning_rate = learning_rate
         self.means = [torch.zeros_like(theta) for theta in self.parameters]
         self.squares = [torch.zeros_like(theta) for theta in self.parameters]
         self.steps = [torch.zeros((), device=theta.device) for theta in self.parameters]
@@ -197,6 +197,10 @@ class Adam:
         """Forget the gradients."""
         for theta in self.parameters:
             theta.grad = None
+
+    def slow(self, factor: float) -> None:
+        """Go on with so much of the learning rate at the start."""
+        self.learning_rate = self.start_rate * factor
 
     @torch.no_grad()
     def step(self) -> None:

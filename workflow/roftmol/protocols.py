@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+#: How far the learning rate of the MFT paper (arXiv 2601.08486) falls, exponentially: from 1e-3 to 1e-5.
+RATE_FALL = 0.01
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -30,6 +33,8 @@ class Protocol:
     decay_head: bool  # every penalty draws the head to zero with its own strength
     clip_values: float  # under a penalty, gradients are cut to this size, number by number
     mixing_batch: int  # molecules a step of learned mixing where it is not cross-fitted, which takes all at once
+    rate_end_in_space: float  # models of atoms in space: what share of the learning rate is left at a fit's end
+    clip_in_space: float  # models of atoms in space: the largest norm of any step's gradient
 
 
 PROTOCOLS = {
@@ -50,6 +55,8 @@ PROTOCOLS = {
         decay_head=True,
         clip_values=10.0,
         mixing_batch=32,
+        rate_end_in_space=RATE_FALL,
+        clip_in_space=5.0,
     ),
     "honest": Protocol(
         name="honest",
@@ -68,5 +75,7 @@ PROTOCOLS = {
         decay_head=False,
         clip_values=math.inf,
         mixing_batch=0,
+        rate_end_in_space=1.0,
+        clip_in_space=math.inf,
     ),
 }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from roftmol import batchnorm, metrics
 from roftmol.auxiliary.base import Auxiliary, Branch
-from roftmol.encoders import Encoder, State
+from roftmol.encoders import Encoder, Spatial, State
 from roftmol.encoders.base import norms
 from roftmol.engine import Adam, Forward, States, evaluation_batches, frozen_below
 from roftmol.graphs import Batch, Graphs, Indices
@@ -210,6 +210,10 @@ def fit(
     """
     assert method.stages is not None
     alternation = method.alternation(settings) if method.alternation else None
+    in_space = isinstance(model.encoder, Spatial)
+    rate_end = protocol.rate_end_in_space if in_space else 1.0
+    norm = protocol.clip_in_space if in_space else math.inf
+    values = protocol.clip_values if method.penalty else math.inf
     branch = auxiliary.branch(model.encoder) if alternation and auxiliary else None
     device = model.shift.device
     encoder = model.encoder
@@ -241,9 +245,12 @@ def fit(
         epochs = training.epochs_of(len(fold.train))
         for epoch in range(1, epochs + 1):
             set_training(model, trained, fully=frozen_mode)
+            progress = (epoch - 1) / epochs
+            for optimizer in optimizers:
+                optimizer.slow(rate_end**progress)
             total, seen = 0.0, 0
             for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
-                if second is not None and second.instead((epoch - 1) / epochs):
+                if second is not None and second.instead(progress):
                     continue
                 Z_0_batch = Z_0(batch) if Z_0 and isinstance(batch, Batch) else None
                 Z, features = forward(batch)
@@ -263,7 +270,7 @@ def fit(
                     loss = loss + method.penalty(settings, step)
                 if not math.isfinite(value := loss.item()):
                     raise DivergedError(f"the training loss became {value} in epoch {epoch}")
-                _descend(loss, optimizers, values=protocol.clip_values if method.penalty else math.inf)
+                _descend(loss, optimizers, norm, values)
                 total, seen = total + value * len(batch), seen + len(batch)
             if layers:
                 encoder.eval()

@@ -3,9 +3,9 @@
     L = p_e mean over molecules of (E - E*)^2 / n  +  p_f mean over atoms and axes of (F - F*)^2
 
 E is the energy (eV) of a molecule of n atoms and F = -dE/dR the forces (eV/Angstrom); E* and F* are labels of
-conformers of other molecules. The prefactors go from the forces to the energy while the learning rate of the paper
-falls a hundredfold, p(t) = p_end + (p_start - p_end) 0.01^t: here the rate stays, and t is the share of the epochs that
-are allowed.
+conformers of other molecules. The prefactors go from the forces to the energy as the learning rate falls a hundredfold,
+p(t) = p_end + (p_start - p_end) 0.01^t, with t the share of the epochs that are allowed. In the protocol `paper` the
+rate falls so for every model of atoms in space; in `honest` it stays, for fits end early there.
 
 Labels of another method have another zero of energy: an offset an element is fitted by least squares between the labels
 and the pretrained model's energies, and taken off.
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from roftmol.encoders import Encoder, Spatial
 from roftmol.graphs import Batch, Graphs
+from roftmol.protocols import RATE_FALL
 
 #: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
 ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
@@ -127,5 +128,5 @@ class ForceFieldBranch:
         energies, forces = self.encoder.energies_and_forces(batch, training=True)
         wanted = torch.from_numpy(self.task.labels.energies[chosen]).to(energies.device)
         error = (energies - wanted).square() / batch.sizes
-        weights = [end + (start - end) * 0.01**progress for start, end in (ENERGY, FORCES)]
+        weights = [end + (start - end) * RATE_FALL**progress for start, end in (ENERGY, FORCES)]
         return weights[0] * error.mean() + weights[1] * (forces - self.task.labels.forces_of(batch)).square().mean()

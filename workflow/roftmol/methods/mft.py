@@ -6,7 +6,8 @@
 No weighted sum: the two losses never meet. For atomistic models the second task is a force field
 (`auxiliary/force_field.py`), whose heads start from the checkpoint; for molecular graphs it is masking of atoms
 (`auxiliary/pretraining.py`). Here its steps come on top, so that the property has as many as in full fine-tuning;
-`mft_same_steps` has as many steps in all.
+`mft_same_steps` has as many steps in all. What else is published, a learning rate that falls from 1e-3 to 1e-5 and
+gradients cut at a norm of 5, is how models of atoms in space train in the protocol `paper`, whatever the method.
 """
 
 from __future__ import annotations
