@@ -38,8 +38,13 @@ VARIANTS: dict[str, tuple[bool, float | None]] = {
     "frozen": (False, None),
     "estimated": (True, 0.1),
 }
-TASKS = {"roc_auc": "classification", "rmse": "regression"}
-METRIC = {"esol": "rmse", "freesolv": "rmse", "lipo": "rmse", "bbbp": "roc_auc", "bace": "roc_auc"}
+#: Task and metric of each data set.
+TASKS = {
+    "esol": Task("regression", "rmse"),
+    "lipo": Task("regression", "rmse"),
+    "bbbp": Task("classification", "roc_auc"),
+    "bace": Task("classification", "roc_auc"),
+}
 
 
 class Frozen(Norm):
@@ -70,7 +75,7 @@ def main(arguments: argparse.Namespace) -> None:
         for dataset in arguments.datasets:
             data = graphs.load(arguments.results / f"data/{dataset}/graphs/hu.safetensors")
             splits = schemas.read("splits", arguments.results / f"splits/honest/{dataset}/scaffold-50.parquet")
-            task = Task(TASKS[METRIC[dataset]], METRIC[dataset])
+            task = TASKS[dataset]
             for method in arguments.methods:
                 for name, (estimate, momentum) in VARIANTS.items():
                     protocol = replace(HONEST, estimate_norm=estimate)
@@ -97,7 +102,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--models", nargs="+", default=["gin-zinc-masking", "gin-zinc-qm9-supervised"])
-    parser.add_argument("--datasets", nargs="+", default=["esol", "lipo", "bbbp", "bace"])
+    parser.add_argument("--datasets", nargs="+", choices=TASKS, default=["esol", "lipo", "bbbp"])
     parser.add_argument("--methods", nargs="+", default=["full_ft", "lp_ft"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--patience", type=int, default=10)
