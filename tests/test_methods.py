@@ -16,14 +16,17 @@ from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, se
 from roftmol.protocols import PROTOCOLS
 from roftmol.train import (
     DivergedError,
+    Epoch,
     Fold,
     Task,
     TrainSettings,
+    _Best,
     best_epoch,
     fit,
     freeze,
     new_model,
     set_training,
+    standing,
     task_loss,
 )
 
@@ -439,6 +442,38 @@ def test_targets_are_standardised_on_training_labels_in_honest_only():
     assert honest.scale.item() == pytest.approx(labels.std(), rel=1e-6)
     paper = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["paper"], 0)
     assert (paper.shift.item(), paper.scale.item()) == (0, 1)
+
+
+@pytest.mark.parametrize(("metric", "worse", "better"), [("roc_auc", 0.7, 0.8), ("rmse", 0.8, 0.7)])
+def test_epochs_stand_by_metric_then_by_loss_and_last_where_the_loss_is_no_number(metric, worse, better):
+    nan, inf = float("nan"), float("inf")
+    order = [(better, 0.4), (better, 0.5), (worse, 0.1)]
+    stood = [standing(metric, *scores) for scores in order]
+    assert stood == sorted(set(stood))
+    assert standing(metric, nan, 0.4) < standing(metric, nan, 0.5)
+    for broken in (nan, inf):
+        assert stood[-1] < standing(metric, nan, broken)
+
+
+def test_of_epochs_that_are_equal_the_first_is_kept_and_one_without_a_loss_never():
+    model = new_model(pretrained(), METHODS["full_ft"], corpus(), FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    best = _Best(model)
+    given = [(float("nan"), 1), (0.5, 0), (0.5, 1), (0.6, 2), (0.5, 3), (0.4, 0), (float("nan"), 1)]
+    for number, (score, waited) in enumerate(given):
+        torch.nn.init.constant_(model.head.bias, number)
+        best.offer(Epoch(0, number + 1, 1.0, score, score), "rmse")
+        assert best.waited == waited
+        if number == 4:
+            assert best.state["head.bias"].item() == 1
+    best.restore()
+    assert model.head.bias.item() == 5
+
+
+def test_a_fit_whose_validation_is_no_number_has_diverged():
+    # One finite step, which is so long that no prediction after it is a number.
+    long = TrainSettings(epochs=1, batch_size=14, learning_rate=1e38)
+    with pytest.raises(DivergedError, match="validation loss was never a number"):
+        trained(METHODS["full_ft"], None, training=long)
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch():

@@ -404,8 +404,11 @@ def best_epoch(curve: list[Epoch], metric: str) -> Epoch:
 def standing(metric: str, value: float, loss: float) -> tuple[float, float]:
     """What to minimise over epochs: the worse metric first, then the higher loss; the loss alone where it is undefined.
 
-    An undefined metric is undefined in every epoch: the validation labels alone decide that.
+    A metric of numbers is undefined in every epoch or in none: the validation labels alone decide that. Where
+    predictions are no numbers, the loss is none either, and nothing is worse.
     """
+    if not math.isfinite(loss):
+        return math.inf, math.inf
     return (0.0 if math.isnan(value) else -metrics.BETTER[metric] * value, loss)
 
 
