@@ -3,7 +3,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 import synthetic
 from roftmol import schemas
@@ -163,6 +163,18 @@ def test_selection_is_on_validation_and_the_oracle_differs(tables, runs, data, t
     assert (selected["setting"], selected["test_value"]) == ('{"alpha":1.0}', 0.75)
     oracle = of(read_all(runs, data, tmp_path / "oracle", "oracle")["selected"], "wise_ft", seed=0).iloc[0]
     assert (oracle["setting"], oracle["test_value"], oracle["rule"]) == ('{"alpha":0.0}', 1, "oracle")
+
+
+def test_equal_validation_metrics_are_told_apart_by_validation_loss_and_never_by_the_test(data, tmp_path):
+    # Both settings order validation as they should. The first is surer there, the second on the test.
+    sure = [0.01, 0.99, 0.01, 0.99, 0.4, 0.4, 0.6, 0.6]
+    unsure = [0.4, 0.6, 0.4, 0.6, 0.01, 0.01, 0.99, 0.99]
+    run = write_run(tmp_path / "runs", "l2_sp", {(0, "unsure"): unsure, (0, "sure"): sure})
+    (row,) = read_all([run], data, tmp_path / "out")["selected"].to_dict("records")
+    assert (row["setting"], row["valid_value"]) == ("sure", 1)
+    first = np.array(sure[:4])
+    p = np.stack([first, 1 - first], axis=1)
+    assert row["valid_loss"] == pytest.approx(log_loss(LABELS[:4].ravel(), p.ravel()), rel=1e-5)
 
 
 def test_summary_by_hand(tables):

@@ -19,7 +19,7 @@ from roftmol import corpora, graphs, schemas, train
 from roftmol.auxiliary import tasks
 from roftmol.auxiliary.force_field import BATCH, CLIP, ForceField, Labels, Probe, aligned, composition, labelled_by
 from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
-from roftmol.encoders import Encoder, MiniMol, So3lr
+from roftmol.encoders import GNN, Architecture, Encoder, MiniMol, So3lr
 from roftmol.engine import Adam
 from roftmol.errors import UserError
 from roftmol.graphs import Graphs
@@ -183,6 +183,26 @@ def test_steps_come_on_top_or_in_place(monkeypatch: pytest.MonkeyPatch):
         assert abs(len(task.steps) - epochs * batches * (1 if on_top else 0.5)) < 5 * np.sqrt(epochs * batches * 2)
         assert task.steps == sorted(task.steps)
         assert 0 <= task.steps[0] < task.steps[-1] < 1
+
+
+@pytest.mark.parametrize("name", ["mft", "mft_same_steps"])
+@pytest.mark.parametrize("probability", [0.2, 0.8])
+def test_each_step_is_on_the_second_task_with_its_probability(
+    monkeypatch: pytest.MonkeyPatch, name: str, probability: float
+):
+    """Of n steps in all, on either task: four standard deviations of a share, sqrt(p (1 - p) / n), are allowed."""
+    taken: list[int] = []
+    loss = train.task_loss
+    monkeypatch.setattr(train, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
+    data, task, method = flat()[1], Counted(), METHODS[name]
+    start = GNN(Architecture("gin", 2, 8), 0.0)
+    model = new_model(start, method, data, FOLD, TASK, HONEST, 0)
+    settings = TrainSettings(60, batch_size=2, patience=99)
+    parsed = method.parse({"probability": probability})
+    fit(model, method, parsed, data, FOLD, TASK, HONEST, settings, 0, task)  # type: ignore[arg-type]
+    steps = len(taken) + len(task.steps)
+    deviation = np.sqrt(probability * (1 - probability) / steps)
+    assert abs(len(task.steps) / steps - probability) < 4 * deviation
 
 
 def test_a_second_loss_that_is_no_number_ends_the_fit():

@@ -157,6 +157,17 @@ def test_true_probabilities_have_the_ece_of_chance():
     assert abs(np.mean(found) - np.mean(chance)) < 3 * error + 0.03 * np.mean(chance)
 
 
+def test_bins_weigh_as_many_entries_as_they_hold():
+    # Thirty equal probabilities are one bin, ten others the second: 0.1 and 0.3 off.
+    p = np.concatenate([np.full(30, 0.1), np.full(10, 0.7)])
+    y = np.concatenate([np.repeat([1.0, 0.0], [6, 24]), np.repeat([1.0, 0.0], [4, 6])])
+    curve = calibration.reliability(y, p, np.arange(40))
+    assert curve.entries.tolist() == [30, 10]
+    assert calibration.ece(curve) == pytest.approx((30 * 0.1 + 10 * 0.3) / 40)
+    chance = (30 * math.sqrt(2 * 0.09 / (30 * math.pi)) + 10 * math.sqrt(2 * 0.21 / (10 * math.pi))) / 40
+    assert calibration.ece_by_chance(p, curve) == pytest.approx(chance)
+
+
 def test_wilsons_interval():
     low, high = calibration.wilson(np.array([0.3, 0.0]), np.array([10, 10]))
     expected = [stats.binomtest(k, 10).proportion_ci(method="wilson") for k in (3, 0)]
@@ -172,6 +183,7 @@ def test_what_seeds_repeat_is_one_label():
     assert thrice.observed == pytest.approx(once.observed)
     assert thrice.low == pytest.approx(once.low)
     assert (thrice.molecules == once.molecules).all()
+    assert calibration.ece_by_chance(np.tile(p, 3), thrice) == pytest.approx(calibration.ece_by_chance(p, once))
     assert thrice.entries.sum() == 300
 
 
@@ -292,6 +304,17 @@ def test_known_similarities(tmp_path):
     )
     # ethanol has six environments: O, CH2, CH3, and those of radius 1 about each
     assert found[1] == pytest.approx(1 / 3)
+
+
+def test_what_only_validates_was_not_learnt(tmp_path):
+    # The test molecule's twin is validated, and trained on with another seed.
+    rows = [(0, 0, 0, "train"), (0, 0, 1, "valid"), (0, 0, 2, "test")]
+    write_split(tmp_path, [*rows, (1, 0, 1, "train"), (1, 0, 0, "valid"), (1, 0, 2, "test")])
+    data = {"d": Data("regression", ["CCCCCC", "OCC", "CCO"], np.zeros((3, 1)), np.ones(1))}
+    cell = cell_of([0, 1], [2, 2], [0, 0])
+    first, second = similarity.Neighbours(tmp_path, data).of(cell, entries(cell, data["d"]))
+    assert first < 0.5
+    assert second == 1
 
 
 def write_split(folder, rows) -> None:

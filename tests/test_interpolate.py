@@ -107,6 +107,49 @@ def test_re_estimated_statistics_are_the_means_of_the_batches_and_momentum_stays
     assert all(torch.equal(first[name], tensor) for name, tensor in model.encoder.state_dict().items())
 
 
+def test_a_sample_for_batchnorm_is_drawn_from_all_training_molecules():
+    train = np.arange(100, 5100)
+    drawn = [batchnorm.sample(train, seed) for seed in (0, 0, 1)]
+    assert [len(np.unique(one)) for one in drawn] == [batchnorm.SAMPLE] * 3
+    assert np.isin(drawn[0], train).all()
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not set(drawn[0]) <= set(drawn[2])
+    # A file may be sorted: the mean position of 512 of 5,000 is that of all within four standard errors.
+    assert drawn[0].mean() == pytest.approx(train.mean(), abs=4 * train.std() / np.sqrt(batchnorm.SAMPLE))
+    assert sorted(batchnorm.sample(train[:40], 0)) == train[:40].tolist()
+
+
+def test_the_statistics_are_estimated_anew_where_some_blocks_alone_are_theta_fts(ends):
+    # A coefficient of 1 in the upper blocks: what reaches them has changed all the same.
+    encoder, tuned, data = ends
+    model, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
+    theta = {name: tensor.clone() for name, tensor in tuned.encoder.state_dict().items()}
+    alpha = {name: 1.0 if name.startswith("blocks") else 0.5 for name in theta}
+    lenders = batchnorm.sample(FOLD.train, 0)
+    put(model, theta_0, theta, alpha, data, lenders)
+    again = copy.deepcopy(model)
+    batchnorm.estimate_all(again.encoder, data, lenders)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert not torch.allclose(model.encoder.blocks[0].norm.running_mean, theta["blocks.0.norm.running_mean"])
+
+
+@pytest.mark.parametrize(("beyond", "end"), [(1.5, "theta"), (-0.5, "theta_0")])
+def test_batchnorms_statistics_stay_at_the_end_that_a_coefficient_goes_beyond(beyond, end):
+    names = ("norm.weight", "norm.running_mean", "norm.running_var")
+    theta_0 = {name: torch.tensor([1.0]) for name in names}
+    theta = {name: torch.tensor([3.0]) for name in names}
+    found = interpolate(theta_0, theta, dict.fromkeys(names, beyond))
+    assert found["norm.weight"].item() == 1 + 2 * beyond
+    for name in names[1:]:
+        assert torch.equal(found[name], {"theta_0": theta_0, "theta": theta}[end][name])
+
+
+def test_wise_fts_sweep_holds_both_ends():
+    alphas = [setting.alpha for setting in METHODS["wise_ft"].grid(3)]
+    assert alphas == pytest.approx(np.linspace(0, 1, 11))
+    assert {0.0, 1.0} <= set(alphas)  # to the bit
+
+
 def test_one_coefficient_is_global_mixing(ends):
     # Without steps, learned mixing with one coefficient is WiSE-FT at its start.
     _, tuned, data = ends
@@ -170,6 +213,22 @@ def test_in_honest_a_validation_prediction_comes_from_coefficients_that_did_not_
     assert np.array_equal(stuck.test, still.test)
 
 
+def test_in_honest_each_validation_prediction_is_of_the_path_that_only_watched_it(ends, monkeypatch):
+    # A path that predicts what it was fitted on: the mean label of the other folds.
+    def descend(self, start, fitted, watched):
+        labels = self.graphs.labels
+        mean = np.full((len(watched), 1), labels[fitted].mean(), np.float32)
+        for _ in itertools.count():
+            yield dict.fromkeys(self.names, start), np.concatenate([labels[fitted], mean])
+
+    monkeypatch.setattr(_Learner, "_descend", descend)
+    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
+    found, labels = result.valid[:, 0], ends[2].labels[FOLD.valid, 0]
+    assert len(set(found.tolist())) == interpolation.FOLDS
+    for value in set(found.tolist()):
+        assert value == pytest.approx(labels[found != value].mean(), rel=1e-6)
+
+
 def test_coefficients_do_not_see_the_labels_of_the_molecules_that_are_only_watched(ends):
     encoder, tuned, data = ends
     changed = corpus()
@@ -185,6 +244,23 @@ def test_coefficients_do_not_see_the_labels_of_the_molecules_that_are_only_watch
         paths.append([alpha for alpha, _ in itertools.islice(steps, 6)])
     assert paths[0] == paths[1]
     assert paths[0][0] != paths[0][-1]
+
+
+def test_the_path_of_coefficients_does_not_depend_on_how_molecules_are_batched(ends, monkeypatch):
+    # Batches of three: a full one, one with one label, and one of watched molecules alone.
+    encoder, tuned, data = ends
+    paths = []
+    for size in (interpolation.EVALUATION_BATCH, 3):
+        monkeypatch.setattr(interpolation, "EVALUATION_BATCH", size)
+        model, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
+        theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
+        groups = groups_of(model.encoder, METHODS["dwise_ft"].mixing, DWiSE(0.5))
+        learner = _Learner(model, theta_0, theta, groups, data, FOLD, TASK, PROTOCOLS["honest"], 0)
+        steps = learner._descend(0.5, FOLD.valid[:4], FOLD.valid[4:])
+        path = [[*alpha.values()] for alpha, _ in itertools.islice(steps, 12)]
+        paths.append(np.array(path))
+    assert paths[0] == pytest.approx(paths[1], abs=1e-3)
+    assert np.ptp(paths[0], axis=0).max() > 0.1
 
 
 def test_in_honest_coefficients_stop_at_the_end_that_labels_lie_beyond(ends):

@@ -10,7 +10,7 @@ import torch
 from molecules_for_tests import corpus
 from roftmol import metrics, train
 from roftmol.encoders import GNN, Architecture, Encoder
-from roftmol.engine import Adam
+from roftmol.engine import Adam, Forward
 from roftmol.errors import UserError
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.protocols import PROTOCOLS
@@ -444,6 +444,19 @@ def test_targets_are_standardised_on_training_labels_in_honest_only():
     assert (paper.shift.item(), paper.scale.item()) == (0, 1)
 
 
+def test_each_task_is_standardised_by_its_own_training_labels():
+    # The second task has another unit and origin, and misses every third label.
+    data = corpus(tasks=2)
+    data.labels[:, 1] = 40 * data.labels[:, 1] + 7
+    data.labels[::3, 1] = np.nan
+    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    for task in range(2):
+        known = data.labels[FOLD.train, task]
+        known = known[~np.isnan(known)].astype(np.float64)
+        assert model.shift[task].item() == pytest.approx(known.mean(), rel=1e-6)
+        assert model.scale[task].item() == pytest.approx(known.std(), rel=1e-6)
+
+
 @pytest.mark.parametrize(("metric", "worse", "better"), [("roc_auc", 0.7, 0.8), ("rmse", 0.8, 0.7)])
 def test_epochs_stand_by_metric_then_by_loss_and_last_where_the_loss_is_no_number(metric, worse, better):
     nan, inf = float("nan"), float("inf")
@@ -474,6 +487,24 @@ def test_a_fit_whose_validation_is_no_number_has_diverged():
     long = TrainSettings(epochs=1, batch_size=14, learning_rate=1e38)
     with pytest.raises(DivergedError, match="validation loss was never a number"):
         trained(METHODS["full_ft"], None, training=long)
+
+
+def test_batches_are_drawn_anew_in_every_epoch_stage_and_seed(monkeypatch):
+    drawn = []
+    given = Forward.training_batches
+
+    def watched(self, molecules, size):
+        drawn[-1].append(tuple(molecules.tolist()))
+        return given(self, molecules, size)
+
+    monkeypatch.setattr(Forward, "training_batches", watched)
+    for seed in (0, 1, 0):
+        drawn.append([])
+        trained(METHODS["lp_ft"], None, training=dataclasses.replace(SHORT, patience=9), seed=seed)
+    assert drawn[0] == drawn[2]
+    orders = {*drawn[0], *drawn[1]}
+    assert len(orders) == 12  # two seeds, two stages, three epochs
+    assert all(sorted(order) == FOLD.train.tolist() for order in orders)
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch():

@@ -111,6 +111,14 @@ def test_undefined_is_nan_and_counted_without_a_warning():
         assert undefined.to_dict() == {"rmse": False, "mae": False, "r2": True, "spearman": True}
 
 
+def test_the_macro_row_counts_molecules_with_any_label():
+    labels = columns([1, 0, NAN, NAN], [NAN, 0, 1, NAN])
+    scores = metrics.all_scores("classification", labels, np.full((4, 2), 0.5), ["a", "b"])
+    macro = scores[scores["task"] == metrics.MACRO]
+    assert macro["molecules"].tolist() == [3, 3, 3]
+    assert scores.loc[scores["task"] == "a", "molecules"].tolist() == [2, 2, 2]
+
+
 def test_every_metric_has_a_direction():
     assert {name for kind in metrics.METRICS.values() for name in kind} == set(metrics.BETTER)
     assert all(metrics.PRIMARY[kind] in scores for kind, scores in metrics.METRICS.items())

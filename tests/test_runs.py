@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -117,6 +118,49 @@ def test_whatever_changes_the_result_is_computed_again(place, change):
     before = parts(run)
     finetune(place, replace(FIRST, **change))
     assert len(parts(run)) == 2 * len(before)
+
+
+def test_seeds_that_share_a_split_have_fits_of_their_own(place):
+    # As in protocol `paper`, where every seed trains on the same molecules.
+    table = split_table(seeds=(0,))
+    schemas.write("splits", pd.concat([table, table.assign(seed=1)]), place / "splits.parquet")
+    run = finetune(place, FIRST)
+    assert len(parts(run)) == 2
+    predictions = schemas.read("predictions", run / "predictions.parquet")
+    one, two = (np.stack(predictions.loc[predictions["seed"] == seed, "prediction"]) for seed in (0, 1))
+    assert not np.array_equal(one, two)
+
+
+def test_a_seed_starts_from_the_pretrained_weights_whatever_was_fitted_before(place):
+    both = finetune(place, FIRST)
+    alone = finetune(place, replace(FIRST, seeds=(1,)), "alone")
+    fitted = [schemas.read("predictions", run / "predictions.parquet") for run in (both, alone)]
+    one, two = (np.stack(table.loc[table["seed"] == 1, "prediction"]) for table in fitted)
+    assert np.array_equal(one, two)
+
+
+def test_mixing_is_computed_again_where_the_fine_tuned_weights_are_others(place):
+    how = replace(FIRST, method="wise_ft", grid=({"alpha": 0.5},))
+    mixed = interpolate(place, how, finetune(place, FIRST))
+    before = parts(mixed)
+    longer = finetune(place, replace(FIRST, training=TrainSettings(epochs=2, batch_size=4)), "longer")
+    interpolate(place, how, longer)
+    assert len(parts(mixed)) == 2 * len(before)
+
+
+@pytest.mark.parametrize(("metric", "better", "worse"), [("rmse", 0.7, 0.9), ("roc_auc", 0.9, 0.7)])
+def test_the_best_setting_by_validation_is_mixed(metric, better, worse):
+    row = {"seed": 0, "fold": 0, "status": "ok", "valid_loss": 0.5}
+    rows = [
+        {**row, "setting": "worse", "valid_metric": worse},
+        {**row, "setting": "best", "valid_metric": better},
+        {**row, "setting": "tied", "valid_metric": better, "valid_loss": 0.6},
+        {**row, "setting": "failed", "status": "failed", "valid_metric": np.nan, "valid_loss": np.nan},
+        {**row, "setting": "alone", "fold": 1, "status": "failed", "valid_metric": np.nan, "valid_loss": np.nan},
+    ]
+    for order in (rows, rows[::-1]):
+        found = runs._sources(pd.DataFrame(order), metric)
+        assert {where: source["setting"] for where, source in found.items()} == {(0, 0): "best", (0, 1): "alone"}
 
 
 def test_another_split_is_computed_again(place):

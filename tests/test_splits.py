@@ -122,6 +122,17 @@ def test_cross_validation_keeps_scaffolds_whole(lipophilic: pd.DataFrame) -> Non
     assert (tests.groupby("scaffold")["seed"].nunique() == 1).all()
 
 
+def test_parts_of_whole_scaffolds_come_out_even() -> None:
+    # 36 molecules in large scaffolds, which 30 alone fill up to parts of thirteen and fourteen.
+    sizes = [9, 7, 6, 5, 4, 3, 2, *[1] * 30]
+    table = molecule_table(["C" * (n + 1) for n in range(sum(sizes))], np.arange(sum(sizes)))
+    table["scaffold"] = np.repeat([f"scaffold {n}" for n in range(len(sizes))], sizes)
+    settings = replace(HONEST, task="regression", split="scaffold_cv", seeds=tuple(range(2 * PARTS)))
+    splits = assign(table, settings)
+    held = [len(members(splits, seed)["test"]) for seed in settings.seeds]
+    assert set(held) == {13, 14}
+
+
 @pytest.mark.parametrize("settings", [PAPER, HONEST, replace(HONEST, validation="crossfit")])
 @pytest.mark.parametrize("split", GROUPED)
 @pytest.mark.parametrize("budget", ["40", "all"])
@@ -238,6 +249,16 @@ def test_every_beginning_of_a_stratified_order_is_nearly_proportional() -> None:
         assert abs(excess).max() < 3
     first = stratified_order(strata, np.random.default_rng(0), every=True)[:3]
     assert set(strata[first]) == {0, 1, 2}
+
+
+def test_strata_of_several_regressions_do_not_depend_on_a_tasks_unit_and_origin() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.normal(size=(200, 3))
+    labels[rng.random(labels.shape) < 0.2] = np.nan
+    labels = labels[np.isfinite(labels).any(axis=1)]
+    strata = strata_of(labels, "regression")
+    assert np.array_equal(strata_of(labels * [1, 1000, 0.01] + [0, -50, 3], "regression"), strata)
+    assert np.bincount(strata).min() >= len(labels) // 10 - 1
 
 
 def test_equal_values_are_one_stratum() -> None:
@@ -407,6 +428,16 @@ def test_honest_keeps_large_scaffolds_in_training(nitrogen: pd.DataFrame) -> Non
     splits = assign(table, replace(HONEST, split="scaffold", seeds=seeds))
     for seed in seeds:
         assert {"c1ccccc1", "c1ccncc1"} <= set(table.loc[members(splits, seed)["train"], "scaffold"])
+
+
+def test_honest_never_tests_a_scaffold_that_would_be_most_of_the_test_set() -> None:
+    # A test set of ten: six benzenes would be most of it. All others are chains, each a scaffold of its own here.
+    smiles = ["c1ccccc1" + "C" * n for n in range(6)] + ["C" * (n + 1) for n in range(94)]
+    table = molecule_table(smiles, np.arange(100) % 2)
+    table["scaffold"] = ["c1ccccc1"] * 6 + [f"alone {n}" for n in range(94)]
+    seeds = tuple(range(30))
+    splits = assign(table, replace(HONEST, split="scaffold", seeds=seeds))
+    assert not any(set(range(6)) & set(members(splits, seed)["test"]) for seed in seeds)
 
 
 def test_a_column_splits_as_it_says(nitrogen: pd.DataFrame) -> None:

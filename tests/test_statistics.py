@@ -88,6 +88,15 @@ def test_a_block_is_complete_and_pairs_use_what_both_have():
     assert whole(tables, "bss")[["datasets", "seeds"]].tolist() == [3, 2]
 
 
+def test_a_method_that_lacks_half_of_the_data_sets_stays_in_the_block_and_one_that_lacks_more_does_not():
+    table = selected(dict.fromkeys(METHODS, 0.0), 4)
+    for method, gone in {"bss": ["set00", "set01"], "l2_sp": ["set00", "set01", "set02"]}.items():
+        table.loc[(table["method"] == method) & table["dataset"].isin(gone), "test_value"] = np.nan
+    (family,) = families(table)
+    assert list(family.block.columns) == ["bss", "fingerprint", "full_ft"]
+    assert list(family.block.index) == ["set02", "set03"]
+
+
 # Tests of hypotheses
 
 
@@ -235,6 +244,35 @@ def test_molecules_are_counted_once(shared: bool):
     assert drawn.std() == pytest.approx(expected, rel=0.3)
 
 
+def test_what_molecules_explain_of_the_seeds_spread_is_not_resampled_again():
+    """Two seeds differ by 1, an unbiased variance of 1/2; resampled molecules move them apart by a variance of 0.72.
+
+    So the seeds' own variance is 0, and replicates are what the molecules make of the mean: here, nothing. A smaller
+    share leaves the rest to the seeds.
+    """
+    own, other = np.array([0.5, 1.5]), np.zeros(2)
+    for move, resampled_too in ((0.6, False), (0.3, True)):
+        sign = np.where(np.arange(400) % 2, 1, -1)[:, None]
+        moved = own + move * sign * np.array([1, -1])
+        drawn = bootstrap.within(Pair("", own, other, moved, np.zeros((400, 2))), False, np.random.default_rng(0), 400)
+        assert (np.ptp(drawn) > 1e-9) == resampled_too
+        assert drawn.mean() == pytest.approx(1, abs=0.1)
+    # of 1/2, twice 0.09 are the molecules': the mean of two seeds has the variance (0.5 - 0.18) / 2
+    assert drawn.var() == pytest.approx(0.16, rel=0.15)
+
+
+def test_what_seeds_explain_of_the_data_sets_spread_is_not_resampled_again():
+    """Data sets whose effects differ by chance of their seeds alone: the mean's variance is that chance's, once."""
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(60):
+        pairs = [Pair(str(n), rng.normal(size=8), np.zeros(8)) for n in range(12)]
+        estimate = bootstrap.several(pairs, False, rng, 400)
+        found.append((estimate.high - estimate.low) / 2 / stats.t.ppf(0.975, 11))
+    # By the truth 1 / (8 * 12). What is left of the spread is cut off at 0, and so a little too large on the mean.
+    assert np.mean(np.square(found)) == pytest.approx(1 / 96, rel=0.35)
+
+
 def test_methods_that_are_one_have_no_width():
     same = Pair("", np.array([0.7, 0.8]), np.array([0.7, 0.8]))
     estimate = bootstrap.one(same, False, np.random.default_rng(0), 50)
@@ -298,6 +336,16 @@ def test_one_data_set_has_its_own_interval_and_no_verdict_over_data_sets():
     assert (overall["verdict"], own["verdict"]) == ("undecided", "better")
     single = stage.made(selected({"full_ft": 0.0, "l2_sp": 0.2}, 1, seeds=1), replicates=100)
     assert whole(single, "l2_sp", dataset="set00")[["levels", "verdict"]].tolist() == ["", "undecided"]
+
+
+def test_five_per_cent_of_an_rmse_are_five_per_cent_of_the_ratio_either_way():
+    region = EQUIVALENT["rmse"]
+    at = np.log(1.0499)
+    assert region.contains(-at, at, True)
+    assert not region.contains(0.0, np.log(1.0501), True)
+    assert not region.contains(-np.log(1.0501), 0.0, True)
+    assert verdict(region, True, -1, 0.0, 0.0495, 0.001) == "undecided"  # 0.0495 is a ratio of 1.0507
+    assert EQUIVALENT["roc_auc"].contains(-0.01, 0.01, False)
 
 
 def test_a_verdict_by_its_parts():
