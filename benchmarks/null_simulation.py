@@ -1,4 +1,4 @@
-"""How often the statistics find a difference where there is none, and how often their intervals hold the truth.
+"""How often statistics and report find a difference where there is none, and how often intervals hold the truth.
 
     OMP_NUM_THREADS=1 PYTHONPATH=workflow python benchmarks/null_simulation.py [--quick]
 
@@ -11,16 +11,24 @@ simulations has the standard error sqrt(r (1 - r) / N).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from roftmol import metrics, schemas
+from roftmol.aggregate import summarise
+from roftmol.figures.cells import Results
+from roftmol.layout import CONSTANT, REFERENCE_MODELS, model_of
+from roftmol.report.answers import answers
+from roftmol.report.verdict import answers_table, verdict
 from roftmol.seeds import generator
-from roftmol.statistics import bootstrap
+from roftmol.statistics import bootstrap, stage
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.resampled import compare
 
@@ -242,6 +250,159 @@ def coverage_row(runs: Runs, simulations: int) -> Row:
     return Row([*cells, *percents, wide], {} if known else {f"interval of {runs}": 1 - rates["interval"]})
 
 
+# The report: whole experiments, from made-up predictions through the functions that make its sentences
+
+#: Methods of the made-up experiments; the last three are references.
+TUNED = ("full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft")
+METHODS = (*TUNED, "scratch", *REFERENCE_MODELS)
+#: What a sentence has that prefers one method to another.
+PREFERS = re.compile(r"Fine-tune|Use the|you fine-tune|(?:is|are) (?:better|worse) than (?!predicting|that of)")
+CANNOT = "These labels cannot be predicted from these structures"
+TOLD_NOTHING = {"nothing", "too few seeds to tell"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an experiment has: the metric of each data set, models, seeds, and how the seeds' test parts are drawn.
+
+    A prediction's error has a part that all methods share, one of the method and one of the run, molecule by molecule,
+    and is scaled by what the method does on the data set and in the seed (`on_dataset`, `in_seed`, in logarithms).
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    seeds: int
+    models: tuple[str, ...] = ("one",)
+    split: str = "scaffold"
+    molecules: int = 300
+    tested: int = 100
+    on_dataset: float = 0.0
+    in_seed: float = 0.05
+    better: Mapping[str, float] = field(default_factory=dict)  #: methods whose errors are larger by this factor
+
+    def parts(self, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+        """The test molecules of each seed: drawn anew, or dealt out by a cross-validation."""
+        if self.split != "cv":
+            return [np.sort(rng.permutation(self.molecules)[: self.tested]) for _ in range(self.seeds)]
+        rounds = [np.array_split(rng.permutation(self.molecules), 5) for _ in range(-(-self.seeds // 5))]
+        return [np.sort(part) for dealt in rounds for part in dealt][: self.seeds]
+
+
+DEFAULT = Shape("three data sets, two models, 3 seeds", ("rmse", "roc_auc", "roc_auc"), 3, ("one", "two"))
+#: Scores over the parts of a cross-validation correlate by 0.2, the share of the molecules that are test.
+ONE = Shape("one data set, 10 parts of a cross-validation", ("rmse",), 10, split="cv", on_dataset=0.022, in_seed=0.045)
+MANY = Shape("twelve data sets, 5 seeds", ("rmse",) * 12, 5)
+#: On each data set some method may well be better, by an amount that all its seeds share.
+VARIED = Shape("the same, methods differ on single data sets", ("rmse",) * 12, 5, on_dataset=0.05)
+SHAPES = (DEFAULT, ONE, MANY, VARIED)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says: its first sentences, and what its table says of single settings."""
+
+    sentences: list[str]
+    settings: list[str]
+
+    @property
+    def advises(self) -> bool:
+        """Whether the sentences prefer a method to another."""
+        return any(PREFERS.search(sentence) for sentence in self.sentences)
+
+    @property
+    def prefers(self) -> bool:
+        """Whether the page does so anywhere."""
+        return self.advises or any(text not in TOLD_NOTHING for text in self.settings)
+
+    @property
+    def cannot(self) -> bool:
+        """Whether the page begins by saying that the labels cannot be predicted."""
+        return self.sentences[0].startswith(CANNOT)
+
+
+def page(shape: Shape, rng: np.random.Generator, permuted: bool = False, replicates: int = 200) -> Page:
+    """The page of an experiment: tables as the stages make them, and the report's own functions on these.
+
+    With `permuted` labels no prediction has anything to do with them.
+    """
+    rows: list[dict[str, object]] = []
+    resampled: dict[stage.Cell, stage.Resampled] = {}
+    for number, metric in enumerate(shape.metrics):
+        for cell, by_seed, drawn in _cells(shape, f"set{number:02}", metric, permuted, rng, replicates):
+            rows += [{**cell._asdict(), "seed": s, "metric": metric, "test_value": v} for s, v in enumerate(by_seed)]
+            resampled[cell] = drawn
+    blank = {"setting": "{}", "rule": "validation", "candidates": 1, "failed": 0, "valid_value": 0.0, "valid_loss": 0.0}
+    audit = {"test_r2": np.nan, "seen": 0.0, "contamination": "none", "note": ""}
+    selected = pd.DataFrame(rows).assign(**blank, **audit)
+    timings = selected[list(schemas.RUN)].assign(wall_seconds=1.0)
+    empty = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    results = Results(summarise(selected, timings), selected, *empty, **stage.made(selected, resampled.get, replicates))
+    given = answers(results, schemas.empty("left_out"))
+    table = answers_table(given, results.runs)
+    place = list(table.columns).index("Known beyond doubt")
+    return Page(verdict(results, given), [row[place].text for row in table.rows])
+
+
+def _cells(
+    shape: Shape, dataset: str, metric: str, permuted: bool, rng: np.random.Generator, replicates: int
+) -> Iterable[tuple[stage.Cell, Array, stage.Resampled]]:
+    """The cells of a data set, each with its test score by seed and under resampled molecules."""
+    n, classes = shape.molecules, metric == "roc_auc"
+    y = (rng.random(n) < 0.4).astype(float) if classes else rng.normal(size=n)
+    # what is learnt where labels were permuted: something else, of the same kind
+    learnt = rng.permutation(y) if permuted else y
+    members = int(min(y.sum(), n - y.sum())) if classes else n
+    weights = bootstrap.draw(rng, n, replicates)
+    parts, shared = shape.parts(rng), 0.7 * rng.normal(size=n)
+    # a mean of fifty labels, in which all methods of a seed are wrong alike
+    offsets = rng.normal(size=shape.seeds) / np.sqrt(50)
+    for model, method in product(shape.models, METHODS):
+        if method in REFERENCE_MODELS and model != shape.models[0]:
+            continue
+        own = 0.4 * rng.normal(size=n)
+        skill = shape.on_dataset * rng.normal() + np.log(shape.better.get(method, 1.0))
+        amount = rng.uniform(0.05, 0.6) if permuted else 0.55
+        values, drawn = [], {}
+        for seed, part in enumerate(parts):
+            error = shared[part] + own[part] + 0.7 * rng.normal(size=len(part))
+            error *= np.exp(skill + shape.in_seed * rng.normal())
+            guess = offsets[seed] + (0.0 if method == CONSTANT else amount) * (learnt[part] + error)
+            values.append(metrics.primary(metric, y[part, None], guess[:, None]))
+            drawn[seed] = bootstrap.resampled(metric, y[part, None], guess[:, None], weights[:, part])
+        cell = stage.Cell("honest", model_of(method, model), dataset, shape.split, "50", method)
+        yield cell, np.array(values), stage.Resampled(drawn, members)
+
+
+def pages(shape: Shape, experiments: int, permuted: bool = False) -> dict[str, float]:
+    """How often a page of this shape says what; `all` counts its table of settings too."""
+    rng = generator("null", "pages", shape.name, sorted(shape.better.items()), permuted)
+    made = [page(shape, rng, permuted) for _ in range(experiments)]
+    return {
+        "sentences": float(np.mean([one.advises for one in made])),
+        "page": float(np.mean([one.prefers for one in made])),
+        "cannot": float(np.mean([one.cannot for one in made])),
+    }
+
+
+def pages_row(shape: Shape, permuted: bool, experiments: int) -> Row:
+    """How often a page errs: prefers a method where none is better, or errs about whether labels can be predicted."""
+    rates = pages(shape, experiments, permuted)
+    wrong = 1 - rates["cannot"] if permuted else rates["cannot"]
+    words = f"{shape.name}, {'labels permuted' if permuted else 'methods equal'}"
+    held = {f"sentences that prefer a method, {words}": rates["sentences"], f"predictability, {words}": wrong}
+    if shape is not VARIED:  # where a method is better on a data set, the table of settings may say so
+        held[f"the page prefers a method, {words}"] = rates["page"]
+    names = ("sentences", "page", "cannot")
+    return Row([shape.name, "permuted" if permuted else "equal", *(percent(rates[name]) for name in names)], held)
+
+
+def power_row(shape: Shape, words: str, experiments: int) -> Row:
+    """How often a page says so where a method is better; it must in more than half of all cases."""
+    rates = pages(shape, experiments)
+    held = {f"missed: {words}": max(0.0, 0.5 - rates["sentences"])}
+    return Row([shape.name, words, percent(rates["sentences"])], held)
+
+
 def main() -> None:
     """Run all simulations and print their tables; exit status 1 if a rate of error is above its bound."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -279,6 +440,18 @@ def main() -> None:
             )
         ),
         few,
+    )
+    print(f"What the report says where no method is better, {few} experiments each\n", flush=True)
+    failed += table(
+        ["experiment", "labels", "its sentences prefer a method", "or its table", "the labels cannot be predicted"],
+        (pages_row(shape, permuted, few) for shape in SHAPES for permuted in (False, True)),
+        few,
+    )
+    print(f"What it says where one is, {few // 4} experiments each\n", flush=True)
+    failed += table(
+        ["experiment", "L2-SP is better", "its sentences say so"],
+        (power_row(replace(shape, better={"l2_sp": 0.6}), "errors smaller by 40%", few // 4) for shape in (ONE, MANY)),
+        few // 4,
     )
     if failed:
         raise SystemExit("more errors than 5% allow: " + "; ".join(failed))

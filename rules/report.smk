@@ -1,10 +1,11 @@
-# The report, from tables and figures: one page without an outside address.
+# The report, from tables and figures: one page without an outside address. That of a recommendation repeats its verdict.
 rule report:
     input:
         tables=TABLES,
         diagnostics=DIAGNOSTICS,
         statistics=STATISTICS,
         figures=f"{OUT}/figures",
+        recommendation=f"{OUT}/verdict.json" if EXPERIMENT.recommendation else [],
     output:
         report(
             REPORT,
@@ -22,8 +23,11 @@ rule report:
         settings=canonical_json(EXPERIMENT.report_settings()),
         code=code("roftmol.report"),
         tables=subpath(input[0], parent=True),
+        recommendation=lambda wildcards, input: option(
+            "recommendation", input.recommendation
+        ),
     message:
         "Report: {output}"
     shell:
         "python -m roftmol report --settings {params.settings:q} --tables {params.tables:q} --figures {input.figures:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " {params.recommendation} --out {output:q} 2>&1 | tee {log:q}"

@@ -72,7 +72,7 @@ def selected_rows(
     """
     random = np.random.default_rng(len(dataset) + len(budget))
     cell = {"protocol": "honest", "model": "gin_masking", "split": "scaffold", "rule": "validation", **cell}
-    rows = []
+    rows, scored = [], metric or METRIC.get(dataset, "roc_auc")
     for method, scores in values.items():
         grid = GRID.get(method, [{}])
         for seed, value in enumerate(scores):
@@ -87,10 +87,11 @@ def selected_rows(
                     "seed": seed,
                     "candidates": len(grid),
                     "failed": len(grid) if np.isnan(value) else 0,
-                    "metric": metric or METRIC.get(dataset, "roc_auc"),
+                    "metric": scored,
                     "valid_value": value,
                     "valid_loss": 0.5,
                     "test_value": value,
+                    "test_r2": np.nan if scored == "roc_auc" else 1 - value**2 / 4,
                     **audited(method, seen),
                     "note": "every setting failed" if np.isnan(value) else "",
                 }
@@ -113,6 +114,8 @@ def summarise(selected: pd.DataFrame) -> pd.DataFrame:
             "std": values.std(),
             "min": values.min(),
             "max": values.max(),
+            "r2": groups["test_r2"].mean(),
+            "r2_std": groups["test_r2"].std(),
         }
     ).reset_index()
     summary["rank"] = (

@@ -6,7 +6,7 @@ from rdkit import Chem
 from sklearn.metrics import log_loss, roc_auc_score
 
 import synthetic
-from roftmol import schemas
+from roftmol import metrics, schemas
 from roftmol.aggregate import TABLES, aggregate, summarise
 from roftmol.contamination import Audit
 from roftmol.errors import UserError
@@ -336,6 +336,7 @@ def selected(method, values, model="gin", metric="rmse"):
                 "seed": seed,
                 "metric": metric,
                 "test_value": value,
+                "test_r2": 1 - value,
                 "failed": 0,
                 "seen": NAN,
                 "contamination": "unknown",
@@ -381,6 +382,28 @@ def test_the_fingerprint_is_compared_with_every_model_and_ranked_among_each_ones
     np.testing.assert_allclose(several["vs_fingerprint"], [-0.1, 0.1, 0.2, 0.0], atol=1e-12)
     one = summary_of(*parts[:2], baseline).set_index("method")
     assert one["rank"].to_dict() == {"full_ft": 1, "bss": 3, "fingerprint": 2}
+
+
+def test_the_constant_predictor_is_a_reference_of_every_model():
+    constant = selected("constant", {0: 1.0, 1: 1.2}, model="none")
+    summary = summary_of(selected("full_ft", {0: 1.5, 1: 1.0}), constant).set_index("method")
+    assert summary["vs_constant"]["full_ft"] == pytest.approx(0.15)
+    assert summary["vs_constant_std"]["full_ft"] == pytest.approx(np.std([0.5, -0.2], ddof=1))
+    assert summary["rank"].to_dict() == {"full_ft": 2, "constant": 1}
+
+
+def test_r2_is_by_the_mean_of_the_tests_own_labels(tables):
+    """Of each selected run, from its predictions; the summary's mean is over the seeds."""
+    summary, chosen = tables["summary"], tables["selected"]
+    for table in (of(chosen, "full_ft"), of(summary, "full_ft")):
+        assert table["test_r2" if "seed" in table else "r2"].isna().all()  # a classification has none
+    labels, predicted = np.array([[1.0], [2.0], [4.0], [np.nan]]), np.array([[1.5], [2.0], [3.0], [9.0]])
+    found = metrics.all_scores("regression", labels, predicted, ["y"])
+    r2 = found[(found["metric"] == "r2") & (found["task"] == "macro")]["value"].iloc[0]
+    assert r2 == pytest.approx(1 - (0.25 + 0 + 1) / ((1 - 7 / 3) ** 2 + (2 - 7 / 3) ** 2 + (4 - 7 / 3) ** 2))
+    alone = metrics.all_scores("regression", labels[:1], predicted[:1], ["y"])
+    assert alone.set_index(["metric", "task"])["value"]["r2", "macro"] != pytest.approx(0)
+    assert np.isnan(alone.set_index(["metric", "task"])["value"]["r2", "macro"])
 
 
 def test_nothing_is_left_when_an_input_is_damaged(runs, data, tmp_path):

@@ -226,41 +226,47 @@ def test_models_that_are_one_share_a_row():
     assert table.rows[0][3].text == "a is known"
 
 
-def test_winner_and_its_lead():
+def test_the_best_mean_and_its_differences():
     found = answer({"full_ft": [0.70, 0.72, 0.71], "l2_sp": [0.80, 0.83, 0.81], "fingerprint": [0.79, 0.86, 0.75]})
     assert found.best
     assert (found.best.method, found.best.seeds, found.best.score) == ("l2_sp", 3, "0.813 ± 0.015")
-    assert found.versus_full_ft
-    assert found.versus_full_ft.gain == pytest.approx(0.31 / 3)
-    assert found.versus_full_ft.verdict == "better"
-    assert found.versus_fingerprint
-    assert found.versus_fingerprint.verdict == "within"
-    assert found.versus_fingerprint.words.endswith("better, within seed spread")
-    assert found.not_told_apart == ("Fingerprint",)
+    assert found.versus["full FT"].gain == pytest.approx(0.31 / 3)
+    # what is ahead by more than twice its standard error is no finding: ten methods are compared by three seeds
+    assert found.versus["full FT"].words == "0.103 ± 0.006 better, which may be chance"
+    assert found.versus["the fingerprint baseline"].words.endswith("better, which may be chance")
 
 
 def test_lower_rmse_wins():
     found = answer({"full_ft": [1.2, 1.3], "bss": [1.0, 1.1], "fingerprint": [1.4, 1.5]}, dataset="esol")
     assert found.best
     assert found.best.method == "bss"
-    assert found.versus_full_ft
-    assert found.versus_full_ft.words == "0.200 ± 0.000 better"
+    assert found.best.r2 == "0.72"
+    assert found.versus["full FT"].words == "0.200 ± 0.000 better, which may be chance"
 
 
-def test_a_reference_may_win():
+def test_a_reference_may_have_the_best_mean():
     found = answer({"full_ft": [0.70, 0.71], "lp_ft": [0.72, 0.73], "fingerprint": [0.80, 0.82]})
     assert found.best
     assert found.best.method == "fingerprint"
     assert found.tuned
     assert found.tuned.method == "lp_ft"
-    assert found.versus_fingerprint
-    assert found.versus_fingerprint.verdict == "worse"
+    assert found.versus["the fingerprint baseline"].gain < 0
 
 
 def test_full_ft_is_not_compared_with_itself():
     found = answer({"full_ft": [0.8, 0.8], "lp_ft": [0.7, 0.7]})
-    assert found.versus_full_ft is None
-    assert found.versus_fingerprint is None
+    assert found.versus == {}
+    constant = answer({"full_ft": [0.8, 0.8], "constant": [0.5, 0.5]})
+    assert constant.versus == {}
+    assert constant.below == ()
+
+
+def test_methods_below_the_constant_predictor_are_named():
+    found = answer({"full_ft": [1.4, 1.5], "bss": [1.0, 1.1], "constant": [1.3, 1.3]}, dataset="esol")
+    assert found.below == ("Full FT",)
+    assert found.tuned
+    assert found.tuned.method == "bss"  # a reference is no way of fine-tuning
+    assert found.methods == 3
 
 
 def test_a_method_with_fewer_seeds_cannot_win():
@@ -276,21 +282,34 @@ def test_nothing_to_answer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("differences", "verdict"),
+    ("verdict", "words"),
     [
-        ([], "none"),
-        ([0.1], "unknown"),
-        ([0.1, 0.1], "better"),
-        ([-0.1, -0.1], "worse"),
-        ([0.0, 0.0], "within"),
-        # by hand: mean 0.02, standard deviation 0.02, standard error 0.02 / sqrt(4) = 0.01, so twice it is the mean
-        ([0.02 + d for d in np.sqrt(3 / 4) * np.array([0.02, -0.02, 0.02, -0.02]) * 1.001], "within"),
-        ([0.02 + d for d in np.sqrt(3 / 4) * np.array([0.02, -0.02, 0.02, -0.02]) * 0.999], "better"),
+        ("better", "0.100 ± 0.020 better, beyond doubt"),
+        ("equivalent", "0.100 ± 0.020 better, practically equal"),
+        ("undecided", "0.100 ± 0.020 better, which may be chance"),
+        ("few", "0.100 ± 0.020 better, too few seeds to tell"),
     ],
 )
-def test_verdict(differences, verdict):
-    gains = pd.Series(differences, dtype=float)
-    assert Comparison(gains.mean(), gains.std(), len(gains), 3).verdict == verdict
+def test_a_difference_in_words(verdict, words):
+    assert Comparison(0.1, 0.02, 4, 3, verdict).words == words
+    assert Comparison(math.nan, math.nan, 0, 3).words == "no seed in common"
+    assert Comparison(-0.1, math.nan, 1, 3).words == "0.100 worse, which may be chance"
+
+
+def test_the_evidence_of_a_recommendation_repeats_its_verdict_and_gives_no_other(tmp_path):
+    sentences = ["Take the fingerprint baseline.", "Expect RMSE 1.2."]
+    (tmp_path / "verdict.json").write_text(json.dumps({"sentences": sentences}))
+    values = {"full_ft": [0.6] * 10, "l2_sp": list(np.linspace(0.89, 0.91, 10)), "fingerprint": [0.5] * 10}
+    selected = synthetic.selected_rows(values)
+    own = Page(build(tmp_path, selected)).text
+    assert "Fine-tune with Full FT and L2-SP on bbbp" in own
+    report.build(tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "evidence.html", tmp_path / "verdict.json")
+    page = (tmp_path / "evidence.html").read_text()
+    text = Page(page).text
+    assert " ".join(sentences) in text
+    assert 'href="report.html"' in page
+    assert "Fine-tune with" not in text
+    assert "Known beyond doubt" not in text
 
 
 def test_numbers_are_readable():

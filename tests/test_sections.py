@@ -8,6 +8,7 @@ import pytest
 import synthetic
 from roftmol import figures
 from roftmol.figures.cells import Results, Setting, facets_of
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.report import audit, provenance, results
 from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
 from roftmol.report.sections import FURTHER, SECTIONS, Captioned, fill
@@ -81,17 +82,50 @@ def test_rows_carry_what_they_say():
         assert all({"protocol", "split", "budget"} <= facets.keys() for facets in table.facets)
 
 
-def test_the_fingerprint_stays_whichever_model_is_chosen():
+def test_references_without_an_encoder_stay_whichever_model_is_chosen():
     selected = synthetic.experiment_rows(seeds=2)
     timings = synthetic.timings_of(selected)
-    timings.loc[timings["method"] == "fingerprint", "status"] = "failed"
+    timings.loc[timings["method"].isin(REFERENCE_MODELS), "status"] = "failed"
     cost = results.timings_table(timings)
     failed = audit.failures_table(timings)
     for table, column in ((cost, "Method"), (failed, "Method")):
         place = list(table.columns).index(column)
         rows = zip(table.rows, table.facets, strict=True)
-        models = {row[place].text == "Fingerprint": facets.get("model") for row, facets in rows}
+        models = {row[place].text in ("Fingerprint", "Constant"): facets.get("model") for row, facets in rows}
         assert models == {True: None, False: "gin_masking"}
+
+
+def test_the_chart_shades_what_is_worse_than_the_constant_predictor():
+    for metric, levels in {"roc_auc": (0.4, 0.5, 0.7), "rmse": (1.5, 1.2, 1.0)}.items():
+        values = dict(zip(("full_ft", "constant", "bss"), ([level, level] for level in levels), strict=True))
+        (panel,) = panels(read(synthetic.selected_rows(values, metric=metric)))
+        rows = {row.title: row for row in panel.rows}
+        assert panel.below
+        low, high = panel.below
+        constant = rows["Constant"].mean
+        assert constant
+        assert constant.x in (low, high)
+        inside = {title: low < row.mean.x < high for title, row in rows.items() if row.mean}
+        assert inside["Full FT"]
+        assert not inside["BSS"]
+        assert rows["Full FT"].words.endswith("worse than predicting the mean")
+        assert "worse" not in rows["BSS"].words
+    (without,) = panels(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    assert without.below is None
+
+
+def test_the_table_of_scores_has_r2_and_the_constant_predictor():
+    values = {"full_ft": [1.5, 1.6], "bss": [1.0, 1.1], "constant": [1.3, 1.3]}
+    table = results.results_table(read(synthetic.selected_rows(values, metric="rmse")))
+    titles = [column.removeprefix("#") for column in table.columns]
+    rows = {row[titles.index("Method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
+    assert rows["BSS"]["R²"].text == "0.72"
+    assert rows["Full FT"]["− Constant"].text == "+0.250 ± 0.071, worse than the mean"
+    assert rows["Full FT"]["− Constant"].tone == "worse"
+    assert rows["BSS"]["− Constant"].text == "−0.250 ± 0.071"
+    assert rows["Constant"]["− Constant"].text == ""
+    plain = results.results_table(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    assert not {"#R²", "#− Constant"} & {*plain.columns}
 
 
 def test_the_chart_is_true_to_scale():

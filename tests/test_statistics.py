@@ -18,7 +18,7 @@ from roftmol import metrics, schemas
 from roftmol.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.report import statistics as report
-from roftmol.statistics import TABLES, bootstrap, resampled, stage
+from roftmol.statistics import TABLES, bootstrap, comparisons, resampled, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.comparisons import EQUIVALENT, mean_ranks, pairs, smallest_n, verdict, wilcoxon
@@ -302,7 +302,7 @@ def test_a_better_method_is_found_and_a_small_difference_is_none():
     assert best["difference"] == pytest.approx(0.1, abs=0.003)
     assert best["low"] < best["difference"] < best["high"]
     assert best["p"] == 2 / 2**10
-    assert best[["comparisons", "smallest_n", "enough", "levels"]].tolist() == [3, 7, True, "datasets, seeds"]
+    assert best[["comparisons", "smallest_n", "enough", "levels"]].tolist() == [5, 8, True, "datasets, seeds"]
     turned = whole(tables, "full_ft", "fingerprint")
     back = whole(tables, "fingerprint")
     assert [turned["low"], turned["high"]] == pytest.approx([-back["high"], -back["low"]])
@@ -368,35 +368,143 @@ def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):
     assert [len(alone[name]) for name in TABLES] == [0, 0, 0]
 
 
-def test_the_report_says_how_many_data_sets_it_would_take():
-    few = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3)
+def read(rows: pd.DataFrame) -> Results:
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    results = Results(synthetic.summarise(few), few, *blank, **stage.made(few, replicates=50))
-    sentence = "with 3 data sets no test of 2 comparisons can reach significance; at least 7 are needed."
-    assert report.power(results).endswith(sentence)
+    return Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
+
+
+def test_the_report_says_how_many_data_sets_it_would_take():
+    results = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3))
+    assert report.power(results) == (
+        "Too few data sets to tell methods apart over data sets: there are 3, and 2 comparisons take 7 or more."
+    )
+    assert report.beyond_chance(results) == ""
     table = report.comparisons_table(results)
     assert len(table.rows) == len(table.facets) == len(results.comparisons)
-    many = selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 7)
-    enough = Results(synthetic.summarise(many), many, *blank, **stage.made(many, replicates=50))
+    place = list(table.columns).index("Verdict")
+    over = [row for row in table.rows if row[place - 3].text == "all 3"]
+    assert [row[place].text for row in over] == ["too few data sets", "equivalent"]
+    assert [row[place + 1].text for row in over] == ["–"] * 2  # a p that could not have been small is not shown
+    enough = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 8))
     assert report.power(enough) == ""
 
 
 def test_the_report_says_how_many_differences_are_beyond_chance():
     def said(effects: dict[str, float], datasets: int) -> str:
-        rows = selected(effects, datasets)
-        blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-        return report.beyond_chance(Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50)))
+        return report.beyond_chance(read(selected(effects, datasets)))
 
-    corrected = "Corrected for multiple comparisons, "
-    assert said({"full_ft": 0.0, "bss": 0.0}, 2) == (f"{corrected}none of 2 differences from full FT is beyond chance.")
-    assert said({"full_ft": 0.0, "l2_sp": 0.2, "scratch": -0.3}, 2) == (
-        f"{corrected}2 of 2 differences from full FT are beyond chance: "
-        "2 for the fine-tuned model (L2-SP on set00, L2-SP on set01), 0 against it."
-    )
-    # the fingerprint is the reference where it was run
-    assert "1 for the fine-tuned model" not in (found := said({"full_ft": 0.0, "fingerprint": 0.3}, 2))
-    assert found.endswith("beyond chance: 0 for the fine-tuned model, 2 against it.")
+    corrected = "Corrected for all"
+    assert said({"full_ft": 0.0, "bss": 0.0}, 7) == f"{corrected} 1 comparisons with full FT, none is beyond chance."
+    effects = {"full_ft": 0.0, "l2_sp": 0.2, "scratch": -0.3}
+    assert said(effects, 9) == f"{corrected} 2 comparisons with full FT, 2 are beyond chance."
+    assert said(effects, 2) == ""
+    both = {"full_ft": 0.0, "l2_sp": 0.2, "fingerprint": 0.0}
+    assert said(both, 9) == f"{corrected} 3 comparisons with full FT and the fingerprint baseline, 2 are beyond chance."
     assert said({"full_ft": 0.0}, 2) == ""
+
+
+# Corrected together
+
+
+def test_tests_that_cannot_be_significant_are_not_counted():
+    """Tarone 1990: by hand, of 3 tests that could have p = 0.001 and 40 that could not be below 0.02."""
+    least = np.array([0.001] * 3 + [0.02] * 40)
+    assert comparisons.can_be_significant(least, 0.05).tolist() == [True] * 3 + [False] * 40
+    assert comparisons.can_be_significant(least[3:], 0.05).sum() == 0
+    assert comparisons.can_be_significant(least[3:5], 0.05).all()
+    assert not len(comparisons.can_be_significant(np.array([]), 0.05))
+
+
+def test_all_of_an_experiment_are_corrected_together_and_each_pair_once():
+    parts = [selected(dict.fromkeys(METHODS, 0.0), 12, seeds=2, model=model) for model in ("one", "two")]
+    together = pd.concat(parts).drop_duplicates(["model", "dataset", "method", "seed"])
+    table = stage.made(together, replicates=50)["comparisons"]
+    over = table[table["dataset"] == "all"]
+    # of two models each: three methods against full FT, three against the fingerprint, one pair in both directions
+    assert over["comparisons"].tolist() == [10] * 12
+    once = over[~comparisons._pair(over).duplicated()]
+    assert once["p_holm"].to_numpy() == pytest.approx(multipletests(once["p"], method="holm")[1])
+    there, back = whole_of(table, "full_ft", "fingerprint"), whole_of(table, "fingerprint", "full_ft")
+    assert there["p_holm"].tolist() == back["p_holm"].tolist()
+
+
+def whole_of(table: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
+    return table[(table["method"] == method) & (table["reference"] == reference) & (table["dataset"] == "all")]
+
+
+def test_the_two_kinds_of_comparisons_share_what_may_err():
+    """Over data sets and on single ones, 5% in all."""
+    table = stage.made(selected(dict.fromkeys(METHODS, 0.0), 12, seeds=6), replicates=50)["comparisons"]
+    over = table["dataset"] == "all"
+    once = comparisons._pair(table)
+    for here, share, count in ((over, 0.8, 5), (~over, 0.2, 60)):
+        rows = table[here & ~once.duplicated()]
+        assert len(rows) == count
+        assert rows["enough"].all()
+        expected = np.minimum(multipletests(rows["p"], method="holm")[1] / share, 1)
+        assert rows["p_holm"].to_numpy() == pytest.approx(expected)
+
+
+def test_few_seeds_cannot_be_significant_whatever_the_difference():
+    few, more = (selected(dict.fromkeys(METHODS, 0.0) | {"bss": 0.3}, 4, seeds=seeds) for seeds in (3, 6))
+    rows = stage.made(few, replicates=50)["comparisons"]
+    assert not rows["enough"].any()
+    assert rows["p_holm"].isna().all()
+    assert not rows["verdict"].isin(["better", "worse"]).any()
+    told = whole(stage.made(few, replicates=50), "bss", dataset="set01")
+    assert told[["comparisons", "smallest_n"]].tolist() == [20, 4]
+    assert whole(stage.made(more, replicates=50), "bss", dataset="set01")["verdict"] == "better"
+    least = comparisons.least_p_of_seeds(3)
+    assert least == pytest.approx(2 * stats.t.sf(10 * np.sqrt(3), 2))
+    assert comparisons.least_p_of_seeds(10, 0.25) == pytest.approx(2 * stats.t.sf(10 * np.sqrt(10 / 3.5), 9))
+
+
+# The constant predictor
+
+
+def constant_and(levels: dict[str, float], datasets: int = 2, seeds: int = 3, **cell: str) -> pd.DataFrame:
+    table = selected(levels | {"constant": 0.0}, datasets, seeds=seeds, **cell)
+    table.loc[table["method"] == "constant", "test_value"] = 0.5
+    return table
+
+
+def test_the_constant_predictor_is_a_reference_and_has_no_rank():
+    tables = stage.made(constant_and(dict.fromkeys(METHODS, 0.2), 12), replicates=50)
+    table = tables["comparisons"]
+    assert "constant" not in set(table["method"])
+    assert set(table.loc[table["reference"] == "constant", "method"]) == set(METHODS)
+    assert "constant" not in set(tables["mean_ranks"]["method"])
+    assert not {"constant"} & {*tables["pairs"]["a"], *tables["pairs"]["b"]}
+
+
+def test_it_is_one_comparison_for_all_models():
+    """The fingerprint against the constant predictor, neither of which has an encoder."""
+    frames = [constant_and(dict.fromkeys(METHODS, 0.2), 2, seeds=5, model=model) for model in ("one", "two")]
+    table = stage.made(pd.concat(frames).drop_duplicates(["model", "dataset", "method", "seed"]), replicates=50)
+    rows = table["comparisons"]
+    rows = rows[(rows["reference"] == "constant") & (rows["method"] == "fingerprint") & (rows["dataset"] == "set00")]
+    assert len(rows) == 2
+    for column in ("p", "p_holm", "low", "high"):
+        assert rows[column].nunique() == 1
+
+
+def test_what_these_fits_predict_is_asked_of_molecules_alone():
+    """Whether labels can be predicted at all: fits that differ from seed to seed by luck do not hide it."""
+    rng = np.random.default_rng(5)
+    own, other = np.array([0.62, 0.8]), np.array([0.5, 0.5])
+    moved = own + 0.02 * rng.normal(size=(4000, 1)), np.full((4000, 2), 0.5)
+    pair = Pair("", own, other, *moved, molecules=40)
+    found = bootstrap.of_these_fits(pair, False)
+    assert found
+    assert found.levels == ("molecules",)
+    assert found.value == pytest.approx(0.21)
+    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 39) * 0.02, rel=0.05)
+    assert found.p < 1e-6 < bootstrap.one(pair, False, rng, 4000).p
+    assert bootstrap.of_these_fits(Pair("", own, other), False) is None
+    # one molecule of the rarer class says nothing
+    alone = bootstrap.of_these_fits(Pair("", own, other, *moved, molecules=1), False)
+    assert alone
+    assert np.isnan(alone.p)
 
 
 def test_one_data_set_is_one_row_of_the_report():
@@ -462,7 +570,14 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
                 value = metrics.primary("rmse", labels[part], guess)
                 rows.append({**run, "metric": "rmse", "test_value": value})
-    blank = {"rule": "validation", "candidates": 1, "failed": 0, "valid_value": 0.0, "valid_loss": 0.0}
+    blank = {
+        "rule": "validation",
+        "candidates": 1,
+        "failed": 0,
+        "valid_value": 0.0,
+        "valid_loss": 0.0,
+        "test_r2": np.nan,
+    }
     found = pd.DataFrame(rows).assign(**blank, seen=0.0, contamination="none", note="")
     schemas.write("selected", found, tables / "selected.parquet")
     schemas.write("molecules", pd.concat(molecules), tables / "molecules.parquet")
@@ -498,11 +613,11 @@ def test_replicates_are_of_the_cell_that_was_asked_for(experiment: Path):
     for name, replicates in found.items():
         assert replicates is not None
         own = selected_[(selected_["method"] == name) & (selected_["dataset"] == "one")].set_index("seed")["test_value"]
-        assert sorted(replicates) == list(own.index)
-        for seed, values in replicates.items():
+        assert sorted(replicates.by_seed) == list(own.index)
+        for seed, values in replicates.by_seed.items():
             assert values.mean() == pytest.approx(own[seed], rel=0.1)
     # the same molecules are drawn for both, so what is hard for both moves both
-    assert np.corrcoef(found["full_ft"][0], found["l2_sp"][0])[0, 1] > 0.8
+    assert np.corrcoef(found["full_ft"].by_seed[0], found["l2_sp"].by_seed[0])[0, 1] > 0.8
     assert read.resample(stage.Cell("honest", "gin", "one", "random", "50", "bss")) is None
 
 

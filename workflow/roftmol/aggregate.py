@@ -162,6 +162,8 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
                 "std": values.std(),
                 "min": values.min(),
                 "max": values.max(),
+                "r2": chosen["test_r2"].mean(),
+                "r2_std": chosen["test_r2"].std(),
                 "rank": np.nan,
                 **{f"vs_{name}": found.mean() for name, found in versus.items()},
                 **{f"vs_{name}_std": found.std() for name, found in versus.items()},
@@ -243,7 +245,7 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
     for seed, setting in dict.fromkeys(_runs(run.fits)):
         if (seed, setting) in broken:
             continue
-        value, loss = {}, {}
+        value, loss, r2 = {}, {}, {}
         for partition in PARTITIONS:
             rows = positions.get((partition, seed, setting))
             if rows is None and partition == "test_id":
@@ -254,16 +256,23 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
                 )
             labels, predicted = data.labels[molecules[rows]], values[rows]
             frames.append(metrics.all_scores(data.kind, labels, predicted, data.names))
+            r2[partition] = _macro_r2(frames[-1])
             keys.append((seed, setting, partition))
             value[partition] = metrics.primary(metric, labels, predicted)
             loss[partition] = metrics.loss(data.kind, labels, predicted)
-        candidates[seed, setting] = Candidate(setting, value["valid"], loss["valid"], value["test"])
+        candidates[seed, setting] = Candidate(setting, value["valid"], loss["valid"], value["test"], r2["test"])
     if not frames:
         return schemas.empty("scores"), candidates
     # What identifies a run is added to all at once: thousands of frames of a few rows are slow to widen one by one.
     identity = pd.DataFrame(keys, columns=["seed", "setting", "partition"])
     identity = identity.loc[np.repeat(identity.index, [len(frame) for frame in frames])].reset_index(drop=True)
     return pd.concat([identity.assign(**run.cell), pd.concat(frames, ignore_index=True)], axis=1), candidates
+
+
+def _macro_r2(scores: pd.DataFrame) -> float:
+    """The macro mean of R2 among one run's scores, NaN for a classification."""
+    found = scores.loc[(scores["metric"] == "r2") & (scores["task"] == metrics.MACRO), "value"]
+    return float(found.iloc[0]) if len(found) else math.nan
 
 
 def _alphas(scores: pd.DataFrame, path: Path) -> pd.DataFrame:

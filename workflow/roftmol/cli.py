@@ -422,7 +422,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the report: one page, from tables and figures."""
     from roftmol import report as stage
 
-    stage.build(options.tables, options.figures, dict(options.settings), options.out)
+    stage.build(options.tables, options.figures, dict(options.settings), options.out, options.recommendation)
 
 
 def verdict(options: argparse.Namespace) -> None:
@@ -490,7 +490,7 @@ COMMANDS = {
     "embeddings": Command(embeddings, ("tables", "results", "out")),
     "statistics": Command(statistics, ("tables", "out"), settings=False),
     "plot": Command(plot, ("tables", "out"), settings=False),
-    "report": Command(report, ("tables", "figures", "out")),
+    "report": Command(report, ("tables", "figures", "out"), ("recommendation",)),
     "verdict": Command(verdict, ("tables", "out")),
     "refit": Command(refit, ("molecules", "verdict", "checkpoints", "out")),
     "recommendation": Command(recommendation, ("tables", "verdict", "bundle", "out")),

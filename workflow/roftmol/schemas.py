@@ -198,6 +198,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "valid_value": pa.float64(),
             "valid_loss": pa.float64(),
             "test_value": pa.float64(),
+            "test_r2": pa.float64(),  # of a regression, by the mean of the test part's own labels; or else NaN
             "seen": pa.float64(),  # share of the test molecules in a corpus of the model, NaN where none can be checked
             "contamination": pa.string(),  # one of contamination.KINDS
             "note": pa.string(),
@@ -220,6 +221,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             "std": pa.float64(),
             "min": pa.float64(),
             "max": pa.float64(),
+            "r2": pa.float64(),  # of "selected", mean and deviation over seeds
+            "r2_std": pa.float64(),
             "rank": pa.float64(),  # 1 is best, by mean, within protocol, model, dataset, split and budget
             **{f"vs_{name}{end}": pa.float64() for name in COMPARED for end in ("", "_std")},
             "wall_seconds": pa.float64(),  # all fits of the cell, search over settings included

@@ -24,6 +24,7 @@ class Candidate:
     valid_value: float
     valid_loss: float
     test_value: float
+    test_r2: float = math.nan  #: of regressions
 
 
 #: From the candidates, and +1 or -1 for a metric to maximise or minimise, to the chosen one and what to say about it.
@@ -85,6 +86,7 @@ def select(fits: pd.DataFrame, scores: Mapping[tuple[int, str], Candidate], metr
                 "valid_value": chosen.valid_value,
                 "valid_loss": chosen.valid_loss,
                 "test_value": chosen.test_value,
+                "test_r2": chosen.test_r2,
                 "note": "; ".join(text for text in dict.fromkeys([note, *remarks]) if text),
             }
         )

@@ -100,6 +100,25 @@ class Diagnostics:
         return cls(**of_cells, collapse=schemas.read("collapse", tables / "collapse.parquet"))
 
 
+class Compared(NamedTuple):
+    """A corrected comparison of two methods in one setting."""
+
+    method: str
+    reference: str
+    verdict: str
+    enough: bool  #: whether it could have been significant at all
+
+    @property
+    def standing(self) -> str:
+        """The verdict, or "few" where so few seeds could show nothing."""
+        return self.verdict if self.enough or self.verdict == "equivalent" else "few"
+
+    @property
+    def winner(self) -> str:
+        """The better of the two, "" where that is not known."""
+        return {"better": self.method, "worse": self.reference}.get(self.verdict, "")
+
+
 @dataclass(frozen=True)
 class Results:
     """The tables that figures are drawn from, as read."""
@@ -133,6 +152,36 @@ class Results:
     def runs(self) -> pd.DataFrame:
         """The selected runs, one row a method and seed, with the references beside every model."""
         return with_references(self.selected)
+
+    def by_seed(self, setting: Setting) -> pd.DataFrame:
+        """The test scores of a setting, seeds x methods."""
+        if setting not in self._pivoted:
+            runs = rows_of(self.runs, setting)
+            self._pivoted[setting] = runs.pivot(index="seed", columns="method", values="test_value")
+        return self._pivoted[setting]
+
+    @cached_property
+    def _pivoted(self) -> dict[Setting, pd.DataFrame]:
+        return {}
+
+    @cached_property
+    def compared(self) -> dict[tuple[str, ...], Compared]:
+        """The comparisons on one data set, by the parts of the setting, the method and the reference."""
+        table = self.comparisons[self.comparisons["dataset"] != "all"]
+        columns = [table[name].tolist() for name in (*SETTING, "method", "reference")]
+        rows = zip(*columns, table["verdict"].tolist(), table["enough"].tolist(), strict=True)
+        return {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
+
+    def compared_in(self, setting: Setting) -> list[Compared]:
+        """The comparisons in a setting."""
+        return self._by_setting.get(setting, [])
+
+    @cached_property
+    def _by_setting(self) -> dict[tuple[str, ...], list[Compared]]:
+        found: dict[tuple[str, ...], list[Compared]] = {}
+        for key, compared in self.compared.items():
+            found.setdefault(key[: len(SETTING)], []).append(compared)
+        return found
 
     def settings_in(self, family: Mapping[str, str]) -> list[Setting]:
         """The settings of a family of the statistics: one a data set with its metric."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import (
@@ -26,9 +27,12 @@ from roftmol.figures.style import (
     pages,
     panel_title,
 )
+from roftmol.layout import CONSTANT
 
 #: Reference lines: the method whose mean they mark, and how they are drawn.
 LINES: dict[str, Dash] = {"full_ft": "--", "fingerprint": ":"}
+#: Behind scores that are worse than the constant predictor's.
+BELOW = "#F3E3D9"
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -50,6 +54,7 @@ def drawings(results: Results) -> Iterator[Drawing]:
                     for name, dash in LINES.items()
                     if name in methods
                 ),
+                *([Patch(color=BELOW, label="worse than predicting the mean")] if CONSTANT in methods else []),
             ]
             figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
             yield Drawing(
@@ -61,7 +66,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
                 caption=(
                     "Each small point is one seed's test score with the hyper-parameters selected for that seed; the "
                     "large marker is the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of "
-                    "the fingerprint baseline (dotted). Colour is the mechanism, marker the method. A point far "
+                    "the fingerprint baseline (dotted). In the shaded part scores are worse than predicting the mean "
+                    "label. Colour is the mechanism, marker the method. A point far "
                     "outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
                     + results.mark_lines(shown)
                 ),
@@ -79,6 +85,10 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
     cells = rows_of(results.cells, setting).set_index("method")
     runs = rows_of(results.runs, setting)
     low, high = limits(runs["test_value"].to_numpy(dtype=float))
+    better = int(cells["better"].iloc[0])
+    if CONSTANT in cells.index:
+        worst = low if better > 0 else high
+        axis.axvspan(float(np.clip(cells["mean"][CONSTANT], low, high)), worst, color=BELOW, zorder=0, linewidth=0)
     for name, dash in LINES.items():
         if name in cells.index:
             axis.axvline(float(cells["mean"][name]), color=look(name).colour, linestyle=dash, linewidth=0.9, zorder=1)
@@ -105,8 +115,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
     panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
-    first = cells.iloc[0]
-    axis.set_xlabel(axis_title(first["metric"], first["better"]))
+    axis.set_xlabel(axis_title(cells["metric"].iloc[0], better))
 
 
 def _seeds(axis: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float, colour: str) -> None:

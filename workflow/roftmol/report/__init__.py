@@ -42,12 +42,16 @@ AUDIT = [
 ]
 
 
-def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path) -> None:
+def build(
+    tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path, recommendation: Path | None = None
+) -> None:
     """Write the page `out` from the aggregated `tables`, the drawn `figures` and what the `experiment` was.
 
     `experiment` is shown as it is, key by key; its "title" heads the page, and its "models" and "corpora" may say by
-    name what they are. Raises `UserError` if a table or a figure is missing.
+    name what they are. Where the page is the evidence of a `recommendation`, whose verdict.json that is, it repeats its
+    sentences and gives no advice of its own. Raises `UserError` if a table or a figure is missing.
     """
+    told = json.loads(recommendation.read_text(encoding="utf-8"))["sentences"] if recommendation else []
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *STATISTICS)
     read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
@@ -65,7 +69,7 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
             "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
             "comparisons": [
                 Captioned(
-                    "Against full FT and the fingerprint",
+                    "Against full FT and the references",
                     statistics.comparisons_table(found),
                     searchable=True,
                     folded=True,
@@ -85,9 +89,10 @@ def build(tables: Path, figures: Path, experiment: Mapping[str, Any], out: Path)
         oracle="oracle" in set(found.selected["rule"]),
         rules=sorted(set(found.selected["rule"])),
         contents={"Answer": ANSWERS, "Evidence": _contents(evidence), "Audit": AUDIT},
-        verdict=[*verdict(given), statistics.beyond_chance(found)],
+        recommended=bool(recommendation),
+        verdict=told or verdict(found, given),
         answers=given,
-        answers_table=answers_table(given, found.runs),
+        answers_table=answers_table(given, found.runs, advice=not recommendation),
         filters=_filters(found.settings),
         evidence=evidence,
         panels=chart.panels(found),

@@ -1,4 +1,8 @@
-"""Which method won a setting, and whether its lead over the references is larger than the spread of the seeds."""
+"""What is known of a setting: the best means, what differs beyond doubt, and whether the labels can be predicted.
+
+Means are told as they are. That one is larger is a finding only where the corrected comparisons of the statistics say
+so, which the stage `statistics` makes over the whole experiment.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +13,59 @@ from dataclasses import dataclass
 import pandas as pd
 
 from roftmol.contamination import worst
-from roftmol.figures.cells import MARKS, Results, Setting, rows_of
+from roftmol.figures.cells import MARKS, Compared, Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.report.table import decimals, fixed, share, spread
 
-#: Points of reference, which may be best but are no way of fine-tuning a pretrained encoder.
-REFERENCES = {"scratch": "training from scratch", "fingerprint": "the fingerprint baseline"}
+#: Points of reference as a sentence names them.
+NAMES = {
+    "scratch": "training from scratch",
+    FINGERPRINT: "the fingerprint baseline",
+    CONSTANT: "predicting the mean",
+    FULL_FT: "full FT",
+}
+#: How a comparison stands, after the difference in a sentence's words.
+STANDINGS = {
+    "better": ", beyond doubt",
+    "worse": ", beyond doubt",
+    "equivalent": ", practically equal",
+    "undecided": ", which may be chance",
+    "few": ", too few seeds to tell",
+}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against a reference over the seeds both have: the mean gain, positive if better, and its spread."""
+    """A method against a reference over the seeds both have: the mean gain, positive if better, and its spread.
+
+    `verdict` is that of the corrected comparison, or "few" where so few seeds could show nothing.
+    """
 
     gain: float
     std: float
     seeds: int
     places: int
-
-    @property
-    def verdict(self) -> str:
-        """ "within" if the mean difference is at most twice its standard error, which takes two seeds to know."""
-        if self.seeds == 0:
-            return "none"
-        if self.seeds == 1:
-            return "unknown"
-        if abs(self.gain) <= 2 * self.std / math.sqrt(self.seeds):
-            return "within"
-        return "better" if self.gain > 0 else "worse"
-
-    @property
-    def amount(self) -> str:
-        """The size of the difference, with its spread."""
-        return spread(abs(self.gain), self.std, self.places)
+    verdict: str = "undecided"
 
     @property
     def words(self) -> str:
         """The difference in a sentence's words."""
-        direction = "equal" if self.gain == 0 else f"{self.amount} {'better' if self.gain > 0 else 'worse'}"
-        return {
-            "none": "no seed in common",
-            "unknown": f"{direction} (one seed: spread unknown)",
-            "within": f"{direction}, within seed spread",
-        }.get(self.verdict, direction)
+        if self.seeds == 0:
+            return "no seed in common"
+        amount = spread(abs(self.gain), self.std, self.places)
+        direction = "equal" if self.gain == 0 else f"{amount} {'better' if self.gain > 0 else 'worse'}"
+        return direction + STANDINGS[self.verdict]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A method's mean test score."""
+    """A method's mean test score, and R2 where that is defined."""
 
     method: str
     score: str
     seeds: int
+    r2: str = ""
 
     @property
     def title(self) -> str:
@@ -71,10 +77,13 @@ class Standing:
 class Answer:
     """The outcome of one setting.
 
-    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. The
-    comparisons `versus_*` are of `tuned`, `best_versus_full_ft` of `best`; None where it is the reference itself.
-    Methods with fewer seeds than others compete for neither and are listed in `incomplete`; `left_out` are those that
-    are left out for what pretraining has seen, and `seen` says what it has seen of the others' test molecules.
+    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. `versus`
+    compares `tuned` with each reference, by its name in a sentence; `best_versus` compares `best`. `predictable` says
+    whether a method predicts better than the mean label beyond doubt, None where that was not compared; `predicts` are
+    those that do. Of so many `methods` with a score, `below` have a worse mean than it. `beyond` are the corrected
+    differences of methods; `told` says whether any could have been significant. Methods with fewer seeds than others
+    compete for neither and are listed in `incomplete`; `left_out` are those that are left out for what pretraining has
+    seen, and `seen` says what it has seen of the others' test molecules.
     """
 
     setting: Setting
@@ -82,21 +91,28 @@ class Answer:
     better: int
     best: Standing | None
     tuned: Standing | None
-    versus_full_ft: Comparison | None
-    versus_fingerprint: Comparison | None
-    best_versus_full_ft: Comparison | None
-    not_told_apart: tuple[str, ...]
+    versus: dict[str, Comparison]
+    best_versus: dict[str, Comparison]
+    predictable: bool | None
+    predicts: tuple[str, ...]
+    below: tuple[str, ...]
+    beyond: tuple[str, ...]
+    told: bool
+    methods: int
     incomplete: tuple[str, ...]
     left_out: tuple[str, ...]
     seen: str
     oracle: bool
 
 
-def compare(runs: pd.DataFrame, method: str, reference: str, better: int, places: int = 3) -> Comparison:
+def compare(
+    results: Results, setting: Setting, method: str, reference: str, better: int, places: int = 3
+) -> Comparison:
     """Compare two methods of one setting by their test scores, paired by seed."""
-    values = runs.pivot(index="seed", columns="method", values="test_value").reindex(columns=[method, reference])
+    values = results.by_seed(setting).reindex(columns=[method, reference])
     gain = (better * (values.iloc[:, 0] - values.iloc[:, 1])).dropna()
-    return Comparison(float(gain.mean()), float(gain.std()), len(gain), places)
+    said = results.compared.get((*setting, method, reference))
+    return Comparison(float(gain.mean()), float(gain.std()), len(gain), places, said.standing if said else "undecided")
 
 
 def answers(results: Results, left_out: pd.DataFrame) -> list[Answer]:
@@ -116,27 +132,37 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
     def standing(names: Sequence[str]) -> Standing | None:
         if not len(names):
             return None
-        mean, std, seeds = (cells[column][names[0]] for column in ("mean", "std", "seeds"))
-        return Standing(names[0], spread(mean, std, places), int(seeds))
+        mean, std, seeds, r2 = (cells[column][names[0]] for column in ("mean", "std", "seeds", "r2"))
+        return Standing(names[0], spread(mean, std, places), int(seeds), "" if math.isnan(r2) else fixed(r2, 2))
 
-    def versus(names: Sequence[str], reference: str) -> Comparison | None:
-        if not len(names) or names[0] == reference or reference not in cells.index:
-            return None
-        return compare(runs, names[0], reference, better, places)
+    def versus(names: Sequence[str]) -> dict[str, Comparison]:
+        others = [name for name in (FULL_FT, FINGERPRINT) if name in cells.index and [name] != list(names[:1])]
+        if not len(names):
+            return {}
+        return {NAMES[name]: compare(results, setting, names[0], name, better, places) for name in others}
 
-    best = standing(ranked)
-    rivals = [name for name in ranked if best and name != best.method]
-    close = [name for name in rivals if compare(runs, ranked[0], name, better).verdict in ("within", "unknown")]
+    compared = results.compared_in(setting)
+    against = [row for row in compared if row.reference == CONSTANT]
+    predicts = in_order(row.method for row in against if row.verdict == "better")
+    methods = [row for row in compared if row.reference != CONSTANT]
+    # who is better at what cannot be predicted says nothing
+    sure = [row for row in methods if not against or row.winner in predicts]
+    mean = cells["mean"].get(CONSTANT, math.nan)
+    below = cells.index[better * (cells["mean"] - mean) < 0]
     return Answer(
         setting=setting,
         metric=METRICS.get(cells["metric"].iloc[0], cells["metric"].iloc[0]),
         better=better,
-        best=best,
+        best=standing(ranked),
         tuned=standing(tuned),
-        versus_full_ft=versus(tuned, "full_ft"),
-        versus_fingerprint=versus(tuned, "fingerprint"),
-        best_versus_full_ft=versus(ranked, "full_ft"),
-        not_told_apart=tuple(look(name).title for name in in_order(close)),
+        versus=versus(tuned),
+        best_versus=versus(list(ranked)),
+        predictable=bool(predicts) if against else None,
+        predicts=tuple(look(name).title for name in predicts),
+        below=tuple(look(name).title for name in in_order(below)),
+        beyond=tuple(_beyond(sure)),
+        told=any(row.enough for row in methods),
+        methods=int(cells["mean"].notna().sum()),
         incomplete=tuple(
             f"{look(name).title} ({cells['seeds'][name]} of {cells['seeds'].max()} seeds, mean "
             f"{fixed(cells['mean'][name], places)})"
@@ -146,6 +172,19 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
         seen=_seen(setting, cells),
         oracle="oracle" in set(runs["rule"]),
     )
+
+
+def _beyond(compared: Sequence[Compared]) -> list[str]:
+    """What differs beyond doubt in a setting, in words: a phrase a reference and direction."""
+    said = []
+    for reference in dict.fromkeys(row.reference for row in compared):
+        for verdict in ("better", "worse"):
+            own = [row.method for row in compared if (row.reference, row.verdict) == (reference, verdict)]
+            # full FT and the fingerprint are each other's reference: once is enough
+            own = [name for name in own if (reference, name) != (FULL_FT, FINGERPRINT)]
+            if own:
+                said.append(f"{verdict} than {NAMES[reference]}: {', '.join(look(n).title for n in in_order(own))}")
+    return said
 
 
 def _seen(setting: Setting, cells: pd.DataFrame) -> str:

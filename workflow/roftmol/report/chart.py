@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from roftmol.contamination import worst
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, limits, look
+from roftmol.layout import CONSTANT
 from roftmol.report.results import mark, setting_text
 from roftmol.report.table import decimals, fixed, spread
 
@@ -61,6 +62,7 @@ class Panel:
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
     lines: tuple[Line, ...]
+    below: tuple[float, float] | None = None  #: from where to where scores are worse than the constant predictor's
 
     @property
     def height(self) -> float:
@@ -84,6 +86,7 @@ def _panel(setting: Setting, results: Results) -> Panel:
     runs = rows_of(results.runs, setting)
     low, high = limits(runs["test_value"].to_numpy(dtype=float))
     places = decimals(cells["mean"].abs().median())
+    better, constant = int(cells["better"].iloc[0]), float(cells["mean"].get(CONSTANT, math.nan))
 
     def dot(value: float, y: float) -> Dot:
         inside = min(max(value, low), high)
@@ -100,6 +103,8 @@ def _panel(setting: Setting, results: Results) -> Panel:
         mean = float(cells["mean"][name])
         centre = None if math.isnan(mean) else dot(mean, middle)
         words = _words(own, spread(mean, float(cells["std"][name]), places), places)
+        if better * (mean - constant) < 0:
+            words += "\nworse than predicting the mean"
         rows.append(Row(look(name).title, look(name).colour, middle, seeds, centre, words))
     found = MaxNLocator(4).tick_values(low, high)
     lines = tuple(
@@ -115,7 +120,13 @@ def _panel(setting: Setting, results: Results) -> Panel:
         tuple(rows),
         tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in found if low <= tick <= high),
         lines,
+        None if math.isnan(constant) else _below(dot(constant, 0).x, better),
     )
+
+
+def _below(edge: float, better: int) -> tuple[float, float]:
+    """The part of the axis, from where to where, on the worse side of a score."""
+    return (LEFT, edge) if better > 0 else (edge, WIDTH - RIGHT)
 
 
 def _words(own: pd.DataFrame, mean: str, places: int) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from roftmol.contamination import worst
 from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.layout import REFERENCE_MODELS, REFERENCES
+from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCE_MODELS, REFERENCES
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import (
     Cell,
@@ -33,10 +33,11 @@ TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split
 def results_table(results: Results) -> Table:
     """Every method in every setting: test score over seeds, place, differences to the references, time."""
     varying = identity_columns(results.settings)
+    constant = CONSTANT in set(results.summary["method"])
+    regression = bool(results.summary["r2"].notna().any())
     rows, facets = [], []
     for setting in results.settings:
         cells = rows_of(results.cells, setting).set_index("method")
-        runs = rows_of(results.runs, setting)
         most, better = cells["seeds"].max(), int(cells["better"].iloc[0])
         places = decimals(cells["mean"].abs().median())
         for name in in_order(cells.index):
@@ -48,26 +49,37 @@ def results_table(results: Results) -> Table:
                     *identity(setting, varying),
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
                     number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
+                    *([number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])] * regression),
                     word(METRICS.get(cell["metric"], cell["metric"]) + (" ↑" if better > 0 else " ↓")),
                     number_cell(
                         f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
                     ),
                     number_cell(fixed(cell["place"], 0), cell["place"]),
                     *(
-                        difference(compare(runs, name, reference, better, places), better, name == reference)
-                        for reference in ("full_ft", "fingerprint")
+                        difference(
+                            compare(results, setting, name, reference, better, places), better, name == reference
+                        )
+                        for reference in (FULL_FT, FINGERPRINT)
                     ),
+                    *([_against_constant(results, setting, name, better, places)] * constant),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
                     verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
-    columns = [*(TITLES[name] for name in varying), "Method", "#Test score", "Metric"]
-    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", "#Time", "Provenance"]
+    columns = [*(TITLES[name] for name in varying), "Method", "#Test score", *(["#R²"] * regression), "Metric"]
+    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", *(["#− Constant"] * constant), "#Time", "Provenance"]
     return Table(constant_caption(results.settings, varying), [*columns, *measures], rows, facets)
 
 
+def _against_constant(results: Results, setting: Setting, name: str, better: int, places: int) -> Cell:
+    """Method minus the constant predictor; marked where the mean is worse."""
+    comparison = compare(results, setting, name, CONSTANT, better, places)
+    cell = difference(comparison, better, name == CONSTANT)
+    return cell._replace(text=f"{cell.text}, worse than the mean", tone="worse") if comparison.gain < 0 else cell
+
+
 def difference(comparison: Comparison, better: int, itself: bool = False) -> Cell:
-    """Method minus reference in the metric's own sign; coloured where it exceeds the spread of the seeds."""
+    """Method minus reference in the metric's own sign; marked where the corrected comparison is beyond doubt."""
     value = better * comparison.gain
     if itself or comparison.seeds == 0:
         return number_cell("", float("nan"))

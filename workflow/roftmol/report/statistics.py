@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from roftmol.figures.cells import SETTING, Results, families_of, family_title
+from roftmol import schemas
+from roftmol.figures.cells import SETTING, SPLITS, Results, budget_title, families_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.layout import FINGERPRINT, FULL_FT
-from roftmol.report.answers import REFERENCES
+from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
+from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
+from roftmol.statistics import comparisons
 from roftmol.statistics.comparisons import EQUIVALENT
 
 #: How a verdict is coloured.
 TONES = {"better": "better", "worse": "worse"}
-#: So many better methods are named where there are not more.
-NAMED = 4
 
 
 def comparisons_table(results: Results) -> Table:
-    """Every method against full FT and the fingerprint baseline, over all data sets of a family and on each."""
+    """Every method against full FT and the references, over all data sets of a family and on each."""
     table = results.comparisons
     varying = _varying(table)
     rows: list[list[Cell]] = []
@@ -46,9 +47,10 @@ def comparisons_table(results: Results) -> Table:
         if (table["metric"] == metric).any()
     )
     caption = (
-        "Verdicts are on the method against its reference: better or worse where the corrected test "
-        f"is significant and the interval excludes no difference, equivalent where the interval lies within "
-        f"{regions}."
+        "Verdicts are on the method against its reference: better or worse where the test, corrected for all of its "
+        "kind on this page, is significant and the interval excludes no difference; equivalent where the interval lies "
+        f"within {regions}. A test that could not be significant has no p. Against the constant predictor, a row of "
+        "one data set is about these fits: its interval is over the test molecules alone."
     )
     return Table(caption, [*columns, *measures], rows, facets)
 
@@ -82,49 +84,101 @@ def ranks_table(results: Results) -> Table:
     return Table(caption, [*columns, "#Friedman's p", "Left out"], rows, facets)
 
 
-def beyond_chance(results: Results) -> str:
-    """How many differences from the fingerprint baseline (full FT where that was not run) chance does not explain."""
-    table = results.comparisons[results.comparisons["dataset"] != "all"]
-    reference = FINGERPRINT if FINGERPRINT in set(table["reference"]) else FULL_FT
-    table = table[(table["reference"] == reference) & ~table["method"].isin([*REFERENCES])]
+@dataclass(frozen=True)
+class Claim:
+    """A difference of two methods beyond chance; `compared` methods were compared with the reference at that place."""
+
+    place: str
+    method: str
+    reference: str
+    verdict: str
+    compared: int
+
+
+def claims(results: Results) -> list[Claim]:
+    """What the comparisons that advice may rest on say of methods, corrected over all of them.
+
+    Over data sets where a family has several, on its data set where it has one. Who is better at predicting what cannot
+    be predicted says nothing: the better of the two must be better than the constant predictor on one of the data sets.
+    """
+    table = results.comparisons
+    if table.empty:
+        return []
+    of_methods = table[(comparisons.kinds(table) == "advice") & _once(table)]
+    tuned = of_methods[~of_methods["method"].isin(REFERENCES)]
+    counts = tuned.groupby([*schemas.FAMILY, "dataset", "reference"]).size()
+    predicting, asked = _predicting(table)
+    found = []
+    for row in of_methods[of_methods["verdict"].isin(TONES) & of_methods["enough"]].to_dict("records"):
+        family = tuple(row[name] for name in schemas.FAMILY)
+        winner = row["method"] if row["verdict"] == "better" else row["reference"]
+        if family in asked and (family, winner) not in predicting:
+            continue
+        compared = int(counts.get((*family, row["dataset"], row["reference"]), 0))
+        found.append(Claim(_place(results, row), row["method"], row["reference"], row["verdict"], compared))
+    return found
+
+
+def _once(table: pd.DataFrame) -> pd.Series:
+    """Which rows are not another one turned round: full FT and the fingerprint are each other's reference."""
+    return ~((table["method"] == FINGERPRINT) & (table["reference"] == FULL_FT))
+
+
+def _predicting(table: pd.DataFrame) -> tuple[set[tuple[Any, ...]], set[Any]]:
+    """Which methods are better than the constant predictor on a data set of a family, and where that was asked."""
+    asked = table[(table["reference"] == CONSTANT) & (table["dataset"] != comparisons.ALL)]
+    families = list(asked[[*schemas.FAMILY]].itertuples(index=False, name=None))
+    rows = zip(families, asked["method"], asked["verdict"], strict=True)
+    return {(family, method) for family, method, verdict in rows if verdict == "better"}, set(families)
+
+
+def _place(results: Results, row: Mapping[Hashable, Any]) -> str:
+    """Where a comparison holds, with what else varies in the experiment."""
+    over = row["dataset"] == comparisons.ALL
+    words = {
+        "model": row["model"],
+        "split": SPLITS.get(row["split"], row["split"]),
+        "budget": budget_title(row["budget"]),
+        "protocol": f"{row['protocol']} protocol",
+    }
+    told = [METRICS.get(row["metric"], row["metric"])] if over and results.comparisons["metric"].nunique() > 1 else []
+    told += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
+    place = f"over {row['datasets']} data sets" if over else f"on {row['dataset']}"
+    return f"{place} ({', '.join(told)})" if told else place
+
+
+def beyond_chance(results: Results, known: Sequence[Claim] | None = None) -> str:
+    """How many of the comparisons that advice may rest on chance does not explain; "" where none could be."""
+    table = results.comparisons
     if table.empty:
         return ""
-    title, total = REFERENCES.get(reference, "full FT"), len(table)
-    better, worse = (table[table["verdict"] == verdict] for verdict in TONES)
-    told = f"Corrected for multiple comparisons, {{}} of {total} differences from {title} {{}} beyond chance"
-    if not (sure := len(better) + len(worse)):
-        return f"{told.format('none', 'is')}."
-    pairs = zip(better["method"], better["dataset"], strict=True)
-    names = dict.fromkeys(f"{look(method).title} on {dataset}" for method, dataset in pairs)
-    listed = f" ({', '.join(names)})" if 0 < len(names) <= NAMED else ""
-    counted = f"{len(better)} for the fine-tuned model{listed}, {len(worse)} against it."
-    return f"{told.format(sure, 'are' if sure > 1 else 'is')}: {counted}"
+    counted = table[(comparisons.kinds(table) == "advice") & table["enough"]]
+    if counted.empty:
+        return ""
+    sure, total = len(claims(results) if known is None else known), int(counted["comparisons"].iloc[0])
+    references = " and ".join(NAMES[name] for name in in_order(counted["reference"]))
+    return (
+        f"Corrected for all {total} comparisons with {references}, {sure or 'none'} "
+        f"{'is' if sure < 2 else 'are'} beyond chance."
+    )
 
 
 def power(results: Results) -> str:
-    """For each family with too few data sets, how many a significant difference would take."""
+    """What the experiment is too small for, and what it would take; "" if for nothing that advice could rest on."""
     table = results.comparisons
+    if table.empty:
+        return ""
+    few = table[(comparisons.kinds(table) == "advice") & ~table["enough"]]
     said = []
-    for family, here in families_of(table[table["dataset"] == "all"]):
-        few = here[~here["enough"]]
-        if few.empty:
-            continue
-        most = few.sort_values("comparisons").iloc[-1]
-        metric = METRICS.get(family["metric"], family["metric"])
-        n = int(few["datasets"].max())
+    for over, rows in few.groupby(few["dataset"] == comparisons.ALL, sort=False):
+        worst = rows.sort_values("smallest_n").iloc[-1]
+        n = int(rows["datasets" if over else "seeds"].max())
+        what, where = ("data set", "over data sets") if over else ("seed", "on one data set")
         said.append(
-            (
-                (n, int(most["comparisons"]), int(most["smallest_n"])),
-                f"{metric}, {family_title(family)}",
-            )
+            f"Too few {what}s to tell methods apart {where}: there {'is' if n == 1 else 'are'} {n}, and "
+            f"{worst['comparisons']} comparisons take {worst['smallest_n']} or more."
         )
-    # families of several models with the same numbers are one sentence
-    return " ".join(
-        f"{'; '.join(dict.fromkeys(where for key, where in said if key == numbers))}: with {numbers[0]} "
-        f"data set{'s' if numbers[0] > 1 else ''} no test of {numbers[1]} comparisons can reach significance; at least "
-        f"{numbers[2]} are needed."
-        for numbers in dict.fromkeys(key for key, _ in said)
-    )
+    return " ".join(said)
 
 
 def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
@@ -142,11 +196,16 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
         word(f"all {row['datasets']}" if whole else row["dataset"], "best" if whole else ""),
         number_cell(f"{signed(factor * value, places)}{unit}", value),
         number_cell(text, high - low),
-        word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else "")),
-        number_cell(_p(row["p"]), row["p"]),
-        number_cell(_p(row["p_holm"]), row["p_holm"]),
+        _verdict(row),
+        *(number_cell(_p(p), p) for p in ((row["p"], row["p_holm"]) if row["enough"] else (math.nan, math.nan))),
         word(row["levels"] or "nothing"),
     ]
+
+
+def _verdict(row: Mapping[Hashable, Any]) -> Cell:
+    if row["enough"] or row["verdict"] == "equivalent":
+        return word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else ""))
+    return word(f"too few {'data sets' if row['dataset'] == comparisons.ALL else 'seeds'}", "soft")
 
 
 def _p(value: float) -> str:

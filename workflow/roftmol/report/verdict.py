@@ -1,107 +1,180 @@
-"""What to do, over all settings: a few plain sentences, and a row for each setting."""
+"""What to do, over all settings: a few plain sentences, and a row for each setting.
+
+Every sentence that prefers a method rests on the comparisons that the stage `statistics` corrected together, over the
+whole experiment, so that at most one experiment in twenty without a difference gets any. Where nothing is known, the
+page says so and names a default, which is no claim.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from roftmol.contamination import worst
-from roftmol.figures.cells import rows_of
-from roftmol.figures.style import look
-from roftmol.report.answers import REFERENCES, Answer
+from roftmol.figures.cells import Results, budget_title, rows_of
+from roftmol.figures.style import in_order, look
+from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
+from roftmol.report.answers import NAMES, Answer
 from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
-from roftmol.report.table import Table, number_cell, word
+from roftmol.report.statistics import Claim, beyond_chance, claims, power
+from roftmol.report.table import Cell, Table, number_cell, word
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-DATASETS_NAMED = 4
-LEADERS_NAMED = 3
-#: How the best fine-tuning method stands to a reference, in words that may name the reference.
-STANDINGS = {
-    "better": "ahead",
-    "itself": "{reference} itself",
-    "worse": "behind",
-    "within": "within the spread of the seeds",
-    "unknown": "of unknown spread",
-}
+#: So many places, or methods, are named where there are not more.
+PLACES_NAMED = 4
+METHODS_NAMED = 4
 
 
-def verdict(given: Sequence[Answer]) -> list[str]:
-    """What to do and why, in three sentences, the advice first; empty without any fine-tuned model's score.
-
-    It says what the scores say and no more. The reference is the fingerprint baseline, or full FT where that was not
-    run; "ahead" and "behind" are differences of more than the spread of the seeds.
-    """
+def verdict(results: Results, given: Sequence[Answer]) -> list[str]:
+    """What to do and why, the advice first; empty without any fine-tuned model's score."""
     scored = [answer for answer in given if answer.tuned]
     if not scored:
         return []
-    reference = "fingerprint" if any(answer.versus_fingerprint for answer in scored) else "full_ft"
-    standings = [(answer, kind) for answer in scored if (kind := _standing(answer, reference))]
-    title = "the fingerprint baseline" if reference == "fingerprint" else "full FT"
-    return [_advice(standings, title), _leaders(scored), *_against(standings, title)]
+    asked = [answer for answer in scored if answer.predictable is not None]
+    if asked and not any(answer.predictable for answer in asked):
+        return [*_unpredictable(asked), *_below(asked)]
+    known = claims(results)
+    advice, rest = _advice(results, known)
+    counted = filter(None, [beyond_chance(results, known), power(results)])
+    return [advice, *_findings(rest), *_predictable(asked), *counted, *_below(asked)]
 
 
-def _standing(answer: Answer, reference: str) -> str:
-    """One of `STANDINGS`, or "" where the reference shares no seed with the best fine-tuning method."""
-    if answer.tuned and answer.tuned.method == reference:
-        return "itself"
-    versus = answer.versus_fingerprint if reference == "fingerprint" else answer.versus_full_ft
-    return versus.verdict if versus and versus.verdict in STANDINGS else ""
+def _advice(results: Results, known: Sequence[Claim]) -> tuple[str, list[Claim]]:
+    """What is known of fine-tuning against the references, or else the default, which claims nothing.
+
+    Also what is known besides.
+    """
+    tuned = [claim for claim in known if claim.method not in REFERENCES]
+    ahead = [claim for claim in tuned if (claim.reference, claim.verdict) == (FINGERPRINT, "better")]
+    behind = _all_behind(tuned)
+    over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
+    said = []
+    if ahead:
+        said.append(f"Fine-tune {_with(ahead)}: better than {NAMES[FINGERPRINT]}, beyond doubt.")
+    if behind:
+        where = _places(list(dict.fromkeys(claim.place for claim in behind)))
+        said.append(f"Use {NAMES[FINGERPRINT]} {where}: better than every fine-tuned model there, beyond doubt.")
+    told = [*ahead, *behind]
+    if over_full_ft and not said:
+        told = over_full_ft
+        if FINGERPRINT in set(results.summary["method"]):
+            said.append(
+                f"If you fine-tune, do so {_with(told)}: better than full FT, beyond doubt. Whether that is better "
+                f"than {NAMES[FINGERPRINT]} is not known."
+            )
+        else:
+            said.append(f"Fine-tune {_with(told)}: better than full FT, beyond doubt.")
+    rest = [claim for claim in known if claim not in told]
+    return " ".join(said) or f"No method is known to be better than the others. {_default(results)}", rest
 
 
-def _advice(standings: Sequence[tuple[Answer, str]], title: str) -> str:
-    told = [answer for answer, kind in standings if kind != "unknown"]
-    won = [answer for answer, kind in standings if kind == "better"]
-    if not told:
-        return "Nothing can be told apart yet: it takes at least two seeds to know their spread."
-    if not won:
-        any_of = "either setting" if len(told) == 2 else f"any of the {_settings(len(told))}"
-        where = "" if len(told) == 1 else f" in {any_of}"
-        return f"Use {title}: nothing else was ahead of it by more than the spread of the seeds{where}."
-    methods = dict.fromkeys(answer.tuned.title for answer in won if answer.tuned)
-    how = f"with {next(iter(methods))}" if len(methods) == 1 else "with the methods of the table"
-    if len(won) == len(told):
-        where = "" if len(won) == 1 else f" in {_all(len(won))}"
-        return f"Fine-tune, {how}: ahead of {title} by more than the spread of the seeds{where}."
-    others = _settings(len(told) - len(won)).replace(" ", " other ")
-    return (
-        f"Fine-tune {_where(won)}, {how}: ahead of {title} by more than the spread of the seeds. "
-        f"Not so in {others}: use {title}."
-    )
+def _all_behind(tuned: Sequence[Claim]) -> list[Claim]:
+    """What says that the fingerprint baseline is better than every fine-tuned model that was compared at a place."""
+    found = []
+    for place in dict.fromkeys(claim.place for claim in tuned):
+        here = [claim for claim in tuned if (claim.place, claim.reference) == (place, FINGERPRINT)]
+        if here and len(here) == here[0].compared and all(claim.verdict == "worse" for claim in here):
+            found += here
+    return found
 
 
-def _leaders(scored: Sequence[Answer]) -> str:
-    """Which methods have the best mean, and in how many settings."""
-    leaders = Counter(answer.best.method for answer in scored if answer.best).most_common()
-    first, times = leaders[0]
-    name = _name(first)
-    if len(leaders) == 1:
-        where = "" if times == 1 else f" in {_all(times)}"
-        return f"{name[0].upper()}{name[1:]} has the best mean score{where}."
-    others = [f"{_name(method)} in {in_words(number)}" for method, number in leaders[1:LEADERS_NAMED]]
-    if rest := sum(number for _, number in leaders[LEADERS_NAMED:]):
-        others.append(f"others in {in_words(rest)}")
-    most = f"{name} has the best mean score in {in_words(times)} of {_settings(len(scored))}"
-    return f"No method is best everywhere: {_joined([most, *others])}."
+def _default(results: Results) -> str:
+    ran = set(results.summary["method"])
+    default = {FINGERPRINT: "which needs no network", FULL_FT: "which is the plainest"}
+    for name, why in default.items():
+        if name in ran:
+            return f"By default take {NAMES[name]}, {why}: that is no claim that it is better."
+    return "Take whichever is cheapest for you."
 
 
-def _against(standings: Sequence[tuple[Answer, str]], title: str) -> list[str]:
-    """How often the best fine-tuned model was ahead of the reference, behind it, or neither."""
-    if not standings:
+def _findings(known: Sequence[Claim]) -> list[str]:
+    """What else is known beyond doubt, in one sentence."""
+    said = [
+        f"{_titles(methods)} {_are(len(methods))} {which} than {NAMES[reference]} {_places(places)}"
+        for reference in (FULL_FT, FINGERPRINT)
+        for which in ("better", "worse")
+        for methods, places in _grouped(
+            [claim for claim in known if (claim.reference, claim.verdict) == (reference, which)]
+        ).items()
+    ]
+    if not said:
         return []
-    kinds, total = Counter(kind for _, kind in standings), len(standings)
-    words = {kind: text.format(reference=title) for kind, text in STANDINGS.items() if kinds[kind]}
-    if len(words) > 1:
-        told = _joined([f"{text} in {in_words(kinds[kind])}" for kind, text in words.items()])
-        told += f" of {_settings(total)}"
-    else:
-        told = next(iter(words.values())) + ("" if total == 1 else f" in {_all(total)}")
-    return [f"Against {title}, the best fine-tuned model is {told}."]
+    left = len(said) - PLACES_NAMED
+    listed = [*said[:PLACES_NAMED], f"and {in_words(left)} more such findings (Comparisons)"] if left > 0 else said
+    return [f"Known beyond doubt: {'; '.join(listed)}."]
 
 
-def _name(method: str) -> str:
-    return REFERENCES.get(method, look(method).title)
+def _predictable(asked: Sequence[Answer]) -> list[str]:
+    """Where the labels can be predicted, where some can."""
+    if not asked:
+        return []
+    without = [answer for answer in asked if not answer.predictable]
+    if not without:
+        where = "" if len(asked) == 1 else f" in {_all(len(asked))}"
+        return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
+    names = list(dict.fromkeys(answer.setting.dataset for answer in without))
+    several = len(names) < len(without) or len(names) > PLACES_NAMED
+    where = f"in {_settings(len(without))} of {len(asked)}" if several else f"on {_joined(names)}"
+    return [
+        f"Not so {where}: no method there is better than {NAMES[CONSTANT]}, beyond doubt, so as far as these test "
+        f"molecules can tell the labels cannot be predicted from the structures {_labels(without)}."
+    ]
+
+
+def _unpredictable(asked: Sequence[Answer]) -> list[str]:
+    where = "" if len(asked) == 1 else f" in any of the {_settings(len(asked))}"
+    return [
+        f"These labels cannot be predicted from these structures {_labels(asked)}: no method is better than "
+        f"{NAMES[CONSTANT]}{where}, beyond doubt.",
+        "Take no model. More labels may change that; or else the labels may be mistaken, or depend on what a structure "
+        "does not show. As far as these test molecules can tell, which are few where the test parts are small.",
+    ]
+
+
+def _below(asked: Sequence[Answer]) -> list[str]:
+    """How many rows are worse than no structure at all, by their means."""
+    rows = sum(answer.methods - 1 for answer in asked)
+    below = sum(len(answer.below) for answer in asked)
+    if not below:
+        return []
+    return [
+        f"{_capital(in_words(below))} of {rows} mean test scores {_are(below)} worse than that of {NAMES[CONSTANT]}."
+    ]
+
+
+def _labels(answers: Sequence[Answer]) -> str:
+    """With how many labels that was."""
+    budgets = {answer.setting.budget for answer in answers}
+    return f"with {budget_title(budgets.pop())}" if len(budgets) == 1 else "with so many labels"
+
+
+def _grouped(known: Sequence[Claim]) -> dict[tuple[str, ...], list[str]]:
+    """The methods of these claims: those that share their places, and these."""
+    methods: dict[str, list[str]] = {}
+    for claim in known:
+        methods.setdefault(claim.place, []).append(claim.method)
+    places: dict[tuple[str, ...], list[str]] = {}
+    for place, names in methods.items():
+        places.setdefault(tuple(in_order(names)), []).append(place)
+    return places
+
+
+def _with(known: Sequence[Claim]) -> str:
+    where = _grouped(known)
+    if len(where) > PLACES_NAMED:
+        return f"as the comparisons below say, {in_words(len(where))} of them"
+    return _joined([f"with {_titles(methods)} {_places(places)}" for methods, places in where.items()])
+
+
+def _titles(methods: Sequence[str]) -> str:
+    if len(methods) > METHODS_NAMED:
+        return f"any of {in_words(len(methods))} methods"
+    return _joined([look(name).title for name in methods])
+
+
+def _places(places: Sequence[str]) -> str:
+    return _joined(places) if len(places) <= PLACES_NAMED else f"in {in_words(len(places))} comparisons"
 
 
 def in_words(number: int) -> str:
@@ -117,13 +190,12 @@ def _all(number: int) -> str:
     return "both settings" if number == 2 else f"all {_settings(number)}"
 
 
-def _where(answers: Sequence[Answer]) -> str:
-    """On which datasets these settings are, with their number where it is not one a dataset."""
-    names = list(dict.fromkeys(answer.setting.dataset for answer in answers))
-    if len(names) > DATASETS_NAMED:
-        return f"in {_settings(len(answers))}"
-    several = len(names) < len(answers)
-    return f"in {_settings(len(answers))} of {_joined(names)}" if several else f"on {_joined(names)}"
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _joined(parts: Sequence[str]) -> str:
@@ -134,48 +206,51 @@ def _unbroken(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def answers_table(given: Sequence[Answer], runs: pd.DataFrame) -> Table:
-    """One row a setting: the method with the best mean, its lead over full FT, and what cannot be told apart from it.
+def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = True) -> Table:
+    """One row a setting: whether the labels can be predicted, the best means, and what differs beyond doubt.
 
-    Beside it stands the best fine-tuning method, which may be the same, and its difference to the fingerprint.
+    Without `advice`, the last is left out: another page gives it.
     """
     settings = [answer.setting for answer in given]
     varying = identity_columns(settings)
     unknown = number_cell("–", float("nan"), "soft")
     rows = []
     for answer in given:
+        cells = [*identity(answer.setting, varying), _predicted(answer)]
         if answer.best is None:
+            rows.append([*cells, word("no score", "soft"), *[unknown] * 2, word(""), unknown])
+        else:
+            here = rows_of(runs, answer.setting)
+            chosen = here[here["method"] == answer.best.method]
+            score = f"{answer.metric} {_unbroken(answer.best.score)}{mark(worst(chosen['contamination']))}"
+            score += f", R² {_unbroken(answer.best.r2)}" if answer.best.r2 else ""
+            tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
+            full_ft, fingerprint = (
+                difference(versus[NAMES[name]], answer.better) if NAMES[name] in versus else unknown
+                for versus, name in ((answer.best_versus, FULL_FT), (answer.versus, FINGERPRINT))
+            )
             rows.append(
                 [
-                    *identity(answer.setting, varying),
-                    word("no score", "soft"),
-                    *[unknown] * 2,
-                    word(""),
-                    unknown,
-                    word(""),
+                    *cells,
+                    word(answer.best.title, "best"),
+                    number_cell(score, float(chosen["test_value"].mean()), "wrap"),
+                    full_ft,
+                    word("the same" if answer.tuned == answer.best else tuned, "wrap"),
+                    fingerprint,
                 ]
             )
-            continue
-        here = rows_of(runs, answer.setting)
-        chosen = here[here["method"] == answer.best.method]
-        score = f"{answer.best.score}{mark(worst(chosen['contamination']))}"
-        tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
-        full_ft, fingerprint = (
-            difference(versus, answer.better) if versus else unknown
-            for versus in (answer.best_versus_full_ft, answer.versus_fingerprint)
-        )
-        rows.append(
-            [
-                *identity(answer.setting, varying),
-                word(answer.best.title, "best"),
-                number_cell(f"{answer.metric} {_unbroken(score)}", float(chosen["test_value"].mean()), "wrap"),
-                full_ft,
-                word("the same" if answer.tuned == answer.best else tuned, "wrap"),
-                fingerprint,
-                word(", ".join(answer.not_told_apart) or "nothing", "long"),
-            ]
-        )
-    columns = [*(TITLES[name] for name in varying), "Best mean", "#Test score", "#− Full FT"]
-    columns += ["Best fine-tuning", "#Fine-tuning − fingerprint", "Not told apart from the best"]
+        if advice:
+            nothing = "nothing" if answer.told else "too few seeds to tell"
+            rows[-1].append(word("; ".join(answer.beyond) or nothing, "long" if answer.beyond else "soft"))
+    columns = [*(TITLES[name] for name in varying), "Better than the mean label", "Best mean", "#Test score"]
+    columns += ["#− Full FT", "Best fine-tuning", "#Fine-tuning − fingerprint", *(["Known beyond doubt"] * advice)]
     facets = [setting._asdict() for setting in settings]
     return Table(constant_caption(settings, varying), columns, rows, facets)
+
+
+def _predicted(answer: Answer) -> Cell:
+    if answer.predictable is None:
+        return word("not compared", "soft")
+    if not answer.predictable:
+        return word("nothing", "flag")
+    return word(f"{len(answer.predicts)} of {answer.methods - 1}")

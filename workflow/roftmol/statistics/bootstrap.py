@@ -40,6 +40,7 @@ class Pair:
     """Two methods on one data set: scores by seed (S), and under resampled molecules (B x S; None: not known).
 
     `overlap` is not 0 where the seeds are resamples that share training molecules: test / training molecules.
+    `molecules` counts what an interval over the molecules alone goes by (0: not known).
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Pair:
     method_resampled: Array | None = None
     reference_resampled: Array | None = None
     overlap: float = 0.0
+    molecules: int = 0
 
     def effect(self, relative: bool) -> float:
         """The effect of the means over seeds."""
@@ -143,6 +145,17 @@ def one(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = 
     return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, _levels(pair))
 
 
+def of_these_fits(pair: Pair, relative: bool) -> Estimate | None:
+    """The effect on one data set of these very fits: their test molecules are resampled, seeds are as they are.
+
+    None where the resampled molecules are not known.
+    """
+    if pair.method_resampled is None or pair.reference_resampled is None:
+        return None
+    own, other = (_mean(values, axis=1) for values in (pair.method_resampled, pair.reference_resampled))
+    return interval(pair.effect(relative), effect(own, other, relative), pair.molecules, ("molecules",))
+
+
 def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
     """The mean effect over data sets: they are resampled, and within each its seeds and molecules.
 
@@ -170,7 +183,7 @@ def interval(
     Undefined replicates (one class drawn) are left out.
     """
     defined = replicates[np.isfinite(replicates)]
-    if not levels or len(defined) < 2:
+    if not levels or len(defined) < 2 or members < 2:
         return Estimate(value, np.nan, np.nan, np.nan, levels)
     width = defined.std(ddof=1)
     if width == 0:

@@ -1,26 +1,36 @@
-"""Tests with the data set as the unit: Wilcoxon's signed ranks, Holm's steps, mean ranks, and the verdicts drawn.
+"""What is compared, the tests with the data set as the unit, their correction, mean ranks, and the verdicts drawn.
 
 Which comparisons are made is fixed before any result is seen: every method against full FT, against
-the fingerprint baseline and against the constant predictor, each a family of tests for Holm's correction. All pairs are
-tested for the diagram of mean ranks alone. The constant predictor is what others are measured by and competes in
-neither.
+the fingerprint baseline and against the constant predictor. They are corrected together, over all of an experiment
+(`corrected`). All pairs are tested for the diagram of mean ranks alone. The constant predictor is what others are
+measured by and competes in neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, count
+from itertools import combinations, count, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol.layout import COMPARED, CONSTANT
+from roftmol import schemas
+from roftmol.layout import COMPARED, CONSTANT, model_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
 
 ALPHA = 0.05
+#: The row of a comparison that is over all data sets of the family.
+ALL = "all"
+#: No difference of two methods is larger than so many of its deviations over seeds: what seeds could show at best.
+LARGEST = 10.0
+#: How `ALPHA` is shared out where an experiment has both kinds of comparisons: those that its advice may rest on, and
+#: those on single ones of several data sets.
+SHARES = {"advice": 0.8, "single": 0.2}
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,106 @@ def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
     2 / 2^n is the exact p of n effects that all have one sign, m the factor of Holm's first step.
     """
     return next(n for n in count(1) if comparisons * 2.0 ** (1 - n) <= alpha)
+
+
+def smallest_seeds(comparisons: int, overlap: float = 0.0, alpha: float = ALPHA) -> int:
+    """The fewest seeds by which any of m tests on one data set can be significant, if the difference is the largest."""
+    return next(n for n in count(2) if comparisons * least_p_of_seeds(n, overlap) <= alpha)
+
+
+def least_p_of_datasets(datasets: int) -> float:
+    """The smallest p that Wilcoxon's test of so many data sets can have."""
+    return min(1.0, 2.0 ** (1 - datasets))
+
+
+def least_p_of_seeds(seeds: int, overlap: float = 0.0) -> float:
+    """The smallest p to be expected of a t-test of so many seeds: that of `LARGEST` deviations."""
+    if seeds < 2:
+        return 1.0
+    return float(2 * stats.t.sf(LARGEST * np.sqrt(seeds / (1 + seeds * overlap)), seeds - 1))
+
+
+def can_be_significant(least: Array, alpha: float) -> NDArray[np.bool_]:
+    """Which tests are worth counting, by the smallest p that each can have (Tarone 1990, Biometrics 46, 515).
+
+    k is the smallest number such that at most k tests can have a p of alpha / k. The others can't be significant once
+    the k are corrected for, so that they are left out, and do not cost these a correction.
+    """
+    k = next(k for k in count(1) if (least <= alpha / k).sum() <= k)
+    return np.asarray(least <= alpha / k)
+
+
+def corrected(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of "comparisons" with their corrected p, `comparisons`, `smallest_n`, `enough` and verdict.
+
+    Three kinds of tests are each corrected as a whole, over all families: those against the constant predictor, those
+    that the report's advice may rest on (over data sets, and on the one data set of a family), and those on single ones
+    of several data sets. The last two share `ALPHA`, so that anything is said of methods that do not differ in at most
+    5% of experiments. A test that stands in several families or in both directions counts once.
+    """
+    if rows.empty:
+        return schemas.empty("comparisons")
+    kind, once = kinds(rows), _pair(rows)
+    found = rows.assign(p_holm=np.nan, comparisons=0, smallest_n=0, enough=False)
+    for name, share in _shares(rows, kind, once).items():
+        here = kind == name
+        first = here & ~once.duplicated()
+        counted = can_be_significant(rows.loc[first, "least_p"].to_numpy(), ALPHA * share)
+        tests = rows.loc[first, "p"][counted]
+        adjusted = np.minimum(holm(tests.to_numpy()) / share, 1.0)
+        p_holm = dict(zip(once[tests.index], adjusted, strict=True))
+        enough = here & once.isin(p_holm)
+        found.loc[enough, "p_holm"] = once[enough].map(p_holm).astype(float)
+        found["enough"] |= enough
+        for over, few in product((True, False), repeat=2):
+            part = here & ((rows["dataset"] == ALL) == over) & (enough != few)
+            # one that cannot be significant could be among so many, with more data sets or seeds
+            m = len(tests) + few * int((part & first).sum())
+            found.loc[part, "comparisons"] = m
+            for overlap in rows.loc[part, "overlap"].unique():
+                n = smallest_n(m, ALPHA * share) if over else smallest_seeds(m, overlap, ALPHA * share)
+                found.loc[part & (rows["overlap"] == overlap), "smallest_n"] = n
+    return found.assign(verdict=[_said(row) for row in found.to_dict("records")])
+
+
+def kinds(rows: pd.DataFrame) -> pd.Series:
+    """What a comparison is for: "constant", "advice" or "single"; "" for a row over one data set, which is no test."""
+    names = ["protocol", "model", "split", "budget", "metric"]
+    single = rows["dataset"] != ALL
+    datasets = rows["dataset"].where(single).groupby([rows[name] for name in names]).transform("nunique")
+    found = np.where(single & (datasets > 1), "single", "advice")
+    found = np.where(rows["reference"] == CONSTANT, "constant", found)
+    return pd.Series(np.where(~single & (datasets == 1), "", found), index=rows.index)
+
+
+def _pair(rows: pd.DataFrame) -> pd.Series:
+    """What two methods are compared on what, whichever is the reference: one key for what is one test."""
+    keys = [
+        (
+            *(row[name] for name in ("protocol", "split", "budget", "metric", "dataset")),
+            *sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference")),
+        )
+        for row in rows.to_dict("records")
+    ]
+    return pd.Series(keys, index=rows.index)
+
+
+def _shares(rows: pd.DataFrame, kind: pd.Series, once: pd.Series) -> dict[str, float]:
+    """The share of `ALPHA` of each kind that there is; a kind without a test that could be significant needs none."""
+    least = {name: rows.loc[(kind == name) & ~once.duplicated(), "least_p"].to_numpy() for name in kind.unique()}
+    both = [
+        name for name, share in SHARES.items() if name in least and can_be_significant(least[name], ALPHA * share).any()
+    ]
+    shares = {"constant": 1.0, **dict.fromkeys(SHARES, 1.0), **(SHARES if len(both) == len(SHARES) else {})}
+    return {name: share for name, share in shares.items() if name in least}
+
+
+def _said(row: Mapping[Hashable, Any]) -> str:
+    if not row["covered"]:
+        return "undecided"
+    region, relative = EQUIVALENT[row["metric"]], row["scale"] == "relative"
+    low, high = row["ends"]
+    return verdict(region, relative, row["better"], low, high, row["p_holm"])
 
 
 def verdict(region: Region, relative: bool, better: int, low: float, high: float, p_holm: float) -> str:

@@ -13,24 +13,22 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from roftmol import schemas
-from roftmol.layout import CROSS_VALIDATION, TEST_SHARE, model_of
+from roftmol.layout import CONSTANT, CROSS_VALIDATION, REFERENCE_MODELS, TEST_SHARE, model_of
 from roftmol.seeds import generator
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
 from roftmol.statistics.comparisons import (
+    ALL,
     EQUIVALENT,
+    corrected,
+    least_p_of_datasets,
+    least_p_of_seeds,
     mean_ranks,
     pairs,
     references,
-    smallest_n,
-    verdict,
     wilcoxon,
 )
-from roftmol.statistics.holm import holm
-
-#: The row of a comparison that is over all data sets of the family.
-ALL = "all"
 
 
 class Cell(NamedTuple):
@@ -44,8 +42,18 @@ class Cell(NamedTuple):
     method: str
 
 
-#: A cell's test metric under resampled molecules, B replicates a seed; None where its predictions are not known.
-Resample = Callable[[Cell], Mapping[int, Array] | None]
+class Resampled(NamedTuple):
+    """A cell's test metric under resampled molecules, B replicates a seed, and how many molecules they are of.
+
+    For a classification these are the molecules of the rarer class.
+    """
+
+    by_seed: Mapping[int, Array]
+    molecules: int
+
+
+#: What resampling the molecules does to a cell; None where its predictions are not known.
+Resample = Callable[[Cell], Resampled | None]
 
 
 def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> None:
@@ -73,57 +81,58 @@ def made(
             "mean_ranks": mean_ranks(family, tested),
             "pairs": tested,
         }
-    frames = {name: [made[name] for made in tables if len(made[name])] for name in TABLES}
+    frames = {name: [table[name] for table in tables if len(table[name])] for name in TABLES}
     # pandas takes an empty frame's types for those of the whole
-    return {
+    made = {
         name: pd.concat(parts, ignore_index=True) if parts else schemas.empty(name) for name, parts in frames.items()
     }
+    return made | {"comparisons": corrected(made["comparisons"])[schemas.schema("comparisons").names]}
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
-    """Rows of table "comparisons": by reference and method, the family as a whole and then each data set."""
+    """Rows for table "comparisons": by reference and method, the family as a whole and then each data set.
+
+    They are not corrected yet: that takes the rows of all families.
+    """
     for reference, methods in references(family):
-        paired = {method: _pairs(family, method, reference, resample) for method in methods}
-        whole = {method: _whole(family, method, reference, found, replicates) for method, found in paired.items()}
-        tests = {
-            method: wilcoxon(np.array([pair.effect(family.relative) for pair in found]))
-            for method, found in paired.items()
-        }
-        corrected = dict(zip(methods, holm(np.array([tests[name] for name in methods])), strict=True))
-        single = {
-            (method, pair.dataset): bootstrap.one(
-                pair, family.relative, _rng(family, method, reference, pair), replicates
-            )
-            for method, found in paired.items()
-            for pair in found
-        }
-        by_dataset = _corrected_by_dataset(single)
-        for method, found in paired.items():
+        for method in methods:
+            found = _pairs(family, method, reference, resample)
             absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in found}]
             yield _row(
                 family,
                 method,
                 reference,
                 found,
-                whole[method],
-                p=tests[method],
-                p_holm=corrected[method],
-                comparisons=len(methods),
+                bootstrap.several(found, family.relative, _rng(family, method, reference), replicates),
+                p=wilcoxon(np.array([pair.effect(family.relative) for pair in found])),
+                least_p=least_p_of_datasets(len(found)),
                 note=f"without {', '.join(absent)}: no seed in which both have a score" if absent else "",
             )
             for pair in found:
-                estimate = single[method, pair.dataset]
-                p_holm, tried = by_dataset[method, pair.dataset]
-                yield _row(family, method, reference, [pair], estimate, estimate.p, p_holm, tried, dataset=pair.dataset)
+                estimate = _on_one(family, method, reference, pair, replicates)
+                known = estimate.levels == ("molecules",) and reference == CONSTANT
+                least_p = 0.0 if known else least_p_of_seeds(len(pair.method), pair.overlap)
+                yield _row(family, method, reference, [pair], estimate, estimate.p, least_p, dataset=pair.dataset)
+
+
+def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates: int) -> Estimate:
+    """The effect on one data set.
+
+    Whether labels can be predicted at all is asked of the fits at hand: one model that does is an answer, whatever
+    another seed would have given. Which method is better is a question about all seeds.
+    """
+    these = bootstrap.of_these_fits(pair, family.relative) if reference == CONSTANT else None
+    return these or bootstrap.one(pair, family.relative, _rng(family, method, reference, pair), replicates)
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
     found, overlap = [], TEST_SHARE if family.split in CROSS_VALIDATION else 0.0
     for dataset, table in family.paired(method, reference).items():
-        own, other = (
-            _by_seed(resample(_cell(family, dataset, name)), list(table.index)) for name in (method, reference)
-        )
-        found.append(Pair(dataset, table[method].to_numpy(), table[reference].to_numpy(), own, other, overlap))
+        both = [resample(_cell(family, dataset, name)) for name in (method, reference)]
+        own, other = (_by_seed(resampled, list(table.index)) for resampled in both)
+        molecules = min(resampled.molecules if resampled else 0 for resampled in both)
+        values = table[method].to_numpy(), table[reference].to_numpy()
+        found.append(Pair(dataset, *values, own, other, overlap, molecules))
     return found
 
 
@@ -131,30 +140,19 @@ def _cell(family: Family, dataset: str, method: str) -> Cell:
     return Cell(family.protocol, model_of(method, family.model), dataset, family.split, family.budget, method)
 
 
-def _by_seed(replicates: Mapping[int, Array] | None, seeds: list[int]) -> Array | None:
+def _by_seed(resampled: Resampled | None, seeds: list[int]) -> Array | None:
     """The replicates of these seeds side by side (B x S)."""
-    if replicates is None or not set(seeds) <= replicates.keys():
+    if resampled is None or not set(seeds) <= resampled.by_seed.keys():
         return None
-    return np.stack([replicates[seed] for seed in seeds], axis=1)
-
-
-def _whole(family: Family, method: str, reference: str, found: list[Pair], replicates: int) -> Estimate:
-    return bootstrap.several(found, family.relative, _rng(family, method, reference), replicates)
+    return np.stack([resampled.by_seed[seed] for seed in seeds], axis=1)
 
 
 def _rng(family: Family, method: str, reference: str, pair: Pair | None = None) -> np.random.Generator:
+    # two references without an encoder are one comparison in the families of all models
+    shared = {method, reference} <= REFERENCE_MODELS.keys()
+    identity = family.identity | ({"model": ""} if shared else {})
     # the order of the two changes the sign of an effect and nothing else
-    return generator("bootstrap", *family.identity.values(), *sorted((method, reference)), pair.dataset if pair else "")
-
-
-def _corrected_by_dataset(single: Mapping[tuple[str, str], Estimate]) -> dict[tuple[str, str], tuple[float, int]]:
-    """Holm's p over the methods that are compared on one data set, and how many those are."""
-    corrected = {}
-    for dataset in sorted({dataset for _, dataset in single}):
-        keys = [key for key in single if key[1] == dataset]
-        adjusted = holm(np.array([single[key].p for key in keys]))
-        corrected.update({key: (p, len(keys)) for key, p in zip(keys, adjusted, strict=True)})
-    return corrected
+    return generator("bootstrap", *identity.values(), *sorted((method, reference)), pair.dataset if pair else "")
 
 
 def _row(
@@ -164,20 +162,17 @@ def _row(
     found: list[Pair],
     estimate: Estimate,
     p: float,
-    p_holm: float,
-    comparisons: int,
+    least_p: float,
     dataset: str = ALL,
     note: str = "",
 ) -> dict[str, object]:
-    region, relative = EQUIVALENT[family.metric], family.relative
-    needed = smallest_n(comparisons) if dataset == ALL else 0
-    # training's own chance is in no interval of one seed, nor the choice of data sets in one of one data set
-    covered = "seeds" in estimate.levels if dataset != ALL else {"datasets", "seeds"} <= set(estimate.levels)
-    said = verdict(region, relative, family.better, estimate.low, estimate.high, p_holm) if covered else "undecided"
-    low, high = (
-        as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in (estimate.low, estimate.high)
-    )
+    """A row of table "comparisons", and what its correction needs: the columns that the schema does not have."""
+    relative = family.relative
+    ends = estimate.low, estimate.high
+    low, high = (as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in ends)
     means = [(pair.method.mean(), pair.reference.mean()) for pair in found]
+    # training's own chance is in no interval of one seed, nor the choice of data sets in one of one data set
+    covered = {"seeds"} if dataset != ALL else {"datasets", "seeds"}
     return {
         **family.identity,
         "better": family.better,
@@ -195,13 +190,12 @@ def _row(
         "high": high,
         "levels": ", ".join(estimate.levels),
         "p": p,
-        "p_holm": p_holm,
-        "comparisons": comparisons,
-        "smallest_n": needed,
-        "enough": len(found) >= needed,
-        "region": region.size,
-        "verdict": said,
+        "region": EQUIVALENT[family.metric].size,
         "note": note,
+        "least_p": least_p,
+        "overlap": found[0].overlap,
+        "ends": ends,
+        "covered": covered <= set(estimate.levels) or (reference == CONSTANT and dataset != ALL),
     }
 
 
@@ -226,18 +220,26 @@ class Predictions:
         )
         self._replicates = replicates
         self._weights: dict[tuple[str, ...], tuple[NDArray[np.int32], Counts]] = {}
-        self._done: dict[Cell, dict[int, Array]] = {}
+        self._done: dict[Cell, Resampled | None] = {}
         self._kept = ("", "", "")
 
-    def resample(self, cell: Cell) -> Mapping[int, Array] | None:
+    def resample(self, cell: Cell) -> Resampled | None:
         """Replicates (B) by seed. Cells of one protocol, data set, split and budget share their molecules' weights."""
         if self._kept != (cell.protocol, cell.split, cell.budget):
             self._kept = (cell.protocol, cell.split, cell.budget)
             self._done.clear()
             self._weights.clear()
         if cell not in self._done:
-            self._done[cell] = dict(self._scored(cell))
-        return self._done[cell] or None
+            by_seed = dict(self._scored(cell))
+            self._done[cell] = Resampled(by_seed, self._members(cell)) if by_seed else None
+        return self._done[cell]
+
+    def _members(self, cell: Cell) -> int:
+        """Count the labelled molecules tested, in a classification those of the rarer class, of the task with most."""
+        labels = self._labels[cell.dataset][self._drawn(cell)[0]]
+        if self._metric[cell.dataset] == "rmse":
+            return int((~np.isnan(labels)).sum(axis=0).max())
+        return int(np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0)).max())
 
     def _scored(self, cell: Cell) -> Iterator[tuple[int, Array]]:
         found = self._read(cell._asdict(), ["seed", "molecule", "prediction"])
