@@ -11,9 +11,11 @@ simulations has the standard error sqrt(r (1 - r) / N).
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -25,6 +27,7 @@ from roftmol import metrics, schemas
 from roftmol.aggregate import summarise
 from roftmol.figures.cells import Results
 from roftmol.layout import CONSTANT, REFERENCE_MODELS, model_of
+from roftmol.parallel import each
 from roftmol.report.answers import answers
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.seeds import generator
@@ -373,10 +376,9 @@ def _cells(
         yield cell, np.array(values), stage.Resampled(drawn, members)
 
 
-def pages(shape: Shape, experiments: int, permuted: bool = False) -> dict[str, float]:
-    """How often a page of this shape says what; `all` counts its table of settings too."""
-    rng = generator("null", "pages", shape.name, sorted(shape.better.items()), permuted)
-    made = [page(shape, rng, permuted) for _ in range(experiments)]
+def pages(shape: Shape, experiments: int, permuted: bool = False, processes: int = 1) -> dict[str, float]:
+    """How often a page of this shape says what; `page` counts its table of settings too."""
+    made = list(each(partial(_numbered, shape, permuted), range(experiments), processes))
     return {
         "sentences": float(np.mean([one.advises for one in made])),
         "page": float(np.mean([one.prefers for one in made])),
@@ -384,9 +386,13 @@ def pages(shape: Shape, experiments: int, permuted: bool = False) -> dict[str, f
     }
 
 
+def _numbered(shape: Shape, permuted: bool, number: int) -> Page:
+    return page(shape, generator("null", "pages", shape.name, sorted(shape.better.items()), permuted, number), permuted)
+
+
 def pages_row(shape: Shape, permuted: bool, experiments: int) -> Row:
     """How often a page errs: prefers a method where none is better, or errs about whether labels can be predicted."""
-    rates = pages(shape, experiments, permuted)
+    rates = pages(shape, experiments, permuted, os.cpu_count() or 1)
     wrong = 1 - rates["cannot"] if permuted else rates["cannot"]
     words = f"{shape.name}, {'labels permuted' if permuted else 'methods equal'}"
     held = {f"sentences that prefer a method, {words}": rates["sentences"], f"predictability, {words}": wrong}
@@ -398,7 +404,7 @@ def pages_row(shape: Shape, permuted: bool, experiments: int) -> Row:
 
 def power_row(shape: Shape, words: str, experiments: int) -> Row:
     """How often a page says so where a method is better; it must in more than half of all cases."""
-    rates = pages(shape, experiments)
+    rates = pages(shape, experiments, processes=os.cpu_count() or 1)
     held = {f"missed: {words}": max(0.0, 0.5 - rates["sentences"])}
     return Row([shape.name, words, percent(rates["sentences"])], held)
 

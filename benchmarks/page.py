@@ -3,7 +3,8 @@
     PYTHONPATH=workflow python benchmarks/page.py results/paper_small/results/tables
 
 A number is the mean over the seeds of the test metric, with the setting chosen on validation; ± is the standard
-deviation over the seeds. Then, over groups of cells, how often a method's mean beats full FT's; last what the fits did
+deviation over the seeds. Then, over groups of cells, how often a method's mean beats full FT's, and how often it is
+worse than the constant predictor's; last what the fits did
 to the representation, next to the scores on both tests where a split has two.
 """
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from roftmol import schemas
 from roftmol.diagnostics.collapse import MEASURES, SETTING, points
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS
 from roftmol.metrics import PRIMARY
 
@@ -25,9 +27,10 @@ def main(tables: Path) -> None:
     summary = schemas.read("summary", tables / "summary.parquet")
     pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
     kinds = {metric: kind for kind, metric in PRIMARY.items()}
-    reference = summary[summary["method"] == "fingerprint"].drop_duplicates(["protocol", "dataset", "budget"])
-    runs = summary[summary["method"] != "fingerprint"].copy()
-    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name != "fingerprint"])
+    without_encoder = summary["method"].isin(REFERENCE_MODELS)
+    reference = summary[without_encoder].drop_duplicates(["method", "protocol", "dataset", "budget"])
+    runs = summary[~without_encoder].copy()
+    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in REFERENCE_MODELS])
     runs["task"] = runs["metric"].map(kinds)
     runs["pretraining"] = runs["model"].map(pretraining)
     for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):
@@ -37,13 +40,15 @@ def main(tables: Path) -> None:
     ranks(runs)
     print("\n### Against full FT\n")
     against_full_ft(runs)
+    print("\n### Worse than the constant predictor\n")
+    below_constant(runs)
     print("\n### Overfitting of full FT\n")
     overfitting(schemas.read("curves", tables / "curves.parquet"))
     print("\n### What fine-tuning did to the representation\n")
     representation(tables)
 
 
-def scores(mine: pd.DataFrame, fingerprints: pd.DataFrame) -> None:
+def scores(mine: pd.DataFrame, references: pd.DataFrame) -> None:
     """A row a method, a column a data set; the best of the pretrained network's methods is set in bold."""
     names = list(dict.fromkeys(mine["dataset"]))
     print("| method | " + " | ".join(f"{name} {_metric(mine, name)}" for name in names) + " |")
@@ -55,7 +60,8 @@ def scores(mine: pd.DataFrame, fingerprints: pd.DataFrame) -> None:
     for method in sorted(set(mine["method"]), key=list(METHODS).index):
         cells = [_cell(mine, name, method, bold=best[name] == method) for name in names]
         print(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
-    print("| Fingerprint | " + " | ".join(_cell(fingerprints, name, "fingerprint") for name in names) + " |")
+    for method in [name for name in METHODS if name in set(references["method"])]:
+        print(f"| {METHODS[method].title} | " + " | ".join(_cell(references, name, method) for name in names) + " |")
 
 
 def _metric(table: pd.DataFrame, dataset: str) -> str:
@@ -89,6 +95,18 @@ def against_full_ft(runs: pd.DataFrame) -> None:
     counted = others.groupby([others["method"], *groups], observed=True)["wins"].agg(["sum", "count"])
     table = (counted["sum"].astype(str) + " of " + counted["count"].astype(str)).unstack([1, 2, 3, 4])
     _print(table, "{}")
+
+
+def below_constant(runs: pd.DataFrame) -> None:
+    """A row a method: in how many of the cells its mean over the seeds is worse than that of predicting the mean."""
+    known = runs[runs["vs_constant"].notna()].copy()
+    if known.empty:
+        print("The constant predictor was not run.")
+        return
+    known["below"] = known["vs_constant"] * known["better"] < 0
+    groups = [known["protocol"], known["budget"], known["pretraining"], known["task"]]
+    counted = known.groupby([known["method"], *groups], observed=True)["below"].agg(["sum", "count"])
+    _print((counted["sum"].astype(str) + " of " + counted["count"].astype(str)).unstack([1, 2, 3, 4]), "{}")
 
 
 def overfitting(curves: pd.DataFrame) -> None:
