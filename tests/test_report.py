@@ -310,6 +310,7 @@ def test_the_evidence_of_a_recommendation_repeats_its_verdict_and_gives_no_other
     assert 'href="report.html"' in page
     assert "Fine-tune with" not in text
     assert "Known beyond doubt" not in text
+    assert "Better than the mean label" not in text
 
 
 def test_numbers_are_readable():

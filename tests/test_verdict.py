@@ -135,8 +135,8 @@ def test_labels_that_are_predicted_on_some_data_sets():
     nothing = dict.fromkeys(LEVEL, 0.5)
     _, predictable, *_ = said(found := results({"a": LEVEL, "b": nothing}))
     assert predictable == (
-        "Not so on b: no method there is better than predicting the mean, beyond doubt, so as far as these test "
-        "molecules can tell the labels cannot be predicted from the structures with all labels."
+        "On b no method is better than predicting the mean, beyond doubt: there the labels cannot be predicted from "
+        "the structures with all labels, as far as these test molecules can tell."
     )
     assert [row["Better than the mean label"] for row in settings_table(found)] == ["4 of 4", "nothing"]
 
@@ -146,7 +146,9 @@ def test_who_is_better_at_predicting_nothing_is_not_said():
     rows = found.comparisons[found.comparisons["reference"] != "constant"]
     assert (rows["verdict"] == "better").any()
     assert not any(null_simulation.PREFERS.search(sentence) for sentence in said(found))
-    assert settings_table(found)[0]["Known beyond doubt"] == "nothing"
+    (row,) = settings_table(found)
+    assert row["Known beyond doubt"] == "nothing"
+    assert "▲" not in row["− Full FT"]
 
 
 def test_without_the_constant_predictor_nothing_is_said_of_it():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from roftmol import schemas
 from roftmol.contamination import worst
-from roftmol.layout import REFERENCE_MODELS
+from roftmol.layout import CONSTANT, REFERENCE_MODELS
 
 #: Within a setting, methods are compared; references without an encoder with those of every model.
 SETTING = ["protocol", "model", "dataset", "split", "budget"]
@@ -166,11 +166,23 @@ class Results:
 
     @cached_property
     def compared(self) -> dict[tuple[str, ...], Compared]:
-        """The comparisons on one data set, by the parts of the setting, the method and the reference."""
+        """The comparisons on one data set, by the parts of the setting, the method and the reference.
+
+        Who is better at predicting what cannot be predicted is no finding: the better of the two must be better than
+        the constant predictor there, where that was run.
+        """
         table = self.comparisons[self.comparisons["dataset"] != "all"]
         columns = [table[name].tolist() for name in (*SETTING, "method", "reference")]
         rows = zip(*columns, table["verdict"].tolist(), table["enough"].tolist(), strict=True)
-        return {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
+        found = {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
+        against = {key: row.verdict for key, row in found.items() if row.reference == CONSTANT}
+        asked = {key[: len(SETTING)] for key in against}
+        for key, row in found.items():
+            setting = key[: len(SETTING)]
+            moot = row.winner and setting in asked and against.get((*setting, row.winner, CONSTANT)) != "better"
+            if moot and row.reference != CONSTANT:
+                found[key] = row._replace(verdict="undecided")
+        return found
 
     def compared_in(self, setting: Setting) -> list[Compared]:
         """The comparisons in a setting."""

@@ -145,8 +145,6 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
     against = [row for row in compared if row.reference == CONSTANT]
     predicts = in_order(row.method for row in against if row.verdict == "better")
     methods = [row for row in compared if row.reference != CONSTANT]
-    # who is better at what cannot be predicted says nothing
-    sure = [row for row in methods if not against or row.winner in predicts]
     mean = cells["mean"].get(CONSTANT, math.nan)
     below = cells.index[better * (cells["mean"] - mean) < 0]
     return Answer(
@@ -160,7 +158,7 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
         predictable=bool(predicts) if against else None,
         predicts=tuple(look(name).title for name in predicts),
         below=tuple(look(name).title for name in in_order(below)),
-        beyond=tuple(_beyond(sure)),
+        beyond=tuple(_beyond(methods)),
         told=any(row.enough for row in methods),
         methods=int(cells["mean"].notna().sum()),
         incomplete=tuple(

@@ -70,7 +70,7 @@ def ranks_table(results: Results) -> Table:
                     word(look(row["method"]).title),
                     number_cell(fixed(row["mean_rank"], 2), row["mean_rank"]),
                     count(row["datasets"]),
-                    word(row["groups"]),
+                    word(row["groups"]) if row["enough"] else word("too few data sets", "soft"),
                     number_cell(_p(row["friedman_p"]), row["friedman_p"]),
                     word(row["note"], "long"),
                 ]

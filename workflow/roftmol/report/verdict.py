@@ -115,10 +115,10 @@ def _predictable(asked: Sequence[Answer]) -> list[str]:
         return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
     names = list(dict.fromkeys(answer.setting.dataset for answer in without))
     several = len(names) < len(without) or len(names) > PLACES_NAMED
-    where = f"in {_settings(len(without))} of {len(asked)}" if several else f"on {_joined(names)}"
+    where = f"In {in_words(len(without))} of {_settings(len(asked))}" if several else f"On {_joined(names)}"
     return [
-        f"Not so {where}: no method there is better than {NAMES[CONSTANT]}, beyond doubt, so as far as these test "
-        f"molecules can tell the labels cannot be predicted from the structures {_labels(without)}."
+        f"{where} no method is better than {NAMES[CONSTANT]}, beyond doubt: there the labels cannot be predicted from "
+        f"the structures {_labels(without)}, as far as these test molecules can tell."
     ]
 
 
@@ -209,14 +209,14 @@ def _unbroken(text: str) -> str:
 def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = True) -> Table:
     """One row a setting: whether the labels can be predicted, the best means, and what differs beyond doubt.
 
-    Without `advice`, the last is left out: another page gives it.
+    Without `advice`, the first and the last are left out: another page says so, of what it hands out.
     """
     settings = [answer.setting for answer in given]
     varying = identity_columns(settings)
     unknown = number_cell("–", float("nan"), "soft")
     rows = []
     for answer in given:
-        cells = [*identity(answer.setting, varying), _predicted(answer)]
+        cells = [*identity(answer.setting, varying), *([_predicted(answer)] * advice)]
         if answer.best is None:
             rows.append([*cells, word("no score", "soft"), *[unknown] * 2, word(""), unknown])
         else:
@@ -242,8 +242,14 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
         if advice:
             nothing = "nothing" if answer.told else "too few seeds to tell"
             rows[-1].append(word("; ".join(answer.beyond) or nothing, "long" if answer.beyond else "soft"))
-    columns = [*(TITLES[name] for name in varying), "Better than the mean label", "Best mean", "#Test score"]
-    columns += ["#− Full FT", "Best fine-tuning", "#Fine-tuning − fingerprint", *(["Known beyond doubt"] * advice)]
+    columns = [*(TITLES[name] for name in varying), *(["Better than the mean label"] * advice), "Best mean"]
+    columns += [
+        "#Test score",
+        "#− Full FT",
+        "Best fine-tuning",
+        "#Fine-tuning − fingerprint",
+        *(["Known beyond doubt"] * advice),
+    ]
     facets = [setting._asdict() for setting in settings]
     return Table(constant_caption(settings, varying), columns, rows, facets)
 
