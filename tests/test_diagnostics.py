@@ -27,9 +27,10 @@ CELL = {"protocol": "honest", "model": "m", "dataset": "d", "split": "random", "
 MODEL = {"fingerprint": "morgan"}
 
 
-def cell_of(seeds, molecules, predictions) -> Cell:
+def cell_of(seeds, molecules, predictions, dataset: str = "d") -> Cell:
     values = np.asarray(predictions, np.float64)
-    return Cell(CELL, np.asarray(seeds), np.asarray(molecules), values.reshape(len(seeds), -1))
+    identity = {**CELL, "dataset": dataset}
+    return Cell(identity, np.asarray(seeds), np.asarray(molecules), values.reshape(len(seeds), -1))
 
 
 def entries_of(y, p, *, seeds=None, molecules=None) -> Entries:
@@ -317,10 +318,23 @@ def test_what_only_validates_was_not_learnt(tmp_path):
     assert second == 1
 
 
-def write_split(folder, rows) -> None:
+def write_split(folder, rows, dataset: str = "d") -> None:
     frame = pd.DataFrame(rows, columns=["seed", "fold", "molecule", "role"])
-    frame = frame.assign(protocol="honest", dataset="d", split="random", budget="50")
-    schemas.write("splits", frame, folder / "honest" / "d" / "random-50.parquet")
+    frame = frame.assign(protocol="honest", dataset=dataset, split="random", budget="50")
+    schemas.write("splits", frame, folder / "honest" / dataset / "random-50.parquet")
+
+
+def test_molecules_of_two_data_sets_have_the_same_numbers_and_are_not_the_same(tmp_path):
+    # What was learnt is ethanol in both; tested are ethanol in the first and hexane in the second.
+    sets = {"d": ["CCO", "OCC"], "e": ["CCO", "CCCCCC"]}
+    data = {name: Data("regression", smiles, np.zeros((2, 1)), np.ones(1)) for name, smiles in sets.items()}
+    for name in sets:
+        write_split(tmp_path, [(0, 0, 0, "train"), (0, 0, 1, "test")], name)
+    cells = {name: cell_of([0], [1], [0], name) for name in sets}
+    neighbours = similarity.Neighbours(tmp_path, data)
+    found = {name: neighbours.of(cell, entries(cell, data[name])).item() for name, cell in cells.items()}
+    assert found["d"] == 1
+    assert found["e"] < 0.5
 
 
 def test_a_split_of_another_run_is_refused(tmp_path):
@@ -543,5 +557,10 @@ def test_two_tests_of_one_model_are_paired(tmp_path):
     assert row["drop"] == pytest.approx(1.5)
     assert row["drop_error"] == pytest.approx(np.std([1.0, 1.5, 2.0], ddof=1) / np.sqrt(3))
     assert (row["ratio"], row["ratio_error"]) == (2.0, 0.0)  # every seed has the same ratio
+    # A seed without one of the two says nothing about what comes between them.
+    lone = selected.tail(1).assign(seed=3, test_value=40.0)
+    within = inside(selected, tmp_path / "scores.parquet")
+    without = [selected, lone], [within, lone.assign(value=np.nan)]
+    assert shift(*map(pd.concat, without)).to_dict("records") == [row]
     others = selected.assign(split="scaffold")
     assert inside(others, tmp_path / "none.parquet").empty

@@ -14,7 +14,7 @@ from molecule_tables import SMILES, molecule_table
 from roftmol import metrics, schemas, splits
 from roftmol.baselines import BaselineSettings, run
 from roftmol.errors import UserError
-from roftmol.fingerprints import BITS, fit_predict, morgan_counts
+from roftmol.fingerprints import BITS, TREES, fit_predict, morgan_counts
 from roftmol.methods import METHODS, setting_text
 from roftmol.methods.fingerprint import GRID, Settings
 from roftmol.settings import build
@@ -85,6 +85,24 @@ def test_the_intercept_of_logistic_regression_is_not_penalised(alpha: float) -> 
     assert predict(Settings("linear", alpha), "classification", y, [*SOLUBILITY]).mean() == pytest.approx(
         y.mean(), abs=1e-3
     )
+
+
+@pytest.mark.parametrize("alpha", [0.5, 3.0])
+def test_logistic_regression_is_the_least_of_its_log_losses_and_penalty(alpha: float) -> None:
+    # At the least of sum of log losses + alpha / 2 ||w||^2, the weights are w = -X'(p - y) / alpha.
+    y = (LOG_S > -2).astype(float)
+    p = predict(Settings("linear", alpha), "classification", y, [*SOLUBILITY])[:, 0]
+    w = -X.T @ (p - y) / alpha
+    intercept = np.log(p / (1 - p)) - X @ w
+    assert intercept == pytest.approx(intercept.mean(), abs=0.03)
+
+
+def test_a_forest_whose_trees_agree_predicts_the_rate_of_one_more_tree() -> None:
+    # Nine of one molecule, of class 0, and another of class 1: no tree puts the first into class 1.
+    y = np.array([0.0] * 9 + [1.0])
+    train = morgan_counts(["CCO"] * 9 + ["c1ccccc1"])
+    fitted = fit_predict(FOREST, "classification", train, y[:, None], morgan_counts(["CCO"]), seed=0)
+    assert fitted.predictions[0, 0] == pytest.approx(0.1 / (TREES + 1))
 
 
 @pytest.mark.parametrize("setting", [RIDGE, FOREST])

@@ -507,6 +507,21 @@ def test_batches_are_drawn_anew_in_every_epoch_stage_and_seed(monkeypatch):
     assert all(sorted(order) == FOLD.train.tolist() for order in orders)
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_its_molecules(monkeypatch):
+    steps = []
+
+    def watched(output, labels, kind, *, root=False):
+        loss = task_loss(output, labels, kind, root=root)
+        steps.append((loss.item(), len(labels)))
+        return loss
+
+    monkeypatch.setattr(train, "task_loss", watched)
+    _, curve = trained(METHODS["full_ft"], None, training=TrainSettings(1, 5))
+    losses, sizes = np.array(steps).T
+    assert len(set(sizes)) > 1
+    assert curve[0].train_loss == pytest.approx(np.average(losses, weights=sizes))
+
+
 def test_the_kept_weights_are_those_of_the_best_epoch():
     for task in (REGRESSION, CLASSIFICATION):
         model, curve = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], task=task)
