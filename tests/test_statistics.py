@@ -376,7 +376,7 @@ def read(rows: pd.DataFrame) -> Results:
 def test_the_report_says_how_many_data_sets_it_would_take():
     results = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3))
     assert report.power(results) == (
-        "Too few data sets to tell methods apart over data sets: there are 3, and 2 comparisons take 7 or more."
+        "3 data sets are too few to tell methods apart over data sets: 2 comparisons take 7 or more."
     )
     assert report.beyond_chance(results) == ""
     table = report.comparisons_table(results)
@@ -393,13 +393,17 @@ def test_the_report_says_how_many_differences_are_beyond_chance():
     def said(effects: dict[str, float], datasets: int) -> str:
         return report.beyond_chance(read(selected(effects, datasets)))
 
-    corrected = "Corrected for all"
-    assert said({"full_ft": 0.0, "bss": 0.0}, 7) == f"{corrected} 1 comparisons with full FT, none is beyond chance."
+    assert said({"full_ft": 0.0, "bss": 0.0}, 7) == (
+        "Of 1 comparison with full FT over data sets, none is beyond chance."
+    )
     effects = {"full_ft": 0.0, "l2_sp": 0.2, "scratch": -0.3}
-    assert said(effects, 9) == f"{corrected} 2 comparisons with full FT, 2 are beyond chance."
+    assert said(effects, 9) == (
+        "Of 2 comparisons with full FT over data sets, corrected together, 2 are beyond chance."
+    )
     assert said(effects, 2) == ""
     both = {"full_ft": 0.0, "l2_sp": 0.2, "fingerprint": 0.0}
-    assert said(both, 9) == f"{corrected} 3 comparisons with full FT and the fingerprint baseline, 2 are beyond chance."
+    references = "full FT and the fingerprint baseline over data sets"
+    assert said(both, 9) == f"Of 3 comparisons with {references}, corrected together, 2 are beyond chance."
     assert said({"full_ft": 0.0}, 2) == ""
 
 

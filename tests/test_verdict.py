@@ -50,8 +50,8 @@ def test_where_nothing_differs_the_default_is_no_claim():
     advice, predictable, counted = said(results({"a": LEVEL}))
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
     assert predictable == ("The labels can be predicted: some method is better than predicting the mean, beyond doubt.")
-    assert (
-        counted == "Corrected for all 5 comparisons with full FT and the fingerprint baseline, none is beyond chance."
+    assert counted == (
+        "Of 5 comparisons with full FT and the fingerprint baseline on a, corrected together, none is beyond chance."
     )
 
 
@@ -65,7 +65,7 @@ def test_on_several_data_sets_these_decide_and_not_their_seeds():
     two = results(dict.fromkeys("ab", L2_SP_AHEAD))
     advice, *rest = said(two)
     assert advice.startswith("No method is known to be better than the others.")
-    few = "Too few data sets to tell methods apart over data sets: there are 2, and 5 comparisons take 8 or more."
+    few = "2 data sets are too few to tell methods apart over data sets: 5 comparisons take 8 or more."
     assert few in rest
     # what holds on each of them is said of it, not of others
     beyond = [row["Known beyond doubt"] for row in settings_table(two)]
@@ -80,10 +80,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
     found = results({"a": levels | {"method0": 0.74}}, seeds=3, noise=0.02)
     advice, *rest = said(found)
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert (
-        rest[-1]
-        == "Too few seeds to tell methods apart on one data set: there are 3, and 19 comparisons take 4 or more."
-    )
+    assert rest[-1] == "3 seeds are too few to tell methods apart on one data set: 19 comparisons take 4 or more."
     (row,) = settings_table(found)
     assert row["Known beyond doubt"] == "too few seeds to tell"
     assert "▲" not in " ".join(row.values())
@@ -92,7 +89,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
 def test_one_seed_gives_no_advice():
     advice, *rest = said(results({"a": L2_SP_AHEAD}, seeds=1, constant=False))
     assert advice.startswith("No method is known to be better than the others.")
-    assert rest[-1].startswith("Too few seeds to tell methods apart on one data set: there is 1,")
+    assert rest[-1].startswith("1 seed is too few to tell methods apart on one data set:")
 
 
 def test_the_fingerprint_where_it_is_better_than_all():
@@ -125,7 +122,7 @@ def test_labels_that_nothing_predicts():
     advice, why, below = said(results({"a": nothing, "b": nothing}, noise=0.03))
     assert advice == (
         "These labels cannot be predicted from these structures with all labels: no method is better than predicting "
-        "the mean in any of the two settings, beyond doubt."
+        "the mean in either setting, beyond doubt."
     )
     assert why.startswith("Take no model.")
     assert below.endswith("mean test scores are worse than that of predicting the mean.")

@@ -157,9 +157,14 @@ def beyond_chance(results: Results, known: Sequence[Claim] | None = None) -> str
         return ""
     sure, total = len(claims(results) if known is None else known), int(counted["comparisons"].iloc[0])
     references = " and ".join(NAMES[name] for name in in_order(counted["reference"]))
+    datasets = sorted(set(counted["dataset"]) - {comparisons.ALL}, key=str.casefold)
+    single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} data sets"
+    over = (counted["dataset"] == comparisons.ALL).any()
+    where = " and ".join([*(["over data sets"] if over else []), *([single] if datasets else [])])
+    one = total == 1
     return (
-        f"Corrected for all {total} comparisons with {references}, {sure or 'none'} "
-        f"{'is' if sure < 2 else 'are'} beyond chance."
+        f"Of {total} comparison{'' if one else 's'} with {references} {where}, {'' if one else 'corrected together, '}"
+        f"{sure or 'none'} {'is' if sure < 2 else 'are'} beyond chance."
     )
 
 
@@ -169,16 +174,19 @@ def power(results: Results) -> str:
     if table.empty:
         return ""
     few = table[(comparisons.kinds(table) == "advice") & ~table["enough"]]
+    several = table["metric"].nunique() > 1
     said = []
-    for over, rows in few.groupby(few["dataset"] == comparisons.ALL, sort=False):
+    for (over, metric), rows in few.groupby([few["dataset"] == comparisons.ALL, "metric"], sort=False):
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
-        what, where = ("data set", "over data sets") if over else ("seed", "on one data set")
+        what = f"data set{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
+        what += f" with {METRICS.get(str(metric), str(metric))}" if over and several else ""
+        where = "over data sets" if over else "on one data set"
         said.append(
-            f"Too few {what}s to tell methods apart {where}: there {'is' if n == 1 else 'are'} {n}, and "
-            f"{worst['comparisons']} comparisons take {worst['smallest_n']} or more."
+            f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
+            f"comparison{' takes' if worst['comparisons'] == 1 else 's take'} {worst['smallest_n']} or more."
         )
-    return " ".join(said)
+    return " ".join(dict.fromkeys(said))
 
 
 def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:

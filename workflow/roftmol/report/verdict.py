@@ -123,12 +123,12 @@ def _predictable(asked: Sequence[Answer]) -> list[str]:
 
 
 def _unpredictable(asked: Sequence[Answer]) -> list[str]:
-    where = "" if len(asked) == 1 else f" in any of the {_settings(len(asked))}"
+    where = {1: "", 2: " in either setting"}.get(len(asked), f" in any of the {_settings(len(asked))}")
     return [
         f"These labels cannot be predicted from these structures {_labels(asked)}: no method is better than "
         f"{NAMES[CONSTANT]}{where}, beyond doubt.",
         "Take no model. More labels may change that; or else the labels may be mistaken, or depend on what a structure "
-        "does not show. As far as these test molecules can tell, which are few where the test parts are small.",
+        "does not show. That is as far as these test molecules can tell: few of them do not show a weak relation.",
     ]
 
 
@@ -223,7 +223,7 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
             here = rows_of(runs, answer.setting)
             chosen = here[here["method"] == answer.best.method]
             score = f"{answer.metric} {_unbroken(answer.best.score)}{mark(worst(chosen['contamination']))}"
-            score += f", R² {_unbroken(answer.best.r2)}" if answer.best.r2 else ""
+            score += f", {_unbroken(f'R² {answer.best.r2}')}" if answer.best.r2 else ""
             tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
             full_ft, fingerprint = (
                 difference(versus[NAMES[name]], answer.better) if NAMES[name] in versus else unknown
