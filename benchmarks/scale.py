@@ -200,6 +200,7 @@ def _write_run(
     columns["molecule"] = pa.array(np.tile(np.arange(2 * held), count).astype(np.int32))
     offsets = pa.array(np.arange(0, rows * tasks + 1, tasks).astype(np.int32))
     columns["prediction"] = pa.ListArray.from_arrays(offsets, pa.array(rng.random(rows * tasks, np.float32)))
+    columns["spread"] = pa.nulls(rows, pa.list_(pa.float32()))
     schema = schemas.schema("predictions")
     table = pa.table([columns[name] for name in schema.names], schema=schema)
     pq.write_table(table, folder / "predictions.parquet", compression="zstd")

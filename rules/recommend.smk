@@ -35,6 +35,7 @@ if EXPERIMENT.recommendation:
     rule refit:
         input:
             molecules=f"results/data/{EXPERIMENT.recommendation.name}/molecules.parquet",
+            predictions=f"{OUT}/tables/predictions.parquet",
             verdict=f"{OUT}/verdict.json",
             checkpoints=expand(
                 "results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints
@@ -51,12 +52,13 @@ if EXPERIMENT.recommendation:
         params:
             settings=canonical_json(EXPERIMENT.refit_settings()),
             code=code("roftmol.refit"),
+            tables=subpath(input.predictions, parent=True),
             checkpoints="results/checkpoints",
         message:
             "Fit the method that was chosen on all labels"
         shell:
             "python -m roftmol refit --settings {params.settings:q} --molecules {input.molecules:q}"
-            " --verdict {input.verdict:q} --checkpoints {params.checkpoints:q} --out {output:q} 2>&1 | tee {log:q}"
+            " --tables {params.tables:q} --verdict {input.verdict:q} --checkpoints {params.checkpoints:q} --out {output:q} 2>&1 | tee {log:q}"
 
     rule recommendation:
         input:

@@ -57,7 +57,7 @@ def write_run(root, method, outputs, model="gin", budget="50", failed=()):
         for molecule in [*TEST, *VALID]:
             partition = "valid" if molecule in VALID else "test"
             value = outputs[seed, setting][molecule]
-            row = {"partition": partition, "molecule": molecule, "prediction": [value, 1 - value]}
+            row = {"partition": partition, "molecule": molecule, "prediction": [value, 1 - value], "spread": None}
             predictions.append({**cell, "setting": setting, "seed": seed, **row})
     fits += [{**cell, "setting": k, "seed": s, "status": "failed", "reason": reason} for s, k, reason in failed]
     frame = pd.DataFrame(fits).assign(

@@ -291,7 +291,7 @@ def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
     levels = {"full_ft": 1.4, "linear_probing": 1.1, "fingerprint": 1.2}
     values = {name: list(level + 0.1 * rng.normal(size=10)) for name, level in levels.items()}
     rows = synthetic.selected_rows(values, dataset="mine", metric="rmse", split="cv", budget="all")
-    cells = rows.assign(partition="test", molecule=0, prediction=[[0.5]] * len(rows))
+    cells = rows.assign(partition="test", molecule=0, prediction=[[0.5]] * len(rows), spread=None)
     predictions = cells[schemas.schema("predictions").names]
     tables = synthetic.write_tables(folder / "tables", rows, predictions=predictions)
     timings = schemas.read("timings", tables / "timings.parquet")

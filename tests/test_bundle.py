@@ -14,18 +14,20 @@ import pandas as pd
 import pytest
 import torch
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
 from molecules_for_tests import SMILES, labels_of_size
-from roftmol import bundle, graphs
+from roftmol import bundle, ensemble, graphs
+from roftmol.certainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
 from roftmol.cli import main
 from roftmol.encoders import new_encoder
-from roftmol.ensemble import EnsembleSettings, Fingerprint, fit_fingerprints, fit_networks
+from roftmol.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
 from roftmol.errors import UserError
-from roftmol.fingerprints import GRID, learner, morgan_counts
+from roftmol.fingerprints import learner, morgan_counts
+from roftmol.methods.fingerprint import GRID
 from roftmol.train import TrainSettings
 
 ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
@@ -39,6 +41,7 @@ ABOUT = {
     "architecture": ARCHITECTURE,
     "featuriser": "hu",
 }
+FINGER = ABOUT | {"method": "fingerprint", "model": "morgan", "architecture": None}
 TWINS = np.arange(len(SMILES))
 OTHERS = ["CCCO", "c1ccccc1C", "CC(C)C(=O)O", "FC(F)F", "[SiH4]", "OCC"]
 
@@ -47,22 +50,34 @@ def labels(task: str = "regression") -> np.ndarray:
     return labels_of_size(classification=task == "classification")[:, 0]
 
 
-def network(settings: EnsembleSettings = SETTINGS):
+def networks(task: str = "regression") -> Networks:
     torch.manual_seed(0)
-    data = graphs.from_smiles(SMILES, labels(settings.task)[:, None])
-    return fit_networks(new_encoder(ARCHITECTURE), data, TWINS, settings)
+    return Networks(new_encoder(ARCHITECTURE), graphs.from_smiles(SMILES, labels(task)[:, None]), TWINS)
+
+
+def references(task: str = "regression") -> References:
+    return References(morgan_counts(SMILES), labels(task), TWINS)
+
+
+def fitted(source: Networks | References, settings: EnsembleSettings = SETTINGS) -> ensemble.Ensemble:
+    return fit_ensemble(source, deal(source, np.arange(len(source.labels)), settings), settings)
+
+
+def made(source: Networks | References, settings: EnsembleSettings, about: dict, level: float = 0.9) -> bundle.Bundle:
+    found = out_of_sample(source, settings)
+    return bundle.make(fitted(source, settings), found, SMILES, source.labels, about, level)
 
 
 @pytest.fixture(scope="module")
 def regression() -> bundle.Bundle:
-    return bundle.make(network(), SMILES, labels(), ABOUT, level=0.8)
+    return made(networks(), SETTINGS, ABOUT, level=0.8)
 
 
 @pytest.fixture(scope="module")
 def classification() -> bundle.Bundle:
     settings = replace(SETTINGS, task="classification", metric="roc_auc")
     about = ABOUT | {"task": "classification", "metric": "roc_auc", "target": "large"}
-    return bundle.make(network(settings), SMILES, labels("classification"), about)
+    return made(networks("classification"), settings, about)
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
@@ -74,7 +89,7 @@ def test_arrays_predict_as_scikit_learn(setting, task):
     expected = model.predict_proba(Z)[:, 1] if task == "classification" else model.predict(Z)
     if task == "classification" and setting.learner == "forest":
         expected = (20 * expected + y.mean()) / 21
-    found = Fingerprint.of(model, task, float(y.mean())).predict(Z, task)
+    found = Reference.of(model, task, float(y.mean())).predict(Z, task)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -83,71 +98,149 @@ def test_the_setting_with_the_best_out_of_fold_score_is_kept(method):
     grids = {"wise_ft": ({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}), "dwise_ft": ({"start": 0.5},)}
     grid = grids.get(method, ({"learner": "linear"}, {"learner": "forest"}) if method == "fingerprint" else ({},))
     settings = replace(SETTINGS, method=method, grid=grid)
-    fitted = [
-        fit_fingerprints(morgan_counts(SMILES), labels(), TWINS, s) if method == "fingerprint" else network(s)
-        for s in (settings, *(replace(settings, grid=(one,)) for one in grid))
-    ]
-    for one in fitted:
-        assert one.score == pytest.approx(math.sqrt(np.mean((one.out_of_fold - labels()) ** 2)), rel=1e-5)
-    assert fitted[0].score == min(one.score for one in fitted[1:])
-    assert len(fitted[0].members) == 3
+    source = references() if method == "fingerprint" else networks()
+    folds = deal(source, TWINS, settings)
+    scores = {}
+    for one in grid:
+        alone = fit_ensemble(source, folds, replace(settings, grid=(one,)))
+        predicted = np.empty(len(SMILES))
+        for member, fold in zip(alone.members, folds, strict=True):
+            predicted[fold.valid] = source.predict([member], fold.valid, settings)[0]
+        scores[alone.setting] = math.sqrt(np.mean((predicted - labels()) ** 2))
+    found = fit_ensemble(source, folds, settings)
+    assert found.setting == min(scores, key=scores.get)
+    assert len(found.members) == 3
 
 
-def test_identical_molecules_teach_and_test_the_same_members():
-    twice = [*SMILES, *SMILES]
-    target = np.random.default_rng(0).normal(size=len(twice)).astype(np.float32)
-    fitted = fit_fingerprints(
-        morgan_counts(twice),
-        target,
-        np.tile(TWINS, 2),
-        replace(SETTINGS, method="fingerprint", grid=({"learner": "linear"},)),
+@pytest.mark.parametrize("method", ["linear_probing", "dwise_ft", "fingerprint", "constant"])
+def test_what_calibrates_was_predicted_by_models_that_did_not_have_it(method, monkeypatch):
+    """Neither to learn from nor to choose an epoch, a setting or coefficients by."""
+    grid = ({"start": 0.5},) if method == "dwise_ft" else ({"learner": "linear"},) if method == "fingerprint" else ({},)
+    settings = replace(SETTINGS, method=method, grid=grid)
+    source = networks() if method in ("linear_probing", "dwise_ft") else references()
+    kind, had, asked = type(source), {}, []
+    start, predict = kind.start, kind.predict
+
+    def noted_start(self, number, fold, settings):
+        fitting = start(self, number, fold, settings)
+
+        def noted(setting):
+            member, valid = fitting(setting)
+            had[id(member)] = (member, {*fold.train.tolist(), *fold.valid.tolist()})
+            return member, valid
+
+        return noted
+
+    def noted_predict(self, members, molecules, settings):
+        asked.extend((id(member), molecule) for member in members for molecule in molecules.tolist())
+        return predict(self, members, molecules, settings)
+
+    monkeypatch.setattr(kind, "start", noted_start)
+    monkeypatch.setattr(kind, "predict", noted_predict)
+    found = out_of_sample(source, settings)
+    assert sorted(found.molecule) == list(range(len(SMILES)))
+    assert len(asked) == len(SMILES) * settings.members
+    assert not [molecule for member, molecule in asked if molecule in had[member][1]]
+    # Yet each ensemble has all the others, so that it is as good as the one that is handed out.
+    assert all(
+        len(known) + np.sum(found.part == found.part[molecule]) == len(SMILES)
+        for molecule in range(len(SMILES))
+        for known in [had[next(m for m, asked_of in asked if asked_of == molecule)][1]]
     )
-    half = len(SMILES)
-    np.testing.assert_allclose(fitted.out_of_fold[:half], fitted.out_of_fold[half:], rtol=1e-5)
 
 
-def test_the_interval_is_the_quantile_of_the_out_of_fold_residuals(regression):
-    residuals = np.sort(np.abs(network().out_of_fold - labels()))
-    half = regression.card["calibration"]["half_width"]
-    assert half == pytest.approx(residuals[math.ceil(0.8 * (len(SMILES) + 1)) - 1], rel=1e-4)
-    found = regression.predict(OTHERS)
-    np.testing.assert_allclose(found["high"] - found["prediction"], half)
-    np.testing.assert_allclose(found["prediction"] - found["low"], half)
-    few = bundle.make(network(), SMILES, labels(), ABOUT, level=0.99).card["calibration"]
-    assert few["half_width"] == pytest.approx(residuals[-1], rel=1e-4)
-    assert "too few" in few["note"]
+def test_identical_molecules_stay_together():
+    twice = References(
+        morgan_counts([*SMILES, *SMILES]),
+        np.random.default_rng(0).normal(size=2 * len(SMILES)).astype(np.float32),
+        np.tile(TWINS, 2),
+    )
+    settings = replace(SETTINGS, method="fingerprint", grid=({"learner": "linear"},))
+    found, half = out_of_sample(twice, settings), len(SMILES)
+    np.testing.assert_allclose(found.prediction[:half], found.prediction[half:], rtol=1e-5)
+    assert found.part[:half].tolist() == found.part[half:].tolist()
 
 
-def test_intervals_hold_the_stated_share_of_new_molecules():
+def test_the_quantile_is_the_textbooks():
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 20))  # 1 to 19
+    assert conformal_quantile(scores, 0.9, 19) == (18, True)  # ceil(20 * 0.9)
+    assert conformal_quantile(scores, 0.95, 19) == (19, True)
+    assert conformal_quantile(scores, 0.96, 19) == (19, False)  # ceil(19.2) = 20 of 19
+    assert conformal_quantile(np.repeat(scores, 2), 0.9, 19) == (18, True)  # two scores a molecule are not two
+
+
+def test_intervals_are_wider_where_it_is_harder_and_hold_the_stated_share():
+    """In all and, unlike a width for all, where the spread is large: labels whose noise grows with it."""
     rng = np.random.default_rng(0)
-    held = []
-    for _ in range(200):  # one number is drawn for each of 31 molecules, and 30 calibrate the interval of the last
-        values = rng.normal(size=31)
-        ensemble = replace(network_of_zeros(), out_of_fold=np.zeros(30, np.float32))
-        card = bundle.make(ensemble, ["C" * n for n in range(1, 31)], values[:30].astype(np.float32), FINGER).card
-        held.append(abs(values[30]) <= card["calibration"]["half_width"])
-    assert 0.83 <= np.mean(held) <= 0.97  # 0.9, and three standard deviations of 200 draws are 0.064
+    held, hard, widths = [], [], []
+    for _ in range(300):
+        spread, distance = rng.exponential(size=101), rng.random(101)
+        values = (0.2 + spread) * rng.normal(size=101)
+        found = OutOfSample(np.arange(100), np.zeros(100), spread[:100], np.arange(100) % 5)
+        intervals = Intervals.of(found, values[:100], distance[:100], 0.9)
+        half = float(intervals.half(spread[100:], distance[100:])[0])
+        held.append(abs(values[100]) <= half)
+        widths.append((spread[100], half))
+        if spread[100] > 1.5:
+            hard.append(held[-1])
+    assert 0.85 <= np.mean(held) <= 0.95  # 0.9, and three standard deviations of 300 draws are 0.052
+    assert np.mean(hard) > 0.75  # one width for all, some 2.3, would hold 69% of these
+    assert np.corrcoef(np.transpose(widths))[0, 1] > 0.9
 
 
-FINGER = ABOUT | {"method": "fingerprint", "model": "morgan"}
+def test_a_difficulty_is_positive_and_never_falls_with_spread_or_distance():
+    rng = np.random.default_rng(1)
+    spread, distance = rng.random(50), rng.random(50)
+    found = Difficulty.of(np.exp(-3 * spread - 3 * distance), spread, distance)  # the data say the contrary
+    assert min(found.constant, found.of_spread, found.of_distance) > 0
+    many = rng.random((3, 20000))
+    fitted = Difficulty.of(1 + 2 * many[1] + 3 * many[2], many[1], many[2])
+    assert (fitted.constant, fitted.of_spread, fitted.of_distance) == pytest.approx((1, 2, 3), rel=0.02)
 
 
-def network_of_zeros():
-    from roftmol.ensemble import Ensemble
-
-    return Ensemble([Fingerprint({"coefficients": np.zeros(2048), "intercept": np.zeros(1)})], "{}", np.zeros(1), 0.0)
+def test_every_molecule_has_an_interval_of_its_own(regression):
+    found = regression.predict([*OTHERS, "C" * 40])
+    widths = found["high"] - found["low"]
+    assert widths.nunique() >= len(OTHERS) - 1  # CCO is there as a training molecule, written OCC
+    np.testing.assert_allclose(found["high"] - found["prediction"], found["prediction"] - found["low"], rtol=1e-6)
+    intervals = Intervals.from_card(regression.card["calibration"])
+    outputs = regression._outputs(OTHERS, 1)
+    expected = intervals.quantile * intervals.difficulty(outputs.std(0, ddof=1), 1 - found["similarity"][:6])
+    np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
+    few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
+    assert "24 molecules are too few for this level" in few.card["calibration"]["note"]
 
 
 def test_probabilities_are_those_of_platt(classification):
     settings = replace(SETTINGS, task="classification", metric="roc_auc")
-    out_of_fold = network(settings).out_of_fold
-    platt = LogisticRegression().fit(np.log(out_of_fold / (1 - out_of_fold))[:, None], labels("classification"))
+    found = out_of_sample(networks("classification"), settings)
+    logit = np.log(found.prediction / (1 - found.prediction))
+    expected = LogisticRegression().fit(logit[:, None], labels("classification"))
+    slope, intercept = classification.card["calibration"]["slope"], classification.card["calibration"]["intercept"]
+    if expected.coef_[0, 0] > 0:
+        assert (slope, intercept) == pytest.approx((expected.coef_[0, 0], expected.intercept_[0]), rel=1e-3)
     single = [
         m.predict(graphs.from_smiles(OTHERS, np.zeros((6, 1), np.float32)), range(6)) for m in classification.members
     ]
-    logit = np.mean([np.log(p / (1 - p)) for p in single], 0)
-    expected = platt.predict_proba(logit)[:, 1]
-    np.testing.assert_allclose(classification.predict(OTHERS)["probability"], expected, rtol=1e-3)
+    p = np.mean(single, 0)[:, 0]
+    logit = slope * np.log(p / (1 - p)) + intercept
+    np.testing.assert_allclose(classification.predict(OTHERS)["probability"], 1 / (1 + np.exp(-logit)), rtol=1e-3)
+
+
+def test_a_calibration_never_turns_predictions_round():
+    truth = np.array([0, 0, 0, 1] * 10)
+    against = np.where(truth == 1, 0.2, 0.7) + np.linspace(0, 0.1, 40)
+    slope, intercept = platt(against, truth)
+    assert slope == 0
+    assert 1 / (1 + math.exp(-intercept)) == pytest.approx(0.25)  # the share of class 1
+    assert platt(1 - against, truth)[0] > 0
+    classes = np.random.default_rng(3).integers(0, 2, len(SMILES)).astype(np.float32)
+    source = References(morgan_counts(SMILES), classes, TWINS)
+    settings = EnsembleSettings("constant", ({},), "classification", "roc_auc", members=3)
+    about = FINGER | {"method": "constant", "task": "classification", "metric": "roc_auc"}
+    # A part with more of class 1 is predicted by a lower rate of the others: the worst of predictions, and no signal.
+    found = bundle.make(fitted(source, settings), out_of_sample(source, settings), SMILES, classes, about)
+    np.testing.assert_allclose(found.predict(OTHERS)["probability"], classes.mean(), rtol=1e-5)
 
 
 def test_similarity_is_tanimoto_to_the_nearest_and_the_domain_its_quantile(regression):
@@ -163,9 +256,30 @@ def test_similarity_is_tanimoto_to_the_nearest_and_the_domain_its_quantile(regre
     ]
     threshold = regression.card["domain"]["threshold"]
     assert threshold == pytest.approx(np.quantile(own, 0.05))
-    assert not found["in_domain"][OTHERS.index("[SiH4]")]  # no training molecule has silicon
+    silicon = OTHERS.index("[SiH4]")
+    assert not found["in_domain"][silicon]
+    assert "elements Si" in found["problem"][silicon]
     others = [row for row, text in enumerate(OTHERS) if text != "[SiH4]"]
     assert found["in_domain"][others].tolist() == [expected[row] >= threshold for row in others]
+    assert ((found["problem"] == "") == found["in_domain"]).all()
+
+
+def test_the_domain_knows_sizes(regression):
+    """A chain has the bits of octane, however long it is."""
+    found = regression.predict(["CCCCCCCC", "C" * 800, "CCCCCCCCC"])
+    assert found["similarity"].tolist() == [1, 1, 1]
+    assert found["in_domain"].tolist() == [True, False, True]
+    problem = found["problem"][1]
+    assert problem.startswith("outside the domain: heavy atoms 800, above 16.4; molecular weight ")
+    assert "logP" in problem
+    assert "rotatable bonds 797, above" in problem
+    assert "TPSA" not in problem
+    assert np.isfinite(found["prediction"]).all()  # it is predicted all the same
+    low, high = regression.card["domain"]["ranges"]["molecular weight"]
+    weights = [Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in SMILES]
+    margin = 0.1 * (max(weights) - min(weights))
+    assert (low, high) == pytest.approx((0, max(weights) + margin))  # nothing weighs less
+    assert regression.card["domain"]["ranges"]["logP (Crippen)"][0] < 0
 
 
 def test_rows_that_are_no_molecules_stay_empty_with_the_reason(regression):
@@ -183,11 +297,11 @@ def test_rows_that_are_no_molecules_stay_empty_with_the_reason(regression):
 
 
 def test_a_file_gives_the_bundle_back(regression, classification, tmp_path):
-    fingerprint = fit_fingerprints(
-        morgan_counts(SMILES), labels(), TWINS, replace(SETTINGS, method="fingerprint", grid=({"learner": "forest"},))
-    )
-    made = bundle.make(fingerprint, SMILES, labels(), FINGER | {"architecture": None})
-    for one in (regression, classification, made):
+    fingerprint = made(references(), replace(SETTINGS, method="fingerprint", grid=({"learner": "forest"},)), FINGER)
+    constant = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"})
+    assert constant.predict(OTHERS)["prediction"].to_numpy() == pytest.approx(labels().mean())
+    assert "the same for every molecule, as nothing was better than that beyond doubt" in bundle.describe(constant.card)
+    for one in (regression, classification, fingerprint, constant):
         bundle.write(one, tmp_path / "a.roftmol")
         back = bundle.read(tmp_path / "a.roftmol")
         pd.testing.assert_frame_equal(back.predict(OTHERS), one.predict(OTHERS), rtol=1e-6)
@@ -195,9 +309,8 @@ def test_a_file_gives_the_bundle_back(regression, classification, tmp_path):
 
 
 def test_what_no_member_changed_is_stored_once(tmp_path):
-    ensemble = network(replace(SETTINGS, method="linear_probing"))
-    made = bundle.make(ensemble, SMILES, labels(), ABOUT | {"method": "linear_probing"})
-    bundle.write(made, tmp_path / "a.roftmol")
+    probed = made(networks(), replace(SETTINGS, method="linear_probing"), ABOUT | {"method": "linear_probing"})
+    bundle.write(probed, tmp_path / "a.roftmol")
     with safe_open(tmp_path / "a.roftmol", "pt") as file:
         names = set(file.keys())
     own = {name for name in names if name.startswith("member.0.")}
@@ -205,7 +318,7 @@ def test_what_no_member_changed_is_stored_once(tmp_path):
     assert any(name.startswith("shared.encoder.") for name in names)
     back = bundle.read(tmp_path / "a.roftmol")
     assert len({id(member.encoder) for member in back.members}) == 1
-    pd.testing.assert_frame_equal(back.predict(OTHERS), made.predict(OTHERS), rtol=1e-6)
+    pd.testing.assert_frame_equal(back.predict(OTHERS), probed.predict(OTHERS), rtol=1e-6)
 
 
 def test_what_is_no_bundle_is_refused(regression, tmp_path):
@@ -225,7 +338,10 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads up to 1"):
+    with pytest.raises(UserError, match="version 9, and this program reads 2"):
+        bundle.read(path)
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
+    with pytest.raises(UserError, match=r"version 1, whose intervals .* Make it again"):
         bundle.read(path)
 
 
@@ -251,7 +367,9 @@ def test_a_table_keeps_its_rows_and_columns(place, regression):
     expected = regression.predict(before["SMILES"].tolist())["prediction"].to_numpy()
     found = pd.to_numeric(after["size_prediction"], errors="coerce").to_numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert (after.loc[after["problem"] != "", new[:-1]] == "").all(axis=None)
+    unread = (after["problem"] != "") & ~after["problem"].str.startswith("outside the domain: ")
+    assert (after.loc[unread, new[:-1]] == "").all(axis=None)
+    assert ((after["in_domain"] == "False") == after["problem"].str.startswith("outside the domain: ")).all()
     assert set(after["in_domain"]) == {"True", "False", ""}
 
 

@@ -397,6 +397,7 @@ def write_run(folder, kind: str = "regression", methods=("full_ft", "fingerprint
             setting="{}",
             partition=tested["role"],
             prediction=[[float(value)] for value in rng.random(len(tested))],
+            spread=None,
         )
         for method in methods
     ]

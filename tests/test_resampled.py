@@ -37,7 +37,7 @@ def test_tukey_has_the_error_of_repeated_measures():
     between = len(table) * ((table.mean() - table.to_numpy().mean()) ** 2).sum() / 3
     error = between / anova["F Value"].iloc[0]  # F is the mean square of the methods over that of the error
     first = compare(table, 0.25).iloc[0]
-    half = stats.studentized_range.ppf(0.95, 4, 27) * np.sqrt(error / 10)
+    half = stats.studentized_range.ppf(0.95, 4, 27) * np.sqrt(error * (1 / 10 + 0.25))
     assert first["tukey_high"] - first["difference"] == pytest.approx(half, rel=1e-6)
     assert first["difference"] == pytest.approx((table["m0"] - table["m1"]).mean())
 
@@ -60,11 +60,23 @@ def test_a_score_on_a_new_test_set_varies_more_than_the_mean():
 
 
 def test_equal_candidates_are_not_told_apart():
-    tables = [compare(scores(seed), 0.25) for seed in range(400)]
+    tables = [compare(scores(seed), 0.0, tukey_p=False) for seed in range(400)]
     # Of 400 sets without a difference, Tukey may find one in 5%: 20, and 35 is beyond 3.4 standard deviations.
-    assert 8 <= sum((table["tukey_p"] < 0.05).any() for table in tables) <= 35
-    # The widened one is for overlapping training sets; on independent ones it finds fewer.
-    assert sum((table["corrected_p_holm"] < 0.05).any() for table in tables) <= 20
+    assert 8 <= sum((table["tukey_low"] * table["tukey_high"] > 0).any() for table in tables) <= 35
+    # Widened for overlapping training sets both find fewer, on independent ones.
+    tables = [compare(scores(seed), 0.25, tukey_p=False) for seed in range(400)]
+    assert sum((table["tukey_low"] * table["tukey_high"] > 0).any() for table in tables) <= 10
+    assert sum((table["corrected_p_holm"] < 0.05).any() for table in tables) <= 10
+
+
+def test_only_the_pairs_of_the_best_are_compared_and_corrected():
+    table = scores(4, spread=0.3).assign(m2=lambda t: t["m2"] + 1)
+    found, every = compare(table, 0.25, best="m2"), compare(table, 0.25)
+    assert list(zip(found["a"], found["b"], strict=True)) == [("m0", "m2"), ("m1", "m2"), ("m2", "m3")]
+    mine = every[(every["a"] == "m2") | (every["b"] == "m2")].reset_index(drop=True)
+    columns = ["difference", "tukey_low", "tukey_p", "corrected_p"]
+    pd.testing.assert_frame_equal(found[columns], mine[columns])  # Tukey corrects for all pairs all the same
+    assert found["corrected_p_holm"].min() == pytest.approx(3 * found["corrected_p"].min())
 
 
 def test_identical_candidates_have_no_difference():

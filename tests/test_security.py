@@ -178,7 +178,7 @@ def test_a_page_shows_markup_as_text(tmp_path: Path):
     values = {"full_ft": [0.7, 0.8], "linear_probing": [0.5, 0.6], "fingerprint": [0.7, 0.9]}
     selected = synthetic.selected_rows(values, dataset=MARKUP, model=MARKUP, metric="rmse", split="cv", budget="all")
     selected["note"] = MARKUP
-    tested = selected.assign(partition="test", molecule=0, prediction=[[0.5]] * len(selected))
+    tested = selected.assign(partition="test", molecule=0, prediction=[[0.5]] * len(selected), spread=None)
     predictions = tested[schemas.schema("predictions").names]
     tables = synthetic.write_tables(tmp_path / "tables", selected, predictions=predictions, **data)
     figures.draw(tables, tmp_path / "figures")

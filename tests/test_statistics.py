@@ -570,7 +570,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 run |= {"method": method, "setting": "{}", "seed": seed}
                 guess = guess.astype(np.float32)
                 predictions.append(
-                    pd.DataFrame({**run, "partition": "test", "molecule": part, "prediction": list(guess)})
+                    pd.DataFrame(
+                        {**run, "partition": "test", "molecule": part, "prediction": list(guess), "spread": None}
+                    )
                 )
                 value = metrics.primary("rmse", labels[part], guess)
                 rows.append({**run, "metric": "rmse", "test_value": value})
@@ -691,7 +693,7 @@ def test_a_table_is_read_by_its_keys_and_no_row_group_more(tmp_path: Path, monke
         for method, seed in cells
         for number in range(5)
     ]
-    frame = pd.DataFrame(rows).assign(prediction=[[0.5]] * len(rows))
+    frame = pd.DataFrame(rows).assign(prediction=[[0.5]] * len(rows), spread=None)
     path = tmp_path / "predictions.parquet"
     pq.write_table(schemas.table("predictions", frame), path, row_group_size=7)
     table = schemas.Indexed("predictions", path, ("method", "model"))
@@ -717,7 +719,14 @@ def test_a_table_is_read_by_its_keys_and_no_row_group_more(tmp_path: Path, monke
 def test_a_cell_without_rows_is_found_empty_and_hides_no_other(tmp_path: Path):
     """As a cell whose fits all failed leaves it among the aggregated predictions."""
     path, schema = tmp_path / "predictions.parquet", schemas.schema("predictions")
-    row = {**dict.fromkeys(schemas.RUN, "a"), "seed": 0, "partition": "test", "molecule": 1, "prediction": [0.5]}
+    row = {
+        **dict.fromkeys(schemas.RUN, "a"),
+        "seed": 0,
+        "partition": "test",
+        "molecule": 1,
+        "prediction": [0.5],
+        "spread": None,
+    }
     with pq.ParquetWriter(path, schema) as writer:
         for frame in (schemas.empty("predictions"), pd.DataFrame([row]), schemas.empty("predictions")):
             writer.write_table(schemas.table("predictions", frame))

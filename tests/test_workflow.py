@@ -482,8 +482,10 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     assert "log&lt;i&gt;P" in page
     assert "<i>P" not in page.replace("</i>P", "")
     ranking = schemas.read("ranking", folder / "ranking.parquet")
-    assert set(ranking["method"]) == {"linear_probing", "fingerprint"}
+    assert set(ranking["method"]) == {"linear_probing", "fingerprint", "constant"}
     assert ranking["chosen"].sum() == 1
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert all(sentence in done.stderr + done.stdout for sentence in verdict["sentences"])  # and on the terminal
     bundle, table = str(folder / "my-data.roftmol"), str(tmp_path / "my data.csv")
     command = [sys.executable, "-m", "roftmol", "predict", bundle, table, "-o"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}

@@ -146,17 +146,18 @@ def _run_folds(
                 "part": "",
             }
         )
-        valid.append(_rows(identity, "valid", parts["valid"]["molecule"].to_numpy(), on_valid))
+        valid.append(_rows(identity, "valid", parts["valid"]["molecule"].to_numpy(), on_valid[None]))
         tested.append(on_test)
     # The test parts are the same in every fold of a seed.
     tests = [
-        _rows(identity, role, parts[role]["molecule"].to_numpy(), np.mean(predictions, axis=0))
+        _rows(identity, role, parts[role]["molecule"].to_numpy(), np.stack(predictions))
         for role, predictions in zip(("test", "test_id"), zip(*tested, strict=True), strict=True)
         if role in parts
     ]
     return fits, pd.concat([*valid, *tests])
 
 
-def _rows(identity: dict[str, Any], partition: str, molecules: Rows, values: Array) -> pd.DataFrame:
-    columns = {"partition": partition, "molecule": molecules, "prediction": list(values.astype(np.float32))}
+def _rows(identity: dict[str, Any], partition: str, molecules: Rows, outputs: Array) -> pd.DataFrame:
+    """The rows of some molecules, from the folds' predictions: folds x molecules x tasks."""
+    columns = {"partition": partition, "molecule": molecules, **metrics.together(outputs)}
     return pd.DataFrame({**identity, **columns})

@@ -7,7 +7,6 @@ by which the similarity of a new molecule is measured.
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,24 +23,24 @@ from rdkit import Chem, rdBase
 from rdkit.DataStructs import ExplicitBitVect
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from roftmol import dependencies, graphs, metrics
+from roftmol.certainty import Intervals, OutOfSample, logits, platt
+from roftmol.domain import Domain, symbols
 from roftmol.encoders import Encoder, Own, new_encoder
-from roftmol.ensemble import Ensemble, Fingerprint, predict_networks
+from roftmol.ensemble import Ensemble, Reference, predict_networks
 from roftmol.errors import UserError
 from roftmol.files import atomic, code_digest
 from roftmol.fingerprints import morgan_counts
+from roftmol.layout import CONSTANT
 from roftmol.methods import METHODS
 from roftmol.molecules import Reject, parse
-from roftmol.similarity import BITS, RADIUS, fingerprints, nearest, pack, unpack
+from roftmol.similarity import fingerprints, nearest, pack, unpack
 from roftmol.train import Model, Task
 
-FORMAT, VERSION = "roftmol-bundle", 1
-#: A new molecule is in the domain if it is as similar to its nearest training molecule as 95% of those are to theirs.
-DOMAIN_QUANTILE = 0.05
-EDGE = 1e-6  # probabilities stay this far from 0 and 1, so that their logits are finite
+#: Version 2 calibrates on predictions out of sample, has an interval for each molecule and a domain with sizes.
+FORMAT, VERSION = "roftmol-bundle", 2
 
 Array = npt.NDArray[np.float64]
 
@@ -51,8 +50,7 @@ class Bundle:
     """A fitted ensemble with its card: what it predicts, how well, how sure, and what it was made of."""
 
     card: Mapping[str, Any]
-    members: Sequence[Model] | Sequence[Fingerprint]
-    residuals: Array  #: sorted absolute out-of-fold residuals (regression), else empty
+    members: Sequence[Model] | Sequence[Reference]
     training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
 
     @property
@@ -65,7 +63,8 @@ class Bundle:
         """A row a SMILES, in order; one that cannot be featurised is empty but for `problem`, the reason.
 
         `prediction` is the members' mean in label units with its interval `low` to `high`, `probability` that of
-        class 1, calibrated; `similarity` is the Tanimoto similarity to the nearest training molecule.
+        class 1, calibrated; `similarity` is the Tanimoto similarity to the nearest training molecule. Of a molecule
+        outside the domain `problem` says why it is.
         """
         found = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         found["problem"] = ""
@@ -86,25 +85,26 @@ class Bundle:
 
     def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
         outputs = self._outputs(smiles, processes)
-        found, elements = _read(smiles)
-        similarity = nearest(found, self.training)
-        domain = self.card["domain"]
-        known = set(domain["elements"])
-        inside = (similarity >= domain["threshold"]) & np.array([present <= known for present in elements])
-        calibration = self.card["calibration"]
+        molecules = _molecules(smiles)
+        similarity = nearest(fingerprints(molecules), self.training)
+        domain = Domain.from_card(self.card["domain"])
+        outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
+        mean, calibration = outputs.mean(0), self.card["calibration"]
         if self.card["task"] == "classification":
-            logit = calibration["slope"] * logits(outputs).mean(0) + calibration["intercept"]
+            logit = calibration["slope"] * logits(mean) + calibration["intercept"]
             values = {"probability": 1 / (1 + np.exp(-logit))}
         else:
-            mean, half = outputs.mean(0), calibration["half_width"]
+            half = Intervals.from_card(calibration).half(outputs.std(0, ddof=1), 1 - similarity)
             values = {"prediction": mean, "low": mean - half, "high": mean + half}
-        return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside})
+        problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
+        inside = [not reason for reason in outside]
+        return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
 
     def _outputs(self, smiles: list[str], processes: int) -> Array:
         """Members x molecules: each one's probabilities or values."""
-        if isinstance(self.members[0], Fingerprint):
+        if isinstance(self.members[0], Reference):
             X = morgan_counts(smiles)
-            found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Fingerprint)]
+            found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Reference)]
         else:
             nothing = np.full((len(smiles), 1), np.nan, np.float32)
             data = graphs.from_smiles(smiles, nothing, processes, self.card["featuriser"])
@@ -114,17 +114,16 @@ class Bundle:
 
 def make(
     ensemble: Ensemble,
+    found: OutOfSample,
     smiles: Sequence[str],
     labels: npt.NDArray[np.float32],
     about: Mapping[str, Any],
     level: float = 0.9,
 ) -> Bundle:
-    """Calibrate an ensemble on its out-of-fold predictions of the n training molecules, and write its card.
+    """Calibrate an ensemble by the predictions `found` of like ensembles for molecules they did not have; its card.
 
-    `about` says target, task, metric, method, model and what else the card is to tell. Regression: the interval's half
-    width is the ceil((n + 1) level)-th smallest absolute residual (cross-conformal prediction, Vovk 2015,
-    doi 10.1007/s10472-013-9368-4); the mean of the members errs less than one of them, so the interval is rather too
-    wide. Classification: Platt's logistic regression of the label on the logit.
+    `about` says target, task, metric, method, model and what else the card is to tell. How predictions are calibrated:
+    `certainty`; the domain: `domain`.
 
     Raises `UserError` for a user's own module, whose code a bundle cannot hold.
     """
@@ -137,21 +136,30 @@ def make(
                 "in results/runs, or choose a registered model."
             )
         architecture = about["architecture"]
-    training, elements = _read(smiles)
-    similar = [nearest([one], training[:row] + training[row + 1 :]) for row, one in enumerate(training)]
-    residuals = np.empty(0)
+    molecules = _molecules(smiles)
+    training = fingerprints(molecules)
+    similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
+    truth, constant = labels[found.molecule].astype(np.float64), np.empty(len(found.molecule))
+    distance = np.empty(len(found.molecule))
+    for part in np.unique(found.part):
+        rows = np.flatnonzero(found.part == part)
+        learnt = np.setdiff1d(np.arange(len(smiles)), found.molecule[rows])
+        constant[rows] = labels[learnt].mean()
+        mine = [training[number] for number in found.molecule[rows]]
+        distance[rows] = 1 - nearest(mine, [training[number] for number in learnt])
+    calibration: dict[str, Any]
     if about["task"] == "classification":
-        platt = LogisticRegression(C=1.0).fit(logits(ensemble.out_of_fold)[:, None], labels.astype(int))
-        calibration = {"kind": "Platt", "slope": float(platt.coef_[0, 0]), "intercept": float(platt.intercept_[0])}
+        slope, intercept = platt(found.prediction, truth)
+        calibration = {"kind": "Platt", "slope": slope, "intercept": intercept}
+        calibration["molecules"] = len(np.unique(found.molecule))
     else:
-        residuals = np.sort(np.abs(labels - ensemble.out_of_fold).astype(np.float64))
-        rank = math.ceil((len(residuals) + 1) * level)
-        calibration = {
-            "kind": "cross-conformal",
-            "level": level,
-            "half_width": float(residuals[min(rank, len(residuals)) - 1]),
-            "note": "" if rank <= len(residuals) else f"{len(residuals)} molecules are too few for this level",
-        }
+        calibration = Intervals.of(found, truth, distance, level).to_card()
+    scores = {
+        name: metrics.primary(about["metric"], truth[:, None], values[:, None])
+        for name, values in {"score": found.prediction, "constant": constant}.items()
+    }
+    if about["metric"] == "roc_auc":
+        scores["constant"] = 0.5  # within a part; between parts the larger share of class 1 goes with the lower rate
     modules = ["roftmol.bundle", f"roftmol.methods.{about['method']}"]
     card = {
         **about,
@@ -160,14 +168,10 @@ def make(
         "members": len(ensemble.members),
         "molecules": len(smiles),
         "featuriser_format": graphs.FORMAT,
-        "out_of_fold": {"metric": about["metric"], "score": ensemble.score},
+        "out_of_sample": {"metric": about["metric"], **scores},
         "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
-        "calibration": {**calibration, "molecules": len(smiles)},
-        "domain": {
-            "threshold": float(np.quantile(similar, DOMAIN_QUANTILE)),
-            "elements": sorted(set().union(*elements)),
-            "fingerprint": f"Morgan, radius {RADIUS}, {BITS} bits",
-        },
+        "calibration": calibration,
+        "domain": Domain.of(molecules, np.array(similar)).to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "code": code_digest(dependencies.sources(modules)),
@@ -176,7 +180,7 @@ def make(
             "rdkit": rdkit.__version__,
         },
     }
-    return Bundle(card, ensemble.members, residuals, training)
+    return Bundle(card, ensemble.members, training)
 
 
 def write(bundle: Bundle, path: Path) -> None:
@@ -190,7 +194,6 @@ def write(bundle: Bundle, path: Path) -> None:
     tensors = {f"shared.{name}": states[0][name] for name in shared}
     for number, state in enumerate(states):
         tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
-    tensors["residuals"] = torch.from_numpy(bundle.residuals)
     tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
     card = json.dumps(bundle.card, sort_keys=True)
     with atomic(path) as temporary:
@@ -201,7 +204,7 @@ def write(bundle: Bundle, path: Path) -> None:
 def read(path: Path) -> Bundle:
     """The bundle that :func:`write` wrote.
 
-    Raises `UserError` if the file is missing, truncated, no bundle, or of a later version.
+    Raises `UserError` if the file is missing, truncated, no bundle, or of another version.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
@@ -216,9 +219,14 @@ def read(path: Path) -> Bundle:
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
+    if int(metadata["version"]) < VERSION:
+        raise UserError(
+            f"{path}: the bundle is of version {metadata['version']}, whose intervals and domain were too sure of "
+            "themselves. Make it again, by `snakemake recommend` or an estimator's `save`."
+        )
     if int(metadata["version"]) > VERSION:
         raise UserError(
-            f"{path}: the bundle is of version {metadata['version']}, and this program reads up to {VERSION}. "
+            f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. "
             "Use a newer version of the program."
         )
     card = json.loads(metadata["card"])
@@ -242,58 +250,58 @@ def read(path: Path) -> Bundle:
     if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
         together = new_encoder(card["architecture"])
     members = [_member(card, state, together) for state in states]
-    return Bundle(card, members, tensors["residuals"].numpy(), unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
+    return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
 
 
-def _tensors(member: Model | Fingerprint) -> dict[str, Tensor]:
-    if isinstance(member, Fingerprint):
+def _tensors(member: Model | Reference) -> dict[str, Tensor]:
+    if isinstance(member, Reference):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in member.arrays.items()}
     return dict(member.state_dict())
 
 
-def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Fingerprint:
+def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Reference:
     if card["architecture"] is None:
-        return Fingerprint({name: tensor.numpy() for name, tensor in state.items()})
+        return Reference({name: tensor.numpy() for name, tensor in state.items()})
     model = Model(encoder or new_encoder(card["architecture"]), 1, Task(card["task"], metrics.PRIMARY[card["task"]]))
     model.load_state_dict(dict(state))
     return model.eval()
 
 
-def logits(probabilities: npt.NDArray[Any]) -> Array:
-    """log p / (1 - p), finite at the ends."""
-    p = np.clip(np.asarray(probabilities, np.float64), EDGE, 1 - EDGE)
-    return np.log(p / (1 - p))
-
-
-def _read(smiles: Sequence[str]) -> tuple[list[ExplicitBitVect], list[set[int]]]:
-    """The fingerprint of each molecule and the atomic numbers in it."""
+def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
     with rdBase.BlockLogs():
-        molecules = [Chem.MolFromSmiles(text) for text in smiles]
-    return fingerprints(molecules), [{atom.GetAtomicNum() for atom in molecule.GetAtoms()} for molecule in molecules]
+        return [Chem.MolFromSmiles(text) for text in smiles]
 
 
 def describe(card: Mapping[str, Any]) -> str:
     """The card as lines of text."""
     title = METHODS[card["method"]].title
-    domain, made, calibration = card["domain"], card["made"], card["calibration"]
-    network = "Morgan counts, no network" if card["architecture"] is None else card["model"]
+    made, calibration, scores = card["made"], card["calibration"], card["out_of_sample"]
+    domain = Domain.from_card(card["domain"])
+    method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
     if card["task"] == "classification":
-        sure = f"probabilities calibrated by Platt's method on {calibration['molecules']} out-of-fold predictions"
+        sure = f"probabilities calibrated by Platt's method, slope {calibration['slope']:.3g}, on"
     else:
-        sure = f"{calibration['level']:.0%} interval: prediction ± {calibration['half_width']:.3g}"
-        sure += f" ({calibration['note']})" if calibration["note"] else ""
+        low, middle, high = calibration["half_widths"]
+        sure = f"{calibration['level']:.0%} intervals, a width for each molecule: prediction ± {middle:.3g} in the "
+        sure += f"middle, {low:.3g} to {high:.3g} for eight in ten, from"
+    sure += f" {calibration['molecules']} molecules that other ensembles predicted without having them"
+    sure += f" ({calibration['note']})" if calibration.get("note") else ""
+    reference = f"the constant {scores['constant']:.4g}"
+    ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
         "predicts": f"{card['target']} ({card['task']})",
-        "method": f"{title} of {network}, setting {json.dumps(card['setting'])}",
+        "method": f"{method}, setting {json.dumps(card['setting'])}",
         "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
-        "out of fold": f"{card['metric']} {card['out_of_fold']['score']:.4g} (single members)",
+        "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
         "certainty": sure,
-        "domain": f"similarity of at least {domain['threshold']:.2f} to a training molecule ({domain['fingerprint']}); "
-        f"elements {', '.join(Chem.GetPeriodicTable().GetElementSymbol(z) for z in domain['elements'])}",
+        "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "
+        f"{symbols(domain.elements)}; {', '.join(ranges)}",
         "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
         f"Python {made['python']}",
     }
+    if card["method"] == CONSTANT:
+        lines["predicts"] += ": the same for every molecule, as nothing was better than that beyond doubt"
     evidence = card.get("evidence") or {}
     if evidence.get("sentences"):
         lines["verdict"] = " ".join(evidence["sentences"])

@@ -438,14 +438,15 @@ def refit(options: argparse.Namespace) -> None:
     from roftmol import refit as stage
 
     settings = build(stage.RefitSettings, options.settings)
-    stage.refit(settings, options.molecules, options.verdict, options.checkpoints, options.out)
+    stage.refit(settings, options.molecules, options.tables, options.verdict, options.checkpoints, options.out)
 
 
 def recommendation(options: argparse.Namespace) -> None:
-    """Write the page of a recommendation."""
+    """Write the page of a recommendation, and say the verdict."""
     import roftmol.report.recommendation as stage
 
     stage.build(options.tables, options.verdict, options.bundle, dict(options.settings), options.out)
+    print("\n".join(["", *json.loads(options.verdict.read_text(encoding="utf-8"))["sentences"], ""]), file=sys.stderr)
 
 
 def _mirror() -> Path | None:
@@ -492,6 +493,6 @@ COMMANDS = {
     "plot": Command(plot, ("tables", "out"), settings=False),
     "report": Command(report, ("tables", "figures", "out"), ("recommendation",)),
     "verdict": Command(verdict, ("tables", "out")),
-    "refit": Command(refit, ("molecules", "verdict", "checkpoints", "out")),
+    "refit": Command(refit, ("molecules", "tables", "verdict", "checkpoints", "out")),
     "recommendation": Command(recommendation, ("tables", "verdict", "bundle", "out")),
 }

@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol import registry
 from roftmol.errors import UserError
-from roftmol.layout import DWISE_FT, REFERENCE_MODELS, Cells
+from roftmol.layout import CONSTANT, DWISE_FT, REFERENCE_MODELS, Cells, model_of
 from roftmol.methods import METHODS, Method
 from roftmol.provenance import same_models
 from roftmol.registry import Checkpoint, Corpus, Dataset, Source
@@ -109,15 +109,16 @@ class Experiment:
     def refit_settings(self) -> Json:
         """`refit.RefitSettings`."""
         assert self.recommendation
-        dataset, layers = self.datasets[self.recommendation.name], {n: c.layers for n, c in self.checkpoints.items()}
+        dataset = self.datasets[self.recommendation.name]
+        grids: Json = {}
+        for method, (model, checkpoint) in product(self.cells.methods, self.checkpoints.items()):
+            layers = 0 if method in REFERENCE_MODELS else checkpoint.layers
+            grids.setdefault(model_of(method, model), {})[method] = self.grid(method, layers)
         return {
             "target": self.recommendation.target,
             "task": dataset.task,
             "metric": dataset.metric,
-            "grids": {
-                model: {method: self._grid(method, layers.get(model, 0)) for method in self.cells.methods}
-                for model in (*layers, *REFERENCE_MODELS.values())
-            },
+            "grids": grids,
             "featurisers": {name: checkpoint.featuriser for name, checkpoint in self.checkpoints.items()},
             "training": self.training,
             "members": self.recommendation.members,
@@ -197,7 +198,7 @@ class Experiment:
         return self._cell_settings(protocol, dataset, split, budget) | {
             "model": model,
             "method": method,
-            "grid": self._grid(method, layers),
+            "grid": self.grid(method, layers),
             "training": self.training,
             "device": self.device,
             **(
@@ -243,7 +244,7 @@ class Experiment:
 
     def baseline_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
         """`baselines.BaselineSettings`; `model` is the name that stands for one, which `method` implies."""
-        own = {"method": method, "grid": self._grid(method, layers=0)}
+        own = {"method": method, "grid": self.grid(method, layers=0)}
         return self._cell_settings(protocol, dataset, split, budget) | own
 
     def landscape_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str) -> Json:
@@ -314,8 +315,15 @@ class Experiment:
             "device": self.device,
         }
 
-    def _grid(self, method: str, layers: int) -> list[Json]:
-        return grid(METHODS[method], layers, self.grids.get(method, {}))
+    def grid(self, method: str, layers: int) -> list[Json]:
+        """The settings that are tried of a method.
+
+        A recommendation fits each setting 25 times, so of a method that trains it tries the middle one, unless told.
+        """
+        found = grid(METHODS[method], layers, self.grids.get(method, {}))
+        if self.recommendation and METHODS[method].stages and method not in self.grids:
+            return [found[len(found) // 2]]
+        return found
 
     def _dataset(self, name: str) -> Json:
         return self.datasets[name].to_dict()
@@ -485,8 +493,14 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
         "splits": ["cv" if asked["split"] == "random" else "scaffold_cv"],
         "budgets": ["all"],
         "seeds": list(range(asked["resamplings"])),
+        # What is judged is what is handed out: an ensemble, of the setting with the best predictions out of fold.
+        "validation": {**full["validation"], "scheme": "crossfit", "folds": asked["members"]},
+        "selection": "validation",
+        "grids": asked["grids"],
+        "methods": list(dict.fromkeys([*full["methods"], CONSTANT])),
         "own_datasets": {name: entry},
         "leave_out_contaminated": [],
+        "landscape": False,
     }
     return {**full, **own}, recommendation
 
@@ -639,8 +653,10 @@ def _with_values(config: Mapping[str, Any], validator: Draft202012Validator) -> 
         place = reduce(getitem, above, found)
         if isinstance(error.instance, str) and place[last] is error.instance:  # the error is no key's
             place[last] = _value(error.instance)
-    if "grids" in found:
-        found["grids"] = _value(found["grids"])
+    asked = found.get("recommend")
+    for holder in (found, asked if isinstance(asked, dict) else {}):
+        if "grids" in holder:
+            holder["grids"] = _value(holder["grids"])
     return found
 
 

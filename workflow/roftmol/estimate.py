@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from roftmol.config import Experiment, grid
+from roftmol.config import Experiment
 from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS, Method
 from roftmol.protocols import PROTOCOLS
@@ -60,7 +60,7 @@ def estimate(experiment: Experiment) -> Estimate:
         if name in REFERENCE_MODELS:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
-        settings = len(grid(method, checkpoint.layers, experiment.grids.get(name, {})))
+        settings = len(experiment.grid(name, checkpoint.layers))
         known = costs.get(checkpoint.architecture["kind"], costs["gin"])
         for protocol, dataset, _split, budget in product(cells.protocols, sizes, cells.splits, cells.budgets):
             repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from roftmol import bundle, metrics, registry
 from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.ensemble import EnsembleSettings
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import REFERENCE_MODELS
 from roftmol.methods import METHODS
 from roftmol.molecules import Molecule, parse
 from roftmol.refit import Pretrained, fit_bundle
@@ -78,7 +78,7 @@ class _Estimator(BaseEstimator):
             dropout=self.dropout,
         )
         with TemporaryDirectory() as folder:
-            pretrained = None if self.method == FINGERPRINT else _pretrained(self.encoder, Path(folder))
+            pretrained = None if self.method in REFERENCE_MODELS else _pretrained(self.encoder, Path(folder))
             layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
             own = None if self.setting is None else [dict(self.setting)]
             settings = EnsembleSettings(

@@ -10,6 +10,7 @@ workflow would wait a second for the rest.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,15 @@ def all_scores(task: str, labels: Array, predictions: Array, names: list[str]) -
             for name, value, count, gone in zip(names, values, known.sum(axis=0), missing, strict=True)
         ]
     return pd.DataFrame(rows, columns=["metric", "task", "value", "molecules", "tasks", "undefined"])
+
+
+def together(outputs: Array) -> dict[str, Any]:
+    """What members say together, as the columns of table "predictions", from members x molecules x tasks."""
+    mean = np.asarray(np.mean(outputs, axis=0, dtype=outputs.dtype), np.float32)
+    if len(outputs) < 2:
+        return {"prediction": list(mean), "spread": None}
+    spread = np.asarray(np.std(outputs, axis=0, ddof=1, dtype=np.float64), np.float32)
+    return {"prediction": list(mean), "spread": list(spread)}
 
 
 def _squared_error(y: Array, p: Array) -> float:

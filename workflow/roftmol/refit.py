@@ -15,11 +15,12 @@ import torch
 
 from roftmol import bundle, graphs, schemas
 from roftmol.bundle import Bundle
+from roftmol.certainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
-from roftmol.ensemble import EnsembleSettings, fit_fingerprints, fit_networks
+from roftmol.ensemble import EnsembleSettings, Networks, References, deal, fit_ensemble, out_of_sample
 from roftmol.files import sha256
 from roftmol.fingerprints import morgan_counts
-from roftmol.layout import FINGERPRINT, FINGERPRINT_MODEL
+from roftmol.layout import REFERENCE_MODELS, model_of
 from roftmol.train import TrainSettings
 
 
@@ -47,8 +48,11 @@ class Pretrained:
     featuriser: str
 
 
-def refit(settings: RefitSettings, molecules: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
-    """Fit the verdict's choice as an ensemble on the table `molecules` and write the bundle `out`."""
+def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
+    """Fit the verdict's choice as an ensemble on the table `molecules` and write the bundle `out`.
+
+    It is calibrated by what like ensembles said of the test parts in the aggregated `tables`.
+    """
     torch.set_num_threads(1)
     table = schemas.read("molecules", molecules)
     evidence = json.loads(verdict.read_text(encoding="utf-8"))
@@ -63,12 +67,26 @@ def refit(settings: RefitSettings, molecules: Path, verdict: Path, checkpoints: 
         seed=settings.seed,
     )
     pretrained = None
-    if method != FINGERPRINT:
+    if method not in REFERENCE_MODELS:
         pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurisers[model])
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
-    made = fit_bundle(table["smiles"].tolist(), table["canonical"], labels, how, pretrained, about, settings.level)
+    found = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    made = fit_bundle(
+        table["smiles"].tolist(), table["canonical"], labels, how, pretrained, about, settings.level, found
+    )
     bundle.write(made, out)
+
+
+def tested(tables: Path, model: str, method: str, molecules: npt.NDArray[np.int64]) -> OutOfSample:
+    """What a candidate's ensembles said of the test part of each resample; molecules by their place in `molecules`."""
+    rows = schemas.read("predictions", tables / "predictions.parquet")
+    rows = rows[(rows["partition"] == "test") & (rows["model"] == model) & (rows["method"] == method)]
+    place = pd.Series(np.arange(len(molecules)), index=molecules)
+    values = {
+        name: rows[name].map(lambda values: float(values[0])).to_numpy(np.float64) for name in ("prediction", "spread")
+    }
+    return OutOfSample(place[rows["molecule"]].to_numpy(np.int64), **values, part=rows["seed"].to_numpy(np.int64))
 
 
 def fit_bundle(
@@ -79,8 +97,13 @@ def fit_bundle(
     pretrained: Pretrained | None,
     about: Mapping[str, Any],
     level: float,
+    found: OutOfSample | None = None,
 ) -> Bundle:
-    """A bundle fitted on n molecules; `pretrained` is None for the fingerprint baseline, `about` more for the card."""
+    """A bundle fitted on n molecules; `pretrained` is None for references, `about` more for the card.
+
+    It is calibrated by the predictions `found` of ensembles that did not have the molecule. Where there are none yet,
+    such ensembles are fitted, as many as a cross-validation has parts.
+    """
     twins = pd.factorize(pd.Series(list(canonical)))[0]
     known = {
         **about,
@@ -90,15 +113,19 @@ def fit_bundle(
         "training": asdict(settings.training),
         "seed": settings.seed,
     }
+    source: Networks | References
     if pretrained is None:
-        ensemble = fit_fingerprints(morgan_counts(smiles), labels, twins, settings)
-        return bundle.make(ensemble, smiles, labels, {**known, "model": FINGERPRINT_MODEL}, level)
-    encoder = load_encoder(pretrained.weights, settings.training.dropout)
-    data = graphs.from_smiles(smiles, labels[:, None], name=pretrained.featuriser)
-    known |= {
-        "model": pretrained.name,
-        "architecture": architecture_of(pretrained.weights),
-        "featuriser": pretrained.featuriser,
-        "encoder_sha256": sha256(pretrained.weights),
-    }
-    return bundle.make(fit_networks(encoder, data, twins, settings), smiles, labels, known, level)
+        source = References(morgan_counts(smiles), labels, twins)
+        known |= {"model": model_of(settings.method, "")}
+    else:
+        encoder = load_encoder(pretrained.weights, settings.training.dropout)
+        source = Networks(encoder, graphs.from_smiles(smiles, labels[:, None], name=pretrained.featuriser), twins)
+        known |= {
+            "model": pretrained.name,
+            "architecture": architecture_of(pretrained.weights),
+            "featuriser": pretrained.featuriser,
+            "encoder_sha256": sha256(pretrained.weights),
+        }
+    found = found or out_of_sample(source, settings)
+    ensemble = fit_ensemble(source, deal(source, np.arange(len(smiles)), settings), settings)
+    return bundle.make(ensemble, found, smiles, labels, known, level)

@@ -437,14 +437,14 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
         contents = [_part(out / "parts" / name) for name in members["part"]]
         mine = [where[int(str(seed)), number] for number in members["fold"]]
         valid = pd.concat(
-            _prediction_rows(run, "valid", fold.valid, arrays["valid"])
+            _prediction_rows(run, "valid", fold.valid, arrays["valid"][None])
             for fold, (arrays, _) in zip(mine, contents, strict=True)
         )
         predictions.append(valid)
         for partition, tested in (("test", mine[0].test), ("test_id", mine[0].test_id)):
             if tested.size:
-                mean = np.mean([arrays[partition] for arrays, _ in contents], 0)
-                predictions.append(_prediction_rows(run, partition, tested, mean))
+                outputs = np.stack([arrays[partition] for arrays, _ in contents])
+                predictions.append(_prediction_rows(run, partition, tested, outputs))
         for number, (_, metadata) in zip(members["fold"], contents, strict=True):
             curves += [{**run, "fold": number, **point} for point in json.loads(metadata["curve"])]
             coefficients += [
@@ -464,9 +464,10 @@ def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tup
 
 
 def _prediction_rows(
-    run: dict[str, Any], partition: str, molecules: npt.NDArray[np.int64], values: Array
+    run: dict[str, Any], partition: str, molecules: npt.NDArray[np.int64], outputs: Array
 ) -> pd.DataFrame:
-    return pd.DataFrame({**run, "partition": partition, "molecule": molecules, "prediction": list(values)})
+    """The rows of some molecules, from the folds' predictions: folds x molecules x tasks."""
+    return pd.DataFrame({**run, "partition": partition, "molecule": molecules, **metrics.together(outputs)})
 
 
 def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:

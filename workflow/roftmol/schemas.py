@@ -155,9 +155,15 @@ SCHEMAS: dict[str, pa.Schema] = {
         }
     ),
     # One row a molecule, seed and setting; `prediction` has one entry a task: a probability or a value in label units.
-    # In cross-fitting, validation predictions are out of fold and test predictions are the folds' mean.
+    # In cross-fitting, validation predictions are out of fold and test predictions are the folds' mean; `spread` is the
+    # folds' standard deviation, null where one model predicts.
     "predictions": pa.schema(
-        {**RUN, "partition": pa.string(), "molecule": pa.int32(), "prediction": pa.list_(pa.float32())}
+        {
+            **RUN,
+            "partition": pa.string(),
+            "molecule": pa.int32(),
+            **{name: pa.list_(pa.float32()) for name in ("prediction", "spread")},
+        }
     ),
     # Learning curves of the fits. `stage` counts the stages of a method with several (LP-FT).
     "curves": pa.schema(
@@ -362,11 +368,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             **{name: pa.float64() for name in ("mean", "std", "low", "high", "new_low", "new_high")},
             **{
                 f"{reference}{end}": pa.float64()
-                for reference in ("vs_full_ft", "vs_fingerprint", "vs_best")
+                for reference in (*(f"vs_{name}" for name in COMPARED), "vs_best")
                 for end in ("", "_low", "_high")
             },
-            "tukey_p": pa.float64(),  # against the best
-            "corrected_p": pa.float64(),
+            "r2": pa.float64(),  # mean over the resamples, NaN for a classification
+            # Against the best, corrected for all candidates: Tukey's interval of the difference, and Holm's p.
+            **{name: pa.float64() for name in ("tukey_low", "tukey_high", "holm_p")},
             "behind": pa.bool_(),
             "cpu_seconds": pa.float64(),
             "chosen": pa.bool_(),

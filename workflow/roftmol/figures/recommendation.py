@@ -8,22 +8,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from roftmol.figures.style import FAINT, INK, METRICS, look, mean_marker
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import CONSTANT, REFERENCE_MODELS
 
 #: Captions and alternative texts.
 RANKING = (
     "Small points are the test parts of the cross-validation, the mark is their mean, the bar its 95% interval, "
-    "widened for the overlap of the training parts. Grey names are behind the best beyond doubt; the chosen "
-    "method is bold.",
+    "widened for the overlap of the training parts. The dotted line is the constant predictor's mean. Grey names are "
+    "behind the best beyond doubt; the chosen method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
 TESTED = {
     "regression": (
-        "Every molecule once: its label, and the mean of the predictions by models that had not seen it.",
+        "Every molecule once: its label, and the prediction by ensembles that had not seen it (the mean of several). "
+        "The dotted line is the constant predictor: the mean of the labels.",
         "Scatter of predicted against measured values, with the diagonal.",
     ),
     "classification": (
-        "Predicted probabilities, by models that had not seen the molecule, of molecules of both classes.",
+        "Predicted probabilities, by ensembles that had not seen the molecule, of molecules of both classes. The "
+        "dotted line is the constant predictor: the share of class 1.",
         "Histograms of the predicted probability for both classes.",
     ),
 }
@@ -33,14 +35,16 @@ ROW = 0.27
 def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     """The candidates from the best mean down: points, mean, interval."""
     shown = table[table["place"] > 0].iloc[::-1]
-    several = shown.loc[shown["method"] != FINGERPRINT, "model"].nunique() > 1
+    several = shown.loc[~shown["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
     figure = Figure(figsize=(6.4, 0.8 + ROW * len(shown)), layout="constrained")
     axis = figure.subplots()
     for y, row in enumerate(shown.to_dict("records")):
-        values = scores[row["model"], row["method"]].dropna()
+        values = scores[row["model"], row["method"]].dropna() if (row["model"], row["method"]) in scores else []
         axis.plot(values, np.full(len(values), y), "o", color=look(str(row["method"])).colour, alpha=0.3, markersize=3)
         axis.plot([row["low"], row["high"]], [y, y], color=look(str(row["method"])).colour, linewidth=1.6)
         axis.plot([row["mean"]], [y], **mean_marker(str(row["method"])))
+        if row["method"] == CONSTANT:
+            axis.axvline(row["mean"], color=look(CONSTANT).colour, linestyle=":", linewidth=1)
     rows = shown.to_dict("records")
     labels = [look(str(row["method"])).title + (f", {row['model']}" if several else "") for row in rows]
     axis.set_yticks(range(len(shown)), labels=labels)
@@ -54,13 +58,16 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def tested(truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64], task: str, target: str) -> Figure:
-    """Predictions for molecules that were not seen, against their labels."""
+def tested(
+    truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64], task: str, target: str, scores: str
+) -> Figure:
+    """Predictions for molecules that were not seen, against their labels, with the scores in words."""
     figure = Figure(figsize=(3.8, 3.6) if task == "regression" else (4.6, 2.6), layout="constrained")
     axis = figure.subplots()
     if task == "regression":
         low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
         axis.plot([low, high], [low, high], color=FAINT, linewidth=1)
+        axis.axhline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
         axis.plot(truth, predicted, "o", color="#0072B2", alpha=0.6, markersize=3.5, markeredgewidth=0)
         axis.set_aspect("equal", "datalim")
         axis.set_xlabel(f"{target}, measured")
@@ -69,7 +76,9 @@ def tested(truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64], t
         bins = [step / 20 for step in range(21)]
         axis.hist(predicted[truth == 0], bins, color="#8C8C8C", alpha=0.7, label=f"{target} = 0")
         axis.hist(predicted[truth == 1], bins, color="#D55E00", alpha=0.6, label=f"{target} = 1")
+        axis.axvline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
         axis.set_xlabel("predicted probability")
         axis.set_ylabel("molecules")
         axis.legend()
+    axis.set_title(scores.replace("; ", "\n"), fontsize="small", loc="left")
     return figure

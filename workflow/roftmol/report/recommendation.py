@@ -20,7 +20,8 @@ from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METRICS, RC, look
 from roftmol.files import atomic
-from roftmol.layout import FINGERPRINT
+from roftmol.layout import CONSTANT, REFERENCE_MODELS
+from roftmol.recommendation import CONSTANT_TITLES
 from roftmol.report import audit, chart, environment, inline
 from roftmol.report.glossary import METHOD_LINES
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
@@ -46,7 +47,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
         pictures = [
             _picture(figures.ranking(ranking, scores), "Scores of all methods", figures.RANKING),
             _picture(
-                figures.tested(truth, predicted, told["task"], told["target"]),
+                figures.tested(truth, predicted, told["task"], told["target"], compared(told)),
                 "Measured and predicted",
                 figures.TESTED[told["task"]],
             ),
@@ -58,6 +59,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             verdict=told,
             method=look(chosen["method"]).title,
             method_line=METHOD_LINES.get(chosen["method"], ""),
+            constant=CONSTANT_TITLES[told["task"]],
             ranking=ranking_table(ranking),
             pictures=pictures,
             panels=chart.panels(Results(summary, found["selected"], alphas, coefficients)),
@@ -79,28 +81,52 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
 
 
 def ranking_table(ranking: pd.DataFrame) -> Table:
-    """The candidates, the best mean first: score and interval, differences with theirs, cost."""
-    several = ranking.loc[ranking["method"] != FINGERPRINT, "model"].nunique() > 1
+    """The candidates and the constant, the best mean first: score and interval, R2, differences with theirs, cost."""
+    several = ranking.loc[~ranking["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
     places = decimals(ranking["mean"].abs().median())
+    explained = ranking["r2"].notna().any()
+    differences = [name for name in ("vs_full_ft", "vs_fingerprint", "vs_constant") if ranking[name].notna().any()]
     rows = []
     for row in ranking.to_dict("records"):
-        state = "chosen" if row["chosen"] else "behind the best" if row["behind"] else "not told apart from the best"
+        state = "chosen" if row["chosen"] else "behind" if row["behind"] else "level"
+        if row["method"] == CONSTANT:
+            state = "reference"
         rows.append(
             [
                 number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
                 word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
                 *([word(row["model"])] if several else []),
                 number_cell(f"{fixed(row['mean'], places)}{_interval(row, '', places)}", row["mean"], "wrap"),
-                *(_difference(row, name, places) for name in ("vs_full_ft", "vs_fingerprint")),
+                *([number_cell(fixed(row["r2"], 2), row["r2"])] if explained else []),
+                *(_difference(row, name, places) for name in differences),
                 word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"),
                 number_cell(duration(row["cpu_seconds"]), row["cpu_seconds"]),
             ]
         )
     metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
     arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
-    columns = ["#Place", "Method", *(["Model"] if several else []), f"#{metric} {arrow}"]
-    columns += ["#− Full FT", "#− Fingerprint", "Against the best", "#CPU a resample"]
-    return Table("In brackets: 95% intervals, widened for the overlap of the training parts.", columns, rows)
+    columns = [
+        "#Place",
+        "Method",
+        *(["Model"] if several else []),
+        f"#{metric} {arrow}",
+        *(["#R² ↑"] if explained else []),
+    ]
+    columns += [f"#− {look(name.removeprefix('vs_')).title}" for name in differences]
+    columns += ["Against the best", "#CPU a resample"]
+    level = "Level: not told apart from the best."
+    caption = f"In brackets: 95% intervals, widened for the overlap of the training parts. {level}"
+    return Table(caption, columns, rows)
+
+
+def compared(verdict: Mapping[str, Any]) -> str:
+    """The score to expect beside the constant's, in a line."""
+    parts = []
+    for name, found in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
+        if found["mean"] is not None:
+            explained = "" if found["r2"] is None else f", R² {found['r2']:.2f}"
+            parts.append(f"{name} {METRICS.get(verdict['metric'], verdict['metric'])} {found['mean']:.3g}{explained}")
+    return "; ".join(parts if verdict["predictable"] else parts[1:]).replace("-", "−")
 
 
 def _interval(row: Mapping[Any, Any], name: str, places: int) -> str:

@@ -1,15 +1,16 @@
 """One data set, resampled: which candidates differ, and how well one of them will do.
 
-Resamples of one data set share most of their training molecules, so their scores are not independent. Two answers are
-given side by side. Tukey's comparison takes the resample as a block (repeated measures) and corrects for all pairs, but
-not for the overlap. Nadeau and Bengio's widens the variance of a mean by the overlap of the training sets, and Holm's
-steps correct it for the pairs.
+Resamples of one data set share most of their training molecules, so their scores are not independent. Nadeau and
+Bengio widen the variance of a mean by the overlap of the training sets. Two comparisons are given side by side, both so
+widened. Tukey's takes the resample as a block (repeated measures) and corrects for all pairs, but takes all candidates'
+scores to vary alike. The other is the pair's own t-test, which Holm's steps correct for the pairs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +20,18 @@ from roftmol.errors import UserError
 from roftmol.statistics.holm import holm
 
 
-def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.DataFrame:
+def compare(
+    scores: pd.DataFrame, test_share: float, alpha: float = 0.05, best: Any = None, tukey_p: bool = True
+) -> pd.DataFrame:
     """Compare the columns of `scores` (R resamples x k candidates) pair by pair: a row a pair, in order of the columns.
 
     `difference` is the mean of a - b over the resamples. Tukey's intervals have the half-width
-    q(1 - alpha; k, (k - 1)(R - 1)) sqrt(MS / R), where q is the studentized range's quantile and MS the mean square
-    that is left when candidates' and resamples' means are taken away. The corrected ones have
-    t(1 - alpha / 2; R - 1) s sqrt(1 / R + test_share), where s is the deviation of a - b and `test_share` is
-    test molecules / training molecules (Nadeau & Bengio 2003, Machine Learning 52, 239); without the share it would be
-    the paired t-test. `corrected_p_holm` is for all pairs together.
+    q(1 - alpha; k, (k - 1)(R - 1)) sqrt(MS (1 / R + test_share)), where q is the studentized range's quantile and MS
+    the mean square that is left when candidates' and resamples' means are taken away. The others have
+    t(1 - alpha / 2; R - 1) s sqrt(1 / R + test_share), where s is the deviation of a - b. `test_share` is
+    test molecules / training molecules (Nadeau & Bengio 2003, Machine Learning 52, 239); without it they are the
+    textbook's. `corrected_p_holm` is for all pairs that are given together: with `best`, the pairs of this column.
+    Without `tukey_p`, which takes most of the time, there are Tukey's intervals alone.
 
     Raises `UserError` with fewer than two resamples or candidates, and for a score that is missing.
     """
@@ -40,22 +44,24 @@ def compare(scores: pd.DataFrame, test_share: float, alpha: float = 0.05) -> pd.
         raise UserError(f"{scores.columns[column]}: no score in resample {scores.index[row]}; leave the candidate out")
     rest = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
     freedom = (candidates - 1) * (resamples - 1)
-    error = np.sqrt((rest**2).sum() / freedom / resamples)
+    error = np.sqrt((rest**2).sum() / freedom * (1 / resamples + test_share))
     half = _critical_range(alpha, candidates, freedom) * error
+    names = list(scores.columns)
+    pairs = [pair for pair in combinations(range(candidates), 2) if best is None or best in (names[i] for i in pair)]
     rows = []
-    for a, b in combinations(range(candidates), 2):
+    for a, b in pairs:
         gaps = values[:, a] - values[:, b]
         difference = gaps.mean()
         q = abs(difference) / error if error > 0 else (np.inf if difference else 0.0)
         low, high = interval(gaps, test_share, alpha)
         rows.append(
             {
-                "a": scores.columns[a],
-                "b": scores.columns[b],
+                "a": names[a],
+                "b": names[b],
                 "difference": difference,
                 "tukey_low": difference - half,
                 "tukey_high": difference + half,
-                "tukey_p": float(stats.studentized_range.sf(q, candidates, freedom)),
+                "tukey_p": float(stats.studentized_range.sf(q, candidates, freedom)) if tukey_p else np.nan,
                 "corrected_low": low,
                 "corrected_high": high,
                 "corrected_p": _corrected_p(gaps, test_share),

@@ -1,0 +1,145 @@
+"""How sure a prediction is, from predictions for molecules that had no part in making what predicted them.
+
+Regression: normalised conformal prediction (Papadopoulos et al. 2008, Neural networks regression inductive conformal
+predictor, doi 10.1109/ICTAI.2008.118). With a difficulty sigma(x) and scores s_i = |y_i - mu_i| / sigma(x_i) of n
+molecules, the interval of a new one at a level is mu(x) +- q sigma(x), where q is the ceil((n + 1) level)-th smallest
+score. The difficulty is linear in what is known before the label is: how far the members' predictions spread, and how
+far the nearest training molecule is.
+
+Classification: Platt's logistic regression of the label on the logit, whose slope is never negative. At slope 0 every
+probability is the share of class 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import lsq_linear
+from sklearn.linear_model import LogisticRegression
+
+#: A difficulty begins as half constant and a quarter each of spread and distance, as if so many molecules had said so.
+BEFORE, MOLECULES = (0.5, 0.25, 0.25), 10
+#: No part of it falls below this share of the mean residual: what spreads more or lies further is never surer.
+LEAST = 0.05
+ROUNDING = 1e-9  # 10 * 0.9 is 9
+EDGE = 1e-6  # probabilities stay this far from 0 and 1, so that their logits are finite
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfSample:
+    """Predictions of molecules by ensembles that did not have them, neither to learn from nor to stop by; r rows.
+
+    A molecule may be there several times: by another ensemble each.
+    """
+
+    molecule: npt.NDArray[np.int64]  #: which of the labelled molecules
+    prediction: Array  #: the members' mean
+    spread: Array  #: the members' standard deviation
+    part: npt.NDArray[np.int64]  #: rows of one ensemble have one number
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """sigma(x) = constant + of_spread spread(x) + of_distance distance(x), in label units."""
+
+    constant: float
+    of_spread: float
+    of_distance: float
+
+    @classmethod
+    def of(cls, residuals: Array, spread: Array, distance: Array) -> Difficulty:
+        """Least squares of |residual| with coefficients that are not negative, drawn towards `BEFORE`."""
+        mean = max(float(np.abs(residuals).mean()), np.finfo(float).tiny)
+        units = np.array([1.0, spread.mean() or 1.0, distance.mean() or 1.0])
+        X = np.stack([np.ones(len(residuals)), spread, distance], 1) / units
+        weight = math.sqrt(MOLECULES)
+        A = np.concatenate([X, weight * np.eye(3)])
+        b = np.concatenate([np.abs(residuals) / mean, weight * np.array(BEFORE)])
+        return cls(*(mean * lsq_linear(A, b, (LEAST, np.inf)).x / units).tolist())
+
+    def __call__(self, spread: Array, distance: Array) -> Array:
+        """The difficulty of molecules, above 0."""
+        return self.constant + self.of_spread * spread + self.of_distance * distance
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Prediction +- quantile * difficulty holds the label of a share `level` of molecules like the training molecules.
+
+    `half_widths` are what a tenth, half and nine tenths of these stay below.
+    """
+
+    level: float
+    quantile: float
+    difficulty: Difficulty
+    molecules: int
+    half_widths: tuple[float, float, float]
+    note: str = ""
+
+    @classmethod
+    def of(cls, found: OutOfSample, labels: Array, distance: Array, level: float) -> Intervals:
+        """Intervals from the rows of `found`, the label and the distance of each.
+
+        A row's difficulty is by a model of the other parts' residuals. Rows of one molecule do not count as several in
+        the quantile's rank.
+        """
+        residuals = np.abs(labels - found.prediction)
+        sigma = np.empty(len(residuals))
+        for part in np.unique(found.part):
+            mine = found.part == part
+            other = Difficulty.of(residuals[~mine], found.spread[~mine], distance[~mine])
+            sigma[mine] = other(found.spread[mine], distance[mine])
+        quantile, enough = conformal_quantile(residuals / sigma, level, n := len(np.unique(found.molecule)))
+        difficulty = Difficulty.of(residuals, found.spread, distance)
+        widths = quantile * np.quantile(difficulty(found.spread, distance), [0.1, 0.5, 0.9])
+        note = "" if enough else f"{n} molecules are too few for this level"
+        return cls(level, quantile, difficulty, n, tuple(widths.tolist()), note)
+
+    @classmethod
+    def from_card(cls, card: dict[str, Any]) -> Intervals:
+        """What :meth:`to_card` wrote."""
+        known = {name: card[name] for name in ("level", "quantile", "molecules", "note")}
+        return cls(**known, difficulty=Difficulty(**card["difficulty"]), half_widths=tuple(card["half_widths"]))
+
+    def to_card(self) -> dict[str, Any]:
+        """The intervals as JSON."""
+        return {"kind": "normalised conformal", **asdict(self), "half_widths": list(self.half_widths)}
+
+    def half(self, spread: Array, distance: Array) -> Array:
+        """Half the width of molecules' intervals."""
+        return self.quantile * self.difficulty(spread, distance)
+
+
+def conformal_quantile(scores: Array, level: float, molecules: int) -> tuple[float, bool]:
+    """The ceil((n + 1) level)-th smallest of n scores, or the largest and False where n is too few.
+
+    With several scores a molecule, the quantile of all of them at the share ceil((n + 1) level) / n of n molecules.
+    """
+    rank = math.ceil((molecules + 1) * level - ROUNDING)
+    place = math.ceil(min(rank, molecules) * len(scores) / molecules - ROUNDING)
+    return float(np.sort(scores)[place - 1]), rank <= molecules
+
+
+def logits(probabilities: npt.NDArray[Any]) -> Array:
+    """log p / (1 - p), finite at the ends."""
+    p = np.clip(np.asarray(probabilities, np.float64), EDGE, 1 - EDGE)
+    return np.log(p / (1 - p))
+
+
+def platt(probabilities: Array, labels: npt.NDArray[Any]) -> tuple[float, float]:
+    """Slope, at least 0, and intercept of the label's logit on that of the prediction.
+
+    The loss is convex, so where its minimum has a negative slope the best one allowed is 0, with the logit of the share
+    of class 1.
+    """
+    fitted = LogisticRegression(C=1.0).fit(logits(probabilities)[:, None], labels.astype(int))
+    slope = float(fitted.coef_[0, 0])
+    if slope > 0:
+        return slope, float(fitted.intercept_[0])
+    return 0.0, float(logits(np.array([labels.mean()]))[0])
