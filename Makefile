@@ -1,7 +1,7 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
 # make test     install, lint, run the tests
-# make test-slow  the simulations behind docs/statistics.md in full, which fail where a rate leaves its bound
+# make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
 # make lint     what `make test` checks before the tests
 # make bench    time the engine beside the same work in plain PyTorch Geometric, leave results/tables/bench.parquet
@@ -32,6 +32,7 @@ test: lint
 
 test-slow: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/null_simulation.py
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/null_recommendation.py
 
 test-slurm: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/slurm

@@ -43,10 +43,28 @@ def test_a_good_file_becomes_an_experiment(tmp_path):
     assert found.folder == Path("results/recommendation/my-data-2")
     assert (found.cells.splits, found.cells.budgets, found.seeds) == (("scaffold_cv",), ("all",), tuple(range(7)))
     assert found.overlaps() == []
+    # What is scored is an ensemble as the bundle holds it, of as many members; and the constant is always there.
+    assert found.validation | {"fraction": 0} == {"scheme": "crossfit", "folds": 5, "fraction": 0}
+    assert "constant" in found.cells.methods
+    assert found.refit_settings()["members"] == 5
+    assert found.refit_settings()["grids"]["none"] == {"constant": [{}]}
     assert (
         experiment({"data": str(table(tmp_path / "esol.csv", ["smiles,y", *values()]))}).recommendation.name
         == "my-esol"
     )
+
+
+def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_path):
+    path = table(tmp_path / "a.csv", ["smiles,y", *values()])
+    found = experiment({"data": str(path), "selection": "oracle", "grids": {"l2_sp": {"lam": [1, 0.1]}}})
+    assert found.selection == "validation"  # never the test labels
+    assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [0.01]
+    assert [setting["block"] for setting in found.grid("surgical_ft", 5)] == [2]
+    assert len(found.grid("wise_ft", 5)) == 11  # mixtures cost little, and the fingerprint's learners too
+    assert len(found.grid("fingerprint", 0)) == 4
+    found = experiment({"data": str(path), "recommend": {"members": 3, "grids": {"l2_sp": {"lam": ["1", 0.1]}}}})
+    assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [1, 0.1]
+    assert found.validation["folds"] == 3
 
 
 @pytest.mark.parametrize(

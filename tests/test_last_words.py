@@ -140,3 +140,14 @@ def test_a_recommendation_names_the_model_that_it_made(tmp_path: Path):
     text = last_words.of_success(tmp_path / "report.html", bundle)
     assert text.startswith("The recommendation is ")
     assert re.search(r"The model is .*roftmol predict .*mine\.roftmol new\.csv -o predicted\.csv$", text)
+
+
+@pytest.mark.parametrize("predictable", [True, False])
+def test_a_recommendation_says_its_verdict_and_offers_no_model_of_nothing(tmp_path: Path, predictable: bool):
+    bundle = tmp_path / "mine.roftmol"
+    bundle.touch()
+    verdict = {"sentences": ["One thing.", "Another."], "predictable": predictable}
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    text = last_words.of_success(tmp_path / "report.html", bundle)
+    assert text.startswith("One thing.\nAnother.\nThe recommendation is ")
+    assert ("roftmol predict" in text) == predictable

@@ -173,14 +173,23 @@ def test_labels_that_nothing_predicts_get_that_verdict():
 
 def test_a_classifier_must_beat_one_half():
     settings = VerdictSettings("mine", "active", "classification", "roc_auc", "cv")
-    chance = tables({"fingerprint": 0.55, "full_ft": 0.53}, metric="roc_auc", spread=0.1, resamples=5)
-    _, verdict = judge(*chance, settings)
+    selected, timings = tables({"fingerprint": 0.5, "full_ft": 0.5, "l2_sp": 0.5}, metric="roc_auc", resamples=5)
+    selected["test_value"] = 3 * [0.5, 0.6, 0.4, 0.55, 0.5]
+
+    def judged(*fingerprint: float):
+        selected.loc[selected["method"] == "fingerprint", "test_value"] = fingerprint
+        return judge(selected, timings, settings)[1]
+
+    verdict = judged(0.65, 0.45, 0.6, 0.5, 0.65)
     assert not verdict["predictable"]
+    assert "0.07 ROC-AUC better" in verdict["sentences"][1]
     assert "the share of class 1 0.5" in verdict["sentences"][1]
-    chance[0]["test_value"] *= 0.6  # turned round, and so far from one half that it is told apart: no better for that
-    assert not judge(*chance, settings)[1]["predictable"]
-    some = tables({"fingerprint": 0.85, "full_ft": 0.75}, metric="roc_auc", spread=0.05)
-    assert judge(*some, settings)[1]["predictable"]
+    assert "which may be chance" in verdict["sentences"][1]
+    verdict = judged(0.58, 0.6, 0.56, 0.71, 0.65)  # told apart by itself, but not as the best of three
+    assert not verdict["predictable"]
+    assert verdict["sentences"][1].endswith(". Among 3 candidates that may be chance.")
+    assert not judged(0.3, 0.31, 0.29, 0.3, 0.3)["predictable"]  # turned round, it is no better for being told apart
+    assert judged(0.7, 0.71, 0.69, 0.7, 0.7)["predictable"]
 
 
 def test_what_is_taken_is_itself_better_than_the_constant():

@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
 from roftmol.errors import UserError
-from roftmol.statistics.resampled import compare, interval
+from roftmol.statistics.resampled import above_zero, compare, interval
 
 
 def scores(seed: int, resamples: int = 10, candidates: int = 4, spread: float = 1.0) -> pd.DataFrame:
@@ -77,6 +77,16 @@ def test_only_the_pairs_of_the_best_are_compared_and_corrected():
     columns = ["difference", "tukey_low", "tukey_p", "corrected_p"]
     pd.testing.assert_frame_equal(found[columns], mine[columns])  # Tukey corrects for all pairs all the same
     assert found["corrected_p_holm"].min() == pytest.approx(3 * found["corrected_p"].min())
+
+
+def test_what_is_above_zero_is_a_one_sided_test_corrected_for_all():
+    table = scores(5, candidates=3).add([1.0, 0.0, -1.0])
+    found = above_zero(table, 0.0)
+    expected = [stats.ttest_1samp(table[name], 0, alternative="greater").pvalue for name in table]
+    assert found["m0"] == pytest.approx(min(1, 3 * expected[0]))
+    assert found["m2"] == 1
+    assert found["m0"] < above_zero(table, 0.25)["m0"]  # widened
+    assert above_zero(table.head(1), 0.25).tolist() == [1, 1, 1]
 
 
 def test_identical_candidates_have_no_difference():

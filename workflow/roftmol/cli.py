@@ -442,11 +442,10 @@ def refit(options: argparse.Namespace) -> None:
 
 
 def recommendation(options: argparse.Namespace) -> None:
-    """Write the page of a recommendation, and say the verdict."""
+    """Write the page of a recommendation."""
     import roftmol.report.recommendation as stage
 
     stage.build(options.tables, options.verdict, options.bundle, dict(options.settings), options.out)
-    print("\n".join(["", *json.loads(options.verdict.read_text(encoding="utf-8"))["sentences"], ""]), file=sys.stderr)
 
 
 def _mirror() -> Path | None:

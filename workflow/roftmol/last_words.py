@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -50,11 +51,17 @@ def reason(log: Path, since: float) -> str:
 
 
 def of_success(page: Path, bundle: Path | None) -> str:
-    """Return how to open the page of a run, and how to predict with the bundle of a recommendation."""
+    """Return how to open the page of a run; of a recommendation its verdict before, and how to predict behind.
+
+    The verdict lies beside the page. Where there is nothing to predict with, nobody is told how.
+    """
     shown = _typed(page)
     what = "recommendation" if bundle else "report"
     text = f"The {what} is {shown}: open it in a browser, for example: xdg-open {shown}"
-    if bundle and bundle.is_file():
+    verdict = page.with_name("verdict.json")
+    told = json.loads(verdict.read_text(encoding="utf-8")) if bundle and verdict.is_file() else {}
+    text = "\n".join([*told.get("sentences", ()), text])
+    if bundle and bundle.is_file() and told.get("predictable", True):
         shown = _typed(bundle)
         program = _typed(Path(sys.executable).with_name("roftmol"))
         text += f"\nThe model is {shown}: predict with it: {program} predict {shown} new.csv -o predicted.csv"

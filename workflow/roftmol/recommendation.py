@@ -3,12 +3,12 @@
 A candidate is a method on a pretrained model, or the fingerprint baseline; a score is that of an ensemble as the bundle
 holds it. The best mean alone decides nothing: a candidate is behind the best only if both comparisons of
 `statistics.resampled` say so, each corrected for all candidates. Of the others, those count that are better than the
-constant predictor. Of these the fingerprint baseline is taken, which needs no network, or else the cheapest; or the
-best mean, where that is asked for.
+constant predictor beyond doubt, again corrected for all candidates. Of these the fingerprint baseline is taken, which
+needs no network, or else the cheapest; or the best mean, where that is asked for. Where no candidate is better than the
+constant, the labels cannot be predicted, and there is nothing to take.
 
 What the choice is worth is known from resamples that had no part in it: it is made on all but one, and scored on that
-one, for each. Where these scores are not better than the constant's beyond doubt, the labels cannot be predicted, and
-there is nothing to take.
+one, for each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from roftmol.files import atomic
 from roftmol.layout import COMPARED, CONSTANT, FINGERPRINT, FINGERPRINT_MODEL, REFERENCE_MODELS, TEST_SHARE, model_of
 from roftmol.methods import METHODS
 from roftmol.metrics import BETTER, MACRO
-from roftmol.statistics.resampled import compare, interval
+from roftmol.statistics.resampled import above_zero, compare, interval
 
 ALPHA = 0.05
 METRIC_TITLES = {"rmse": "RMSE", "roc_auc": "ROC-AUC"}
@@ -61,7 +61,7 @@ class Choice:
 
     order: list[Candidate]  #: the best mean first
     behind: frozenset[Candidate]
-    useful: list[Candidate]  #: those not behind that are better than the constant, each taken alone
+    useful: list[Candidate]  #: those that are better than the constant beyond doubt; all, where there is none
     chosen: Candidate
 
     @property
@@ -115,15 +115,14 @@ def judge(
     choice = choose(gains, nothing, cost, settings.choose)
     expected = choices_of_others(gains, nothing, cost, settings.choose)
     scored = _of_choices(tested, expected)
-    lead = interval((better * (scored - constant)).to_numpy(), TEST_SHARE, ALPHA) if constant is not None else None
-    predictable = lead is None or bool(choice.useful and not lead[0] <= 0)
+    predictable = bool(choice.useful)
     r2 = _r2(scores, selected)
     known = whole.copy()
     if constant is not None:
         known[NOTHING] = constant
     chosen = choice.chosen if predictable else NOTHING
     ranking = _ranking(known, candidates, choice, chosen, r2, cost, settings.metric)
-    told = _Told(settings, ranking, known, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
+    told = _Told(settings, ranking, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
     return ranking, {
         **{"name": settings.name, "target": settings.target, "task": settings.task, "metric": settings.metric},
         "split": settings.split,
@@ -148,12 +147,12 @@ def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candid
     pairs = against(gains, best)
     told_apart = (pairs["tukey_low"] * pairs["tukey_high"] > 0) & (pairs["corrected_p_holm"] < ALPHA)
     behind = frozenset(pairs.index[told_apart])
-    level = [candidate for candidate in order if candidate not in behind]
-    useful = level
+    useful = order
     if constant is not None:
-        leads = {one: interval((gains[one] - constant).to_numpy(), TEST_SHARE, ALPHA) for one in level}
-        useful = [one for one in level if not leads[one][0] <= 0]  # one resample has no interval and rules out nothing
-    pool = useful or [best]
+        p = dict(zip(columns, above_zero(gains.sub(constant, axis=0), TEST_SHARE), strict=True))
+        useful = [candidate for candidate in order if p[candidate] < ALPHA]
+    # What is better than the constant may all be behind a best whose scores vary too much to say so.
+    pool = [candidate for candidate in useful if candidate not in behind] or useful[:1] or [best]
     if how == "best":
         return Choice(order, behind, useful, pool[0])
     # CPU times vary from run to run, but not which method needs no network.
@@ -298,7 +297,6 @@ class _Told:
 
     settings: VerdictSettings
     ranking: pd.DataFrame
-    known: pd.DataFrame  #: scores, resamples x candidates, the constant among them
     choice: Choice
     labels: int | None
     scored: pd.Series  #: the score on each resample of what was chosen on the others
@@ -327,27 +325,18 @@ class _Told:
         assert self.constant is not None
         constant = CONSTANT_TITLES[self.settings.task]
         count = f"{self.labels} labels" if self.labels else "so many labels"
-        told = [
+        best, row = self._title(self.choice.best), self._rows()[self.choice.best]
+        gain, low, high = row["better"] * row["vs_constant"], row["vs_constant_low"], row["vs_constant_high"]
+        chance = f" Among {_several(len(self.choice.order), 'candidate')} that may be chance."
+        return [
             f"These labels cannot be predicted from these structures with {count}: no method is better, beyond doubt, "
-            f"than predicting {constant} for every molecule. There is nothing to take."
+            f"than predicting {constant} for every molecule. There is nothing to take.",
+            f"The best of them, {best}, has {self._metric} {_with_r2(row['mean'], row['r2'])}, {constant} "
+            f"{_with_r2(self.constant.mean(), self.of_constant['r2'])}: {_gap(gain, low, high, self._metric)}."
+            + (chance if gain > 0 and low * high > 0 else ""),
+            f"The model that is handed out predicts {constant} for every molecule. More labels may change the verdict, "
+            "if the structures decide about them at all.",
         ]
-        if self.choice.useful:
-            who, scored, r2 = "What is chosen on the other test parts", self.scored, self.r2
-        else:
-            best = self.choice.best
-            who, scored = f"The best of them, {self._title(best)},", self.known[best]
-            r2 = self._rows()[best]["r2"]
-        gaps = (scored - self.constant).to_numpy()
-        gap = _gap(BETTER[self.settings.metric] * gaps.mean(), *interval(gaps, TEST_SHARE, ALPHA), self._metric)
-        told.append(
-            f"{who} has {self._metric} {_with_r2(scored.mean(), r2)}, {constant} "
-            f"{_with_r2(self.constant.mean(), self.of_constant['r2'])}: {gap}."
-        )
-        told.append(
-            f"The model beside this page predicts {constant} for every molecule. More labels may change the verdict, "
-            "if the structures decide about them at all."
-        )
-        return told
 
     @property
     def _metric(self) -> str:
@@ -385,7 +374,8 @@ class _Told:
                 f"{_capital(best)} has the best score; {_several(len(tied), 'other method')} cannot be told apart from "
                 "it. Take it."
             )
-        of_what = "" if len(choice.useful) == len(choice.level) else f" that are better than {self._title(NOTHING)}"
+        useless = set(choice.level) - set(choice.useful)
+        of_what = f" that are better than {self._title(NOTHING)} beyond doubt" if useless else ""
         return (
             f"No detectable difference between the best, {best}, and {_several(len(tied), 'other method')}: take the "
             f"cheapest of them{of_what}, {self._title(choice.chosen)}."

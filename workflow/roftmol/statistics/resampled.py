@@ -92,6 +92,20 @@ def _critical_range(alpha: float, candidates: int, freedom: int) -> float:
     return float(stats.studentized_range.ppf(1 - alpha, candidates, freedom))
 
 
+def above_zero(differences: pd.DataFrame, test_share: float) -> pd.Series:
+    """The p of each column's mean against one of 0 or less, widened as in :func:`compare`, by Holm's steps for all.
+
+    R resamples x k differences. One resample tells nothing: p is 1.
+    """
+    if len(differences) < 2:
+        return pd.Series(1.0, differences.columns)
+    p = []
+    for _, values in differences.items():
+        two_sided = _corrected_p(values.to_numpy(np.float64), test_share)
+        p.append(two_sided / 2 if values.mean() > 0 else 1 - two_sided / 2)
+    return pd.Series(holm(np.array(p)), differences.columns)
+
+
 def _corrected_p(gaps: np.ndarray, test_share: float) -> float:
     width = np.sqrt(1 / len(gaps) + test_share) * gaps.std(ddof=1)
     if width == 0:
