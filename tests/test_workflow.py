@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from markupsafe import escape
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
@@ -406,7 +407,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         check=False,
     )
     counts = _counts(dry)
-    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 18, 2 * 3)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 2 * 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
@@ -482,6 +483,10 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     page = (folder / "report.html").read_text()
     assert "log&lt;i&gt;P" in page
     assert "<i>P" not in page.replace("</i>P", "")
+    # the page of the evidence says what the recommendation says, and no more
+    evidence, told = (folder / "evidence.html").read_text(), json.loads((folder / "verdict.json").read_text())
+    assert f'<p class="lead">{escape(told["sentences"][0])}</p>' in evidence
+    assert "No method is known to be better" not in evidence
     ranking = schemas.read("ranking", folder / "ranking.parquet")
     assert set(ranking["method"]) == {"linear_probing", "fingerprint", "constant"}
     assert ranking["chosen"].sum() == 1

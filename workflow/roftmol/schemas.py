@@ -465,9 +465,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     # What is compared with what: a row a method and reference over a family's data sets ("all"), then one a data set.
     # `difference` is the mean over data sets of (method minus reference), each a mean over `seeds`; `relative` the
     # change of the geometric mean of ratios, NaN for metrics without a unit. `low` to `high` is the 95% bootstrap
-    # interval of what `scale` names, `levels` what it resamples. `p` is Wilcoxon's over data sets, or that of the
-    # interval for one; `p_holm` corrects it for `comparisons`. `smallest_n` data sets could reach significance,
-    # `enough` says whether there are so many (one data set: 0, true). `region` is practical equivalence on `scale`.
+    # interval of what `scale` names, `levels` what it resamples: against the constant predictor on one data set the
+    # molecules alone. `p` is Wilcoxon's over data sets, or that of the interval for one. `p_holm` corrects it for all
+    # `comparisons` of its kind in the table (`statistics.comparisons.corrected`), NaN where the test could not be
+    # significant, which `enough` says; `smallest_n` data sets or, on one, seeds could be. `region` is practical
+    # equivalence on `scale`.
     "comparisons": pa.schema(
         {
             **FAMILY,

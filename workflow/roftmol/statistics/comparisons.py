@@ -146,10 +146,14 @@ def kinds(rows: pd.DataFrame) -> pd.Series:
 
 
 def _pair(rows: pd.DataFrame) -> pd.Series:
-    """What two methods are compared on what, whichever is the reference: one key for what is one test."""
+    """What two methods are compared on what, whichever is the reference: one key for what is one test.
+
+    Over data sets, the families of two models may have other ones; then p tells their tests apart.
+    """
     keys = [
         (
             *(row[name] for name in ("protocol", "split", "budget", "metric", "dataset")),
+            round(row["p"], 12),
             *sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference")),
         )
         for row in rows.to_dict("records")
