@@ -50,7 +50,14 @@ def select(out: Path, *runs: Path, last: bool = True) -> Path:
     """A folder with the table "selected" of some runs, of which the last or the first setting was chosen."""
     fits = pd.concat([schemas.read("fits", run / "fits.parquet") for run in runs])
     fits = fits.drop_duplicates([*schemas.CELL, "seed"], keep="last" if last else "first")
-    values = {"valid_value": 0.0, "valid_loss": 0.0, "test_value": 0.0, "seen": 0.0, "contamination": "none"}
+    values = {
+        "valid_value": 0.0,
+        "valid_loss": 0.0,
+        "test_value": 0.0,
+        "test_r2": 0.0,
+        "seen": 0.0,
+        "contamination": "none",
+    }
     known = {"rule": "validation", "candidates": 1, "failed": 0, "metric": "rmse", "note": "", **values}
     schemas.write("selected", fits[list(schemas.RUN)].assign(**known), out / "selected.parquet")
     return out

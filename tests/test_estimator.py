@@ -37,7 +37,7 @@ def test_scikit_learns_own_checks(estimator, check):
 
 
 def test_regression():
-    model = RoftMolRegressor("linear_probing", members=3, epochs=30, learning_rate=0.05)
+    model = RoftMolRegressor("linear_probing", members=3, epochs=100, learning_rate=0.01)
     assert model.fit(SMILES, VALUES) is model
     assert model.predict(SMILES).shape == VALUES.shape
     assert model.score(SMILES, VALUES) > 0.1

@@ -492,6 +492,24 @@ def test_it_is_one_comparison_for_all_models():
         assert rows[column].nunique() == 1
 
 
+def test_the_stage_asks_molecules_whether_labels_can_be_predicted_and_seeds_which_method_is_better():
+    table = constant_and({"full_ft": 0.2, "l2_sp": 0.2}, 1, seeds=2)
+    rng = np.random.default_rng(0)
+    cells = {stage.Cell(*key): rows for key, rows in table.groupby([*stage.Cell._fields])}
+
+    def resample(cell: stage.Cell) -> stage.Resampled:
+        values = zip(cells[cell]["seed"], cells[cell]["test_value"], strict=True)
+        return stage.Resampled({seed: value + 0.01 * rng.normal(size=400) for seed, value in values}, 60)
+
+    tables = stage.made(table, resample, 400)
+    against, other = (whole(tables, "l2_sp", name, dataset="set00") for name in ("constant", "full_ft"))
+    assert (against["levels"], other["levels"]) == ("molecules", "seeds, molecules")
+    assert (against["verdict"], against["enough"]) == ("better", True)  # by two seeds, which show nothing of methods
+    assert other["verdict"] in ("undecided", "equivalent")
+    without = stage.made(table, replicates=50)
+    assert whole(without, "l2_sp", "constant", dataset="set00")["levels"] == "seeds"
+
+
 def test_what_these_fits_predict_is_asked_of_molecules_alone():
     """Whether labels can be predicted at all: fits that differ from seed to seed by luck do not hide it."""
     rng = np.random.default_rng(5)

@@ -11,6 +11,8 @@ from pathlib import Path
 #: beside it stands where a model's would. Another one is another line here and its file in `methods`.
 REFERENCE_MODELS = {"fingerprint": "morgan", "constant": "none"}
 FINGERPRINT, CONSTANT = "fingerprint", "constant"
+#: What the constant predicts, in words.
+CONSTANT_TITLES = {"regression": "the mean of the labels", "classification": "the share of class 1"}
 #: References of whatever kind: what starts from no pretrained weights.
 REFERENCES = ("scratch", *REFERENCE_MODELS)
 FINGERPRINT_MODEL = REFERENCE_MODELS[FINGERPRINT]

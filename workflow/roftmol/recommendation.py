@@ -25,7 +25,16 @@ import pandas as pd
 from roftmol import schemas
 from roftmol.errors import UserError
 from roftmol.files import atomic
-from roftmol.layout import COMPARED, CONSTANT, FINGERPRINT, FINGERPRINT_MODEL, REFERENCE_MODELS, TEST_SHARE, model_of
+from roftmol.layout import (
+    COMPARED,
+    CONSTANT,
+    CONSTANT_TITLES,
+    FINGERPRINT,
+    FINGERPRINT_MODEL,
+    REFERENCE_MODELS,
+    TEST_SHARE,
+    model_of,
+)
 from roftmol.methods import METHODS
 from roftmol.metrics import BETTER, MACRO
 from roftmol.statistics.resampled import above_zero, compare, interval
@@ -33,8 +42,6 @@ from roftmol.statistics.resampled import above_zero, compare, interval
 ALPHA = 0.05
 METRIC_TITLES = {"rmse": "RMSE", "roc_auc": "ROC-AUC"}
 MINUS = "\N{MINUS SIGN}"
-#: What the constant predicts, in words.
-CONSTANT_TITLES = {"regression": "the mean of the labels", "classification": "the share of class 1"}
 #: The score of any constant where it has one.
 SCORE_OF_A_CONSTANT = {"roc_auc": 0.5}
 

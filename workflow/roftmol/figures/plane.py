@@ -31,9 +31,8 @@ CAPTION = (
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
-    True: " The number at a point is its own loss, at the pretrained and full FT's with the BatchNorm statistics of"
-    " their own training; elsewhere statistics are estimated anew from the training molecules, so that the surface "
-    "need not meet those two numbers.",
+    True: " The number at a point is its own loss. BatchNorm's statistics are estimated on the training molecules "
+    "everywhere.",
     False: " The number at a point is its own loss.",
 }
 

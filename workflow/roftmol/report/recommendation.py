@@ -20,8 +20,7 @@ from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METRICS, RC, look
 from roftmol.files import atomic
-from roftmol.layout import CONSTANT, REFERENCE_MODELS
-from roftmol.recommendation import CONSTANT_TITLES
+from roftmol.layout import CONSTANT, CONSTANT_TITLES, REFERENCE_MODELS
 from roftmol.report import audit, chart, environment, inline
 from roftmol.report.glossary import METHOD_LINES
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
