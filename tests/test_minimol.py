@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 """MiniMol against the authors' package, and what must hold of its features and of the network.
 
 golden_minimol.json holds, for 50 molecules, what minimol 1.3.5 with graphium 2.4.7 gave: norm and first entries of the
@@ -10,6 +8,7 @@ embedding, and of the features those columns that another implementation cannot 
 import base64
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
