@@ -10,6 +10,8 @@ results/data/NAME/molecules.parquet, which `snakemake results/data/NAME/molecule
 `recommendations` draws labelled molecules from a CSV, hands them to `snakemake recommend` as a file of their own,
 predicts all other molecules with the bundle, and compares its score with what the verdict said.
 
+`margins` compares how far the ranges of a bundle's domain may reach.
+
 A draw that is finished is kept in `--out`, so a run that was stopped goes on. Rows of Markdown go to the standard
 output.
 """
@@ -30,8 +32,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rdkit import Chem
 
 from roftmol import RoftMolClassifier, RoftMolRegressor, metrics, registry, schemas
+from roftmol.domain import Domain
 from roftmol.files import atomic
 from roftmol.layout import CONSTANT
 from roftmol.seeds import generator
@@ -207,6 +211,31 @@ def bundles(options: argparse.Namespace) -> None:
     tables(pd.DataFrame(rows))
 
 
+def margins(options: argparse.Namespace) -> None:
+    """How many molecules lie beyond the domain's ranges, and how wrong the fingerprint is about them."""
+    found: dict[float, list[tuple[float, float, float]]] = {margin: [] for margin in (0.0, 0.1, 0.25, 0.5)}
+    for name, number in product(options.datasets, range(options.draws)):
+        if registry.datasets()[name].task != "regression":
+            continue
+        molecules = schemas.read("molecules", options.data / name / "molecules.parquet").drop_duplicates("canonical")
+        y = np.array([labels[0] for labels in molecules["labels"]], np.float32)
+        draw = Draw(name, "random", "fingerprint", number, options.labels, 1, 1)
+        labelled, tested = parted(molecules, y, draw)
+        smiles = molecules["smiles"].to_numpy()
+        model = RoftMolRegressor("fingerprint", random_state=number).fit(smiles[labelled].tolist(), y[labelled])
+        error = (model.predict(smiles[tested].tolist()) - y[tested]) ** 2
+        known, others = ([Chem.MolFromSmiles(text) for text in smiles[part]] for part in (labelled, tested))
+        for margin, rows in found.items():
+            domain = Domain.of(known, np.ones(len(known)), margin)
+            beyond = np.array([bool(domain.beyond(molecule)) for molecule in others])
+            rows.append((beyond.mean(), np.sqrt(error[~beyond].mean()), np.sqrt(error[beyond].mean())))
+    print("| margin, in widths of the range | beyond some range | their RMSE over that of the others |\n|---|---|---|")
+    for margin, rows in found.items():
+        share, inside, outside = np.transpose(rows)
+        ratio = np.exp(np.nanmean(np.log(outside / inside)))
+        print(f"| {margin} | {100 * share.mean():.1f}% | {ratio:.2f} |")
+
+
 def recommendation_draw(options: argparse.Namespace, number: int) -> dict[str, Any]:
     """Recommend on a draw, predict the other molecules, score them; or what an earlier run found of it."""
     here = options.out.resolve() / f"draw-{number:02d}"
@@ -302,6 +331,12 @@ def main() -> None:
     one.add_argument("--epochs", type=int, default=100)
     one.add_argument("--patience", type=int, default=10)
     one.add_argument("--jobs", type=int, default=1, help="processes")
+    three = commands.add_parser("margins", help="molecules beyond the ranges of the domain, by their margin")
+    three.set_defaults(run=margins)
+    three.add_argument("--data", type=Path, default=Path("results/data"))
+    three.add_argument("--datasets", nargs="+", default=DATASETS)
+    three.add_argument("--labels", type=int, default=100)
+    three.add_argument("--draws", type=int, default=5)
     two = commands.add_parser("recommendations", help="scores in the intervals of verdicts, on one data set")
     two.set_defaults(run=recommendations)
     two.add_argument("csv", type=Path)

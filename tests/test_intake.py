@@ -46,6 +46,7 @@ def test_a_good_file_becomes_an_experiment(tmp_path):
     # What is scored is an ensemble as the bundle holds it, of as many members; and the constant is always there.
     assert found.validation | {"fraction": 0} == {"scheme": "crossfit", "folds": 5, "fraction": 0}
     assert "constant" in found.cells.methods
+    assert "scratch" not in found.cells.methods  # it is no candidate
     assert found.refit_settings()["members"] == 5
     assert found.refit_settings()["grids"]["none"] == {"constant": [{}]}
     assert (

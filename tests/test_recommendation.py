@@ -228,12 +228,12 @@ def test_what_is_said_of_costs_is_what_the_column_says():
     text = " ".join(verdict["sentences"])
     assert verdict["choice"]["method"] == "fingerprint"
     assert "cheapest" not in text
-    assert "the least of these" not in text
-    assert "A test part took it 9 s of CPU time, the best 0.5 s." in text
+    assert "the least of those" not in text
+    assert "It took 9 s of CPU time a test part, Linear probing 0.5 s." in text
     assert row(ranking, "fingerprint")["cpu_seconds"] == 9
     timings.loc[timings["method"] == "fingerprint", "cpu_seconds"] = 0.1
     text = " ".join(judge(selected, timings, SETTINGS)[1]["sentences"])
-    assert "A test part took it 0.1 s of CPU time, the best 0.5 s, the least of these." in text
+    assert "0.1 s of CPU time a test part, Linear probing 0.5 s: the least of those that cannot be told apart." in text
 
 
 def test_the_fingerprint_is_taken_before_any_network_whatever_its_forest_took():

@@ -486,6 +486,9 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
         "task": columns.task,
         "duplicates": full.get("duplicates", "drop"),
     }
+    _check_names("methods", full["methods"], METHODS)
+    # The network from random weights says what pretraining is worth, which is a question of experiments.
+    methods = list(dict.fromkeys([*(name for name in full["methods"] if METHODS[name].pretrained), CONSTANT]))
     own = {
         "protocols": ["honest"],
         "models": asked["models"],
@@ -497,7 +500,7 @@ def _own_file(full: Json) -> tuple[Json, Recommendation]:
         "validation": {**full["validation"], "scheme": "crossfit", "folds": asked["members"]},
         "selection": "validation",
         "grids": asked["grids"],
-        "methods": list(dict.fromkeys([*full["methods"], CONSTANT])),
+        "methods": methods,
         "own_datasets": {name: entry},
         "leave_out_contaminated": [],
         "landscape": False,

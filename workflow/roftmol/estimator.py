@@ -108,6 +108,9 @@ class _Estimator(BaseEstimator):
 class RoftMolRegressor(RegressorMixin, _Estimator):
     """Fine-tune a pretrained encoder on SMILES with values by any method of this project.
 
+    A fit is one ensemble on all labels, and five more, each without a fifth of them, by whose predictions for that fifth
+    the intervals or probabilities are calibrated.
+
     Parameters
     ----------
     method
@@ -117,7 +120,7 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
     setting
         The method's settings; None chooses among its grid by out-of-fold predictions.
     members
-        Models in the ensemble, each stopped on another part of the labels.
+        Models in an ensemble, each stopped on another part of the labels.
     epochs, patience, batch_size, learning_rate, dropout
         As in config.yaml.
     level

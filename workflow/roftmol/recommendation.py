@@ -404,10 +404,11 @@ class _Told:
         rows, choice = self._rows(), self.choice
         own, best = rows[choice.chosen]["cpu_seconds"], rows[choice.best]["cpu_seconds"]
         level = [rows[candidate]["cpu_seconds"] for candidate in choice.level]
-        told = f"A test part took it {_figure(own)} s of CPU time"
+        told = f"It took {_figure(own)} s of CPU time a test part"
         if choice.chosen != choice.best:
-            told += f", the best {_figure(best)} s"
-        return [f"{told}{', the least of these' if len(level) > 1 and own <= min(level) else ''}."]
+            told += f", {self._title(choice.best)} {_figure(best)} s"
+        least = len(level) > 1 and own <= min(level)
+        return [f"{told}{': the least of those that cannot be told apart' if least else ''}."]
 
     def _expect(self) -> str:
         found = self.expected
@@ -428,7 +429,7 @@ def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _with_r2(score: float, r2: float) -> str:
-    return _figure(score) + ("" if np.isnan(r2) else f" (R² {r2:.2f})".replace("-", MINUS))
+    return _figure(score) + ("" if np.isnan(r2) else f" (R² {round(r2, 2) + 0.0:.2f})".replace("-", MINUS))
 
 
 def _gap(gain: float, low: float, high: float, metric: str) -> str:

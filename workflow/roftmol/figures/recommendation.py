@@ -80,5 +80,5 @@ def tested(
         axis.set_xlabel("predicted probability")
         axis.set_ylabel("molecules")
         axis.legend()
-    axis.set_title(scores.replace("; ", "\n"), fontsize="small", loc="left")
+    axis.set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
     return figure

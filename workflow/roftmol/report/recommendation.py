@@ -99,7 +99,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
                 *([number_cell(fixed(row["r2"], 2), row["r2"])] if explained else []),
                 *(_difference(row, name, places) for name in differences),
                 word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"),
-                number_cell(duration(row["cpu_seconds"]), row["cpu_seconds"]),
+                number_cell("" if row["method"] == CONSTANT else duration(row["cpu_seconds"]), row["cpu_seconds"]),
             ]
         )
     metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
@@ -123,7 +123,7 @@ def compared(verdict: Mapping[str, Any]) -> str:
     parts = []
     for name, found in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
         if found["mean"] is not None:
-            explained = "" if found["r2"] is None else f", R² {found['r2']:.2f}"
+            explained = "" if found["r2"] is None else f", R² {round(found['r2'], 2) + 0.0:.2f}"
             parts.append(f"{name} {METRICS.get(verdict['metric'], verdict['metric'])} {found['mean']:.3g}{explained}")
     return "; ".join(parts if verdict["predictable"] else parts[1:]).replace("-", "−")
 
