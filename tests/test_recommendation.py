@@ -183,7 +183,7 @@ def test_a_classifier_must_beat_one_half():
     verdict = judged(0.65, 0.45, 0.6, 0.5, 0.65)
     assert not verdict["predictable"]
     assert "0.07 ROC-AUC better" in verdict["sentences"][1]
-    assert "the share of class 1 0.5" in verdict["sentences"][1]
+    assert "where the share of class 1 has 0.5" in verdict["sentences"][1]
     assert "which may be chance" in verdict["sentences"][1]
     verdict = judged(0.58, 0.6, 0.56, 0.71, 0.65)  # told apart by itself, but not as the best of three
     assert not verdict["predictable"]

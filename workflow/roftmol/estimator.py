@@ -108,8 +108,8 @@ class _Estimator(BaseEstimator):
 class RoftMolRegressor(RegressorMixin, _Estimator):
     """Fine-tune a pretrained encoder on SMILES with values by any method of this project.
 
-    A fit is one ensemble on all labels, and five more, each without a fifth of them, by whose predictions for that fifth
-    the intervals or probabilities are calibrated.
+    A fit is one ensemble on all labels, and five more, each without a fifth of them: by their predictions for that
+    fifth intervals or probabilities are calibrated.
 
     Parameters
     ----------

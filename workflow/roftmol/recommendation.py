@@ -338,7 +338,7 @@ class _Told:
         return [
             f"These labels cannot be predicted from these structures with {count}: no method is better, beyond doubt, "
             f"than predicting {constant} for every molecule. There is nothing to take.",
-            f"The best of them, {best}, has {self._metric} {_with_r2(row['mean'], row['r2'])}, {constant} "
+            f"The best of them, {best}, has {self._metric} {_with_r2(row['mean'], row['r2'])}, where {constant} has "
             f"{_with_r2(self.constant.mean(), self.of_constant['r2'])}: {_gap(gain, low, high, self._metric)}."
             + (chance if gain > 0 and low * high > 0 else ""),
             f"The model that is handed out predicts {constant} for every molecule. More labels may change the verdict, "
