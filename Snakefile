@@ -51,7 +51,7 @@ localrules:
 
 
 if workflow.is_main_process:
-    logger.info(str(estimate.estimate(EXPERIMENT)))
+    logger.info(str(cost.estimate(EXPERIMENT)))
 
 
 rule all:

@@ -21,14 +21,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from roftmol import graphs, metrics, schemas
 from roftmol.encoders import Encoder
 from roftmol.encoders.base import Norm, norms
 from roftmol.encoders.checkpoints import load_encoder
+from roftmol.features import graphs
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.runs import folds
-from roftmol.train import Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training.jobs import folds
+from roftmol.training.loop import Task, TrainSettings, fit, new_model
 
 HONEST = PROTOCOLS["honest"]
 #: Whether statistics are estimated, and by how much running ones move a step; None: not at all.

@@ -43,19 +43,21 @@ from torch_geometric.data import Data
 import memory
 import plain
 from costs import processor
-from roftmol import graphs, metrics, schemas
+from roftmol.core.files import atomic
 from roftmol.encoders import Encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.files import atomic
-from roftmol.graphs import Graphs
-from roftmol.interpolate import mix
+from roftmol.features import graphs
+from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS, Settings
 from roftmol.methods.dwise_ft import Settings as DWiSE
+from roftmol.methods.protocols import PROTOCOLS, Protocol
 from roftmol.methods.wise_ft import Settings as WiSE
-from roftmol.protocols import PROTOCOLS, Protocol
-from roftmol.registry import datasets
-from roftmol.runs import folds
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.registry.catalog import datasets
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training.jobs import folds
+from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.mixing import mix
 
 DATASETS, BUDGETS, SMALL_BUDGET = ("esol", "bbbp"), ("50", "all"), "50"
 HONEST = PROTOCOLS["honest"]

@@ -1,6 +1,6 @@
 """Measure what fits cost, for the estimate that a dry run gives: CPU seconds of one thread a thousand molecules.
 
-    PYTHONPATH=workflow python benchmarks/costs.py results/data/bbbp/graphs >workflow/roftmol/registry/costs.yaml
+    PYTHONPATH=workflow python benchmarks/costs.py results/data/bbbp/graphs >workflow/roftmol/registry/yaml/costs.yaml
 
 The folder holds a data set's graphs under every featuriser. Weights are drawn at random, for they change no cost. Each
 number is the median of several fits; CPU time, unlike wall time, hardly feels other work on the machine.
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 import yaml
 
-from roftmol import graphs
 from roftmol.encoders import new_encoder
+from roftmol.features import graphs
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.registry import checkpoints
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.registry.catalog import checkpoints
+from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
 
 TRAIN, VALID, EPOCHS, REPEATS = 256, 32, 2, 3
 #: Epochs where the encoder is frozen, which are so cheap that the start of a fit varies by more than two of them take.

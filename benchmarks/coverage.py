@@ -34,11 +34,14 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from roftmol import RoftMolClassifier, RoftMolRegressor, metrics, registry, schemas
-from roftmol.domain import Domain
-from roftmol.files import atomic
-from roftmol.layout import CONSTANT
-from roftmol.seeds import generator
+from roftmol import RoftMolClassifier, RoftMolRegressor
+from roftmol.core.files import atomic
+from roftmol.core.paths import CONSTANT
+from roftmol.core.seeds import generator
+from roftmol.deploy.applicability_domain import Domain
+from roftmol.registry import catalog
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("esol", "freesolv", "lipo", "malaria", "cep", "bbbp", "bace")
@@ -85,7 +88,7 @@ def bundle_draw(draw: Draw, data: Path, out: Path) -> dict[str, Any]:
     if result.exists():
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         return found
-    task = registry.datasets()[draw.dataset].task
+    task = catalog.datasets()[draw.dataset].task
     molecules = schemas.read("molecules", data / draw.dataset / "molecules.parquet").drop_duplicates("canonical")
     y = np.array([labels[0] for labels in molecules["labels"]], np.float32)
     labelled, tested = parted(molecules, y, draw)
@@ -215,7 +218,7 @@ def margins(options: argparse.Namespace) -> None:
     """How many molecules lie beyond the domain's ranges, and how wrong the fingerprint is about them."""
     found: dict[float, list[tuple[float, float, float]]] = {margin: [] for margin in (0.0, 0.1, 0.25, 0.5)}
     for name, number in product(options.datasets, range(options.draws)):
-        if registry.datasets()[name].task != "regression":
+        if catalog.datasets()[name].task != "regression":
             continue
         molecules = schemas.read("molecules", options.data / name / "molecules.parquet").drop_duplicates("canonical")
         y = np.array([labels[0] for labels in molecules["labels"]], np.float32)

@@ -21,13 +21,14 @@ def ours(results: Path, dataset: str) -> None:
     """The engine, from the arrays of the stage `featurize`."""
     import torch
 
-    from roftmol import graphs, schemas
     from roftmol.encoders.checkpoints import load_encoder
+    from roftmol.features import graphs
     from roftmol.methods import METHODS
-    from roftmol.protocols import PROTOCOLS
-    from roftmol.registry import datasets
-    from roftmol.runs import folds
-    from roftmol.train import Task, TrainSettings, fit, new_model
+    from roftmol.methods.protocols import PROTOCOLS
+    from roftmol.registry.catalog import datasets
+    from roftmol.tables import schemas
+    from roftmol.training.jobs import folds
+    from roftmol.training.loop import Task, TrainSettings, fit, new_model
 
     torch.set_num_threads(1)
     entry, protocol, method = datasets()[dataset], PROTOCOLS["honest"], METHODS["full_ft"]

@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from null_simulation import ALPHA, bound, percent
+from roftmol.core.seeds import generator
+from roftmol.deploy.verdict import VerdictSettings, judge
 from roftmol.methods import METHODS
-from roftmol.recommendation import VerdictSettings, judge
-from roftmol.seeds import generator
 
 SETTINGS = VerdictSettings("made up", "y", "regression", "rmse", "cv")
 SHARED = 0.2

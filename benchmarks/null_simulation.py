@@ -23,17 +23,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol import metrics, schemas
-from roftmol.aggregate import summarise
+from roftmol.core.parallel import each
+from roftmol.core.paths import CONSTANT, REFERENCE_MODELS, model_of
+from roftmol.core.seeds import generator
+from roftmol.evaluation.aggregate import summarise
 from roftmol.figures.cells import Results
-from roftmol.layout import CONSTANT, REFERENCE_MODELS, model_of
-from roftmol.parallel import each
 from roftmol.report.answers import answers
 from roftmol.report.verdict import answers_table, verdict
-from roftmol.seeds import generator
+from roftmol.scoring import metrics
 from roftmol.statistics import bootstrap, stage
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.resampled import compare
+from roftmol.tables import schemas
 
 ALPHA = 0.05
 Array = NDArray[np.float64]

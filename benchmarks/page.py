@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from roftmol import schemas
-from roftmol.diagnostics.collapse import MEASURES, SETTING, points
-from roftmol.layout import REFERENCE_MODELS
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.evaluation.diagnostics.collapse import MEASURES, SETTING, points
 from roftmol.methods import METHODS
-from roftmol.metrics import PRIMARY
+from roftmol.scoring.metrics import PRIMARY
+from roftmol.tables import schemas
 
 
 def main(tables: Path) -> None:

@@ -26,12 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from roftmol import aggregate, schemas
-from roftmol.config import Experiment, experiment, grid
-from roftmol.layout import REFERENCE_MODELS
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.core.seeds import generator
+from roftmol.evaluation import aggregate
+from roftmol.experiment.config import Experiment, experiment, grid
 from roftmol.methods import METHODS, setting_text
-from roftmol.registry import Dataset
-from roftmol.seeds import generator
+from roftmol.registry.catalog import Dataset
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = ROOT / "config" / "paper.yaml"

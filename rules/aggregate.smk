@@ -30,7 +30,7 @@ rule aggregate:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.aggregate_settings()),
-        code=code("roftmol.aggregate", "roftmol.contamination"),
+        code=code("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination"),
         out=subpath(output[0], parent=True),
     message:
         "Aggregate"

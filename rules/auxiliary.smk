@@ -16,7 +16,7 @@ rule auxiliary_molecules:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.auxiliary_settings()),
-        code=code("roftmol.corpora"),
+        code=code("roftmol.data.corpora"),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
     message:
         "Take molecules for the second task"
@@ -47,8 +47,8 @@ rule force_labels:
     params:
         settings=settings(EXPERIMENT.force_settings),
         code=code(
-            "roftmol.forces",
-            leaves=("roftmol.molecules", "roftmol.featurisers.geometry"),
+            "roftmol.data.force_labels",
+            leaves=("roftmol.data.molecules", "roftmol.features.featurizers.geometry"),
         ),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
         parts="results/forces/parts",
@@ -81,7 +81,7 @@ rule native_labels:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.native_settings()),
-        code=code("roftmol.forces"),
+        code=code("roftmol.data.force_labels"),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
     message:
         "Read force labels of your own"

@@ -9,19 +9,13 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from roftmol import (
-    aggregate,
-    config as configuration,
-    dependencies,
-    diagnostics,
-    embeddings,
-    estimate,
-    registry,
-    statistics,
-)
-from roftmol.errors import UserError
-from roftmol.files import canonical_json, code_digest
-from roftmol.layout import DWISE_FT, FULL_FT
+from roftmol import statistics
+from roftmol.core import source_code
+from roftmol.core.errors import UserError
+from roftmol.core.files import canonical_json, code_digest
+from roftmol.core.paths import DWISE_FT, FULL_FT
+from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
+from roftmol.experiment import config as configuration, cost
 from roftmol.methods import METHODS
 
 
@@ -43,7 +37,7 @@ RESULTS = Path("results")
 OUT = EXPERIMENT.folder
 TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
 DIAGNOSTICS = [f"{OUT}/tables/{name}.parquet" for name in diagnostics.TABLES]
-EMBEDDINGS = [f"{OUT}/tables/{name}.parquet" for name in embeddings.TABLES]
+EMBEDDINGS = [f"{OUT}/tables/{name}.parquet" for name in atom_embeddings.TABLES]
 STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
@@ -71,7 +65,7 @@ def settings(stage):
 @cache  # thousands of jobs ask for a few digests
 def code(*modules, leaves=()):
     """The parameter `code`: it changes when, and only when, the code that the result depends on does."""
-    return code_digest(dependencies.sources(modules, leaves))
+    return code_digest(source_code.sources(modules, leaves))
 
 
 def methods_of(kind):
@@ -82,7 +76,7 @@ def methods_of(kind):
 def method_code(*leaves):
     """The parameter `code` of one method's runs: no other method's code counts."""
     return lambda wildcards: code(
-        "roftmol.runs",
+        "roftmol.training.jobs",
         f"roftmol.methods.{wildcards.method}",
         leaves=("roftmol.methods", *leaves),
     )
@@ -91,7 +85,7 @@ def method_code(*leaves):
 def baseline_code(wildcards):
     """The parameter `code` of one reference without an encoder."""
     return code(
-        "roftmol.baselines",
+        "roftmol.training.references",
         f"roftmol.methods.{wildcards.method}",
         leaves=("roftmol.methods",),
     )

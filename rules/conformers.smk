@@ -14,7 +14,7 @@ rule conformers:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings(EXPERIMENT.conformers_settings),
-        code=code("roftmol.conformers"),
+        code=code("roftmol.data.conformers"),
     message:
         "Read the geometries of {wildcards.dataset}"
     shell:

@@ -15,7 +15,7 @@ rule corpus:
     threads: 4
     params:
         settings=settings(EXPERIMENT.corpus_settings),
-        code=code("roftmol.corpora"),
+        code=code("roftmol.data.corpora"),
     message:
         "Fetch and read the corpus {wildcards.corpus}"
     shell:

@@ -14,7 +14,7 @@ rule cliffs:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=settings(EXPERIMENT.cliffs_settings),
-        code=code("roftmol.activity_cliffs"),
+        code=code("roftmol.data.activity_cliffs"),
     message:
         "Find the activity cliffs of {wildcards.dataset}"
     shell:
@@ -38,7 +38,7 @@ rule diagnostics:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.diagnostics_settings()),
-        code=code("roftmol.diagnostics.stage"),
+        code=code("roftmol.evaluation.diagnostics.stage"),
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:

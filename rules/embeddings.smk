@@ -18,7 +18,7 @@ rule embeddings:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.embeddings_settings()),
-        code=code("roftmol.embeddings"),
+        code=code("roftmol.evaluation.atom_embeddings"),
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:

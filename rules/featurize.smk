@@ -21,7 +21,7 @@ rule featurize:
     params:
         settings=settings(EXPERIMENT.featurize_settings),
         conformers=lambda wildcards, input: option("conformers", input.conformers),
-        code=code("roftmol.graphs"),
+        code=code("roftmol.features.graphs"),
     message:
         "Featurize {wildcards.dataset} for {wildcards.featuriser}"
     shell:

@@ -23,7 +23,7 @@ rule finetune:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         settings=settings(EXPERIMENT.run_settings),
-        code=method_code("roftmol.interpolate"),
+        code=method_code("roftmol.training.mixing"),
         auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
         out=subpath(output[0], parent=True),
     message:

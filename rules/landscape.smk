@@ -28,7 +28,7 @@ rule landscape:
     params:
         settings=settings(EXPERIMENT.landscape_settings),
         code=code(
-            "roftmol.landscape",
+            "roftmol.training.landscape",
             f"roftmol.methods.{FULL_FT}",
             f"roftmol.methods.{DWISE_FT}",
             leaves=("roftmol.methods",),

@@ -5,7 +5,7 @@ import time
 
 from snakemake.settings.enums import Quietness
 
-from roftmol import last_words
+from roftmol.cli import last_words
 
 FOLDER, STARTED = Path.cwd(), time.time()
 

@@ -16,7 +16,7 @@ rule molecules:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=settings(EXPERIMENT.molecules_settings),
-        code=code("roftmol.molecules"),
+        code=code("roftmol.data.molecules"),
         out=subpath(output[0], parent=True),
     message:
         "Read the molecules of {wildcards.dataset}"

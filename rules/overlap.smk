@@ -13,7 +13,7 @@ rule overlap:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=code("roftmol.overlap"),
+        code=code("roftmol.data.overlap"),
     message:
         "Look for {wildcards.dataset} in {wildcards.corpus}"
     shell:
@@ -35,7 +35,7 @@ rule provenance:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=canonical_json(EXPERIMENT.provenance_settings()),
-        code=code("roftmol.provenance"),
+        code=code("roftmol.evaluation.provenance"),
         checkpoints=subpath(input[0], parent=True),
     message:
         "Compare the models' weights"

@@ -1,4 +1,4 @@
-# An encoder of our own, from a recipe of workflow/roftmol/registry/pretraining.yaml. Hours; not part of the default run:
+# An encoder of our own, from a recipe of workflow/roftmol/registry/yaml/pretraining.yaml. Hours; not part of the default run:
 #   snakemake --cores all results/pretrained/gin-zinc-masking.safetensors
 rule pretraining_set:
     input:
@@ -22,7 +22,7 @@ rule pretraining_set:
         settings=lambda wildcards: canonical_json(
             RECIPES[wildcards.recipe].set_settings()
         ),
-        code=code("roftmol.corpora"),
+        code=code("roftmol.data.corpora"),
         corpora=subpath(input[0], parent=True),
     message:
         "Molecules and labels for {wildcards.recipe}"
@@ -51,7 +51,7 @@ rule pretrain:
         settings=lambda wildcards: canonical_json(
             RECIPES[wildcards.recipe].pretrain_settings()
         ),
-        code=code("roftmol.pretrain"),
+        code=code("roftmol.training.pretraining"),
         state="results/pretrained/{recipe}.state",
     message:
         "Pretrain {wildcards.recipe}"

@@ -22,7 +22,7 @@ if EXPERIMENT.recommendation:
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
             settings=canonical_json(EXPERIMENT.verdict_settings()),
-            code=code("roftmol.recommendation"),
+            code=code("roftmol.deploy.verdict"),
             tables=subpath(input[0], parent=True),
             out=subpath(output[0], parent=True),
         message:
@@ -51,7 +51,7 @@ if EXPERIMENT.recommendation:
             runtime=lambda wildcards, attempt: 120 * attempt,
         params:
             settings=canonical_json(EXPERIMENT.refit_settings()),
-            code=code("roftmol.refit"),
+            code=code("roftmol.deploy.refit"),
             tables=subpath(input.predictions, parent=True),
             checkpoints="results/checkpoints",
         message:

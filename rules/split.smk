@@ -13,7 +13,7 @@ rule split:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=settings(EXPERIMENT.split_settings),
-        code=code("roftmol.splits"),
+        code=code("roftmol.data.splits"),
     message:
         "Split {wildcards.dataset}: {wildcards.split}-{wildcards.budget}, {wildcards.protocol}"
     shell:

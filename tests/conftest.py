@@ -20,9 +20,9 @@ def place(tmp_path: Path) -> Path:
     import torch
 
     from molecules_for_tests import corpus, split_table
-    from roftmol import schemas
     from roftmol.encoders import new_encoder
     from roftmol.encoders.checkpoints import convert
+    from roftmol.tables import schemas
 
     corpus().save(tmp_path / "graphs.safetensors")
     schemas.write("splits", split_table(), tmp_path / "splits.parquet")

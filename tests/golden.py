@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from plain_pyg import PlainEncoder, as_pyg
-from roftmol import graphs, registry
 from roftmol.encoders import GNN, Architecture, Encoder
 from roftmol.encoders.checkpoints import read_state
+from roftmol.features import graphs
+from roftmol.registry import catalog
 
 FILE = Path(__file__).with_name("golden.json")
 MOLECULES = [
@@ -26,9 +27,9 @@ MOLECULES = [
 
 def shipped() -> Encoder:
     """The encoder that comes with the repository, in eval mode."""
-    source = registry.checkpoints()["gin-zinc-masking"].sources[0]
+    source = catalog.checkpoints()["gin-zinc-masking"].sources[0]
     encoder = GNN(Architecture(), dropout=0.0)
-    encoder.load_state_dict(read_state(registry.REGISTRY.parent / source.file))
+    encoder.load_state_dict(read_state(catalog.REGISTRY.parents[1] / source.file))
     return encoder.eval()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from roftmol import molecules
+from roftmol.data import molecules
 
 RINGS = (
     "c1ccccc1", "c1ccncc1", "C1CCCCC1", "C1CCCC1", "c1ccoc1", "c1ccsc1", "C1CCOCC1", "C1CCNCC1", "c1ccc2ccccc2c1",

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from roftmol import graphs, schemas
+from roftmol.features import graphs
+from roftmol.tables import schemas
 
 SMILES = [
     "CCO",

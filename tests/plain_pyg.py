@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, global_mean_pool
 from torch_geometric.utils import add_self_loops, degree, softmax
 
-from roftmol.graphs import Graphs
+from roftmol.features.graphs import Graphs
 
 
 def as_pyg(graphs: Graphs, molecules) -> Batch:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from roftmol.cli import main
-from roftmol.errors import UserError
-from roftmol.fetch import fetch
-from roftmol.registry import Source, checkpoints
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.data.download import fetch
+from roftmol.registry.catalog import Source, checkpoints
 
 
 def fetched(name, pytestconfig, tmp_path_factory) -> Path:

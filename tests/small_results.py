@@ -15,11 +15,16 @@ from rdkit.Chem import Crippen
 from safetensors.numpy import load_file, save_file
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import baselines, graphs, landscape, merge, provenance, runs, schemas, splits
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.data import splits
 from roftmol.encoders import new_encoder
 from roftmol.encoders.checkpoints import convert
-from roftmol.layout import REFERENCE_MODELS
-from roftmol.train import TrainSettings
+from roftmol.evaluation import provenance
+from roftmol.features import graphs
+from roftmol.sharing import merge
+from roftmol.tables import schemas
+from roftmol.training import jobs, landscape, references
+from roftmol.training.loop import TrainSettings
 
 MODEL, SPLIT, BUDGET = "tiny", "random", "30"
 TRAINING = TrainSettings(epochs=2, batch_size=16)
@@ -79,15 +84,15 @@ def make(
     folder = results / f"runs/honest/{MODEL}/{dataset}/{SPLIT}-{BUDGET}"
     for name in methods:
         if name in REFERENCE_MODELS:
-            settings = baselines.BaselineSettings(**cell, method=name, grid=METHODS[name])
-            baselines.run(settings, data, split, run_of(results, name, dataset))
+            settings = references.BaselineSettings(**cell, method=name, grid=METHODS[name])
+            references.run(settings, data, split, run_of(results, name, dataset))
             continue
         own = {"model": MODEL, "method": name, "grid": METHODS[name], "training": training, "device": "cpu"}
-        told, source = runs.RunSettings(**cell, **own), folder / "full_ft"
+        told, source = jobs.RunSettings(**cell, **own), folder / "full_ft"
         if name in ("wise_ft", "dwise_ft"):
-            runs.interpolate(told, features, split, checkpoint, source, folder / name)
+            jobs.interpolate(told, features, split, checkpoint, source, folder / name)
         else:
-            runs.finetune(told, features, split, checkpoint, folder / name)
+            jobs.finetune(told, features, split, checkpoint, folder / name)
     if "dwise_ft" in methods:
         asked = landscape.LandscapeSettings(**cell, model=MODEL, plane=True, device="cpu")
         out = results / f"landscapes/honest/{MODEL}/{dataset}/{SPLIT}-{BUDGET}"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol import diagnostics, embeddings, schemas
-from roftmol.collapse import CLASSES
-from roftmol.contamination import worst
-from roftmol.layout import COMPARED, REFERENCE_MODELS, REFERENCES
+from roftmol.core.paths import COMPARED, REFERENCE_MODELS, REFERENCES
+from roftmol.evaluation import atom_embeddings, diagnostics
+from roftmol.evaluation.contamination import worst
+from roftmol.features.atom_kinds import CLASSES
 from roftmol.statistics import stage as statistics
+from roftmol.tables import schemas
 
 METHODS = (
     "full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft",
@@ -388,7 +389,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
             name: pd.concat([part[name] for part in data], ignore_index=True)
             for name in ("molecules", "rejects", "tasks")
         },
-        **{name: schemas.empty(name) for name in (*diagnostics.TABLES, *embeddings.TABLES)},
+        **{name: schemas.empty(name) for name in (*diagnostics.TABLES, *atom_embeddings.TABLES)},
         **replaced,
     }
     for name, frame in tables.items():

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from roftmol import molecules, registry
-from roftmol.activity_cliffs import computed, find
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.data.activity_cliffs import computed, find
+from roftmol.registry import catalog
 
 MEMBER = "MoleculeACE/Data/benchmark_data/CHEMBL234_Ki.csv"
 
@@ -19,9 +20,9 @@ def table(lines: list[str], path: Path) -> Path:
     return path
 
 
-def dataset(**known: object) -> registry.Dataset:
+def dataset(**known: object) -> catalog.Dataset:
     entry = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
-    return registry.Dataset.from_dict({**entry, **known})
+    return catalog.Dataset.from_dict({**entry, **known})
 
 
 #: Two long amides that differ by one atom in the chain: 46 and 47 characters of SMILES, one insertion apart.
@@ -88,7 +89,7 @@ def test_cliffs_are_of_one_potency(wrong):
 
 
 def test_what_has_no_cliffs_says_so():
-    assert [name for name, known in registry.datasets().items() if known.has_cliffs] == ["moleculeace_chembl234_ki"]
+    assert [name for name, known in catalog.datasets().items() if known.has_cliffs] == ["moleculeace_chembl234_ki"]
 
 
 @pytest.mark.skipif(

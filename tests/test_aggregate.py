@@ -6,10 +6,11 @@ from rdkit import Chem
 from sklearn.metrics import log_loss, roc_auc_score
 
 import synthetic
-from roftmol import metrics, schemas
-from roftmol.aggregate import TABLES, aggregate, summarise
-from roftmol.contamination import Audit
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
+from roftmol.evaluation.aggregate import TABLES, aggregate, summarise
+from roftmol.evaluation.contamination import Audit
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
 
 NAN = float("nan")
 SMILES = ["CCO", "c1ccccc1", "CC(=O)O", "CCN", "c1ccncc1", "CCCl", "C1CCCCC1", "CC#N"]

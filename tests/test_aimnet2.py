@@ -15,15 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from published import fetched
-from roftmol import graphs
+from roftmol.core.errors import UserError
 from roftmol.encoders import Aimnet2, new_encoder
 from roftmol.encoders.aimnet2 import CUTOFF, read_published
 from roftmol.encoders.checkpoints import convert, load_encoder
-from roftmol.errors import UserError
-from roftmol.graphs import Batch, Graphs
+from roftmol.features import graphs
+from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
 from test_so3lr import SMILES, conformers, geometry, molecules, numerical_force, rotation
 
 ARCHITECTURE = {"kind": "aimnet2", "layers": 3, "width": 256}

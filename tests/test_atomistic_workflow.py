@@ -18,9 +18,10 @@ import yaml
 from rdkit import Chem
 from rdkit.Chem import AllChem, Crippen, Descriptors3D
 
-from roftmol import conformers, molecules, schemas
-from roftmol.cli import main
-from roftmol.registry import Dataset
+from roftmol.cli.main import main
+from roftmol.data import conformers, molecules
+from roftmol.registry.catalog import Dataset
+from roftmol.tables import schemas
 from test_so3lr import published
 from test_workflow import ENDS, Place, _counts
 

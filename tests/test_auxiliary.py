@@ -15,18 +15,30 @@ from rdkit import Chem
 from torch import Tensor
 
 import golden
-from roftmol import corpora, graphs, schemas, train
-from roftmol.auxiliary import tasks
-from roftmol.auxiliary.force_field import BATCH, CLIP, ForceField, Labels, Probe, aligned, composition, labelled_by
-from roftmol.auxiliary.pretraining import OBJECTIVES, Pretraining
+from roftmol.core.errors import UserError
+from roftmol.data import corpora
 from roftmol.encoders import GNN, Architecture, Encoder, MiniMol, So3lr
-from roftmol.engine import Adam
-from roftmol.errors import UserError
-from roftmol.graphs import Graphs
+from roftmol.features import graphs
+from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.base import Method
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import DivergedError, Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.tables import schemas
+from roftmol.training import loop
+from roftmol.training.auxiliary import tasks
+from roftmol.training.auxiliary.force_field import (
+    BATCH,
+    CLIP,
+    ForceField,
+    Labels,
+    Probe,
+    aligned,
+    composition,
+    labelled_by,
+)
+from roftmol.training.auxiliary.pretraining import OBJECTIVES, Pretraining
+from roftmol.training.forward import Adam
+from roftmol.training.loop import DivergedError, Fold, Model, Task, TrainSettings, fit, new_model
 from test_so3lr import SMILES as SPATIAL
 from test_so3lr import checkpoint, conformers, encoder, geometry, molecules  # noqa: F401 (two are fixtures)
 
@@ -117,9 +129,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
             steps.append((self.learning_rate, float(torch.cat(grads).norm())))
             super().step()
 
-    loss = train.task_loss
-    monkeypatch.setattr(train, "Adam", Watched)
-    monkeypatch.setattr(train, "task_loss", lambda *args, **named: 1e4 * loss(*args, **named))
+    loss = loop.task_loss
+    monkeypatch.setattr(loop, "Adam", Watched)
+    monkeypatch.setattr(loop, "task_loss", lambda *args, **named: 1e4 * loss(*args, **named))
     return steps
 
 
@@ -168,8 +180,8 @@ def test_steps_come_on_top_or_in_place(monkeypatch: pytest.MonkeyPatch):
     """Of E epochs with B batches: `mft` takes E B steps on the property, `mft_same_steps` E B in all."""
     start, data = flat()
     taken: list[int] = []
-    loss = train.task_loss
-    monkeypatch.setattr(train, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
+    loss = loop.task_loss
+    monkeypatch.setattr(loop, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
     epochs, batches = 30, 4
     for name, on_top in (("mft", True), ("mft_same_steps", False)):
         taken.clear()
@@ -192,8 +204,8 @@ def test_each_step_is_on_the_second_task_with_its_probability(
 ):
     """Of n steps in all, on either task: four standard deviations of a share, sqrt(p (1 - p) / n), are allowed."""
     taken: list[int] = []
-    loss = train.task_loss
-    monkeypatch.setattr(train, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
+    loss = loop.task_loss
+    monkeypatch.setattr(loop, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
     data, task, method = flat()[1], Counted(), METHODS[name]
     start = GNN(Architecture("gin", 2, 8), 0.0)
     model = new_model(start, method, data, FOLD, TASK, HONEST, 0)

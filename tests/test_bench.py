@@ -13,12 +13,14 @@ import bench
 import golden
 import plain
 from molecules_for_tests import SMILES
-from roftmol import batchnorm, graphs, metrics
 from roftmol.encoders import GNN, Architecture
-from roftmol.interpolate import mix
+from roftmol.features import graphs
 from roftmol.methods import METHODS, Step
 from roftmol.methods.wise_ft import Settings as WiSE
-from roftmol.train import Fold, Model, Task, freeze, new_model, task_loss
+from roftmol.scoring import metrics
+from roftmol.training import batchnorm
+from roftmol.training.loop import Fold, Model, Task, freeze, new_model, task_loss
+from roftmol.training.mixing import mix
 
 MOLECULES = [
     *SMILES,

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 import synthetic
-from roftmol import figures, report, schemas
-from roftmol.diagnostics import calibration
-from roftmol.diagnostics.shift import shift
+from roftmol import figures, report
+from roftmol.evaluation.diagnostics import calibration
+from roftmol.evaluation.diagnostics.shift import shift
 from roftmol.figures.cells import Diagnostics, Results, Setting, with_references
 from roftmol.report import diagnostics
+from roftmol.tables import schemas
 
 CELL = list(schemas.CELL)
 KINDS = ("shift", "cliffs", "reliability", "similarity")

@@ -13,9 +13,10 @@ import pytest
 
 import browser
 import synthetic
-from roftmol import figures, report, schemas
-from roftmol.recommendation import VerdictSettings, judge
+from roftmol import figures, report
+from roftmol.deploy.verdict import VerdictSettings, judge
 from roftmol.report import recommendation
+from roftmol.tables import schemas
 
 MODELS = ("gin_masking", "gin_supervised")
 METHODS = ("full_ft", "linear_probing", "l2_sp", "bss", "wise_ft", "dwise_ft", "fingerprint")

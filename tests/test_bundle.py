@@ -20,15 +20,16 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
 from molecules_for_tests import SMILES, labels_of_size
-from roftmol import bundle, ensemble, graphs
-from roftmol.certainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
-from roftmol.cli import main
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.deploy import bundle, ensemble
+from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
 from roftmol.encoders import new_encoder
-from roftmol.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
-from roftmol.errors import UserError
-from roftmol.fingerprints import learner, morgan_counts
-from roftmol.methods.fingerprint import GRID
-from roftmol.train import TrainSettings
+from roftmol.features import graphs
+from roftmol.features.fingerprints import morgan_counts
+from roftmol.methods.fingerprint import GRID, learner
+from roftmol.training.loop import TrainSettings
 
 ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
 SETTINGS = EnsembleSettings("full_ft", ({},), "regression", "rmse", TrainSettings(epochs=3), members=3)

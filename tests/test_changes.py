@@ -12,15 +12,17 @@ import torch
 
 import test_own_models
 from molecules_for_tests import SMILES, corpus, labels_of_size
-from roftmol import changes, graphs, schemas
-from roftmol.changes import Centred, Reference, distances, linear_cka
 from roftmol.encoders import GNN, Architecture, MiniMol, new_encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.engine import pooled
+from roftmol.features import graphs
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.runs import folds
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.tables import schemas
+from roftmol.training import encoder_drift
+from roftmol.training.encoder_drift import Centred, Reference, distances, linear_cka
+from roftmol.training.forward import pooled
+from roftmol.training.jobs import folds
+from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
 from test_runs import FIRST, finetune, interpolate
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
@@ -123,8 +125,8 @@ def test_distance_by_hand(encoder):
     assert found["blocks.1"] == pytest.approx(float(2 * table / sum(first).sqrt()), rel=1e-6)
     assert (found["embed"], found["blocks.0"], found["blocks.2"]) == (0, 0, 0)
     whole = sum(theta.detach().norm().square() for theta in encoder.parameters()).sqrt()
-    assert found[changes.ALL] == pytest.approx(float(2 * table / whole), rel=1e-6)
-    assert list(found) == [*encoder.parts, changes.ALL]
+    assert found[encoder_drift.ALL] == pytest.approx(float(2 * table / whole), rel=1e-6)
+    assert list(found) == [*encoder.parts, encoder_drift.ALL]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +140,8 @@ def test_distance_by_hand(encoder):
 def test_what_a_method_moves(encoder, method, setting, moved):
     parsed = METHODS[method].parse(setting) if setting else None
     found = distances(encoder, fitted(encoder, method, parsed).encoder)
-    assert {part for part, value in found.items() if value > 0} - {changes.ALL} == moved
-    assert (found[changes.ALL] > 0) == bool(moved)
+    assert {part for part, value in found.items() if value > 0} - {encoder_drift.ALL} == moved
+    assert (found[encoder_drift.ALL] > 0) == bool(moved)
 
 
 def test_vectors_are_compared_with_the_pretrained_encoders(encoder):
@@ -149,7 +151,7 @@ def test_vectors_are_compared_with_the_pretrained_encoders(encoder):
     rows = Reference(encoder, data).changes(model.encoder, held.vectors, 0, 0, FOLD)
     molecules = np.concatenate([FOLD.valid, FOLD.test])
     before, after = (Centred(pooled(one, data, molecules)) for one in (encoder, model.encoder))
-    values = {row.quantity: row.value for row in rows if row.part == changes.VECTORS}
+    values = {row.quantity: row.value for row in rows if row.part == encoder_drift.VECTORS}
     assert values["cka"] == pytest.approx(linear_cka(before, after), abs=1e-4)
     assert values["cka"] < 0.999
     assert values["effective_rank"] == pytest.approx(after.effective_rank, rel=1e-3)
@@ -158,12 +160,12 @@ def test_vectors_are_compared_with_the_pretrained_encoders(encoder):
 
 
 def test_an_encoder_that_has_not_moved_has_changed_nothing(encoder, monkeypatch):
-    monkeypatch.setattr(changes, "pooled", None)  # no second pass
+    monkeypatch.setattr(encoder_drift, "pooled", None)  # no second pass
     data = corpus()
     model = fitted(encoder, "linear_probing")
     held = model.predict_held_out(data, FOLD)
     rows = Reference(encoder, data).changes(model.encoder, held.vectors, 0, 0, FOLD)
-    values = {row.quantity: row.value for row in rows if row.part == changes.VECTORS}
+    values = {row.quantity: row.value for row in rows if row.part == encoder_drift.VECTORS}
     assert values["cka"] == pytest.approx(1)
     assert values["effective_rank"] == values["effective_rank_pretrained"] > 1
 
@@ -178,10 +180,10 @@ def test_statistics_that_drift_change_the_vectors_without_a_distance(encoder):
 
 
 def test_labels_are_not_read_and_the_molecules_are_the_same_for_every_method(encoder, monkeypatch):
-    monkeypatch.setattr(changes, "MOLECULES", 6)
+    monkeypatch.setattr(encoder_drift, "MOLECULES", 6)
     seen = []
     monkeypatch.setattr(
-        changes, "pooled", lambda e, g, molecules: seen.append(molecules.tolist()) or pooled(e, g, molecules)
+        encoder_drift, "pooled", lambda e, g, molecules: seen.append(molecules.tolist()) or pooled(e, g, molecules)
     )
     blind = corpus()
     blind.labels[:] = np.nan
@@ -208,8 +210,8 @@ def test_other_encoders(name, tmp_path):
     model = fitted(one, "surgical_ft", METHODS["surgical_ft"].parse({"block": 1}), data)
     rows = Reference(one, data).changes(model.encoder, model.predict_held_out(data, FOLD).vectors, 0, 0, FOLD)
     moved = {row.part for row in rows if row.quantity == "distance" and row.value > 0}
-    assert moved == {"blocks.1", changes.ALL}
-    assert [row.part for row in rows][:-6] == [*one.parts, changes.ALL]
+    assert moved == {"blocks.1", encoder_drift.ALL}
+    assert [row.part for row in rows][:-6] == [*one.parts, encoder_drift.ALL]
     assert all(math.isfinite(row.value) for row in rows)
 
 

@@ -13,19 +13,10 @@ from scipy.stats import wasserstein_distance
 from sklearn.metrics import davies_bouldin_score
 
 from molecules_for_tests import SMILES
-from roftmol.collapse import (
-    CLASSES,
-    LIMIT,
-    classes_in_space,
-    classes_of,
-    davies_bouldin,
-    measures,
-    sample,
-    sliced_wasserstein,
-    tsne,
-)
-from roftmol.errors import UserError
-from roftmol.seeds import seed_of
+from roftmol.core.errors import UserError
+from roftmol.core.seeds import seed_of
+from roftmol.features.atom_kinds import CLASSES, classes_in_space, classes_of
+from roftmol.scoring.representation import LIMIT, davies_bouldin, measures, sample, sliced_wasserstein, tsne
 
 #: What is undefined is found out beforehand.
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

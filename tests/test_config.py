@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
-from roftmol import registry
-from roftmol.baselines import BaselineSettings
-from roftmol.cli import FeaturizeSettings, NativeSettings, PretrainingSetSettings, Recipe, main
-from roftmol.config import experiment, recipes
-from roftmol.errors import UserError
-from roftmol.estimate import estimate
-from roftmol.landscape import LandscapeSettings
-from roftmol.layout import REFERENCE_MODELS
+from roftmol.cli.main import FeaturizeSettings, NativeSettings, PretrainingSetSettings, Recipe, main
+from roftmol.core.errors import UserError
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.core.records import build
+from roftmol.data.splits import SplitSettings
+from roftmol.evaluation.provenance import ProvenanceSettings
+from roftmol.experiment.config import experiment, recipes
+from roftmol.experiment.cost import estimate
 from roftmol.methods import METHODS
-from roftmol.pretrain import RECIPES, PretrainSettings
-from roftmol.provenance import ProvenanceSettings
-from roftmol.runs import RunSettings
-from roftmol.settings import build
-from roftmol.splits import SplitSettings
+from roftmol.registry import catalog
+from roftmol.training.jobs import RunSettings
+from roftmol.training.landscape import LandscapeSettings
+from roftmol.training.pretraining import RECIPES, PretrainSettings
+from roftmol.training.references import BaselineSettings
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -146,7 +146,7 @@ def test_an_own_csv_needs_smiles_and_a_structure_file_does_not(own: dict[str, An
     path.write_text("1\ny=1.5\nHe 0 0 0\n")
     made = experiment({"datasets": ["mine"], "own_datasets": {"mine": plain | {"path": str(path)}}})
     for settings in (made.molecules_settings("mine"), made.conformers_settings("mine")):
-        assert registry.Dataset.from_dict(_through_json(settings["dataset"])).format == "xyz"
+        assert catalog.Dataset.from_dict(_through_json(settings["dataset"])).format == "xyz"
     with pytest.raises(UserError, match=r"geometry: .* is not the names of two columns"):
         experiment({"own_datasets": {"mine": own | {"geometry": ["elements"]}}})
 
@@ -156,7 +156,7 @@ def test_a_geometry_has_its_own_stage_and_is_read_as_before(own: dict[str, Any])
     plain, given = (experiment({"datasets": ["mine"], "own_datasets": {"mine": own | more}}) for more in ({}, columns))
     assert not plain.datasets["mine"].has_geometry
     assert given.molecules_settings("mine") == plain.molecules_settings("mine")
-    read = registry.Dataset.from_dict(_through_json(given.conformers_settings("mine")["dataset"]))
+    read = catalog.Dataset.from_dict(_through_json(given.conformers_settings("mine")["dataset"]))
     assert read.geometry == ("elements", "positions")
     all_columns = experiment({"datasets": ["mine"], "own_datasets": {"mine": own | columns | {"labels": ["*"]}}})
     assert all_columns.molecules_settings("mine")["dataset"]["geometry"] == columns["geometry"]
@@ -201,8 +201,8 @@ def test_a_potency_has_cliffs_and_is_read_as_before(own: dict[str, Any]):
     assert potency.diagnostics_settings() == {"cliffs": ["mine", "moleculeace_chembl234_ki"]}
     assert potency.molecules_settings("mine") == plain.molecules_settings("mine")
     settings = _through_json(potency.cliffs_settings("moleculeace_chembl234_ki"))
-    assert registry.Dataset.from_dict(settings["dataset"]).cliff_column == "cliff_mol"
-    assert registry.Dataset.from_dict(_through_json(potency.cliffs_settings("mine"))["dataset"]).potency
+    assert catalog.Dataset.from_dict(settings["dataset"]).cliff_column == "cliff_mol"
+    assert catalog.Dataset.from_dict(_through_json(potency.cliffs_settings("mine"))["dataset"]).potency
 
 
 def test_an_own_dataset_takes_no_registered_name(own: dict[str, Any]):
@@ -239,9 +239,9 @@ def test_the_audit_is_told_what_was_learnt_with_labels():
 
 def test_what_is_said_of_a_models_pretraining_does_not_run_it_again(monkeypatch: pytest.MonkeyPatch):
     plain = experiment({})
-    known = registry.checkpoints()
+    known = catalog.checkpoints()
     entry = replace(known["gin-zinc-masking"], corpora=("zinc250k", "qm9"), labelled=("qm9",), suspected=("esol",))
-    monkeypatch.setattr(registry, "checkpoints", lambda: {**known, "gin-zinc-masking": entry})
+    monkeypatch.setattr(catalog, "checkpoints", lambda: {**known, "gin-zinc-masking": entry})
     changed = experiment({})
     assert changed.provenance_settings() != plain.provenance_settings()
     assert changed.checkpoint_settings("gin-zinc-masking") == plain.checkpoint_settings("gin-zinc-masking")
@@ -256,9 +256,9 @@ def test_what_is_said_of_a_models_pretraining_does_not_run_it_again(monkeypatch:
 def test_a_wrong_name_in_a_models_provenance_is_named(
     change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
 ):
-    known = registry.checkpoints()
+    known = catalog.checkpoints()
     wrong = {**known, "gin-zinc-masking": replace(known["gin-zinc-masking"], **change)}
-    monkeypatch.setattr(registry, "checkpoints", lambda: wrong)
+    monkeypatch.setattr(catalog, "checkpoints", lambda: wrong)
     with pytest.raises(UserError, match=told):
         experiment({})
 
@@ -309,13 +309,13 @@ def test_every_stage_accepts_its_settings():
                     assert [method.parse(setting) for setting in settings.grid] == list(method.grid(5))
                     assert asdict(settings.training) == made.training
     for dataset in made.datasets:
-        read = registry.Dataset.from_dict(_through_json(made.molecules_settings(dataset)["dataset"]))
+        read = catalog.Dataset.from_dict(_through_json(made.molecules_settings(dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
     assert build(FeaturizeSettings, made.featurize_settings("bbbp", "hu")).featuriser == "hu"
     given = made.checkpoint_settings("gin-zinc-masking")
     unread = dict.fromkeys(("citation", "licence", "note", "overlaps"), "")
     without_text = replace(made.checkpoints["gin-zinc-masking"], corpora=(), **unread)
-    assert registry.Checkpoint.from_dict(_through_json(given)) == without_text
+    assert catalog.Checkpoint.from_dict(_through_json(given)) == without_text
 
 
 def test_the_audit_is_told_which_models_are_one_file():
@@ -351,9 +351,9 @@ def test_a_wrong_call_ends_with_one_message_and_status_2(tmp_path: Path, capsys:
 
 
 def test_the_pretraining_recipes_are_complete():
-    known = registry.corpora()
+    known = catalog.corpora()
     for name, recipe in recipes().items():
-        assert name in registry.checkpoints()
+        assert name in catalog.checkpoints()
         assert all(known[corpus].files for corpus in recipe.corpora)
         assert set(recipe.computed) <= set(recipe.corpora)
         settings = _through_json(recipe.set_settings())

@@ -15,11 +15,13 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
-from roftmol import molecules, registry, schemas
-from roftmol.cli import main
-from roftmol.config import experiment
-from roftmol.conformers import read
-from roftmol.errors import UserError
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.data.conformers import read
+from roftmol.experiment.config import experiment
+from roftmol.registry import catalog
+from roftmol.tables import schemas
 
 SMILES = ("CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "CCO", "FC(F)(F)Cl", "C[NH3+]")
 ROOT = Path(__file__).parents[1]
@@ -53,12 +55,12 @@ def given(smiles: str) -> tuple[str, object, object]:
     return smiles, elements(mol), positions(mol).tolist()
 
 
-def dataset(**more: object) -> registry.Dataset:
+def dataset(**more: object) -> catalog.Dataset:
     plain = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
-    return registry.Dataset.from_dict(plain | {"geometry": ["elements", "positions"]} | more)
+    return catalog.Dataset.from_dict(plain | {"geometry": ["elements", "positions"]} | more)
 
 
-def conformers(folder: Path, text: str, known: registry.Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
+def conformers(folder: Path, text: str, known: catalog.Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables "molecules" and "conformers" of a file."""
     (folder / "source").write_text(text)
     kept, _, _ = molecules.read(folder / "source", known, max_rejected=0.9)
@@ -176,7 +178,7 @@ def test_the_commands_read_what_a_configuration_names(tmp_path: Path) -> None:
 
 def test_qm9_is_read_as_published(tmp_path: Path) -> None:
     """Its first thousand records; the first of all is methane."""
-    known = registry.datasets()["qm9-gap"]
+    known = catalog.datasets()["qm9-gap"]
     archive = known.sources[0].archive
     assert archive
     wheel = ROOT / "results" / "archives" / f"{archive.name}-{archive.version}-{archive.sha256[:16]}.whl"

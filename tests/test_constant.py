@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import metrics, schemas, splits
-from roftmol.baselines import BaselineSettings, run
-from roftmol.layout import REFERENCE_MODELS, Cells
+from roftmol.core.paths import REFERENCE_MODELS, Cells
+from roftmol.data import splits
 from roftmol.methods import METHODS
 from roftmol.methods.base import NoSettings
 from roftmol.methods.constant import fit_predict
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training.references import BaselineSettings, run
 
 CELL = {"protocol": "honest", "dataset": "own", "split": "random", "budget": "50"}
 ANSWERS = np.array([[1.0, 4.0, np.nan], [2.0, np.nan, np.nan], [6.0, 5.0, np.nan]])

@@ -10,10 +10,11 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Descriptors
 
-from roftmol import corpora, molecules, schemas
-from roftmol.cli import main
-from roftmol.errors import UserError
-from roftmol.registry import Corpus
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.data import corpora, molecules
+from roftmol.registry.catalog import Corpus
+from roftmol.tables import schemas
 
 ROWS = [
     {"SMILES": "OCC", "gap": "0.5", "coordinates": "[[0,1],[2,3]]"},

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from roftmol.devices import claim, device_of
+from roftmol.core.devices import claim, device_of
 
 CLAIM = """
 import sys
@@ -70,7 +70,7 @@ def test_every_setting_that_means_a_gpu_shares_them_out(setting: str, monkeypatc
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid="ab"[i]))
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     other = Process(tmp_path)
-    monkeypatch.setattr("roftmol.devices.claim", lambda ids: claim.__wrapped__(ids, tmp_path))
+    monkeypatch.setattr("roftmol.core.devices.claim", lambda ids: claim.__wrapped__(ids, tmp_path))
     assert device_of(setting) == torch.device("cuda", 1)
     assert taken == [torch.device("cuda", 1)]
     other.kill()

@@ -13,15 +13,15 @@ from sklearn.calibration import calibration_curve
 
 import synthetic
 from molecules_for_tests import SMILES
-from roftmol import schemas
-from roftmol.cli import main
-from roftmol.diagnostics import TABLES, calibration, cliffs, similarity
-from roftmol.diagnostics.cells import Cell, Data, Entries, entries, read_cells, read_data
-from roftmol.diagnostics.collapse import collapse, correlation, points
-from roftmol.diagnostics.shift import inside, shift
-from roftmol.diagnostics.stage import DiagnosticsSettings, diagnose
-from roftmol.errors import UserError
-from roftmol.splits import SplitSettings, assign
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.data.splits import SplitSettings, assign
+from roftmol.evaluation.diagnostics import TABLES, calibration, cliffs, similarity
+from roftmol.evaluation.diagnostics.cells import Cell, Data, Entries, entries, read_cells, read_data
+from roftmol.evaluation.diagnostics.collapse import collapse, correlation, points
+from roftmol.evaluation.diagnostics.shift import inside, shift
+from roftmol.evaluation.diagnostics.stage import DiagnosticsSettings, diagnose
+from roftmol.tables import schemas
 
 CELL = {"protocol": "honest", "model": "m", "dataset": "d", "split": "random", "budget": "50", "method": "full_ft"}
 MODEL = {"fingerprint": "morgan"}

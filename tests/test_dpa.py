@@ -17,13 +17,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from roftmol import graphs
+from roftmol.core.errors import UserError
 from roftmol.encoders import Dpa, new_encoder
 from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
-from roftmol.errors import UserError
-from roftmol.featurisers.geometry import ELEMENTS
+from roftmol.features import graphs
+from roftmol.features.featurizers.geometry import ELEMENTS
 from roftmol.methods import METHODS
-from roftmol.train import TrainSettings, fit, new_model
+from roftmol.training.loop import TrainSettings, fit, new_model
 from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
 from test_spatial import FOLD, HONEST, TASK, fitted
 
@@ -223,7 +223,7 @@ def test_where_all_is_frozen_molecules_are_read_once_with_the_same_result(
         return model.state_dict()
 
     once, few = learnt(), len(passes)
-    monkeypatch.setattr("roftmol.engine.CACHE_LIMIT", 0)
+    monkeypatch.setattr("roftmol.training.forward.CACHE_LIMIT", 0)
     for name, tensor in learnt().items():
         torch.testing.assert_close(tensor, once[name], atol=1e-6, rtol=0)
     assert few < len(passes) - few
@@ -268,7 +268,7 @@ def test_the_registered_file_is_the_one_that_deepmd_kit_names():
     pytest.importorskip("deepmd.pretrained.registry", reason="deepmd-kit is not installed")
     from deepmd.pretrained.registry import MODEL_REGISTRY
 
-    from roftmol.registry import checkpoints
+    from roftmol.registry.catalog import checkpoints
 
     theirs = MODEL_REGISTRY["DPA-3.1-3M"]
     for source in checkpoints()["dpa-3.1-3m"].sources:

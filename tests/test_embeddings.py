@@ -14,13 +14,15 @@ from safetensors.numpy import load_file
 from sklearn.metrics import davies_bouldin_score
 
 import synthetic
-from roftmol import figures, schemas
-from roftmol.cli import main
-from roftmol.collapse import CLASSES, PICTURED, Picture, davies_bouldin, picture, planes, sample
-from roftmol.config import experiment
-from roftmol.embeddings import TABLES, embed
-from roftmol.errors import UserError
-from roftmol.seeds import generator, seed_of
+from roftmol import figures
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.seeds import generator, seed_of
+from roftmol.evaluation.atom_embeddings import TABLES, embed
+from roftmol.experiment.config import experiment
+from roftmol.features.atom_kinds import CLASSES
+from roftmol.scoring.representation import PICTURED, Picture, davies_bouldin, picture, planes, sample
+from roftmol.tables import schemas
 from small_results import truncate
 from test_runs import FIRST, finetune, interpolate, parts
 

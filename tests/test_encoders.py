@@ -13,13 +13,13 @@ import golden
 from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from published import fetched
-from roftmol import graphs
+from roftmol.core.errors import UserError
 from roftmol.encoders import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.checkpoints import convert, load_encoder, our_name
 from roftmol.encoders.ops import Linear, dropout, linear
-from roftmol.errors import UserError
-from roftmol.featurisers import hu
-from roftmol.registry import checkpoints
+from roftmol.features import graphs
+from roftmol.features.featurizers import hu
+from roftmol.registry.catalog import checkpoints
 
 KINDS = sorted(CONVOLUTIONS)
 

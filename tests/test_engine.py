@@ -15,17 +15,18 @@ import torch.nn.functional as F
 import golden
 import plain
 from molecules_for_tests import SMILES, corpus
-from roftmol import batchnorm, graphs
+from roftmol.core.errors import UserError
 from roftmol.encoders import CONVOLUTIONS, GNN, Architecture, Encoder, products
 from roftmol.encoders.base import statistics_of_first
 from roftmol.encoders.ops import linear, max_by, neighbour_sum, relu_dropout, sum_by
-from roftmol.engine import Adam, evaluation_batches
-from roftmol.environments import equal_rows
-from roftmol.errors import UserError
-from roftmol.interpolate import mix
+from roftmol.features import graphs
+from roftmol.features.atom_environments import equal_rows
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model, task_loss
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.training import batchnorm
+from roftmol.training.forward import Adam, evaluation_batches
+from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, task_loss
+from roftmol.training.mixing import mix
 
 LAYERS = 3
 LOCAL = sorted(kind for kind, convolution in CONVOLUTIONS.items() if convolution.local)
@@ -407,7 +408,7 @@ HEAVY = ("torch_geometric", "torch._dynamo", "scipy", "sklearn", "matplotlib")
 
 
 @pytest.mark.parametrize(
-    ("imports", "heavy"), [("import roftmol.runs", HEAVY), (imported_by_snakemake(), (*HEAVY, "torch"))]
+    ("imports", "heavy"), [("import roftmol.training.jobs", HEAVY), (imported_by_snakemake(), (*HEAVY, "torch"))]
 )
 def test_a_job_and_a_start_of_snakemake_import_no_more_than_they_need(imports, heavy):
     code = f"import sys; {imports}; print([name for name in {heavy} if name in sys.modules])"

@@ -14,38 +14,38 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from roftmol.dependencies import sources, third_party
+from roftmol.core.source_code import sources, third_party
 
 ROOT = Path(__file__).parents[1]
 #: What runs in each environment; fetch_checkpoint fetches and converts, featurize may run a user's code.
 STAGES = {
     "data": [
-        "roftmol.fetch",
-        "roftmol.molecules",
-        "roftmol.corpora",
-        "roftmol.overlap",
-        "roftmol.splits",
-        "roftmol.activity_cliffs",
-        "roftmol.conformers",
+        "roftmol.data.download",
+        "roftmol.data.molecules",
+        "roftmol.data.corpora",
+        "roftmol.data.overlap",
+        "roftmol.data.splits",
+        "roftmol.data.activity_cliffs",
+        "roftmol.data.conformers",
     ],
     "train": [
-        "roftmol.fetch",
-        "roftmol.graphs",
-        "roftmol.runs",
-        "roftmol.forces",
-        "roftmol.landscape",
-        "roftmol.embeddings",
-        "roftmol.baselines",
+        "roftmol.data.download",
+        "roftmol.features.graphs",
+        "roftmol.training.jobs",
+        "roftmol.data.force_labels",
+        "roftmol.training.landscape",
+        "roftmol.evaluation.atom_embeddings",
+        "roftmol.training.references",
         "roftmol.methods",
-        "roftmol.pretrain",
-        "roftmol.provenance",
-        "roftmol.recommendation",
-        "roftmol.refit",
+        "roftmol.training.pretraining",
+        "roftmol.evaluation.provenance",
+        "roftmol.deploy.verdict",
+        "roftmol.deploy.refit",
     ],
     "report": [
-        "roftmol.aggregate",
-        "roftmol.contamination",
-        "roftmol.diagnostics.stage",
+        "roftmol.evaluation.aggregate",
+        "roftmol.evaluation.contamination",
+        "roftmol.evaluation.diagnostics.stage",
         "roftmol.figures",
         "roftmol.report",
         "roftmol.report.recommendation",

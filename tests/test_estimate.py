@@ -3,11 +3,11 @@
 import pytest
 import yaml
 
-from roftmol import batchnorm, interpolate
-from roftmol.config import experiment
-from roftmol.estimate import COSTS, DESCENTS, LENT, estimate
+from roftmol.experiment.config import experiment
+from roftmol.experiment.cost import COSTS, DESCENTS, LENT, estimate
 from roftmol.methods import METHODS
-from roftmol.registry import ARCHITECTURES
+from roftmol.registry.catalog import ARCHITECTURES
+from roftmol.training import batchnorm, mixing
 
 ONE = {"models": ["gin-zinc-masking"], "datasets": ["esol"], "seeds": [0], "training": {"epochs": 10}}
 
@@ -95,4 +95,4 @@ def test_an_own_file_is_counted_by_its_lines(tmp_path):
 
 def test_what_mixing_costs_is_counted_as_mixing_does():
     # The estimate keeps its own copies: importing the mixing would make every start of snakemake seconds slower.
-    assert (LENT, DESCENTS) == (batchnorm.SAMPLE, interpolate.FOLDS + 1)
+    assert (LENT, DESCENTS) == (batchnorm.SAMPLE, mixing.FOLDS + 1)

@@ -19,14 +19,16 @@ import torch
 from safetensors.numpy import save_file
 
 from molecules_for_tests import corpus, split_table
-from roftmol import metrics, runs, schemas
-from roftmol.errors import UserError
-from roftmol.files import atomic, canonical_json
-from roftmol.runs import Result, within_memory
-from roftmol.train import TrainSettings
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, canonical_json
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training import jobs
+from roftmol.training.jobs import Result, within_memory
+from roftmol.training.loop import TrainSettings
 from test_runs import FIRST, finetune
 
-WORKFLOW = Path(runs.__file__).parents[1]
+WORKFLOW = Path(jobs.__file__).parents[1]
 
 
 def write_text(path: Path) -> None:
@@ -145,10 +147,10 @@ def test_two_jobs_in_one_folder_give_whole_tables(place: Path):
         *("--checkpoint", place / "encoder.safetensors", "--out", place / "both"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
-    jobs = [
+    started = [
         subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    for job in jobs:
+    for job in started:
         _, said = job.communicate(timeout=120)
         assert job.returncode == 0, said
     alone = finetune(place, settings, "alone")
@@ -191,14 +193,14 @@ def test_batches_are_halved_where_the_gpus_memory_is_too_small(capsys: pytest.Ca
 
 
 def test_halved_batches_stand_in_the_table_of_fits(place: Path, monkeypatch: pytest.MonkeyPatch):
-    fit = runs.fit
+    fit = jobs.fit
 
     def limited(*arguments):
         if arguments[7].batch_size > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return fit(*arguments)
 
-    monkeypatch.setattr(runs, "fit", limited)
+    monkeypatch.setattr(jobs, "fit", limited)
     wanted = replace(FIRST, training=replace(FIRST.training, batch_size=8))
     fits = schemas.read("fits", finetune(place, wanted) / "fits.parquet")
     assert (fits["status"] == "ok").all()

@@ -16,10 +16,10 @@ from typing import ClassVar
 
 import pytest
 
-from roftmol.errors import UserError
-from roftmol.fetch import CHUNK_BYTES, Patience, fetch, git_blob
-from roftmol.files import sha256
-from roftmol.registry import Archive, Source, checkpoints, datasets
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.data.download import CHUNK_BYTES, Patience, fetch, git_blob
+from roftmol.registry.catalog import Archive, Source, checkpoints, datasets
 
 CONTENT = b"smiles,y\n" + b"".join(b"%sO,%d\n" % (b"C" * (1 + n % 40), n) for n in range(20000))
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

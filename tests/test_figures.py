@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 import synthetic
-from roftmol import figures, schemas
-from roftmol.errors import UserError
+from roftmol import figures
+from roftmol.core.errors import UserError
 from roftmol.figures import ranks
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METHODS, in_order, limits, look, pages
 from roftmol.methods import METHODS as REGISTERED
+from roftmol.tables import schemas
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,15 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import metrics, schemas, splits
-from roftmol.baselines import BaselineSettings, run
-from roftmol.errors import UserError
-from roftmol.fingerprints import BITS, TREES, fit_predict, morgan_counts
+from roftmol.core.errors import UserError
+from roftmol.core.records import build
+from roftmol.data import splits
+from roftmol.features.fingerprints import BITS, morgan_counts
 from roftmol.methods import METHODS, setting_text
-from roftmol.methods.fingerprint import GRID, Settings
-from roftmol.settings import build
+from roftmol.methods.fingerprint import GRID, TREES, Settings, fit_predict
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training.references import BaselineSettings, run
 
 #: log10 of the solubility in water, mol/l, at room temperature; textbook values, rounded.
 SOLUBILITY = {

@@ -19,12 +19,13 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from molecule_tables import molecule_table
-from roftmol import corpora, forces, schemas
-from roftmol.cli import main
-from roftmol.errors import UserError
-from roftmol.files import sha256
-from roftmol.forces import ForceSettings, gfn2, label
-from roftmol.registry import Corpus
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.data import corpora, force_labels
+from roftmol.data.force_labels import ForceSettings, gfn2, label
+from roftmol.registry.catalog import Corpus
+from roftmol.tables import schemas
 
 #: Atomic numbers, positions in A; energy in eV and forces in eV/A as tblite 0.8.0 gives them. Both are distorted.
 WATER = (
@@ -72,7 +73,7 @@ def data_of(smiles: Sequence[str]) -> pd.DataFrame:
 def chosen(corpus: Sequence[str], data: Sequence[str] = (), **settings: object) -> set[int]:
     """Which of the corpus' molecules are labelled, by their positions."""
     known = [data_of([text]) for text in data]
-    found = forces.choose(corpus_of(corpus), known, ForceSettings(**settings))  # type: ignore[arg-type]
+    found = force_labels.choose(corpus_of(corpus), known, ForceSettings(**settings))  # type: ignore[arg-type]
     return {row - 10 for row in found["row"]}
 
 
@@ -90,7 +91,7 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
         calls.append(numbers.tolist())
         return gfn2(numbers, positions)
 
-    monkeypatch.setitem(forces.SOURCES, "gfn2", counted)
+    monkeypatch.setitem(force_labels.SOURCES, "gfn2", counted)
     return calls
 
 
@@ -138,7 +139,7 @@ def test_other_molecules_of_the_same_formula_stay():
 
 def test_the_text_of_a_data_set_does_not_count():
     """A table that another release of RDKit wrote may have other canonical SMILES."""
-    found = forces.choose(corpus_of(["CCO", "CCC"]), [data_of(["N"]).assign(canonical="OCC")], ForceSettings())
+    found = force_labels.choose(corpus_of(["CCO", "CCC"]), [data_of(["N"]).assign(canonical="OCC")], ForceSettings())
     assert found["smiles"].tolist() == ["CCC"]
 
 
@@ -276,7 +277,7 @@ def test_a_calculation_that_fails_is_a_row_with_its_reason(tmp_path, monkeypatch
     def sometimes(numbers, positions):
         return (fault if 9 in numbers else gfn2)(numbers, positions)
 
-    monkeypatch.setitem(forces.SOURCES, "gfn2", sometimes)
+    monkeypatch.setitem(force_labels.SOURCES, "gfn2", sometimes)
     table = label(corpus_of(SMALL), [], replace(SETTINGS, molecules=10), tmp_path, 1)
     failed = table[table["status"] == "failed"]
     assert set(failed["smiles"]) == {"CF"}
@@ -314,7 +315,7 @@ def test_tblite_has_one_thread_and_the_user_s_number_stays(tmp_path, monkeypatch
         seen.append(os.environ["OMP_NUM_THREADS"])
         return gfn2(numbers, positions)
 
-    monkeypatch.setitem(forces.SOURCES, "gfn2", told)
+    monkeypatch.setitem(force_labels.SOURCES, "gfn2", told)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     label(corpus_of(["C"]), [], SETTINGS, tmp_path, 1)
     assert (seen, os.environ["OMP_NUM_THREADS"]) == (["1", "1"], "8")
@@ -397,7 +398,7 @@ def named(molecule: str, **info: object) -> Atoms:
 
 def outcomes(path: Path, data: Sequence[str] = (), processes: int = 1) -> list[str]:
     """The reason of each structure, "" for those that are learnt from."""
-    table = forces.native(path, [data_of([text]) for text in data], processes)
+    table = force_labels.native(path, [data_of([text]) for text in data], processes)
     assert ((table["status"] == "ok") == (table["reason"] == "")).all()
     return table["reason"].tolist()
 
@@ -406,7 +407,7 @@ def test_own_labels_come_back_as_they_were_written(tmp_path):
     """In the file's order, packed or not, with lines between the records or behind them."""
     structures = [geometry(smiles) for smiles in ("CCO", "c1ccccc1Cl", "OCC", "CSC", "F")]
     path = own_file(tmp_path, *structures)
-    table = forces.native(path, [])
+    table = force_labels.native(path, [])
     schemas.write("force_labels", table, tmp_path / "out.parquet")
     assert (table["source"] == "native").all()
     assert table["row"].tolist() == [0, 1, 2, 3, 4]
@@ -421,7 +422,7 @@ def test_own_labels_come_back_as_they_were_written(tmp_path):
     text = path.read_text()
     half = text.index("\n12\n") + 1
     (tmp_path / "packed.gz").write_bytes(gzip.compress((text[:half] + "\n" + text[half:] + "\n\n").encode()))
-    assert same(table, forces.native(tmp_path / "packed.gz", []))
+    assert same(table, force_labels.native(tmp_path / "packed.gz", []))
 
 
 def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
@@ -432,7 +433,7 @@ def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
     without.calc = far.calc
     del without.info["smiles"]
     path = own_file(tmp_path, far, without, named("F", smiles="F"), named("[H][H]", smiles="[H][H]"))
-    table = forces.native(path, [])
+    table = force_labels.native(path, [])
     assert table["smiles"].tolist() == ["CCO", "", "F", "[H][H]"]
     assert table["reason"].tolist() == ["", "its bonds cannot be determined", "", ""]
     assert outcomes(path, ["[H]F"]) == ["", "its bonds cannot be determined", "in a data set", ""]
@@ -465,7 +466,7 @@ def test_bonds_that_are_a_poor_guess_are_not_trusted(tmp_path):
     told.calc, told.info["smiles"] = stretched.calc, "CCO"
     thiazolone = "Cc1csc(=O)n1C"
     path = own_file(tmp_path, stretched, told, thiazolone, named(thiazolone, smiles=thiazolone), "C[N+](=O)[O-]", "CCC")
-    table = forces.native(path, [])
+    table = force_labels.native(path, [])
     assert table["smiles"].tolist() == ["", "CCO", "", "Cc1csc(=O)n1C", "C[N+](=O)[O-]", "CCC"]
     bonds = "its bonds cannot be determined"
     assert table["reason"].tolist() == [bonds, "", bonds, "", "", ""]
@@ -475,7 +476,7 @@ def test_no_part_of_what_is_learnt_is_in_a_data_set(tmp_path):
     path = own_file(tmp_path, named("CCO.O", smiles="CCO.O"), "C.O", "CCC", "COC")
     assert outcomes(path) == [""] * 4
     assert outcomes(path, ["OCC", "C"]) == ["in a data set", "in a data set", "", ""]
-    table = forces.native(path, [data_of(["OCC"])])
+    table = force_labels.native(path, [data_of(["OCC"])])
     assert table["energy"].isna().tolist() == [True, False, False, False]
     assert table["forces"].str.len().tolist() == [0, 24, 33, 27]
 
@@ -497,20 +498,20 @@ def test_more_failures_than_labels_end_the_reading(tmp_path):
 
 
 def test_own_labels_are_equal_however_many_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(forces, "CHUNK", 3)
+    monkeypatch.setattr(force_labels, "CHUNK", 3)
     path = own_file(tmp_path, *SMALL)
-    assert same(forces.native(path, [data_of(["CO"])], 1), forces.native(path, [data_of(["CO"])], 2))
+    assert same(force_labels.native(path, [data_of(["CO"])], 1), force_labels.native(path, [data_of(["CO"])], 2))
     text = path.read_text()
     last = text.rindex("energy=")
     path.write_text(text[:last] + "e" + text[last:])
     with pytest.raises(UserError, match=r"structure 9 .* has no energy"):
-        forces.native(path, [], 2)
+        force_labels.native(path, [], 2)
 
 
 def water(line: str = "energy=-1.5", forces: str = "forces:R:3", first: str = "O 0 0 0.12 1 2 3") -> str:
     """A record of an extended XYZ."""
     rest = "H 0 0.8 -0.47 1 2 3\nH 0.05 -0.75 -0.5 1 2 3\n"
-    return f"3\nProperties=species:S:1:pos:R:3:{forces} {line}\n{first}\n{rest}"
+    return f"3\nProperties=species:S:1:pos:R:3:{force_labels} {line}\n{first}\n{rest}"
 
 
 def test_the_record_is_sound(tmp_path):
@@ -544,7 +545,7 @@ def test_a_mistake_in_own_labels_is_named_with_its_structure(tmp_path, record, t
     path = tmp_path / "mine.extxyz"
     path.write_text(water() + record + water())
     with pytest.raises(UserError, match=rf"mine.extxyz: structure 1 \(the first is 0\):? {told}"):
-        forces.native(path, [])
+        force_labels.native(path, [])
 
 
 @pytest.mark.parametrize(
@@ -559,7 +560,7 @@ def test_a_mistake_in_own_labels_is_named_with_its_structure(tmp_path, record, t
 def test_what_is_no_xyz_is_named(tmp_path, content, told):
     (tmp_path / "mine.extxyz").write_bytes(content)
     with pytest.raises(UserError, match=f"mine.extxyz: .*{told}"):
-        forces.native(tmp_path / "mine.extxyz", [])
+        force_labels.native(tmp_path / "mine.extxyz", [])
 
 
 def test_the_command_reads_own_labels(tmp_path, capfd):

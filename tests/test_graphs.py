@@ -9,9 +9,11 @@ from rdkit import Chem
 
 from molecules_for_tests import SMILES, corpus
 from plain_pyg import as_pyg
-from roftmol import graphs, molecules, registry
-from roftmol.errors import UserError
-from roftmol.featurisers import hu
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.features import graphs
+from roftmol.features.featurizers import hu
+from roftmol.registry import catalog
 
 
 def test_flat_arrays_hold_what_rdkit_says():
@@ -29,7 +31,7 @@ def test_flat_arrays_hold_what_rdkit_says():
 @pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR names no mirror")
 def test_the_graphs_of_esol_are_those_of_the_released_code():
     """Its arrays' sums, and the digest of its atoms, which are 64-bit integers."""
-    dataset = registry.datasets()["esol"]
+    dataset = catalog.datasets()["esol"]
     source = next(source for source in dataset.sources if source.kind == "mirror")
     table = molecules.read(Path(os.environ["ROFTMOL_MIRROR"]) / source.file, dataset, max_rejected=0.0)[0]
     data = graphs.featurize(table, "hu", 1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from molecules_for_tests import SMILES
-from roftmol.config import experiment
-from roftmol.errors import UserError
-from roftmol.intake import Columns, describe
+from roftmol.core.errors import UserError
+from roftmol.data.user_file import Columns, describe
+from roftmol.experiment.config import experiment
 
 MORE = [f"{text}.{other}" for text in SMILES for other in ("C", "CC", "CCC")]
 

@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol import batchnorm, metrics
-from roftmol import interpolate as interpolation
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.gnn import Norm
-from roftmol.interpolate import PATIENCE, _Learner, groups_of, interpolate, mix, put
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
+from roftmol.methods.protocols import PROTOCOLS
 from roftmol.methods.wise_ft import Settings as WiSE
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+from roftmol.scoring import metrics
+from roftmol.training import batchnorm
+from roftmol.training import mixing as interpolation
+from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.mixing import PATIENCE, _Learner, groups_of, interpolate, mix, put
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")

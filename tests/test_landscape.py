@@ -12,13 +12,16 @@ import torch
 
 import test_own_models
 from molecules_for_tests import SMILES, corpus, labels_of_size, split_table
-from roftmol import batchnorm, graphs, metrics, runs, schemas
-from roftmol.cli import main
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.files import canonical_json
 from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import convert
-from roftmol.errors import UserError
-from roftmol.files import canonical_json
-from roftmol.landscape import ALPHAS, SIDE, LandscapeSettings, Plane, landscape
+from roftmol.features import graphs
+from roftmol.scoring import metrics
+from roftmol.tables import schemas
+from roftmol.training import batchnorm, jobs
+from roftmol.training.landscape import ALPHAS, SIDE, LandscapeSettings, Plane, landscape
 from test_runs import FIRST, finetune, interpolate
 
 SETTINGS = LandscapeSettings("honest", "tiny", "sizes", "random", "all", "regression", "rmse", (0, 1), True, "cpu")
@@ -114,10 +117,10 @@ def test_the_plane_passes_through_its_three_models(fits):
 def direct(place, settings, coefficients, partition):
     """The loss of the model that mixes with these coefficients, made without any of the landscape's code."""
     from roftmol.encoders.checkpoints import load_encoder
-    from roftmol.train import Model, Task
+    from roftmol.training.loop import Model, Task
 
     fits = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")
-    weights = runs.saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
+    weights = jobs.saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
     alpha = coefficients[coefficients["seed"] == 1].set_index("part")["alpha"]
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     pretrained = model.encoder.state_dict()
@@ -230,7 +233,7 @@ def test_other_encoders(name, place, monkeypatch):
     file = place / "runs/dwise_ft/coefficients.parquet"
     table = schemas.read("coefficients", file)
     schemas.write("coefficients", table.assign(alpha=np.linspace(0.2, 0.9, len(table))), file)
-    monkeypatch.setattr("roftmol.landscape.SIDE", 3)
+    monkeypatch.setattr("roftmol.training.landscape.SIDE", 3)
     paths, planes = measure(place, replace(SETTINGS, seeds=(0,)))
     assert len(planes) == 2 * (3 + 9)
     assert np.isfinite(planes["loss"]).all()

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import graphs, last_words, schemas
-from roftmol.cli import main
-from roftmol.last_words import Failure
+from roftmol.cli import last_words
+from roftmol.cli.last_words import Failure
+from roftmol.cli.main import main
+from roftmol.features import graphs
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).parents[1]
 NOTHING = "error: the stage does not say why; Snakemake's messages above may."

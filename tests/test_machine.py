@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import small_results
-from roftmol import machine, schemas
-from roftmol.layout import Found
-from roftmol.machine import code, origin
+from roftmol.core import run_origin
+from roftmol.core.paths import Found
+from roftmol.core.run_origin import code, origin
+from roftmol.tables import schemas
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def test_the_models_of_gpus_are_those_of_the_driver(tmp_path: Path, monkeypatch:
         (tmp_path / f"0000:0{number}:00.0").mkdir()
         text = "Model: \t\t NVIDIA A100-SXM4-80GB\nIRQ:   \t\t 91\n"
         (tmp_path / f"0000:0{number}:00.0" / "information").write_text(text)
-    monkeypatch.setattr(machine, "GPUS", tmp_path)
-    assert machine._accelerators.__wrapped__() == "NVIDIA A100-SXM4-80GB"
+    monkeypatch.setattr(run_origin, "GPUS", tmp_path)
+    assert run_origin._accelerators.__wrapped__() == "NVIDIA A100-SXM4-80GB"
 
 
 def test_tables_say_what_made_them_and_are_made_alike_again(tmp_path: Path):

@@ -12,13 +12,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from roftmol import aggregate, diagnostics, embeddings, schemas, statistics, verify
-from roftmol.cli import main
-from roftmol.errors import UserError
-from roftmol.files import sha256
-from roftmol.layout import REFERENCE_MODELS, Found
-from roftmol.merge import MergeSettings, merge
-from roftmol.tensors import content_digest
+from roftmol import statistics
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.core.paths import REFERENCE_MODELS, Found
+from roftmol.core.weights_digest import content_digest
+from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
+from roftmol.sharing import verify
+from roftmol.sharing.merge import MergeSettings, merge
+from roftmol.tables import schemas
 from small_results import (
     METHODS,
     MODEL,
@@ -35,7 +38,7 @@ from small_results import (
     write_checkpoint,
 )
 
-TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *embeddings.TABLES, *statistics.TABLES)
+TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *atom_embeddings.TABLES, *statistics.TABLES)
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol import metrics, train
+from roftmol.core.errors import UserError
 from roftmol.encoders import GNN, Architecture, Encoder
-from roftmol.engine import Adam, Forward
-from roftmol.errors import UserError
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import (
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.scoring import metrics
+from roftmol.training import loop
+from roftmol.training.forward import Adam, Forward
+from roftmol.training.loop import (
     DivergedError,
     Epoch,
     Fold,
@@ -144,8 +145,8 @@ def test_under_a_penalty_gradients_are_cut_number_by_number_in_the_paper_protoco
             largest.append(max(theta.grad.abs().max().item() for theta in self.parameters if theta.grad is not None))
             super().step()
 
-    monkeypatch.setattr(train, "Adam", Watched)
-    monkeypatch.setattr(train, "task_loss", lambda *args, **named: 1e4 * task_loss(*args, **named))
+    monkeypatch.setattr(loop, "Adam", Watched)
+    monkeypatch.setattr(loop, "task_loss", lambda *args, **named: 1e4 * task_loss(*args, **named))
     settings = bss.Settings(0.0) if name == "bss" else None
     trained(METHODS[name], settings, protocol=protocol, training=TrainSettings(1, 14))
     assert len(largest) == 1
@@ -515,7 +516,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_molecules(monkeypatch):
         steps.append((loss.item(), len(labels)))
         return loss
 
-    monkeypatch.setattr(train, "task_loss", watched)
+    monkeypatch.setattr(loop, "task_loss", watched)
     _, curve = trained(METHODS["full_ft"], None, training=TrainSettings(1, 5))
     losses, sizes = np.array(steps).T
     assert len(set(sizes)) > 1

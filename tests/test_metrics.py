@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from roftmol import metrics
+from roftmol.scoring import metrics
 
 NAN = np.nan
 

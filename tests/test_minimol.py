@@ -17,14 +17,14 @@ import torch
 from rdkit import Chem
 
 from published import fetched
-from roftmol import graphs
 from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.featurisers.minimol import _group_and_period, featurize
-from roftmol.interpolate import mix
+from roftmol.features import graphs
+from roftmol.features.featurizers.minimol import _group_and_period, featurize
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.mixing import mix
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_minimol.json").read_text())["entries"]
 SMILES = [entry["smiles"] for entry in GOLDEN]

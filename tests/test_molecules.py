@@ -10,10 +10,11 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
-from roftmol import molecules, schemas
-from roftmol.errors import UserError
-from roftmol.fetch import fetch
-from roftmol.registry import Dataset, datasets
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.data.download import fetch
+from roftmol.registry.catalog import Dataset, datasets
+from roftmol.tables import schemas
 
 needs_mirror = pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR is not set")
 ASPIRIN, CAFFEINE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from roftmol import contamination, corpora, molecules, schemas
-from roftmol.cli import main
-from roftmol.contamination import KINDS, Audit, worst
-from roftmol.layout import Cells
-from roftmol.registry import Corpus, Dataset
+from roftmol.cli.main import main
+from roftmol.core.paths import Cells
+from roftmol.data import corpora, molecules
+from roftmol.evaluation import contamination
+from roftmol.evaluation.contamination import KINDS, Audit, worst
+from roftmol.registry.catalog import Corpus, Dataset
+from roftmol.tables import schemas
 
 #: Aspirin, alanine, its mirror image, ethanol, sodium acetate.
 OWN = ["CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CCO", "CC(=O)[O-].[Na+]"]

@@ -19,20 +19,22 @@ from torch_geometric.nn import global_add_pool
 
 import own_stacks
 from molecules_for_tests import SMILES, labels_of_size
-from roftmol import batchnorm, graphs, schemas
-from roftmol.cli import main
-from roftmol.config import experiment
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
 from roftmol.encoders import Encoder, new_encoder
 from roftmol.encoders.base import Norm, norms, statistics_of_first
 from roftmol.encoders.checkpoints import convert, load_encoder
-from roftmol.errors import UserError
-from roftmol.interpolate import mix
+from roftmol.experiment.config import experiment
+from roftmol.features import graphs
 from roftmol.methods import METHODS, feature_map
 from roftmol.methods.dwise_ft import Settings as DWiSE
+from roftmol.methods.protocols import PROTOCOLS
 from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model, set_training
+from roftmol.tables import schemas
+from roftmol.training import batchnorm
+from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, set_training
+from roftmol.training.mixing import mix
 from test_workflow import Place, write_molecules
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -4,7 +4,7 @@ import pandas as pd
 
 import page
 import synthetic
-from roftmol import schemas
+from roftmol.tables import schemas
 
 VALUES = {"full_ft": [0.70, 0.72], "dwise_ft": [0.80, 0.82], "scratch": [0.90, 0.90]}
 VALUES |= {"fingerprint": [0.60, 0.62], "constant": [0.75, 0.75]}

@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from molecules_for_tests import SMILES
+from roftmol.core.errors import UserError
 from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.checkpoints import convert
-from roftmol.errors import UserError
-from roftmol.featurisers.hu import MASKED_ELEMENT
-from roftmol.pretrain import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
-from roftmol.pretrain.graphmae import Decoder, scaled_cosine_error
-from roftmol.pretrain.supervised import mean_absolute_error
+from roftmol.features.featurizers.hu import MASKED_ELEMENT
+from roftmol.training.pretraining import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
+from roftmol.training.pretraining.graphmae import Decoder, scaled_cosine_error
+from roftmol.training.pretraining.supervised import mean_absolute_error
 
 TINY = PretrainSettings(
     Architecture("gin", 2, 16), epochs=3, batch_size=6, warmup_steps=2, held_out=6, save_every=1, learning_rate=3e-3

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from roftmol import schemas
-from roftmol.cli import main
+from roftmol.cli.main import main
+from roftmol.core.weights_digest import content_digest
 from roftmol.encoders import GNN, Architecture
-from roftmol.provenance import same_models
-from roftmol.registry import Checkpoint, Source, checkpoints
-from roftmol.tensors import content_digest
+from roftmol.registry.catalog import Checkpoint, Source, checkpoints
+from roftmol.registry.same_models import same_models
+from roftmol.tables import schemas
 
 
 def test_the_registry_holds_one_file_under_two_names():

@@ -12,14 +12,16 @@ import pytest
 import null_recommendation
 from molecules_for_tests import SMILES, split_table
 from null_simulation import bound
-from roftmol import graphs, runs, schemas
+from roftmol.core.errors import UserError
+from roftmol.deploy.ensemble import EnsembleSettings, Networks, fit_ensemble
+from roftmol.deploy.refit import tested as read_tested
+from roftmol.deploy.verdict import VerdictSettings, choices_of_others, judge
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.ensemble import EnsembleSettings, Networks, fit_ensemble
-from roftmol.errors import UserError
-from roftmol.recommendation import VerdictSettings, choices_of_others, judge
-from roftmol.refit import tested as read_tested
+from roftmol.features import graphs
 from roftmol.statistics.resampled import compare, interval
-from roftmol.train import TrainSettings
+from roftmol.tables import schemas
+from roftmol.training import jobs
+from roftmol.training.loop import TrainSettings
 
 SETTINGS = VerdictSettings("mine", "logS", "regression", "rmse", "cv")
 COST = {"fingerprint": 0.1, "linear_probing": 0.5, "full_ft": 4.0, "wise_ft": 1.0, "l2_sp": 8.0, "constant": 0.01}
@@ -257,7 +259,7 @@ def test_an_ensemble_is_what_cross_fitting_scores(place: Path, method: str):
     schemas.write("splits", split, place / "splits.parquet")
     grid = ({"alpha": 0.5},) if method == "wise_ft" else ({},)
     training = TrainSettings(epochs=4, batch_size=8)
-    cell = runs.RunSettings(
+    cell = jobs.RunSettings(
         *("honest", "tiny", "sizes", "random", "all", method, "regression", "rmse"),
         seeds=(0,),
         grid=grid,
@@ -266,14 +268,14 @@ def test_an_ensemble_is_what_cross_fitting_scores(place: Path, method: str):
     )
     paths = [place / name for name in ("graphs.safetensors", "splits.parquet", "encoder.safetensors")]
     if method == "wise_ft":
-        runs.finetune(replace(cell, method="full_ft", grid=({},)), *paths, place / "full_ft")
-        runs.interpolate(cell, *paths, place / "full_ft", place / "run")
+        jobs.finetune(replace(cell, method="full_ft", grid=({},)), *paths, place / "full_ft")
+        jobs.interpolate(cell, *paths, place / "full_ft", place / "run")
     else:
-        runs.finetune(cell, *paths, place / "run")
+        jobs.finetune(cell, *paths, place / "run")
     table = schemas.read("predictions", place / "run/predictions.parquet").query("partition == 'test'")
     source = Networks(load_encoder(paths[2], training.dropout), graphs.load(paths[0]), np.arange(len(SMILES)))
     settings = EnsembleSettings(method, grid, "regression", "rmse", training, members=4, seed=0)
-    found = fit_ensemble(source, [fold for _, fold in runs.folds(split, 0)], settings)
+    found = fit_ensemble(source, [fold for _, fold in jobs.folds(split, 0)], settings)
     outputs = source.predict(found.members, table["molecule"].to_numpy(), settings)
     np.testing.assert_allclose(np.stack(table["prediction"])[:, 0], outputs.mean(0), rtol=1e-5)
     np.testing.assert_allclose(np.stack(table["spread"])[:, 0], outputs.std(0, ddof=1), rtol=1e-4)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from roftmol.errors import UserError
-from roftmol.registry import Checkpoint, Dataset, checkpoints, corpora, datasets
+from roftmol.core.errors import UserError
+from roftmol.registry.catalog import Checkpoint, Dataset, checkpoints, corpora, datasets
 
 OWN = {"name": "mine", "path": "mine.csv", "smiles": "SMILES", "labels": "y", "task": "regression"}
 ENCODER = {

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 
 import synthetic
-from roftmol import figures, report, schemas
-from roftmol.errors import UserError
+from roftmol import figures, report
+from roftmol.core.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.report import changes, provenance
 from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed, signed
+from roftmol.tables import schemas
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 MARKUP = "<script>alert('x')</script>"

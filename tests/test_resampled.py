@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 from roftmol.statistics.resampled import above_zero, compare, interval
 
 

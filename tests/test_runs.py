@@ -15,14 +15,15 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from molecules_for_tests import SMILES, corpus, split_table
-from roftmol import batchnorm, runs, schemas
+from roftmol.core.errors import UserError
+from roftmol.core.files import canonical_json
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.errors import UserError
-from roftmol.files import canonical_json
-from roftmol.train import Model, Task, TrainSettings
+from roftmol.tables import schemas
+from roftmol.training import batchnorm, jobs
+from roftmol.training.loop import Model, Task, TrainSettings
 
-FIRST = runs.RunSettings(
+FIRST = jobs.RunSettings(
     protocol="honest",
     model="tiny",
     dataset="sizes",
@@ -38,16 +39,16 @@ FIRST = runs.RunSettings(
 )
 
 
-def finetune(place: Path, settings: runs.RunSettings, out: str = "run") -> Path:
-    runs.finetune(
+def finetune(place: Path, settings: jobs.RunSettings, out: str = "run") -> Path:
+    jobs.finetune(
         settings, place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", place / out
     )
     return place / out
 
 
-def interpolate(place: Path, settings: runs.RunSettings, source: Path, out: str = "mixed") -> Path:
+def interpolate(place: Path, settings: jobs.RunSettings, source: Path, out: str = "mixed") -> Path:
     paths = (place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
-    runs.interpolate(settings, *paths)
+    jobs.interpolate(settings, *paths)
     return place / out
 
 
@@ -159,7 +160,7 @@ def test_the_best_setting_by_validation_is_mixed(metric, better, worse):
         {**row, "setting": "alone", "fold": 1, "status": "failed", "valid_metric": np.nan, "valid_loss": np.nan},
     ]
     for order in (rows, rows[::-1]):
-        found = runs._sources(pd.DataFrame(order), metric)
+        found = jobs._sources(pd.DataFrame(order), metric)
         assert {where: source["setting"] for where, source in found.items()} == {(0, 0): "best", (0, 1): "alone"}
 
 
@@ -198,10 +199,10 @@ def test_interpolation_uses_the_saved_weights(place):
     # The other end is the pretrained encoder under the fine-tuned head, with statistics of the training molecules.
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
-    weights = runs.saved_weights(full / "parts" / part)
+    weights = jobs.saved_weights(full / "parts" / part)
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
-    _, fold = next(runs.folds(schemas.read("splits", place / "splits.parquet"), 1))
+    _, fold = next(jobs.folds(schemas.read("splits", place / "splits.parquet"), 1))
     batchnorm.estimate_all(model.encoder, corpus(), batchnorm.sample(fold.train, 1))
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)
@@ -233,7 +234,7 @@ def test_cross_fitting_pools_validation_and_averages_test(place):
     assert valid["molecule"].is_unique
     assert len(valid) == len(SMILES) - 5
     assert len(test) == 5
-    folds = [runs._part(run / "parts" / name)[0]["test"] for name in fits["part"]]
+    folds = [jobs._part(run / "parts" / name)[0]["test"] for name in fits["part"]]
     assert np.allclose(np.stack(test["prediction"]), np.mean(folds, 0))
 
 
@@ -264,7 +265,7 @@ def test_a_killed_job_goes_on_where_it_was(place):
         *("--data", place / "graphs.safetensors", "--splits", place / "splits.parquet"),
         *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(jobs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     environment["ROFTMOL_PRODUCTS"] = products.chosen().name  # a trial of its own may end otherwise
     job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
     folder = place / "killed" / "parts"

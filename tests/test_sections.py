@@ -7,8 +7,8 @@ import pytest
 
 import synthetic
 from roftmol import figures
+from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.figures.cells import Results, Setting, facets_of
-from roftmol.layout import REFERENCE_MODELS
 from roftmol.report import audit, provenance, results
 from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
 from roftmol.report.sections import FURTHER, SECTIONS, Captioned, fill

@@ -21,15 +21,17 @@ from rdkit.Chem import Crippen
 
 import synthetic
 from molecules_for_tests import SMILES
-from roftmol import figures, registry, report, schemas
-from roftmol.config import experiment
+from roftmol import figures, report
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.data.download import fetch
+from roftmol.deploy.verdict import VerdictSettings, judge
 from roftmol.encoders import Architecture
-from roftmol.errors import UserError
-from roftmol.fetch import fetch
-from roftmol.files import sha256
-from roftmol.recommendation import VerdictSettings, judge
-from roftmol.registry import Archive, Source
+from roftmol.experiment.config import experiment
+from roftmol.registry import catalog
+from roftmol.registry.catalog import Archive, Source
 from roftmol.report import recommendation
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).parents[1]
 MARKUP = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
@@ -207,9 +209,9 @@ def test_a_page_shows_markup_as_text(tmp_path: Path):
 def test_every_licence_is_listed():
     lines = (ROOT / "docs" / "licences.md").read_text().splitlines()
     rows = {cells[1]: cells[2] for line in lines if len(cells := [cell.strip() for cell in line.split("|")]) == 5}
-    entries = {**registry.datasets(), **registry.checkpoints(), **registry.corpora()}
+    entries = {**catalog.datasets(), **catalog.checkpoints(), **catalog.corpora()}
     assert rows.keys() - {"data set", "checkpoint", "corpus", "---"} == entries.keys()
-    for entry in (*registry.datasets().values(), *registry.checkpoints().values(), *registry.corpora().values()):
+    for entry in (*catalog.datasets().values(), *catalog.checkpoints().values(), *catalog.corpora().values()):
         said = " ".join(entry.licence.split())
         assert said
         assert any(f"| {entry.name} | {said} |" in line for line in lines), entry.name

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from roftmol import schemas
-from roftmol.selection import RULES, Candidate, select
+from roftmol.scoring.selection import RULES, Candidate, select
+from roftmol.tables import schemas
 
 NAN = float("nan")
 CELL = {

@@ -16,14 +16,15 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from safetensors.torch import load_file
 
-from roftmol import graphs, registry
+from roftmol.core.errors import UserError
 from roftmol.encoders import So3lr, Spatial
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.so3lr import ARCHITECTURE, all_pairs, pairs, read_published
-from roftmol.errors import UserError
-from roftmol.featurisers.geometry import CUTOFF
-from roftmol.graphs import Batch, Graphs
-from roftmol.train import Fold, Model, Task
+from roftmol.features import graphs
+from roftmol.features.featurizers.geometry import CUTOFF
+from roftmol.features.graphs import Batch, Graphs
+from roftmol.registry import catalog
+from roftmol.training.loop import Fold, Model, Task
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
 TASK = Task("regression", "rmse")
@@ -38,7 +39,7 @@ def published() -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("so3lr") / "so3lr.safetensors"
-    convert(published(), registry.checkpoints()["so3lr"].architecture, path, name="so3lr")
+    convert(published(), catalog.checkpoints()["so3lr"].architecture, path, name="so3lr")
     return path
 
 
@@ -210,9 +211,9 @@ def test_weights_are_under_our_names_and_nothing_else_is_built(checkpoint: Path,
 
 
 def test_the_registry_names_the_weights_that_the_package_brings():
-    from roftmol.files import sha256
+    from roftmol.core.files import sha256
 
-    assert registry.checkpoints()["so3lr"].sources[0].sha256 == sha256(published())
+    assert catalog.checkpoints()["so3lr"].sources[0].sha256 == sha256(published())
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from roftmol import interpolate
 from roftmol.encoders import Spatial, new_encoder
 from roftmol.methods import METHODS
-from roftmol.protocols import PROTOCOLS
-from roftmol.train import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.training import mixing
+from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
 from test_so3lr import molecules
 
 TASK = Task("regression", "rmse")
@@ -70,7 +70,7 @@ def test_frozen_blocks_are_run_once_with_the_same_result(
         return fitted(encoder, name, setting, epochs=3).state_dict()
 
     cached = learnt()
-    monkeypatch.setattr("roftmol.engine.CACHE_LIMIT", 0)
+    monkeypatch.setattr("roftmol.training.forward.CACHE_LIMIT", 0)
     for key, tensor in learnt().items():
         assert torch.allclose(tensor, cached[key], atol=1e-6), key
 
@@ -92,13 +92,13 @@ def test_the_ends_of_wise_ft_are_the_models_themselves(encoder: Spatial):
     for alpha, end in ((0.0, theta_0), (1.0, tuned.encoder.state_dict())):
         model = copy.deepcopy(tuned)
         args = (molecules(), FOLD, TASK, HONEST, 0)
-        interpolate.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
+        mixing.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
         assert all(torch.equal(tensor, end[name]) for name, tensor in model.encoder.state_dict().items())
 
 
 def test_dwise_ft_has_a_coefficient_for_each_part_alone(encoder: Spatial):
     dwise = METHODS["dwise_ft"]
     assert dwise.mixing
-    groups = interpolate.groups_of(encoder, dwise.mixing, dwise.parse({"start": 0.5}))
+    groups = mixing.groups_of(encoder, dwise.mixing, dwise.parse({"start": 0.5}))
     assert set(groups.values()) == set(encoder.parts)
     assert {group for name, group in groups.items() if name.startswith("force_field.")} == {"blocks.2"}

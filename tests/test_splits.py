@@ -16,11 +16,10 @@ from rdkit.Chem.Crippen import MolLogP
 from scipy.stats import gaussian_kde
 
 from molecule_tables import SMILES, molecule_table
-from roftmol import molecules, registry, schemas
-from roftmol.errors import UserError
-from roftmol.fetch import fetch
-from roftmol.runs import folds
-from roftmol.splits import (
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.data.download import fetch
+from roftmol.data.splits import (
     CROSS_VALIDATION,
     PARTS,
     ROLES,
@@ -31,6 +30,9 @@ from roftmol.splits import (
     strata_of,
     stratified_order,
 )
+from roftmol.registry import catalog
+from roftmol.tables import schemas
+from roftmol.training.jobs import folds
 
 HONEST = SplitSettings("honest", "own", "random", "all", (0, 1, 2), "classification")
 PAPER = replace(HONEST, protocol="paper")
@@ -602,7 +604,7 @@ def test_the_gap_of_qm9_is_split_as_published(tmp_path: Path) -> None:
 
     Those are not in the package: their geometries did not survive the authors' own check of consistency.
     """
-    dataset = registry.datasets()["qm9-gap"]
+    dataset = catalog.datasets()["qm9-gap"]
     archive = dataset.sources[0].archive
     assert archive
     archives = Path(__file__).parents[1] / "results" / "archives"
@@ -692,7 +694,7 @@ def test_wrong_settings_are_named(wrong: dict[str, object]) -> None:
 
 
 def registered(name: str) -> pd.DataFrame:
-    dataset = registry.datasets()[name]
+    dataset = catalog.datasets()[name]
     source = next(source for source in dataset.sources if source.kind == "mirror")
     path = Path(os.environ["ROFTMOL_MIRROR"]) / source.file
     return molecules.read(path, dataset, max_rejected=0.1)[0]
@@ -713,7 +715,7 @@ def registered(name: str) -> pd.DataFrame:
     ],
 )
 def test_published_sizes(name: str, split: str, expected: tuple[int, ...]) -> None:
-    task = registry.datasets()[name].task
+    task = catalog.datasets()[name].task
     splits = assign(registered(name), SplitSettings("paper", name, split, "all", (0,), task))
     assert sizes(splits) == expected
 

@@ -14,15 +14,16 @@ from statsmodels.stats.multitest import multipletests
 
 import null_simulation
 import synthetic
-from roftmol import metrics, schemas
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 from roftmol.figures.cells import Results
 from roftmol.report import statistics as report
+from roftmol.scoring import metrics
 from roftmol.statistics import TABLES, bootstrap, comparisons, resampled, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.comparisons import EQUIVALENT, mean_ranks, pairs, smallest_n, verdict, wilcoxon
 from roftmol.statistics.holm import holm
+from roftmol.tables import schemas
 
 METHODS = ("full_ft", "l2_sp", "bss", "fingerprint")
 

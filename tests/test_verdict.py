@@ -8,11 +8,11 @@ import pytest
 
 import null_simulation
 import synthetic
-from roftmol import schemas
 from roftmol.figures.cells import Results
 from roftmol.report.answers import answers
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import stage
+from roftmol.tables import schemas
 
 DEFAULT = "By default take the fingerprint baseline, which needs no network: that is no claim that it is better."
 #: Levels of ROC-AUC; the constant predictor has one half, always.

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import root_mean_squared_error
 
-from roftmol import schemas
-from roftmol.cli import main
-from roftmol.verify import verify
+from roftmol.cli.main import main
+from roftmol.sharing.verify import verify
+from roftmol.tables import schemas
 from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
 
 

@@ -23,7 +23,8 @@ from rdkit import Chem
 from rdkit.Chem import Crippen
 
 from molecules_for_tests import SMILES
-from roftmol import registry, schemas
+from roftmol.registry import catalog
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
@@ -49,7 +50,7 @@ EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes
 TIMED = ("timings", "summary")
 
 pytestmark = pytest.mark.skipif(
-    not (registry.REGISTRY.parent / registry.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
+    not (catalog.REGISTRY.parents[1] / catalog.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
     reason="the embedded encoder's weights are not there",
 )
 

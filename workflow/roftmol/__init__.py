@@ -12,17 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from roftmol.bundle import Bundle
-    from roftmol.bundle import read as read_bundle
-    from roftmol.estimator import RoftMolClassifier, RoftMolRegressor
+    from roftmol.deploy.bundle import Bundle
+    from roftmol.deploy.bundle import read as read_bundle
+    from roftmol.deploy.estimator import RoftMolClassifier, RoftMolRegressor
 
 __all__ = ["Bundle", "RoftMolClassifier", "RoftMolRegressor", "read_bundle"]
 
 _HOMES = {
-    "Bundle": ("bundle", "Bundle"),
-    "read_bundle": ("bundle", "read"),
-    "RoftMolClassifier": ("estimator", "RoftMolClassifier"),
-    "RoftMolRegressor": ("estimator", "RoftMolRegressor"),
+    "Bundle": ("deploy.bundle", "Bundle"),
+    "read_bundle": ("deploy.bundle", "read"),
+    "RoftMolClassifier": ("deploy.estimator", "RoftMolClassifier"),
+    "RoftMolRegressor": ("deploy.estimator", "RoftMolRegressor"),
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m roftmol`."""
 
-from roftmol.cli import main
+from roftmol.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from roftmol.core.errors import UserError
+from roftmol.core.records import build
 from roftmol.encoders.aimnet2 import Aimnet2
 from roftmol.encoders.base import Encoder, Norm, Spatial, State
 from roftmol.encoders.dpa import Dpa, DpaArchitecture
@@ -12,8 +14,6 @@ from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.minimol import MiniMol
 from roftmol.encoders.own import Own, OwnArchitecture
 from roftmol.encoders.so3lr import So3lr
-from roftmol.errors import UserError
-from roftmol.settings import build
 
 
 def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encoder:

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from roftmol.encoders.base import Spatial, State, slots
 from roftmol.encoders.ops import sum_by
 from roftmol.encoders.so3lr import all_pairs, rows
-from roftmol.graphs import Batch
+from roftmol.features.graphs import Batch
 
 LAYERS, WIDTH = 3, 256
 #: Channels, radial shells, and combinations of shells that vectors are summed over.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from roftmol.encoders.ops import Linear, sum_by
-from roftmol.graphs import Batch
+from roftmol.features.graphs import Batch
 
 
 class State(NamedTuple):

@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, sha256
+from roftmol.core.seeds import seed_of
 from roftmol.encoders import Encoder, Own, aimnet2, dpa, gnn, minimol, new_encoder, own, so3lr
-from roftmol.errors import UserError
-from roftmol.featurisers.hu import MASKED_ELEMENT, SELF_LOOP
-from roftmol.files import atomic, sha256
-from roftmol.seeds import seed_of
+from roftmol.features.featurizers.hu import MASKED_ELEMENT, SELF_LOOP
 
 FORMAT = "roftmol-encoder-1"
 

@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from roftmol.core.errors import UserError
 from roftmol.encoders.base import Spatial, State, slots
 from roftmol.encoders.ops import sum_by
 from roftmol.encoders.so3lr import rows
-from roftmol.errors import UserError
-from roftmol.featurisers.geometry import ELEMENTS
-from roftmol.graphs import Batch
+from roftmol.features.featurizers.geometry import ELEMENTS
+from roftmol.features.graphs import Batch
 
 #: How the names of deepmd-kit's weights begin in the encoder's.
 PREFIX = "module."

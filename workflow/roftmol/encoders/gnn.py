@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.ops import Linear, dropout, linear, max_by, neighbour_sum, relu_dropout, sum_by
-from roftmol.featurisers.hu import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
-from roftmol.graphs import Batch, Hop
+from roftmol.features.featurizers.hu import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
+from roftmol.features.graphs import Batch, Hop
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from roftmol.encoders.base import Encoder, State
 from roftmol.encoders.ops import Linear, max_by, sum_by
-from roftmol.graphs import Batch
+from roftmol.features.graphs import Batch
 
 #: Columns of `batch.atoms` as `featurisers.minimol` lays them out: eigenvectors, eigenvalues, return probabilities,
 #: properties.

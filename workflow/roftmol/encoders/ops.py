@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roftmol.encoders import products
-from roftmol.graphs import Hop
+from roftmol.features.graphs import Hop
 
 
 class _Affine(torch.autograd.Function):

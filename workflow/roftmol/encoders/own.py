@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from roftmol import graphs, own_code
+from roftmol.core import user_code
+from roftmol.core.errors import UserError
 from roftmol.encoders.base import Encoder, Norm, State
 from roftmol.encoders.ops import max_by, sum_by
-from roftmol.errors import UserError
-from roftmol.graphs import Batch
+from roftmol.features import graphs
+from roftmol.features.graphs import Batch
 
 #: Molecules that tell the module's shapes: ordinary ones, which no featuriser should refuse.
 PROBE = ("CCO", "Oc1ccccc1", "CC(N)=O")
@@ -53,7 +54,7 @@ class Own(Encoder):
         super().__init__()
         self.architecture = architecture
         with self._blamed("build()"):
-            self.module = own_code.function(architecture.code, "build")()
+            self.module = user_code.function(architecture.code, "build")()
         if not isinstance(self.module, nn.Module):
             raise self._error(f"build() returned {type(self.module).__name__}, expected a torch.nn.Module")
         self._check_names()
@@ -189,7 +190,7 @@ class Own(Encoder):
                 yield known, name
 
     def _blamed(self, what: str):  # type: ignore[no-untyped-def]
-        return own_code.blamed(self.architecture.code, what)
+        return user_code.blamed(self.architecture.code, what)
 
     def _error(self, message: str) -> UserError:
         return UserError(f"{self.architecture.code}: {message}")

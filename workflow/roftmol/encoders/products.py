@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 
 #: So much faster oneDNN has to be, by the median of so many trials. A choice that differs from process to process would
 #: change the last bits of results, so the margin lies far from what either kind of processor shows (0.9 and 2), each

@@ -25,11 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from roftmol.core.errors import UserError
 from roftmol.encoders.base import Spatial, State
 from roftmol.encoders.ops import sum_by
-from roftmol.errors import UserError
-from roftmol.featurisers.geometry import CUTOFF
-from roftmol.graphs import Batch
+from roftmol.features.featurizers.geometry import CUTOFF
+from roftmol.features.graphs import Batch
 
 LAYERS, WIDTH = 3, 128
 #: The published model, in the names of so3krates-torch.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import matplotlib
 
-from roftmol import schemas, statistics
+from roftmol import statistics
+from roftmol.core.files import atomic
 from roftmol.figures import (
     budgets,
     changes,
@@ -29,7 +30,7 @@ from roftmol.figures import (
 )
 from roftmol.figures.cells import Diagnostics, Results
 from roftmol.figures.style import RC, Drawing
-from roftmol.files import atomic
+from roftmol.tables import schemas
 
 __all__ = ["draw"]
 

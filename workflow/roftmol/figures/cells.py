@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from roftmol import schemas
-from roftmol.contamination import worst
-from roftmol.layout import CONSTANT, REFERENCE_MODELS
+from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
+from roftmol.evaluation.contamination import worst
+from roftmol.tables import schemas
 
 #: Within a setting, methods are compared; references without an encoder with those of every model.
 SETTING = ["protocol", "model", "dataset", "split", "budget"]

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.coefficients import part_order
 from roftmol.figures.style import INK, Drawing, in_order, look, mean_marker, pages
-from roftmol.schemas import RUN
+from roftmol.tables.schemas import RUN
 
 SETTINGS_A_PAGE = 4
 #: The part that stands for the whole encoder.

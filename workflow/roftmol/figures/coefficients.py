@@ -23,7 +23,7 @@ from roftmol.figures.style import (
     pages,
     panel_title,
 )
-from roftmol.schemas import RUN
+from roftmol.tables.schemas import RUN
 
 
 def drawings(results: Results) -> Iterator[Drawing]:

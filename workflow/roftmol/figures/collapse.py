@@ -11,10 +11,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from roftmol.diagnostics.collapse import MEASURES, points
+from roftmol.evaluation.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.style import Drawing, axis_title, in_order, look, pages
-from roftmol.metrics import BETTER
+from roftmol.scoring.metrics import BETTER
 
 SETTINGS_A_PAGE = 4
 TITLES = {

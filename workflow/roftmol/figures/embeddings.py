@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from roftmol.collapse import CLASSES
+from roftmol.features.atom_kinds import CLASSES
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.style import Drawing, in_order, look, pages
 

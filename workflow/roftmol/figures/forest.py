@@ -11,19 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Results, families_of, family_title
-from roftmol.figures.style import (
-    FAINT,
-    METRICS,
-    Drawing,
-    grid,
-    in_order,
-    limits,
-    look,
-    mean_marker,
-    pages,
-    panel_title,
-)
-from roftmol.metrics import BETTER
+from roftmol.figures.style import FAINT, METRICS, Drawing, grid, in_order, limits, look, mean_marker, pages, panel_title
+from roftmol.scoring.metrics import BETTER
 
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"

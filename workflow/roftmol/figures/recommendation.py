@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
 from roftmol.figures.style import FAINT, INK, METRICS, look, mean_marker
-from roftmol.layout import CONSTANT, REFERENCE_MODELS
 
 #: Captions and alternative texts.
 RANKING = (

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from roftmol.core.paths import CONSTANT
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import (
     FAINT,
@@ -27,7 +28,6 @@ from roftmol.figures.style import (
     pages,
     panel_title,
 )
-from roftmol.layout import CONSTANT
 
 #: Reference lines: the method whose mean they mark, and how they are drawn.
 LINES: dict[str, Dash] = {"full_ft": "--", "fingerprint": ":"}

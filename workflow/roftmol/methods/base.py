@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from roftmol.errors import UserError
-from roftmol.files import canonical_json
+from roftmol.core.errors import UserError
+from roftmol.core.files import canonical_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 from roftmol.methods.base import Alternation, Method
 
 

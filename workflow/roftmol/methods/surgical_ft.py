@@ -6,7 +6,7 @@ Which block is a hyper-parameter: low blocks suit shifts of the input, high ones
 
 from dataclasses import dataclass
 
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 from roftmol.methods.base import Method, Parts
 
 

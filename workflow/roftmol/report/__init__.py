@@ -12,11 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from roftmol import schemas
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic
 from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
-from roftmol.files import atomic
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
@@ -24,6 +23,7 @@ from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import TABLES as STATISTICS
+from roftmol.tables import schemas
 
 __all__ = ["build"]
 

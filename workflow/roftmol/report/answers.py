@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from roftmol.contamination import worst
+from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
+from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, Compared, Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.report.table import decimals, fixed, share, spread
 
 #: Points of reference as a sentence names them.

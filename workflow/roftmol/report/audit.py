@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.figures.cells import rows_of, settings_of, with_references
 from roftmol.figures.style import in_order, look
-from roftmol.layout import REFERENCE_MODELS
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
 from roftmol.report.table import Table, count, fixed, number_cell, word
 

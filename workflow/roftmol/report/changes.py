@@ -11,7 +11,7 @@ from roftmol.figures.changes import ALL, over_seeds
 from roftmol.figures.style import in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
 from roftmol.report.table import Cell, Table, number_cell, spread, word
-from roftmol.schemas import RUN
+from roftmol.tables.schemas import RUN
 
 #: What is measured of the vectors, as columns, with their decimals.
 MEASURED = {

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from roftmol.contamination import worst
+from roftmol.core.paths import CONSTANT
+from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, limits, look
-from roftmol.layout import CONSTANT
 from roftmol.report.results import mark, setting_text
 from roftmol.report.table import decimals, fixed, spread
 

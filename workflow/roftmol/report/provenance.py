@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.contamination import REFERENCES, worst
+from roftmol.evaluation.contamination import REFERENCES, worst
 from roftmol.figures.cells import MARKS, rows_of, settings_of
 from roftmol.figures.style import in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, verdict

@@ -15,15 +15,15 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from roftmol import schemas
+from roftmol.core.files import atomic
+from roftmol.core.paths import CONSTANT, CONSTANT_TITLES, REFERENCE_MODELS
 from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METRICS, RC, look
-from roftmol.files import atomic
-from roftmol.layout import CONSTANT, CONSTANT_TITLES, REFERENCE_MODELS
 from roftmol.report import audit, chart, environment, inline
 from roftmol.report.glossary import METHOD_LINES
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
+from roftmol.tables import schemas
 
 __all__ = ["build"]
 

@@ -8,24 +8,12 @@ from collections import Counter
 
 import pandas as pd
 
-from roftmol.contamination import worst
+from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCE_MODELS, REFERENCES
+from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCE_MODELS, REFERENCES
 from roftmol.report.answers import Comparison, compare
-from roftmol.report.table import (
-    Cell,
-    Table,
-    count,
-    decimals,
-    duration,
-    fixed,
-    number_cell,
-    share,
-    signed,
-    spread,
-    word,
-)
+from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
 
 TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split": "Split", "budget": "Labels"}
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol import schemas
+from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.figures.cells import SETTING, SPLITS, Results, budget_title, families_of
 from roftmol.figures.style import METRICS, in_order, look
-from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
 from roftmol.statistics import comparisons
 from roftmol.statistics.comparisons import EQUIVALENT
+from roftmol.tables import schemas
 
 #: How a verdict is coloured.
 TONES = {"better": "better", "worse": "worse"}

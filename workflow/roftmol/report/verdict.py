@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from roftmol.contamination import worst
+from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
+from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
-from roftmol.layout import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.report.answers import NAMES, Answer
 from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power

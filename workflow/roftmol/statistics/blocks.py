@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from roftmol import schemas
-from roftmol.layout import CONSTANT, REFERENCE_MODELS
-from roftmol.metrics import BETTER
+from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
+from roftmol.scoring.metrics import BETTER
+from roftmol.tables import schemas
 
 Array = NDArray[np.float64]
 

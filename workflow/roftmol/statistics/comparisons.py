@@ -18,10 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol import schemas
-from roftmol.layout import COMPARED, CONSTANT, model_of
+from roftmol.core.paths import COMPARED, CONSTANT, model_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
+from roftmol.tables import schemas
 
 ALPHA = 0.05
 #: The row of a comparison that is over all data sets of the family.

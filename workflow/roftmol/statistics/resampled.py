@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from roftmol.errors import UserError
+from roftmol.core.errors import UserError
 from roftmol.statistics.holm import holm
 
 

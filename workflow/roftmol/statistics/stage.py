@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from roftmol import schemas
-from roftmol.layout import CONSTANT, CROSS_VALIDATION, REFERENCE_MODELS, TEST_SHARE, model_of
-from roftmol.seeds import generator
+from roftmol.core.paths import CONSTANT, CROSS_VALIDATION, REFERENCE_MODELS, TEST_SHARE, model_of
+from roftmol.core.seeds import generator
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
@@ -29,6 +28,7 @@ from roftmol.statistics.comparisons import (
     references,
     wilcoxon,
 )
+from roftmol.tables import schemas
 
 
 class Cell(NamedTuple):

@@ -1,0 +1,97 @@
+"""The commands that people type: `predict` and `show` for a bundle, `merge` and `verify` for results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from roftmol.scoring.selection import RULES
+
+#: Differences that `verify` lists.
+SHOWN = 200
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
+    one.set_defaults(run=predict)
+    one.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
+    one.add_argument("table", metavar="TABLE", help="CSV, TSV or Parquet with a column of SMILES; - for standard input")
+    one.add_argument("-o", "--out", required=True, metavar="OUT", help="CSV, TSV or Parquet; - for standard output")
+    one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, where its name does not say it")
+    one.add_argument("--prefix", default="", metavar="TEXT", help="what the names of the new columns begin with")
+    one.add_argument("--batch-size", type=_positive, default=2000, metavar="N", help="rows at a time (2000)")
+    one.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes that featurise (1)")
+    two = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
+    two.set_defaults(run=show)
+    two.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
+    three = commands.add_parser("merge", help=merge.__doc__, description=merge.__doc__)
+    three.set_defaults(run=merge)
+    three.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results folders")
+    three.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a folder that is not there yet")
+    three.add_argument("--prefer", type=Path, metavar="RESULTS", help="whose fits count where folders differ")
+    three.add_argument(
+        "--selection", choices=RULES, default="validation", help="the rule that picks a method's setting"
+    )
+    three.add_argument("--without-parts", action="store_true", help="leave out the finished fits and their weights")
+    four = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
+    four.set_defaults(run=verify)
+    four.add_argument("results", type=Path, metavar="RESULTS", help="a results folder")
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Predict for every molecule of a table with a bundle."""
+    import torch
+
+    from roftmol.deploy import bundle
+    from roftmol.deploy import predict as stage
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    settings = stage.PredictSettings(options.smiles, options.batch_size, options.prefix, options.processes)
+    try:
+        rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; Python must not complain of it again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    print(f"{rows:,} rows", file=sys.stderr)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Say what a bundle predicts, how well and how sure, and what it was made of."""
+    from roftmol.deploy import bundle
+
+    print(bundle.describe(bundle.read(options.bundle).card))
+
+
+def merge(options: argparse.Namespace) -> None:
+    """Put results folders together, of several runs or machines, and write the report of all."""
+    from roftmol.sharing import merge as stage
+
+    settings = stage.MergeSettings(options.selection, options.prefer, not options.without_parts)
+    stage.merge(options.results, options.out, settings)
+    print(options.out / "report.html")
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Compute a results folder's scores anew from its predictions and labels, and tell what differs."""
+    from roftmol.sharing import verify as stage
+
+    found = stage.verify(options.results)
+    for difference in found.differences[:SHOWN]:
+        print(difference)
+    if (more := len(found.differences) - SHOWN) > 0:
+        print(f"and {more:,} more")
+    print(found)
+    if found.differences:
+        raise SystemExit(1)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number

@@ -1,0 +1,1 @@
+"""What every stage needs and no field is about: files, seeds, processes, digests, errors."""

@@ -1,0 +1,104 @@
+"""Files that are whole or absent, and what identifies their content."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from roftmol.core.errors import UserError
+
+#: What a place to write to can say, and what helps.
+_REFUSALS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room within your quota",
+    errno.EFBIG: "raise the limit for the size of a file (ulimit -f)",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+}
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part, also after a power cut; an error leaves no trace. Raises
+    `UserError` if the place cannot be written to, or is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        # Some writers make files that only their owner can read; results are shared.
+        temporary.chmod(0o666 & ~_UMASK)
+        os.replace(temporary, path)
+    except Exception as error:
+        if (code := _refusal(error, temporary)) is None:
+            raise
+        raise UserError(
+            f"{path}: cannot be written ({os.strerror(code)}). Nothing that was finished is lost; {_REFUSALS[code]} "
+            "and run again."
+        ) from error
+    finally:
+        with suppress(OSError):  # where nothing could be written, nothing has to be removed
+            temporary.unlink(missing_ok=True)
+
+
+def _refusal(error: Exception, temporary: Path) -> int | None:
+    """The number of an error of the place written to; None for any other, such as one of a file that is read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        places = (str(temporary), *map(str, temporary.parents))
+        code = error.errno if error.filename is None or str(error.filename) in places else None
+    else:  # writers in Rust and C++ only say it
+        said = re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)
+        code = int(said[1]) if said else None
+    return code if code in _REFUSALS else None
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` that takes its place when the block ends without an error.
+
+    `path` must not be there. An error leaves no trace.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values have equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """A short name for a JSON value: 16 hexadecimal digits of the SHA-256 of its canonical text."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def code_digest(paths: Iterable[Path | str]) -> str:
+    """A digest of source files' content, whatever their order and their times."""
+    return digest(sorted((Path(path).name, sha256(path)) for path in paths))

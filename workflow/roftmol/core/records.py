@@ -1,0 +1,36 @@
+"""A stage's settings from JSON: the frozen dataclass itself is the description of what may be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from roftmol.core.errors import UserError
+
+Settings = TypeVar("Settings")
+
+
+def build(kind: type[Settings], value: Any) -> Settings:
+    """Turn what JSON gives into the dataclass `kind`; nested dataclasses and tuples included.
+
+    Raises `UserError` if the value is no object, or names the unknown and the missing keys.
+    """
+    assert is_dataclass(kind)
+    if not isinstance(value, Mapping):
+        raise UserError(f"{kind.__name__}: expected an object with keys, found {value!r}")
+    known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
+    unknown, missing = sorted(value.keys() - known), sorted(needed - value.keys())
+    if unknown or missing:
+        raise UserError(f"{kind.__name__}: unknown keys {unknown}, missing keys {missing}. Known: {sorted(known)}")
+    hints = get_type_hints(kind)
+    return kind(**{key: _convert(hints[key], entry) for key, entry in value.items()})
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value)
+    if get_origin(hint) is tuple:
+        return tuple(_convert(get_args(hint)[0], entry) for entry in value)
+    return value

@@ -1,0 +1,31 @@
+"""What identifies a safetensors file: what is in it and not its bytes; metadata are written in no fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from roftmol.core.files import digest
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a safetensors file's names, types, shapes and values, whatever their order and the metadata.
+
+    BatchNorm's batch counters are left out: nothing reads them, and old files lack them.
+    """
+    found = hashlib.sha256()
+    for name, array in sorted(load_file(path).items()):
+        if not name.endswith("num_batches_tracked"):
+            found.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """A digest of all that a safetensors file says, its metadata included, in whatever order."""
+    with safe_open(path, "np") as file:
+        told = dict(file.metadata() or {})
+    return digest({"tensors": content_digest(path), "metadata": told})

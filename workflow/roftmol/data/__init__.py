@@ -1,0 +1,1 @@
+"""Datasets: from a source to checked molecules, their geometry, their splits, and what is known of them."""

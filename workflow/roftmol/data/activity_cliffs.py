@@ -1,0 +1,104 @@
+"""Which molecules of a data set are in an activity cliff: much alike and yet of very different potency.
+
+The definition is that of MoleculeACE (van Tilborg, Alenicheva and Grisoni 2022, J. Chem. Inf. Model. 62, 5938): two
+molecules whose potencies differ more than tenfold are a cliff if at least one of three similarities is 0.9 or more:
+Tanimoto of the molecules' fingerprints (Morgan, radius 2, 1024 bits), Tanimoto of the fingerprints of their scaffolds,
+and 1 - d / L of their canonical SMILES, with Levenshtein's distance d and the longer one's length L. As in the code of
+MoleculeACE, a scaffold is the molecule with every atom a carbon and every bond single, side chains included.
+
+Where the data come with a column that says so, it is taken instead.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol, MakeScaffoldGeneric
+from rdkit.DataStructs import BulkTanimotoSimilarity, ExplicitBitVect
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.data.molecules import load
+from roftmol.registry.catalog import Dataset
+
+RADIUS, BITS = 2, 1024
+SIMILARITY = 0.9
+#: Labels are base-10 logarithms in single precision, whose rounding must not turn tenfold into more than tenfold.
+DIFFERENCE = 1.0 + 1e-5
+
+Flags = NDArray[np.bool_]
+
+
+def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Table "cliff_molecules" of a data set: by `dataset.cliff_column` of its file, or computed where it has none."""
+    if dataset.cliff_column:
+        flags, origin = published(source, molecules["row"].to_numpy(), dataset), "published"
+    else:
+        labels = np.array(molecules["labels"].tolist(), np.float64)[:, 0]
+        flags, origin = computed(molecules["canonical"].tolist(), labels), "computed"
+    return pd.DataFrame(
+        {"dataset": dataset.name, "molecule": molecules["molecule"].to_numpy(), "cliff": flags, "origin": origin}
+    )
+
+
+def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
+    """What the file's own column says of the records `rows`; raises `UserError` for a value that is neither 0 nor 1."""
+    assert dataset.cliff_column
+    origin = dataset.source_of(sha256(source))
+    name = (origin.columns if origin else {}).get(dataset.cliff_column, dataset.cliff_column)
+    values = load(source).column(name)
+    for row in rows.tolist():
+        if values[row] not in ("0", "1"):
+            raise UserError(
+                f"{source}: column {name!r}, record {row}: {values[row]!r} does not say whether the molecule is in an "
+                "activity cliff. Write 1 or 0."
+            )
+    return np.array([values[row] == "1" for row in rows.tolist()], np.bool_)
+
+
+def computed(smiles: list[str], labels: NDArray[np.float64]) -> Flags:
+    """Which molecules are in a cliff with any other; `smiles` are canonical, `labels` base-10 logarithms (NaN: no).
+
+    Every pair is looked at, so the time grows with the square of their number: 4,000 molecules take some ten seconds.
+    """
+    whole, scaffolds = _fingerprints(smiles)
+    flags = np.zeros(len(smiles), np.bool_)
+    for one in range(len(smiles) - 1):
+        others = one + 1 + np.flatnonzero(np.abs(labels[one + 1 :] - labels[one]) > DIFFERENCE)
+        # What is known to be in a cliff need not be found there again.
+        if flags[one]:
+            others = others[~flags[others]]
+        if not len(others):
+            continue
+        alike = np.zeros(len(others), np.bool_)
+        for prints in (whole, scaffolds):
+            found = BulkTanimotoSimilarity(prints[one], [prints[other] for other in others.tolist()])
+            alike |= np.array(found) >= SIMILARITY
+        for place in np.flatnonzero(~alike).tolist():
+            alike[place] = Levenshtein.normalized_similarity(smiles[one], smiles[others[place]]) >= SIMILARITY
+        flags[others[alike]] = True
+        flags[one] |= bool(alike.any())
+    return flags
+
+
+def _fingerprints(smiles: list[str]) -> tuple[list[ExplicitBitVect], list[ExplicitBitVect]]:
+    """The fingerprints of the molecules and of their generic scaffolds."""
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+    with rdBase.BlockLogs():
+        molecules = [Chem.MolFromSmiles(text) for text in smiles]
+        scaffolds = [_generic(molecule) for molecule in molecules]
+    return [generator.GetFingerprint(m) for m in molecules], [generator.GetFingerprint(s) for s in scaffolds]
+
+
+def _generic(molecule: Chem.Mol) -> Chem.Mol:
+    """The molecule with every atom a carbon and every bond single; its Murcko scaffold where that breaks a valence."""
+    try:
+        return MakeScaffoldGeneric(molecule)
+    except (ValueError, RuntimeError):
+        return GetScaffoldForMol(molecule)

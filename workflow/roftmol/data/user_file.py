@@ -1,0 +1,121 @@
+"""A user's own CSV before anything is computed: which columns, which task, and whether a recommendation can be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from roftmol.core.errors import UserError
+from roftmol.data import molecules
+from roftmol.data.columns import listed, smiles_column
+from roftmol.data.molecules import MISSING, Table
+from roftmol.registry.catalog import SUFFIXES, Dataset
+
+#: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
+MINIMUM = 20
+#: Fewer of a class leave some part of a cross-validation, or the validation inside it, without one.
+MINIMUM_OF_A_CLASS = 10
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a file's columns mean."""
+
+    smiles: str
+    target: str
+    task: str  #: "classification" or "regression"
+
+
+def describe(path: Path, smiles: str | None = None, target: str | None = None, task: str | None = None) -> Columns:
+    """Say what the columns of a CSV are; what is not given is guessed.
+
+    The target is the one other column of numbers; it is a classification if its labels are 0 and 1 and nothing else.
+    Raises `UserError` if the file is missing or no CSV, a column is not in it, or there is no single guess.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
+    if path.suffix.lower() in SUFFIXES:
+        raise UserError(f"{path}: a recommendation is made from a CSV; name structures in `own_datasets`.")
+    table = molecules.load(path)
+    smiles = smiles or smiles_column(table.header, str(path))
+    table.column(smiles)
+    target = target or _target(table, smiles)
+    labels = table.column(target)
+    if target == smiles:
+        raise UserError(f"{path}: {target!r} is named as the SMILES and as the target; name another `target`.")
+    given = {text for text in labels if text.casefold() not in MISSING}
+    if not given:
+        raise UserError(f"{path}: column {target!r} holds no label; name another `target`.")
+    wrong = next((row for row, text in enumerate(labels) if text in given and _number(text) is None), None)
+    if wrong is not None:
+        raise UserError(
+            f"{path}: column {target!r}, line {table.lines[wrong]}: {labels[wrong]!r} is not a number. Give "
+            "numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured."
+        )
+    values = {_number(text) for text in given}
+    return Columns(smiles, target, task or ("classification" if values <= {0.0, 1.0} else "regression"))
+
+
+def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> None:
+    """Refuse a file that no recommendation can be made from.
+
+    Raises `UserError` for what :func:`molecules.read` refuses; for molecules that are there twice with different
+    labels, unless `settle_duplicates` says that `dataset.duplicates` was the user's choice; for too few molecules or
+    too few of a class; and if all labels are equal.
+    """
+    kept, rejects, _ = molecules.read(path, dataset, max_rejected=max_rejected)
+    table = molecules.load(path)
+    target = dataset.labels[0]
+    labels = [label[0] for label in kept["labels"]]
+    contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
+    if len(contradicting) and not settle_duplicates:
+        texts, names = table.column(target), table.column(dataset.smiles)
+        rows = contradicting["row"].tolist()
+        found = {row: molecules.parse(names[row]) for row in rows}
+        same = [row for row in rows if found[row] == found[rows[0]]]
+        told = " and ".join(f"{texts[row]} in line {table.lines[row]}" for row in same)
+        raise UserError(
+            f"{path}: {names[rows[0]]!r} has different labels: {told}. Remove all but one, or say "
+            "`duplicates=average` or `duplicates=drop`"
+            + (f" ({len(rows)} lines are of such molecules)." if len(rows) > len(same) else ".")
+        )
+    if len(kept) < MINIMUM:
+        raise UserError(
+            f"{path}: {len(kept)} molecules with a label can be used, and a recommendation needs {MINIMUM}: with "
+            "fewer, no method's score is known well enough to choose. Add molecules."
+        )
+    if len(set(labels)) == 1:
+        raise UserError(f"{path}: all labels in column {target!r} are {labels[0]:g}; there is nothing to learn.")
+    if dataset.task == "classification":
+        for value in (0, 1):
+            if (count := labels.count(value)) < MINIMUM_OF_A_CLASS:
+                raise UserError(
+                    f"{path}: {count} molecules have the label {value} in column {target!r}, and a recommendation "
+                    f"needs {MINIMUM_OF_A_CLASS} of each class. Add molecules, or give a measured value as the target."
+                )
+
+
+def _target(table: Table, smiles: str) -> str:
+    """The one column of numbers beside the SMILES."""
+    found = []
+    for name in dict.fromkeys(table.header):
+        if name == smiles or table.header.count(name) > 1:
+            continue
+        texts = [text for text in table.column(name) if text.casefold() not in MISSING]
+        if texts and all(_number(text) is not None for text in texts):
+            found.append(name)
+    if len(found) == 1:
+        return found[0]
+    others = [name for name in table.header if name != smiles]
+    if len(others) == 1:
+        return others[0]  # with labels that are no numbers, which is said later by name
+    if found:
+        raise UserError(f"{table.path}: {listed(found)} are columns of numbers; name the one to predict with `target`.")
+    raise UserError(f"{table.path}: no column beside {smiles!r} holds numbers alone; name one with `target`.")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""A model to use: the verdict, the ensemble, the bundle, predictions."""

@@ -1,0 +1,119 @@
+"""Where a model may be asked: molecules like those that taught it, by similarity, elements, and size and its like.
+
+Similarity alone knows no size: a chain of 800 carbons has the Morgan bits of decane. So the ranges of the descriptors
+that chemists look at first count too. A range reaches a tenth of its width beyond the training molecules on both sides,
+at least 1 where it counts something: of new molecules that are drawn as 100 training molecules were, 2% then lie beyond
+some range, in place of 6%, and they are still those with the larger errors (benchmarks/coverage.py margins).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors, rdMolDescriptors
+
+from roftmol.features.fingerprints import BITS, RADIUS
+
+#: A molecule is as similar to its nearest training molecule as all but this share of those are to theirs.
+QUANTILE = 0.05
+#: How far ranges reach beyond the training molecules, in widths of the range.
+MARGIN = 0.1
+
+
+def _weight(molecule: Chem.Mol) -> float:
+    return float(Descriptors.MolWt(molecule))  # type: ignore[attr-defined]  # RDKit writes it into the module
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A number of a molecule, the least margin of its range, and the least value that there is."""
+
+    value_of: Callable[[Chem.Mol], float]
+    margin: float = 0.0
+    least: float = 0.0
+
+
+#: What has a range, by the words for it.
+DESCRIPTORS = {
+    "heavy atoms": Descriptor(lambda molecule: molecule.GetNumHeavyAtoms(), 1),
+    "molecular weight": Descriptor(_weight),
+    "logP (Crippen)": Descriptor(
+        lambda molecule: rdMolDescriptors.CalcCrippenDescriptors(molecule)[0], least=-math.inf
+    ),
+    "polar surface (TPSA)": Descriptor(rdMolDescriptors.CalcTPSA),
+    "H-bond donors": Descriptor(rdMolDescriptors.CalcNumHBD, 1),
+    "H-bond acceptors": Descriptor(rdMolDescriptors.CalcNumHBA, 1),
+    "rotatable bonds": Descriptor(rdMolDescriptors.CalcNumRotatableBonds, 1),
+    "rings": Descriptor(rdMolDescriptors.CalcNumRings, 1),
+}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The least similarity, the elements that are known, and the range of each descriptor, margins included."""
+
+    threshold: float
+    elements: tuple[int, ...]
+    ranges: Mapping[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, molecules: Sequence[Chem.Mol], similarity: npt.NDArray[np.float64], margin: float = MARGIN) -> Domain:
+        """The domain of training molecules, each with its `similarity` to the nearest other one."""
+        ranges = {}
+        for name, descriptor in DESCRIPTORS.items():
+            values = [float(descriptor.value_of(molecule)) for molecule in molecules]
+            low, high = min(values), max(values)
+            beyond = max(margin * (high - low), descriptor.margin) if margin else 0.0
+            ranges[name] = (max(low - beyond, descriptor.least), high + beyond)
+        elements = sorted(set().union(*map(_elements, molecules)))
+        return cls(float(np.quantile(similarity, QUANTILE)), tuple(elements), ranges)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Domain:
+        """What :meth:`to_card` wrote."""
+        ranges = {name: tuple(card["ranges"][name]) for name in DESCRIPTORS}
+        return cls(card["threshold"], tuple(card["elements"]), ranges)
+
+    def to_card(self) -> dict[str, Any]:
+        """The domain as JSON."""
+        return {
+            "threshold": self.threshold,
+            "elements": list(self.elements),
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "fingerprint": f"Morgan, radius {RADIUS}, {BITS} bits",
+        }
+
+    def outside(self, molecule: Chem.Mol, similarity: float) -> str:
+        """Why a molecule is outside, "" if it is not."""
+        told = []
+        if similarity < self.threshold:
+            told.append(f"similarity {similarity:.2f}, below {self.threshold:.2f}")
+        if strange := sorted(_elements(molecule) - set(self.elements)):
+            told.append(f"elements {symbols(strange)}")
+        return "; ".join([*told, *self.beyond(molecule)])
+
+    def beyond(self, molecule: Chem.Mol) -> list[str]:
+        """Which ranges a molecule is beyond, in words."""
+        told = []
+        with rdBase.BlockLogs():
+            for name, (low, high) in self.ranges.items():
+                value = float(DESCRIPTORS[name].value_of(molecule))
+                if not low <= value <= high:
+                    side = f"above {high:.4g}" if value > high else f"below {low:.4g}"
+                    told.append(f"{name} {value:.4g}, {side}")
+        return told
+
+
+def symbols(elements: Sequence[int]) -> str:
+    """The symbols of atomic numbers."""
+    return ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in elements)
+
+
+def _elements(molecule: Chem.Mol) -> set[int]:
+    return {atom.GetAtomicNum() for atom in molecule.GetAtoms()}

@@ -1,0 +1,310 @@
+"""A fine-tuned ensemble as one file that predicts: safetensors, and a card in its metadata. See docs/bundle.md.
+
+The file holds tensors and JSON and nothing that runs. It does not hold the training molecules, but their fingerprints,
+by which the similarity of a new molecule is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import rdkit
+import torch
+from rdkit import Chem, rdBase
+from rdkit.DataStructs import ExplicitBitVect
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from roftmol.core import source_code
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, code_digest
+from roftmol.core.paths import CONSTANT
+from roftmol.data.molecules import Reject, parse
+from roftmol.deploy.applicability_domain import Domain, symbols
+from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
+from roftmol.deploy.uncertainty import Intervals, OutOfSample, logits, platt
+from roftmol.encoders import Encoder, Own, new_encoder
+from roftmol.features import graphs
+from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
+from roftmol.methods import METHODS
+from roftmol.scoring import metrics
+from roftmol.training.loop import Model, Task
+
+#: Version 2 calibrates on predictions out of sample, has an interval for each molecule and a domain with sizes.
+FORMAT, VERSION = "roftmol-bundle", 2
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A fitted ensemble with its card: what it predicts, how well, how sure, and what it was made of."""
+
+    card: Mapping[str, Any]
+    members: Sequence[Model] | Sequence[Reference]
+    training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
+
+    @property
+    def columns(self) -> list[str]:
+        """What :meth:`predict` gives, in order."""
+        values = ["probability"] if self.card["task"] == "classification" else ["prediction", "low", "high"]
+        return [*values, "similarity", "in_domain", "problem"]
+
+    def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
+        """A row a SMILES, in order; one that cannot be featurised is empty but for `problem`, the reason.
+
+        `prediction` is the members' mean in label units with its interval `low` to `high`, `probability` that of
+        class 1, calibrated; `similarity` is the Tanimoto similarity to the nearest training molecule. Of a molecule
+        outside the domain `problem` says why it is.
+        """
+        found = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
+        found["problem"] = ""
+        read = {text: parse(text) for text in dict.fromkeys(smiles)}
+        bad = [isinstance(read[text], Reject) for text in smiles]
+        for row in np.flatnonzero(bad).tolist():
+            reason, detail, _ = read[smiles[row]]
+            found.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
+        good = np.flatnonzero(~np.array(bad, bool)).tolist()
+        texts = list(dict.fromkeys(smiles[row] for row in good))
+        if texts:
+            place = {text: number for number, text in enumerate(texts)}
+            known = self._predict(texts, processes).iloc[[place[smiles[row]] for row in good]]
+            for column in known:
+                found.loc[good, column] = known[column].to_numpy()
+        numbers = [name for name in self.columns if name not in ("in_domain", "problem")]
+        return found.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
+
+    def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
+        outputs = self._outputs(smiles, processes)
+        molecules = _molecules(smiles)
+        similarity = nearest(fingerprints(molecules), self.training)
+        domain = Domain.from_card(self.card["domain"])
+        outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
+        mean, calibration = outputs.mean(0), self.card["calibration"]
+        if self.card["task"] == "classification":
+            logit = calibration["slope"] * logits(mean) + calibration["intercept"]
+            values = {"probability": 1 / (1 + np.exp(-logit))}
+        else:
+            half = Intervals.from_card(calibration).half(outputs.std(0, ddof=1), 1 - similarity)
+            values = {"prediction": mean, "low": mean - half, "high": mean + half}
+        problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
+        inside = [not reason for reason in outside]
+        return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
+
+    def _outputs(self, smiles: list[str], processes: int) -> Array:
+        """Members x molecules: each one's probabilities or values."""
+        if isinstance(self.members[0], Reference):
+            X = morgan_counts(smiles)
+            found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Reference)]
+        else:
+            nothing = np.full((len(smiles), 1), np.nan, np.float32)
+            data = graphs.from_smiles(smiles, nothing, processes, self.card["featuriser"])
+            return predict_networks([m for m in self.members if isinstance(m, Model)], data).astype(np.float64)
+        return np.stack(found).astype(np.float64)
+
+
+def make(
+    ensemble: Ensemble,
+    found: OutOfSample,
+    smiles: Sequence[str],
+    labels: npt.NDArray[np.float32],
+    about: Mapping[str, Any],
+    level: float = 0.9,
+) -> Bundle:
+    """Calibrate an ensemble by the predictions `found` of like ensembles for molecules they did not have; its card.
+
+    `about` says target, task, metric, method, model and what else the card is to tell. How predictions are calibrated:
+    `certainty`; the domain: `domain`.
+
+    Raises `UserError` for a user's own module, whose code a bundle cannot hold.
+    """
+    first = ensemble.members[0]
+    architecture: Mapping[str, Any] | None = None
+    if isinstance(first, Model):
+        if isinstance(first.encoder, Own):
+            raise UserError(
+                f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights "
+                "in results/runs, or choose a registered model."
+            )
+        architecture = about["architecture"]
+    molecules = _molecules(smiles)
+    training = fingerprints(molecules)
+    similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
+    truth, constant = labels[found.molecule].astype(np.float64), np.empty(len(found.molecule))
+    distance = np.empty(len(found.molecule))
+    for part in np.unique(found.part):
+        rows = np.flatnonzero(found.part == part)
+        learnt = np.setdiff1d(np.arange(len(smiles)), found.molecule[rows])
+        constant[rows] = labels[learnt].mean()
+        mine = [training[number] for number in found.molecule[rows]]
+        distance[rows] = 1 - nearest(mine, [training[number] for number in learnt])
+    calibration: dict[str, Any]
+    if about["task"] == "classification":
+        slope, intercept = platt(found.prediction, truth)
+        calibration = {"kind": "Platt", "slope": slope, "intercept": intercept}
+        calibration["molecules"] = len(np.unique(found.molecule))
+    else:
+        calibration = Intervals.of(found, truth, distance, level).to_card()
+    scores = {
+        name: metrics.primary(about["metric"], truth[:, None], values[:, None])
+        for name, values in {"score": found.prediction, "constant": constant}.items()
+    }
+    if about["metric"] == "roc_auc":
+        scores["constant"] = 0.5  # within a part; between parts the larger share of class 1 goes with the lower rate
+    modules = ["roftmol.deploy.bundle", f"roftmol.methods.{about['method']}"]
+    card = {
+        **about,
+        "architecture": architecture,
+        "setting": json.loads(ensemble.setting),
+        "members": len(ensemble.members),
+        "molecules": len(smiles),
+        "featuriser_format": graphs.FORMAT,
+        "out_of_sample": {"metric": about["metric"], **scores},
+        "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
+        "calibration": calibration,
+        "domain": Domain.of(molecules, np.array(similar)).to_card(),
+        "made": {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "code": code_digest(source_code.sources(modules)),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "rdkit": rdkit.__version__,
+        },
+    }
+    return Bundle(card, ensemble.members, training)
+
+
+def write(bundle: Bundle, path: Path) -> None:
+    """Write the bundle to one file, atomically. What is the same in all members is stored once."""
+    states = [_tensors(member) for member in bundle.members]
+    shared = {
+        name
+        for name, tensor in states[0].items()
+        if all(tensor.equal(state[name]) if tensor.shape == state[name].shape else False for state in states[1:])
+    }
+    tensors = {f"shared.{name}": states[0][name] for name in shared}
+    for number, state in enumerate(states):
+        tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
+    tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
+    card = json.dumps(bundle.card, sort_keys=True)
+    with atomic(path) as temporary:
+        metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
+        save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+
+
+def read(path: Path) -> Bundle:
+    """The bundle that :func:`write` wrote.
+
+    Raises `UserError` if the file is missing, truncated, no bundle, or of another version.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: the file is truncated or no bundle ({error}). Copy it again, or make it again by "
+            "`snakemake recommend`."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
+    if int(metadata["version"]) < VERSION:
+        raise UserError(
+            f"{path}: the bundle is of version {metadata['version']}, whose intervals and domain were too sure of "
+            "themselves. Make it again, by `snakemake recommend` or an estimator's `save`."
+        )
+    if int(metadata["version"]) > VERSION:
+        raise UserError(
+            f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. "
+            "Use a newer version of the program."
+        )
+    card = json.loads(metadata["card"])
+    if card["featuriser_format"] != graphs.FORMAT:
+        raise UserError(
+            f"{path}: it was made for molecules as {card['featuriser_format']}, and this program makes "
+            f"{graphs.FORMAT}. Make the bundle again."
+        )
+    states = []
+    for number in range(card["members"]):
+        own = f"member.{number}."
+        states.append(
+            {
+                name.removeprefix("shared.").removeprefix(own): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(("shared.", own))
+            }
+        )
+    # Members that all kept the pretrained encoder share one, which then runs once.
+    together = None
+    if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
+        together = new_encoder(card["architecture"])
+    members = [_member(card, state, together) for state in states]
+    return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
+
+
+def _tensors(member: Model | Reference) -> dict[str, Tensor]:
+    if isinstance(member, Reference):
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in member.arrays.items()}
+    return dict(member.state_dict())
+
+
+def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Reference:
+    if card["architecture"] is None:
+        return Reference({name: tensor.numpy() for name, tensor in state.items()})
+    model = Model(encoder or new_encoder(card["architecture"]), 1, Task(card["task"], metrics.PRIMARY[card["task"]]))
+    model.load_state_dict(dict(state))
+    return model.eval()
+
+
+def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
+    with rdBase.BlockLogs():
+        return [Chem.MolFromSmiles(text) for text in smiles]
+
+
+def describe(card: Mapping[str, Any]) -> str:
+    """The card as lines of text."""
+    title = METHODS[card["method"]].title
+    made, calibration, scores = card["made"], card["calibration"], card["out_of_sample"]
+    domain = Domain.from_card(card["domain"])
+    method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
+    if card["task"] == "classification":
+        sure = f"probabilities calibrated by Platt's method, slope {calibration['slope']:.3g}, on"
+    else:
+        low, middle, high = calibration["half_widths"]
+        sure = f"{calibration['level']:.0%} intervals, a width for each molecule: prediction ± {middle:.3g} in the "
+        sure += f"middle, {low:.3g} to {high:.3g} for eight in ten, from"
+    sure += f" {calibration['molecules']} molecules that other ensembles predicted without having them"
+    sure += f" ({calibration['note']})" if calibration.get("note") else ""
+    reference = f"the constant {scores['constant']:.4g}"
+    ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
+    lines = {
+        "predicts": f"{card['target']} ({card['task']})",
+        "method": f"{method}, setting {json.dumps(card['setting'])}",
+        "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
+        "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
+        "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
+        "certainty": sure,
+        "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "
+        f"{symbols(domain.elements)}; {', '.join(ranges)}",
+        "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
+        f"Python {made['python']}",
+    }
+    if card["method"] == CONSTANT:
+        lines["predicts"] += ": the same for every molecule, as nothing was better than that beyond doubt"
+    evidence = card.get("evidence") or {}
+    if evidence.get("sentences"):
+        lines["verdict"] = " ".join(evidence["sentences"])
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())

@@ -1,0 +1,205 @@
+"""The ensemble and its bundle as scikit-learn estimators on lists of SMILES."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.data.molecules import Molecule, parse
+from roftmol.deploy import bundle
+from roftmol.deploy.ensemble import EnsembleSettings
+from roftmol.deploy.refit import Pretrained, fit_bundle
+from roftmol.encoders.checkpoints import architecture_of, convert
+from roftmol.methods import METHODS
+from roftmol.registry import catalog
+from roftmol.scoring import metrics
+from roftmol.training.loop import TrainSettings
+
+Labels = npt.NDArray[np.float32]
+
+
+class _Estimator(BaseEstimator):
+    """What both have in common: the parameters, the fit, the bundle."""
+
+    _task: str
+
+    def __init__(
+        self,
+        method: str = "full_ft",
+        encoder: str = "gin-zinc-qm9-supervised",
+        setting: Mapping[str, Any] | None = None,
+        members: int = 5,
+        epochs: int = 100,
+        patience: int = 10,
+        batch_size: int = 32,
+        learning_rate: float = 1e-3,
+        dropout: float = 0.5,
+        level: float = 0.9,
+        random_state: int = 0,
+    ):
+        self.method = method
+        self.encoder = encoder
+        self.setting = setting
+        self.members = members
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.level = level
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+    def _fit(self, smiles: Sequence[str], labels: Labels) -> Self:
+        texts = _texts(smiles)
+        if len(labels) != len(texts):
+            raise ValueError(f"{len(texts)} SMILES and {len(labels)} labels: give one label a molecule")
+        if self.method not in METHODS:
+            raise ValueError(f"method: {self.method!r} is not known; choose one of {', '.join(METHODS)}")
+        canonical = [molecule.canonical for molecule in _molecules(texts)]
+        training = TrainSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            patience=self.patience,
+            dropout=self.dropout,
+        )
+        with TemporaryDirectory() as folder:
+            pretrained = None if self.method in REFERENCE_MODELS else _pretrained(self.encoder, Path(folder))
+            layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
+            own = None if self.setting is None else [dict(self.setting)]
+            settings = EnsembleSettings(
+                method=self.method,
+                grid=tuple(own or [asdict(setting) for setting in METHODS[self.method].grid(layers)]),
+                task=self._task,
+                metric=metrics.PRIMARY[self._task],
+                training=training,
+                members=self.members,
+                seed=self.random_state,
+            )
+            self.bundle_ = fit_bundle(texts, canonical, labels, settings, pretrained, {"target": "y"}, self.level)
+        return self
+
+    def _predicted(self, smiles: Sequence[str], column: str) -> npt.NDArray[np.float64]:
+        check_is_fitted(self)
+        texts = _texts(smiles)
+        _molecules(texts)
+        return self.bundle_.predict(texts)[column].to_numpy(np.float64)
+
+    def save(self, path: Path | str) -> None:
+        """Write the fitted model as a bundle, for `roftmol predict`."""
+        check_is_fitted(self)
+        bundle.write(self.bundle_, Path(path))
+
+
+class RoftMolRegressor(RegressorMixin, _Estimator):
+    """Fine-tune a pretrained encoder on SMILES with values by any method of this project.
+
+    A fit is one ensemble on all labels, and five more, each without a fifth of them: by their predictions for that
+    fifth intervals or probabilities are calibrated.
+
+    Parameters
+    ----------
+    method
+        A name in `roftmol.methods.METHODS`.
+    encoder
+        A shipped model's name, or the path of a file in results/checkpoints. The fingerprint baseline needs none.
+    setting
+        The method's settings; None chooses among its grid by out-of-fold predictions.
+    members
+        Models in an ensemble, each stopped on another part of the labels.
+    epochs, patience, batch_size, learning_rate, dropout
+        As in config.yaml.
+    level
+        Of the prediction intervals in `bundle_`.
+    random_state
+        Seed of everything drawn.
+
+    """
+
+    _task = "regression"
+
+    def fit(self, X: Sequence[str], y: Sequence[float]) -> Self:
+        """Fit on n SMILES and n values; raises `ValueError` for a SMILES that is no molecule or a missing value."""
+        labels = np.asarray(y, np.float32)
+        if labels.ndim != 1 or not np.isfinite(labels).all():
+            raise ValueError("y: give one finite number a molecule")
+        return self._fit(X, labels)
+
+    def predict(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Values, one a SMILES."""
+        return self._predicted(X, "prediction")
+
+
+class RoftMolClassifier(ClassifierMixin, _Estimator):
+    """Fine-tune a pretrained encoder on SMILES of two classes; the parameters are those of `RoftMolRegressor`."""
+
+    _task = "classification"
+
+    def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
+        """Fit on n SMILES and n labels of two classes; raises `ValueError` for any other number of them."""
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        if len(self.classes_) != 2:
+            raise ValueError(f"y: {len(self.classes_)} classes, and this classifier tells two apart")
+        return self._fit(X, codes.astype(np.float32))
+
+    def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Calibrated probabilities of both classes, n x 2."""
+        p = self._predicted(X, "probability")
+        return np.stack([1 - p, p], 1)
+
+    def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:
+        """The more probable class, one a SMILES."""
+        return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)]
+
+
+def _texts(smiles: Sequence[str]) -> list[str]:
+    found = list(smiles)
+    if not found or not all(isinstance(text, str) for text in found):
+        raise ValueError("X: give a list of SMILES, one a molecule")
+    return [str(text) for text in found]
+
+
+def _molecules(texts: list[str]) -> list[Molecule]:
+    found = []
+    for row, text in enumerate(texts):
+        molecule = parse(text)
+        if not isinstance(molecule, Molecule):
+            raise ValueError(f"X: row {row}, {text!r}: {molecule.reason} {molecule.detail}".strip())
+        found.append(molecule)
+    return found
+
+
+def _pretrained(name: str, folder: Path) -> Pretrained:
+    """The encoder of a path, or a shipped one, whose weights are laid out in `folder`."""
+    known = catalog.checkpoints()
+    if Path(name).is_file():
+        kind = architecture_of(Path(name))["kind"]
+        return Pretrained(
+            name, Path(name), next(c.featuriser for c in known.values() if c.architecture["kind"] == kind)
+        )
+    shipped = {key: source for key, entry in known.items() for source in entry.sources if source.kind == "shipped"}
+    if name not in shipped:
+        raise ValueError(
+            f"encoder: {name!r} is neither a file nor shipped; choose one of {', '.join(shipped)}, or bring another by "
+            "`snakemake results/checkpoints/NAME.safetensors` and give that path"
+        )
+    entry, path = known[name], folder / "encoder.safetensors"
+    raw = catalog.REGISTRY.parents[1] / shipped[name].file
+    convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
+    return Pretrained(name, path, entry.featuriser)

@@ -1,0 +1,133 @@
+"""The method that was recommended, fitted on all labels: from molecules and a verdict to a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from roftmol.core.files import sha256
+from roftmol.core.paths import REFERENCE_MODELS, model_of
+from roftmol.deploy import bundle
+from roftmol.deploy.bundle import Bundle
+from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.uncertainty import OutOfSample
+from roftmol.encoders.checkpoints import architecture_of, load_encoder
+from roftmol.features import graphs
+from roftmol.features.fingerprints import morgan_counts
+from roftmol.tables import schemas
+from roftmol.training.loop import TrainSettings
+
+
+@dataclass(frozen=True)
+class RefitSettings:
+    """The target, the grids by model and method, and how to fit; which of them is in the verdict."""
+
+    target: str
+    task: str
+    metric: str
+    grids: dict[str, dict[str, list[dict[str, Any]]]]
+    featurisers: dict[str, str]
+    training: dict[str, Any]
+    members: int
+    level: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An encoder: its name, its weights as the stage `fetch-checkpoint` leaves them, and the featuriser it reads."""
+
+    name: str
+    weights: Path
+    featuriser: str
+
+
+def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
+    """Fit the verdict's choice as an ensemble on the table `molecules` and write the bundle `out`.
+
+    It is calibrated by what like ensembles said of the test parts in the aggregated `tables`.
+    """
+    torch.set_num_threads(1)
+    table = schemas.read("molecules", molecules)
+    evidence = json.loads(verdict.read_text(encoding="utf-8"))
+    model, method = evidence["choice"]["model"], evidence["choice"]["method"]
+    how = EnsembleSettings(
+        method=method,
+        grid=tuple(settings.grids[model][method]),
+        task=settings.task,
+        metric=settings.metric,
+        training=TrainSettings(**settings.training),
+        members=settings.members,
+        seed=settings.seed,
+    )
+    pretrained = None
+    if method not in REFERENCE_MODELS:
+        pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurisers[model])
+    about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
+    labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
+    found = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    made = fit_bundle(
+        table["smiles"].tolist(), table["canonical"], labels, how, pretrained, about, settings.level, found
+    )
+    bundle.write(made, out)
+
+
+def tested(tables: Path, model: str, method: str, molecules: npt.NDArray[np.int64]) -> OutOfSample:
+    """What a candidate's ensembles said of the test part of each resample; molecules by their place in `molecules`."""
+    rows = schemas.read("predictions", tables / "predictions.parquet")
+    rows = rows[(rows["partition"] == "test") & (rows["model"] == model) & (rows["method"] == method)]
+    place = pd.Series(np.arange(len(molecules)), index=molecules)
+    values = {
+        name: rows[name].map(lambda values: float(values[0])).to_numpy(np.float64) for name in ("prediction", "spread")
+    }
+    return OutOfSample(place[rows["molecule"]].to_numpy(np.int64), **values, part=rows["seed"].to_numpy(np.int64))
+
+
+def fit_bundle(
+    smiles: list[str],
+    canonical: Iterable[str],
+    labels: npt.NDArray[np.float32],
+    settings: EnsembleSettings,
+    pretrained: Pretrained | None,
+    about: Mapping[str, Any],
+    level: float,
+    found: OutOfSample | None = None,
+) -> Bundle:
+    """A bundle fitted on n molecules; `pretrained` is None for references, `about` more for the card.
+
+    It is calibrated by the predictions `found` of ensembles that did not have the molecule. Where there are none yet,
+    such ensembles are fitted, as many as a cross-validation has parts.
+    """
+    twins = pd.factorize(pd.Series(list(canonical)))[0]
+    known = {
+        **about,
+        "task": settings.task,
+        "metric": settings.metric,
+        "method": settings.method,
+        "training": asdict(settings.training),
+        "seed": settings.seed,
+    }
+    source: Networks | References
+    if pretrained is None:
+        source = References(morgan_counts(smiles), labels, twins)
+        known |= {"model": model_of(settings.method, "")}
+    else:
+        encoder = load_encoder(pretrained.weights, settings.training.dropout)
+        source = Networks(encoder, graphs.from_smiles(smiles, labels[:, None], name=pretrained.featuriser), twins)
+        known |= {
+            "model": pretrained.name,
+            "architecture": architecture_of(pretrained.weights),
+            "featuriser": pretrained.featuriser,
+            "encoder_sha256": sha256(pretrained.weights),
+        }
+    found = found or out_of_sample(source, settings)
+    ensemble = fit_ensemble(source, deal(source, np.arange(len(smiles)), settings), settings)
+    return bundle.make(ensemble, found, smiles, labels, known, level)

@@ -1,0 +1,458 @@
+"""Which method to take for one data set: from the scores over its resamples to a ranking and a verdict in words.
+
+A candidate is a method on a pretrained model, or the fingerprint baseline; a score is that of an ensemble as the bundle
+holds it. The best mean alone decides nothing: a candidate is behind the best only if both comparisons of
+`statistics.resampled` say so, each corrected for all candidates. Of the others, those count that are better than the
+constant predictor beyond doubt, again corrected for all candidates. Of these the fingerprint baseline is taken, which
+needs no network, or else the cheapest; or the best mean, where that is asked for. Where no candidate is better than the
+constant, the labels cannot be predicted, and there is nothing to take.
+
+What the choice is worth is known from resamples that had no part in it: it is made on all but one, and scored on that
+one, for each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic
+from roftmol.core.paths import (
+    COMPARED,
+    CONSTANT,
+    CONSTANT_TITLES,
+    FINGERPRINT,
+    FINGERPRINT_MODEL,
+    REFERENCE_MODELS,
+    TEST_SHARE,
+    model_of,
+)
+from roftmol.methods import METHODS
+from roftmol.scoring.metrics import BETTER, MACRO
+from roftmol.statistics.resampled import above_zero, compare, interval
+from roftmol.tables import schemas
+
+ALPHA = 0.05
+METRIC_TITLES = {"rmse": "RMSE", "roc_auc": "ROC-AUC"}
+MINUS = "\N{MINUS SIGN}"
+#: The score of any constant where it has one.
+SCORE_OF_A_CONSTANT = {"roc_auc": 0.5}
+
+Candidate = tuple[str, str]  #: model, method
+BASELINE: Candidate = (FINGERPRINT_MODEL, FINGERPRINT)
+NOTHING: Candidate = (REFERENCE_MODELS[CONSTANT], CONSTANT)
+
+
+@dataclass(frozen=True)
+class VerdictSettings:
+    """The data set, its target, and how to choose: "cheapest" or "best"."""
+
+    name: str
+    target: str
+    task: str
+    metric: str
+    split: str
+    choose: str = "cheapest"
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What the rule makes of some resamples."""
+
+    order: list[Candidate]  #: the best mean first
+    behind: frozenset[Candidate]
+    useful: list[Candidate]  #: those that are better than the constant beyond doubt; all, where there is none
+    chosen: Candidate
+
+    @property
+    def best(self) -> Candidate:
+        """The best mean."""
+        return self.order[0]
+
+    @property
+    def level(self) -> list[Candidate]:
+        """Those not told apart from the best, itself among them."""
+        return [candidate for candidate in self.order if candidate not in self.behind]
+
+
+def decide(settings: VerdictSettings, tables: Path, out: Path) -> None:
+    """Rank the candidates in the aggregated `tables`; `out` gets ranking.parquet, ranking.csv and verdict.json."""
+    selected = schemas.read("selected", tables / "selected.parquet")
+    timings = schemas.read("timings", tables / "timings.parquet")
+    scores = schemas.read("scores", tables / "scores.parquet")
+    labels = int(schemas.read("tasks", tables / "tasks.parquet")["labelled"].iloc[0])
+    ranking, verdict = judge(selected, timings, settings, scores, labels)
+    schemas.write("ranking", ranking, out / "ranking.parquet", settings)
+    with atomic(out / "ranking.csv") as temporary:
+        ranking.to_csv(temporary, index=False)
+    with atomic(out / "verdict.json") as temporary:
+        temporary.write_text(json.dumps(verdict, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def judge(
+    selected: pd.DataFrame,
+    timings: pd.DataFrame,
+    settings: VerdictSettings,
+    scores: pd.DataFrame | None = None,
+    labels: int | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Table "ranking" and the verdict, from the tables "selected" and "timings" of one data set.
+
+    R2 is read from the table `scores`; `labels` is how many there are. Raises `UserError` if no candidate has a score
+    in every resample.
+    """
+    better = BETTER[settings.metric]
+    tested = selected.pivot(index="seed", columns=["model", "method"], values="test_value")
+    constant = _constant(tested, settings.metric)
+    candidates = tested.drop(columns=[NOTHING], errors="ignore")
+    whole = candidates.dropna(axis=1)
+    if whole.empty:
+        raise UserError(
+            f"{settings.name}: no method has a score in every resample; see the fits that failed in tables/"
+        )
+    gains, nothing = better * whole, None if constant is None else better * constant
+    cost = _costs(timings, len(whole))
+    choice = choose(gains, nothing, cost, settings.choose)
+    expected = choices_of_others(gains, nothing, cost, settings.choose)
+    scored = _of_choices(tested, expected)
+    predictable = bool(choice.useful)
+    r2 = _r2(scores, selected)
+    known = whole.copy()
+    if constant is not None:
+        known[NOTHING] = constant
+    chosen = choice.chosen if predictable else NOTHING
+    ranking = _ranking(known, candidates, choice, chosen, r2, cost, settings.metric)
+    told = _Told(settings, ranking, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
+    return ranking, {
+        **{"name": settings.name, "target": settings.target, "task": settings.task, "metric": settings.metric},
+        "split": settings.split,
+        "resamples": len(whole),
+        "candidates": whole.shape[1],
+        "choose": settings.choose,
+        "predictable": predictable,
+        "choice": dict(zip(("model", "method"), chosen, strict=True)),
+        "best": dict(zip(("model", "method"), choice.best, strict=True)),
+        "not_behind": [{"model": model, "method": method} for model, method in choice.level],
+        "expected": _plain(told.expected if predictable else told.of_constant),
+        "constant": _plain(told.of_constant),
+        "sentences": told.sentences() if predictable else told.nothing_to_take(),
+    }
+
+
+def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str) -> Choice:
+    """Apply the rule to scores, resamples x candidates, of which more is better, and those of the constant."""
+    columns: list[Any] = gains.columns.to_list()
+    order: list[Candidate] = sorted(columns, key=lambda candidate: -gains[candidate].mean())
+    best = order[0]
+    pairs = against(gains, best)
+    told_apart = (pairs["tukey_low"] * pairs["tukey_high"] > 0) & (pairs["corrected_p_holm"] < ALPHA)
+    behind = frozenset(pairs.index[told_apart])
+    useful = order
+    if constant is not None:
+        p = dict(zip(columns, above_zero(gains.sub(constant, axis=0), TEST_SHARE), strict=True))
+        useful = [candidate for candidate in order if p[candidate] < ALPHA]
+    # What is better than the constant may all be behind a best whose scores vary too much to say so.
+    pool = [candidate for candidate in useful if candidate not in behind] or useful[:1] or [best]
+    if how == "best":
+        return Choice(order, behind, useful, pool[0])
+    # CPU times vary from run to run, but not which method needs no network.
+    return Choice(order, behind, useful, min(pool, key=lambda one: (one != BASELINE, cost[one])))
+
+
+def choices_of_others(
+    gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str
+) -> pd.Series:
+    """For each resample, what the rule chooses on all others; with fewer than three, what it chooses on all."""
+    if len(gains) < 3:
+        return pd.Series([choose(gains, constant, cost, how).chosen] * len(gains), gains.index)
+    found = [
+        choose(gains.drop(index=seed), None if constant is None else constant.drop(index=seed), cost, how).chosen
+        for seed in gains.index
+    ]
+    return pd.Series(found, gains.index)
+
+
+def against(gains: pd.DataFrame, best: Candidate) -> pd.DataFrame:
+    """Every other candidate's comparison with the best, corrected for all candidates; a row each, by candidate."""
+    names: list[Any] = gains.columns.to_list()
+    if len(names) < 2 or len(gains) < 2:
+        return pd.DataFrame(columns=["tukey_low", "tukey_high", "corrected_p_holm"])
+    mine = names.index(best)
+    pairs = compare(gains.set_axis(range(len(names)), axis=1), TEST_SHARE, ALPHA, mine, tukey_p=False)
+    return pairs.set_index(pd.Index([names[other] for other in pairs["a"] + pairs["b"] - mine], tupleize_cols=False))
+
+
+def _constant(tested: pd.DataFrame, metric: str) -> pd.Series | None:
+    """The constant's score on each test part, if there is one."""
+    if NOTHING in tested.columns and not tested[NOTHING].isna().any():
+        return tested[NOTHING]
+    if metric in SCORE_OF_A_CONSTANT:
+        return pd.Series(SCORE_OF_A_CONSTANT[metric], tested.index)
+    return None
+
+
+def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame) -> pd.DataFrame:
+    """R2 of the selected runs on the test parts, resamples x candidates; empty where it is not defined."""
+    if scores is None:
+        return pd.DataFrame()
+    rows = scores[(scores["metric"] == "r2") & (scores["partition"] == "test") & (scores["task"] == MACRO)]
+    keys = ["model", "method", "setting", "seed"]
+    return rows.merge(selected[keys], on=keys).pivot(index="seed", columns=["model", "method"], values="value")
+
+
+def _of_choices(values: pd.DataFrame, chosen: pd.Series) -> pd.Series:
+    """The value of each resample in the column of its choice, NaN where there is none."""
+    found = [values[candidate].get(seed) if candidate in values else np.nan for seed, candidate in chosen.items()]
+    return pd.Series(found, chosen.index, dtype=float)
+
+
+def _ranking(
+    known: pd.DataFrame,
+    candidates: pd.DataFrame,
+    choice: Choice,
+    chosen: Candidate,
+    r2: pd.DataFrame,
+    cost: Mapping[Candidate, float],
+    metric: str,
+) -> pd.DataFrame:
+    """Table "ranking": the candidates and the constant, the best mean first, then those without all scores."""
+    better = BETTER[metric]
+    columns: list[Any] = known.columns.to_list()
+    pairs = against(better * known[choice.order], choice.best)
+    rows: list[dict[str, Any]] = []
+    for place, candidate in enumerate(sorted(columns, key=lambda one: -better * known[one].mean()), 1):
+        differences, compared = _differences(known, candidate, choice.best), candidate in pairs.index
+        half = pairs["tukey_high"].sub(pairs["tukey_low"]).div(2).get(candidate, np.nan)
+        rows.append(
+            {
+                "place": place,
+                "model": candidate[0],
+                "method": candidate[1],
+                "metric": metric,
+                "better": better,
+                "resamples": len(known),
+                **_spread(known[candidate], metric),
+                **differences,
+                "r2": r2[candidate].mean() if candidate in r2 else np.nan,
+                "tukey_low": differences["vs_best"] - half,
+                "tukey_high": differences["vs_best"] + half,
+                "holm_p": pairs.at[candidate, "corrected_p_holm"] if compared else np.nan,
+                "behind": candidate in choice.behind,
+                "cpu_seconds": cost.get(candidate, np.nan),
+                "chosen": candidate == chosen,
+                "note": "",
+            }
+        )
+    empty = dict.fromkeys(set(schemas.schema("ranking").names) - {"note"})
+    left_out: list[Any] = [candidate for candidate in candidates.columns if candidate not in known.columns]
+    for candidate in left_out:
+        failed = int(candidates[candidate].isna().sum())
+        identity = {"model": candidate[0], "method": candidate[1], "metric": metric, "better": better}
+        told = {"place": 0, "resamples": len(candidates) - failed, "behind": True, "chosen": False}
+        rows.append(
+            {**empty, **identity, **told, "cpu_seconds": cost[candidate], "note": f"no score in {failed} resamples"}
+        )
+    ranking = pd.DataFrame(rows)
+    numbers = [field.name for field in schemas.schema("ranking") if str(field.type) == "double"]
+    return ranking.astype(dict.fromkeys(numbers, float))
+
+
+def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
+    """CPU seconds a resample, the search over settings included; a method that mixes needs the fits it mixes."""
+    spent = timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples
+    own: dict[Any, float] = spent.to_dict()
+
+    sources = {name: method.mixing.source for name, method in METHODS.items() if method.mixing}
+    return {
+        (model, method): seconds + (own[model, sources[method]] if method in sources else 0.0)
+        for (model, method), seconds in own.items()
+    }
+
+
+def _spread(values: pd.Series, metric: str) -> dict[str, float]:
+    """Mean, deviation and intervals, which end where the metric does."""
+    most = {"rmse": np.inf}.get(metric, 1.0)
+    ends = interval(values.to_numpy(), TEST_SHARE, ALPHA)
+    new_ends = interval(values.to_numpy(), TEST_SHARE, ALPHA, new_test=True)
+    names = ("low", "high", "new_low", "new_high")
+    bounds = {name: float(np.clip(end, 0, most)) for name, end in zip(names, (*ends, *new_ends), strict=True)}
+    return {"mean": values.mean(), "std": values.std(), **bounds}
+
+
+def _differences(known: pd.DataFrame, candidate: Candidate, best: Candidate) -> dict[str, float]:
+    """Candidate minus the best, minus its own model's full FT and minus the references, each with its interval."""
+    others = {"vs_best": best} | {f"vs_{name}": (model_of(name, candidate[0]), name) for name in COMPARED}
+    found = {}
+    for name, other in others.items():
+        there = other in known.columns and other != candidate
+        gaps = (known[candidate] - known[other]).to_numpy() if there else np.array([np.nan])
+        found[name] = float(gaps.mean())
+        found[f"{name}_low"], found[f"{name}_high"] = interval(gaps, TEST_SHARE, ALPHA)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """The verdict in words, of numbers that are all in the ranking, but for those of the nested choice."""
+
+    settings: VerdictSettings
+    ranking: pd.DataFrame
+    choice: Choice
+    labels: int | None
+    scored: pd.Series  #: the score on each resample of what was chosen on the others
+    constant: pd.Series | None
+    r2: float  #: of these
+
+    @property
+    def expected(self) -> dict[str, float]:
+        """What the choice is worth on resamples that had no part in it, with intervals."""
+        return {**_spread(self.scored, self.settings.metric), "r2": self.r2}
+
+    @property
+    def of_constant(self) -> dict[str, float]:
+        """The constant predictor's score with intervals; NaN where it was not fitted."""
+        if self.constant is None:
+            return dict.fromkeys(self.expected, float("nan"))
+        row = self._rows().get(NOTHING)
+        return {**_spread(self.constant, self.settings.metric), "r2": row["r2"] if row else float("nan")}
+
+    def sentences(self) -> list[str]:
+        """What to take, how it compares, what it costs, what to expect."""
+        return [self._take(), *self._differences(), *self._cost(), self._expect()]
+
+    def nothing_to_take(self) -> list[str]:
+        """Why there is nothing to take."""
+        assert self.constant is not None
+        constant = CONSTANT_TITLES[self.settings.task]
+        count = f"{self.labels} labels" if self.labels else "so many labels"
+        best, row = self._title(self.choice.best), self._rows()[self.choice.best]
+        gain, low, high = row["better"] * row["vs_constant"], row["vs_constant_low"], row["vs_constant_high"]
+        chance = f" Among {_several(len(self.choice.order), 'candidate')} that may be chance."
+        return [
+            f"These labels cannot be predicted from these structures with {count}: no method is better, beyond doubt, "
+            f"than predicting {constant} for every molecule. There is nothing to take.",
+            f"The best of them, {best}, has {self._metric} {_with_r2(row['mean'], row['r2'])}, where {constant} has "
+            f"{_with_r2(self.constant.mean(), self.of_constant['r2'])}: {_gap(gain, low, high, self._metric)}."
+            + (chance if gain > 0 and low * high > 0 else ""),
+            f"The model that is handed out predicts {constant} for every molecule. More labels may change the verdict, "
+            "if the structures decide about them at all.",
+        ]
+
+    @property
+    def _metric(self) -> str:
+        return METRIC_TITLES.get(self.settings.metric, self.settings.metric)
+
+    def _rows(self) -> dict[Candidate, dict[str, Any]]:
+        return {
+            (row["model"], row["method"]): {str(key): value for key, value in row.items()}
+            for row in self.ranking.to_dict("records")
+        }
+
+    def _title(self, candidate: Candidate) -> str:
+        model, method = candidate
+        if candidate == BASELINE:
+            return "the fingerprint baseline"
+        if candidate == NOTHING:
+            return CONSTANT_TITLES[self.settings.task]
+        several = self.ranking.loc[~self.ranking["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
+        return METHODS[method].title + (f" of {model}" if several else "")
+
+    def _take(self) -> str:
+        choice, best = self.choice, self._title(self.choice.best)
+        tied = [candidate for candidate in choice.level if candidate != choice.best]
+        if choice.chosen == BASELINE and choice.best != BASELINE:
+            return (
+                f"No method is better than the fingerprint baseline beyond doubt, not even the best, {best}: the "
+                "fingerprint baseline is as good as far as these labels can tell. Take it, it needs no network."
+            )
+        if choice.chosen == BASELINE:
+            return "The fingerprint baseline has the best score of all. Take it."
+        if not tied:
+            return f"{_capital(best)} is better than every other method. Take it."
+        if choice.chosen == choice.best:
+            return (
+                f"{_capital(best)} has the best score; {_several(len(tied), 'other method')} cannot be told apart from "
+                "it. Take it."
+            )
+        useless = set(choice.level) - set(choice.useful)
+        of_what = f" that are better than {self._title(NOTHING)} beyond doubt" if useless else ""
+        return (
+            f"No detectable difference between the best, {best}, and {_several(len(tied), 'other method')}: take the "
+            f"cheapest of them{of_what}, {self._title(choice.chosen)}."
+        )
+
+    def _differences(self) -> list[str]:
+        rows, chosen = self._rows(), self.choice.chosen
+        references = {name: (model_of(name, chosen[0]), name) for name in reversed(COMPARED)}
+        if chosen == BASELINE:
+            del references["full_ft"]
+        return [
+            _difference(rows[chosen], f"vs_{name}", self._title(reference), self._metric)
+            for name, reference in references.items()
+            if reference in rows and reference != chosen and not np.isnan(rows[chosen][f"vs_{name}"])
+        ]
+
+    def _cost(self) -> list[str]:
+        """What the choice and the best cost, as the ranking's column has it."""
+        rows, choice = self._rows(), self.choice
+        own, best = rows[choice.chosen]["cpu_seconds"], rows[choice.best]["cpu_seconds"]
+        level = [rows[candidate]["cpu_seconds"] for candidate in choice.level]
+        told = f"It took {_figure(own)} s of CPU time a test part"
+        if choice.chosen != choice.best:
+            told += f", {self._title(choice.best)} {_figure(best)} s"
+        least = len(level) > 1 and own <= min(level)
+        return [f"{told}{': the least of those that cannot be told apart' if least else ''}."]
+
+    def _expect(self) -> str:
+        found = self.expected
+        constant = ""
+        if self.constant is not None:
+            score = _with_r2(self.constant.mean(), self.of_constant["r2"])
+            constant = f", where {CONSTANT_TITLES[self.settings.task]} has {score}"
+        return (
+            f"Expect {self._metric} {_with_r2(found['mean'], found['r2'])} on molecules like these{constant}. This is "
+            "the score on test parts that had no say in the choice; a test set of the size of a part would lie between "
+            f"{_figure(found['new_low'])} and {_figure(found['new_high'])} in 95 of 100 cases."
+        )
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers as JSON has them: what is not defined is null."""
+    return {name: None if np.isnan(value) else float(value) for name, value in numbers.items()}
+
+
+def _with_r2(score: float, r2: float) -> str:
+    return _figure(score) + ("" if np.isnan(r2) else f" (R² {round(r2, 2) + 0.0:.2f})".replace("-", MINUS))
+
+
+def _gap(gain: float, low: float, high: float, metric: str) -> str:
+    """How much better or worse, in words; `low` to `high` is the interval of the difference in the metric's unit."""
+    doubt = "" if low * high > 0 else ", which may be chance"
+    side = "better" if gain > 0 else "worse"
+    ends = f"95% interval of the difference {_figure(low)} to {_figure(high)}"
+    return f"{_figure(abs(gain))} {metric} {side} ({ends}){doubt}"
+
+
+def _difference(row: Mapping[str, Any], column: str, reference: str, metric: str) -> str:
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    gap = _gap(row["better"] * row[column], low, high, metric)
+    return f"It is {gap.replace(' (', f' than {reference} (', 1)}."
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}".replace("-", MINUS)
+
+
+def _several(count: int, what: str) -> str:
+    return f"one {what}" if count == 1 else f"{count} {what}s"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,373 @@
+"""All runs' tables -> the tables of the results: scores, selection, summary, and what they rest on.
+
+Rows are in the order of protocol, model, dataset, split, budget (50 before 100, "all" last) and method; within a cell
+by seed, the grid's order of settings, validation before test, and the macro mean before the tasks. The same inputs
+give the same tables, in whatever order the directories are named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic
+from roftmol.core.paths import COMPARED, FULL_FT, REFERENCE_MODELS, model_of
+from roftmol.evaluation.contamination import Audit, worst
+from roftmol.scoring import metrics
+from roftmol.scoring.selection import RULES, Candidate, select
+from roftmol.tables import schemas
+
+#: What is written, one file each. Predictions and curves are those of the selected runs.
+TABLES = (
+    "scores",
+    "selected",
+    "predictions",
+    "alphas",
+    "coefficients",
+    "changes",
+    "paths",
+    "planes",
+    "curves",
+    "timings",
+    "summary",
+    "models",
+    "overlaps",
+    "left_out",
+    "rejects",
+    "tasks",
+    "molecules",
+)
+DATA_TABLES = ("molecules", "rejects", "tasks")
+LANDSCAPES = ("paths", "planes")
+#: The last is the test within the distribution, beside a test out of it: split "boom" alone has it.
+PARTITIONS = ("valid", "test", "test_id")
+CELL = list(schemas.CELL)
+#: The identity of a run within its cell.
+RUN = ["seed", "setting"]
+#: What methods are compared within, besides the model.
+CONTEXT = ["protocol", "dataset", "split", "budget"]
+
+NOTHING_KNOWN = Audit()
+
+Append = Callable[[pd.DataFrame], None]
+MEND = "Delete its directory and run the workflow again."
+
+
+@dataclass(frozen=True)
+class Data:
+    """The labels of one dataset, molecules by tasks."""
+
+    name: str
+    kind: str
+    names: list[str]
+    labels: metrics.Array
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory and its fits, ordered by seed and then by the grid."""
+
+    path: Path
+    cell: dict[str, str]
+    fits: pd.DataFrame
+
+
+def aggregate(
+    runs: Sequence[Path],
+    data: Sequence[Path],
+    rule: str,
+    out: Path,
+    audit: Audit = NOTHING_KNOWN,
+    leave_out: Collection[str] = (),
+    landscapes: Sequence[Path] = (),
+) -> None:
+    """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
+
+    Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and read no further.
+    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. Holds one run's
+    predictions at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two
+    directories with the same cell, or a run on a dataset that is not in `data`.
+    """
+    if rule not in RULES:
+        raise UserError(f"selection rule {rule!r} is unknown. Choose one of {', '.join(RULES)}.")
+    ordered = _ordered([read_run(path) for path in runs])
+    settings = {"rule": rule, "leave_out": sorted(leave_out)}
+    with ExitStack() as stack:
+        append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet", settings)) for name in TABLES}
+        known: dict[str, Data] = {}
+        for directory in sorted(data, key=lambda path: path.name):
+            tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
+            for name, frame in tables.items():
+                append[name](frame)
+            labelled = data_of(tables["molecules"], tables["tasks"], directory)
+            known[labelled.name] = labelled
+        append["models"](audit.table())
+        append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
+        selected, timings = [schemas.empty("selected")], [schemas.empty("timings")]
+        for run in ordered:
+            verdicts = audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
+            if (kind := worst(verdicts["contamination"])) in leave_out:
+                append["left_out"](pd.DataFrame([{**run.cell, "seen": verdicts["seen"].mean(), "contamination": kind}]))
+                continue
+            if run.cell["dataset"] not in known:
+                raise UserError(f"{run.path}: dataset {run.cell['dataset']!r} is in none of the dataset directories.")
+            found = tables_of(run, known[run.cell["dataset"]], rule)
+            found["selected"] = found["selected"].merge(verdicts, on="seed", validate="one_to_one")
+            for name, frame in found.items():
+                append[name](frame)
+            selected.append(found["selected"])
+            timings.append(found["timings"])
+        _append_landscapes(landscapes, selected, append)
+        summary = summarise(_concat(selected), _concat(timings))
+        append["summary"](summary)
+    with atomic(out / "summary.csv") as temporary:
+        summary.to_csv(temporary, index=False)
+
+
+def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
+    """Table "summary": each cell's test metric over its seeds, its rank, and differences paired by seed.
+
+    `seeds` counts those with a defined test metric, which the statistics are over; `failed` the runs (setting and
+    seed) that failed; `std` has n - 1 in the denominator, so one seed has none. A model's methods are ranked with the
+    references without an encoder among them, which have a rank of their own only where there is one model alone.
+    Differences are method minus reference in the metric's unit: negative is better for RMSE.
+    """
+    wall = {cell: rows["wall_seconds"].sum() for cell, rows in timings.groupby(CELL)}
+    tests = {cell: rows.set_index("seed")["test_value"] for cell, rows in selected.groupby(CELL, sort=False)}
+    rows = []
+    for cell, chosen in selected.groupby(CELL, sort=False):
+        protocol, model, dataset, split, budget, _ = map(str, cell)
+        values = tests[cell].dropna()
+        versus = {
+            name: values - tests.get((protocol, model_of(name, model), dataset, split, budget, name), np.nan)
+            for name in COMPARED
+        }
+        rows.append(
+            {
+                **dict(zip(CELL, cell, strict=True)),
+                "metric": chosen["metric"].iloc[0],
+                "better": metrics.BETTER[chosen["metric"].iloc[0]],
+                "seeds": len(values),
+                "failed": chosen["failed"].sum(),
+                "mean": values.mean(),
+                "std": values.std(),
+                "min": values.min(),
+                "max": values.max(),
+                "r2": chosen["test_r2"].mean(),
+                "r2_std": chosen["test_r2"].std(),
+                "rank": np.nan,
+                **{f"vs_{name}": found.mean() for name, found in versus.items()},
+                **{f"vs_{name}_std": found.std() for name, found in versus.items()},
+                "wall_seconds": wall[cell],
+                "seen": chosen["seen"].mean(),
+                "contamination": worst(chosen["contamination"]),
+            }
+        )
+    if not rows:
+        return schemas.empty("summary")
+    summary = pd.DataFrame(rows)[schemas.schema("summary").names]
+    return summary.assign(rank=_ranks(summary))
+
+
+def _ranks(summary: pd.DataFrame) -> pd.Series:
+    ranks = pd.Series(np.nan, index=summary.index)
+    signed = -summary["better"] * summary["mean"]
+    for _, here in summary.groupby(CONTEXT):
+        baseline = here["method"].isin(REFERENCE_MODELS)
+        models = here.loc[~baseline, "model"].unique()
+        for model in models:
+            group = here.index[(here["model"] == model) | baseline]
+            ranks[group] = signed[group].rank(method="min")
+        if len(models) != 1:
+            # beside several models the baseline has one place a model, not one of its own
+            ranks[here.index[baseline]] = np.nan
+    return ranks
+
+
+def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
+    """One run's rows of the tables that it has a part in, "selected" without the audit's columns.
+
+    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the data set.
+    """
+    predictions = _read_predictions(run, data)
+    scores, candidates = _score(run, data, predictions)
+    metric = metrics.PRIMARY[data.kind]
+    selected = select(run.fits, candidates, metric, rule)
+    macro = scores["task"] == metrics.MACRO
+    kept, curves = predictions[_chosen(predictions, selected)], _read_part("curves", run)
+    found = {
+        "selected": selected,
+        "timings": run.fits[schemas.schema("timings").names],
+        "scores": scores[macro | _chosen(scores, selected)],
+        # descending, for "valid" before "test"
+        "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
+        "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
+    }
+    if run.cell["method"] == "wise_ft":
+        found["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
+    if (run.path / "coefficients.parquet").exists():
+        found["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
+    if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
+        changes = _read_part("changes", run)
+        found["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")
+    return found
+
+
+def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFrame], append: dict[str, Append]) -> None:
+    """Append the paths and planes of the cells whose full FT is in the tables, in their order."""
+    found = {name: [schemas.read(name, path / f"{name}.parquet") for path in landscapes] for name in LANDSCAPES}
+    tables = {name: _concat([schemas.empty(name), *frames]) for name, frames in found.items()}
+    for rows in selected:
+        if len(rows) and rows["method"].iloc[0] == FULL_FT:
+            for name, table in tables.items():
+                append[name](table.merge(rows[CELL[:-1]].drop_duplicates()))
+
+
+def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:
+    """Table "scores", all tasks of all runs without a failed fold, and what selection needs of it."""
+    metric = metrics.PRIMARY[data.kind]
+    molecules = predictions["molecule"].to_numpy()
+    values = np.stack(predictions["prediction"].tolist()) if len(predictions) else np.empty((0, len(data.names)))
+    positions = predictions.groupby(["partition", *RUN]).indices
+    frames: list[pd.DataFrame] = []
+    keys: list[tuple[int, str, str]] = []
+    candidates = {}
+    broken = set(_runs(run.fits[run.fits["status"] != "ok"]))
+    for seed, setting in dict.fromkeys(_runs(run.fits)):
+        if (seed, setting) in broken:
+            continue
+        value, loss, r2 = {}, {}, {}
+        for partition in PARTITIONS:
+            rows = positions.get((partition, seed, setting))
+            if rows is None and partition == "test_id":
+                continue
+            if rows is None:
+                raise UserError(
+                    f"{run.path}: setting {setting}, seed {seed} is ok but has no {partition} predictions. {MEND}"
+                )
+            labels, predicted = data.labels[molecules[rows]], values[rows]
+            frames.append(metrics.all_scores(data.kind, labels, predicted, data.names))
+            r2[partition] = _macro_r2(frames[-1])
+            keys.append((seed, setting, partition))
+            value[partition] = metrics.primary(metric, labels, predicted)
+            loss[partition] = metrics.loss(data.kind, labels, predicted)
+        candidates[seed, setting] = Candidate(setting, value["valid"], loss["valid"], value["test"], r2["test"])
+    if not frames:
+        return schemas.empty("scores"), candidates
+    # What identifies a run is added to all at once: thousands of frames of a few rows are slow to widen one by one.
+    identity = pd.DataFrame(keys, columns=["seed", "setting", "partition"])
+    identity = identity.loc[np.repeat(identity.index, [len(frame) for frame in frames])].reset_index(drop=True)
+    return pd.concat([identity.assign(**run.cell), pd.concat(frames, ignore_index=True)], axis=1), candidates
+
+
+def _macro_r2(scores: pd.DataFrame) -> float:
+    """The macro mean of R2 among one run's scores, NaN for a classification."""
+    found = scores.loc[(scores["metric"] == "r2") & (scores["task"] == metrics.MACRO), "value"]
+    return float(found.iloc[0]) if len(found) else math.nan
+
+
+def _alphas(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Table "alphas" from WiSE-FT's macro scores, whose settings are {"alpha": a}."""
+    try:
+        alphas = [float(json.loads(setting)["alpha"]) for setting in scores["setting"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: a setting of WiSE-FT has no number as its alpha ({error!r}). {MEND}") from error
+    table = scores.assign(alpha=alphas)[schemas.schema("alphas").names]
+    return table.sort_values(["seed", "alpha"], kind="stable")
+
+
+def _runs(frame: pd.DataFrame) -> list[tuple[int, str]]:
+    return list(zip(frame["seed"].tolist(), frame["setting"].tolist(), strict=True))
+
+
+def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
+    """Which rows are of a selected run."""
+    chosen = set(_runs(selected))
+    return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
+
+
+def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
+    """The labels of a data set from its tables in the directory `path`; raises `UserError` if they do not match."""
+    if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
+        raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
+    first = tasks.iloc[0]
+    return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()))
+
+
+def read_run(path: Path) -> Run:
+    """The fits of a run directory; raises `UserError` if they are not of one cell."""
+    file = path / "fits.parquet"
+    fits = schemas.read("fits", file)
+    cells = fits[CELL].drop_duplicates().to_dict("records")
+    if len(cells) != 1:
+        raise UserError(f"{file}: holds fits of {len(cells)} cells instead of one. {MEND}")
+    cell = {name: str(cells[0][name]) for name in CELL}
+    return Run(path, cell, fits.sort_values("seed", kind="stable", ignore_index=True))
+
+
+def _read_part(name: str, run: Run) -> pd.DataFrame:
+    """A table of the run's directory, whose rows must be of its cell."""
+    file = run.path / f"{name}.parquet"
+    frame = schemas.read(name, file)
+    strangers = (frame[CELL] != pd.Series(run.cell)).any(axis=1)
+    if strangers.any():
+        row = int(np.flatnonzero(strangers)[0])
+        cell = "/".join(frame[CELL].iloc[row].tolist())
+        raise UserError(f"{file}: row {row} is of {cell}, not of the run's fits. {MEND}")
+    return frame
+
+
+def _read_predictions(run: Run, data: Data) -> pd.DataFrame:
+    frame, file = _read_part("predictions", run), run.path / "predictions.parquet"
+    faults = {
+        "the partition is none of valid, test and test_id": ~frame["partition"].isin(PARTITIONS),
+        f"the dataset has {len(data.labels)} molecules": ~frame["molecule"].between(0, len(data.labels) - 1),
+        f"its values are not one for each of {len(data.names)} tasks": frame["prediction"].map(len) != len(data.names),
+        "it is there twice": frame.duplicated([*RUN, "partition", "molecule"]),
+    }
+    for fault, wrong in faults.items():
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            where = f"molecule {frame['molecule'].iloc[row]} of partition {frame['partition'].iloc[row]!r}"
+            raise UserError(f"{file}: row {row}, {where}: {fault}. {MEND}")
+    return frame
+
+
+def _ordered(runs: Sequence[Run]) -> list[Run]:
+    """The runs in the order of the tables; raises `UserError` if two are of the same cell."""
+    seen: dict[tuple[str, ...], Path] = {}
+    for run in runs:
+        cell = tuple(run.cell.values())
+        if cell in seen:
+            raise UserError(f"{seen[cell]} and {run.path} hold the same cell {'/'.join(cell)}. Name only one of them.")
+        seen[cell] = run.path
+
+    def place(run: Run) -> tuple[str | float, ...]:
+        budget = run.cell["budget"]
+        size = float(budget) if budget.isdecimal() else math.inf
+        return *(run.cell[key] for key in ("protocol", "model", "dataset", "split")), size, run.cell["method"]
+
+    return sorted(runs, key=place)
+
+
+@contextmanager
+def _appending(name: str, path: Path, settings: dict[str, Any]) -> Iterator[Append]:
+    """Give a function that appends rows to table `name`, which takes its place when the block ends without an error."""
+    schema = schemas.marked(name, settings)
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        yield lambda frame: writer.write_table(schemas.table(name, frame))
+
+
+def _concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]

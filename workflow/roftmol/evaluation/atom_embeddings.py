@@ -1,0 +1,105 @@
+"""Atoms' vectors before and after each method on a plane, and how well that tells kinds of atoms apart.
+
+Of every cell, the fit of one seed's selected setting: the first seed of the cell's setting whose fits kept a picture,
+so that all methods have the same atoms. Vectors before and after go into one t-SNE, so that both lie on one plane;
+another method's is another plane. Its Davies-Bouldin index is that of arXiv 2601.08486, relative to the pretrained
+model's; `collapse.measures` says why ours is of the vectors themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
+from roftmol.core.errors import UserError
+from roftmol.core.paths import Cells
+from roftmol.core.seeds import seed_of
+from roftmol.features.atom_kinds import CLASSES
+from roftmol.scoring.representation import Picture, Vectors, davies_bouldin, planes
+from roftmol.tables import schemas
+
+#: What the stage writes, one file each.
+TABLES = ("embeddings", "tsne")
+CELL = list(schemas.CELL)
+SETTING = [name for name in CELL if name != "method"]
+
+
+@dataclass(frozen=True)
+class EmbeddingsSettings:
+    """Which cells, and whether their fits kept pictures."""
+
+    cells: Cells
+    pictures: bool = False
+
+
+def embed(runs: Sequence[Path], tables: Path, out: Path, settings: EmbeddingsSettings | None = None) -> None:
+    """Write tables "embeddings" and "tsne" to `out`, from the parts of the folders `runs` that `tables` has selected.
+
+    Both are without rows where no part holds a picture. Raises `UserError` if a table is missing or a part is damaged.
+    """
+    made: dict[str, list[pd.DataFrame]] = {name: [schemas.empty(name)] for name in TABLES}
+    for identity, shown in _pictures(_parts(runs, schemas.read("selected", tables / "selected.parquet"))):
+        before, after = planes(shown, seed_of("tsne", identity["seed"]))
+        made["embeddings"].append(_points(identity, shown, before, after))
+        made["tsne"].append(pd.DataFrame([{**identity, **_measures(shown, before, after)}]))
+        print(f"{'/'.join(identity[name] for name in CELL)}: t-SNE of {len(shown.classes)} atoms", file=sys.stderr)
+    for name, frames in made.items():
+        schemas.write(name, pd.concat(frames[1:] or frames, ignore_index=True), out / f"{name}.parquet", settings)
+
+
+def _parts(runs: Sequence[Path], selected: pd.DataFrame) -> pd.DataFrame:
+    """The columns of "selected" that identify a run, and `file`: what its first fold's fit left."""
+    frames = [pd.DataFrame(columns=[*schemas.RUN, "file"])]
+    for run in runs:
+        fits = schemas.read("fits", run / "fits.parquet", [*schemas.RUN, "fold", "status", "part"])
+        fits = fits[(fits["fold"] == 0) & (fits["status"] == "ok") & (fits["part"] != "")]
+        frames.append(fits.assign(file=[run / "parts" / name for name in fits["part"]])[[*schemas.RUN, "file"]])
+    return selected[list(schemas.RUN)].merge(pd.concat(frames[1:] or frames), on=list(schemas.RUN))
+
+
+def _pictures(parts: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Picture]]:
+    """Each cell with its seed and picture; a setting's cells have the first seed that has any."""
+    for _, here in parts.groupby(SETTING, sort=False):
+        for _, rows in here.groupby("seed"):
+            found = [(row, picture) for row in rows.to_dict("records") if (picture := _picture(row["file"]))]
+            if found:
+                yield from (({name: row[name] for name in (*CELL, "seed")}, picture) for row, picture in found)
+                break
+
+
+def _picture(path: Path) -> Picture | None:
+    """The picture of a finished fit; None if it has none or is not there: folders merge without parts too."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "np") as part:
+            if "tsne.before" not in part.keys():  # noqa: SIM118 (not a mapping)
+                return None
+            return Picture(*(part.get_tensor(f"tsne.{name}") for name in Picture._fields))
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: the finished fit cannot be read ({error}). Delete fits.parquet in the folder above and run the "
+            "workflow again; other finished fits are kept."
+        ) from error
+
+
+def _points(identity: dict[str, Any], shown: Picture, before: Vectors, after: Vectors) -> pd.DataFrame:
+    """The rows of table "embeddings" of one cell."""
+    columns = {"before_x": before[:, 0], "before_y": before[:, 1], "after_x": after[:, 0], "after_y": after[:, 1]}
+    kinds = np.array(CLASSES)[shown.classes]
+    return pd.DataFrame({**identity, "kind": kinds, **columns}, index=range(len(kinds)))
+
+
+def _measures(shown: Picture, before: Vectors, after: Vectors) -> dict[str, float]:
+    """The columns of table "tsne" that are measured."""
+    first, last = (davies_bouldin(plane, shown.classes) for plane in (before, after))
+    ratio = last / first if first > 0 else math.nan
+    return {"davies_bouldin_before": first, "davies_bouldin_after": last, "ratio": ratio}

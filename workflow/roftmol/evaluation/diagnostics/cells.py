@@ -1,0 +1,142 @@
+"""The test predictions of one cell after another, and the labelled entries in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from roftmol.tables import schemas
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+CELL = list(schemas.CELL)
+#: What has the same training and test molecules, seed by seed.
+CONTEXT = ("protocol", "dataset", "split", "budget")
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: its kind of task, molecules' SMILES, labels (molecules x tasks, NaN if missing).
+
+    `scale` has one number a task, by which errors are divided: the labels' standard deviation where there are several
+    regression tasks, which have units of their own, and 1 otherwise.
+    """
+
+    kind: str
+    smiles: list[str]
+    labels: Array
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The test predictions of a cell's selected runs: a row a seed and molecule, a column a task."""
+
+    identity: dict[str, str]
+    seeds: Ints
+    molecules: Ints
+    predictions: Array
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """The split that the cell's runs share with other methods and models."""
+        return tuple(self.identity[name] for name in CONTEXT)
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The labelled test entries of a cell, one for each seed, molecule and task with a label, in units of `Data.scale`.
+
+    `label` numbers the distinct labels (molecule and task): what a seed repeats of another is one label, not two.
+    """
+
+    seeds: Ints
+    molecules: Ints
+    label: Ints
+    y: Array
+    p: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def of(self, chosen: NDArray[np.bool_]) -> Entries:
+        """The chosen entries."""
+        return Entries(self.seeds[chosen], self.molecules[chosen], self.label[chosen], self.y[chosen], self.p[chosen])
+
+    def by_seed(self) -> Iterator[Entries]:
+        """The entries of each seed."""
+        for seed in np.unique(self.seeds):
+            yield self.of(self.seeds == seed)
+
+
+def entries(cell: Cell, data: Data) -> Entries:
+    """The labelled entries of a cell. A seed with a prediction that is not finite is left out as a whole."""
+    broken = np.unique(cell.seeds[~np.isfinite(cell.predictions).all(axis=1)])
+    labels = data.labels[cell.molecules]
+    row, task = np.nonzero(np.isfinite(labels) & ~np.isin(cell.seeds, broken)[:, None])
+    return Entries(
+        cell.seeds[row],
+        cell.molecules[row],
+        cell.molecules[row] * labels.shape[1] + task,
+        labels[row, task] / data.scale[task],
+        cell.predictions[row, task] / data.scale[task],
+    )
+
+
+def read_data(tables: Path) -> dict[str, Data]:
+    """The data sets of an experiment by name."""
+    molecules, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in ("molecules", "tasks"))
+    found = {}
+    for name, rows in molecules.groupby("dataset", sort=False):
+        of_it = tasks[tasks["dataset"] == name].sort_values("task")
+        kind, std = of_it["kind"].iloc[0], of_it["std"].to_numpy(np.float64)
+        several = kind == "regression" and len(of_it) > 1
+        scale = np.where(std > 0, std, 1.0) if several else np.ones(len(of_it))
+        labels = np.array(rows["labels"].tolist(), np.float64)
+        found[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
+    return found
+
+
+def read_cells(tables: Path) -> Iterator[Cell]:
+    """The cells of table "predictions" in its order; no more than one cell and one row group are held at a time."""
+    held: list[pa.Table] = []
+    for group in schemas.stream("predictions", tables / "predictions.parquet"):
+        for part in _runs_of_rows(group):
+            if held and _identity(held[0]) != _identity(part):
+                yield _cell(held)
+                held = []
+            held.append(part)
+    if held:
+        yield _cell(held)
+
+
+def _runs_of_rows(group: pa.Table) -> Iterator[pa.Table]:
+    """The test rows of a row group, cut where the cell changes."""
+    rows = group.filter(pa.compute.equal(group["partition"], "test"))
+    keys: pd.DataFrame = rows.select(CELL).to_pandas()
+    bounds = [*np.flatnonzero((keys != keys.shift()).any(axis=1)).tolist(), len(keys)]
+    for start, stop in pairwise(bounds):
+        yield rows.slice(start, stop - start)
+
+
+def _identity(part: pa.Table) -> dict[str, str]:
+    return {name: part[name][0].as_py() for name in CELL}
+
+
+def _cell(parts: list[pa.Table]) -> Cell:
+    rows = pa.concat_tables(parts)
+    predictions = rows["prediction"].combine_chunks()
+    values = predictions.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    return Cell(
+        _identity(rows),
+        rows["seed"].to_numpy().astype(np.int64),
+        rows["molecule"].to_numpy().astype(np.int64),
+        values.reshape(len(predictions), -1),
+    )

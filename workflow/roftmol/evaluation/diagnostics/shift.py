@@ -1,0 +1,101 @@
+"""How much worse is a method out of distribution than in distribution?"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from roftmol.core.paths import TWO_TESTS
+from roftmol.scoring import metrics
+from roftmol.scoring.metrics import BETTER
+from roftmol.tables import schemas
+
+#: Out-of-distribution splits, and the split of the same data that is in distribution.
+REFERENCE = {
+    "scaffold": "random",
+    "size": "random",
+    "size_strict": "random",
+    "column": "random",
+    "scaffold_cv": "cv",
+}
+CELL = list(schemas.CELL)
+
+
+def inside(selected: pd.DataFrame, scores: Path) -> pd.DataFrame:
+    """The selected runs that were tested within the distribution as well, with that score as `value`.
+
+    Of table "scores" only the splits that have such a test are read.
+    """
+    runs = selected[selected["split"].isin(TWO_TESTS)]
+    if runs.empty:
+        return runs.assign(value=np.nan)
+    table = schemas.Indexed("scores", scores, ["split"])
+    columns = [*schemas.RUN, "metric", "value", "partition", "task"]
+    found = pd.concat([table.read({"split": split}, columns).to_pandas() for split in runs["split"].unique()])
+    found = found[(found["partition"] == "test_id") & (found["task"] == metrics.MACRO)]
+    return runs.merge(found[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
+
+
+def shift(selected: pd.DataFrame, within: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Table "shift" from table "selected": a row a cell of an out-of-distribution split whose reference was run too.
+
+    drop = better (m_reference - m_shifted), with m the mean test score over seeds; its standard error is
+    sqrt(s_r^2 / n_r + s_s^2 / n_s) with s the deviation and n the number of seeds, since a seed's two splits are drawn
+    independently. For RMSE also the ratio r = m_shifted / m_reference, with the error
+    r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n). Where all seeds share a split
+    (protocol "paper", size splits, a column), the errors leave out the choice of test molecules.
+
+    Runs that have both tests (`within`, see :func:`inside`) are their own reference: one model, two tests, so that the
+    error of the drop is that of differences by seed.
+    """
+    rows = []
+    for key, runs in selected.groupby(CELL, sort=False):
+        assert isinstance(key, tuple)
+        cell = dict(zip(CELL, map(str, key), strict=True))
+        own = within[(within[CELL] == list(key)).all(axis=1)] if within is not None else selected[:0]
+        if len(own):
+            runs, name, reference = own, "test_id", own["value"]
+        else:
+            name = REFERENCE.get(cell["split"], "")
+            twin = {**cell, "split": name}
+            reference = selected.loc[(selected[CELL] == list(twin.values())).all(axis=1), "test_value"]
+        row = _row(runs["metric"].iloc[0], reference, runs["test_value"], paired=len(own) > 0)
+        if row:
+            rows.append({**cell, "reference": name, **row})
+    return pd.DataFrame(rows) if rows else schemas.empty("shift")
+
+
+def _row(metric: str, reference: pd.Series, shifted: pd.Series, *, paired: bool) -> dict[str, object]:
+    """What a row of table "shift" says of the scores by seed; nothing where either side has none."""
+    if paired:
+        both = reference.notna() & shifted.notna()
+        reference, shifted = reference[both], shifted[both]
+    sides = [side.dropna() for side in (reference, shifted)]
+    if not all(map(len, sides)):
+        return {}
+    better = BETTER[metric]
+    (m_r, e_r), (m_s, e_s) = ((side.mean(), side.std() / math.sqrt(len(side))) for side in sides)
+    drops = better * (reference - shifted)
+    ratio = ratio_error = math.nan
+    if metric == "rmse" and m_r > 0 and m_s > 0:
+        ratio = m_s / m_r
+        # Of one model's two tests, the ratio's own spread over the seeds.
+        first_order = ratio * math.hypot(e_r / m_r, e_s / m_s)
+        ratio_error = (shifted / reference).std() / math.sqrt(len(drops)) if paired else first_order
+    return {
+        "metric": metric,
+        "better": better,
+        "reference_mean": m_r,
+        "reference_std": sides[0].std(),
+        "shifted_mean": m_s,
+        "shifted_std": sides[1].std(),
+        "reference_seeds": len(sides[0]),
+        "shifted_seeds": len(sides[1]),
+        "drop": better * (m_r - m_s),
+        "drop_error": drops.std() / math.sqrt(len(drops)) if paired else math.hypot(e_r, e_s),
+        "ratio": ratio,
+        "ratio_error": ratio_error,
+    }

@@ -1,0 +1,112 @@
+"""How does the error grow with the distance from what was learnt?
+
+A test molecule's similarity is the largest Tanimoto coefficient of its Morgan fingerprint (radius 2, 2048 bits) with
+those of the training molecules of the same seed; in cross-fitting, of all folds, whose predictions are averaged.
+Validation molecules, which only choose among what was trained, do not count.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.DataStructs import ExplicitBitVect
+
+from roftmol.core.errors import UserError
+from roftmol.evaluation.diagnostics.cells import Array, Cell, Data, Entries, Ints
+from roftmol.features.fingerprints import fingerprints, nearest
+from roftmol.tables import schemas
+
+EDGES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+
+
+class Neighbours:
+    """Similarities of test molecules to the nearest training molecule, computed once a split and seed.
+
+    `splits` is the folder of the split files, by protocol and data set.
+    """
+
+    def __init__(self, splits: Path, data: dict[str, Data]) -> None:
+        self._splits, self._data = splits, data
+        self._fingerprints: dict[str, dict[int, ExplicitBitVect]] = {}
+        self._known: dict[tuple[str, ...], dict[int, tuple[Ints, Array]]] = {}
+
+    def of(self, cell: Cell, entries: Entries) -> Array:
+        """The similarity of each entry. Raises `UserError` if the split's file is missing or is of other molecules."""
+        if cell.context not in self._known:
+            self._known[cell.context] = self._read(*cell.context)
+        found = np.empty(len(entries))
+        for seed in np.unique(entries.seeds).tolist():
+            own = entries.seeds == seed
+            tested, similarity = self._known[cell.context].get(seed, (np.empty(0, np.int64), np.empty(0)))
+            if not np.isin(entries.molecules[own], tested).all():
+                raise UserError(
+                    f"{self._path(*cell.context)}: its test molecules of seed {seed} are not those predicted. "
+                    "Run the workflow again."
+                )
+            found[own] = similarity[np.searchsorted(tested, entries.molecules[own])]
+        return found
+
+    def _path(self, protocol: str, dataset: str, split: str, budget: str) -> Path:
+        return self._splits / protocol / dataset / f"{split}-{budget}.parquet"
+
+    def _read(self, protocol: str, dataset: str, split: str, budget: str) -> dict[int, tuple[Ints, Array]]:
+        """By seed, the test molecules in order and the similarity of each."""
+        assigned = schemas.read("splits", self._path(protocol, dataset, split, budget))
+        found = {}
+        for seed in assigned["seed"].unique().tolist():
+            rows = assigned[assigned["seed"] == seed]
+            test, train = (np.unique(rows.loc[rows["role"] == role, "molecule"]) for role in ("test", "train"))
+            found[seed] = self._nearest(dataset, test, train)
+        return found
+
+    def _nearest(self, dataset: str, test: Ints, train: Ints) -> tuple[Ints, Array]:
+        known = self._fingerprints.setdefault(dataset, {})
+        smiles = self._data[dataset].smiles
+        missing = [molecule for molecule in np.union1d(test, train).tolist() if molecule not in known]
+        with rdBase.BlockLogs():
+            molecules = [Chem.MolFromSmiles(smiles[molecule]) for molecule in missing]
+        known.update(zip(missing, fingerprints(molecules), strict=True))
+        return test, nearest(*([known[molecule] for molecule in part.tolist()] for part in (test, train)))
+
+
+def errors(identity: dict[str, str], entries: Entries, similarity: Array, kind: str) -> list[dict[str, object]]:
+    """The cell's rows of table "similarity".
+
+    With e_i the squared error of entry i: the Brier score of a bin is m = mean e_i and its RMSE sqrt(m). Seeds repeat
+    molecules, so the standard error is by molecules c: s^2 = C / (C - 1) sum_c (sum_(i in c) (e_i - m))^2 / n^2, and
+    s / (2 sqrt(m)) for RMSE.
+    """
+    squared = (entries.p - entries.y) ** 2
+    bins = np.digitize(similarity, EDGES[1:-1])
+    rows: list[dict[str, object]] = []
+    for place in np.unique(bins).tolist():
+        own = bins == place
+        mean, error = clustered(squared[own], entries.molecules[own])
+        regression = kind == "regression"
+        rows.append(
+            {
+                **identity,
+                "lower": EDGES[place],
+                "upper": EDGES[place + 1],
+                "similarity": similarity[own].mean(),
+                "measure": "rmse" if regression else "brier",
+                "value": np.sqrt(mean) if regression else mean,
+                "error": (error / (2 * np.sqrt(mean)) if mean > 0 else 0.0) if regression else error,
+                "entries": own.sum(),
+                "molecules": len(np.unique(entries.molecules[own])),
+            }
+        )
+    return rows
+
+
+def clustered(values: Array, cluster: Ints) -> tuple[float, float]:
+    """The mean of `values` and its standard error by clusters; NaN for a single cluster."""
+    mean = float(values.mean())
+    codes = np.unique(cluster, return_inverse=True)[1]
+    sums = np.bincount(codes, values - mean)
+    count = len(sums)
+    if count < 2:
+        return mean, np.nan
+    return mean, float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(values))

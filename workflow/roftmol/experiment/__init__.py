@@ -1,0 +1,1 @@
+"""What `config.yaml` asks for, and what it will cost. Nothing here needs torch."""

@@ -1,0 +1,119 @@
+"""What an experiment will cost, from measured costs of one fit's pieces: said before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.experiment.config import Experiment
+from roftmol.methods import METHODS, Method
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.registry.catalog import Dataset
+
+COSTS = Path(__file__).parents[1] / "registry" / "yaml" / "costs.yaml"
+#: Shares of a data set, as `splits` deals them.
+TRAIN, HELD = 0.8, 0.1
+#: Molecules that lend BatchNorm their statistics, as `batchnorm` has them, and the descents of learned mixing.
+LENT, DESCENTS = 512, 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Jobs that train or mix, their fits, and the most core-hours they take: if no fit stops early."""
+
+    jobs: int
+    fits: int
+    core_hours: float
+
+    def __str__(self) -> str:
+        hours = f"{self.core_hours:.3g}" if self.core_hours < 100 else f"{self.core_hours:,.0f}"
+        return (
+            f"{self.jobs:,} fine-tuning and interpolation jobs with {self.fits:,} fits: at most {hours} "
+            "core-hours by the costs in costs.yaml (fits that stop early, or are finished already, take less)."
+        )
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Molecules of one fit."""
+
+    train: float
+    valid: float
+    test: float
+
+
+def estimate(experiment: Experiment) -> Estimate:
+    """The cost of all cells of an experiment, that of references without an encoder left out."""
+    costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
+    sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
+    cells = experiment.cells
+    folds = experiment.validation["folds"] if experiment.validation["scheme"] == "crossfit" else 1
+    jobs, fits, seconds = 0, 0, 0.0
+    for model, name in product(cells.models, cells.methods):
+        if name in REFERENCE_MODELS:
+            continue
+        checkpoint, method = experiment.checkpoints[model], METHODS[name]
+        settings = len(experiment.grid(name, checkpoint.layers))
+        known = costs.get(checkpoint.architecture["kind"], costs["gin"])
+        for protocol, dataset, _split, budget in product(cells.protocols, sizes, cells.splits, cells.budgets):
+            repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)
+            one = _fit(method, known, _parts(experiment, protocol, sizes[dataset], budget), protocol, experiment)
+            jobs, fits, seconds = jobs + 1, fits + repeats, seconds + repeats * one
+    return Estimate(jobs, fits, seconds / 3600)
+
+
+def _molecules(dataset: Dataset) -> int:
+    """How many molecules a data set has: by the registry, or about as many as a user's own file has records."""
+    known = next((source.rows for source in dataset.sources if source.rows), None)
+    if known is not None:
+        return known
+    with open(dataset.sources[0].file, "rb") as stream:
+        if dataset.format == "sdf":
+            return sum(line.startswith(b"$$$$") for line in stream)
+        if dataset.format == "xyz":  # each structure begins with a line that is its number of atoms
+            return sum(line.strip().isdigit() for line in stream)
+        return sum(1 for _ in stream) - 1
+
+
+def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -> _Sizes:
+    test = min(HELD * molecules, 2 * experiment.max_test if experiment.max_test else math.inf)
+    if protocol == "paper":
+        return _Sizes(min(_number(budget), TRAIN * molecules), HELD * molecules, test)
+    labels = min(_number(budget), (TRAIN + HELD) * molecules)
+    crossfit = experiment.validation["scheme"] == "crossfit"
+    held = 1 / experiment.validation["folds"] if crossfit else experiment.validation["fraction"]
+    return _Sizes(labels * (1 - held), labels * held, test)
+
+
+def _epochs(training: Mapping[str, Any], molecules: float) -> int:
+    """As `train.TrainSettings.epochs_of`, without torch."""
+    batches = math.ceil(molecules / training["batch_size"])
+    return math.ceil(training["steps"] / batches) if training["steps"] else int(training["epochs"])
+
+
+def _number(budget: str) -> float:
+    return float("inf") if budget == "all" else float(budget)
+
+
+def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: str, experiment: Experiment) -> float:
+    """Seconds of one fit."""
+    predict, full = costs["predict"] / 1000, costs["full_ft"] / 1000
+    result = predict * (sizes.valid + sizes.test)
+    if method.mixing is None:
+        # A method that was not measured costs as full FT, one with a second task twice that.
+        epoch = costs.get(method.name, costs["full_ft"] * (2 if method.alternation else 1)) / 1000
+        lent = min(sizes.train, LENT) if PROTOCOLS[protocol].estimate_norm else 0
+        validated = predict * epoch / full * (sizes.valid + lent)
+        return _epochs(experiment.training, sizes.train) * (epoch * sizes.train + validated) + result
+    if not method.mixing.learned:
+        return result + predict * min(sizes.train, LENT)
+    how = PROTOCOLS[protocol]
+    step = DESCENTS * full if how.crossfit_mixing else full + predict
+    return result + how.mixing_steps * step * sizes.valid

@@ -1,0 +1,1 @@
+"""What models read of molecules: graphs as arrays on disk and in batches, and fingerprints."""

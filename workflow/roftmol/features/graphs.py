@@ -1,0 +1,454 @@
+"""Molecules as flat arrays on disk, and batches cut out of them by index.
+
+A data set under one featuriser is one file of a few arrays; a batch is a handful of slices of them, without an object a
+molecule. A batch can merge atoms whose environments are the same, so that a network computes each distinct one once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rdkit import Chem, rdBase
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic
+from roftmol.features import atom_kinds
+from roftmol.features.atom_environments import Classes, equal_rows, refine
+from roftmol.features.featurizers import Graph, featuriser, geometry
+from roftmol.features.featurizers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
+
+FORMAT = "roftmol-graphs-3"
+
+#: Molecules a process featurises at a time.
+CHUNK = 200
+
+#: Positions of molecules.
+Indices = Sequence[int] | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Hop:
+    """One layer's messages: r rows above, each a sum over some of the rows below, itself among them.
+
+    A row is an atom, or stands for all atoms of the batch with the same environment.
+    """
+
+    senders: Tensor  #: the rows below that each row above sums over, row by row
+    starts: Tensor  #: r + 1, where each row's senders begin
+    below: int  #: how many rows there are below
+    bond_counts: (
+        Tensor  #: r x 9 with the featuriser `hu`: how often each bond type and direction is received; else r x 0
+    )
+    row_of: Tensor | None = None  #: n, the row of each atom, where the next layer wants one an atom again
+    counts: Tensor | None = None  #: r, for how many of the batch's first atoms a row stands; None where for one each
+    transpose: tuple[Tensor, Tensor] | None = None  #: the senders and starts of the sums that gradients take
+
+    @cached_property
+    def degree(self) -> Tensor:
+        """r, neighbours of each row's atom, itself included."""
+        return self.bond_counts[:, :BOND_TYPES].sum(1)
+
+    @cached_property
+    def transposed(self) -> tuple[Tensor, Tensor]:
+        """Senders and starts with rows above and below exchanged."""
+        if self.transpose is not None:
+            return self.transpose
+        receivers = torch.arange(len(self.starts) - 1, device=self.starts.device).repeat_interleave(self.starts.diff())
+        starts = torch.bincount(self.senders, minlength=self.below).cumsum(0)
+        return receivers[torch.argsort(self.senders, stable=True)], torch.cat([starts.new_zeros(1), starts])
+
+    def to(self, device: torch.device) -> Hop:
+        """The same messages on another device."""
+        return Hop(
+            senders=self.senders.to(device),
+            starts=self.starts.to(device),
+            below=self.below,
+            bond_counts=self.bond_counts.to(device),
+            row_of=None if self.row_of is None else self.row_of.to(device),
+            counts=None if self.counts is None else self.counts.to(device),
+            transpose=None if self.transpose is None else (self.transpose[0].to(device), self.transpose[1].to(device)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some molecules as one disconnected graph.
+
+    Shapes: n atoms, m directed bonds, b molecules, t tasks. `bonds` is sorted by the atom that receives.
+    """
+
+    atoms: Tensor  #: n x a, features: integers (rows of embedding tables) or floats
+    edges: Tensor  #: 2 x m, sender and receiver
+    bonds: Tensor  #: m x k, features
+    graph: Tensor  #: n, the molecule of each atom
+    sizes: Tensor  #: b, atoms in each molecule
+    labels: Tensor  #: b x t, NaN where missing
+    molecules: npt.NDArray[np.int64]  #: b, positions in the data set
+    hop: Hop | None  #: the messages of a layer that has a row for every atom; None where no layer sums bare neighbours
+    merged: Mapping[int, Hop] = field(default_factory=dict)  #: layer -> its messages, where atoms are merged
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def hop_of(self, layer: int) -> Hop:
+        """The messages of a layer, counted from 0."""
+        hop = self.merged.get(layer, self.hop)
+        assert hop is not None
+        return hop
+
+    def at(self, positions: Tensor) -> Batch:
+        """The same molecules with their atoms at other places (n x 3), with gradient to these; neighbours stay."""
+        return replace(self, atoms=torch.cat([self.atoms[:, :1], positions], 1))
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        if self.atoms.device == device:
+            return self
+        return Batch(
+            atoms=self.atoms.to(device),
+            edges=self.edges.to(device),
+            bonds=self.bonds.to(device),
+            graph=self.graph.to(device),
+            sizes=self.sizes.to(device),
+            labels=self.labels.to(device),
+            molecules=self.molecules,
+            hop=None if self.hop is None else self.hop.to(device),
+            merged={layer: hop.to(device) for layer, hop in self.merged.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Graphs:
+    """A data set's molecules as flat arrays, bonds in CSR form (row = the atom that receives)."""
+
+    offsets: npt.NDArray[np.int64]  #: molecules + 1, first atom of each molecule
+    atoms: npt.NDArray[np.generic]  #: atoms x a
+    indptr: npt.NDArray[np.int64]  #: atoms + 1, first bond of each atom
+    neighbours: npt.NDArray[np.int32]  #: bonds, the sending atom, counted from its molecule's first
+    bonds: npt.NDArray[np.generic]  #: bonds x k
+    labels: npt.NDArray[np.float32]  #: molecules x tasks, NaN where missing
+    classes: npt.NDArray[np.int8]  #: atoms, the kind of each (`atom_kinds.CLASSES`), -1 for none of them
+    featuriser: str = "hu"
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def bond_counts(self) -> npt.NDArray[np.uint8]:
+        """Per atom, how often it receives each bond type and direction; every atom has one self-loop."""
+        if self.featuriser != "hu":
+            return np.zeros((len(self.atoms), 0), np.uint8)
+        counts = np.zeros((len(self.atoms), BOND_TYPES + BOND_DIRECTIONS), np.uint8)
+        counts[:, SELF_LOOP] = counts[:, BOND_TYPES] = 1
+        receiver = np.repeat(np.arange(len(self.atoms)), np.diff(self.indptr))
+        kind, direction = self.bonds.astype(np.int64).T
+        np.add.at(counts, (receiver, kind), 1)
+        np.add.at(counts, (receiver, BOND_TYPES + direction), 1)
+        return counts
+
+    @cached_property
+    def _closed(self) -> tuple[Classes, Classes]:
+        """Indptr and senders of the bonds with every atom a neighbour of itself, counted from its molecule's first."""
+        atoms = np.arange(len(self.atoms))
+        indptr = self.indptr + np.arange(len(self.indptr))
+        senders = np.empty(indptr[-1], np.int64)
+        senders[indptr[:-1]] = atoms - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        receivers = np.repeat(atoms, np.diff(self.indptr))
+        senders[np.arange(len(self.neighbours)) + receivers + 1] = self.neighbours
+        return indptr, senders
+
+    @cached_property
+    def _environments(self) -> list[Classes]:
+        return [equal_rows(self.atoms)]
+
+    def environments(self, layers: int) -> Classes:
+        """The class of every atom's environment, as far as so many layers see it."""
+        found = self._environments
+        if len(found) <= layers:
+            first = np.repeat(self.offsets[:-1], np.diff(self.indptr[self.offsets]))
+            senders = first + self.neighbours.astype(np.int64)  # counted from the data set's first atom
+            bonds = equal_rows(self.bonds)
+            while len(found) <= layers:
+                found.append(refine(found[-1], self.indptr, senders, bonds))
+        return found[layers]
+
+    def batch(self, molecules: Indices, merge: range = range(0), lent: int | None = None) -> Batch:
+        """Cut out the molecules at these positions, in this order.
+
+        In the layers `merge`, atoms with the same environment share a row, until the last of these layers gives every
+        atom its own again. `lent` says how many of the molecules, from the first, count where a layer takes statistics
+        over atoms; None: all.
+        """
+        chosen = np.asarray(molecules, np.int64)
+        first_atom, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
+        atoms = ranges(first_atom, sizes)
+        first_bond = self.indptr[first_atom]
+        bonds_each = self.indptr[self.offsets[chosen + 1]] - first_bond
+        bonds = ranges(first_bond, bonds_each)
+        starts = np.cumsum(sizes) - sizes
+        sender = self.neighbours[bonds] + np.repeat(starts, bonds_each)
+        degree = self.indptr[atoms + 1] - self.indptr[atoms]
+        receiver = np.repeat(np.arange(len(atoms)), degree)
+        shift = np.repeat(starts, sizes)
+        lending = len(atoms) if lent is None else int(sizes[:lent].sum())
+        return Batch(
+            atoms=_tensor(self.atoms[atoms]),
+            edges=torch.from_numpy(np.stack([sender, receiver])),
+            bonds=_tensor(self.bonds[bonds]),
+            graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)),
+            sizes=torch.from_numpy(sizes.astype(np.float32)),
+            labels=torch.from_numpy(self.labels[chosen]),
+            molecules=chosen,
+            hop=self._hop(atoms, shift) if self.featuriser == "hu" else None,
+            merged=self._merged(merge, atoms, shift, lending),
+        )
+
+    def _hop(self, atoms: Classes, shift: Classes) -> Hop:
+        """The messages between all these atoms."""
+        senders, bounds = self._messages(atoms, shift)
+        return Hop(
+            senders=torch.from_numpy(senders),
+            starts=torch.from_numpy(bounds),
+            below=len(atoms),
+            bond_counts=torch.from_numpy(self.bond_counts[atoms].astype(np.float32)),
+            # Molecules' bonds run both ways, so that the sums are their own transpose.
+            transpose=(torch.from_numpy(senders), torch.from_numpy(bounds)),
+        )
+
+    def _messages(self, atoms: Classes, shift: Classes) -> tuple[Classes, Classes]:
+        """The senders of these atoms' closed neighbourhoods, shifted to their molecules' places, and their bounds."""
+        indptr, senders = self._closed
+        degree = indptr[atoms + 1] - indptr[atoms]
+        found = senders[ranges(indptr[atoms], degree)] + np.repeat(shift, degree)
+        return found, np.concatenate([[0], np.cumsum(degree)])
+
+    def _merged(self, layers: range, atoms: Classes, shift: Classes, lending: int) -> dict[int, Hop]:
+        """Layer -> its messages between distinct environments of these atoms."""
+        hops = {}
+        row_below, below = None, len(atoms)
+        for layer in layers:
+            # A row is computed for the first atom of its kind.
+            _, first, row = np.unique(self.environments(layer + 1)[atoms], return_index=True, return_inverse=True)
+            senders, bounds = self._messages(atoms[first], shift[first])
+            hops[layer] = Hop(
+                senders=torch.from_numpy(senders if row_below is None else row_below[senders]),
+                starts=torch.from_numpy(bounds),
+                below=below,
+                bond_counts=torch.from_numpy(self.bond_counts[atoms[first]].astype(np.float32)),
+                row_of=torch.from_numpy(row) if layer == layers[-1] else None,
+                counts=torch.from_numpy(np.bincount(row[:lending], minlength=len(first)).astype(np.float32)),
+            )
+            row_below, below = row, len(first)
+        return hops
+
+    def classes_of(self, molecules: Indices) -> npt.NDArray[np.int8]:
+        """The classes of the atoms of these molecules, in their order."""
+        chosen = np.asarray(molecules, np.int64)
+        return self.classes[ranges(self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen])]
+
+    def batches(self, molecules: Indices, size: int, merge: range = range(0)) -> Iterator[Batch]:
+        """Cut the molecules into ceil(count / size) batches whose sizes differ by at most one.
+
+        Even sizes spare BatchNorm a last batch of one or two molecules. `merge`: see :meth:`batch`.
+        """
+        for part in evenly(molecules, size):
+            yield self.batch(part, merge)
+
+    def save(self, path: Path) -> None:
+        """Write the arrays to one file, atomically."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
+        with atomic(path) as temporary:
+            save_file(arrays, temporary, metadata={"format": FORMAT, "featuriser": self.featuriser})
+
+
+ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels", "classes")
+
+
+def load(path: Path) -> Graphs:
+    """Read what :meth:`Graphs.save` wrote.
+
+    Raises `UserError` if the file is missing, truncated, or of another kind.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise TypeError(f"format {metadata.get('format')}, expected {FORMAT}")
+        return Graphs(**load_file(path), featuriser=metadata["featuriser"])
+    except (OSError, SafetensorError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a file of molecular graphs ({error}). Delete it and run the workflow again."
+        ) from error
+
+
+def evenly(molecules: Indices, size: int) -> list[npt.NDArray[np.int64]]:
+    """The molecules, in their order, in ceil(count / size) parts whose sizes differ by at most one."""
+    chosen = np.asarray(molecules, np.int64)
+    return np.array_split(chosen, max(1, -(-len(chosen) // size)))
+
+
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The integers of every range [start, start + length), one range after the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+
+
+def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> Graphs:
+    """Turn checked molecules (table `molecules`) into flat arrays by the featuriser `name`, on so many processes.
+
+    Raises `UserError` that names the row if the featuriser cannot read a molecule.
+    """
+    return from_smiles(molecules["smiles"].tolist(), _labels(molecules), processes, name)
+
+
+def _labels(molecules: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Molecules x tasks."""
+    return np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
+
+
+def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1, name: str = "hu") -> Graphs:
+    """Flat arrays of these SMILES under the featuriser `name`; `labels` is molecules x tasks."""
+    chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
+    if processes > 1 and len(chunks) > 1:
+        with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
+            parts = list(pool.map(_featurize, chunks))
+    else:
+        parts = [_featurize(chunk) for chunk in chunks]
+    return _joined(parts, labels, name)
+
+
+def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
+    """Flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`), row for row.
+
+    Raises `UserError` for an element that not all models were trained on, or a charge, and names the molecule's row.
+    """
+    numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
+    for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
+        where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
+        if strange := geometry.strange(atoms.tolist()):
+            raise UserError(
+                f"{where}: it has {strange}; models of atoms in space are given {geometry.KNOWN} here, which all of "
+                "them were trained on. Leave the molecule out."
+            )
+        if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
+            raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")
+    positions = [np.asarray(row, np.float64).reshape(-1, 3) for row in conformers["positions"]]
+    return from_conformers(numbers, positions, _labels(molecules))
+
+
+def from_conformers(
+    numbers: Sequence[npt.NDArray[np.integer]],
+    positions: Sequence[npt.NDArray[np.floating]],
+    labels: npt.NDArray[np.float32],
+) -> Graphs:
+    """Flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom); neighbours are
+    bonds."""
+    found = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
+    kinds = [atom_kinds.classes_in_space(*atoms) for atoms in zip(numbers, positions, strict=True)]
+    part = _part(found, kinds, [f"molecule {row}" for row in range(len(found))])
+    return _joined([part], labels, geometry.NAME)
+
+
+def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> Graphs:
+    atoms = np.concatenate([part.sizes for part in parts])
+    degrees = np.concatenate([part.degrees for part in parts])
+    return Graphs(
+        offsets=np.concatenate([[0], np.cumsum(atoms)]),
+        atoms=_rows([part.atoms for part in parts], [part.first_with_atoms for part in parts], "atom"),
+        indptr=np.concatenate([[0], np.cumsum(degrees)]),
+        neighbours=np.concatenate([part.neighbours for part in parts]),
+        bonds=_rows([part.bonds for part in parts], [part.first_with_bonds for part in parts], "bond"),
+        labels=labels,
+        classes=np.concatenate([part.classes for part in parts]),
+        featuriser=name,
+    )
+
+
+class _Part(NamedTuple):
+    """Some molecules as flat arrays: what a process gives back."""
+
+    sizes: Classes  #: molecules, atoms each
+    atoms: npt.NDArray[np.generic]
+    degrees: Classes  #: atoms, bonds that each receives
+    neighbours: npt.NDArray[np.int32]
+    bonds: npt.NDArray[np.generic]
+    classes: npt.NDArray[np.int8]
+    first_with_atoms: str  #: for messages: the molecule that says how wide a row of `atoms` is
+    first_with_bonds: str
+
+
+def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
+    """The graphs of some molecules, from the row `first` on."""
+    name, first, smiles = chunk
+    one = featuriser(name)
+    found: list[Graph] = []
+    kinds: list[npt.NDArray[np.int8]] = []
+    with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
+        for row, text in enumerate(smiles, first):
+            try:
+                molecule = Chem.MolFromSmiles(text)
+                found.append(one(molecule))
+                kinds.append(_kinds(molecule, len(found[-1].atoms)))
+            except Exception as error:
+                reason = str(error) if isinstance(error, UserError) else repr(error)
+                raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
+    return _part(found, kinds, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
+
+
+def _kinds(molecule: Chem.Mol, nodes: int) -> npt.NDArray[np.int8]:
+    """The atoms' classes; a user's own featuriser may have other nodes than the molecule's atoms, which are of none."""
+    if molecule.GetNumAtoms() != nodes:
+        return np.full(nodes, -1, np.int8)
+    return atom_kinds.classes_of(molecule)
+
+
+def _part(found: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str]) -> _Part:
+    """Graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
+    sizes = np.array([len(graph.atoms) for graph in found])
+    bonds_each = [len(graph.senders) for graph in found]
+    receivers = np.concatenate([g.receivers for g in found]) + np.repeat(np.cumsum(sizes) - sizes, bonds_each)
+    senders = np.concatenate([graph.senders for graph in found])
+    order = np.lexsort((senders, receivers))
+    return _Part(
+        sizes=sizes,
+        atoms=_rows([graph.atoms for graph in found], names, "atom"),
+        degrees=np.bincount(receivers, minlength=int(sizes.sum())),
+        neighbours=senders[order].astype(np.int32),
+        bonds=_rows([graph.bonds for graph in found], names, "bond")[order],
+        classes=np.concatenate(kinds),
+        first_with_atoms=next((name for name, size in zip(names, sizes, strict=True) if size), names[0]),
+        first_with_bonds=next((name for name, bonds in zip(names, bonds_each, strict=True) if bonds), names[0]),
+    )
+
+
+def _rows(arrays: list[npt.NDArray[np.generic]], names: list[str], what: str) -> npt.NDArray[np.generic]:
+    """The molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width."""
+    filled = [place for place, array in enumerate(arrays) if len(array)]
+    if not filled:
+        return arrays[0]
+    first, width = names[filled[0]], arrays[filled[0]].shape[1]
+    for place in filled:
+        if (found := arrays[place].shape[1]) != width:
+            raise UserError(
+                f"{names[place]}: the featuriser gives {found} features an {what}, and {width} for {first}; "
+                "give every molecule the same"
+            )
+    return np.concatenate([arrays[place] for place in filled])
+
+
+def _tensor(features: npt.NDArray[np.generic]) -> Tensor:
+    """Features as networks take them: float32, or int64 for rows of embedding tables."""
+    return torch.from_numpy(features.astype(np.float32 if features.dtype.kind == "f" else np.int64))

