@@ -24,16 +24,15 @@ rule aggregate:
     log:
         "results/logs/aggregate.log",
     conda:
-        "../envs/report.yaml"
+        env("aggregate")
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.aggregate_settings()),
-        code=code("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination"),
+        settings=settings("aggregate"),
+        code=code("aggregate"),
         out=subpath(output[0], parent=True),
     message:
         "Aggregate"
     shell:
-        "python -m roftmol aggregate --settings {params.settings:q} --results results --models {input.models:q}"
-        " --out {params.out:q} 2>&1 | tee {log:q}"
+        command("aggregate", models="input.models", out="params.out", results="results")

@@ -10,19 +10,23 @@ rule auxiliary_molecules:
     log:
         "results/logs/auxiliary_molecules.log",
     conda:
-        "../envs/data.yaml"
+        env("auxiliary_molecules")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.auxiliary_settings()),
-        code=code("roftmol.data.corpora"),
+        settings=settings("auxiliary_molecules"),
+        code=code("auxiliary_molecules"),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
     message:
         "Take molecules for the second task"
     shell:
-        "python -m roftmol auxiliary-molecules --settings {params.settings:q} --corpus {input.corpus:q}"
-        " --data {params.data:q} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "auxiliary_molecules",
+            corpus="input.corpus",
+            data="params.data",
+            out="output",
+        )
 
 
 # The same with energies and forces, for atomistic models.
@@ -39,24 +43,26 @@ rule force_labels:
     wildcard_constraints:
         source="gfn2",
     conda:
-        "../envs/train.yaml"
+        env("force_labels")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=settings(EXPERIMENT.force_settings),
-        code=code(
-            "roftmol.data.force_labels",
-            leaves=("roftmol.data.molecules", "roftmol.features.featurizers.geometry"),
-        ),
+        settings=settings("force_labels"),
+        code=code("force_labels"),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
         parts="results/forces/parts",
     message:
         "Label molecules with forces: {wildcards.source}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol force-labels --settings {params.settings:q} --corpus {input.corpus:q}"
-        " --data {params.data:q} --parts {params.parts:q} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "force_labels",
+            corpus="input.corpus",
+            data="params.data",
+            parts="params.parts",
+            out="output",
+        )
 
 
 # The same from a file of the user's own.
@@ -74,17 +80,18 @@ rule native_labels:
     log:
         "results/logs/native_labels.log",
     conda:
-        "../envs/train.yaml"
+        env("native_labels")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.native_settings()),
-        code=code("roftmol.data.force_labels"),
+        settings=settings("native_labels"),
+        code=code("native_labels"),
         data=lambda wildcards, input: Path(input.molecules[0]).parents[1],
     message:
         "Read force labels of your own"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol native-labels --settings {params.settings:q} --source {input.source:q}"
-        " --data {params.data:q} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "native_labels", source="input.source", data="params.data", out="output"
+        )

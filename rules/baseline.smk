@@ -13,17 +13,16 @@ rule baseline:
     wildcard_constraints:
         method=methods_of("external"),
     conda:
-        "../envs/train.yaml"
+        env("baseline")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=settings(EXPERIMENT.baseline_settings),
-        code=baseline_code,
+        settings=settings("baseline"),
+        code=code("baseline"),
         data=subpath(input.molecules, parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Reference on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        "python -m roftmol baseline --settings {params.settings:q} --data {params.data:q} --splits {input.splits:q}"
-        " --out {params.out:q} 2>&1 | tee {log:q}"
+        command("baseline", data="params.data", splits="input.splits", out="params.out")

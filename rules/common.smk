@@ -1,7 +1,6 @@
 # What all stages share: the experiment, and where commands find Python and the package.
 import shlex
 import sys
-from functools import cache
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -10,13 +9,14 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from roftmol import statistics
-from roftmol.core import source_code
 from roftmol.core.errors import UserError
-from roftmol.core.files import canonical_json, code_digest
+from roftmol.core.files import canonical_json
 from roftmol.core.paths import DWISE_FT, FULL_FT
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
 from roftmol.methods import METHODS
+from roftmol.registry import catalog
+from roftmol.stages import STAGES
 
 
 def stop(message):
@@ -41,7 +41,7 @@ EMBEDDINGS = [f"{OUT}/tables/{name}.parquet" for name in atom_embeddings.TABLES]
 STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
 REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
-RECIPES = configuration.recipes()
+RECIPES = catalog.recipes()
 
 
 def environment():
@@ -58,37 +58,45 @@ def environment():
 
 
 def settings(stage):
-    """The parameter `settings`: this method of the experiment takes the wildcards."""
-    return lambda wildcards: canonical_json(stage(**dict(wildcards.items())))
+    """The parameter `settings`: what a stage is told."""
+    return lambda wildcards: canonical_json(
+        STAGES[stage].settings_of(EXPERIMENT, dict(wildcards.items()))
+    )
 
 
-@cache  # thousands of jobs ask for a few digests
-def code(*modules, leaves=()):
+def code(stage):
     """The parameter `code`: it changes when, and only when, the code that the result depends on does."""
-    return code_digest(source_code.sources(modules, leaves))
+    return lambda wildcards: STAGES[stage].code_of(EXPERIMENT, dict(wildcards.items()))
+
+
+def env(stage):
+    """The conda environment of a stage."""
+    return f"{workflow.basedir}/envs/{STAGES[stage].environment}.yaml"
+
+
+def command(stage, *options, **paths):
+    """The shell command of a stage: its settings, these paths, its processes; what it says goes to terminal and log.
+
+    A path is a name of Snakemake, such as "input.molecules", or else stands for itself. `options` are for paths that
+    the command can do without.
+    """
+    known = STAGES[stage]
+    assert set(known.paths) <= set(paths) <= {*known.paths, *known.optional}, stage
+    named = ("input", "output", "params")
+    arguments = ["--settings {params.settings:q}"] if known.settings else []
+    arguments += [
+        f"--{name} {{{path}:q}}" if path.split(".")[0] in named else f"--{name} {path}"
+        for name, path in paths.items()
+    ]
+    arguments += [*options, *(["--processes {threads}"] if known.parallel else [])]
+    # Worker processes share the cores that the job has.
+    threads = "OMP_NUM_THREADS=1 " if known.parallel else ""
+    return f"{threads}python -m roftmol {known.command} {' '.join(arguments)} 2>&1 | tee {{log:q}}"
 
 
 def methods_of(kind):
     """A wildcard constraint: the methods that a stage runs."""
     return "|".join(name for name, method in METHODS.items() if method.kind == kind)
-
-
-def method_code(*leaves):
-    """The parameter `code` of one method's runs: no other method's code counts."""
-    return lambda wildcards: code(
-        "roftmol.training.jobs",
-        f"roftmol.methods.{wildcards.method}",
-        leaves=("roftmol.methods", *leaves),
-    )
-
-
-def baseline_code(wildcards):
-    """The parameter `code` of one reference without an encoder."""
-    return code(
-        "roftmol.training.references",
-        f"roftmol.methods.{wildcards.method}",
-        leaves=("roftmol.methods",),
-    )
 
 
 def graphs_of(wildcards):

@@ -8,15 +8,19 @@ rule conformers:
     log:
         "results/logs/conformers/{dataset}.log",
     conda:
-        "../envs/data.yaml"
+        env("conformers")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(EXPERIMENT.conformers_settings),
-        code=code("roftmol.data.conformers"),
+        settings=settings("conformers"),
+        code=code("conformers"),
     message:
         "Read the geometries of {wildcards.dataset}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol conformers --settings {params.settings:q} --source {input.source:q}"
-        " --molecules {input.molecules:q} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "conformers",
+            source="input.source",
+            molecules="input.molecules",
+            out="output",
+        )

@@ -11,13 +11,12 @@ rule corpus:
             name for name, entry in EXPERIMENT.corpora.items() if entry.files
         ),
     conda:
-        "../envs/data.yaml"
+        env("corpus")
     threads: 4
     params:
-        settings=settings(EXPERIMENT.corpus_settings),
-        code=code("roftmol.data.corpora"),
+        settings=settings("corpus"),
+        code=code("corpus"),
     message:
         "Fetch and read the corpus {wildcards.corpus}"
     shell:
-        "python -m roftmol corpus --settings {params.settings:q} --archives results/archives --processes {threads}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        command("corpus", out="output", archives="results/archives")

@@ -8,18 +8,19 @@ rule cliffs:
     log:
         "results/logs/cliffs/{dataset}.log",
     conda:
-        "../envs/data.yaml"
+        env("cliffs")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=settings(EXPERIMENT.cliffs_settings),
-        code=code("roftmol.data.activity_cliffs"),
+        settings=settings("cliffs"),
+        code=code("cliffs"),
     message:
         "Find the activity cliffs of {wildcards.dataset}"
     shell:
-        "python -m roftmol cliffs --settings {params.settings:q} --source {input.source:q}"
-        " --molecules {input.molecules:q} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "cliffs", source="input.source", molecules="input.molecules", out="output"
+        )
 
 
 rule diagnostics:
@@ -32,17 +33,18 @@ rule diagnostics:
     log:
         "results/logs/diagnostics.log",
     conda:
-        "../envs/report.yaml"
+        env("diagnostics")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.diagnostics_settings()),
-        code=code("roftmol.evaluation.diagnostics.stage"),
+        settings=settings("diagnostics"),
+        code=code("diagnostics"),
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Look behind the mean score"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol diagnostics --settings {params.settings:q} --tables {params.tables:q}"
-        " --results results --out {params.out:q} 2>&1 | tee {log:q}"
+        command(
+            "diagnostics", tables="params.tables", out="params.out", results="results"
+        )

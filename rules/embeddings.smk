@@ -12,17 +12,18 @@ rule embeddings:
     log:
         "results/logs/embeddings.log",
     conda:
-        "../envs/train.yaml"
+        env("embeddings")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.embeddings_settings()),
-        code=code("roftmol.evaluation.atom_embeddings"),
+        settings=settings("embeddings"),
+        code=code("embeddings"),
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Draw atoms' vectors before and after"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol embeddings --settings {params.settings:q} --tables {params.tables:q}"
-        " --results results --out {params.out:q} 2>&1 | tee {log:q}"
+        command(
+            "embeddings", tables="params.tables", out="params.out", results="results"
+        )

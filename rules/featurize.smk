@@ -13,17 +13,21 @@ rule featurize:
     log:
         "results/logs/featurize/{dataset}/{featuriser}.log",
     conda:
-        "../envs/train.yaml"
+        env("featurize")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(EXPERIMENT.featurize_settings),
+        settings=settings("featurize"),
         conformers=lambda wildcards, input: option("conformers", input.conformers),
-        code=code("roftmol.features.graphs"),
+        code=code("featurize"),
     message:
         "Featurize {wildcards.dataset} for {wildcards.featuriser}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol featurize --settings {params.settings:q} --molecules {input.molecules:q}"
-        " {params.conformers} --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "featurize",
+            "{params.conformers}",
+            molecules="input.molecules",
+            out="output",
+        )

@@ -8,15 +8,14 @@ rule fetch_checkpoint:
     log:
         "results/logs/fetch_checkpoint/{model}.log",
     conda:
-        "../envs/train.yaml"
+        env("fetch_checkpoint")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=settings(EXPERIMENT.checkpoint_settings),
-        code=code("roftmol.encoders.checkpoints"),
+        settings=settings("fetch_checkpoint"),
+        code=code("fetch_checkpoint"),
     message:
         "Fetch the weights of {wildcards.model}"
     shell:
-        "python -m roftmol fetch-checkpoint --settings {params.settings:q} --archives results/archives --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        command("fetch_checkpoint", out="output", archives="results/archives")

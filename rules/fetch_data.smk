@@ -7,14 +7,13 @@ rule fetch_data:
     log:
         "results/logs/fetch_data/{dataset}.log",
     conda:
-        "../envs/data.yaml"
+        env("fetch_data")
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=settings(EXPERIMENT.fetch_settings),
+        settings=settings("fetch_data"),
     message:
         "Fetch {wildcards.dataset}"
     shell:
-        "python -m roftmol fetch-data --settings {params.settings:q} --archives results/archives --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        command("fetch_data", out="output", archives="results/archives")

@@ -17,17 +17,23 @@ rule finetune:
     wildcard_constraints:
         method=methods_of("train"),
     conda:
-        "../envs/train.yaml"
+        env("finetune")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        settings=settings(EXPERIMENT.run_settings),
-        code=method_code("roftmol.training.mixing"),
+        settings=settings("finetune"),
+        code=code("finetune"),
         auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
         out=subpath(output[0], parent=True),
     message:
         "Fine-tune {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        "python -m roftmol finetune --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
-        " --checkpoint {input.checkpoint:q} {params.auxiliary} --out {params.out:q} 2>&1 | tee {log:q}"
+        command(
+            "finetune",
+            "{params.auxiliary}",
+            data="input.graphs",
+            splits="input.splits",
+            checkpoint="input.checkpoint",
+            out="params.out",
+        )

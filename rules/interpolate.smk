@@ -23,19 +23,25 @@ rule interpolate:
     # The longest chain of jobs ends here, so its last link does not wait for jobs that nothing waits for.
     priority: 10
     conda:
-        "../envs/train.yaml"
+        env("interpolate")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        settings=settings(EXPERIMENT.run_settings),
-        code=method_code(),
+        settings=settings("interpolate"),
+        code=code("interpolate"),
         source=subpath(input.source, parent=True),
         auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
         out=subpath(output[0], parent=True),
     message:
         "Interpolate {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        "python -m roftmol interpolate --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
-        " --checkpoint {input.checkpoint:q} --source {params.source:q} {params.auxiliary} --out {params.out:q} 2>&1"
-        " | tee {log:q}"
+        command(
+            "interpolate",
+            "{params.auxiliary}",
+            data="input.graphs",
+            splits="input.splits",
+            checkpoint="input.checkpoint",
+            source="params.source",
+            out="params.out",
+        )

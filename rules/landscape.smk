@@ -21,22 +21,23 @@ rule landscape:
     # It ends the longest chain of jobs, as `interpolate` does without it.
     priority: 10
     conda:
-        "../envs/train.yaml"
+        env("landscape")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(EXPERIMENT.landscape_settings),
-        code=code(
-            "roftmol.training.landscape",
-            f"roftmol.methods.{FULL_FT}",
-            f"roftmol.methods.{DWISE_FT}",
-            leaves=("roftmol.methods",),
-        ),
+        settings=settings("landscape"),
+        code=code("landscape"),
         runs=subpath(input.full_ft, ancestor=2),
         out=subpath(output[0], parent=True),
     message:
         "Landscape of {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}"
     shell:
-        "python -m roftmol landscape --settings {params.settings:q} --data {input.graphs:q} --splits {input.splits:q}"
-        " --checkpoint {input.checkpoint:q} --runs {params.runs:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        command(
+            "landscape",
+            data="input.graphs",
+            splits="input.splits",
+            checkpoint="input.checkpoint",
+            runs="params.runs",
+            out="params.out",
+        )

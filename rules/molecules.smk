@@ -9,17 +9,16 @@ rule molecules:
     log:
         "results/logs/molecules/{dataset}.log",
     conda:
-        "../envs/data.yaml"
+        env("molecules")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(EXPERIMENT.molecules_settings),
-        code=code("roftmol.data.molecules"),
+        settings=settings("molecules"),
+        code=code("molecules"),
         out=subpath(output[0], parent=True),
     message:
         "Read the molecules of {wildcards.dataset}"
     shell:
-        "OMP_NUM_THREADS=1 python -m roftmol molecules --settings {params.settings:q} --source {input:q}"
-        " --processes {threads} --out {params.out:q} 2>&1 | tee {log:q}"
+        command("molecules", source="input", out="params.out")

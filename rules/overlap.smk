@@ -8,17 +8,18 @@ rule overlap:
     log:
         "results/logs/overlap/{dataset}/{corpus}.log",
     conda:
-        "../envs/data.yaml"
+        env("overlap")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=code("roftmol.data.overlap"),
+        code=code("overlap"),
     message:
         "Look for {wildcards.dataset} in {wildcards.corpus}"
     shell:
-        "python -m roftmol overlap --molecules {input.molecules:q} --corpus {input.corpus:q} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        command(
+            "overlap", molecules="input.molecules", corpus="input.corpus", out="output"
+        )
 
 
 rule provenance:
@@ -29,16 +30,15 @@ rule provenance:
     log:
         "results/logs/provenance.log",
     conda:
-        "../envs/train.yaml"
+        env("provenance")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.provenance_settings()),
-        code=code("roftmol.evaluation.provenance"),
+        settings=settings("provenance"),
+        code=code("provenance"),
         checkpoints=subpath(input[0], parent=True),
     message:
         "Compare the models' weights"
     shell:
-        "python -m roftmol provenance --settings {params.settings:q} --checkpoints {params.checkpoints:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        command("provenance", checkpoints="params.checkpoints", out="output")

@@ -15,14 +15,14 @@ rule plot:
     log:
         "results/logs/plot.log",
     conda:
-        "../envs/report.yaml"
+        env("plot")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=code("roftmol.figures"),
+        code=code("plot"),
         tables=subpath(input[0], parent=True),
     message:
         "Plot"
     shell:
-        "python -m roftmol plot --tables {params.tables:q} --out {output:q} 2>&1 | tee {log:q}"
+        command("plot", tables="params.tables", out="output")

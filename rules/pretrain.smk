@@ -13,22 +13,19 @@ rule pretraining_set:
     wildcard_constraints:
         recipe="|".join(RECIPES),
     conda:
-        "../envs/data.yaml"
+        env("pretraining_set")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=lambda wildcards: canonical_json(
-            RECIPES[wildcards.recipe].set_settings()
-        ),
-        code=code("roftmol.data.corpora"),
+        settings=settings("pretraining_set"),
+        code=code("pretraining_set"),
         corpora=subpath(input[0], parent=True),
     message:
         "Molecules and labels for {wildcards.recipe}"
     shell:
-        "python -m roftmol pretraining-set --settings {params.settings:q} --corpora {params.corpora:q}"
-        " --processes {threads} --out {output:q} 2>&1 | tee {log:q}"
+        command("pretraining_set", corpora="params.corpora", out="output")
 
 
 rule pretrain:
@@ -42,19 +39,22 @@ rule pretrain:
     wildcard_constraints:
         recipe="|".join(RECIPES),
     conda:
-        "../envs/train.yaml"
+        env("pretrain")
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
-        settings=lambda wildcards: canonical_json(
-            RECIPES[wildcards.recipe].pretrain_settings()
-        ),
-        code=code("roftmol.training.pretraining"),
+        settings=settings("pretrain"),
+        code=code("pretrain"),
         state="results/pretrained/{recipe}.state",
     message:
         "Pretrain {wildcards.recipe}"
     shell:
-        "python -m roftmol pretrain --settings {params.settings:q} --molecules {input:q} --state {params.state:q}"
-        " --curve {output.curve:q} --processes {threads} --out {output.weights:q} 2>&1 | tee {log:q}"
+        command(
+            "pretrain",
+            molecules="input",
+            state="params.state",
+            curve="output.curve",
+            out="output.weights",
+        )

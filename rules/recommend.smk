@@ -16,20 +16,19 @@ if EXPERIMENT.recommendation:
         log:
             f"results/logs/verdict/{EXPERIMENT.recommendation.name}.log",
         conda:
-            "../envs/train.yaml"
+            env("verdict")
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
-            settings=canonical_json(EXPERIMENT.verdict_settings()),
-            code=code("roftmol.deploy.verdict"),
+            settings=settings("verdict"),
+            code=code("verdict"),
             tables=subpath(input[0], parent=True),
             out=subpath(output[0], parent=True),
         message:
             "Rank the methods"
         shell:
-            "python -m roftmol verdict --settings {params.settings:q} --tables {params.tables:q} --out {params.out:q}"
-            " 2>&1 | tee {log:q}"
+            command("verdict", tables="params.tables", out="params.out")
 
     # Which checkpoint it takes is known when the verdict is; all candidates' are there by then.
     rule refit:
@@ -45,20 +44,26 @@ if EXPERIMENT.recommendation:
         log:
             f"results/logs/refit/{EXPERIMENT.recommendation.name}.log",
         conda:
-            "../envs/train.yaml"
+            env("refit")
         resources:
             mem_mb=lambda wildcards, attempt: 4000 * attempt,
             runtime=lambda wildcards, attempt: 120 * attempt,
         params:
-            settings=canonical_json(EXPERIMENT.refit_settings()),
-            code=code("roftmol.deploy.refit"),
+            settings=settings("refit"),
+            code=code("refit"),
             tables=subpath(input.predictions, parent=True),
             checkpoints="results/checkpoints",
         message:
             "Fit the method that was chosen on all labels"
         shell:
-            "python -m roftmol refit --settings {params.settings:q} --molecules {input.molecules:q}"
-            " --tables {params.tables:q} --verdict {input.verdict:q} --checkpoints {params.checkpoints:q} --out {output:q} 2>&1 | tee {log:q}"
+            command(
+                "refit",
+                molecules="input.molecules",
+                tables="params.tables",
+                verdict="input.verdict",
+                checkpoints="params.checkpoints",
+                out="output",
+            )
 
     rule recommendation:
         input:
@@ -75,16 +80,21 @@ if EXPERIMENT.recommendation:
         log:
             f"results/logs/recommendation/{EXPERIMENT.recommendation.name}.log",
         conda:
-            "../envs/report.yaml"
+            env("recommendation")
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
-            settings=canonical_json(EXPERIMENT.report_settings()),
-            code=code("roftmol.report.recommendation"),
+            settings=settings("recommendation"),
+            code=code("recommendation"),
             tables=f"{OUT}/tables",
         message:
             "Recommendation: {output}"
         shell:
-            "python -m roftmol recommendation --settings {params.settings:q} --tables {params.tables:q}"
-            " --verdict {input.verdict:q} --bundle {input.bundle:q} --out {output:q} 2>&1 | tee {log:q}"
+            command(
+                "recommendation",
+                tables="params.tables",
+                verdict="input.verdict",
+                bundle="input.bundle",
+                out="output",
+            )

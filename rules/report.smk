@@ -15,13 +15,13 @@ rule report:
     log:
         "results/logs/report.log",
     conda:
-        "../envs/report.yaml"
+        env("report")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=canonical_json(EXPERIMENT.report_settings()),
-        code=code("roftmol.report"),
+        settings=settings("report"),
+        code=code("report"),
         tables=subpath(input[0], parent=True),
         recommendation=lambda wildcards, input: option(
             "recommendation", input.recommendation
@@ -29,5 +29,10 @@ rule report:
     message:
         "Report: {output}"
     shell:
-        "python -m roftmol report --settings {params.settings:q} --tables {params.tables:q} --figures {input.figures:q}"
-        " {params.recommendation} --out {output:q} 2>&1 | tee {log:q}"
+        command(
+            "report",
+            "{params.recommendation}",
+            tables="params.tables",
+            figures="input.figures",
+            out="output",
+        )

@@ -7,15 +7,14 @@ rule split:
     log:
         "results/logs/split/{protocol}/{dataset}/{split}-{budget}.log",
     conda:
-        "../envs/data.yaml"
+        env("split")
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=settings(EXPERIMENT.split_settings),
-        code=code("roftmol.data.splits"),
+        settings=settings("split"),
+        code=code("split"),
     message:
         "Split {wildcards.dataset}: {wildcards.split}-{wildcards.budget}, {wildcards.protocol}"
     shell:
-        "python -m roftmol split --settings {params.settings:q} --molecules {input:q} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        command("split", molecules="input", out="output")

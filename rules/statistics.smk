@@ -7,15 +7,15 @@ rule statistics:
     log:
         "results/logs/statistics.log",
     conda:
-        "../envs/report.yaml"
+        env("statistics")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        code=code("roftmol.statistics.stage"),
+        code=code("statistics"),
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
         "Statistics"
     shell:
-        "python -m roftmol statistics --tables {params.tables:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        command("statistics", tables="params.tables", out="params.out")

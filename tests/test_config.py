@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from roftmol.cli.main import FeaturizeSettings, NativeSettings, PretrainingSetSettings, Recipe, main
+from roftmol import stages
+from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.records import build
 from roftmol.data.splits import SplitSettings
 from roftmol.evaluation.provenance import ProvenanceSettings
-from roftmol.experiment.config import experiment, recipes
+from roftmol.experiment.config import experiment
 from roftmol.experiment.cost import estimate
 from roftmol.methods import METHODS
 from roftmol.registry import catalog
@@ -24,6 +25,7 @@ from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
 from roftmol.training.pretraining import RECIPES, PretrainSettings
 from roftmol.training.references import BaselineSettings
+from settings_of_stages import settings_for
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -135,7 +137,7 @@ def own(tmp_path: Path) -> dict[str, Any]:
 def test_an_own_file_is_a_dataset(own: dict[str, Any]):
     made = experiment({"datasets": ["mine"], "own_datasets": {"mine": own}})
     assert made.datasets["mine"].metric == "rmse"
-    assert made.fetch_settings("mine")["sources"][0]["file"] == own["path"]
+    assert settings_for("fetch_data", made, "mine")["sources"][0]["file"] == own["path"]
 
 
 def test_an_own_csv_needs_smiles_and_a_structure_file_does_not(own: dict[str, Any], tmp_path: Path):
@@ -145,7 +147,7 @@ def test_an_own_csv_needs_smiles_and_a_structure_file_does_not(own: dict[str, An
     path = tmp_path / "mine.extxyz"
     path.write_text("1\ny=1.5\nHe 0 0 0\n")
     made = experiment({"datasets": ["mine"], "own_datasets": {"mine": plain | {"path": str(path)}}})
-    for settings in (made.molecules_settings("mine"), made.conformers_settings("mine")):
+    for settings in (settings_for("molecules", made, "mine"), settings_for("conformers", made, "mine")):
         assert catalog.Dataset.from_dict(_through_json(settings["dataset"])).format == "xyz"
     with pytest.raises(UserError, match=r"geometry: .* is not the names of two columns"):
         experiment({"own_datasets": {"mine": own | {"geometry": ["elements"]}}})
@@ -155,11 +157,11 @@ def test_a_geometry_has_its_own_stage_and_is_read_as_before(own: dict[str, Any])
     columns = {"geometry": ["elements", "positions"]}
     plain, given = (experiment({"datasets": ["mine"], "own_datasets": {"mine": own | more}}) for more in ({}, columns))
     assert not plain.datasets["mine"].has_geometry
-    assert given.molecules_settings("mine") == plain.molecules_settings("mine")
-    read = catalog.Dataset.from_dict(_through_json(given.conformers_settings("mine")["dataset"]))
+    assert settings_for("molecules", given, "mine") == settings_for("molecules", plain, "mine")
+    read = catalog.Dataset.from_dict(_through_json(settings_for("conformers", given, "mine")["dataset"]))
     assert read.geometry == ("elements", "positions")
     all_columns = experiment({"datasets": ["mine"], "own_datasets": {"mine": own | columns | {"labels": ["*"]}}})
-    assert all_columns.molecules_settings("mine")["dataset"]["geometry"] == columns["geometry"]
+    assert settings_for("molecules", all_columns, "mine")["dataset"]["geometry"] == columns["geometry"]
 
 
 def test_own_force_labels_have_their_own_stage(tmp_path: Path):
@@ -169,13 +171,15 @@ def test_own_force_labels_have_their_own_stage(tmp_path: Path):
     labelled, given = (
         experiment(config | {"auxiliary": more}) for more in ({}, {"forces": "native", "native": str(path)})
     )
-    assert build(NativeSettings, _through_json(given.native_settings())).datasets == ("qm9-gap",)
+    assert build(stages.native_labels.Settings, _through_json(settings_for("native_labels", given))).datasets == (
+        "qm9-gap",
+    )
     for method in config["methods"]:
         assert labelled.auxiliary_file("so3lr", method) == "results/forces/gfn2.parquet"
         assert given.auxiliary_file("so3lr", method) == "results/forces/native.parquet"
     cell = ("honest", "so3lr", "qm9-gap", "scaffold", "50")
-    assert build(RunSettings, _through_json(given.run_settings(*cell, "mft"))).auxiliary == "native"
-    assert given.run_settings(*cell, "full_ft") == labelled.run_settings(*cell, "full_ft")
+    assert build(RunSettings, _through_json(settings_for("finetune", given, *cell, "mft"))).auxiliary == "native"
+    assert settings_for("finetune", given, *cell, "full_ft") == settings_for("finetune", labelled, *cell, "full_ft")
 
 
 @pytest.mark.parametrize("sign", "{}<>*?")
@@ -188,7 +192,10 @@ def test_the_path_of_own_force_labels_means_nothing_to_snakemake(tmp_path: Path,
 
 def test_a_limit_of_test_molecules_is_told_where_there_is_one():
     cell = ("honest", "esol", "scaffold", "50")
-    plain, limited = experiment({}).split_settings(*cell), experiment({"max_test": 300}).split_settings(*cell)
+    plain, limited = (
+        settings_for("split", experiment({}), *cell),
+        settings_for("split", experiment({"max_test": 300}), *cell),
+    )
     assert limited == plain | {"max_test": 300}
     assert build(SplitSettings, _through_json(limited)).max_test == 300
 
@@ -197,12 +204,12 @@ def test_a_potency_has_cliffs_and_is_read_as_before(own: dict[str, Any]):
     datasets = ["mine", "esol", "moleculeace_chembl234_ki"]
     plain = experiment({"datasets": datasets, "own_datasets": {"mine": own}})
     potency = experiment({"datasets": datasets, "own_datasets": {"mine": own | {"potency": True}}})
-    assert plain.diagnostics_settings() == {"cliffs": ["moleculeace_chembl234_ki"]}
-    assert potency.diagnostics_settings() == {"cliffs": ["mine", "moleculeace_chembl234_ki"]}
-    assert potency.molecules_settings("mine") == plain.molecules_settings("mine")
-    settings = _through_json(potency.cliffs_settings("moleculeace_chembl234_ki"))
+    assert settings_for("diagnostics", plain) == {"cliffs": ["moleculeace_chembl234_ki"]}
+    assert settings_for("diagnostics", potency) == {"cliffs": ["mine", "moleculeace_chembl234_ki"]}
+    assert settings_for("molecules", potency, "mine") == settings_for("molecules", plain, "mine")
+    settings = _through_json(settings_for("cliffs", potency, "moleculeace_chembl234_ki"))
     assert catalog.Dataset.from_dict(settings["dataset"]).cliff_column == "cliff_mol"
-    assert catalog.Dataset.from_dict(_through_json(potency.cliffs_settings("mine"))["dataset"]).potency
+    assert catalog.Dataset.from_dict(_through_json(settings_for("cliffs", potency, "mine"))["dataset"]).potency
 
 
 def test_an_own_dataset_takes_no_registered_name(own: dict[str, Any]):
@@ -215,7 +222,7 @@ def test_a_file_at_hand_comes_first_and_changes_nothing_else(own: dict[str, Any]
     assert given.datasets["bbbp"].sources[0].kind == "path"
     assert given.datasets["bbbp"].sources[1:] == plain.datasets["bbbp"].sources
     assert given.checkpoints["gin-zinc-masking"].sources[0].file == own["path"]
-    assert given.molecules_settings("bbbp") == plain.molecules_settings("bbbp")
+    assert settings_for("molecules", given, "bbbp") == settings_for("molecules", plain, "bbbp")
 
 
 def test_an_own_file_is_a_corpus_that_can_be_compared(own: dict[str, Any]):
@@ -232,7 +239,7 @@ def test_an_own_file_is_a_corpus_that_can_be_compared(own: dict[str, Any]):
 
 def test_the_audit_is_told_what_was_learnt_with_labels():
     made = experiment({"models": ["mole-bert", "pretrain-gnns-gin-supervised", "gin-untrained"]})
-    models = build(ProvenanceSettings, _through_json(made.provenance_settings())).models
+    models = build(ProvenanceSettings, _through_json(settings_for("provenance", made))).models
     assert [models[name]["corpora"] for name in made.checkpoints] == [["zinc15", "chembl"], ["chembl"], []]
     assert [models[name]["learnt"] for name in made.checkpoints] == [["chembl"], ["chembl"], []]
 
@@ -243,10 +250,12 @@ def test_what_is_said_of_a_models_pretraining_does_not_run_it_again(monkeypatch:
     entry = replace(known["gin-zinc-masking"], corpora=("zinc250k", "qm9"), labelled=("qm9",), suspected=("esol",))
     monkeypatch.setattr(catalog, "checkpoints", lambda: {**known, "gin-zinc-masking": entry})
     changed = experiment({})
-    assert changed.provenance_settings() != plain.provenance_settings()
-    assert changed.checkpoint_settings("gin-zinc-masking") == plain.checkpoint_settings("gin-zinc-masking")
+    assert settings_for("provenance", changed) != settings_for("provenance", plain)
+    assert settings_for("fetch_checkpoint", changed, "gin-zinc-masking") == settings_for(
+        "fetch_checkpoint", plain, "gin-zinc-masking"
+    )
     cell = ("honest", "gin-zinc-masking", "bbbp", "scaffold", "50", "full_ft")
-    assert changed.run_settings(*cell) == plain.run_settings(*cell)
+    assert settings_for("finetune", changed, *cell) == settings_for("finetune", plain, *cell)
 
 
 @pytest.mark.parametrize(
@@ -266,26 +275,26 @@ def test_a_wrong_name_in_a_models_provenance_is_named(
 def test_a_grid_replaces_its_axis_and_keeps_the_others():
     made = experiment({"grids": {"dwise_ft": {"granularity": ["global", "block"]}, "l2_sp": {"lam": [1, 0.1]}}})
     cell = ("honest", "gin-zinc-masking", "bbbp", "scaffold", "50")
-    dwise = made.run_settings(*cell, "dwise_ft")["grid"]
+    dwise = settings_for("finetune", made, *cell, "dwise_ft")["grid"]
     assert {(setting["granularity"], setting["start"]) for setting in dwise} == {
         (granularity, start) for granularity in ("global", "block") for start in (0.5, 0.9)
     }
-    l2_sp = made.run_settings(*cell, "l2_sp")["grid"]
+    l2_sp = settings_for("finetune", made, *cell, "l2_sp")["grid"]
     assert [setting["lam"] for setting in l2_sp] == [1.0, 0.1]
     assert isinstance(l2_sp[0]["lam"], float)  # 1 and 1.0 are one setting
-    assert made.run_settings(*cell, "bss") == experiment({}).run_settings(*cell, "bss")
+    assert settings_for("finetune", made, *cell, "bss") == settings_for("finetune", experiment({}), *cell, "bss")
 
 
 def test_landscapes_can_be_left_out_and_need_full_fine_tuning():
     plain = experiment({})
     assert len(plain.landscapes(Path("results"))) == 2 * 3
-    assert plain.landscape_settings("honest", "gin-zinc-masking", "esol", "scaffold", "50")["plane"]
+    assert settings_for("landscape", plain, "honest", "gin-zinc-masking", "esol", "scaffold", "50")["plane"]
     for change in ({"landscape": False}, {"methods": ["linear_probing", "dwise_ft"]}):
         assert experiment(change).landscapes(Path("results")) == []
     without = experiment({"methods": ["full_ft"]})
-    given = without.landscape_settings("honest", "gin-zinc-masking", "esol", "scaffold", "50")
+    given = settings_for("landscape", without, "honest", "gin-zinc-masking", "esol", "scaffold", "50")
     assert not build(LandscapeSettings, _through_json(given)).plane
-    assert experiment({"landscape": False}).aggregate_settings() != plain.aggregate_settings()
+    assert settings_for("aggregate", experiment({"landscape": False})) != settings_for("aggregate", plain)
     with pytest.raises(UserError, match="landscape"):
         experiment({"landscape": "yes"})
 
@@ -296,23 +305,23 @@ def test_every_stage_accepts_its_settings():
         for dataset in made.datasets:
             for budget in made.cells.budgets:
                 cell = {"protocol": protocol, "dataset": dataset, "split": "scaffold", "budget": budget}
-                split = build(SplitSettings, _through_json(made.split_settings(**cell)))
+                split = build(SplitSettings, _through_json(settings_for("split", made, **cell)))
                 assert (split.budget, split.seeds) == (budget, (0, 1, 2))
                 for name, method in METHODS.items():
                     if method.kind == "external":
-                        given = made.baseline_settings(**cell, model=REFERENCE_MODELS[name], method=name)
+                        given = settings_for("baseline", made, **cell, model=REFERENCE_MODELS[name], method=name)
                         settings = build(BaselineSettings, _through_json(given))
                         assert [method.parse(setting) for setting in settings.grid] == list(method.grid(0))
                         continue
-                    given = made.run_settings(**cell, model="gin-zinc-masking", method=name)
+                    given = settings_for("finetune", made, **cell, model="gin-zinc-masking", method=name)
                     settings = build(RunSettings, _through_json(given))
                     assert [method.parse(setting) for setting in settings.grid] == list(method.grid(5))
                     assert asdict(settings.training) == made.training
     for dataset in made.datasets:
-        read = catalog.Dataset.from_dict(_through_json(made.molecules_settings(dataset)["dataset"]))
+        read = catalog.Dataset.from_dict(_through_json(settings_for("molecules", made, dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
-    assert build(FeaturizeSettings, made.featurize_settings("bbbp", "hu")).featuriser == "hu"
-    given = made.checkpoint_settings("gin-zinc-masking")
+    assert build(stages.featurize.Settings, settings_for("featurize", made, "bbbp", "hu")).featuriser == "hu"
+    given = settings_for("fetch_checkpoint", made, "gin-zinc-masking")
     unread = dict.fromkeys(("citation", "licence", "note", "overlaps"), "")
     without_text = replace(made.checkpoints["gin-zinc-masking"], corpora=(), **unread)
     assert catalog.Checkpoint.from_dict(_through_json(given)) == without_text
@@ -321,12 +330,12 @@ def test_every_stage_accepts_its_settings():
 def test_the_audit_is_told_which_models_are_one_file():
     twins = ["pretrain-gnns-gin-supervised-masking", "mole-bert"]
     for models in (["gin-zinc-masking", *twins], twins[:1]):
-        assert experiment({"models": models}).provenance_settings()["same_files"] == [twins]
-    assert experiment({}).provenance_settings()["same_files"] == []
+        assert settings_for("provenance", experiment({"models": models}))["same_files"] == [twins]
+    assert settings_for("provenance", experiment({}))["same_files"] == []
 
 
 def test_the_report_is_told_of_the_models_corpora():
-    told = experiment({"models": ["mole-bert", "gin-untrained"]}).report_settings()
+    told = settings_for("report", experiment({"models": ["mole-bert", "gin-untrained"]}))
     assert list(told["corpora"]) == ["zinc15", "chembl"]
     assert told["corpora"]["chembl"]["title"].startswith("ChEMBL")
     assert "corpora" not in told["models"]["gin-untrained"]
@@ -352,16 +361,16 @@ def test_a_wrong_call_ends_with_one_message_and_status_2(tmp_path: Path, capsys:
 
 def test_the_pretraining_recipes_are_complete():
     known = catalog.corpora()
-    for name, recipe in recipes().items():
+    for name, recipe in catalog.recipes().items():
         assert name in catalog.checkpoints()
         assert all(known[corpus].files for corpus in recipe.corpora)
         assert set(recipe.computed) <= set(recipe.corpora)
-        settings = _through_json(recipe.set_settings())
-        assert build(PretrainingSetSettings, settings).labels.keys() == set(recipe.corpora)
+        settings = _through_json(settings_for("pretraining_set", None, name))
+        assert build(stages.pretraining_set.Settings, settings).labels.keys() == set(recipe.corpora)
         tasks = [task for some in (*settings["labels"].values(), *settings["computed"].values()) for task in some]
         assert set(recipe.per_atom) <= set(tasks)
         assert bool(tasks) == (recipe.objective == "supervised")
-        stage = build(Recipe, _through_json(recipe.pretrain_settings()))
+        stage = build(stages.pretrain.Settings, _through_json(settings_for("pretrain", None, name)))
         assert build(RECIPES[stage.objective], stage.objective_settings)
         assert build(PretrainSettings, stage.training)
 
@@ -381,7 +390,7 @@ def test_the_papers_comparison_is_whole():
     assert {"self-supervised", "supervised"} <= kinds
     for name, method in METHODS.items():
         if method.kind != "external":
-            settings = made.run_settings("paper", cells.models[0], "bbbp", "random", "50", name)["grid"]
+            settings = settings_for("finetune", made, "paper", cells.models[0], "bbbp", "random", "50", name)["grid"]
             assert [method.parse(setting) for setting in settings] == list(method.grid(5)), name
 
 
@@ -413,4 +422,4 @@ def test_the_default_grids_fit_encoders_of_any_depth(tmp_path: Path):
     made = experiment({**DEFAULT, "models": ["shallow", "minimol"], "own_models": {"shallow": own}})
     cell = {"protocol": "honest", "dataset": "bbbp", "split": "scaffold", "budget": "50", "method": "surgical_ft"}
     for model, blocks in (("shallow", 2), ("minimol", 16)):
-        assert [s["block"] for s in made.run_settings(**cell, model=model)["grid"]] == list(range(blocks))
+        assert [s["block"] for s in settings_for("finetune", made, **cell, model=model)["grid"]] == list(range(blocks))

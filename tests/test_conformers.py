@@ -22,6 +22,7 @@ from roftmol.data.conformers import read
 from roftmol.experiment.config import experiment
 from roftmol.registry import catalog
 from roftmol.tables import schemas
+from settings_of_stages import settings_for
 
 SMILES = ("CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "CCO", "FC(F)(F)Cl", "C[NH3+]")
 ROOT = Path(__file__).parents[1]
@@ -170,9 +171,28 @@ def test_the_commands_read_what_a_configuration_names(tmp_path: Path) -> None:
     }
     made = experiment({"datasets": ["mine"], "own_datasets": {"mine": entry}})
     source, out = ["--source", entry["path"]], tmp_path / "conformers.parquet"
-    main(["molecules", "--settings", json.dumps(made.molecules_settings("mine")), *source, "--out", str(tmp_path)])
+    main(
+        [
+            "molecules",
+            "--settings",
+            json.dumps(settings_for("molecules", made, "mine")),
+            *source,
+            "--out",
+            str(tmp_path),
+        ]
+    )
     kept = ["--molecules", str(tmp_path / "molecules.parquet")]
-    main(["conformers", "--settings", json.dumps(made.conformers_settings("mine")), *source, *kept, "--out", str(out)])
+    main(
+        [
+            "conformers",
+            "--settings",
+            json.dumps(settings_for("conformers", made, "mine")),
+            *source,
+            *kept,
+            "--out",
+            str(out),
+        ]
+    )
     assert_same(schemas.read("conformers", out), [embedded(smiles) for smiles in SMILES])
 
 

@@ -23,6 +23,7 @@ from roftmol.experiment.config import experiment
 from roftmol.features.atom_kinds import CLASSES
 from roftmol.scoring.representation import PICTURED, Picture, davies_bouldin, picture, planes, sample
 from roftmol.tables import schemas
+from settings_of_stages import settings_for
 from small_results import truncate
 from test_runs import FIRST, finetune, interpolate, parts
 
@@ -113,10 +114,10 @@ def test_where_none_are_asked_for_a_part_has_none_and_its_old_name(place):
 def test_only_what_asks_for_pictures_is_told_so():
     cell = ("honest", "gin-zinc-masking", "esol", "scaffold", "50", "full_ft")
     silent, plain, asked = (experiment(change) for change in ({}, {"tsne": False}, {"tsne": True}))
-    assert silent.run_settings(*cell) == plain.run_settings(*cell)
-    assert "pictures" not in plain.run_settings(*cell)
-    assert asked.run_settings(*cell) == plain.run_settings(*cell) | {"pictures": True}
-    assert [made.embeddings_settings()["pictures"] for made in (plain, asked)] == [False, True]
+    assert settings_for("finetune", silent, *cell) == settings_for("finetune", plain, *cell)
+    assert "pictures" not in settings_for("finetune", plain, *cell)
+    assert settings_for("finetune", asked, *cell) == settings_for("finetune", plain, *cell) | {"pictures": True}
+    assert [settings_for("embeddings", made)["pictures"] for made in (plain, asked)] == [False, True]
     with pytest.raises(UserError, match="tsne"):
         experiment({"tsne": "yes"})
 
@@ -247,7 +248,7 @@ def test_parts_that_were_left_out_have_no_picture_and_damaged_ones_are_named(cel
 
 def test_the_command_reads_runs_only_where_pictures_are_asked_for(tmp_path):
     schemas.write("selected", schemas.empty("selected"), tmp_path / "selected.parquet")
-    settings = experiment({"tsne": False}).embeddings_settings()
+    settings = settings_for("embeddings", experiment({"tsne": False}))
     paths = ["--tables", str(tmp_path), "--results", str(tmp_path), "--out", str(tmp_path / "out")]
     main(["embeddings", "--settings", json.dumps(settings), *paths])
     assert all(table.empty for table in tables(tmp_path / "out").values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -15,43 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from roftmol.core.source_code import sources, third_party
+from roftmol.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
-#: What runs in each environment; fetch_checkpoint fetches and converts, featurize may run a user's code.
-STAGES = {
-    "data": [
-        "roftmol.data.download",
-        "roftmol.data.molecules",
-        "roftmol.data.corpora",
-        "roftmol.data.overlap",
-        "roftmol.data.splits",
-        "roftmol.data.activity_cliffs",
-        "roftmol.data.conformers",
-    ],
-    "train": [
-        "roftmol.data.download",
-        "roftmol.features.graphs",
-        "roftmol.training.jobs",
-        "roftmol.data.force_labels",
-        "roftmol.training.landscape",
-        "roftmol.evaluation.atom_embeddings",
-        "roftmol.training.references",
-        "roftmol.methods",
-        "roftmol.training.pretraining",
-        "roftmol.evaluation.provenance",
-        "roftmol.deploy.verdict",
-        "roftmol.deploy.refit",
-    ],
-    "report": [
-        "roftmol.evaluation.aggregate",
-        "roftmol.evaluation.contamination",
-        "roftmol.evaluation.diagnostics.stage",
-        "roftmol.figures",
-        "roftmol.report",
-        "roftmol.report.recommendation",
-        "roftmol.statistics.stage",
-    ],
-}
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
@@ -91,11 +58,14 @@ def _environment(name: str) -> dict[str, str]:
     return _pins(next(entry["pip"] for entry in entries if isinstance(entry, dict)))
 
 
-def test_every_environment_is_checked():
-    assert {path.stem for path in (ROOT / "envs").glob("*.yaml")} == set(STAGES)
+ENVIRONMENTS = sorted({stage.environment for stage in STAGES.values()})
 
 
-@pytest.mark.parametrize("name", STAGES)
+def test_every_environment_has_stages():
+    assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == ENVIRONMENTS
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_an_environment_has_the_versions_of_the_lock(name: str):
     environment = _environment(name)
     locked = LOCK | ATOMISTIC
@@ -104,7 +74,21 @@ def test_an_environment_has_the_versions_of_the_lock(name: str):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_an_environment_has_what_its_stages_import(name: str):
-    assert _imported(STAGES[name]) <= _environment(name).keys()
+    files = sources([f"roftmol.stages.{name}"], leaves=["roftmol.stages"])
+    assert _packages(files) <= _environment(STAGES[name].environment).keys()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_what_every_command_imports(name: str):
+    """Whatever the command, its parser reads all stages' files."""
+    script = "import sys, roftmol.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    distributions = importlib.metadata.packages_distributions()
+    imported = set(done.stdout.split()) - set(sys.stdlib_module_names) - {"roftmol"}
+    packages = {canonicalize_name(distributions[module][0]) for module in imported if module in distributions}
+    by_name = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert packages & by_name <= _environment(name).keys()
 
 
 def test_the_project_names_what_the_code_imports():
@@ -117,7 +101,7 @@ def test_the_project_names_what_the_code_imports():
         {canonicalize_name(Requirement(text).name) for text in texts}
         for texts in (PROJECT["dependencies"], PROJECT["optional-dependencies"]["atomistic"])
     )
-    assert _imported(modules) <= always | atomistic
+    assert _packages(sources(modules)) <= always | atomistic
     assert always <= LOCK.keys()
     assert atomistic <= ATOMISTIC.keys()
 
@@ -156,7 +140,7 @@ def test_the_tests_run_on_the_lock():
     assert found == LOCK | ATOMISTIC
 
 
-def _imported(modules: list[str]) -> set[str]:
+def _packages(files: list[Path]) -> set[str]:
     distributions = importlib.metadata.packages_distributions()
-    names = third_party(sources(modules)) - set(sys.stdlib_module_names) - BY_HAND
+    names = third_party(files) - set(sys.stdlib_module_names) - BY_HAND
     return {canonicalize_name(distributions[name][0]) for name in names}

@@ -10,6 +10,7 @@ from molecules_for_tests import SMILES
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
+from settings_of_stages import settings_for
 
 MORE = [f"{text}.{other}" for text in SMILES for other in ("C", "CC", "CCC")]
 
@@ -47,8 +48,8 @@ def test_a_good_file_becomes_an_experiment(tmp_path):
     assert found.validation | {"fraction": 0} == {"scheme": "crossfit", "folds": 5, "fraction": 0}
     assert "constant" in found.cells.methods
     assert "scratch" not in found.cells.methods  # it is no candidate
-    assert found.refit_settings()["members"] == 5
-    assert found.refit_settings()["grids"]["none"] == {"constant": [{}]}
+    assert settings_for("refit", found)["members"] == 5
+    assert settings_for("refit", found)["grids"]["none"] == {"constant": [{}]}
     assert (
         experiment({"data": str(table(tmp_path / "esol.csv", ["smiles,y", *values()]))}).recommendation.name
         == "my-esol"

@@ -35,6 +35,7 @@ from roftmol.tables import schemas
 from roftmol.training import batchnorm
 from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, set_training
 from roftmol.training.mixing import mix
+from settings_of_stages import settings_for
 from test_workflow import Place, write_molecules
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -469,10 +470,10 @@ def test_a_model_of_ones_own_is_a_checkpoint(place: Place):
     made = experiment({"models": ["my-gine"], "own_models": {"my-gine": GINE}})
     checkpoint = made.checkpoints["my-gine"]
     assert (checkpoint.layers, checkpoint.featuriser, checkpoint.code) == (3, "my-gine", "my_model.py")
-    assert made.featurize_settings("esol", "my-gine") == {"featuriser": "my_model.py"}
+    assert settings_for("featurize", made, "esol", "my-gine") == {"featuriser": "my_model.py"}
     assert type(checkpoint).from_dict(json.loads(json.dumps(checkpoint.to_dict()))) == checkpoint
     cell = ("honest", "my-gine", "esol", "scaffold", "50", "surgical_ft")
-    assert len(made.run_settings(*cell)["grid"]) == 3
+    assert len(settings_for("finetune", made, *cell)["grid"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ class _UnusableError(Exception):
     """Why a source could not be used."""
 
 
+def mirror() -> Path | None:
+    """The folder of registered files that the environment names; None where it names none."""
+    folder = os.environ.get("ROFTMOL_MIRROR")
+    return Path(folder) if folder else None
+
+
 def fetch(
     sources: Sequence[Source],
     out: Path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from functools import reduce
 from itertools import product
@@ -22,16 +22,13 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CONSTANT, DWISE_FT, REFERENCE_MODELS, Cells, model_of
-from roftmol.core.records import build
+from roftmol.core.paths import CONSTANT, REFERENCE_MODELS, Cells
 from roftmol.methods import METHODS, Method
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
-from roftmol.registry.same_models import same_models
 from roftmol.scoring.selection import RULES
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
-PRETRAINING = Path(__file__).parents[1] / "registry" / "yaml" / "pretraining.yaml"
 #: A number as text.
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 #: Other values as text, in YAML's spelling.
@@ -93,122 +90,10 @@ class Experiment:
             asked = self.recommendation
             user_file.audit(Path(asked.path), self.datasets[asked.name], self.max_rejected, asked.settle_duplicates)
 
-    def verdict_settings(self) -> Json:
-        """`recommendation.VerdictSettings`."""
-        assert self.recommendation
-        dataset = self.datasets[self.recommendation.name]
-        return {
-            "name": self.recommendation.name,
-            "target": self.recommendation.target,
-            "task": dataset.task,
-            "metric": dataset.metric,
-            "split": self.cells.splits[0],
-            "choose": self.recommendation.choose,
-        }
-
-    def refit_settings(self) -> Json:
-        """`refit.RefitSettings`."""
-        assert self.recommendation
-        dataset = self.datasets[self.recommendation.name]
-        grids: Json = {}
-        for method, (model, checkpoint) in product(self.cells.methods, self.checkpoints.items()):
-            layers = 0 if method in REFERENCE_MODELS else checkpoint.layers
-            grids.setdefault(model_of(method, model), {})[method] = self.grid(method, layers)
-        return {
-            "target": self.recommendation.target,
-            "task": dataset.task,
-            "metric": dataset.metric,
-            "grids": grids,
-            "featurisers": {name: checkpoint.featuriser for name, checkpoint in self.checkpoints.items()},
-            "training": self.training,
-            "members": self.recommendation.members,
-            "level": self.recommendation.level,
-        }
-
-    def fetch_settings(self, dataset: str) -> Json:
-        """What `fetch-data` needs."""
-        return {"name": dataset, "sources": self._dataset(dataset)["sources"]}
-
-    def molecules_settings(self, dataset: str) -> Json:
-        """What `molecules` needs: the reading rules, without the text about them."""
-        unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
-        entry = self._dataset(dataset)
-        if entry["labels"] != ["*"]:  # which are no columns of geometry
-            entry.pop("geometry", None)
-        entry.pop("extensive", None)
-        # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
-        sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
-        return {"dataset": entry | unread | {"sources": sources}, "max_rejected": self.max_rejected}
-
-    def conformers_settings(self, dataset: str) -> Json:
-        """What `conformers` needs: the reading rules, and the columns of the geometry."""
-        geometry = list(self.datasets[dataset].geometry)
-        return {"dataset": self.molecules_settings(dataset)["dataset"] | {"geometry": geometry}}
-
     @property
     def cliffs(self) -> list[str]:
         """The data sets whose activity cliffs are known or can be computed."""
         return [name for name, dataset in self.datasets.items() if dataset.has_cliffs]
-
-    def cliffs_settings(self, dataset: str) -> Json:
-        """What `cliffs` needs."""
-        about = ("cliff_column", "potency")
-        entry = self.molecules_settings(dataset)["dataset"] | {name: self._dataset(dataset)[name] for name in about}
-        return {"dataset": entry}
-
-    def diagnostics_settings(self) -> Json:
-        """`diagnostics.stage.DiagnosticsSettings`."""
-        return {"cliffs": self.cliffs}
-
-    def featurize_settings(self, dataset: str, featuriser: str) -> Json:
-        """What `featurize` needs: a user's own featuriser, named as its model, is known there by its file."""
-        own = self.checkpoints.get(featuriser)
-        return {"featuriser": own.code if own and own.code else featuriser}
-
-    def split_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
-        """`splits.SplitSettings`."""
-        return {
-            "protocol": protocol,
-            "dataset": dataset,
-            "split": split,
-            "budget": budget,
-            "seeds": list(self.seeds),
-            "task": self.datasets[dataset].task,
-            "validation": self.validation["scheme"],
-            "fraction": self.validation["fraction"],
-            "folds": self.validation["folds"],
-            **({} if self.max_test is None else {"max_test": self.max_test}),
-        }
-
-    def checkpoint_settings(self, model: str) -> Json:
-        """What `fetch-checkpoint` needs: the checkpoint, without the text about it."""
-        unread = {"citation": "", "licence": "", "note": "", "overlaps": ""}
-        unread_names: Json = {"corpora": [], "labelled": [], "suspected": []}
-        return self.checkpoints[model].to_dict() | unread | unread_names
-
-    def corpus_settings(self, corpus: str) -> Json:
-        """What `corpus` needs: where its files are and how they are read."""
-        unread = {"title": "", "citation": "", "licence": "", "note": ""}
-        return self.corpora[corpus].to_dict() | unread
-
-    def run_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
-        """`runs.FinetuneSettings` and `runs.InterpolateSettings`."""
-        layers = self.checkpoints[model].layers
-        second = METHODS[method].alternation is not None
-        return self._cell_settings(protocol, dataset, split, budget) | {
-            "model": model,
-            "method": method,
-            "grid": self.grid(method, layers),
-            "training": self.training,
-            "device": self.device,
-            **(
-                {"auxiliary": self.auxiliary["forces" if self.checkpoints[model].spatial else "objective"]}
-                if second
-                else {}
-            ),
-            **self._pooled(model, dataset),
-            **({"pictures": True} if self.tsne else {}),
-        }
 
     def auxiliary_file(self, model: str, method: str) -> str | None:
         """What a second task learns from, and what a force field is measured on; None where neither is asked for."""
@@ -217,44 +102,10 @@ class Experiment:
             return f"results/forces/{'gfn2' if source == 'self' else source}.parquet" if source else None
         return "results/auxiliary/molecules.parquet" if METHODS[method].alternation else None
 
-    def auxiliary_settings(self) -> Json:
-        """`cli.AuxiliarySettings`."""
-        known = {"corpus": self.auxiliary["corpus"], "molecules": self.auxiliary["molecules"]}
-        return {**known, "datasets": list(self.datasets)}
-
-    def force_settings(self, source: str) -> Json:
-        """`forces.StageSettings`."""
-        asked = {name: self.auxiliary[name] for name in ("conformers", "displacement", "heavy_atoms")}
-        return {
-            "source": source,
-            "molecules": self.auxiliary["force_molecules"],
-            **asked,
-            "elements": list(self.auxiliary["elements"]),
-            "datasets": list(self.datasets),
-        }
-
-    def native_settings(self) -> Json:
-        """`cli.NativeSettings`."""
-        return {"datasets": list(self.datasets)}
-
-    def _pooled(self, model: str, dataset: str) -> Json:
+    def pooled(self, model: str, dataset: str) -> Json:
         """Whether a head sums over atoms, where it pools them."""
         extensive = self.checkpoints[model].spatial and self.datasets[dataset].extensive
         return {"extensive": True} if extensive else {}
-
-    def baseline_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Json:
-        """`baselines.BaselineSettings`; `model` is the name that stands for one, which `method` implies."""
-        own = {"method": method, "grid": self.grid(method, layers=0)}
-        return self._cell_settings(protocol, dataset, split, budget) | own
-
-    def landscape_settings(self, protocol: str, model: str, dataset: str, split: str, budget: str) -> Json:
-        """`landscape.LandscapeSettings`."""
-        return self._cell_settings(protocol, dataset, split, budget) | {
-            "model": model,
-            "plane": DWISE_FT in self.cells.methods,
-            "device": self.device,
-            **self._pooled(model, dataset),
-        }
 
     def landscapes(self, results: Path) -> list[Path]:
         """The folder of each cell whose loss landscape is asked for."""
@@ -266,54 +117,10 @@ class Experiment:
             return []
         return [name for name in self.checkpoints[model].corpora if self.corpora[name].files]
 
-    def provenance_settings(self) -> Json:
-        """`provenance.ProvenanceSettings`."""
-        groups = same_models((catalog.checkpoints() | self.checkpoints).values())
-        return {
-            "models": {
-                name: {
-                    "pretraining": checkpoint.pretraining,
-                    "corpora": list(checkpoint.corpora),
-                    "learnt": list(checkpoint.learnt),
-                    "checkable": self.checkable(name),
-                    "suspected": list(checkpoint.suspected),
-                }
-                for name, checkpoint in self.checkpoints.items()
-            },
-            "same_files": [list(group) for group in groups if not self.checkpoints.keys().isdisjoint(group)],
-        }
-
     def overlaps(self) -> list[tuple[str, str]]:
         """The pairs of data set and corpus that are compared."""
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
-
-    def aggregate_settings(self) -> Json:
-        """What `aggregate` needs: which cells, the rule that selects, and what is left out."""
-        leave_out = list(self.leave_out_contaminated)
-        settings = {"cells": asdict(self.cells), "rule": self.selection, "leave_out": leave_out}
-        return settings | {"landscape": self.landscape}
-
-    def embeddings_settings(self) -> Json:
-        """`embeddings.EmbeddingsSettings`."""
-        return {"cells": asdict(self.cells), "pictures": self.tsne}
-
-    def report_settings(self) -> Json:
-        """What the report tells of the experiment beside its tables."""
-        corpora = dict.fromkeys(name for checkpoint in self.checkpoints.values() for name in checkpoint.corpora)
-        return {
-            **{field.name: list(getattr(self.cells, field.name)) for field in fields(Cells)},
-            **catalog.about(self.datasets, self.checkpoints, {name: self.corpora[name] for name in corpora}),
-            "seeds": list(self.seeds),
-            "training": self.training,
-            "validation": self.validation,
-            "grids": self.grids,
-            "leave_out_contaminated": list(self.leave_out_contaminated),
-            "landscape": self.landscape,
-            "tsne": self.tsne,
-            "max_rejected": self.max_rejected,
-            "device": self.device,
-        }
 
     def grid(self, method: str, layers: int) -> list[Json]:
         """The settings that are tried of a method.
@@ -325,10 +132,8 @@ class Experiment:
             return [found[len(found) // 2]]
         return found
 
-    def _dataset(self, name: str) -> Json:
-        return self.datasets[name].to_dict()
-
-    def _cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
+    def cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
+        """What every stage that fits in a cell is told of it."""
         return {
             "protocol": protocol,
             "dataset": dataset,
@@ -525,34 +330,6 @@ def _name_of(path: str) -> str:
     """A name for the results on a file, from the file's own."""
     stem = re.sub(r"[^a-z0-9_-]+", "-", Path(path).name.split(".")[0].lower()).strip("-_") or "data"
     return f"my-{stem}" if stem in catalog.datasets() else stem
-
-
-@dataclass(frozen=True)
-class PretrainingRecipe:
-    """An entry of `registry/yaml/pretraining.yaml`: which corpora, what is learnt of them, and how."""
-
-    corpora: tuple[str, ...]
-    objective: str
-    training: Json
-    objective_settings: Json = field(default_factory=dict)
-    computed: dict[str, list[str]] = field(default_factory=dict)
-    per_atom: tuple[str, ...] = ()
-
-    def set_settings(self) -> Json:
-        """What `pretraining-set` needs. Labels are left out where the objective learns none."""
-        known = catalog.corpora()
-        labels = {name: list(known[name].labels) if self.objective == "supervised" else [] for name in self.corpora}
-        return {"labels": labels, "computed": self.computed, "per_atom": list(self.per_atom)}
-
-    def pretrain_settings(self) -> Json:
-        """What `pretrain` needs."""
-        return {"objective": self.objective, "objective_settings": self.objective_settings, "training": self.training}
-
-
-def recipes() -> dict[str, PretrainingRecipe]:
-    """The pretraining recipes by name, as `registry/yaml/pretraining.yaml` writes them."""
-    entries = yaml.safe_load(PRETRAINING.read_text(encoding="utf-8"))
-    return {name: build(PretrainingRecipe, entry) for name, entry in entries.items()}
 
 
 def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[Json]:

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import yaml
 
 from roftmol.core.errors import UserError
+from roftmol.core.records import build
 
 REGISTRY = Path(__file__).parent / "yaml"
 
@@ -295,6 +296,18 @@ class Corpus:
         return cast(dict[str, Any], _plain(self))
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How an encoder of our own is pretrained: on which corpora, what it learns of them, and how."""
+
+    corpora: tuple[str, ...]
+    objective: str
+    training: dict[str, Any]
+    objective_settings: dict[str, Any] = field(default_factory=dict)
+    computed: dict[str, list[str]] = field(default_factory=dict)
+    per_atom: tuple[str, ...] = ()
+
+
 def datasets() -> dict[str, Dataset]:
     """The registered data sets by name, in the order of `registry/yaml/datasets.yaml`."""
     return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
@@ -308,6 +321,11 @@ def checkpoints() -> dict[str, Checkpoint]:
 def corpora() -> dict[str, Corpus]:
     """The registered pretraining corpora by name, in the order of `registry/yaml/corpora.yaml`."""
     return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("corpora.yaml").items()}
+
+
+def recipes() -> dict[str, Recipe]:
+    """The pretraining recipes by name, in the order of `registry/yaml/pretraining.yaml`."""
+    return {name: build(Recipe, entry) for name, entry in _load("pretraining.yaml").items()}
 
 
 def about(

@@ -1,0 +1,15 @@
+"""What stages are told of an experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roftmol.experiment.config import Experiment
+from roftmol.stages import STAGES
+
+
+def settings_for(stage: str, experiment: Experiment | None, *wildcards: str, **named: str) -> dict[str, Any]:
+    """The settings of a stage's job, by the wildcards of its rule."""
+    ask = STAGES[stage].settings
+    assert ask is not None
+    return ask(experiment, *wildcards, **named)

@@ -1,0 +1,48 @@
+"""Put the runs of all cells together: scores, selection, summary, and what pretraining has seen of test sets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.paths import Cells
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which cells are put together, and how."""
+
+    cells: Cells
+    rule: str  #: selects hyperparameters
+    leave_out: tuple[str, ...] = ()  #: the kinds of contamination whose cells are left out
+    landscape: bool = False  #: whether the cells' landscapes were measured
+
+
+def settings_from(experiment: Experiment) -> Json:
+    """Return the cells of the experiment and how they are put together."""
+    return {
+        "cells": asdict(experiment.cells),
+        "rule": experiment.selection,
+        "leave_out": list(experiment.leave_out_contaminated),
+        "landscape": experiment.landscape,
+    }
+
+
+def run(settings: Json, *, results: Path, models: Path, out: Path) -> None:
+    """Write the tables of the results."""
+    from roftmol.evaluation import aggregate, contamination
+
+    asked = build(Settings, settings)
+    runs, data = asked.cells.runs(results), asked.cells.data(results)
+    audit = contamination.read(asked.cells, results, models)
+    landscapes = asked.cells.landscapes(results) if asked.landscape else []
+    aggregate.aggregate(runs, data, asked.rule, out, audit, asked.leave_out, landscapes)
+
+
+STAGE = Stage(run, "report", Code(("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination")), settings_from)

@@ -1,0 +1,35 @@
+"""Fit a reference without an encoder in one cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+def settings_from(
+    experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
+) -> Json:
+    """Return `references.BaselineSettings`; `model` is the name that stands for one, which `method` implies."""
+    cell = experiment.cell_settings(protocol, dataset, split, budget)
+    return {**cell, "method": method, "grid": experiment.grid(method, layers=0)}
+
+
+def code(_experiment: Experiment, method: str, **_wildcards: str) -> Code:
+    """Return the code of one reference's fits."""
+    return Code(("roftmol.training.references", f"roftmol.methods.{method}"), ("roftmol.methods",))
+
+
+def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:
+    """Fit every setting, seed and fold."""
+    from roftmol.training import references
+
+    references.run(build(references.BaselineSettings, settings), data, splits, out)
+
+
+STAGE = Stage(run, "train", code, settings_from)

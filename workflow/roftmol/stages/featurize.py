@@ -1,0 +1,42 @@
+"""Turn a dataset's molecules into the graphs that an encoder reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What turns molecules into graphs: a name in `features/featurizers`, or the path of a user's own code."""
+
+    featuriser: str
+
+
+def settings_from(experiment: Experiment, dataset: str, featuriser: str) -> Json:
+    """Return the featuriser: a user's own, named as its model, is known here by its file."""
+    own = experiment.checkpoints.get(featuriser)
+    return {"featuriser": own.code if own and own.code else featuriser}
+
+
+def run(settings: Json, *, molecules: Path, out: Path, conformers: Path | None = None, processes: int = 1) -> None:
+    """Write the graphs."""
+    from roftmol.features import graphs
+    from roftmol.tables import schemas
+
+    asked = build(Settings, settings)
+    table = schemas.read("molecules", molecules)
+    if conformers:
+        graphs.in_space(table, schemas.read("conformers", conformers)).save(out)
+    else:
+        graphs.featurize(table, asked.featuriser, processes).save(out)
+
+
+STAGE = Stage(run, "train", Code(("roftmol.features.graphs",)), settings_from)

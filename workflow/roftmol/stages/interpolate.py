@@ -1,0 +1,37 @@
+"""Mix pretrained and fine-tuned weights in one cell, from the runs of full fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.records import build
+from roftmol.stages import finetune
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+def code(_experiment: Experiment, method: str, **_wildcards: str) -> Code:
+    """Return the code of one method's mixtures: no other method's counts."""
+    return Code(("roftmol.training.jobs", f"roftmol.methods.{method}"), ("roftmol.methods",))
+
+
+def run(
+    settings: Json,
+    *,
+    data: Path,
+    splits: Path,
+    checkpoint: Path,
+    source: Path,
+    out: Path,
+    auxiliary: Path | None = None,
+) -> None:
+    """Mix what is not finished, and collect the cell's tables."""
+    from roftmol.training import jobs
+
+    jobs.interpolate(build(jobs.RunSettings, settings), data, splits, checkpoint, source, out, auxiliary)
+
+
+STAGE = Stage(run, "train", code, finetune.settings_from)

@@ -1,0 +1,43 @@
+"""Measure the loss around one cell's fine-tuned encoders: along a line and over a plane of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.paths import DWISE_FT, FULL_FT
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+def settings_from(experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str) -> Json:
+    """Return `landscape.LandscapeSettings`."""
+    return {
+        **experiment.cell_settings(protocol, dataset, split, budget),
+        "model": model,
+        "plane": DWISE_FT in experiment.cells.methods,
+        "device": experiment.device,
+        **experiment.pooled(model, dataset),
+    }
+
+
+def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Path, out: Path) -> None:
+    """Write the tables "paths" and "planes"."""
+    from roftmol.training import landscape
+
+    asked = build(landscape.LandscapeSettings, settings)
+    landscape.landscape(asked, data, splits, checkpoint, runs, out)
+
+
+STAGE = Stage(
+    run,
+    "train",
+    Code(
+        ("roftmol.training.landscape", f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}"),
+        ("roftmol.methods",),
+    ),
+    settings_from,
+)

@@ -1,0 +1,56 @@
+"""Read a dataset's molecules and list what is rejected."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A dataset as the registry writes it, and the largest share of its records that may be dropped."""
+
+    dataset: dict[str, Any]
+    max_rejected: float
+
+
+def settings_from(experiment: Experiment, dataset: str) -> Json:
+    """Return the rules of reading, without the text about them, and the share that may be rejected."""
+    return {"dataset": reading_rules(experiment, dataset), "max_rejected": experiment.max_rejected}
+
+
+def reading_rules(experiment: Experiment, dataset: str) -> Json:
+    """Return a dataset as the registry writes it, without what changes nothing in how it is read."""
+    unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
+    entry = experiment.datasets[dataset].to_dict()
+    if entry["labels"] != ["*"]:  # which are no columns of geometry
+        entry.pop("geometry", None)
+    entry.pop("extensive", None)
+    # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
+    sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
+    return entry | unread | {"sources": sources}
+
+
+def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
+    """Write the tables "molecules", "rejects" and "tasks"."""
+    from roftmol.data import molecules
+    from roftmol.registry.catalog import Dataset
+    from roftmol.tables import schemas
+
+    asked = build(Settings, settings)
+    dataset = Dataset.from_dict(asked.dataset)
+    kept, rejects, tasks = molecules.read(source, dataset, max_rejected=asked.max_rejected, processes=processes)
+    for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
+        schemas.write(name, table, out / f"{name}.parquet", settings, source)
+    print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)
+
+
+STAGE = Stage(run, "data", Code(("roftmol.data.molecules",)), settings_from)

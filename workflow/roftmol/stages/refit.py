@@ -1,0 +1,45 @@
+"""Fit the method that was recommended on all labels, and write it as a bundle."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.paths import REFERENCE_MODELS, model_of
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+def settings_from(experiment: Experiment) -> Json:
+    """Return `refit.RefitSettings`."""
+    asked = experiment.recommendation
+    assert asked
+    dataset = experiment.datasets[asked.name]
+    grids: Json = {}
+    for method, (model, checkpoint) in product(experiment.cells.methods, experiment.checkpoints.items()):
+        layers = 0 if method in REFERENCE_MODELS else checkpoint.layers
+        grids.setdefault(model_of(method, model), {})[method] = experiment.grid(method, layers)
+    return {
+        "target": asked.target,
+        "task": dataset.task,
+        "metric": dataset.metric,
+        "grids": grids,
+        "featurisers": {name: checkpoint.featuriser for name, checkpoint in experiment.checkpoints.items()},
+        "training": experiment.training,
+        "members": asked.members,
+        "level": asked.level,
+    }
+
+
+def run(settings: Json, *, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
+    """Write the bundle."""
+    from roftmol.deploy import refit
+
+    refit.refit(build(refit.RefitSettings, settings), molecules, tables, verdict, checkpoints, out)
+
+
+STAGE = Stage(run, "train", Code(("roftmol.deploy.refit",)), settings_from)

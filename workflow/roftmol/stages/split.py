@@ -1,0 +1,44 @@
+"""Say which molecule is train, validation or test, for every seed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roftmol.core.records import build
+from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
+
+
+def settings_from(experiment: Experiment, protocol: str, dataset: str, split: str, budget: str) -> Json:
+    """Return `splits.SplitSettings`."""
+    return {
+        "protocol": protocol,
+        "dataset": dataset,
+        "split": split,
+        "budget": budget,
+        "seeds": list(experiment.seeds),
+        "task": experiment.datasets[dataset].task,
+        "validation": experiment.validation["scheme"],
+        "fraction": experiment.validation["fraction"],
+        "folds": experiment.validation["folds"],
+        **({} if experiment.max_test is None else {"max_test": experiment.max_test}),
+    }
+
+
+def run(settings: Json, *, molecules: Path, out: Path) -> None:
+    """Write the table "splits"."""
+    from roftmol.data import splits
+    from roftmol.tables import schemas
+
+    asked = build(splits.SplitSettings, settings)
+    assigned = splits.assign(schemas.read("molecules", molecules), asked)
+    # What is not limited is not told, so that the table is marked as it was before there was a limit.
+    told = {key: value for key, value in asdict(asked).items() if value is not None}
+    schemas.write("splits", assigned, out, told)
+
+
+STAGE = Stage(run, "data", Code(("roftmol.data.splits",)), settings_from)
