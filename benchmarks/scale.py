@@ -213,19 +213,19 @@ def _write_run(
 #: The stages after the fits, as code for a process of its own: arguments are the results folder and the settings.
 STAGES = {
     "aggregate": """
-from roftmol import aggregate
-from roftmol.config import experiment
+from roftmol.evaluation import aggregate
+from roftmol.experiment.config import experiment
 import yaml
 asked = experiment(yaml.safe_load(open(results / "config.yaml")))
 aggregate.aggregate(asked.cells.runs(results), asked.cells.data(results), "validation", results / "tables")
 """,
     "diagnostics": """
-from roftmol.diagnostics import stage
+from roftmol.evaluation.diagnostics import stage
 stage.diagnose(stage.DiagnosticsSettings(cliffs=()), results / "tables", results, results / "tables")
 """,
     "embeddings": """
-from roftmol import embeddings
-embeddings.embed([], results / "tables", results / "tables")
+from roftmol.evaluation import atom_embeddings
+atom_embeddings.embed([], results / "tables", results / "tables")
 """,
     "statistics": """
 from roftmol.statistics import stage

@@ -395,7 +395,7 @@ def test_predictions_do_not_depend_on_the_batch_nor_the_format(place):
 
 def test_a_stream_goes_through(place):
     command = [sys.executable, "-m", "roftmol", "predict", str(place / "size.roftmol"), "-", "-o", "-"]
-    environment = {"PYTHONPATH": str(Path(bundle.__file__).parents[1]), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(Path(bundle.__file__).parents[2]), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     text = (place / "new.csv").read_text()
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, env=environment)
     predict(place, str(place / "new.csv"), "-o", str(place / "out.csv"))

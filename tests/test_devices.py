@@ -17,7 +17,7 @@ from roftmol.core.devices import claim, device_of
 CLAIM = """
 import sys
 from pathlib import Path
-from roftmol.devices import claim
+from roftmol.core.devices import claim
 print(claim(("a", "b"), Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

@@ -412,6 +412,6 @@ HEAVY = ("torch_geometric", "torch._dynamo", "scipy", "sklearn", "matplotlib")
 )
 def test_a_job_and_a_start_of_snakemake_import_no_more_than_they_need(imports, heavy):
     code = f"import sys; {imports}; print([name for name in {heavy} if name in sys.modules])"
-    package = Path(graphs.__file__).parents[1]
+    package = Path(graphs.__file__).parents[2]
     told = subprocess.run([sys.executable, "-c", code], cwd=package, check=True, capture_output=True, text=True)
     assert told.stdout.strip() == "[]"

@@ -28,7 +28,7 @@ from roftmol.training.jobs import Result, within_memory
 from roftmol.training.loop import TrainSettings
 from test_runs import FIRST, finetune
 
-WORKFLOW = Path(jobs.__file__).parents[1]
+WORKFLOW = Path(jobs.__file__).parents[2]
 
 
 def write_text(path: Path) -> None:

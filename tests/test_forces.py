@@ -511,7 +511,7 @@ def test_own_labels_are_equal_however_many_processes(tmp_path, monkeypatch):
 def water(line: str = "energy=-1.5", forces: str = "forces:R:3", first: str = "O 0 0 0.12 1 2 3") -> str:
     """A record of an extended XYZ."""
     rest = "H 0 0.8 -0.47 1 2 3\nH 0.05 -0.75 -0.5 1 2 3\n"
-    return f"3\nProperties=species:S:1:pos:R:3:{force_labels} {line}\n{first}\n{rest}"
+    return f"3\nProperties=species:S:1:pos:R:3:{forces} {line}\n{first}\n{rest}"
 
 
 def test_the_record_is_sound(tmp_path):

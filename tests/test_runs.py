@@ -265,7 +265,7 @@ def test_a_killed_job_goes_on_where_it_was(place):
         *("--data", place / "graphs.safetensors", "--splits", place / "splits.parquet"),
         *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(jobs.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(jobs.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     environment["ROFTMOL_PRODUCTS"] = products.chosen().name  # a trial of its own may end otherwise
     job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
     folder = place / "killed" / "parts"

@@ -259,14 +259,14 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
     ("files", "expected"),
     [
         (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
-        (["methods/dwise_ft.py", "fingerprints.py"], {"interpolate": 1, "landscape": 1, "baseline": 1, **ENDS}),
-        (["engine.py"], {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
-        (["landscape.py"], {"landscape": 1, **ENDS}),
+        (["methods/dwise_ft.py", "methods/fingerprint.py"], {"interpolate": 1, "landscape": 1, "baseline": 1, **ENDS}),
+        (["training/forward.py"], {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
+        (["training/landscape.py"], {"landscape": 1, **ENDS}),
         (["figures/forest.py"], {"plot": 1, "report": 1}),
         (["../../README.md", "../../docs/methods.md"], {}),
-        (["overlap.py"], {"overlap": 1, **ENDS}),
-        (["contamination.py"], ENDS),
-        (["diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
+        (["data/overlap.py"], {"overlap": 1, **ENDS}),
+        (["evaluation/contamination.py"], ENDS),
+        (["evaluation/diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
         (["report/page.css"], {"report": 1}),
     ],
 )
