@@ -29,7 +29,7 @@ from roftmol.tables import schemas
 #: What the stage writes, one file each.
 TABLES = ("embeddings", "tsne")
 CELL = list(schemas.CELL)
-SETTING = [name for name in CELL if name != "method"]
+SETTING = list(schemas.CONDITION)
 
 
 @dataclass(frozen=True)

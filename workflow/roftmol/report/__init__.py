@@ -19,7 +19,7 @@ from roftmol.figures.style import in_order, look
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
-from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, TABLES
+from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, table_lines
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import TABLES as STATISTICS
@@ -116,8 +116,7 @@ def build(
         failures=audit.failures_table(timings),
         methods=[(look(name), METHOD_LINES.get(name, f"See workflow/roftmol/methods/{name}.py.")) for name in methods],
         protocols=PROTOCOLS,
-        table_lines=TABLES,
-        schema_version=schemas.VERSION,
+        table_lines=table_lines(),
         style=inline("page.css"),
         script=inline("page.js"),
     )

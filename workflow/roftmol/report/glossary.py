@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from roftmol.tables.descriptions.reference import descriptions
+
 METHOD_LINES: dict[str, str] = {
     "full_ft": "Encoder and head are trained on the task.",
     "linear_probing": "Only the head is trained; the encoder stays as pretrained.",
@@ -31,33 +33,7 @@ PROTOCOLS: dict[str, str] = {
     "selected on validation.",
 }
 
-TABLES: dict[str, str] = {
-    "summary": "one row a method and setting: the numbers of the results table",
-    "selected": "the setting that each seed selected, with its validation and test score",
-    "scores": "every metric, setting, seed and task",
-    "predictions": "every validation and test molecule of the selected runs",
-    "alphas": "WiSE-FT's whole path",
-    "coefficients": "DWiSE-FT's learned coefficients",
-    "changes": "how far each part of the selected encoders moved, and what became of vectors and forces",
-    "paths": "loss and metric along the line from the pretrained weights to full FT's and beyond",
-    "planes": "the loss over the plane that DWiSE-FT's solution spans with them",
-    "curves": "learning curves",
-    "timings": "what each fit cost, and why it failed",
-    "comparisons": "every method against full FT and the fingerprint, over data sets: intervals, tests, verdicts",
-    "mean_ranks": "mean rank of every method over data sets, and the groups that are not told apart",
-    "pairs": "the test of each two methods over data sets",
-    "models": "what each model was pretrained on, the digest of its weights, and which others it is",
-    "overlaps": "how many test molecules of each seed are in each pretraining set",
-    "left_out": "the cells that were left out for what pretraining has seen",
-    "shift": "the score in and out of distribution, where both were run",
-    "cliffs": "RMSE on molecules in activity cliffs and on all others",
-    "calibration": "how far stated probabilities and errors hold",
-    "reliability": "the curves behind it",
-    "similarity": "the error by similarity to the nearest training molecule",
-    "collapse": "how what fits did to the model goes with the loss of score, over methods",
-    "embeddings": "where atoms lie on a t-SNE's plane before and after each method, where pictures were asked for",
-    "tsne": "how well that plane tells kinds of atoms apart",
-    "molecules": "the molecules kept, in the order of the source",
-    "rejects": "the records with a remark",
-    "tasks": "the label columns",
-}
+
+def table_lines() -> dict[str, str]:
+    """Return a line for each table that lies in the folder of aggregated tables."""
+    return {name: about.line for name, about in descriptions().items() if f"tables/{name}.parquet" in about.files}

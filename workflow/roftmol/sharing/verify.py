@@ -37,8 +37,6 @@ TOLERANCE = 1e-12
 RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "changes", "curves", "timings")
 #: The tables whose rows are counted by themselves.
 COUNTED = ("scores", "predictions", "molecules")
-#: What names a row in a message, where its table has it.
-NAMES = ("row", "seed", "setting", "fold", "stage", "epoch", "partition", "metric", "task", "molecule", "part")
 
 Mask = NDArray[np.bool_]
 #: By seed and partition, the molecules that predictions must cover; and by seed, the folds.
@@ -86,7 +84,7 @@ def verify(results: Path) -> Verification:
     if not place.runs or not folders:
         raise UserError(f"{results}: no results folder, for it lacks runs or tables. Name one as `A/results`.")
     made = [file for folder in folders for file in sorted((folder / "tables").glob("*.parquet"))]
-    for file in [*place.tables, *(file for file in made if file.stem in schemas.SCHEMAS)]:
+    for file in [*place.tables, *(file for file in made if file.stem in schemas.TABLES)]:
         schemas.marks(file)
         seen.counts["tables"] += 1
     data = {folder.name: _data(folder) for folder in place.data}
@@ -184,7 +182,7 @@ class _Stored:
     def _differ(self, name: str, where: str, stored: pd.DataFrame, made: pd.DataFrame) -> None:
         self.seen.counts[name if name in COUNTED else "other rows"] += len(stored)
         found = schemas.table(name, made).to_pandas()
-        self.seen.differences += _differences(self._file(name), where, stored, found)
+        self.seen.differences += _differences(name, self._file(name), where, stored, found)
 
     def _differs(self, name: str, where: str, what: str, stored: object, found: object) -> None:
         self.seen.differences.append(Difference(self._file(name), where, what, stored, found))
@@ -199,15 +197,17 @@ class _Stored:
         return self.tables / f"{name}.parquet"
 
 
-def _differences(file: Path, where: str, stored: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]:
-    """The values of two tables of the same rows, in the same order, that are not the same."""
+def _differences(name: str, file: Path, where: str, stored: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]:
+    """Yield the values of table `name` in two versions of the same rows, in the same order, that are not the same."""
     if len(stored) != len(found):
         yield Difference(file, where or "all cells", "rows", len(stored), len(found))
         return
+    # What `where` does not say of a row; the place in the source helps, though the key is another.
+    key = [part for part in ("row", *schemas.TABLES[name].key) if part not in CELL and part in found.columns]
     for column in found.columns:
         for row in np.flatnonzero(_unequal(stored[column], found[column])):
             at = found.iloc[row]
-            names = [f"{name} {at[name]}" for name in NAMES if name in found.columns and name != column]
+            names = [f"{part} {at[part]}" for part in dict.fromkeys(key) if part != column]
             place = where or "/".join(at[CELL])
             values = (frame[column].iloc[row] for frame in (stored, found))
             yield Difference(file, ", ".join([place, *names]), column, *map(_shown, values))

@@ -27,7 +27,7 @@ MEASURES = {
     "force_drift": "forces",
 }
 FEWEST, RESAMPLES = 5, 2000
-SETTING = [name for name in schemas.CELL if name != "method"]
+SETTING = list(schemas.CONDITION)
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,117 @@
+"""Molecules, their labels and geometries, and who is train, validation and test."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from roftmol.tables.base import Table
+
+TABLES = (
+    Table(
+        "molecules",
+        key=("dataset", "molecule"),
+        columns={
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "canonical": pa.string(),
+            "scaffold": pa.string(),
+            "atoms": pa.int32(),
+            "group": pa.string(),
+            "labels": pa.list_(pa.float32()),
+        },
+    ),
+    Table(
+        "rejects",
+        key=("dataset", "row"),
+        columns={
+            "dataset": pa.string(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "reason": pa.string(),
+            "detail": pa.string(),
+            "action": pa.string(),
+        },
+    ),
+    Table(
+        "tasks",
+        key=("dataset", "task"),
+        columns={
+            "dataset": pa.string(),
+            "task": pa.int32(),
+            "name": pa.string(),
+            "kind": pa.string(),
+            "labelled": pa.int64(),
+            "positives": pa.int64(),
+            "mean": pa.float64(),
+            "std": pa.float64(),
+        },
+    ),
+    Table(
+        "conformers",
+        key=("dataset", "molecule"),
+        columns={
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "numbers": pa.list_(pa.int8()),
+            "positions": pa.list_(pa.float32()),
+        },
+    ),
+    Table(
+        "cliff_molecules",
+        key=("dataset", "molecule"),
+        columns={
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "cliff": pa.bool_(),
+            "origin": pa.string(),
+        },
+    ),
+    Table(
+        "splits",
+        key=("protocol", "dataset", "split", "budget", "seed", "fold", "molecule"),
+        columns={
+            "protocol": pa.string(),
+            "dataset": pa.string(),
+            "split": pa.string(),
+            "budget": pa.string(),
+            "seed": pa.int32(),
+            "fold": pa.int32(),
+            "molecule": pa.int32(),
+            "role": pa.string(),
+        },
+    ),
+    Table(
+        "corpora",
+        key=("corpus", "row"),
+        columns={
+            "corpus": pa.string(),
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "canonical": pa.string(),
+            "labels": pa.list_(pa.float32()),
+        },
+    ),
+    Table(
+        "pretraining",
+        columns={"smiles": pa.string(), "labels": pa.list_(pa.float32())},
+    ),
+    Table(
+        "force_labels",
+        key=("row", "conformer"),
+        columns={
+            "row": pa.int64(),
+            "smiles": pa.string(),
+            "inchikey": pa.string(),
+            "conformer": pa.int32(),
+            "source": pa.string(),
+            "status": pa.string(),
+            "reason": pa.string(),
+            "numbers": pa.list_(pa.int8()),
+            "positions": pa.list_(pa.float32()),
+            "energy": pa.float64(),
+            "forces": pa.list_(pa.float32()),
+        },
+    ),
+)

@@ -1,0 +1,1 @@
+"""What tables and columns mean, one YAML file beside each of the stages' in `tables/`."""

@@ -1,0 +1,51 @@
+"""What the models were pretrained on, and what of the test molecules is in it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from roftmol.tables.base import CELL, Table
+
+TABLES = (
+    Table(
+        "models",
+        key=("model",),
+        columns={
+            "model": pa.string(),
+            "pretraining": pa.string(),
+            "content": pa.string(),
+            "same_as": pa.list_(pa.string()),
+            "corpora": pa.list_(pa.string()),
+            "learnt": pa.list_(pa.string()),
+            "checkable": pa.list_(pa.string()),
+            "suspected": pa.list_(pa.string()),
+        },
+    ),
+    Table(
+        "hits",
+        key=("dataset", "corpus", "molecule"),
+        columns={"dataset": pa.string(), "corpus": pa.string(), "molecule": pa.int32()},
+    ),
+    Table(
+        "overlaps",
+        key=("protocol", "model", "dataset", "split", "budget", "seed", "corpus"),
+        columns={
+            "protocol": pa.string(),
+            "model": pa.string(),
+            "dataset": pa.string(),
+            "split": pa.string(),
+            "budget": pa.string(),
+            "seed": pa.int32(),
+            "corpus": pa.string(),
+            "learnt": pa.bool_(),
+            "checked": pa.bool_(),
+            "test_molecules": pa.int32(),
+            "seen": pa.int32(),
+        },
+    ),
+    Table(
+        "left_out",
+        key=tuple(CELL),
+        columns={**CELL, "seen": pa.float64(), "contamination": pa.string()},
+    ),
+)
