@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 
 from roftmol.cli.main import main
-from roftmol.sharing.verify import verify
+from roftmol.sharing.verify import RUN_TABLES, verify
 from roftmol.tables import schemas
 from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
 
@@ -48,6 +48,18 @@ def test_what_the_stages_made_agrees(made_once: Path, capsys: pytest.CaptureFixt
     assert text.endswith("all agree within 1e-12, relative\n")
     scores = schemas.read("scores", made_once / "tables/scores.parquet")
     assert verify(made_once).counts["scores"] == len(scores)
+
+
+def test_keys_tell_rows_apart(made_once: Path):
+    files = [file for file in made_once.rglob("*.parquet") if file.parent.name != "parts"]
+    looked_at = set()
+    for file in files:
+        name = schemas.marks(file)["roftmol.table"]
+        key = list(schemas.TABLES[name].key)
+        if key and not (rows := schemas.read(name, file, key)).empty:
+            assert not rows.duplicated().any(), file
+            looked_at.add(name)
+    assert looked_at >= {*RUN_TABLES, "fits", "splits", "models", "hits", "overlaps", "planes", "paths", "comparisons"}
 
 
 def test_scores_are_those_of_another_library(made_once: Path):
