@@ -19,6 +19,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.source_code import PACKAGE, sources
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.report.glossary import table_lines
+from roftmol.stages import STAGES, Code
 from roftmol.statistics import TABLES as STATISTICS
 from roftmol.tables import schemas
 from roftmol.tables.base import Table
@@ -79,7 +80,7 @@ def test_what_is_written_is_read(name: str, tmp_path: Path):
 
 
 def test_no_two_tables_have_one_name():
-    assert len(schemas.TABLES) == sum(len(stage.TABLES) for stage in schemas.STAGES)
+    assert len(schemas.TABLES) == sum(len(module.TABLES) for module in schemas.MODULES)
 
 
 def test_an_older_file_lacks_new_columns_and_is_read(older: Path):
@@ -232,14 +233,23 @@ def test_the_documentation_says_since_when_a_column_is_there():
     assert "| `parts` | list of float32 | a number (since version 5) |" in lines
 
 
-def test_an_edited_description_makes_a_new_report_alone():
-    described = set(DESCRIPTIONS.iterdir())
-    assert {path for path in described if path.suffix in (".yaml", ".py")} <= set(sources(["roftmol.report"]))
+def test_an_edited_description_makes_new_pages_alone():
+    described = {path for path in DESCRIPTIONS.iterdir() if path.is_file()}
+    codes = {name: stage.code for name, stage in STAGES.items() if isinstance(stage.code, Code)}
+    for name, code in codes.items():
+        assert described & set(code.files) == (described if name in ("report", "recommendation") else set()), name
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in PACKAGE.rglob("*.py")
     ]
-    readers = ("roftmol.report", "roftmol.sharing", "roftmol.cli", "roftmol.__main__", "roftmol.tables.descriptions")
+    readers = (
+        "roftmol.report",
+        "roftmol.stages",
+        "roftmol.sharing",
+        "roftmol.cli",
+        "roftmol.__main__",
+        "roftmol.tables.descriptions",
+    )
     others = sources(module for module in modules if not module.startswith(readers))
     assert PACKAGE / "training" / "jobs.py" in others
     assert not described & set(others)

@@ -191,7 +191,7 @@ class _Stored:
         return schemas.read(name, self._file(name), columns)
 
     def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
-        return self.indexed[name].read(where, schemas.SCHEMAS[name].names).to_pandas()
+        return self.indexed[name].read(where, list(schemas.TABLES[name].columns)).to_pandas()
 
     def _file(self, name: str) -> Path:
         return self.tables / f"{name}.parquet"

@@ -54,9 +54,9 @@ __all__ = [
     "write",
 ]
 
-#: The files of the tables, in the order in which the stages run.
-STAGES = (data, provenance, runs, results, statistics, diagnostics, recommendation)
-TABLES: dict[str, Table] = {table.name: table for stage in STAGES for table in stage.TABLES}
+#: The files of the tables, in the order of the data's flow.
+MODULES = (data, provenance, runs, results, statistics, diagnostics, recommendation)
+TABLES: dict[str, Table] = {table.name: table for module in MODULES for table in module.TABLES}
 SCHEMAS: dict[str, pa.Schema] = {name: pa.schema(dict(table.columns)) for name, table in TABLES.items()}
 
 ANEW = "Delete it and run the workflow again."

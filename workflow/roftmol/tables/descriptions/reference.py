@@ -17,7 +17,7 @@ import yaml
 
 from roftmol.core.records import build
 from roftmol.tables.base import Table
-from roftmol.tables.schemas import STAGES, TABLES
+from roftmol.tables.schemas import MODULES, TABLES
 
 FOLDER = Path(__file__).parent
 INTRODUCTION = """\
@@ -50,14 +50,14 @@ class Description:
 
 
 def descriptions() -> dict[str, Description]:
-    """Return the description of every table, in the order of the stages.
+    """Return the description of every table, in the order of the data's flow.
 
     Raises `ValueError` if a table or a column has none, or one is described that there is not.
     """
     shared = _load("shared")
-    written = {name: build(Description, entry) for stage in STAGES for name, entry in _load(_name(stage)).items()}
+    written = {name: build(Description, entry) for module in MODULES for name, entry in _load(_name(module)).items()}
     if written.keys() != TABLES.keys():
-        raise ValueError(f"{FOLDER}: tables without their like: {sorted(written.keys() ^ TABLES.keys())}")
+        raise ValueError(f"{FOLDER}: tables that are only defined or only described: {sorted(written.keys() ^ TABLES.keys())}")
     unused = shared.keys() - {column for table in TABLES.values() for column in table.columns}
     if unused:
         raise ValueError(f"{FOLDER / 'shared.yaml'}: no table has the columns {sorted(unused)}")
@@ -68,9 +68,9 @@ def markdown() -> str:
     """Return the text of docs/tables.md."""
     about = descriptions()
     parts = [INTRODUCTION]
-    for stage in STAGES:
-        parts.append(f"## {_name(stage).capitalize()}\n\n{stage.__doc__}\n")
-        parts += [section(table, about[table.name]) for table in stage.TABLES]
+    for module in MODULES:
+        parts.append(f"## {_name(module).capitalize()}\n\n{module.__doc__}\n")
+        parts += [section(table, about[table.name]) for table in module.TABLES]
     return "\n".join(parts)
 
 
@@ -120,8 +120,8 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _name(stage: ModuleType) -> str:
-    return stage.__name__.rpartition(".")[2]
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
 
 
 def _load(name: str) -> Any:
