@@ -57,7 +57,9 @@ def descriptions() -> dict[str, Description]:
     shared = _load("shared")
     written = {name: build(Description, entry) for module in MODULES for name, entry in _load(_name(module)).items()}
     if written.keys() != TABLES.keys():
-        raise ValueError(f"{FOLDER}: tables that are only defined or only described: {sorted(written.keys() ^ TABLES.keys())}")
+        raise ValueError(
+            f"{FOLDER}: tables that are only defined or only described: {sorted(written.keys() ^ TABLES.keys())}"
+        )
     unused = shared.keys() - {column for table in TABLES.values() for column in table.columns}
     if unused:
         raise ValueError(f"{FOLDER / 'shared.yaml'}: no table has the columns {sorted(unused)}")
