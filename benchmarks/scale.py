@@ -29,7 +29,8 @@ import yaml
 from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.seeds import generator
 from roftmol.evaluation import aggregate
-from roftmol.experiment.config import Experiment, experiment, grid
+from roftmol.experiment.config import Experiment, experiment
+from roftmol.experiment.grids import grid
 from roftmol.methods import METHODS, setting_text
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas

@@ -1,7 +1,7 @@
 # What a second task learns from, for methods that keep the pretraining task: molecules of a corpus that are in no data set.
 rule auxiliary_molecules:
     input:
-        corpus=f"results/corpora/{EXPERIMENT.auxiliary['corpus']}.parquet",
+        corpus=f"results/corpora/{EXPERIMENT.auxiliary.corpus}.parquet",
         molecules=expand(
             "results/data/{dataset}/molecules.parquet", dataset=EXPERIMENT.datasets
         ),
@@ -32,7 +32,7 @@ rule auxiliary_molecules:
 # The same with energies and forces, for atomistic models.
 rule force_labels:
     input:
-        corpus=f"results/corpora/{EXPERIMENT.auxiliary['corpus']}.parquet",
+        corpus=f"results/corpora/{EXPERIMENT.auxiliary.corpus}.parquet",
         molecules=expand(
             "results/data/{dataset}/molecules.parquet", dataset=EXPERIMENT.datasets
         ),
@@ -69,7 +69,7 @@ rule force_labels:
 rule native_labels:
     input:
         source=lambda wildcards: (
-            EXPERIMENT.auxiliary["native"]
+            EXPERIMENT.auxiliary.native
             or stop("auxiliary.native: name your file of force labels")
         ),
         molecules=expand(

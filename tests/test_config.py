@@ -35,8 +35,8 @@ BY_NAME_ONLY = {"layerwise_decay", "mft", "mft_same_steps", "mft_wise"}
 
 
 def test_the_file_holds_the_defaults_of_the_schema_but_for_what_makes_a_first_run_short():
-    assert DEFAULT["training"]["patience"] < experiment({}).training["patience"]
-    whole = {"grids": {}, "training": DEFAULT["training"] | {"patience": experiment({}).training["patience"]}}
+    assert DEFAULT["training"]["patience"] < experiment({}).training.patience
+    whole = {"grids": {}, "training": DEFAULT["training"] | {"patience": experiment({}).training.patience}}
     assert experiment({**DEFAULT, **whole}) == experiment({})
     for name, axes in DEFAULT["grids"].items():
         for key, values in axes.items():
@@ -108,8 +108,8 @@ def test_numbers_may_be_text_in_what_the_command_line_adds(tmp_path: Path):
     found = experiment({**told, "grids": grids, "own_datasets": own, "datasets": ["mine"]})
     assert found.cells.budgets == ("50", "all")
     assert found.seeds == (0, 3)
-    assert found.training["epochs"] == 5
-    assert found.training["learning_rate"] == 0.001
+    assert found.training.epochs == 5
+    assert found.training.learning_rate == 0.001
     assert found.grids["l2_sp"]["lam"] == [0.01, 1]
     assert found.datasets["mine"].labels == ("1",)
 
@@ -316,7 +316,7 @@ def test_every_stage_accepts_its_settings():
                     given = settings_for("finetune", made, **cell, model="gin-zinc-masking", method=name)
                     settings = build(RunSettings, _through_json(given))
                     assert [method.parse(setting) for setting in settings.grid] == list(method.grid(5))
-                    assert asdict(settings.training) == made.training
+                    assert asdict(settings.training) == made.training.model_dump()
     for dataset in made.datasets:
         read = catalog.Dataset.from_dict(_through_json(settings_for("molecules", made, dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)

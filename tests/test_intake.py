@@ -45,7 +45,7 @@ def test_a_good_file_becomes_an_experiment(tmp_path):
     assert (found.cells.splits, found.cells.budgets, found.seeds) == (("scaffold_cv",), ("all",), tuple(range(7)))
     assert found.overlaps() == []
     # What is scored is an ensemble as the bundle holds it, of as many members; and the constant is always there.
-    assert found.validation | {"fraction": 0} == {"scheme": "crossfit", "folds": 5, "fraction": 0}
+    assert (found.validation.scheme, found.validation.folds) == ("crossfit", 5)
     assert "constant" in found.cells.methods
     assert "scratch" not in found.cells.methods  # it is no candidate
     assert settings_for("refit", found)["members"] == 5
@@ -66,7 +66,7 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
     assert len(found.grid("fingerprint", 0)) == 4
     found = experiment({"data": str(path), "recommend": {"members": 3, "grids": {"l2_sp": {"lam": ["1", 0.1]}}}})
     assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [1, 0.1]
-    assert found.validation["folds"] == 3
+    assert found.validation.folds == 3
 
 
 @pytest.mark.parametrize(

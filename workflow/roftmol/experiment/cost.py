@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.experiment.config import Experiment
+from roftmol.experiment.keys import Training
 from roftmol.methods import METHODS, Method
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
@@ -54,7 +54,7 @@ def estimate(experiment: Experiment) -> Estimate:
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
-    folds = experiment.validation["folds"] if experiment.validation["scheme"] == "crossfit" else 1
+    folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs, fits, seconds = 0, 0, 0.0
     for model, name in product(cells.models, cells.methods):
         if name in REFERENCE_MODELS:
@@ -87,15 +87,15 @@ def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -
     if protocol == "paper":
         return _Sizes(min(_number(budget), TRAIN * molecules), HELD * molecules, test)
     labels = min(_number(budget), (TRAIN + HELD) * molecules)
-    crossfit = experiment.validation["scheme"] == "crossfit"
-    held = 1 / experiment.validation["folds"] if crossfit else experiment.validation["fraction"]
+    crossfit = experiment.validation.scheme == "crossfit"
+    held = 1 / experiment.validation.folds if crossfit else experiment.validation.fraction
     return _Sizes(labels * (1 - held), labels * held, test)
 
 
-def _epochs(training: Mapping[str, Any], molecules: float) -> int:
+def _epochs(training: Training, molecules: float) -> int:
     """As `train.TrainSettings.epochs_of`, without torch."""
-    batches = math.ceil(molecules / training["batch_size"])
-    return math.ceil(training["steps"] / batches) if training["steps"] else int(training["epochs"])
+    batches = math.ceil(molecules / training.batch_size)
+    return math.ceil(training.steps / batches) if training.steps else training.epochs
 
 
 def _number(budget: str) -> float:

@@ -26,8 +26,8 @@ def settings_from(experiment: Experiment) -> Json:
     """Return which corpus, how many molecules, and the datasets of the experiment."""
     auxiliary = experiment.auxiliary
     return {
-        "corpus": auxiliary["corpus"],
-        "molecules": auxiliary["molecules"],
+        "corpus": auxiliary.corpus,
+        "molecules": auxiliary.molecules,
         "datasets": list(experiment.datasets),
     }
 

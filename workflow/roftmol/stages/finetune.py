@@ -18,14 +18,15 @@ def settings_from(
 ) -> Json:
     """Return `jobs.RunSettings`."""
     checkpoint = experiment.checkpoints[model]
+    auxiliary = experiment.auxiliary
     second = METHODS[method].alternation is not None
-    learns_next = {"auxiliary": experiment.auxiliary["forces" if checkpoint.spatial else "objective"]} if second else {}
+    learns_next = {"auxiliary": auxiliary.forces if checkpoint.spatial else auxiliary.objective} if second else {}
     return {
         **experiment.cell_settings(protocol, dataset, split, budget),
         "model": model,
         "method": method,
         "grid": experiment.grid(method, checkpoint.layers),
-        "training": experiment.training,
+        "training": experiment.training.model_dump(),
         "device": experiment.device,
         **learns_next,
         **experiment.pooled(model, dataset),

@@ -17,11 +17,11 @@ def settings_from(experiment: Experiment, source: str) -> Json:
     auxiliary = experiment.auxiliary
     return {
         "source": source,
-        "molecules": auxiliary["force_molecules"],
-        "conformers": auxiliary["conformers"],
-        "displacement": auxiliary["displacement"],
-        "heavy_atoms": auxiliary["heavy_atoms"],
-        "elements": list(auxiliary["elements"]),
+        "molecules": auxiliary.force_molecules,
+        "conformers": auxiliary.conformers,
+        "displacement": auxiliary.displacement,
+        "heavy_atoms": auxiliary.heavy_atoms,
+        "elements": list(auxiliary.elements),
         "datasets": list(experiment.datasets),
     }
 

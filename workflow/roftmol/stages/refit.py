@@ -29,7 +29,7 @@ def settings_from(experiment: Experiment) -> Json:
         "metric": dataset.metric,
         "grids": grids,
         "featurisers": {name: checkpoint.featuriser for name, checkpoint in experiment.checkpoints.items()},
-        "training": experiment.training,
+        "training": experiment.training.model_dump(),
         "members": asked.members,
         "level": asked.level,
     }

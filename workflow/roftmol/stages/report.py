@@ -22,8 +22,8 @@ def settings_from(experiment: Experiment) -> Json:
             experiment.datasets, experiment.checkpoints, {name: experiment.corpora[name] for name in corpora}
         ),
         "seeds": list(experiment.seeds),
-        "training": experiment.training,
-        "validation": experiment.validation,
+        "training": experiment.training.model_dump(),
+        "validation": experiment.validation.model_dump(),
         "grids": experiment.grids,
         "leave_out_contaminated": list(experiment.leave_out_contaminated),
         "landscape": experiment.landscape,

@@ -22,9 +22,9 @@ def settings_from(experiment: Experiment, protocol: str, dataset: str, split: st
         "budget": budget,
         "seeds": list(experiment.seeds),
         "task": experiment.datasets[dataset].task,
-        "validation": experiment.validation["scheme"],
-        "fraction": experiment.validation["fraction"],
-        "folds": experiment.validation["folds"],
+        "validation": experiment.validation.scheme,
+        "fraction": experiment.validation.fraction,
+        "folds": experiment.validation.folds,
         **({} if experiment.max_test is None else {"max_test": experiment.max_test}),
     }
 

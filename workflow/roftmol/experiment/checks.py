@@ -1,0 +1,97 @@
+"""What no key says alone: whether names are registered, and whether datasets, models and methods fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from roftmol.core.errors import UserError
+from roftmol.experiment.grids import grid
+from roftmol.experiment.keys import Auxiliary, Config
+from roftmol.experiment.names import check_names
+from roftmol.experiment.registered import Registered, check_file
+from roftmol.methods import METHODS, Method
+from roftmol.registry.catalog import Dataset
+from roftmol.scoring.selection import RULES
+
+
+def check(config: Config, registered: Registered) -> None:
+    """Raise `UserError` for a name that is not known, and for what cannot be run together."""
+    _check_all_names(config, registered)
+    _check_splits(config, [registered.datasets[name] for name in config.datasets])
+    if config.data is not None:
+        _check_refitted(config.methods)
+    if not registered.corpora[config.auxiliary.corpus].files:
+        raise UserError(
+            f"auxiliary.corpus: the molecules of {config.auxiliary.corpus} are not to be had; name a list of their "
+            "SMILES in `files`"
+        )
+    _check_spatial(config, registered)
+    _check_native(config.auxiliary)
+    for (method, axes), model in product(config.grids.items(), config.models):
+        # A wrong grid is named here, not when its jobs run.
+        grid(METHODS[method], registered.checkpoints[model].layers, axes)
+
+
+def _check_all_names(config: Config, registered: Registered) -> None:
+    check_names("datasets", config.datasets, registered.datasets)
+    check_names("models", config.models, registered.checkpoints)
+    check_names("methods", config.methods, METHODS)
+    check_names("grids", config.grids, METHODS)
+    check_names("selection", [config.selection], RULES)
+    for model in config.models:
+        checkpoint = registered.checkpoints[model]
+        check_names(f"checkpoint {model}: corpora", checkpoint.corpora, registered.corpora)
+        check_names(f"checkpoint {model}: labelled", checkpoint.labelled, checkpoint.corpora)
+        check_names(f"checkpoint {model}: suspected", checkpoint.suspected, registered.datasets)
+    check_names("auxiliary.corpus", [config.auxiliary.corpus], registered.corpora)
+
+
+def _check_splits(config: Config, datasets: Iterable[Dataset]) -> None:
+    """Raise `UserError` where a split needs what a dataset does not have."""
+    if "column" in config.splits:
+        without = [dataset.name for dataset in datasets if dataset.split_column is None]
+        if without:
+            raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
+    if "boom" in config.splits:
+        unfit = [dataset.name for dataset in datasets if dataset.task != "regression" or len(dataset.labels) != 1]
+        if unfit:
+            raise UserError(f"splits: boom is for a regression of one label, and these are none: {', '.join(unfit)}")
+
+
+def _check_refitted(methods: Iterable[str]) -> None:
+    """Raise `UserError` for a method that a recommendation's model, fitted on the user's labels alone, cannot have."""
+    if second := [name for name in methods if _has_second_task(METHODS[name])]:
+        raise UserError(f"methods: {second[0]} is not for a recommendation, which has no second task; leave it out")
+
+
+def _check_spatial(config: Config, registered: Registered) -> None:
+    """Raise `UserError` where a model of atoms in space meets data without geometry, or a model has no second task."""
+    flat = [name for name in config.datasets if not registered.datasets[name].has_geometry]
+    second = [name for name in config.methods if _has_second_task(METHODS[name])]
+    for model in config.models:
+        checkpoint = registered.checkpoints[model]
+        if checkpoint.spatial:
+            if flat:
+                raise UserError(f"models: {model} reads geometries, and these datasets have none: {', '.join(flat)}")
+            if second and config.auxiliary.forces is None:
+                raise UserError(f"methods: {second[0]} needs force labels; set auxiliary.forces, for example to gfn2")
+        elif second and (checkpoint.code or checkpoint.featuriser != "hu"):
+            raise UserError(
+                f"methods: {second[0]} goes on masking atoms, and {model} has no mask; leave out one of the two"
+            )
+
+
+def _check_native(auxiliary: Auxiliary) -> None:
+    """Raise `UserError` where a user's own force labels are asked for and there is no such file."""
+    if auxiliary.forces != "native":
+        return
+    if auxiliary.native is None:
+        raise UserError("auxiliary.forces: native are labels of your own; name their extended XYZ in auxiliary.native")
+    check_file("auxiliary.native", auxiliary.native)
+
+
+def _has_second_task(method: Method) -> bool:
+    """Return whether a method, or the one whose weights it mixes, trains on a second task."""
+    trained = METHODS[method.mixing.source] if method.mixing else method
+    return trained.alternation is not None

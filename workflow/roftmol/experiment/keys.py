@@ -1,0 +1,391 @@
+"""Every key of `config.yaml`: its type, its default, what is allowed, and, below it, what it means.
+
+This is the one place. `reading` fills in and checks a configuration by these classes; `reference` makes the schema for
+editors and docs/configuration.md of them, with the text below each key as its description. What depends on other keys
+or on the registry is checked in `checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roftmol.experiment.value_types import (
+    Budget,
+    Contamination,
+    Duplicates,
+    Grids,
+    Name,
+    Named,
+    Names,
+    Protocol,
+    Several,
+    Split,
+    Task,
+    TwoColumns,
+    Unique,
+)
+
+
+class Section(BaseModel):
+    """Keys and values; any other key is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Training(Section):
+    """How a network is trained, by Adam."""
+
+    epochs: int = Field(default=100, ge=1)
+    """The most passes over the training molecules."""
+
+    steps: int = Field(default=0, ge=0)
+    """Where not 0, it counts in place of `epochs`: as many epochs as hold so many batches."""
+
+    batch_size: int = Field(default=32, ge=2)
+    """Molecules in a batch."""
+
+    learning_rate: float = Field(default=0.001, gt=0)
+    """The learning rate of Adam."""
+
+    patience: int = Field(default=20, ge=1)
+    """Epochs without a better validation score before a fit stops."""
+
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """The share of values that dropout in the encoder's blocks sets to zero."""
+
+
+class Validation(Section):
+    """Where the validation labels of an `honest` budget come from."""
+
+    scheme: Literal["holdout", "crossfit"] = "holdout"
+    """`holdout` sets a stratified part of the budget aside; `crossfit` fits `folds` models, each validated on the fold
+    that it has not seen."""
+
+    fraction: float = Field(default=0.2, gt=0, lt=1)
+    """The share of the budget that `holdout` sets aside."""
+
+    folds: int = Field(default=5, ge=2)
+    """The models that `crossfit` fits."""
+
+
+class Auxiliary(Section):
+    """What methods with a second task (`mft`, ...) go on learning, on molecules that are in no dataset."""
+
+    corpus: str = "zinc250k"
+    """The pretraining corpus that the molecules are drawn from."""
+
+    objective: Literal["attribute_masking", "graphmae"] = "attribute_masking"
+    """How atoms are masked; for models of molecular graphs."""
+
+    molecules: int = Field(default=2000, ge=10)
+    """Molecules in which atoms are masked; for models of molecular graphs."""
+
+    forces: Literal["gfn2", "self", "native", None] = "gfn2"
+    """Where energies and forces come from, for models of atoms in space: GFN2-xTB (`gfn2`), the frozen model itself
+    (`self`), or a file of your own (`native`). `null`: there are none, and forces are not measured either."""
+
+    native: str | None = None
+    """The file for `forces: native`: an extended XYZ as ASE writes it, with energy (eV) and forces (eV/Å) of each
+    structure, of the model's pretraining for example. A structure whose molecule is in a dataset is not learnt from.
+    Molecules are told apart by a key `smiles`, where a structure has one. Otherwise their bonds are determined from the
+    positions, which fails for some structures and is a guess where bonds are stretched. Forces are measured on the last
+    tenth of the molecules, in the order of the file, so shuffle a sorted one."""
+
+    force_molecules: int = Field(default=500, ge=2)
+    """Molecules whose energies and forces are computed."""
+
+    conformers: int = Field(default=4, ge=1)
+    """Conformers of each of these molecules."""
+
+    displacement: float = Field(default=0.05, gt=0)
+    """How far the atoms of a conformer are displaced, in Å."""
+
+    heavy_atoms: int = Field(default=12, ge=1)
+    """The most heavy atoms of such a molecule."""
+
+    elements: Several[str] = ("H", "C", "N", "O", "F")
+    """The elements of such a molecule."""
+
+
+class OwnDataset(Section):
+    """A file of your own: a CSV, or structures (`.xyz`, `.extxyz`, `.sdf`; see docs/atomistic.md)."""
+
+    path: str
+    """The file, relative to the folder where snakemake is started."""
+
+    smiles: str | None = None
+    """The column of SMILES. Only structure files can do without."""
+
+    labels: Several[str]
+    """Columns of numbers, empty where nothing was measured; `["*"]` for all other columns."""
+
+    task: Task
+    """A classification has the labels 0 and 1."""
+
+    split_column: str | None = None
+    """A column that says train, valid or test, for the split `column`."""
+
+    duplicates: Duplicates = "keep"
+    """What becomes of several records of one molecule: all are kept; all but the first are dropped, contradicting ones
+    altogether; or the labels of a regression are averaged."""
+
+    cliff_column: str | None = None
+    """A column of 0 and 1 that marks activity cliffs, in place of looking for them."""
+
+    potency: bool = False
+    """Whether the label is log10 of a potency (pIC50, pKi, ...), so that activity cliffs are looked for."""
+
+    extensive: bool = False
+    """Whether the label grows with the molecule: a head on atoms then sums what it would average."""
+
+    geometry: TwoColumns | None = None
+    """The columns of a CSV that say where the atoms are: that of the elements, a list of symbols, and that of the
+    positions, a list of [x, y, z] in Å."""
+
+
+class OwnModel(Section):
+    """A PyTorch Geometric model of your own; docs/own-models.md explains each key."""
+
+    code: str
+    """The file that defines `build()` and `featurize(molecule)`, relative to the folder where snakemake is started."""
+
+    weights: str
+    """The state dict of the module, by `torch.save` or safetensors."""
+
+    embed: Names = ()
+    """Submodules below the blocks."""
+
+    blocks: Several[Names]
+    """Submodules of each block, bottom up."""
+
+    readout: Names = ()
+    """Submodules above the blocks."""
+
+    pooling: Literal["mean", "sum", "max", "none"]
+    """What becomes of the vectors of atoms that the module returns. `none`: it pools itself, and returns one vector a
+    molecule."""
+
+    drop: Names = ()
+    """How the names begin of weights in the file that are no part of the module."""
+
+    pretraining: Literal["self-supervised", "supervised", "both"]
+    """Whether it was pretrained with labels."""
+
+    corpora: Names = ()
+    """What it was pretrained on, where that is registered."""
+
+    labelled: Names = ()
+    """Those of `corpora` whose labels it learnt; all, where it is `supervised` and this is silent."""
+
+    suspected: Names = ()
+    """Datasets whose labels may be among those it learnt, though nobody can check."""
+
+
+class Recommend(Section):
+    """How `snakemake recommend` compares and chooses, for the file that `data` names; see docs/recommend.md.
+
+    Methods (but `scratch`) and training are those of the configuration.
+    """
+
+    models: Several[str] = ("gin-zinc-qm9-supervised",)
+    """The encoders among which it chooses."""
+
+    split: Literal["random", "scaffold"] = "random"
+    """How the labels are dealt into the parts of the cross-validation; `scaffold` asks about molecules unlike those
+    given."""
+
+    resamplings: int = Field(default=5, ge=3)
+    """Test parts. Five make each molecule a test molecule once; ten tell smaller differences, in twice the time."""
+
+    choose: Literal["cheapest", "best"] = "cheapest"
+    """Of the methods that are not worse than the best beyond doubt the cheapest, or the best whatever it costs."""
+
+    members: int = Field(default=5, ge=2)
+    """Models in the bundle, and in each ensemble that is scored."""
+
+    level: float = Field(default=0.9, gt=0, lt=1)
+    """The level of the bundle's intervals."""
+
+    grids: Grids = {"dwise_ft": {"start": [0.5]}}
+    """As `grids` above. A method that trains tries the middle one of its settings where this is silent."""
+
+
+class Config(Section):
+    """A configuration. Every combination of protocols, models, datasets, splits, budgets and methods is run with every
+    seed."""
+
+    protocols: Several[Protocol] = ("honest",)
+    """What a budget buys, and what differs between seeds.
+
+    - `honest`: a budget of N counts every label used, validation included, and the seed resamples subset and split.
+    - `paper`: as published, to the index. Validation keeps 10% of the data, and all seeds share one subset and split.
+    """
+
+    models: Several[str] = ("gin-zinc-masking", "gin-zinc-qm9-supervised")
+    """Pretrained encoders: names in workflow/roftmol/registry/yaml/checkpoints.yaml, or of `own_models`.
+
+    Those that begin with gin-zinc come with the repository: one GIN, pretrained without labels (masking, graphmae) and
+    with labels (qm9-supervised).
+    """
+
+    datasets: Several[str] = ("esol", "bbbp", "bace")
+    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, or of `own_datasets`."""
+
+    splits: Several[Split] = ("scaffold",)
+    """How molecules are dealt into training, validation and test parts.
+
+    - `random`, `scaffold`, `size`: at random, by whole scaffolds, by the size of the molecule.
+    - `size_strict`: as `size`, without its leak.
+    - `column`: by the `split_column` of a dataset.
+    - `cv`, `scaffold_cv`: repeated cross-validation in five parts, at random or by whole scaffolds. Seed 0 tests the
+      first part, seed 4 the last, and seed 5 begins anew.
+    - `boom`: the rarest labels of a regression are the test, with a second test among the others (docs/atomistic.md).
+    """
+
+    budgets: Several[Budget] = (50,)
+    """How many labelled molecules are used: numbers of 10 or more, or `all`."""
+
+    methods: Several[str] = (
+        "full_ft",
+        "linear_probing",
+        "surgical_ft",
+        "lp_ft",
+        "l2_sp",
+        "bss",
+        "feature_map",
+        "wise_ft",
+        "dwise_ft",
+        "scratch",
+        "fingerprint",
+        "constant",
+    )
+    """Ways of fine-tuning, and references beside them.
+
+    The references are the same network from random weights (`scratch`), a `fingerprint` baseline and the mean of the
+    labels (`constant`). Not among the defaults are `layerwise_decay` (lower blocks learn more slowly), and `mft`,
+    `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    """
+
+    seeds: Several[Annotated[int, Field(ge=0)]] = (0, 1, 2)
+    """Each cell is fitted once for each seed."""
+
+    training: Training = Training()
+
+    validation: Validation = Validation()
+
+    max_test: int | None = Field(default=None, ge=10)
+    """The most molecules of a test part, which is cut to a random sample of them; `null`: it is not cut."""
+
+    auxiliary: Auxiliary = Auxiliary()
+
+    selection: str = "validation"
+    """The rule that picks the hyperparameters of a method.
+
+    `oracle` picks by the test score: what a method could reach, not what it will.
+    """
+
+    grids: Grids = {}
+    """The values of a method's hyperparameters that are tried, in place of its default grid.
+
+    A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
+    0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`.
+    """
+
+    own_datasets: Named[OwnDataset] = {}
+    """CSV files of your own, or structures, by names that `datasets` can then use.
+
+    ```yaml
+    own_datasets:
+      solubility:
+        path: data/solubility.csv
+        smiles: SMILES
+        labels: [logS]
+        task: regression
+    datasets: [solubility, esol]
+    ```
+    """
+
+    own_models: Named[OwnModel] = {}
+    """PyTorch Geometric models of your own, by names that `models` can then use; see docs/own-models.md.
+
+    ```yaml
+    own_models:
+      my-gine:
+        code: my_model.py
+        weights: my_gine.pt
+        embed: [atoms, bonds]
+        blocks: [[convs.0, norms.0], [convs.1, norms.1]]
+        readout: [projection]
+        pooling: mean
+        pretraining: self-supervised
+        corpora: [zinc250k]
+    models: [my-gine]
+    ```
+    """
+
+    files: dict[str, str] = {}
+    """Files that you have already, by the names of registered datasets, models and pretraining corpora.
+
+    They are tried before any other source. A corpus is a list of SMILES, one a line; test sets are then compared with
+    it.
+
+    ```yaml
+    files:
+      graphmae: weights/graphmae.pth
+      zinc15: zinc15.smi
+    ```
+    """
+
+    leave_out_contaminated: Unique[Contamination] = ()
+    """Cells to leave out of tables, figures and report, by what pretraining has seen of the test molecules.
+
+    - `structures`: some of them, without labels.
+    - `labels`: some of them, with labels, or the model is suspected of it.
+    - `unknown`: nobody can tell, because the pretraining molecules are not to be had.
+
+    The references have seen nothing and stay. The report lists what was left out; nothing is fitted again.
+    """
+
+    data: str | None = None
+    """A CSV of your own, for `snakemake recommend --config data=mine.csv`; see docs/recommend.md."""
+
+    smiles: str | None = None
+    """The column of SMILES in `data`, where it cannot be guessed."""
+
+    target: str | None = None
+    """The column of labels in `data`, where it cannot be guessed."""
+
+    task: Task | None = None
+    """What the labels of `data` are, where that is not to be guessed: labels 0 and 1 alone make a classification."""
+
+    name: Name | None = None
+    """The name of the recommendation's folder of results; that of the file where this is silent."""
+
+    duplicates: Duplicates | None = None
+    """What becomes of several records of one molecule in `data`, which is refused where they contradict each other."""
+
+    recommend: Recommend = Recommend()
+
+    landscape: bool = True
+    """Whether the loss is drawn around the solutions: 5 to 10 seconds of one core for each cell.
+
+    It is drawn along the line from the pretrained weights to those of full FT, and over the plane that the solution of
+    DWiSE-FT spans with them. How far each method moves the weights is always reported.
+    """
+
+    tsne: bool = False
+    """Whether the vectors of atoms before and after each method are drawn by t-SNE: 15 seconds of one core a cell."""
+
+    max_rejected: float = Field(default=0.1, ge=0, le=1)
+    """The largest share of a dataset's records that may be unreadable or unsupported; more stop the run."""
+
+    mirror: str | None = None
+    """A folder that holds the registered files under their usual names, tried before anything is downloaded.
+
+    `null`: the environment variable ROFTMOL_MIRROR, where it is set.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run: `auto` takes a GPU where there is one."""

@@ -1,0 +1,88 @@
+"""All that a configuration can name: the registry, and the user's own datasets, models and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from roftmol.core.errors import UserError
+from roftmol.core.paths import REFERENCE_MODELS
+from roftmol.experiment.keys import Config, OwnDataset, OwnModel
+from roftmol.experiment.names import check_names
+from roftmol.registry import catalog
+from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Datasets, checkpoints and corpora by name."""
+
+    datasets: dict[str, Dataset]
+    checkpoints: dict[str, Checkpoint]
+    corpora: dict[str, Corpus]
+
+
+def registered(config: Config) -> Registered:
+    """Return all that is registered and the user's own, with the user's files as first sources.
+
+    Raises `UserError` for a name that is taken or not known, and for a file that is not there.
+    """
+    datasets, checkpoints, corpora = catalog.datasets(), catalog.checkpoints(), catalog.corpora()
+    for name in config.own_datasets:
+        if name in datasets:
+            raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
+    # A model's name is also that of its folder of runs and, for an own model, of its graphs.
+    taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values())}
+    taken.update(REFERENCE_MODELS.values())
+    for name in config.own_models:
+        if name in taken:
+            raise UserError(f"own_models: {name!r} is taken by a registered model or featurizer; choose another name")
+    check_names("files", config.files, [*datasets, *checkpoints, *corpora])
+    for key, path in _paths(config).items():
+        check_file(key, path)
+    datasets |= {name: _dataset(name, entry) for name, entry in config.own_datasets.items()}
+    checkpoints |= {name: _checkpoint(name, entry) for name, entry in config.own_models.items()}
+    for name, path in config.files.items():
+        here = Source(kind="path", file=path)
+        if name in datasets:
+            datasets[name] = replace(datasets[name], sources=(here, *datasets[name].sources))
+        if name in checkpoints:
+            checkpoints[name] = replace(checkpoints[name], sources=(here, *checkpoints[name].sources))
+        if name in corpora:
+            # One file of the user's own holds the corpus whole, in however many files it is published.
+            corpora[name] = replace(corpora[name], files=((here,),))
+    return Registered(datasets, checkpoints, corpora)
+
+
+def check_file(key: str, path: str) -> None:
+    """Raise `UserError` for a path without a file, or with signs that mean something to Snakemake."""
+    check_path(key, path)
+    if not Path(path).is_file():
+        raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
+
+
+def check_path(key: str, path: str) -> None:
+    """Raise `UserError` for signs that mean something to Snakemake, in whichever rule the path stands."""
+    if signs := [sign for sign in "{}<>*?" if sign in path]:
+        raise UserError(f"{key}: {path!r} has a {signs[0]!r} in its name; rename the file")
+
+
+def _paths(config: Config) -> dict[str, str]:
+    """Return every file of the user's own by the key that names it."""
+    paths = {f"own_datasets.{name}.path": entry.path for name, entry in config.own_datasets.items()}
+    for name, entry in config.own_models.items():
+        paths[f"own_models.{name}.code"] = entry.code
+        paths[f"own_models.{name}.weights"] = entry.weights
+    return paths | {f"files.{name}": path for name, path in config.files.items()}
+
+
+def _dataset(name: str, entry: OwnDataset) -> Dataset:
+    """Return a user's own file as a dataset like any other."""
+    return Dataset.from_dict({"name": name, **entry.model_dump(exclude_none=True)})
+
+
+def _checkpoint(name: str, entry: OwnModel) -> Checkpoint:
+    """Return a user's own model as a checkpoint like any other."""
+    values = entry.model_dump()
+    architecture = {"kind": "own", **{key: values.pop(key) for key in catalog.ARCHITECTURES["own"]}}
+    return Checkpoint.from_dict({"name": name, "path": values.pop("weights"), "architecture": architecture, **values})

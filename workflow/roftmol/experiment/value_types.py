@@ -1,0 +1,86 @@
+"""The types of values in a configuration that are more than a number or a text.
+
+Each has the sentence that is said behind a wrong value, and the JSON schema by which editors check it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+
+T = TypeVar("T")
+NAME = re.compile("[a-z0-9][a-z0-9_-]*")
+
+
+def _check(holds: Callable[[Any], Any], sentence: str) -> Callable[[Any], Any]:
+    """Return a validator that lets right values pass, and says the sentence of any other."""
+
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise ValueError(sentence)
+        return value
+
+    return check
+
+
+def _all_differ(values: Any) -> bool:
+    return all(value not in values[:position] for position, value in enumerate(values))
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_unique = AfterValidator(_check(_all_differ, "has non-unique elements"))
+_some = AfterValidator(_check(len, "should be non-empty"))
+_name = AfterValidator(_check(NAME.fullmatch, "is not a name of lower-case letters, digits, _ and -"))
+
+_SEVERAL: dict[str, Any] = {"uniqueItems": True, "minItems": 1}
+
+#: A list in which nothing stands twice, and one that is not empty either.
+Unique = Annotated[tuple[T, ...], Strict(False), _unique, Field(json_schema_extra={"uniqueItems": True})]
+Several = Annotated[tuple[T, ...], Strict(False), _some, _unique, Field(json_schema_extra=_SEVERAL)]
+#: A name for what is the user's own, which folders are called by, and entries by such names.
+Name = Annotated[str, _name, Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
+Named = Annotated[
+    dict[Annotated[str, _name], T],
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^{NAME.pattern}$"}}),
+]
+#: One name, or a list of names.
+Names = Annotated[
+    tuple[str, ...],
+    Strict(False),
+    BeforeValidator(_check(_are_names, "is not a name or a list of names"), json_schema_input_type=str | list[str]),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
+TwoColumns = Annotated[
+    tuple[str, ...],
+    Strict(False),
+    Field(min_length=2, max_length=2),
+    BeforeValidator(
+        _check(
+            lambda value: _are_names(value) and len(value) == 2,
+            "is not the names of two columns, of the elements and of the positions",
+        )
+    ),
+]
+#: Of a method, the values of its hyperparameters.
+Grids = dict[str, dict[str, Annotated[list[Any], _some, _unique, Field(json_schema_extra=_SEVERAL)]]]
+
+Protocol = Literal["paper", "honest"]
+Split = Literal["random", "scaffold", "size", "size_strict", "column", "boom", "cv", "scaffold_cv"]
+Budget = Annotated[
+    Annotated[int, Field(ge=10)] | Literal["all"],
+    BeforeValidator(
+        _check(
+            lambda value: value == "all" or (type(value) is int and value >= 10),
+            "is not a whole number of molecules (10 or more), or all",
+        )
+    ),
+]
+Task = Literal["classification", "regression"]
+Duplicates = Literal["keep", "drop", "average"]
+Contamination = Literal["structures", "labels", "unknown"]
