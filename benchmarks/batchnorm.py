@@ -21,16 +21,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from roftmol.encoders import Encoder
-from roftmol.encoders.base import Norm, norms
+from roftmol.encoders.base import Encoder, Norm, norms
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.features import graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
+from roftmol.training.fit import Task, TrainSettings
 from roftmol.training.jobs import folds
-from roftmol.training.loop import Task, TrainSettings, fit, new_model
+from roftmol.training.model import new_model
 
 HONEST = PROTOCOLS["honest"]
 #: Whether statistics are estimated, and by how much running ones move a step; None: not at all.

@@ -44,9 +44,9 @@ import memory
 import plain
 from costs import processor
 from roftmol.core.files import atomic
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS, Settings
 from roftmol.methods.dwise_ft import Settings as DWiSE
@@ -55,9 +55,10 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.registry.catalog import datasets
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
+from roftmol.training.fit import Fold, Task, TrainSettings
 from roftmol.training.jobs import folds
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model
 
 DATASETS, BUDGETS, SMALL_BUDGET = ("esol", "bbbp"), ("50", "all"), "50"
 HONEST = PROTOCOLS["honest"]
@@ -224,7 +225,7 @@ def featurisation(subject: Subject) -> Iterator[Item]:
     """From SMILES to what batches are made of; the plain way has one process."""
 
     def ours(processes: int) -> Callable[[int], Cost]:
-        return lambda _: clock(lambda: graphs.from_smiles(subject.smiles, subject.labels, processes))
+        return lambda _: clock(lambda: featurize.from_smiles(subject.smiles, subject.labels, processes))
 
     def usual(_: int) -> Cost:
         return clock(lambda: plain.featurize_all(subject.smiles, subject.labels))

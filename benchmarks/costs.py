@@ -19,12 +19,13 @@ import numpy as np
 import torch
 import yaml
 
-from roftmol.encoders import new_encoder
+from roftmol.encoders.kinds import new_encoder
 from roftmol.features import graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import checkpoints
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fold, Task, TrainSettings
+from roftmol.training.model import new_model
 
 TRAIN, VALID, EPOCHS, REPEATS = 256, 32, 2, 3
 #: Epochs where the encoder is frozen, which are so cheap that the start of a fit varies by more than two of them take.

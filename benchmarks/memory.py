@@ -27,8 +27,9 @@ def ours(results: Path, dataset: str) -> None:
     from roftmol.methods.protocols import PROTOCOLS
     from roftmol.registry.catalog import datasets
     from roftmol.tables import schemas
+    from roftmol.training.fit import Task, TrainSettings
     from roftmol.training.jobs import folds
-    from roftmol.training.loop import Task, TrainSettings, fit, new_model
+    from roftmol.training.model import new_model
 
     torch.set_num_threads(1)
     entry, protocol, method = datasets()[dataset], PROTOCOLS["honest"], METHODS["full_ft"]

@@ -17,8 +17,11 @@ from torch import Tensor
 import golden
 from roftmol.core.errors import UserError
 from roftmol.data import corpora
-from roftmol.encoders import GNN, Architecture, Encoder, MiniMol, So3lr
-from roftmol.features import graphs
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.encoders.minimol import MiniMol
+from roftmol.encoders.so3lr import So3lr
+from roftmol.features import featurize
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.base import Method
@@ -37,8 +40,9 @@ from roftmol.training.auxiliary.force_field import (
     labelled_by,
 )
 from roftmol.training.auxiliary.pretraining import OBJECTIVES, Pretraining
+from roftmol.training.fit import DivergedError, Fold, Task, TrainSettings
 from roftmol.training.forward import Adam
-from roftmol.training.loop import DivergedError, Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.model import Model, new_model
 from test_so3lr import SMILES as SPATIAL
 from test_so3lr import checkpoint, conformers, encoder, geometry, molecules  # noqa: F401 (two are fixtures)
 
@@ -50,7 +54,7 @@ FOLD = Fold(np.arange(7), np.arange(7, 9), np.arange(9, 10))
 
 def flat() -> tuple[Encoder, Graphs]:
     labels = np.linspace(-1, 1, len(SMILES)).astype(np.float32)[:, None]
-    return golden.shipped(), graphs.from_smiles(SMILES, labels)
+    return golden.shipped(), featurize.from_smiles(SMILES, labels)
 
 
 def spatial_fold() -> Fold:
@@ -234,7 +238,7 @@ def test_the_force_field_is_kept(encoder: So3lr):  # noqa: F811
     numbers, positions = conformers()
     rng = np.random.default_rng(0)
     shaken = [p + rng.normal(0, 0.05, p.shape) for p in positions]
-    moved = graphs.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
+    moved = featurize.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
     own = labelled_by(encoder, moved)
     probe = Probe(own, own)
     assert probe.quantities(encoder) == {"force_drift": 0.0, "force_error": 0.0}

@@ -13,14 +13,15 @@ import bench
 import golden
 import plain
 from molecules_for_tests import SMILES
-from roftmol.encoders import GNN, Architecture
-from roftmol.features import graphs
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.features import featurize
 from roftmol.methods import METHODS, Step
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
-from roftmol.training.loop import Fold, Model, Task, freeze, new_model, task_loss
+from roftmol.training.fit import Fold, Task
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, freeze, new_model, task_loss
 
 MOLECULES = [
     *SMILES,
@@ -66,7 +67,7 @@ def small(request) -> bench.Subject:
 def made(kind: str, encoder: GNN) -> bench.Subject:
     labels = LABELS[kind].copy()
     labels[3] = np.nan
-    flat, data = graphs.from_smiles(MOLECULES, labels), plain.featurize_all(MOLECULES, labels)
+    flat, data = featurize.from_smiles(MOLECULES, labels), plain.featurize_all(MOLECULES, labels)
     return bench.Subject("real", TASKS[kind], MOLECULES, flat, data, encoder, {"all": FOLD})
 
 

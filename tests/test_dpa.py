@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 
 from roftmol.core.errors import UserError
-from roftmol.encoders import Dpa, new_encoder
 from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.dpa import Dpa
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize
 from roftmol.features.featurizers.geometry import ELEMENTS
 from roftmol.methods import METHODS
-from roftmol.training.loop import TrainSettings, fit, new_model
+from roftmol.training.fit import TrainSettings
+from roftmol.training.model import new_model
 from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
 from test_spatial import FOLD, HONEST, TASK, fitted
 
@@ -153,7 +155,7 @@ def test_turning_moving_and_renumbering_change_nothing(encoder: Dpa):
     order = [np.random.default_rng(row).permutation(len(atoms)) for row, atoms in enumerate(numbers)]
     turned = [(places @ rotation().T + 3)[own] for places, own in zip(positions, order, strict=True)]
     labels = np.zeros((len(numbers), 1), np.float32)
-    moved = graphs.from_conformers([atoms[own] for atoms, own in zip(numbers, order, strict=True)], turned, labels)
+    moved = featurize.from_conformers([atoms[own] for atoms, own in zip(numbers, order, strict=True)], turned, labels)
     before, after = (data.batch(range(len(SMILES))) for data in (molecules(), moved))
     torch.testing.assert_close(encoder(after), encoder(before), atol=1e-5, rtol=0)
     torch.testing.assert_close(encoder.energies(after), encoder.energies(before), atol=1e-4, rtol=0)

@@ -14,10 +14,10 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from published import fetched
 from roftmol.core.errors import UserError
-from roftmol.encoders import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.checkpoints import convert, load_encoder, our_name
+from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.ops import Linear, dropout, linear
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.features.featurizers import hu
 from roftmol.registry.catalog import checkpoints
 
@@ -72,7 +72,7 @@ def test_order_of_atoms_does_not_matter(kind):
         molecule = Chem.MolFromSmiles(smiles)
         order = rng.permutation(molecule.GetNumAtoms()).tolist()
         shuffled = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
-        data = graphs.from_smiles([smiles, shuffled], np.zeros((2, 1), np.float32))
+        data = featurize.from_smiles([smiles, shuffled], np.zeros((2, 1), np.float32))
         with torch.no_grad():
             one, two = ours(data.batch([0, 1]))
         assert torch.allclose(one, two, atol=1e-5)
@@ -222,7 +222,7 @@ def test_only_what_the_registry_names_is_dropped(tmp_path):
 @pytest.mark.parametrize("name", [name for name, entry in checkpoints().items() if not entry.spatial])
 def test_every_registered_checkpoint_loads_and_tells_molecules_apart(name, pytestconfig, tmp_path_factory):
     loaded = load_encoder(fetched(name, pytestconfig, tmp_path_factory), 0.5).eval()
-    data = graphs.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featuriser)
+    data = featurize.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featuriser)
     with torch.no_grad():
         vectors = loaded(data.batch(range(len(SMILES))))
     assert vectors.isfinite().all()

@@ -16,17 +16,19 @@ import golden
 import plain
 from molecules_for_tests import SMILES, corpus
 from roftmol.core.errors import UserError
-from roftmol.encoders import CONVOLUTIONS, GNN, Architecture, Encoder, products
-from roftmol.encoders.base import statistics_of_first
+from roftmol.encoders import products
+from roftmol.encoders.base import Encoder, statistics_of_first
+from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.ops import linear, max_by, neighbour_sum, relu_dropout, sum_by
 from roftmol.features import graphs
 from roftmol.features.atom_environments import equal_rows
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.training import batchnorm
+from roftmol.training.fit import Fold, Task, TrainSettings
 from roftmol.training.forward import Adam, evaluation_batches
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, task_loss
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model, task_loss
 
 LAYERS = 3
 LOCAL = sorted(kind for kind, convolution in CONVOLUTIONS.items() if convolution.local)

@@ -24,8 +24,8 @@ from roftmol.core.files import atomic, canonical_json
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
 from roftmol.training import jobs
+from roftmol.training.fit import TrainSettings
 from roftmol.training.jobs import Result, within_memory
-from roftmol.training.loop import TrainSettings
 from test_runs import FIRST, finetune
 
 WORKFLOW = Path(jobs.__file__).parents[2]

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol.encoders import GNN, Architecture
-from roftmol.encoders.gnn import Norm
+from roftmol.encoders.gnn import GNN, Architecture, Norm
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.protocols import PROTOCOLS
@@ -16,8 +15,9 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
 from roftmol.training import mixing as interpolation
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fold, Task, TrainSettings
 from roftmol.training.mixing import PATIENCE, _Learner, groups_of, interpolate, mix, put
+from roftmol.training.model import new_model
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")

@@ -9,27 +9,17 @@ import torch
 
 from molecules_for_tests import corpus
 from roftmol.core.errors import UserError
-from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.training import loop
+from roftmol.training.curve import Epoch, best_epoch
+from roftmol.training.fit import DivergedError, Fold, Task, TrainSettings
 from roftmol.training.forward import Adam, Forward
-from roftmol.training.loop import (
-    DivergedError,
-    Epoch,
-    Fold,
-    Task,
-    TrainSettings,
-    _Best,
-    best_epoch,
-    fit,
-    freeze,
-    new_model,
-    set_training,
-    standing,
-    task_loss,
-)
+from roftmol.training.loop import _Best
+from roftmol.training.model import freeze, new_model, set_training, task_loss
 
 TRAINED = [method for method in METHODS.values() if method.kind == "train"]
 LAYERS = 3

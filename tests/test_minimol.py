@@ -17,14 +17,16 @@ import torch
 from rdkit import Chem
 
 from published import fetched
-from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.kinds import new_encoder
+from roftmol.encoders.minimol import MiniMol
+from roftmol.features import featurize
 from roftmol.features.featurizers.minimol import _group_and_period, featurize
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fold, Task, TrainSettings
 from roftmol.training.mixing import mix
+from roftmol.training.model import new_model
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_minimol.json").read_text())["entries"]
 SMILES = [entry["smiles"] for entry in GOLDEN]
@@ -38,7 +40,7 @@ def network(pytestconfig, tmp_path_factory):
 
 
 def collate(smiles):
-    return graphs.from_smiles(list(smiles), np.zeros((len(smiles), 1), np.float32), name="minimol")
+    return featurize.from_smiles(list(smiles), np.zeros((len(smiles), 1), np.float32), name="minimol")
 
 
 def embed(network, data):

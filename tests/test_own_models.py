@@ -21,11 +21,11 @@ import own_stacks
 from molecules_for_tests import SMILES, labels_of_size
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
-from roftmol.encoders import Encoder, new_encoder
-from roftmol.encoders.base import Norm, norms, statistics_of_first
+from roftmol.encoders.base import Encoder, Norm, norms, statistics_of_first
 from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.kinds import new_encoder
 from roftmol.experiment.config import experiment
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.methods import METHODS, feature_map
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.protocols import PROTOCOLS
@@ -33,8 +33,9 @@ from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.tables import schemas
 from roftmol.training import batchnorm
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, set_training
+from roftmol.training.fit import Fold, Task, TrainSettings
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model, set_training
 from settings_of_stages import settings_for
 from test_workflow import Place, write_molecules
 
@@ -62,7 +63,7 @@ class Own:
 @pytest.fixture(scope="module", params=PARTS)
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Own:
     code = code_of(request.param, tmp_path_factory.mktemp("own"))
-    molecules = graphs.from_smiles(SMILES, labels_of_size(), name=str(code))
+    molecules = featurize.from_smiles(SMILES, labels_of_size(), name=str(code))
     torch.manual_seed(0)
     encoder = new_encoder(architecture(request.param, code))
     batch = molecules.batch(range(len(SMILES)))
@@ -307,7 +308,7 @@ def test_several_processes_give_the_same(tmp_path: Path):
     code = str(code_of("gine", tmp_path))
     smiles = SMILES * 30
     labels = np.zeros((len(smiles), 1), np.float32)
-    one, two = (graphs.from_smiles(smiles, labels, processes, code) for processes in (1, 2))
+    one, two = (featurize.from_smiles(smiles, labels, processes, code) for processes in (1, 2))
     for field in graphs.ARRAYS:
         assert np.array_equal(getattr(one, field), getattr(two, field))
     assert not list(tmp_path.glob("__pycache__"))
@@ -420,7 +421,7 @@ def test_what_a_featuriser_gives_is_checked(returned: str, told: str, tmp_path: 
     lines += ["    x, e = torch.ones(3, 1), torch.tensor([[0, 1], [1, 0]])", f"    return {returned}"]
     code.write_text("\n".join(lines))
     with pytest.raises(UserError, match=f"molecule [01], '(CCO|CCCC)'.*{told}"):
-        graphs.from_smiles(["CCO", "CCCC"], np.zeros((2, 1), np.float32), name=str(code))
+        featurize.from_smiles(["CCO", "CCCC"], np.zeros((2, 1), np.float32), name=str(code))
 
 
 def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
@@ -442,7 +443,7 @@ def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
         "        return 2 * x_j\n"
         "build = Layer\n"
     )
-    made = graphs.from_smiles(["C", "CC"], np.zeros((2, 1), np.float32), name=str(code))
+    made = featurize.from_smiles(["C", "CC"], np.zeros((2, 1), np.float32), name=str(code))
     assert made.bonds.shape == (1, 0)
     parts = {"embed": [], "blocks": [["lin"]], "readout": [], "pooling": "max"}
     encoder = new_encoder({"kind": "own", "code": str(code), **parts})

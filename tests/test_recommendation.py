@@ -21,7 +21,7 @@ from roftmol.features import graphs
 from roftmol.statistics.resampled import compare, interval
 from roftmol.tables import schemas
 from roftmol.training import jobs
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 SETTINGS = VerdictSettings("mine", "logS", "regression", "rmse", "cv")
 COST = {"fingerprint": 0.1, "linear_probing": 0.5, "full_ft": 4.0, "wise_ft": 1.0, "l2_sp": 8.0, "constant": 0.01}

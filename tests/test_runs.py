@@ -21,7 +21,8 @@ from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.tables import schemas
 from roftmol.training import batchnorm, jobs
-from roftmol.training.loop import Model, Task, TrainSettings
+from roftmol.training.fit import Task, TrainSettings
+from roftmol.training.model import Model
 
 FIRST = jobs.RunSettings(
     protocol="honest",

@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from roftmol.encoders import Spatial, new_encoder
+from roftmol.encoders.base import Spatial
+from roftmol.encoders.kinds import new_encoder
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.training import mixing
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fold, Task, TrainSettings
+from roftmol.training.model import Model, new_model
 from test_so3lr import molecules
 
 TASK = Task("regression", "rmse")

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from roftmol.core import user_code
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.core.records import build
+from roftmol.encoders.base import Encoder, EncoderFile, Norm, State
 from roftmol.encoders.ops import max_by, sum_by
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch
 
-#: Molecules that tell the module's shapes: ordinary ones, which no featuriser should refuse.
+#: Molecules that tell the module's shapes: ordinary ones, which no featurizer should refuse.
 PROBE = ("CCO", "Oc1ccccc1", "CC(N)=O")
 #: How the names of the user's weights begin in the encoder's.
 PREFIX = "module."
@@ -136,7 +137,7 @@ class Own(Encoder):
     def _probe(self) -> int:
         """The width of a molecule's vector, by running a few; lazy modules take their shapes here."""
         labels = np.zeros((len(PROBE), 1), np.float32)
-        batch = graphs.from_smiles(list(PROBE), labels, name=self.architecture.code).batch(range(len(PROBE)))
+        batch = featurize.from_smiles(list(PROBE), labels, name=self.architecture.code).batch(range(len(PROBE)))
         self.eval()
         with self._blamed("the module, called with x, edge_index, edge_attr and batch,"):
             atoms, _, molecules = self.state(batch)
@@ -194,3 +195,9 @@ class Own(Encoder):
 
     def _error(self, message: str) -> UserError:
         return UserError(f"{self.architecture.code}: {message}")
+
+
+ENCODER = EncoderFile(
+    new=lambda architecture, _dropout: Own(build(OwnArchitecture, architecture)),  # with the module's own dropout
+    prefix=PREFIX,
+)
