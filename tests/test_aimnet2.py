@@ -23,7 +23,8 @@ from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.fit import Fold, Task, TrainSettings
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.model import new_model
 from test_so3lr import SMILES, conformers, geometry, molecules, numerical_force, rotation
 
@@ -125,10 +126,12 @@ def test_full_fine_tuning_learns_ten_molecules(published: Aimnet2):
     smiles = ["CCO", "Oc1ccoc1", "CC(=O)N", "O", "C#CC", "CC1CC1N", "C1CCOC1", "OCC=O", "N#CCC", "CNC=O"]
     data = molecules(smiles)
     fold = Fold(np.arange(10), np.arange(10), np.arange(10))
-    model = new_model(published, METHODS["full_ft"], data, fold, TASK, PROTOCOLS["honest"], 0)
     # Ten molecules are one batch, so an epoch is a step.
-    settings = TrainSettings(60, patience=60, learning_rate=1e-4)
-    fit(model, METHODS["full_ft"], METHODS["full_ft"].parse({}), data, fold, TASK, PROTOCOLS["honest"], settings, 0)
+    training = TrainSettings(60, patience=60, learning_rate=1e-4)
+    method = METHODS["full_ft"]
+    fit = Fit(method, method.parse({}), data, fold, TASK, PROTOCOLS["honest"], training)
+    model = new_model(published, fit)
+    train(model, fit)
     assert all(theta.isfinite().all() for theta in model.parameters())
     error = np.sqrt(np.mean((model.predict(data, range(10)) - data.labels) ** 2))
     assert error < 0.1 * data.labels.std()

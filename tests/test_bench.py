@@ -19,7 +19,7 @@ from roftmol.methods import METHODS, Step
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
-from roftmol.training.fit import Fold, Task
+from roftmol.training.fit import Fit, Fold, Task
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, freeze, new_model, task_loss
 
@@ -73,7 +73,8 @@ def made(kind: str, encoder: GNN) -> bench.Subject:
 
 def tuned(subject: bench.Subject) -> Model:
     """A model whose encoder has gone some way from the pretrained weights."""
-    model = new_model(subject.encoder, METHODS["full_ft"], subject.graphs, FOLD, subject.task, bench.MIXING, 0)
+    fit = Fit(METHODS["full_ft"], None, subject.graphs, FOLD, subject.task, bench.MIXING)
+    model = new_model(subject.encoder, fit)
     torch.manual_seed(1)
     with torch.no_grad():
         for theta in model.encoder.parameters():
@@ -165,9 +166,8 @@ def test_mixed_weights_have_the_same_scores(small):
     )  # Adam takes the two roundings further apart with every step
 
     def mixed(method, settings):
-        mixing = METHODS[method].mixing
         task, data = small.task, small.graphs
-        result = mix(copy.deepcopy(model), theta_0, mixing, settings, data, FOLD, task, few, 0)
+        result = mix(copy.deepcopy(model), theta_0, Fit(METHODS[method], settings, data, FOLD, task, few))
         predictions = ((FOLD.valid, result.valid), (FOLD.test, result.test))
         return result, [metrics.primary(task.metric, data.labels[role], p) for role, p in predictions]
 

@@ -21,10 +21,11 @@ from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.tables import schemas
 from roftmol.training import encoder_drift
+from roftmol.training.cell import folds
 from roftmol.training.encoder_drift import Centred, Reference, distances, linear_cka
-from roftmol.training.fit import Fold, Task, TrainSettings
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import pooled
-from roftmol.training.jobs import folds
+from roftmol.training.loop import train
 from roftmol.training.model import new_model
 from test_runs import FIRST, finetune, interpolate
 
@@ -112,8 +113,9 @@ def encoder() -> GNN:
 
 def fitted(encoder, method, setting=None, data=None, protocol="honest"):
     data = corpus() if data is None else data
-    model = new_model(encoder, METHODS[method], data, FOLD, TASK, PROTOCOLS[protocol], 0)
-    fit(model, METHODS[method], setting, data, FOLD, TASK, PROTOCOLS[protocol], TrainSettings(4, 6), 0)
+    fit = Fit(METHODS[method], setting, data, FOLD, TASK, PROTOCOLS[protocol], TrainSettings(4, 6))
+    model = new_model(encoder, fit)
+    train(model, fit)
     return model
 
 
@@ -262,8 +264,9 @@ def test_from_scratch_distances_are_from_its_own_draw_and_vectors_from_the_pretr
     method, honest, assigned = METHODS["scratch"], PROTOCOLS["honest"], schemas.read("splits", place / "splits.parquet")
     for seed in FIRST.seeds:
         _, fold = next(folds(assigned, seed))
-        model = new_model(encoder, method, data, fold, TASK, honest, seed)
-        fit(model, method, method.parse({}), data, fold, TASK, honest, FIRST.training, seed)
+        fit = Fit(method, method.parse({}), data, fold, TASK, honest, FIRST.training, seed)
+        model = new_model(encoder, fit)
+        train(model, fit)
         before, after = (Centred(pooled(network, data, fold.held_out)) for network in (encoder, model.encoder))
         assert cka[seed] == pytest.approx(linear_cka(before, after), abs=1e-4)
 

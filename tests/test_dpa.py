@@ -24,7 +24,8 @@ from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize
 from roftmol.features.featurizers.geometry import ELEMENTS
 from roftmol.methods import METHODS
-from roftmol.training.fit import TrainSettings
+from roftmol.training.fit import Fit, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.model import new_model
 from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
 from test_spatial import FOLD, HONEST, TASK, fitted
@@ -219,9 +220,10 @@ def test_where_all_is_frozen_molecules_are_read_once_with_the_same_result(
     data, method, passes = molecules(), METHODS["linear_probing"], []
 
     def learnt() -> dict[str, Tensor]:
-        model = new_model(encoder, method, data, FOLD, TASK, HONEST, 0)
+        fit = Fit(method, method.parse({}), data, FOLD, TASK, HONEST, TrainSettings(5, batch_size=3))
+        model = new_model(encoder, fit)
         model.encoder.module.descriptor.register_forward_hook(lambda *_: passes.append(1))
-        fit(model, method, method.parse({}), data, FOLD, TASK, HONEST, TrainSettings(5, batch_size=3), 0)
+        train(model, fit)
         return model.state_dict()
 
     once, few = learnt(), len(passes)

@@ -14,8 +14,9 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from published import fetched
 from roftmol.core.errors import UserError
-from roftmol.encoders.checkpoints import convert, load_encoder, our_name
+from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
+from roftmol.encoders.kinds import encoder_file
 from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.features import featurize
 from roftmol.features.featurizers import hu
@@ -165,13 +166,13 @@ def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_published_names_load(kind, tmp_path):
     state = hu_style(kind, 16, 2)
-    assert {our_name(name, kind) for name in state} == set(GNN(Architecture(kind, 2, 16)).state_dict())
+    assert {encoder_file(kind).our_name(name) for name in state} == set(GNN(Architecture(kind, 2, 16)).state_dict())
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "published.pth")
     convert(tmp_path / "published.pth", asdict(Architecture(kind, 2, 16)), tmp_path / "ours.safetensors", name="x")
     loaded = load_encoder(tmp_path / "ours.safetensors", 0.0).state_dict()
     for name, tensor in old.items():
-        assert torch.equal(loaded[our_name(name, kind)], tensor)
+        assert torch.equal(loaded[encoder_file(kind).our_name(name)], tensor)
 
 
 def molclr_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from roftmol.encoders.minimol import MiniMol
 from roftmol.features import featurize
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
-from roftmol.training import batchnorm, jobs
+from roftmol.training import batchnorm
 from roftmol.training.landscape import ALPHAS, SIDE, LandscapeSettings, Plane, landscape
 from test_runs import FIRST, finetune, interpolate
 
@@ -120,9 +120,10 @@ def direct(place, settings, coefficients, partition):
     from roftmol.encoders.checkpoints import load_encoder
     from roftmol.training.fit import Task
     from roftmol.training.model import Model
+    from roftmol.training.saved_fits import saved_weights
 
     fits = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")
-    weights = jobs.saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
+    weights = saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
     alpha = coefficients[coefficients["seed"] == 1].set_index("part")["alpha"]
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     pretrained = model.encoder.state_dict()

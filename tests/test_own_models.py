@@ -33,7 +33,8 @@ from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.tables import schemas
 from roftmol.training import batchnorm
-from roftmol.training.fit import Fold, Task, TrainSettings
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, new_model, set_training
 from settings_of_stages import settings_for
@@ -86,15 +87,16 @@ def architecture(name: str, code: Path) -> dict[str, Any]:
 
 def fitted(encoder, molecules, name, setting, protocol="honest", seed=0, epochs=2) -> Model:
     method, protocol = METHODS[name], PROTOCOLS[protocol]
-    model = new_model(encoder, method, molecules, FOLD, TASK, protocol, seed)
-    fit(model, method, setting, molecules, FOLD, TASK, protocol, replace(SHORT, epochs=epochs), seed)
+    fit = Fit(method, setting, molecules, FOLD, TASK, protocol, replace(SHORT, epochs=epochs), seed)
+    model = new_model(encoder, fit)
+    train(model, fit)
     return model
 
 
 def mixed(own: Own, name, setting, protocol=HONEST):
     model = copy.deepcopy(own.tuned)
     theta_0 = own.encoder.state_dict()
-    return mix(model, theta_0, METHODS[name].mixing, setting, own.molecules, FOLD, TASK, protocol, 0), model
+    return mix(model, theta_0, Fit(METHODS[name], setting, own.molecules, FOLD, TASK, protocol)), model
 
 
 # -- every method on every stack -------------------------------------------------------------------------------------
@@ -157,9 +159,9 @@ def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(own: Own):
         return step.Z.sum() * 0
 
     method = replace(METHODS["feature_map"], penalty=penalty)
-    model = new_model(own.encoder, method, own.molecules, FOLD, TASK, HONEST, 0)
     still = replace(SHORT, learning_rate=0.0)
-    fit(model, method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still, 0)
+    fit = Fit(method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still)
+    train(new_model(own.encoder, fit), fit)
     assert values == [0] * 4
 
 
@@ -267,7 +269,9 @@ def test_dropout_outside_the_parts_is_on_where_everything_trains(own: Own):
 
 def test_from_scratch_draws_by_the_seed(own: Own):
     first, again, other = (
-        new_model(own.encoder, METHODS["scratch"], own.molecules, FOLD, TASK, HONEST, seed).encoder.state_dict()
+        new_model(
+            own.encoder, Fit(METHODS["scratch"], None, own.molecules, FOLD, TASK, HONEST, seed=seed)
+        ).encoder.state_dict()
         for seed in (0, 0, 1)
     )
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from roftmol.core.errors import UserError
 from roftmol.encoders.base import Spatial
 from roftmol.encoders.checkpoints import convert, load_encoder
-from roftmol.encoders.so3lr import ARCHITECTURE, So3lr, all_pairs, pairs, read_published
+from roftmol.encoders.ops import all_pairs
+from roftmol.encoders.so3lr import ARCHITECTURE, So3lr, pairs, read_published
 from roftmol.features import featurize, graphs
 from roftmol.features.featurizers.geometry import CUTOFF
 from roftmol.features.graphs import Batch, Graphs

@@ -116,7 +116,7 @@ def fit_row(
 def prediction_rows(
     run: Mapping[str, Any], partition: str, molecules: npt.NDArray[np.integer], outputs: Predictions
 ) -> pd.DataFrame:
-    """Return the rows of some molecules in table "predictions", from the folds' predictions: folds x molecules x tasks."""
+    """Return molecules' rows of table "predictions", from the folds' predictions: folds x molecules x tasks."""
     return pd.DataFrame({**run, "partition": partition, "molecule": molecules, **metrics.together(outputs)})
 
 

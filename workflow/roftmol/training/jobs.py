@@ -248,7 +248,7 @@ def _run(
 ) -> None:
     """Compute the fits that are not there yet, then collect the cell's tables.
 
-    `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, before its own columns are filled in.
+    `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, its own columns not yet filled in.
     """
     limit_threads()
     settings = cell.settings
@@ -349,7 +349,7 @@ def _collect(cell: _Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, i
 
 
 def limit_threads() -> None:
-    """Use one thread a process, many processes: two threads on one batch gain little. OMP_NUM_THREADS says otherwise."""
+    """Use one thread a process, unless OMP_NUM_THREADS says otherwise: two threads on one batch gain little."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
