@@ -19,7 +19,7 @@ from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.kinds import encoder_file
 from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.features import featurize
-from roftmol.features.featurizers import hu
+from roftmol.features.vocabulary import MASKED_ELEMENT, SELF_LOOP
 from roftmol.registry.catalog import checkpoints
 
 KINDS = sorted(CONVOLUTIONS)
@@ -200,10 +200,10 @@ def test_the_tables_of_molclr_are_laid_out_in_our_rows(kind, tmp_path):
         loaded = load_encoder(out, 0.0).state_dict()
         elements = loaded["embed.element.weight"]
         assert torch.equal(elements[:118], state["x_embedding1.weight"][:118])
-        assert torch.equal(elements[hu.MASKED_ELEMENT], state["x_embedding1.weight"][118])
+        assert torch.equal(elements[MASKED_ELEMENT], state["x_embedding1.weight"][118])
         for layer in range(2):
             bonds = loaded[f"blocks.{layer}.convolution.bond_type.weight"]
-            assert torch.equal(bonds[: hu.SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
+            assert torch.equal(bonds[: SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
 
 
 def test_only_what_the_registry_names_is_dropped(tmp_path):

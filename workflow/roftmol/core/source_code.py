@@ -2,14 +2,13 @@
 
 Snakemake compares no imported code. A rule that carries the digest of these files in its parameters runs again when
 their code is edited, and does not when a file is only touched, a comment or a docstring is reworded, or other code
-changes. A module that is imported by its name alone, as encoders and featurizers are, counts where that name stands: a
-text such as "roftmol.encoders.gnn" is an import like any other.
+changes. `import_module(f"roftmol.encoders.{name}")` imports one of a folder's modules, nobody knows which: all of them
+count, unless whoever asks leaves the importing module out and names the one that it means.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any, NamedTuple
 from roftmol.core.files import digest, sha256
 
 PACKAGE = Path(__file__).parents[1]
-#: A module of ours as a text.
-MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+")
+#: Ends what stands for all modules of a folder.
+ANY = ".*"
 
 
 def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
@@ -39,7 +38,8 @@ def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
         found.add(path)
         if path.name == "__init__.py":
             found.update(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py")
-        waiting += [name for name in _read(path).imports if name.split(".")[0] == PACKAGE.name]
+        ours = [name for name in _read(path).imports if name.split(".")[0] == PACKAGE.name]
+        waiting += [one for name in ours for one in (_folder(name) if name.endswith(ANY) else [name])]
         waiting.append(module.rpartition(".")[0])
     return sorted(found)
 
@@ -76,6 +76,12 @@ def _file(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def _folder(name: str) -> list[str]:
+    """Return the modules that "roftmol.encoders.*" stands for."""
+    package = name.removesuffix(ANY)
+    return [f"{package}.{path.stem}" for path in sorted(PACKAGE.joinpath(*package.split(".")[1:]).glob("*.py"))]
+
+
 def _read(path: Path) -> _Source:
     return _parsed(path.read_bytes())
 
@@ -93,8 +99,21 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE.fullmatch(node.value):
-            yield node.value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield _named(node.args[0])
+
+
+def _named(argument: ast.expr) -> str:
+    """Return the module that a text names; of an f-string all that begin as it does.
+
+    Raises `ValueError` for any other name, whose code no digest would hold.
+    """
+    match argument:
+        case ast.Constant(value=str(name)):
+            return name
+        case ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue()]) if start.endswith("."):
+            return start.removesuffix(".") + ANY
+    raise ValueError(f'import_module({ast.unparse(argument)}): write it as import_module(f"package.{{name}}")')
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:

@@ -15,7 +15,7 @@ def encoder_file(kind: object) -> EncoderFile:
 
     Raises `UserError` for an unknown kind.
     """
-    found: EncoderFile = import_module(encoder_kind(kind).module).ENCODER
+    found: EncoderFile = import_module(f"roftmol.encoders.{encoder_kind(kind).file}").ENCODER
     return found
 
 

@@ -15,18 +15,23 @@ from roftmol.core.errors import UserError
 class EncoderKind:
     """One kind of architecture, the value of its key `kind`."""
 
-    module: str  #: the file, which defines `ENCODER`; several kinds may share one
+    file: str  #: in `encoders/`; it defines `ENCODER`, and several kinds may share it
     keys: tuple[str, ...] = ("layers", "width")  #: what else an architecture of this kind says: all of it, nothing else
-    featurizer: str = "hu"  #: the graphs that it reads: a name in `features.featurizers`, "geometry", or a user's own
+    featurizer: str = "hu"  #: the file in `features/featurizers/` that makes what it reads
+
+    @property
+    def module(self) -> str:
+        """The module of its file."""
+        return f"roftmol.encoders.{self.file}"
 
 
 ENCODER_KINDS: dict[str, EncoderKind] = {
-    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn"), EncoderKind("roftmol.encoders.gnn")),
-    "minimol": EncoderKind("roftmol.encoders.minimol", featurizer="minimol"),
-    "so3lr": EncoderKind("roftmol.encoders.so3lr", featurizer="geometry"),
-    "aimnet2": EncoderKind("roftmol.encoders.aimnet2", featurizer="geometry"),
-    "dpa": EncoderKind("roftmol.encoders.dpa", ("branch", "layers", "width"), "geometry"),
-    "own": EncoderKind("roftmol.encoders.own", ("code", "embed", "blocks", "readout", "pooling"), "own"),
+    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn"), EncoderKind("gnn")),
+    "minimol": EncoderKind("minimol", featurizer="minimol"),
+    "so3lr": EncoderKind("so3lr", featurizer="geometry"),
+    "aimnet2": EncoderKind("aimnet2", featurizer="geometry"),
+    "dpa": EncoderKind("dpa", ("branch", "layers", "width"), "geometry"),
+    "own": EncoderKind("own", ("code", "embed", "blocks", "readout", "pooling"), "own"),
 }
 
 

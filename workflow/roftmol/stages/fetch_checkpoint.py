@@ -23,7 +23,7 @@ def settings_from(experiment: Experiment, model: str) -> Json:
 def code(experiment: Experiment, model: str) -> Code:
     """Return the code that reads one model's weights: no other encoder's counts."""
     modules = ("roftmol.encoders.checkpoints", experiment.checkpoints[model].kind.module)
-    return Code(modules, ("roftmol.registry.encoder_kinds",))
+    return Code(modules, ("roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
 
 
 def run(settings: Json, *, archives: Path, out: Path) -> None:

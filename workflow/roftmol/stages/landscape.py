@@ -28,7 +28,7 @@ def code(experiment: Experiment, model: str, **_wildcards: str) -> Code:
     """Return the code of one model's landscapes: no other encoder's counts."""
     methods = (f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}")
     modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module)
-    return Code(modules, ("roftmol.methods", "roftmol.registry.encoder_kinds"))
+    return Code(modules, ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
 
 
 def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Path, out: Path) -> None:

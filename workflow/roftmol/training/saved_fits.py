@@ -29,8 +29,13 @@ from roftmol.training.fit import Fold, TrainSettings
 
 Array = npt.NDArray[np.float32]
 
-#: Tables of which a fit's code counts one entry alone: adding a method, an encoder or a featurizer keeps all fits.
-CHOICES = ("roftmol.methods", "roftmol.registry.encoder_kinds", "roftmol.features.featurizers")
+#: What chooses a method, an encoder, a featurizer. A fit's code holds the chosen one alone: adding others keeps fits.
+CHOICES = (
+    "roftmol.methods",
+    "roftmol.encoders.kinds",
+    "roftmol.registry.encoder_kinds",
+    "roftmol.features.featurizers",
+)
 
 
 @dataclass(frozen=True)

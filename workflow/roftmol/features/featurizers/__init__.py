@@ -12,16 +12,13 @@ from roftmol.features.featurizers.base import Graph
 
 Featurizer = Callable[[Chem.Mol], Graph]
 
-#: The file of each featurizer of molecules, imported when it is asked for; that of geometries is `geometry.py`.
-FEATURIZERS = {
-    "hu": "roftmol.features.featurizers.hu",
-    "minimol": "roftmol.features.featurizers.minimol",
-}
+#: The featurizers of molecules, each the name of its file, imported when it is asked for; `geometry.py` is another's.
+FEATURIZERS = ("hu", "minimol")
 
 
 def featurizer(name: str) -> Featurizer:
     """Return the featurizer of this name, or that of a user's own file at this path."""
     if name not in FEATURIZERS:
         return own.featurizer(name)
-    found: Featurizer = import_module(FEATURIZERS[name]).featurize
+    found: Featurizer = import_module(f"roftmol.features.featurizers.{name}").featurize
     return found
