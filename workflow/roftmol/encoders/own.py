@@ -69,8 +69,8 @@ class Own(Encoder):
         return tuple(self.architecture.parts())
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter or buffer belongs to."""
-        return self.part_of_name[name]
+        """The part that a parameter or buffer belongs to; one that was added lies where its module does."""
+        return self.part_of_name[name] if name in self.part_of_name else self._declared_part(name)
 
     def modules_of(self, part: str) -> tuple[nn.Module, ...]:
         """The submodules that make up a part; parameters of their own are none."""
@@ -169,11 +169,7 @@ class Own(Encoder):
 
     def _assign(self) -> dict[str, str]:
         """The part of every parameter and buffer, by name."""
-        declared = [(PREFIX + name, part) for part, names in self.architecture.parts().items() for name in names]
-        found = {
-            name: next((part for own, part in declared if f"{name}.".startswith(f"{own}.")), "")
-            for name in self.state_dict()
-        }
+        found = {name: self._declared_part(name) for name in self.state_dict()}
         if lost := [name.removeprefix(PREFIX) for name, part in found.items() if not part]:
             shown = ", ".join(lost[:8]) + (f" and {len(lost) - 8} more" if len(lost) > 8 else "")
             raise self._error(f"in no part: {shown}. Name their submodules in embed, blocks or readout")
@@ -182,6 +178,13 @@ class Own(Encoder):
                 names = " and ".join(name.removeprefix(PREFIX) for name in (one, other))
                 raise self._error(f"{names} are the same weights in two parts; name their submodules in one part")
         return found
+
+    def _declared_part(self, name: str) -> str:
+        """The part whose submodules hold what has this name, "" for none."""
+        for part, modules in self.architecture.parts().items():
+            if any(f"{name}.".startswith(f"{PREFIX}{module}.") for module in modules):
+                return part
+        return ""
 
     def _twins(self) -> Iterator[tuple[str, str]]:
         """Every parameter's first name, with each other one that it has."""

@@ -36,6 +36,8 @@ CHOICES = (
     "roftmol.registry.encoder_kinds",
     "roftmol.features.featurizers",
 )
+#: Tables are only read and written; what is read counts by its rows.
+TABLES = ("roftmol.tables.schemas",)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
         modules.append("roftmol.training.auxiliary.tasks")
     if auxiliary or kind.featurizer == "own":
         modules.append(f"roftmol.features.featurizers.{kind.featurizer}")
-    return source_code.code_digest(source_code.sources(modules, leaves=CHOICES))
+    return source_code.code_digest(source_code.sources(modules, leaves=(*CHOICES, *TABLES)))
 
 
 def fold_digest(fold: Fold) -> str:
