@@ -246,25 +246,37 @@ def test_an_edit_repeats_these_fits(package: Path, edited: str):
     assert {name for name in FITS if before[name] != after[name]} == expected
 
 
-def test_an_edited_encoder_starts_no_job_of_another_one(package: Path):
+@pytest.mark.parametrize("auxiliary", [False, True])
+@pytest.mark.parametrize("kind", ENCODER_KINDS)
+def test_a_fit_holds_its_own_encoders_code_alone(kind: str, auxiliary: bool, monkeypatch: pytest.MonkeyPatch):
+    own = encoder_kind(kind)
+    if auxiliary and not own.spatial and own.file != "gnn":
+        pytest.skip("it has no second task")
+    counted: list[Path] = []
+    monkeypatch.setattr(source_code, "code_digest", counted.extend)
+    code_of_fit(METHODS["mft"], own, auxiliary=auxiliary)
+    files = {source_code.PACKAGE / "encoders" / f"{other.file}.py" for other in ENCODER_KINDS.values()}
+    assert files & set(counted) == {source_code.PACKAGE / "encoders" / f"{own.file}.py"}
+
+
+@pytest.mark.parametrize("edited", ["dpa", "gnn"])
+def test_an_edited_encoder_starts_no_job_of_another_one(package: Path, edited: str):
     experiment = SimpleNamespace(checkpoints=catalog.checkpoints())
-    jobs = {
-        "finetune": {"method": "bss"},
-        "interpolate": {"method": "wise_ft"},
-        "landscape": {},
-        "fetch_checkpoint": {},
-    }
+    methods = {"finetune": "bss", "interpolate": "wise_ft"}
+    stages = ("finetune", "interpolate", "landscape", "fetch_checkpoint")
+    models = {checkpoint.kind.file: name for name, checkpoint in experiment.checkpoints.items()}
+    assert models.keys() == {kind.file for kind in ENCODER_KINDS.values()} - {"own"}
 
-    def codes(model: str) -> dict[str, str]:
+    def codes(model: str) -> list[str]:
         base._digest.cache_clear()
-        return {name: STAGES[name].code_of(experiment, {"model": model, **more}) for name, more in jobs.items()}
+        jobs = [{"model": model} | ({"method": methods[name]} if name in methods else {}) for name in stages]
+        return [STAGES[name].code_of(experiment, job) for name, job in zip(stages, jobs, strict=True)]
 
-    gin, dpa = "gin-zinc-masking", next(name for name in experiment.checkpoints if name.startswith("dpa"))
-    before = codes(gin), codes(dpa)
-    add_code("encoders/dpa.py")(package)
-    after = codes(gin), codes(dpa)
-    assert after[0] == before[0]
-    assert not after[1].items() & before[1].items()
+    before = {file: codes(name) for file, name in models.items()}
+    add_code(f"encoders/{edited}.py")(package)
+    after = {file: codes(name) for file, name in models.items()}
+    assert {file for file in models if before[file] != after[file]} == {edited}
+    assert not set(before[edited]) & set(after[edited])
 
 
 def test_an_edited_featurizer_makes_its_own_graphs_again(package: Path):

@@ -243,7 +243,7 @@ class Checkpoint:
     @property
     def spatial(self) -> bool:
         """Whether it reads atoms in space, and has a force field."""
-        return self.featuriser == "geometry"
+        return self.kind.spatial
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""

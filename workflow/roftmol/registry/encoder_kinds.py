@@ -24,6 +24,11 @@ class EncoderKind:
         """The module of its file."""
         return f"roftmol.encoders.{self.file}"
 
+    @property
+    def spatial(self) -> bool:
+        """Whether it reads atoms in space, and has a force field."""
+        return self.featurizer == "geometry"
+
 
 ENCODER_KINDS: dict[str, EncoderKind] = {
     **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn"), EncoderKind("gnn")),

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
+#: What chooses methods and encoders: the chosen ones count alone.
+CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds")
+#: The second task of encoders of graphs, which is built on one of them.
+MASKING = "roftmol.training.auxiliary.pretraining"
+
+
 def settings_from(
     experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
 ) -> RunSettings:
@@ -36,11 +42,10 @@ def settings_from(
 
 def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one method's fits of one model: no other method's and no other encoder's counts."""
-    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module)
-    return Code(
-        modules,
-        ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds", "roftmol.training.mixing"),
-    )
+    kind = experiment.checkpoints[model].kind
+    masks = METHODS[method].alternation is not None and not kind.spatial
+    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", kind.module)
+    return Code(modules, (*CHOICES, "roftmol.training.mixing", *(() if masks else (MASKING,))))
 
 
 def run(

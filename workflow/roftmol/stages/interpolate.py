@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one method's mixtures of one model: no other method's and no other encoder's counts."""
     modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module)
-    return Code(modules, ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
+    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
 
 
 def run(

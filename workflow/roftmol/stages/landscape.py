@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roftmol.core.paths import DWISE_FT, FULL_FT
 from roftmol.core.records import build
+from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def code(experiment: Experiment, model: str, **_wildcards: str) -> Code:
     """Return the code of one model's landscapes: no other encoder's counts."""
     methods = (f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}")
     modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module)
-    return Code(modules, ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
+    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
 
 
 def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Path, out: Path) -> None:

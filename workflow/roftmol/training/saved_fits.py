@@ -79,11 +79,14 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
     modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
     if method.mixing:
         modules.append("roftmol.training.mixing")
+    leaves = [*CHOICES, *TABLES]
     if auxiliary:
         modules.append("roftmol.training.auxiliary.tasks")
+        if kind.spatial:  # its second task is a force field; masking of atoms is for encoders of graphs
+            leaves.append("roftmol.training.auxiliary.pretraining")
     if auxiliary or kind.featurizer == "own":
         modules.append(f"roftmol.features.featurizers.{kind.featurizer}")
-    return source_code.code_digest(source_code.sources(modules, leaves=(*CHOICES, *TABLES)))
+    return source_code.code_digest(source_code.sources(modules, leaves))
 
 
 def fold_digest(fold: Fold) -> str:
