@@ -108,7 +108,7 @@ class _Stage:
         self.turns = _Turns(start, self.optimizers, fit.seed, number)
         set_training(model, trained, fully=protocol.freeze_fully)
         self.norms = [layer for layer in norms(encoder) if layer.training] if protocol.estimate_norm else []
-        #: The training molecules whose statistics these layers are validated and kept with.
+        # The training molecules whose statistics these layers are validated and kept with.
         sample = batchnorm.sample(fold.train, fit.seed)
         self.norm_batches = self.forward.evaluation_batches(sample) if self.norms else []
 
