@@ -26,14 +26,15 @@ def settings_from(
     """Return what the fits of a cell are told."""
     checkpoint = experiment.checkpoints[model]
     second = METHODS[method].alternation is not None
+    learns_next = experiment.auxiliary.forces if checkpoint.spatial else experiment.auxiliary.objective
     told = {
         **experiment.cell_settings(protocol, dataset, split, budget),
         "model": model,
         "method": method,
         "grid": experiment.grid(method, checkpoint.layers),
-        "training": experiment.training,
+        "training": experiment.training.model_dump(),
         "device": experiment.device,
-        "auxiliary": experiment.auxiliary["forces" if checkpoint.spatial else "objective"] if second else "",
+        "auxiliary": learns_next if second else "",
         "extensive": experiment.extensive(model, dataset),
         "pictures": experiment.tsne,
     }
