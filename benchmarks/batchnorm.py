@@ -21,16 +21,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from roftmol.encoders import Encoder
-from roftmol.encoders.base import Norm, norms
+from roftmol.encoders.base import Encoder, Norm, norms
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.features import graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
-from roftmol.training.jobs import folds
-from roftmol.training.loop import Task, TrainSettings, fit, new_model
+from roftmol.training.cell import folds
+from roftmol.training.fit import Fit, Task, TrainSettings
+from roftmol.training.loop import train
+from roftmol.training.model import new_model
 
 HONEST = PROTOCOLS["honest"]
 #: Whether statistics are estimated, and by how much running ones move a step; None: not at all.
@@ -84,10 +85,11 @@ def main(arguments: argparse.Namespace) -> None:
                     for seed in range(arguments.seeds):
                         _, fold = next(folds(splits, seed))
                         start = variant(encoder, momentum)
-                        fitted = new_model(start, METHODS[method], data, fold, task, protocol, seed)
                         settings = METHODS[method].grid(len(encoder.blocks))[0]
                         training = TrainSettings(patience=arguments.patience)
-                        fit(fitted, METHODS[method], settings, data, fold, task, protocol, training, seed)
+                        fit = Fit(METHODS[method], settings, data, fold, task, protocol, training, seed)
+                        fitted = new_model(start, fit)
+                        train(fitted, fit)
                         score = metrics.primary(task.metric, data.labels[fold.test], fitted.predict(data, fold.test))
                         rows.append((model, dataset, method, name, seed, score))
     table = pd.DataFrame(rows, columns=["model", "dataset", "method", "statistics", "seed", "score"])

@@ -44,9 +44,9 @@ import memory
 import plain
 from costs import processor
 from roftmol.core.files import atomic
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS, Settings
 from roftmol.methods.dwise_ft import Settings as DWiSE
@@ -55,9 +55,11 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.registry.catalog import datasets
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
-from roftmol.training.jobs import folds
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.cell import folds
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model
 
 DATASETS, BUDGETS, SMALL_BUDGET = ("esol", "bbbp"), ("50", "all"), "50"
 HONEST = PROTOCOLS["honest"]
@@ -139,13 +141,14 @@ class Subject:
 
     def model(self, fold: Fold, protocol: Protocol = HONEST, method: str = "full_ft", seed: int = 0) -> Model:
         """The engine's model at the start of a fit."""
-        return new_model(self.encoder, METHODS[method], self.graphs, fold, self.task, protocol, seed)
+        return new_model(self.encoder, Fit(METHODS[method], None, self.graphs, fold, self.task, protocol, seed=seed))
 
     def fit(self, pair: Pair, fold: Fold, epochs: int, protocol: Protocol = HONEST, seed: int = 0) -> Model:
         """A model that the engine trained for so many epochs."""
         model = self.model(fold, protocol, pair.method, seed)
         training = TrainSettings(epochs=epochs, patience=epochs)
-        fit(model, METHODS[pair.method], pair.settings, self.graphs, fold, self.task, protocol, training, seed)
+        method = METHODS[pair.method]
+        train(model, Fit(method, pair.settings, self.graphs, fold, self.task, protocol, training, seed))
         return model
 
     def loaders(self, fold: Fold) -> plain.Loaders:
@@ -224,7 +227,7 @@ def featurisation(subject: Subject) -> Iterator[Item]:
     """From SMILES to what batches are made of; the plain way has one process."""
 
     def ours(processes: int) -> Callable[[int], Cost]:
-        return lambda _: clock(lambda: graphs.from_smiles(subject.smiles, subject.labels, processes))
+        return lambda _: clock(lambda: featurize.from_smiles(subject.smiles, subject.labels, processes))
 
     def usual(_: int) -> Cost:
         return clock(lambda: plain.featurize_all(subject.smiles, subject.labels))
@@ -334,20 +337,9 @@ def mixing(subject: Subject, budget: str) -> Iterator[Item]:
     start = plain.published_names(theta_0)
 
     def ours(method: str, settings: tuple[Settings, ...]) -> None:
-        how = METHODS[method].mixing
-        assert how is not None
         for setting in settings:
-            mixed = mix(
-                copy.deepcopy(tuned),
-                theta_0,
-                how,
-                setting,
-                subject.graphs,
-                fold,
-                subject.task,
-                MIXING,
-                0,
-            )
+            fit = Fit(METHODS[method], setting, subject.graphs, fold, subject.task, MIXING)
+            mixed = mix(copy.deepcopy(tuned), theta_0, fit)
             for role, predictions in ((fold.valid, mixed.valid), (fold.test, mixed.test)):
                 metrics.primary(subject.task.metric, subject.labels[role], predictions)
 

@@ -19,12 +19,14 @@ import numpy as np
 import torch
 import yaml
 
-from roftmol.encoders import new_encoder
+from roftmol.encoders.kinds import new_encoder
 from roftmol.features import graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import checkpoints
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
+from roftmol.training.model import new_model
 
 TRAIN, VALID, EPOCHS, REPEATS = 256, 32, 2, 3
 #: Epochs where the encoder is frozen, which are so cheap that the start of a fit varies by more than two of them take.
@@ -52,7 +54,7 @@ def _costs(architecture: dict, path: Path) -> dict[str, float]:
     order = np.random.default_rng(0).permutation(len(molecules))
     fold = Fold(order[:TRAIN], order[TRAIN : TRAIN + VALID], order[-VALID:])
     encoder = new_encoder(architecture)
-    model = new_model(encoder, METHODS["full_ft"], molecules, fold, TASK, PROTOCOLS["honest"], 0)
+    model = new_model(encoder, Fit(METHODS["full_ft"], None, molecules, fold, TASK, PROTOCOLS["honest"]))
     many = order[:512]
     predict = _seconds(lambda: model.predict(molecules, many)) / len(many)
     costs = {"predict": 1000 * predict}
@@ -68,10 +70,10 @@ def _epoch(encoder, method, setting, molecules, fold) -> float:  # type: ignore[
     """One more epoch, its validation included: the difference of two lengths of training, so that the start cancels."""
 
     def seconds(epochs: int) -> float:
-        model = new_model(encoder, method, molecules, fold, TASK, PROTOCOLS["honest"], 0)
         training = TrainSettings(epochs=epochs, patience=epochs)
-        arguments = (model, method, setting, molecules, fold, TASK, PROTOCOLS["honest"], training, 0)
-        return _seconds(lambda: fit(*arguments), repeats=1)
+        fit = Fit(method, setting, molecules, fold, TASK, PROTOCOLS["honest"], training)
+        model = new_model(encoder, fit)
+        return _seconds(lambda: train(model, fit), repeats=1)
 
     epochs = EPOCHS if any(method.stages(setting, encoder.parts)) else FROZEN_EPOCHS
     return statistics.median((seconds(1 + epochs) - seconds(1)) / epochs for _ in range(REPEATS))

@@ -27,8 +27,10 @@ def ours(results: Path, dataset: str) -> None:
     from roftmol.methods.protocols import PROTOCOLS
     from roftmol.registry.catalog import datasets
     from roftmol.tables import schemas
-    from roftmol.training.jobs import folds
-    from roftmol.training.loop import Task, TrainSettings, fit, new_model
+    from roftmol.training.cell import folds
+    from roftmol.training.fit import Fit, Task, TrainSettings
+    from roftmol.training.loop import train
+    from roftmol.training.model import new_model
 
     torch.set_num_threads(1)
     entry, protocol, method = datasets()[dataset], PROTOCOLS["honest"], METHODS["full_ft"]
@@ -39,8 +41,8 @@ def ours(results: Path, dataset: str) -> None:
     _, fold = next(folds(assigned, seed))
     training = TrainSettings(epochs=EPOCHS)
     encoder = load_encoder(results / CHECKPOINT, training.dropout)
-    model = new_model(encoder, method, molecules, fold, task, protocol, seed)
-    fit(model, method, method.grid(5)[0], molecules, fold, task, protocol, training, seed)
+    fit = Fit(method, method.grid(5)[0], molecules, fold, task, protocol, training, seed)
+    train(new_model(encoder, fit), fit)
 
 
 def plain(results: Path, dataset: str) -> None:

@@ -20,8 +20,8 @@ def place(tmp_path: Path) -> Path:
     import torch
 
     from molecules_for_tests import corpus, split_table
-    from roftmol.encoders import new_encoder
     from roftmol.encoders.checkpoints import convert
+    from roftmol.encoders.kinds import new_encoder
     from roftmol.tables import schemas
 
     corpus().save(tmp_path / "graphs.safetensors")

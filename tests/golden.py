@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from plain_pyg import PlainEncoder, as_pyg
-from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import read_state
-from roftmol.features import graphs
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.features import featurize, graphs
 from roftmol.registry import catalog
 
 FILE = Path(__file__).with_name("golden.json")
@@ -34,7 +35,7 @@ def shipped() -> Encoder:
 
 
 def molecules() -> graphs.Graphs:
-    return graphs.from_smiles(MOLECULES, np.zeros((len(MOLECULES), 1), np.float32))
+    return featurize.from_smiles(MOLECULES, np.zeros((len(MOLECULES), 1), np.float32))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.tables import schemas
 
 SMILES = [
@@ -37,7 +37,7 @@ SMILES = [
 
 def corpus(tasks: int = 1, *, classification: bool = False) -> graphs.Graphs:
     """The molecules as graphs, with labels that a network can learn: how many atoms, and whether many."""
-    return graphs.from_smiles(SMILES, labels_of_size(tasks, classification=classification))
+    return featurize.from_smiles(SMILES, labels_of_size(tasks, classification=classification))
 
 
 def labels_of_size(tasks: int = 1, *, classification: bool = False) -> np.ndarray:

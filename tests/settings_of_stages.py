@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roftmol.core.records import without_defaults
 from roftmol.experiment.config import Experiment
 from roftmol.stages import STAGES
 
@@ -12,4 +13,5 @@ def settings_for(stage: str, experiment: Experiment | None, *wildcards: str, **n
     """The settings of a stage's job, by the wildcards of its rule."""
     ask = STAGES[stage].settings
     assert ask is not None
-    return ask(experiment, *wildcards, **named)
+    told: dict[str, Any] = without_defaults(ask(experiment, *wildcards, **named))
+    return told

@@ -17,14 +17,14 @@ from safetensors.numpy import load_file, save_file
 from molecule_tables import SMILES, molecule_table
 from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.data import splits
-from roftmol.encoders import new_encoder
 from roftmol.encoders.checkpoints import convert
+from roftmol.encoders.kinds import new_encoder
 from roftmol.evaluation import provenance
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.sharing import merge
 from roftmol.tables import schemas
 from roftmol.training import jobs, landscape, references
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 MODEL, SPLIT, BUDGET = "tiny", "random", "30"
 TRAINING = TrainSettings(epochs=2, batch_size=16)
@@ -62,7 +62,7 @@ def make(
     task |= {"positives": None, "mean": values.mean(), "std": values.std()}
     schemas.write("tasks", pd.DataFrame([task]), data / "tasks.parquet")
     features = data / "graphs" / "hu.safetensors"
-    graphs.featurize(table, "hu", 1).save(features)
+    featurize.featurize(table, "hu", 1).save(features)
     about = splits.SplitSettings("honest", dataset, SPLIT, BUDGET, seeds, "regression")
     schemas.write("splits", splits.assign(table, about), split)
     checkpoint = results / "checkpoints" / f"{MODEL}.safetensors"

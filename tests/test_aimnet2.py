@@ -16,14 +16,16 @@ from torch import Tensor
 
 from published import fetched
 from roftmol.core.errors import UserError
-from roftmol.encoders import Aimnet2, new_encoder
-from roftmol.encoders.aimnet2 import CUTOFF, read_published
+from roftmol.encoders.aimnet2 import CUTOFF, Aimnet2, read_published
 from roftmol.encoders.checkpoints import convert, load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
+from roftmol.training.model import new_model
 from test_so3lr import SMILES, conformers, geometry, molecules, numerical_force, rotation
 
 ARCHITECTURE = {"kind": "aimnet2", "layers": 3, "width": 256}
@@ -124,10 +126,12 @@ def test_full_fine_tuning_learns_ten_molecules(published: Aimnet2):
     smiles = ["CCO", "Oc1ccoc1", "CC(=O)N", "O", "C#CC", "CC1CC1N", "C1CCOC1", "OCC=O", "N#CCC", "CNC=O"]
     data = molecules(smiles)
     fold = Fold(np.arange(10), np.arange(10), np.arange(10))
-    model = new_model(published, METHODS["full_ft"], data, fold, TASK, PROTOCOLS["honest"], 0)
     # Ten molecules are one batch, so an epoch is a step.
-    settings = TrainSettings(60, patience=60, learning_rate=1e-4)
-    fit(model, METHODS["full_ft"], METHODS["full_ft"].parse({}), data, fold, TASK, PROTOCOLS["honest"], settings, 0)
+    training = TrainSettings(60, patience=60, learning_rate=1e-4)
+    method = METHODS["full_ft"]
+    fit = Fit(method, method.parse({}), data, fold, TASK, PROTOCOLS["honest"], training)
+    model = new_model(published, fit)
+    train(model, fit)
     assert all(theta.isfinite().all() for theta in model.parameters())
     error = np.sqrt(np.mean((model.predict(data, range(10)) - data.labels) ** 2))
     assert error < 0.1 * data.labels.std()
@@ -137,7 +141,7 @@ def test_the_dispersion_of_two_far_atoms_is_that_of_their_coefficient(published:
     """At a distance nothing damps: -C6 / r^6 of free atoms, in Hartree and Bohr, and a little more by the next term."""
     numbers, length = np.array([6, 6]), 40.0
     where = np.array([[0.0, 0.0, 0.0], [length, 0.0, 0.0]])
-    batch = graphs.from_conformers([numbers], [where], np.zeros((1, 1), np.float32)).batch([0])
+    batch = featurize.from_conformers([numbers], [where], np.zeros((1, 1), np.float32)).batch([0])
     i, j, far = torch.tensor([0, 1]), torch.tensor([1, 0]), torch.full((2,), length * 1.8897261258369282)
     found = published.force_field._dispersion(batch.atoms[:, 0].long(), i, j, far)
     c6 = float(published.force_field.c6ab[6, 6, 0, 0, 0])
@@ -174,7 +178,7 @@ def test_properties_depend_on_neither_frame_nor_order(encoder: Aimnet2):
 
     def vectors(numbers: list[np.ndarray], positions: list[np.ndarray]) -> Tensor:
         with torch.no_grad():
-            return encoder(batch_of(graphs.from_conformers(numbers, positions, labels)))
+            return encoder(batch_of(featurize.from_conformers(numbers, positions, labels)))
 
     wanted = vectors(numbers, positions)
     scale = wanted.std(0).max()
@@ -195,7 +199,7 @@ def test_forces_turn_with_the_molecule(encoder: Aimnet2):
     numbers, positions = geometry("CC(=O)N")
     encoder, Q = in_double(encoder), rotation()
     here, there = (
-        encoder.energies_and_forces(batch_of(graphs.from_conformers([numbers], [p], np.zeros((1, 1), np.float32))))
+        encoder.energies_and_forces(batch_of(featurize.from_conformers([numbers], [p], np.zeros((1, 1), np.float32))))
         for p in (positions, positions @ Q.T)
     )
     scale = here[1].abs().max()
@@ -220,7 +224,7 @@ def test_neighbours_are_all_within_its_own_cutoff(encoder: Aimnet2):
 
     def vectors(length: float) -> Tensor:
         where = np.array([[0.0, 0.0, 0.0], [length, 0.0, 0.0]])
-        data = graphs.from_conformers([numbers], [where], np.zeros((1, 1), np.float32))
+        data = featurize.from_conformers([numbers], [where], np.zeros((1, 1), np.float32))
         with torch.no_grad():
             return in_double(encoder).nodes(batch_of(data))
 

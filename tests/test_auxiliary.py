@@ -17,8 +17,11 @@ from torch import Tensor
 import golden
 from roftmol.core.errors import UserError
 from roftmol.data import corpora
-from roftmol.encoders import GNN, Architecture, Encoder, MiniMol, So3lr
-from roftmol.features import graphs
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.encoders.minimol import MiniMol
+from roftmol.encoders.so3lr import So3lr
+from roftmol.features import featurize
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.base import Method
@@ -26,6 +29,7 @@ from roftmol.methods.protocols import PROTOCOLS
 from roftmol.tables import schemas
 from roftmol.training import loop
 from roftmol.training.auxiliary import tasks
+from roftmol.training.auxiliary.base import AuxiliaryTask
 from roftmol.training.auxiliary.force_field import (
     BATCH,
     CLIP,
@@ -37,8 +41,10 @@ from roftmol.training.auxiliary.force_field import (
     labelled_by,
 )
 from roftmol.training.auxiliary.pretraining import OBJECTIVES, Pretraining
+from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import Adam
-from roftmol.training.loop import DivergedError, Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.loop import train
+from roftmol.training.model import Model, new_model
 from test_so3lr import SMILES as SPATIAL
 from test_so3lr import checkpoint, conformers, encoder, geometry, molecules  # noqa: F401 (two are fixtures)
 
@@ -50,7 +56,7 @@ FOLD = Fold(np.arange(7), np.arange(7, 9), np.arange(9, 10))
 
 def flat() -> tuple[Encoder, Graphs]:
     labels = np.linspace(-1, 1, len(SMILES)).astype(np.float32)[:, None]
-    return golden.shipped(), graphs.from_smiles(SMILES, labels)
+    return golden.shipped(), featurize.from_smiles(SMILES, labels)
 
 
 def spatial_fold() -> Fold:
@@ -66,7 +72,7 @@ class Counted:
     extra: list[Tensor] = field(default_factory=list)
     value: float = 0.0
 
-    def branch(self, start: Encoder) -> Counted:
+    def on(self, start: Encoder) -> Counted:
         self.encoder = start
         return self
 
@@ -83,15 +89,16 @@ def fitted(
     data: Graphs,
     name: str,
     setting: dict,
-    auxiliary: object = None,
+    auxiliary: AuxiliaryTask | None = None,
     epochs: int = 3,
     fold: Fold = FOLD,
     protocol: str = "honest",
 ) -> Model:
     method, how = METHODS[name], PROTOCOLS[protocol]
-    model = new_model(start, method, data, fold, TASK, how, 0)
-    settings = TrainSettings(epochs, batch_size=2, dropout=0.5)
-    fit(model, method, method.parse(setting), data, fold, TASK, how, settings, 0, auxiliary)  # type: ignore[arg-type]
+    training = TrainSettings(epochs, batch_size=2, dropout=0.5)
+    fit = Fit(method, method.parse(setting), data, fold, TASK, how, training, auxiliary=auxiliary)
+    model = new_model(start, fit)
+    train(model, fit)
     return model
 
 
@@ -187,9 +194,9 @@ def test_steps_come_on_top_or_in_place(monkeypatch: pytest.MonkeyPatch):
         taken.clear()
         task = Counted()
         method = METHODS[name]
-        model = new_model(start, method, data, FOLD, TASK, HONEST, 0)
-        settings = TrainSettings(epochs, batch_size=2, patience=99)
-        fit(model, method, method.parse({}), data, FOLD, TASK, HONEST, settings, 0, task)  # type: ignore[arg-type]
+        training = TrainSettings(epochs, batch_size=2, patience=99)
+        fit = Fit(method, method.parse({}), data, FOLD, TASK, HONEST, training, auxiliary=task)
+        train(new_model(start, fit), fit)
         assert len(taken) + (0 if on_top else len(task.steps)) == epochs * batches
         # A binomial, or geometric, number of fair draws: five standard deviations.
         assert abs(len(task.steps) - epochs * batches * (1 if on_top else 0.5)) < 5 * np.sqrt(epochs * batches * 2)
@@ -208,10 +215,10 @@ def test_each_step_is_on_the_second_task_with_its_probability(
     monkeypatch.setattr(loop, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])
     data, task, method = flat()[1], Counted(), METHODS[name]
     start = GNN(Architecture("gin", 2, 8), 0.0)
-    model = new_model(start, method, data, FOLD, TASK, HONEST, 0)
-    settings = TrainSettings(60, batch_size=2, patience=99)
+    training = TrainSettings(60, batch_size=2, patience=99)
     parsed = method.parse({"probability": probability})
-    fit(model, method, parsed, data, FOLD, TASK, HONEST, settings, 0, task)  # type: ignore[arg-type]
+    fit = Fit(method, parsed, data, FOLD, TASK, HONEST, training, auxiliary=task)
+    train(new_model(start, fit), fit)
     steps = len(taken) + len(task.steps)
     deviation = np.sqrt(probability * (1 - probability) / steps)
     assert abs(len(task.steps) / steps - probability) < 4 * deviation
@@ -234,7 +241,7 @@ def test_the_force_field_is_kept(encoder: So3lr):  # noqa: F811
     numbers, positions = conformers()
     rng = np.random.default_rng(0)
     shaken = [p + rng.normal(0, 0.05, p.shape) for p in positions]
-    moved = graphs.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
+    moved = featurize.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
     own = labelled_by(encoder, moved)
     probe = Probe(own, own)
     assert probe.quantities(encoder) == {"force_drift": 0.0, "force_error": 0.0}
@@ -253,11 +260,11 @@ def test_the_loss_of_forces_by_hand(encoder: So3lr):  # noqa: F811
     own = labelled_by(encoder, data)
     shifted = Labels(data, own.energies + 2.0, own.forces + 0.5)
     for progress, energy, force in ((0.0, 0.2, 100.0), (1.0, 20 + (0.2 - 20) * 0.01, 60 + (100 - 60) * 0.01)):
-        loss = ForceField(shifted).branch(encoder).loss(progress, np.random.default_rng(0))
+        loss = ForceField(shifted).on(encoder).loss(progress, np.random.default_rng(0))
         sizes = np.diff(data.offsets)
         assert len(sizes) <= BATCH
         assert float(loss.detach()) == pytest.approx(energy * (4 / sizes).mean() + force * 0.25, rel=2e-3)
-    assert ForceField(own).branch(encoder).clip == CLIP
+    assert ForceField(own).on(encoder).clip == CLIP
 
 
 def test_another_zero_of_energy_is_taken_off(encoder: So3lr):  # noqa: F811
@@ -345,7 +352,7 @@ def test_masking_goes_on(objective: str):
     torch.manual_seed(0)
     untrained = task.objective.decoder(start.width, 0)
     losses = [
-        float(task.loss(start.eval(), decoder, 8, np.random.default_rng(1)).detach())
+        float(replace(task, decoder=decoder).loss_of(start.eval(), 8, np.random.default_rng(1)).detach())
         for decoder in (task.decoder, untrained)
     ]
     assert losses[0] < losses[1]
@@ -383,10 +390,11 @@ def test_a_part_moves_by_its_rate():
     start, data = flat()
     method = METHODS["layerwise_decay"]
     fold = replace(FOLD, train=np.arange(7))
-    model = new_model(start, method, data, fold, TASK, HONEST, 0)
+    training = TrainSettings(1, batch_size=99, learning_rate=1e-3, dropout=0.0)
+    fit = Fit(method, method.parse({"decay": 0.5}), data, fold, TASK, HONEST, training)
+    model = new_model(start, fit)
     head = model.head.weight.detach().clone()
-    settings = TrainSettings(1, batch_size=99, learning_rate=1e-3, dropout=0.0)
-    fit(model, method, method.parse({"decay": 0.5}), data, fold, TASK, HONEST, settings, 0)
+    train(model, fit)
     before = dict(start.named_parameters())
     moved: dict[str, float] = {}
     for name, theta in model.encoder.named_parameters():

@@ -13,14 +13,15 @@ import bench
 import golden
 import plain
 from molecules_for_tests import SMILES
-from roftmol.encoders import GNN, Architecture
-from roftmol.features import graphs
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.features import featurize
 from roftmol.methods import METHODS, Step
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
-from roftmol.training.loop import Fold, Model, Task, freeze, new_model, task_loss
+from roftmol.training.fit import Fit, Fold, Task
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, freeze, new_model, task_loss
 
 MOLECULES = [
     *SMILES,
@@ -66,13 +67,14 @@ def small(request) -> bench.Subject:
 def made(kind: str, encoder: GNN) -> bench.Subject:
     labels = LABELS[kind].copy()
     labels[3] = np.nan
-    flat, data = graphs.from_smiles(MOLECULES, labels), plain.featurize_all(MOLECULES, labels)
+    flat, data = featurize.from_smiles(MOLECULES, labels), plain.featurize_all(MOLECULES, labels)
     return bench.Subject("real", TASKS[kind], MOLECULES, flat, data, encoder, {"all": FOLD})
 
 
 def tuned(subject: bench.Subject) -> Model:
     """A model whose encoder has gone some way from the pretrained weights."""
-    model = new_model(subject.encoder, METHODS["full_ft"], subject.graphs, FOLD, subject.task, bench.MIXING, 0)
+    fit = Fit(METHODS["full_ft"], None, subject.graphs, FOLD, subject.task, bench.MIXING)
+    model = new_model(subject.encoder, fit)
     torch.manual_seed(1)
     with torch.no_grad():
         for theta in model.encoder.parameters():
@@ -164,9 +166,8 @@ def test_mixed_weights_have_the_same_scores(small):
     )  # Adam takes the two roundings further apart with every step
 
     def mixed(method, settings):
-        mixing = METHODS[method].mixing
         task, data = small.task, small.graphs
-        result = mix(copy.deepcopy(model), theta_0, mixing, settings, data, FOLD, task, few, 0)
+        result = mix(copy.deepcopy(model), theta_0, Fit(METHODS[method], settings, data, FOLD, task, few))
         predictions = ((FOLD.valid, result.valid), (FOLD.test, result.test))
         return result, [metrics.primary(task.metric, data.labels[role], p) for role, p in predictions]
 

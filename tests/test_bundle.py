@@ -25,11 +25,11 @@ from roftmol.core.errors import UserError
 from roftmol.deploy import bundle, ensemble
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
 from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
-from roftmol.encoders import new_encoder
-from roftmol.features import graphs
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.methods.fingerprint import GRID, learner
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
 SETTINGS = EnsembleSettings("full_ft", ({},), "regression", "rmse", TrainSettings(epochs=3), members=3)
@@ -53,7 +53,7 @@ def labels(task: str = "regression") -> np.ndarray:
 
 def networks(task: str = "regression") -> Networks:
     torch.manual_seed(0)
-    return Networks(new_encoder(ARCHITECTURE), graphs.from_smiles(SMILES, labels(task)[:, None]), TWINS)
+    return Networks(new_encoder(ARCHITECTURE), featurize.from_smiles(SMILES, labels(task)[:, None]), TWINS)
 
 
 def references(task: str = "regression") -> References:
@@ -221,7 +221,7 @@ def test_probabilities_are_those_of_platt(classification):
     if expected.coef_[0, 0] > 0:
         assert (slope, intercept) == pytest.approx((expected.coef_[0, 0], expected.intercept_[0]), rel=1e-3)
     single = [
-        m.predict(graphs.from_smiles(OTHERS, np.zeros((6, 1), np.float32)), range(6)) for m in classification.members
+        m.predict(featurize.from_smiles(OTHERS, np.zeros((6, 1), np.float32)), range(6)) for m in classification.members
     ]
     p = np.mean(single, 0)[:, 0]
     logit = slope * np.log(p / (1 - p)) + intercept

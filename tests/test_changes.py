@@ -12,17 +12,21 @@ import torch
 
 import test_own_models
 from molecules_for_tests import SMILES, corpus, labels_of_size
-from roftmol.encoders import GNN, Architecture, MiniMol, new_encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.encoders.kinds import new_encoder
+from roftmol.encoders.minimol import MiniMol
+from roftmol.features import featurize
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.tables import schemas
 from roftmol.training import encoder_drift
+from roftmol.training.cell import folds
 from roftmol.training.encoder_drift import Centred, Reference, distances, linear_cka
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import pooled
-from roftmol.training.jobs import folds
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.loop import train
+from roftmol.training.model import new_model
 from test_runs import FIRST, finetune, interpolate
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
@@ -109,8 +113,9 @@ def encoder() -> GNN:
 
 def fitted(encoder, method, setting=None, data=None, protocol="honest"):
     data = corpus() if data is None else data
-    model = new_model(encoder, METHODS[method], data, FOLD, TASK, PROTOCOLS[protocol], 0)
-    fit(model, METHODS[method], setting, data, FOLD, TASK, PROTOCOLS[protocol], TrainSettings(4, 6), 0)
+    fit = Fit(METHODS[method], setting, data, FOLD, TASK, PROTOCOLS[protocol], TrainSettings(4, 6))
+    model = new_model(encoder, fit)
+    train(model, fit)
     return model
 
 
@@ -202,11 +207,11 @@ def test_other_encoders(name, tmp_path):
     """No BatchNorm, parts of the user's own, weights under two names."""
     torch.manual_seed(0)
     if name == "minimol":
-        one, data = MiniMol(), graphs.from_smiles(SMILES, labels_of_size(), name="minimol")
+        one, data = MiniMol(), featurize.from_smiles(SMILES, labels_of_size(), name="minimol")
     else:
         code = test_own_models.code_of(name, tmp_path)
         one = new_encoder(test_own_models.architecture(name, code))
-        data = graphs.from_smiles(SMILES, labels_of_size(), name=str(code))
+        data = featurize.from_smiles(SMILES, labels_of_size(), name=str(code))
     model = fitted(one, "surgical_ft", METHODS["surgical_ft"].parse({"block": 1}), data)
     rows = Reference(one, data).changes(model.encoder, model.predict_held_out(data, FOLD).vectors, 0, 0, FOLD)
     moved = {row.part for row in rows if row.quantity == "distance" and row.value > 0}
@@ -259,8 +264,9 @@ def test_from_scratch_distances_are_from_its_own_draw_and_vectors_from_the_pretr
     method, honest, assigned = METHODS["scratch"], PROTOCOLS["honest"], schemas.read("splits", place / "splits.parquet")
     for seed in FIRST.seeds:
         _, fold = next(folds(assigned, seed))
-        model = new_model(encoder, method, data, fold, TASK, honest, seed)
-        fit(model, method, method.parse({}), data, fold, TASK, honest, FIRST.training, seed)
+        fit = Fit(method, method.parse({}), data, fold, TASK, honest, FIRST.training, seed)
+        model = new_model(encoder, fit)
+        train(model, fit)
         before, after = (Centred(pooled(network, data, fold.held_out)) for network in (encoder, model.encoder))
         assert cka[seed] == pytest.approx(linear_cka(before, after), abs=1e-4)
 

@@ -18,12 +18,15 @@ import torch
 from torch import Tensor
 
 from roftmol.core.errors import UserError
-from roftmol.encoders import Dpa, new_encoder
 from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.dpa import Dpa
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize
 from roftmol.features.featurizers.geometry import ELEMENTS
 from roftmol.methods import METHODS
-from roftmol.training.loop import TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, TrainSettings
+from roftmol.training.loop import train
+from roftmol.training.model import new_model
 from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
 from test_spatial import FOLD, HONEST, TASK, fitted
 
@@ -153,7 +156,7 @@ def test_turning_moving_and_renumbering_change_nothing(encoder: Dpa):
     order = [np.random.default_rng(row).permutation(len(atoms)) for row, atoms in enumerate(numbers)]
     turned = [(places @ rotation().T + 3)[own] for places, own in zip(positions, order, strict=True)]
     labels = np.zeros((len(numbers), 1), np.float32)
-    moved = graphs.from_conformers([atoms[own] for atoms, own in zip(numbers, order, strict=True)], turned, labels)
+    moved = featurize.from_conformers([atoms[own] for atoms, own in zip(numbers, order, strict=True)], turned, labels)
     before, after = (data.batch(range(len(SMILES))) for data in (molecules(), moved))
     torch.testing.assert_close(encoder(after), encoder(before), atol=1e-5, rtol=0)
     torch.testing.assert_close(encoder.energies(after), encoder.energies(before), atol=1e-4, rtol=0)
@@ -217,9 +220,10 @@ def test_where_all_is_frozen_molecules_are_read_once_with_the_same_result(
     data, method, passes = molecules(), METHODS["linear_probing"], []
 
     def learnt() -> dict[str, Tensor]:
-        model = new_model(encoder, method, data, FOLD, TASK, HONEST, 0)
+        fit = Fit(method, method.parse({}), data, FOLD, TASK, HONEST, TrainSettings(5, batch_size=3))
+        model = new_model(encoder, fit)
         model.encoder.module.descriptor.register_forward_hook(lambda *_: passes.append(1))
-        fit(model, method, method.parse({}), data, FOLD, TASK, HONEST, TrainSettings(5, batch_size=3), 0)
+        train(model, fit)
         return model.state_dict()
 
     once, few = learnt(), len(passes)

@@ -14,11 +14,12 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import PlainEncoder, as_pyg
 from published import fetched
 from roftmol.core.errors import UserError
-from roftmol.encoders import CONVOLUTIONS, GNN, Architecture
-from roftmol.encoders.checkpoints import convert, load_encoder, our_name
+from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
+from roftmol.encoders.kinds import encoder_file
 from roftmol.encoders.ops import Linear, dropout, linear
-from roftmol.features import graphs
-from roftmol.features.featurizers import hu
+from roftmol.features import featurize
+from roftmol.features.vocabulary import MASKED_ELEMENT, SELF_LOOP
 from roftmol.registry.catalog import checkpoints
 
 KINDS = sorted(CONVOLUTIONS)
@@ -72,7 +73,7 @@ def test_order_of_atoms_does_not_matter(kind):
         molecule = Chem.MolFromSmiles(smiles)
         order = rng.permutation(molecule.GetNumAtoms()).tolist()
         shuffled = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
-        data = graphs.from_smiles([smiles, shuffled], np.zeros((2, 1), np.float32))
+        data = featurize.from_smiles([smiles, shuffled], np.zeros((2, 1), np.float32))
         with torch.no_grad():
             one, two = ours(data.batch([0, 1]))
         assert torch.allclose(one, two, atol=1e-5)
@@ -165,13 +166,13 @@ def hu_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_published_names_load(kind, tmp_path):
     state = hu_style(kind, 16, 2)
-    assert {our_name(name, kind) for name in state} == set(GNN(Architecture(kind, 2, 16)).state_dict())
+    assert {encoder_file(kind).our_name(name) for name in state} == set(GNN(Architecture(kind, 2, 16)).state_dict())
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "published.pth")
     convert(tmp_path / "published.pth", asdict(Architecture(kind, 2, 16)), tmp_path / "ours.safetensors", name="x")
     loaded = load_encoder(tmp_path / "ours.safetensors", 0.0).state_dict()
     for name, tensor in old.items():
-        assert torch.equal(loaded[our_name(name, kind)], tensor)
+        assert torch.equal(loaded[encoder_file(kind).our_name(name)], tensor)
 
 
 def molclr_style(kind: str, width: int, layers: int) -> dict[str, torch.Tensor]:
@@ -199,10 +200,10 @@ def test_the_tables_of_molclr_are_laid_out_in_our_rows(kind, tmp_path):
         loaded = load_encoder(out, 0.0).state_dict()
         elements = loaded["embed.element.weight"]
         assert torch.equal(elements[:118], state["x_embedding1.weight"][:118])
-        assert torch.equal(elements[hu.MASKED_ELEMENT], state["x_embedding1.weight"][118])
+        assert torch.equal(elements[MASKED_ELEMENT], state["x_embedding1.weight"][118])
         for layer in range(2):
             bonds = loaded[f"blocks.{layer}.convolution.bond_type.weight"]
-            assert torch.equal(bonds[: hu.SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
+            assert torch.equal(bonds[: SELF_LOOP + 1], state[f"gnns.{layer}.edge_embedding1.weight"])
 
 
 def test_only_what_the_registry_names_is_dropped(tmp_path):
@@ -222,7 +223,7 @@ def test_only_what_the_registry_names_is_dropped(tmp_path):
 @pytest.mark.parametrize("name", [name for name, entry in checkpoints().items() if not entry.spatial])
 def test_every_registered_checkpoint_loads_and_tells_molecules_apart(name, pytestconfig, tmp_path_factory):
     loaded = load_encoder(fetched(name, pytestconfig, tmp_path_factory), 0.5).eval()
-    data = graphs.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featuriser)
+    data = featurize.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featuriser)
     with torch.no_grad():
         vectors = loaded(data.batch(range(len(SMILES))))
     assert vectors.isfinite().all()

@@ -16,17 +16,20 @@ import golden
 import plain
 from molecules_for_tests import SMILES, corpus
 from roftmol.core.errors import UserError
-from roftmol.encoders import CONVOLUTIONS, GNN, Architecture, Encoder, products
-from roftmol.encoders.base import statistics_of_first
+from roftmol.encoders import products
+from roftmol.encoders.base import Encoder, statistics_of_first
+from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.ops import linear, max_by, neighbour_sum, relu_dropout, sum_by
 from roftmol.features import graphs
 from roftmol.features.atom_environments import equal_rows
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.training import batchnorm
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import Adam, evaluation_batches
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, task_loss
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model, task_loss
 
 LAYERS = 3
 LOCAL = sorted(kind for kind, convolution in CONVOLUTIONS.items() if convolution.local)
@@ -221,11 +224,11 @@ def test_a_fit_follows_the_same_curve_with_atoms_merged_and_apart(method, settin
     task, data, how = Task("regression", "rmse"), precise_corpus(), METHODS[method]
     curves = []
     for network in (encoder(dropout=0.5), apart(encoder(dropout=0.5))):
-        model = new_model(network.double(), how, data, FOLD, task, PROTOCOLS[protocol], 0).double()
-        model.encoder.local = network.local
         training = TrainSettings(epochs=3, batch_size=7)
-        curve = fit(model, how, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol], training, 0)
-        curves.append(np.array([(point.train_loss, point.valid_loss) for point in curve]))
+        fit = Fit(how, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol], training)
+        model = new_model(network.double(), fit).double()
+        model.encoder.local = network.local
+        curves.append(np.array([(point.train_loss, point.valid_loss) for point in train(model, fit).curve]))
     merged, usual = curves
     assert np.allclose(merged[:, 0], usual[:, 0], rtol=1e-6, equal_nan=True)  # epoch 0 has no training loss
     # L2-SP's pull on such a bias makes it swing in any precision: near theta_0 a step of Adam is lr / eps times the
@@ -239,13 +242,13 @@ def test_mixing_is_the_same_with_atoms_merged_and_apart(method, setting, protoco
     task, data, how = Task("regression", "rmse"), corpus(), METHODS[method]
     results = []
     for network in (encoder(), apart(encoder())):
-        model = new_model(network, METHODS["full_ft"], data, FOLD, task, PROTOCOLS[protocol], 0)
+        fit = Fit(how, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol])
+        model = new_model(network, fit)
         torch.manual_seed(5)
         with torch.no_grad():
             for theta in model.encoder.parameters():
                 theta += 0.1 * torch.randn_like(theta)
-        theta_0 = network.state_dict()
-        results.append(mix(model, theta_0, how.mixing, how.parse(setting), data, FOLD, task, PROTOCOLS[protocol], 0))
+        results.append(mix(model, network.state_dict(), fit))
     merged, usual = results
     assert merged.coefficients == pytest.approx(usual.coefficients, abs=1e-3)
     assert np.allclose(merged.valid, usual.valid, atol=1e-3)

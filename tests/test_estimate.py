@@ -6,7 +6,7 @@ import yaml
 from roftmol.experiment.config import experiment
 from roftmol.experiment.cost import COSTS, DESCENTS, LENT, estimate
 from roftmol.methods import METHODS
-from roftmol.registry.catalog import ARCHITECTURES
+from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.training import batchnorm, mixing
 
 ONE = {"models": ["gin-zinc-masking"], "datasets": ["esol"], "seeds": [0], "training": {"epochs": 10}}
@@ -19,7 +19,7 @@ def cost(name: str) -> float:
 def test_costs_are_known_of_every_kind_and_method():
     """But those that cost as full FT, or twice that; and of atoms in space the two that others follow from."""
     costs = yaml.safe_load(COSTS.read_text())
-    assert costs.keys() == ARCHITECTURES.keys() - {"own"}
+    assert costs.keys() == ENCODER_KINDS.keys() - {"own"}
     trained = {name for name, method in METHODS.items() if method.kind == "train"}
     unlike = {name for name in trained if not METHODS[name].alternation} - {"layerwise_decay"}
     for kind, known in costs.items():

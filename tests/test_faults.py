@@ -24,8 +24,9 @@ from roftmol.core.files import atomic, canonical_json
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
 from roftmol.training import jobs
-from roftmol.training.jobs import Result, within_memory
-from roftmol.training.loop import TrainSettings
+from roftmol.training.finished_fit import FinishedFit
+from roftmol.training.fit import TrainSettings
+from roftmol.training.jobs import within_memory
 from test_runs import FIRST, finetune
 
 WORKFLOW = Path(jobs.__file__).parents[2]
@@ -162,8 +163,8 @@ def test_two_jobs_in_one_folder_give_whole_tables(place: Path):
 # Fits that cannot be as they were asked for
 
 
-def result(note: str = "") -> Result:
-    return Result(
+def result(note: str = "") -> FinishedFit:
+    return FinishedFit(
         valid=np.zeros((1, 1), np.float32),
         test=np.zeros((1, 1), np.float32),
         test_id=np.zeros((0, 1), np.float32),
@@ -171,10 +172,10 @@ def result(note: str = "") -> Result:
     )
 
 
-def within(limit: int) -> Callable[[TrainSettings], Result]:
+def within(limit: int) -> Callable[[TrainSettings], FinishedFit]:
     """A fit on a GPU that holds batches of so many molecules."""
 
-    def fitted(training: TrainSettings) -> Result:
+    def fitted(training: TrainSettings) -> FinishedFit:
         if training.batch_size > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return result("its own note")
@@ -193,14 +194,14 @@ def test_batches_are_halved_where_the_gpus_memory_is_too_small(capsys: pytest.Ca
 
 
 def test_halved_batches_stand_in_the_table_of_fits(place: Path, monkeypatch: pytest.MonkeyPatch):
-    fit = jobs.fit
+    train = jobs.train
 
-    def limited(*arguments):
-        if arguments[7].batch_size > 4:
+    def limited(model, fit):
+        if fit.training.batch_size > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return fit(*arguments)
+        return train(model, fit)
 
-    monkeypatch.setattr(jobs, "fit", limited)
+    monkeypatch.setattr(jobs, "train", limited)
     wanted = replace(FIRST, training=replace(FIRST.training, batch_size=8))
     fits = schemas.read("fits", finetune(place, wanted) / "fits.parquet")
     assert (fits["status"] == "ok").all()

@@ -11,8 +11,9 @@ from molecules_for_tests import SMILES, corpus
 from plain_pyg import as_pyg
 from roftmol.core.errors import UserError
 from roftmol.data import molecules
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.features.featurizers import hu
+from roftmol.features.vocabulary import SELF_LOOP
 from roftmol.registry import catalog
 
 
@@ -34,7 +35,7 @@ def test_the_graphs_of_esol_are_those_of_the_released_code():
     dataset = catalog.datasets()["esol"]
     source = next(source for source in dataset.sources if source.kind == "mirror")
     table = molecules.read(Path(os.environ["ROFTMOL_MIRROR"]) / source.file, dataset, max_rejected=0.0)[0]
-    data = graphs.featurize(table, "hu", 1)
+    data = featurize.featurize(table, "hu", 1)
     assert (data.atoms.shape, data.bonds.shape) == ((14991, 2), (30856, 2))
     assert (data.atoms.sum(0).tolist(), data.bonds.sum(0).tolist()) == ([91855, 0], [38592, 42])
     atoms = hashlib.sha256(data.atoms.astype(np.int64).tobytes()).hexdigest()
@@ -62,7 +63,7 @@ def test_batch_is_the_same_as_pyg_collation_in_any_order():
     batch, plain = data.batch(order), as_pyg(data, order)
     assert torch.equal(batch.atoms, plain.x)
     assert torch.equal(batch.graph, plain.batch)
-    loops = plain.edge_attr[:, 0] == hu.SELF_LOOP
+    loops = plain.edge_attr[:, 0] == SELF_LOOP
     assert sorted(map(tuple, plain.edge_index[:, ~loops].T.tolist())) == sorted(map(tuple, batch.edges.T.tolist()))
     counts = torch.zeros(len(batch.atoms), 9)
     for receiver, (kind, direction) in zip(plain.edge_index[1].tolist(), plain.edge_attr.tolist(), strict=True):
@@ -93,6 +94,6 @@ def test_saved_and_loaded(tmp_path):
 def test_several_processes_give_the_same():
     smiles = SMILES * 100
     labels = np.zeros((len(smiles), 1), np.float32)
-    one, two = graphs.from_smiles(smiles, labels, 1), graphs.from_smiles(smiles, labels, 2)
+    one, two = featurize.from_smiles(smiles, labels, 1), featurize.from_smiles(smiles, labels, 2)
     for name in one.__dataclass_fields__:
         assert np.array_equal(getattr(one, name), getattr(two, name))

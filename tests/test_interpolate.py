@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from molecules_for_tests import corpus
-from roftmol.encoders import GNN, Architecture
-from roftmol.encoders.gnn import Norm
+from roftmol.encoders.gnn import GNN, Architecture, Norm
 from roftmol.methods import METHODS
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.protocols import PROTOCOLS
@@ -16,8 +15,10 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
 from roftmol.training import mixing as interpolation
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import PATIENCE, _Learner, groups_of, interpolate, mix, put
+from roftmol.training.model import new_model
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")
@@ -29,17 +30,16 @@ def ends():
     torch.manual_seed(0)
     encoder = GNN(Architecture("gin", 3, 16))
     data = corpus()
-    model = new_model(encoder, METHODS["full_ft"], data, FOLD, TASK, PROTOCOLS["honest"], 0)
-    fit(model, METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6, 0.01), 0)
+    fit = Fit(METHODS["full_ft"], None, data, FOLD, TASK, PROTOCOLS["honest"], TrainSettings(10, 6, 0.01))
+    model = new_model(encoder, fit)
+    train(model, fit)
     return encoder, model, data
 
 
-def mixed(ends, method, settings, protocol="honest", **changes):
+def mixed(ends, method, settings, protocol=PROTOCOLS["honest"]):
     encoder, model, data = ends
     model = copy.deepcopy(model)
-    theta_0 = changes.pop("theta_0", encoder.state_dict())
-    result = mix(model, theta_0, METHODS[method].mixing, settings, data, FOLD, TASK, PROTOCOLS[protocol], 0)
-    return result, model
+    return mix(model, encoder.state_dict(), Fit(METHODS[method], settings, data, FOLD, TASK, protocol)), model
 
 
 def test_a_quarter_of_the_way():
@@ -53,9 +53,9 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
     encoder, tuned, data = ends
-    result, model = mixed(ends, "wise_ft", WiSE(1.0), protocol)
+    result, model = mixed(ends, "wise_ft", WiSE(1.0), PROTOCOLS[protocol])
     assert np.array_equal(result.test, tuned.predict_held_out(data, FOLD).test)
-    result, model = mixed(ends, "wise_ft", WiSE(0.0), protocol)
+    result, model = mixed(ends, "wise_ft", WiSE(0.0), PROTOCOLS[protocol])
     estimated = STATISTICS if protocol == "honest" else ("num_batches_tracked",)
     for name, tensor in encoder.state_dict().items():
         if not name.endswith(estimated):
@@ -89,7 +89,7 @@ def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
     encoder, tuned, data = ends
     name = "blocks.0.norm.running_mean"
     straight = 0.5 * encoder.state_dict()[name] + 0.5 * tuned.encoder.state_dict()[name]
-    _, paper = mixed(ends, "wise_ft", WiSE(0.5), "paper")
+    _, paper = mixed(ends, "wise_ft", WiSE(0.5), PROTOCOLS["paper"])
     assert torch.allclose(paper.encoder.state_dict()[name], straight)
     _, honest = mixed(ends, "wise_ft", WiSE(0.5))
     batch = data.batch(FOLD.train)
@@ -126,10 +126,10 @@ def test_the_statistics_are_estimated_anew_where_some_blocks_alone_are_theta_fts
     model, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
     theta = {name: tensor.clone() for name, tensor in tuned.encoder.state_dict().items()}
     alpha = {name: 1.0 if name.startswith("blocks") else 0.5 for name in theta}
-    lenders = batchnorm.sample(FOLD.train, 0)
-    put(model, theta_0, theta, alpha, data, lenders)
+    sample = batchnorm.sample(FOLD.train, 0)
+    put(model, theta_0, theta, alpha, data, sample)
     again = copy.deepcopy(model)
-    batchnorm.estimate_all(again.encoder, data, lenders)
+    batchnorm.estimate_all(again.encoder, data, sample)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
     assert not torch.allclose(model.encoder.blocks[0].norm.running_mean, theta["blocks.0.norm.running_mean"])
 
@@ -153,13 +153,7 @@ def test_wise_fts_sweep_holds_both_ends():
 
 def test_one_coefficient_is_global_mixing(ends):
     # Without steps, learned mixing with one coefficient is WiSE-FT at its start.
-    _, tuned, data = ends
-    model = copy.deepcopy(tuned)
-    encoder = ends[0]
-    still = replace(PROTOCOLS["honest"], mixing_steps=0)
-    learned = mix(
-        model, encoder.state_dict(), METHODS["dwise_ft"].mixing, DWiSE(0.4, "global"), data, FOLD, TASK, still, 0
-    )
+    learned, _ = mixed(ends, "dwise_ft", DWiSE(0.4, "global"), replace(PROTOCOLS["honest"], mixing_steps=0))
     swept, _ = mixed(ends, "wise_ft", WiSE(0.4))
     assert np.array_equal(learned.test, swept.test)
 
@@ -192,24 +186,13 @@ def test_learning_sees_validation_labels_only(ends):
 
 
 def test_in_honest_a_validation_prediction_comes_from_coefficients_that_did_not_see_its_label(ends):
-    encoder, tuned, data = ends
+    data = ends[2]
     result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
     in_sample = metrics.loss("regression", data.labels[FOLD.valid], result.valid)
     assert np.isfinite(in_sample)
     # The start is a candidate, so the cross-fitted loss is never worse than the start's.
     still, _ = mixed(ends, "wise_ft", WiSE(0.5))
-    model = copy.deepcopy(tuned)
-    stuck = mix(
-        model,
-        encoder.state_dict(),
-        METHODS["dwise_ft"].mixing,
-        DWiSE(0.5),
-        data,
-        FOLD,
-        TASK,
-        replace(PROTOCOLS["honest"], mixing_steps=0),
-        0,
-    )
+    stuck, _ = mixed(ends, "dwise_ft", DWiSE(0.5), replace(PROTOCOLS["honest"], mixing_steps=0))
     assert in_sample <= metrics.loss("regression", data.labels[FOLD.valid], stuck.valid) + 1e-9
     assert np.array_equal(stuck.test, still.test)
 
@@ -240,7 +223,8 @@ def test_coefficients_do_not_see_the_labels_of_the_molecules_that_are_only_watch
         theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
         how = METHODS["dwise_ft"].mixing
         groups = groups_of(model.encoder, how, DWiSE(0.5))
-        learner = _Learner(model, theta_0, theta, groups, graphs, FOLD, TASK, PROTOCOLS["honest"], 0)
+        fit = Fit(METHODS["dwise_ft"], DWiSE(0.5), graphs, FOLD, TASK, PROTOCOLS["honest"])
+        learner = _Learner(model, theta_0, theta, groups, fit)
         steps = learner._descend(0.5, FOLD.valid[:4], FOLD.valid[4:])
         paths.append([alpha for alpha, _ in itertools.islice(steps, 6)])
     assert paths[0] == paths[1]
@@ -256,7 +240,8 @@ def test_the_path_of_coefficients_does_not_depend_on_how_molecules_are_batched(e
         model, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
         theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
         groups = groups_of(model.encoder, METHODS["dwise_ft"].mixing, DWiSE(0.5))
-        learner = _Learner(model, theta_0, theta, groups, data, FOLD, TASK, PROTOCOLS["honest"], 0)
+        fit = Fit(METHODS["dwise_ft"], DWiSE(0.5), data, FOLD, TASK, PROTOCOLS["honest"])
+        learner = _Learner(model, theta_0, theta, groups, fit)
         steps = learner._descend(0.5, FOLD.valid[:4], FOLD.valid[4:])
         path = [[*alpha.values()] for alpha, _ in itertools.islice(steps, 12)]
         paths.append(np.array(path))
@@ -329,7 +314,7 @@ def test_batchnorm_of_other_rows_keeps_its_running_statistics():
 
 
 def test_in_paper_coefficients_may_leave_the_ends_without_breaking_batchnorm(ends):
-    result, model = mixed(ends, "dwise_ft", DWiSE(0.9), "paper")
+    result, model = mixed(ends, "dwise_ft", DWiSE(0.9), PROTOCOLS["paper"])
     assert result.steps >= 1
     assert np.isfinite(result.test).all()
     assert all((block.norm.running_var >= 0).all() for block in model.encoder.blocks)
@@ -340,10 +325,7 @@ def paper(**changes):
 
 
 def learned(ends, protocol, start=0.5):
-    encoder, tuned, data = ends
-    model = copy.deepcopy(tuned)
-    how = METHODS["dwise_ft"].mixing
-    return mix(model, encoder.state_dict(), how, DWiSE(start), data, FOLD, TASK, protocol, 0), model
+    return mixed(ends, "dwise_ft", DWiSE(start), protocol)
 
 
 def test_in_paper_coefficients_are_trained_in_epochs_of_shuffled_batches_in_training_mode(ends, monkeypatch):

@@ -15,12 +15,13 @@ from molecules_for_tests import SMILES, corpus, labels_of_size, split_table
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
-from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import convert
-from roftmol.features import graphs
+from roftmol.encoders.kinds import new_encoder
+from roftmol.encoders.minimol import MiniMol
+from roftmol.features import featurize
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
-from roftmol.training import batchnorm, jobs
+from roftmol.training import batchnorm
 from roftmol.training.landscape import ALPHAS, SIDE, LandscapeSettings, Plane, landscape
 from test_runs import FIRST, finetune, interpolate
 
@@ -117,10 +118,12 @@ def test_the_plane_passes_through_its_three_models(fits):
 def direct(place, settings, coefficients, partition):
     """The loss of the model that mixes with these coefficients, made without any of the landscape's code."""
     from roftmol.encoders.checkpoints import load_encoder
-    from roftmol.training.loop import Model, Task
+    from roftmol.training.fit import Task
+    from roftmol.training.model import Model
+    from roftmol.training.saved_fits import saved_weights
 
     fits = schemas.read("fits", place / "runs/full_ft/fits.parquet").set_index("seed")
-    weights = jobs.saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
+    weights = saved_weights(place / "runs/full_ft/parts" / fits.loc[1, "part"])
     alpha = coefficients[coefficients["seed"] == 1].set_index("part")["alpha"]
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     pretrained = model.encoder.state_dict()
@@ -226,7 +229,7 @@ def test_other_encoders(name, place, monkeypatch):
         architecture = test_own_models.architecture(name, kind)
         torch.save(new_encoder(architecture).module.state_dict(), place / "raw.pth")
     convert(place / "raw.pth", architecture, place / "encoder.safetensors", name=name)
-    graphs.from_smiles(SMILES, labels_of_size(), name=kind).save(place / "graphs.safetensors")
+    featurize.from_smiles(SMILES, labels_of_size(), name=kind).save(place / "graphs.safetensors")
     one = {"seeds": (0,), "training": replace(FIRST.training, epochs=1)}
     full = finetune(place, replace(FIRST, **one), "runs/full_ft")
     interpolate(place, replace(DWISE, **one), full, "runs/dwise_ft")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from roftmol.core import run_origin
 from roftmol.core.paths import Found
 from roftmol.core.run_origin import code, origin
 from roftmol.tables import schemas
+from roftmol.training.cell import FitConfiguration
 
 
 @pytest.fixture
@@ -78,11 +79,9 @@ def test_tables_say_what_made_them_and_are_made_alike_again(tmp_path: Path):
     runs = small_results.run_of(one, "full_ft")
     assert schemas.marks(runs / "predictions.parquet")["roftmol.configuration"]
     fits = schemas.read("fits", runs / "fits.parquet").iloc[0]
-    told = {"training": asdict(small_results.TRAINING), "task": "regression", "metric": "rmse"}
+    told = FitConfiguration("regression", "rmse", small_results.TRAINING)
     assert fits["configuration"] == origin(told).configuration
-    assert (
-        fits["configuration"]
-        != origin({**told, "training": asdict(replace(small_results.TRAINING, epochs=9))}).configuration
-    )
+    longer = replace(told, training=replace(small_results.TRAINING, epochs=9))
+    assert fits["configuration"] != origin(longer).configuration
     assert re.search(r"torch \S+, .*threads \d+, products by \w+$", fits["software"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", fits["started"])

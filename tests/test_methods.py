@@ -9,27 +9,17 @@ import torch
 
 from molecules_for_tests import corpus
 from roftmol.core.errors import UserError
-from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.training import loop
+from roftmol.training.curve import Epoch, best_epoch, selection_key
+from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import Adam, Forward
-from roftmol.training.loop import (
-    DivergedError,
-    Epoch,
-    Fold,
-    Task,
-    TrainSettings,
-    _Best,
-    best_epoch,
-    fit,
-    freeze,
-    new_model,
-    set_training,
-    standing,
-    task_loss,
-)
+from roftmol.training.loop import _Best, train
+from roftmol.training.model import freeze, new_model, set_training, task_loss
 
 TRAINED = [method for method in METHODS.values() if method.kind == "train"]
 LAYERS = 3
@@ -43,11 +33,16 @@ def pretrained(dropout: float = 0.5) -> Encoder:
     return GNN(Architecture("gin", LAYERS, 16), dropout)
 
 
-def trained(method, settings, *, protocol="honest", training=SHORT, task=REGRESSION, seed=0, encoder=None):
-    data = corpus(classification=task.kind == "classification")
-    model = new_model(encoder or pretrained(), method, data, FOLD, task, PROTOCOLS[protocol], seed)
-    curve = fit(model, method, settings, data, FOLD, task, PROTOCOLS[protocol], training, seed)
-    return model, curve
+def fit_of(method, settings=None, *, protocol="honest", data=None, task=REGRESSION, **changes) -> Fit:
+    """A fit of the molecules of the tests."""
+    data = data or corpus(classification=task.kind == "classification")
+    return Fit(method, settings, data, **{"fold": FOLD, "task": task, "protocol": PROTOCOLS[protocol], **changes})
+
+
+def trained(method, settings, *, training=SHORT, encoder=None, **changes):
+    fit = fit_of(method, settings, training=training, **changes)
+    model = new_model(encoder or pretrained(), fit)
+    return model, train(model, fit).curve
 
 
 def step(**values) -> Step:
@@ -205,7 +200,7 @@ def test_feature_maps_penalty_has_its_minimum_at_Z_0():  # noqa: N802
 def test_feature_map_looks_at_the_last_convolution_before_batchnorm_and_dropout(protocol):
     data, seen, given = corpus(), [], []
     encoder = pretrained()
-    model = new_model(encoder, METHODS["feature_map"], data, FOLD, REGRESSION, PROTOCOLS[protocol], 0)
+    model = new_model(encoder, fit_of(METHODS["feature_map"], data=data, protocol=protocol))
     convolution = model.encoder.blocks[-1].convolution
     convolution.register_forward_hook(lambda _module, _inputs, output: given.append(output))
 
@@ -215,7 +210,7 @@ def test_feature_map_looks_at_the_last_convolution_before_batchnorm_and_dropout(
 
     method = dataclasses.replace(METHODS["feature_map"], penalty=penalty)
     settings, training = feature_map.Settings(1.0), TrainSettings(1, 7, learning_rate=0.0)
-    fit(model, method, settings, data, FOLD, REGRESSION, PROTOCOLS[protocol], training, 0)
+    train(model, fit_of(method, settings, data=data, protocol=protocol, training=training))
     maps = [output for output in given if output.requires_grad]  # not those of validation and of the pretrained twin
     assert [torch.equal(Z, output) for (Z, _), output in zip(seen, maps, strict=True)] == [True, True]
     if protocol == "paper":  # Z_0 as the released scripts have it: the pretrained encoder in eval mode
@@ -341,10 +336,11 @@ def test_what_is_frozen_below_is_computed_once_without_changing_the_result(name,
     # An encoder without dropout gives the same features in both ways, so that only the short cut differs.
     method = METHODS[name]
     setting = method.grid(LAYERS)[min(1, len(method.grid(LAYERS)) - 1)]
-    data, protocol = corpus(), PROTOCOLS["honest"]
-    model = new_model(pretrained(0.0), method, data, FOLD, REGRESSION, protocol, 0)
+    data = corpus()
+    fit = fit_of(method, setting, data=data, training=TrainSettings(4, 14))
+    model = new_model(pretrained(0.0), fit)
     plain = copy.deepcopy(model)
-    curve = fit(model, method, setting, data, FOLD, REGRESSION, protocol, TrainSettings(4, 14), 0)
+    curve = train(model, fit).curve
     assert method.stages(setting, plain.encoder.parts) == (trained,)
     freeze(plain, trained)
     set_training(plain, trained, fully=True)
@@ -360,17 +356,15 @@ def test_what_is_frozen_below_is_computed_once_without_changing_the_result(name,
 
 
 def test_scratch_does_not_know_the_pretrained_weights():
-    data, protocol = corpus(), PROTOCOLS["honest"]
     one, two = (
-        new_model(encoder, METHODS["scratch"], data, FOLD, REGRESSION, protocol, 0)
+        new_model(encoder, fit_of(METHODS["scratch"]))
         for encoder in (pretrained(), GNN(Architecture("gin", LAYERS, 16)))
     )
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
 def test_every_method_starts_from_the_same_head():
-    data, protocol = corpus(), PROTOCOLS["honest"]
-    heads = [new_model(pretrained(), m, data, FOLD, REGRESSION, protocol, 5).head.weight for m in TRAINED]
+    heads = [new_model(pretrained(), fit_of(method, seed=5)).head.weight for method in TRAINED]
     assert all(torch.equal(head, heads[0]) for head in heads)
 
 
@@ -415,9 +409,10 @@ def test_twenty_molecules_can_be_learned_by_heart(name):
     settings = method.grid_from({"lam": [1e-4]})[0] if name == "bss" else method.grid(LAYERS)[-1]
     torch.manual_seed(0)
     encoder = GNN(Architecture("gin", LAYERS, 64), dropout=0.0)
-    model = new_model(encoder, method, data, fold, REGRESSION, PROTOCOLS["honest"], 0)
+    fit = fit_of(method, settings, data=data, fold=fold, training=TrainSettings(150, 20, 3e-3, 150))
+    model = new_model(encoder, fit)
     before = np.std(data.labels[:20])
-    fit(model, method, settings, data, fold, REGRESSION, PROTOCOLS["honest"], TrainSettings(150, 20, 3e-3, 150), 0)
+    train(model, fit)
     assert np.sqrt(np.mean((model.predict(data, everything) - data.labels[:20]) ** 2)) < 0.2 * before
 
 
@@ -437,11 +432,11 @@ def test_missing_labels_are_masked():
 
 def test_targets_are_standardised_on_training_labels_in_honest_only():
     data = corpus()
-    honest = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    honest = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data))
     labels = data.labels[FOLD.train]
     assert honest.shift.item() == pytest.approx(labels.mean(), rel=1e-6)
     assert honest.scale.item() == pytest.approx(labels.std(), rel=1e-6)
-    paper = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["paper"], 0)
+    paper = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data, protocol="paper"))
     assert (paper.shift.item(), paper.scale.item()) == (0, 1)
 
 
@@ -450,7 +445,7 @@ def test_each_task_is_standardised_by_its_own_training_labels():
     data = corpus(tasks=2)
     data.labels[:, 1] = 40 * data.labels[:, 1] + 7
     data.labels[::3, 1] = np.nan
-    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    model = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data))
     for task in range(2):
         known = data.labels[FOLD.train, task]
         known = known[~np.isnan(known)].astype(np.float64)
@@ -459,18 +454,18 @@ def test_each_task_is_standardised_by_its_own_training_labels():
 
 
 @pytest.mark.parametrize(("metric", "worse", "better"), [("roc_auc", 0.7, 0.8), ("rmse", 0.8, 0.7)])
-def test_epochs_stand_by_metric_then_by_loss_and_last_where_the_loss_is_no_number(metric, worse, better):
+def test_epochs_are_ordered_by_metric_then_by_loss_and_last_where_the_loss_is_no_number(metric, worse, better):
     nan, inf = float("nan"), float("inf")
     order = [(better, 0.4), (better, 0.5), (worse, 0.1)]
-    stood = [standing(metric, *scores) for scores in order]
-    assert stood == sorted(set(stood))
-    assert standing(metric, nan, 0.4) < standing(metric, nan, 0.5)
+    keys = [selection_key(metric, *scores) for scores in order]
+    assert keys == sorted(set(keys))
+    assert selection_key(metric, nan, 0.4) < selection_key(metric, nan, 0.5)
     for broken in (nan, inf):
-        assert stood[-1] < standing(metric, nan, broken)
+        assert keys[-1] < selection_key(metric, nan, broken)
 
 
 def test_of_epochs_that_are_equal_the_first_is_kept_and_one_without_a_loss_never():
-    model = new_model(pretrained(), METHODS["full_ft"], corpus(), FOLD, REGRESSION, PROTOCOLS["honest"], 0)
+    model = new_model(pretrained(), fit_of(METHODS["full_ft"]))
     best = _Best(model)
     given = [(float("nan"), 1), (0.5, 0), (0.5, 1), (0.6, 2), (0.5, 3), (0.4, 0), (float("nan"), 1)]
     for number, (score, waited) in enumerate(given):
@@ -557,10 +552,7 @@ def test_a_fit_ends_after_so_many_epochs_without_a_better_one(patience):
 def test_one_class_in_validation_selects_by_loss():
     data = corpus(classification=True)
     data.labels[FOLD.valid] = 1
-    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, CLASSIFICATION, PROTOCOLS["honest"], 0)
-    curve = fit(
-        model, METHODS["full_ft"], None, data, FOLD, CLASSIFICATION, PROTOCOLS["honest"], TrainSettings(6, 7), 0
-    )
+    _, curve = trained(METHODS["full_ft"], None, data=data, task=CLASSIFICATION, training=TrainSettings(6, 7))
     assert all(np.isnan(point.valid_metric) for point in curve)
     assert best_epoch(curve, "roc_auc").valid_loss == min(point.valid_loss for point in curve)
 
@@ -568,9 +560,8 @@ def test_one_class_in_validation_selects_by_loss():
 def test_a_loss_that_is_no_number_is_reported():
     data = corpus()
     data.labels[FOLD.train[0]] = np.inf
-    model = new_model(pretrained(), METHODS["full_ft"], data, FOLD, REGRESSION, PROTOCOLS["paper"], 0)
     with pytest.raises(DivergedError, match="epoch 1"):
-        fit(model, METHODS["full_ft"], None, data, FOLD, REGRESSION, PROTOCOLS["paper"], SHORT, 0)
+        trained(METHODS["full_ft"], None, data=data, protocol="paper")
 
 
 def test_early_stopping_only_where_the_protocol_allows():

@@ -17,14 +17,17 @@ import torch
 from rdkit import Chem
 
 from published import fetched
-from roftmol.encoders import MiniMol, new_encoder
 from roftmol.encoders.checkpoints import load_encoder
-from roftmol.features import graphs
+from roftmol.encoders.kinds import new_encoder
+from roftmol.encoders.minimol import MiniMol
+from roftmol.features.featurize import from_smiles
 from roftmol.features.featurizers.minimol import _group_and_period, featurize
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.loop import Fold, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
+from roftmol.training.model import new_model
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_minimol.json").read_text())["entries"]
 SMILES = [entry["smiles"] for entry in GOLDEN]
@@ -38,7 +41,7 @@ def network(pytestconfig, tmp_path_factory):
 
 
 def collate(smiles):
-    return graphs.from_smiles(list(smiles), np.zeros((len(smiles), 1), np.float32), name="minimol")
+    return from_smiles(list(smiles), np.zeros((len(smiles), 1), np.float32), name="minimol")
 
 
 def embed(network, data):
@@ -178,18 +181,19 @@ def test_every_method_works_on_it_block_by_block(method):
     fold = Fold(np.arange(6), np.arange(6, 9), np.arange(9, 12))
     task = Task("regression", "rmse")
     honest = replace(PROTOCOLS["honest"], keep_start=False)  # so that one step of each stage is kept
-    model = new_model(encoder, method, data, fold, task, honest, 0)
     setting = method.grid(16)[-1]
+    fit = Fit(method, setting, data, fold, task, honest, TrainSettings(epochs=1, batch_size=6))
+    model = new_model(encoder, fit)
     if method.mixing:
         theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
         with torch.no_grad():
             for parameter in model.encoder.parameters():
                 parameter.add_(0.01 * torch.randn_like(parameter))
-        mixed = mix(model, theta_0, method.mixing, setting, data, fold, task, honest, 0)
+        mixed = mix(model, theta_0, fit)
         assert len(mixed.coefficients) == (17 if method.name == "dwise_ft" else 1)
         assert np.isfinite(mixed.test).all()
         return
-    fit(model, method, setting, data, fold, task, honest, TrainSettings(epochs=1, batch_size=6), 0)
+    train(model, fit)
     changed = {
         encoder.part_of(name)
         for (name, before), after in zip(encoder.named_parameters(), model.encoder.parameters(), strict=True)

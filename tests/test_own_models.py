@@ -21,11 +21,11 @@ import own_stacks
 from molecules_for_tests import SMILES, labels_of_size
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
-from roftmol.encoders import Encoder, new_encoder
-from roftmol.encoders.base import Norm, norms, statistics_of_first
+from roftmol.encoders.base import Encoder, Norm, norms, statistics_of_first
 from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.kinds import new_encoder
 from roftmol.experiment.config import experiment
-from roftmol.features import graphs
+from roftmol.features import featurize, graphs
 from roftmol.methods import METHODS, feature_map
 from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.protocols import PROTOCOLS
@@ -33,8 +33,10 @@ from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.tables import schemas
 from roftmol.training import batchnorm
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model, set_training
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model, set_training
 from settings_of_stages import settings_for
 from test_workflow import Place, write_molecules
 
@@ -62,7 +64,7 @@ class Own:
 @pytest.fixture(scope="module", params=PARTS)
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Own:
     code = code_of(request.param, tmp_path_factory.mktemp("own"))
-    molecules = graphs.from_smiles(SMILES, labels_of_size(), name=str(code))
+    molecules = featurize.from_smiles(SMILES, labels_of_size(), name=str(code))
     torch.manual_seed(0)
     encoder = new_encoder(architecture(request.param, code))
     batch = molecules.batch(range(len(SMILES)))
@@ -85,15 +87,16 @@ def architecture(name: str, code: Path) -> dict[str, Any]:
 
 def fitted(encoder, molecules, name, setting, protocol="honest", seed=0, epochs=2) -> Model:
     method, protocol = METHODS[name], PROTOCOLS[protocol]
-    model = new_model(encoder, method, molecules, FOLD, TASK, protocol, seed)
-    fit(model, method, setting, molecules, FOLD, TASK, protocol, replace(SHORT, epochs=epochs), seed)
+    fit = Fit(method, setting, molecules, FOLD, TASK, protocol, replace(SHORT, epochs=epochs), seed)
+    model = new_model(encoder, fit)
+    train(model, fit)
     return model
 
 
 def mixed(own: Own, name, setting, protocol=HONEST):
     model = copy.deepcopy(own.tuned)
     theta_0 = own.encoder.state_dict()
-    return mix(model, theta_0, METHODS[name].mixing, setting, own.molecules, FOLD, TASK, protocol, 0), model
+    return mix(model, theta_0, Fit(METHODS[name], setting, own.molecules, FOLD, TASK, protocol)), model
 
 
 # -- every method on every stack -------------------------------------------------------------------------------------
@@ -156,9 +159,9 @@ def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(own: Own):
         return step.Z.sum() * 0
 
     method = replace(METHODS["feature_map"], penalty=penalty)
-    model = new_model(own.encoder, method, own.molecules, FOLD, TASK, HONEST, 0)
     still = replace(SHORT, learning_rate=0.0)
-    fit(model, method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still, 0)
+    fit = Fit(method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still)
+    train(new_model(own.encoder, fit), fit)
     assert values == [0] * 4
 
 
@@ -266,7 +269,9 @@ def test_dropout_outside_the_parts_is_on_where_everything_trains(own: Own):
 
 def test_from_scratch_draws_by_the_seed(own: Own):
     first, again, other = (
-        new_model(own.encoder, METHODS["scratch"], own.molecules, FOLD, TASK, HONEST, seed).encoder.state_dict()
+        new_model(
+            own.encoder, Fit(METHODS["scratch"], None, own.molecules, FOLD, TASK, HONEST, seed=seed)
+        ).encoder.state_dict()
         for seed in (0, 0, 1)
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -307,7 +312,7 @@ def test_several_processes_give_the_same(tmp_path: Path):
     code = str(code_of("gine", tmp_path))
     smiles = SMILES * 30
     labels = np.zeros((len(smiles), 1), np.float32)
-    one, two = (graphs.from_smiles(smiles, labels, processes, code) for processes in (1, 2))
+    one, two = (featurize.from_smiles(smiles, labels, processes, code) for processes in (1, 2))
     for field in graphs.ARRAYS:
         assert np.array_equal(getattr(one, field), getattr(two, field))
     assert not list(tmp_path.glob("__pycache__"))
@@ -420,7 +425,7 @@ def test_what_a_featuriser_gives_is_checked(returned: str, told: str, tmp_path: 
     lines += ["    x, e = torch.ones(3, 1), torch.tensor([[0, 1], [1, 0]])", f"    return {returned}"]
     code.write_text("\n".join(lines))
     with pytest.raises(UserError, match=f"molecule [01], '(CCO|CCCC)'.*{told}"):
-        graphs.from_smiles(["CCO", "CCCC"], np.zeros((2, 1), np.float32), name=str(code))
+        featurize.from_smiles(["CCO", "CCCC"], np.zeros((2, 1), np.float32), name=str(code))
 
 
 def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
@@ -442,7 +447,7 @@ def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
         "        return 2 * x_j\n"
         "build = Layer\n"
     )
-    made = graphs.from_smiles(["C", "CC"], np.zeros((2, 1), np.float32), name=str(code))
+    made = featurize.from_smiles(["C", "CC"], np.zeros((2, 1), np.float32), name=str(code))
     assert made.bonds.shape == (1, 0)
     parts = {"embed": [], "blocks": [["lin"]], "readout": [], "pooling": "max"}
     encoder = new_encoder({"kind": "own", "code": str(code), **parts})

@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 
 from molecules_for_tests import SMILES
 from roftmol.core.errors import UserError
-from roftmol.encoders import GNN, Architecture
 from roftmol.encoders.checkpoints import convert
-from roftmol.features.featurizers.hu import MASKED_ELEMENT
+from roftmol.encoders.gnn import GNN, Architecture
+from roftmol.features.vocabulary import MASKED_ELEMENT
 from roftmol.training.pretraining import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
 from roftmol.training.pretraining.graphmae import Decoder, scaled_cosine_error
 from roftmol.training.pretraining.supervised import mean_absolute_error

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from roftmol.cli.main import main
 from roftmol.core.weights_digest import content_digest
-from roftmol.encoders import GNN, Architecture
+from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.registry.catalog import Checkpoint, Source, checkpoints
 from roftmol.registry.same_models import same_models
 from roftmol.tables import schemas

@@ -21,7 +21,8 @@ from roftmol.features import graphs
 from roftmol.statistics.resampled import compare, interval
 from roftmol.tables import schemas
 from roftmol.training import jobs
-from roftmol.training.loop import TrainSettings
+from roftmol.training.cell import folds
+from roftmol.training.fit import TrainSettings
 
 SETTINGS = VerdictSettings("mine", "logS", "regression", "rmse", "cv")
 COST = {"fingerprint": 0.1, "linear_probing": 0.5, "full_ft": 4.0, "wise_ft": 1.0, "l2_sp": 8.0, "constant": 0.01}
@@ -275,7 +276,7 @@ def test_an_ensemble_is_what_cross_fitting_scores(place: Path, method: str):
     table = schemas.read("predictions", place / "run/predictions.parquet").query("partition == 'test'")
     source = Networks(load_encoder(paths[2], training.dropout), graphs.load(paths[0]), np.arange(len(SMILES)))
     settings = EnsembleSettings(method, grid, "regression", "rmse", training, members=4, seed=0)
-    found = fit_ensemble(source, [fold for _, fold in jobs.folds(split, 0)], settings)
+    found = fit_ensemble(source, [fold for _, fold in folds(split, 0)], settings)
     outputs = source.predict(found.members, table["molecule"].to_numpy(), settings)
     np.testing.assert_allclose(np.stack(table["prediction"])[:, 0], outputs.mean(0), rtol=1e-5)
     np.testing.assert_allclose(np.stack(table["spread"])[:, 0], outputs.std(0, ddof=1), rtol=1e-4)

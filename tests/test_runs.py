@@ -20,8 +20,10 @@ from roftmol.core.files import canonical_json
 from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.tables import schemas
-from roftmol.training import batchnorm, jobs
-from roftmol.training.loop import Model, Task, TrainSettings
+from roftmol.training import batchnorm, jobs, saved_fits
+from roftmol.training.cell import folds
+from roftmol.training.fit import Task, TrainSettings
+from roftmol.training.model import Model
 
 FIRST = jobs.RunSettings(
     protocol="honest",
@@ -199,10 +201,10 @@ def test_interpolation_uses_the_saved_weights(place):
     # The other end is the pretrained encoder under the fine-tuned head, with statistics of the training molecules.
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
-    weights = jobs.saved_weights(full / "parts" / part)
+    weights = saved_fits.saved_weights(full / "parts" / part)
     model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
-    _, fold = next(jobs.folds(schemas.read("splits", place / "splits.parquet"), 1))
+    _, fold = next(folds(schemas.read("splits", place / "splits.parquet"), 1))
     batchnorm.estimate_all(model.encoder, corpus(), batchnorm.sample(fold.train, 1))
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)
@@ -234,7 +236,7 @@ def test_cross_fitting_pools_validation_and_averages_test(place):
     assert valid["molecule"].is_unique
     assert len(valid) == len(SMILES) - 5
     assert len(test) == 5
-    folds = [jobs._part(run / "parts" / name)[0]["test"] for name in fits["part"]]
+    folds = [saved_fits.read(run / "parts" / name).predictions["test"] for name in fits["part"]]
     assert np.allclose(np.stack(test["prediction"]), np.mean(folds, 0))
 
 

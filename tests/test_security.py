@@ -26,7 +26,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.data.download import fetch
 from roftmol.deploy.verdict import VerdictSettings, judge
-from roftmol.encoders import Architecture
+from roftmol.encoders.gnn import Architecture
 from roftmol.experiment.config import experiment
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Archive, Source

@@ -17,14 +17,16 @@ from rdkit.Chem import rdDistGeom
 from safetensors.torch import load_file
 
 from roftmol.core.errors import UserError
-from roftmol.encoders import So3lr, Spatial
+from roftmol.encoders.base import Spatial
 from roftmol.encoders.checkpoints import convert, load_encoder
-from roftmol.encoders.so3lr import ARCHITECTURE, all_pairs, pairs, read_published
-from roftmol.features import graphs
+from roftmol.encoders.ops import all_pairs
+from roftmol.encoders.so3lr import ARCHITECTURE, So3lr, pairs, read_published
+from roftmol.features import featurize, graphs
 from roftmol.features.featurizers.geometry import CUTOFF
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.registry import catalog
-from roftmol.training.loop import Fold, Model, Task
+from roftmol.training.fit import Fold, Task
+from roftmol.training.model import Model
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
 TASK = Task("regression", "rmse")
@@ -66,7 +68,7 @@ def conformers(smiles: list[str] = SMILES) -> tuple[list[np.ndarray], list[np.nd
 
 def molecules(smiles: list[str] = SMILES) -> Graphs:
     labels = np.linspace(-1, 1, len(smiles)).astype(np.float32)[:, None]
-    return graphs.from_conformers(*conformers(smiles), labels)
+    return featurize.from_conformers(*conformers(smiles), labels)
 
 
 def rotation(seed: int = 0) -> np.ndarray:
@@ -144,16 +146,16 @@ def test_properties_depend_on_neither_frame_nor_order(encoder: So3lr, extensive:
     numbers, positions = conformers()
     rng = np.random.default_rng(3)
     labels = np.zeros((len(numbers), 1), np.float32)
-    wanted = model.predict(graphs.from_conformers(numbers, positions, labels), range(len(numbers)))
+    wanted = model.predict(featurize.from_conformers(numbers, positions, labels), range(len(numbers)))
     assert np.ptp(wanted) > 1e-3
     for turn in (rotation(), -rotation(1)):  # the second one mirrors: no property here tells hands apart
         moved = [p @ turn.T + rng.normal(0, 5, 3) for p in positions]
-        found = model.predict(graphs.from_conformers(numbers, moved, labels), range(len(numbers)))
+        found = model.predict(featurize.from_conformers(numbers, moved, labels), range(len(numbers)))
         np.testing.assert_allclose(found, wanted, atol=2e-5)
     orders = [rng.permutation(len(n)) for n in numbers]
     shuffled = zip(numbers, positions, orders, strict=True)
     mixed = [(n[order], p[order]) for n, p, order in shuffled]
-    found = model.predict(graphs.from_conformers(*map(list, zip(*mixed, strict=True)), labels), range(len(numbers)))
+    found = model.predict(featurize.from_conformers(*map(list, zip(*mixed, strict=True)), labels), range(len(numbers)))
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -161,7 +163,7 @@ def test_forces_turn_with_the_molecule(encoder: So3lr):
     numbers, positions = geometry("CC(=O)N")
     Q = rotation()
     here, there = (
-        encoder.energies_and_forces(graphs.from_conformers([numbers], [p], np.zeros((1, 1), np.float32)).batch([0]))
+        encoder.energies_and_forces(featurize.from_conformers([numbers], [p], np.zeros((1, 1), np.float32)).batch([0]))
         for p in (positions, positions @ Q.T)
     )
     assert torch.allclose(here[0], there[0], rtol=1e-6)
@@ -228,7 +230,7 @@ def test_strange_elements_and_charges_are_refused_by_name(smiles: str, message: 
     table = pd.DataFrame({"dataset": "own", "molecule": [0], "row": [41], "smiles": [smiles], "labels": [[1.0]]})
     where = pd.DataFrame({"numbers": [numbers.astype(np.int8)], "positions": [positions.ravel().astype(np.float32)]})
     with pytest.raises(UserError, match=message):
-        graphs.in_space(table, where)
+        featurize.in_space(table, where)
 
 
 def test_graphs_in_space_are_kept_whole(tmp_path: Path):

@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from roftmol.encoders import Spatial, new_encoder
+from roftmol.encoders.base import Spatial
+from roftmol.encoders.kinds import new_encoder
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.training import mixing
-from roftmol.training.loop import Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.loop import train
+from roftmol.training.model import Model, new_model
 from test_so3lr import molecules
 
 TASK = Task("regression", "rmse")
@@ -34,10 +37,10 @@ def encoder(request: pytest.FixtureRequest) -> Spatial:
 
 def fitted(encoder: Spatial, name: str, setting: dict, epochs: int = 2) -> Model:
     data, method = molecules(), METHODS[name]
-    model = new_model(encoder, method, data, FOLD, TASK, HONEST, 0)
     training = TrainSettings(epochs, batch_size=3)
-    curve = fit(model, method, method.parse(setting), data, FOLD, TASK, HONEST, training, 0)
-    assert len(curve) == epochs
+    fit = Fit(method, method.parse(setting), data, FOLD, TASK, HONEST, training)
+    model = new_model(encoder, fit)
+    assert len(train(model, fit).curve) == epochs
     return model
 
 
@@ -91,8 +94,7 @@ def test_the_ends_of_wise_ft_are_the_models_themselves(encoder: Spatial):
     assert wise.mixing
     for alpha, end in ((0.0, theta_0), (1.0, tuned.encoder.state_dict())):
         model = copy.deepcopy(tuned)
-        args = (molecules(), FOLD, TASK, HONEST, 0)
-        mixing.mix(model, theta_0, wise.mixing, wise.parse({"alpha": alpha}), *args)
+        mixing.mix(model, theta_0, Fit(wise, wise.parse({"alpha": alpha}), molecules(), FOLD, TASK, HONEST))
         assert all(torch.equal(tensor, end[name]) for name, tensor in model.encoder.state_dict().items())
 
 

@@ -32,7 +32,7 @@ from roftmol.data.splits import (
 )
 from roftmol.registry import catalog
 from roftmol.tables import schemas
-from roftmol.training.jobs import folds
+from roftmol.training.cell import folds
 
 HONEST = SplitSettings("honest", "own", "random", "all", (0, 1, 2), "classification")
 PAPER = replace(HONEST, protocol="paper")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,3 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """A short name for a JSON value: 16 hexadecimal digits of the SHA-256 of its canonical text."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
-
-
-def code_digest(paths: Iterable[Path | str]) -> str:
-    """A digest of source files' content, whatever their order and their times."""
-    return digest(sorted((Path(path).name, sha256(path)) for path in paths))

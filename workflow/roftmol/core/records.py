@@ -1,9 +1,9 @@
-"""A stage's settings from JSON: the frozen dataclass itself is the description of what may be said."""
+"""Settings to and from JSON: the frozen dataclass itself is the description of what may be said."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from roftmol.core.errors import UserError
@@ -34,3 +34,24 @@ def _convert(hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         return tuple(_convert(get_args(hint)[0], entry) for entry in value)
     return value
+
+
+def without_defaults(value: Any) -> Any:
+    """Return a value as JSON has it, leaving out the fields of dataclasses that equal their default.
+
+    What identifies a result is a digest of this: a field that is added with a default changes no identity of what does
+    not use it. Where a default itself is changed, the digest of the code tells old results from new ones.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        said = {field.name: getattr(value, field.name) for field in fields(value) if not _is_default(field, value)}
+        return without_defaults(said)
+    if isinstance(value, Mapping):
+        return {key: without_defaults(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [without_defaults(entry) for entry in value]
+    return value
+
+
+def _is_default(field: Field[Any], record: Any) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(record, field.name) == default)

@@ -10,15 +10,16 @@ import platform
 import subprocess
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from roftmol.core.files import code_digest, digest
+from roftmol.core.files import digest
+from roftmol.core.records import without_defaults
+from roftmol.core.source_code import PACKAGE, code_digest
 
-PACKAGE = Path(__file__).parents[1]
 #: The packages that numbers come from; those that a stage's environment lacks are left out.
 PACKAGES = ("ase", "numpy", "pyarrow", "rdkit", "scikit-learn", "scipy", "so3krates-torch", "tblite", "torch", "vesin")
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -36,12 +37,12 @@ class Origin:
 
 
 def origin(settings: Any = None, details: Sequence[str] = (), accelerator: str = "") -> Origin:
-    """The origin of what this process makes by `settings`, a dataclass or a JSON value.
+    """Return the origin of what this process makes by `settings`, a dataclass or a JSON value.
 
     `details` go behind the versions of the software; `accelerator` is the one that was used, if it is known better than
     by what the system has.
     """
-    told = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else settings
+    told = without_defaults(settings)
     used = ", ".join([software(), *details])
     machine = ", ".join(filter(None, [processor(), accelerator or _accelerators()]))
     return Origin(code(), "" if told is None else digest(told), digest([used, machine]), used, machine)

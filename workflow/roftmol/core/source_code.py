@@ -1,7 +1,9 @@
-"""The source files that a stage's result depends on, read off the import statements.
+"""The source files that a result depends on, read off the import statements, and what identifies their code.
 
 Snakemake compares no imported code. A rule that carries the digest of these files in its parameters runs again when
-one of them is edited, and does not when a file is only touched or when other code changes.
+their code is edited, and does not when a file is only touched, a comment or a docstring is reworded, or other code
+changes. `import_module(f"roftmol.encoders.{name}")` imports one of a folder's modules, nobody knows which: all of them
+count, unless whoever asks leaves the importing module out and names the one that it means.
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ import ast
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from roftmol.core.files import digest, sha256
 
 PACKAGE = Path(__file__).parents[1]
+#: Ends what stands for all modules of a folder.
+ANY = ".*"
 
 
 def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
-    """The files of these modules of ours and of all that they import, with the other files of their packages.
+    """Return the files of these modules of ours and of all that they import, with the other files of their packages.
 
     `leaves` are modules left out, with whatever only they import.
     """
@@ -31,15 +38,36 @@ def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
         found.add(path)
         if path.name == "__init__.py":
             found.update(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py")
-        waiting += [name for name in _imports(path) if name.split(".")[0] == PACKAGE.name]
+        ours = [name for name in _read(path).imports if name.split(".")[0] == PACKAGE.name]
+        waiting += [one for name in ours for one in (_folder(name) if name.endswith(ANY) else [name])]
         waiting.append(module.rpartition(".")[0])
     return sorted(found)
 
 
 def third_party(paths: Iterable[Path]) -> set[str]:
-    """The first names of what these files import from elsewhere, the standard library included."""
-    names = {name.split(".")[0] for path in paths if path.suffix == ".py" for name in _imports(path)}
+    """Return the first names of what these files import from elsewhere, the standard library included."""
+    names = {name.split(".")[0] for path in paths if path.suffix == ".py" for name in _read(path).imports}
     return names - {PACKAGE.name}
+
+
+def code_digest(paths: Iterable[Path | str]) -> str:
+    """Return a digest of files, whatever their order and their times: Python by its code, any other by its bytes.
+
+    The code is the syntax tree without positions, comments, docstrings and other texts that nothing is done with, so
+    layout does not count either. What versions of Python write differently into trees is left out (:func:`_plain`).
+    """
+    return digest(sorted((path.name, _content(path)) for path in map(Path, paths)))
+
+
+class _Source(NamedTuple):
+    """What is read off a file of Python."""
+
+    imports: tuple[str, ...]
+    code: str  #: the digest of its code
+
+
+def _content(path: Path) -> str:
+    return _read(path).code if path.suffix == ".py" else sha256(path)
 
 
 def _file(module: str) -> Path | None:
@@ -48,25 +76,88 @@ def _file(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _imports(path: Path) -> tuple[str, ...]:
-    return _imports_of(path.read_bytes())
+def _folder(name: str) -> list[str]:
+    """Return the modules that "roftmol.encoders.*" stands for."""
+    package = name.removesuffix(ANY)
+    return [f"{package}.{path.stem}" for path in sorted(PACKAGE.joinpath(*package.split(".")[1:]).glob("*.py"))]
 
 
-@cache
-def _imports_of(source: bytes) -> tuple[str, ...]:
-    names: list[str] = []
-    for node in _run(ast.parse(source)):
+def _read(path: Path) -> _Source:
+    return _parsed(path.read_bytes())
+
+
+@cache  # thousands of jobs ask for a few files
+def _parsed(source: bytes) -> _Source:
+    tree = ast.parse(source)
+    return _Source(tuple(_imports(tree)), digest(_plain(tree)))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in _run(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(names)
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield _named(node.args[0])
+
+
+def _named(argument: ast.expr) -> str:
+    """Return the module that a text names; of an f-string all that begin as it does.
+
+    Raises `ValueError` for any other name, whose code no digest would hold.
+    """
+    match argument:
+        case ast.Constant(value=str(name)):
+            return name
+        case ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue()]) if start.endswith("."):
+            return start.removesuffix(".") + ANY
+    raise ValueError(f'import_module({ast.unparse(argument)}): write it as import_module(f"package.{{name}}")')
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all below it that may run: not what `if TYPE_CHECKING` is for."""
+    """Yield a node and all below it that may run: not what `if TYPE_CHECKING` is for."""
     yield node
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
     for child in ast.iter_child_nodes(node):
         yield from _run(child)
+
+
+def _plain(value: Any) -> Any:
+    """Return a syntax tree as JSON that Python 3.11 to 3.14 agree on.
+
+    `ast.dump` shows empty fields in some versions and leaves them out in others, and newer versions have fields that
+    older ones lack (such as `type_params`), empty in all that older ones can read: no empty field is shown. The pieces
+    of an f-string are cut differently too: texts side by side are one. Constants are written in ASCII, since which
+    characters `repr` shows as they are depends on the version's Unicode.
+    """
+    if isinstance(value, ast.JoinedStr):
+        return ["JoinedStr", *map(_plain, _joined(value.values))]
+    if isinstance(value, ast.Constant):
+        return ["Constant", ascii(value.value)]
+    if isinstance(value, ast.AST):
+        named = ((name, getattr(value, name, None)) for name in value._fields)
+        shown = [[name, _plain(entry)] for name, entry in named if entry is not None and entry != []]
+        return [type(value).__name__, *shown]
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value if not _says_nothing(entry)]
+    return value
+
+
+def _says_nothing(node: Any) -> bool:
+    """Whether a statement is a text alone: a docstring, or a comment by another name."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _joined(pieces: list[ast.expr]) -> list[ast.expr]:
+    """Return the pieces of an f-string with texts side by side put together, and empty ones left out."""
+    merged: list[ast.expr] = []
+    for piece in pieces:
+        text = piece.value if isinstance(piece, ast.Constant) else None
+        if isinstance(text, str) and merged and isinstance(merged[-1], ast.Constant):
+            merged[-1] = ast.Constant(f"{merged[-1].value!s}{text}")
+        elif text != "":
+            merged.append(piece)
+    return merged

@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from roftmol.core import source_code
 from roftmol.core.errors import UserError
-from roftmol.core.files import code_digest, digest
+from roftmol.core.files import digest
 from roftmol.core.parallel import by_chunk, each
 from roftmol.core.seeds import generator, seed_of
 from roftmol.data.molecules import Structure, bonded, frames_of, read_text
@@ -250,7 +250,7 @@ def _versions(source: str) -> dict[str, str]:
     packages = ("numpy", "rdkit", *(("tblite",) if source == "gfn2" else ()))
     # What reads a user's own file labels nothing, and tables are only read and written.
     leaves = ["roftmol.tables.schemas", "roftmol.data.molecules", "roftmol.features.featurizers.geometry"]
-    ours = code_digest(source_code.sources(["roftmol.data.force_labels"], leaves))
+    ours = source_code.code_digest(source_code.sources(["roftmol.data.force_labels"], leaves))
     return {"code": ours, **{name: metadata.version(name) for name in packages}}
 
 

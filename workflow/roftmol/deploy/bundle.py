@@ -27,18 +27,20 @@ from torch import Tensor
 
 from roftmol.core import source_code
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, code_digest
+from roftmol.core.files import atomic
 from roftmol.core.paths import CONSTANT
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
 from roftmol.deploy.uncertainty import Intervals, OutOfSample, logits, platt
-from roftmol.encoders import Encoder, Own, new_encoder
-from roftmol.features import graphs
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize, graphs
 from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
 from roftmol.methods import METHODS
 from roftmol.scoring import metrics
-from roftmol.training.loop import Model, Task
+from roftmol.training.fit import Task
+from roftmol.training.model import Model
 
 #: Version 2 calibrates on predictions out of sample, has an interval for each molecule and a domain with sizes.
 FORMAT, VERSION = "roftmol-bundle", 2
@@ -108,7 +110,7 @@ class Bundle:
             found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Reference)]
         else:
             nothing = np.full((len(smiles), 1), np.nan, np.float32)
-            data = graphs.from_smiles(smiles, nothing, processes, self.card["featuriser"])
+            data = featurize.from_smiles(smiles, nothing, processes, self.card["featuriser"])
             return predict_networks([m for m in self.members if isinstance(m, Model)], data).astype(np.float64)
         return np.stack(found).astype(np.float64)
 
@@ -131,7 +133,7 @@ def make(
     first = ensemble.members[0]
     architecture: Mapping[str, Any] | None = None
     if isinstance(first, Model):
-        if isinstance(first.encoder, Own):
+        if about["architecture"]["kind"] == "own":
             raise UserError(
                 f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights "
                 "in results/runs, or choose a registered model."
@@ -175,7 +177,7 @@ def make(
         "domain": Domain.of(molecules, np.array(similar)).to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "code": code_digest(source_code.sources(modules)),
+            "code": source_code.code_digest(source_code.sources(modules)),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "rdkit": rdkit.__version__,

@@ -25,16 +25,18 @@ from roftmol.core.paths import CONSTANT, PARTS
 from roftmol.core.seeds import generator, seed_of
 from roftmol.data.splits import stratified_folds
 from roftmol.deploy.uncertainty import OutOfSample
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS, Method, Settings, setting_text
 from roftmol.methods.fingerprint import TREES, learner
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import Candidate, validation
+from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import evaluation_batches
-from roftmol.training.loop import DivergedError, Fold, Model, Task, TrainSettings, fit, new_model
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
+from roftmol.training.model import Model, new_model
 
 HONEST = PROTOCOLS["honest"]
 Array = npt.NDArray[np.float32]
@@ -153,29 +155,32 @@ class Networks:
         return self.graphs.labels[:, 0]
 
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
-        """A model to train for each setting, or to mix from one that is trained here."""
-        method, task, seed = METHODS[settings.method], Task(settings.task, settings.metric), settings.seed
-        mixing, graphs = method.mixing, self.graphs
+        """Return what trains a model for each setting, or mixes it from one that is trained here."""
+        method = METHODS[settings.method]
 
-        def trained(method: Method, setting: Settings) -> Model:
-            model = new_model(self.encoder, method, graphs, fold, task, HONEST, seed)
-            fit(model, method, setting, graphs, fold, task, HONEST, settings.training, seed)
+        def asked(method: Method, hyperparameters: Settings) -> Fit:
+            task = Task(settings.task, settings.metric)
+            return Fit(method, hyperparameters, self.graphs, fold, task, HONEST, settings.training, settings.seed)
+
+        def trained(fit: Fit) -> Model:
+            model = new_model(self.encoder, fit)
+            train(model, fit)
             return model
 
-        if mixing is None:
+        if method.mixing is None:
 
-            def fitted(setting: Settings) -> tuple[Model, Array]:
-                model = trained(method, setting)
-                return model, model.predict(graphs, fold.valid)[:, 0]
+            def fitted(hyperparameters: Settings) -> tuple[Model, Array]:
+                model = trained(asked(method, hyperparameters))
+                return model, model.predict(self.graphs, fold.valid)[:, 0]
 
             return fitted
-        source = METHODS[mixing.source]
+        source = METHODS[method.mixing.source]
         theta_0 = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
-        tuned = trained(source, source.grid(len(self.encoder.blocks))[0])
+        tuned = trained(asked(source, source.grid(len(self.encoder.blocks))[0]))
 
-        def mixed(setting: Settings) -> tuple[Model, Array]:
+        def mixed(hyperparameters: Settings) -> tuple[Model, Array]:
             model = copy.deepcopy(tuned)
-            return model, mix(model, theta_0, mixing, setting, graphs, fold, task, HONEST, seed).valid[:, 0]
+            return model, mix(model, theta_0, asked(method, hyperparameters)).valid[:, 0]
 
         return mixed
 

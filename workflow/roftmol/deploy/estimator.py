@@ -22,7 +22,7 @@ from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.methods import METHODS
 from roftmol.registry import catalog
 from roftmol.scoring import metrics
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 Labels = npt.NDArray[np.float32]
 

@@ -20,10 +20,10 @@ from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, deal, fit_ensemble, out_of_sample
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.tables import schemas
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def fit_bundle(
         known |= {"model": model_of(settings.method, "")}
     else:
         encoder = load_encoder(pretrained.weights, settings.training.dropout)
-        source = Networks(encoder, graphs.from_smiles(smiles, labels[:, None], name=pretrained.featuriser), twins)
+        source = Networks(encoder, featurize.from_smiles(smiles, labels[:, None], name=pretrained.featuriser), twins)
         known |= {
             "model": pretrained.name,
             "architecture": architecture_of(pretrained.weights),

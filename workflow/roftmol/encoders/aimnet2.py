@@ -33,9 +33,8 @@ from zipfile import ZipFile
 import torch
 from torch import Tensor, nn
 
-from roftmol.encoders.base import Spatial, State, slots
-from roftmol.encoders.ops import sum_by
-from roftmol.encoders.so3lr import all_pairs, rows
+from roftmol.encoders.base import EncoderFile, Spatial, State, slots
+from roftmol.encoders.ops import all_pairs, rows, sum_by
 from roftmol.features.graphs import Batch
 
 LAYERS, WIDTH = 3, 256
@@ -319,3 +318,10 @@ def _tensors_of(module: _Module) -> dict[str, Tensor]:
         elif isinstance(value, _Module):
             found |= {f"{name}.{inner}": tensor for inner, tensor in _tensors_of(value).items()}
     return found
+
+
+ENCODER = EncoderFile(
+    new=lambda _architecture, _dropout: Aimnet2(),
+    published_names=PUBLISHED_NAMES,
+    read_published=lambda path, _architecture: read_published(path),
+)

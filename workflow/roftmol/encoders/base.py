@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +43,8 @@ class Encoder(nn.Module):
     local = False
     #: Whether a pass in training mode gives what one in eval mode gives: no dropout, no statistics of the batch.
     steady = False
+    #: Whether its table of elements has a row for hidden ones, so that masking of atoms can go on.
+    masks_atoms = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -101,9 +106,34 @@ class Encoder(nn.Module):
         """The same network with weights drawn anew."""
         raise NotImplementedError
 
+    def check_draw(self) -> None:
+        """Raise `UserError` where :meth:`fresh` would always give the same weights; ours never do."""
+
     def forward(self, batch: Batch) -> Tensor:
         """Molecule vectors, b x width."""
         return self.pool(self.state(batch), batch)
+
+
+@dataclass(frozen=True)
+class EncoderFile:
+    """What the file of an encoder offers, under the name `ENCODER`: a network, and how its published weights are read.
+
+    The registry's description of an architecture is a mapping: its `kind`, and the keys of this kind.
+    """
+
+    new: Callable[[Mapping[str, Any], float], Encoder]  #: (architecture, dropout) -> weights drawn at random
+    published_names: tuple[tuple[re.Pattern[str], str], ...] = ()  #: patterns of published names, and ours
+    prefix: str = ""  #: how our names begin where published ones do not
+    #: (path, architecture) -> the tensors of a published file that is no state dict.
+    read_published: Callable[[Path, Mapping[str, Any]], Mapping[str, Tensor]] | None = None
+    #: (path, architecture) -> the architecture with what only the published file tells of it.
+    described: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def our_name(self, name: str) -> str:
+        """Return the name here of a published parameter; ours stay as they are."""
+        for pattern, replacement in self.published_names:
+            name = pattern.sub(replacement, name)
+        return self.prefix + name
 
 
 class Spatial(Encoder):

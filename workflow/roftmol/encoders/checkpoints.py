@@ -7,7 +7,7 @@ name and shape is checked, and an error says which differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,24 +20,11 @@ from torch import Tensor
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, sha256
 from roftmol.core.seeds import seed_of
-from roftmol.encoders import Encoder, Own, aimnet2, dpa, gnn, minimol, new_encoder, own, so3lr
-from roftmol.features.featurizers.hu import MASKED_ELEMENT, SELF_LOOP
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.kinds import encoder_file, new_encoder
+from roftmol.features.vocabulary import MASKED_ELEMENT, SELF_LOOP
 
 FORMAT = "roftmol-encoder-1"
-
-#: Patterns of published names and ours, by kind; all others have those of Hu et al.
-PUBLISHED_NAMES = {
-    "minimol": minimol.PUBLISHED_NAMES,
-    "so3lr": so3lr.PUBLISHED_NAMES,
-    "aimnet2": aimnet2.PUBLISHED_NAMES,
-    "dpa": (),
-}
-#: What reads the published file of a kind that is no state dict, given what the registry says of its architecture.
-READERS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Tensor]]] = {
-    "so3lr": lambda path, _: so3lr.read_published(path),
-    "aimnet2": lambda path, _: aimnet2.read_published(path),
-    "dpa": lambda path, architecture: dpa.read_published(path, architecture["branch"]),
-}
 
 #: By vocabulary: the rows of our tables that a published table's rows are, one by one. MolCLR numbers elements and bond
 #: types as Hu et al. do, but its tables lack the unused element and the masked bond; those rows stay zero here.
@@ -48,15 +35,6 @@ _ROWS: dict[str, dict[str, tuple[int, ...]]] = {
         "bond_type.weight": tuple(range(SELF_LOOP + 1)),
     },
 }
-
-
-def our_name(name: str, kind: str) -> str:
-    """The name here of a parameter of a published encoder of this kind; ours stay as they are."""
-    if kind == "own":
-        return own.PREFIX + name
-    for pattern, replacement in PUBLISHED_NAMES.get(kind, gnn.PUBLISHED_NAMES):
-        name = pattern.sub(replacement, name)
-    return name
 
 
 def convert(
@@ -75,15 +53,13 @@ def convert(
     differs.
     """
     published = {key: tensor for key, tensor in read_state(raw, architecture).items() if not key.startswith(drop)}
-    if architecture["kind"] == "dpa":
-        architecture = dpa.described(raw, architecture)
-    encoder = new_encoder(architecture)
-    code = {}
-    if isinstance(encoder, Own):
-        encoder.check_draw()
-        code = {"code_sha256": sha256(encoder.architecture.code)}
+    file = encoder_file(architecture["kind"])
+    if file.described:
+        architecture = file.described(raw, architecture)
+    encoder = file.new(architecture, 0.0)
+    encoder.check_draw()
     expected = encoder.state_dict()
-    state = {our_name(key, architecture["kind"]): tensor for key, tensor in published.items()}
+    state = {file.our_name(key): tensor for key, tensor in published.items()}
     state = {key: _as_here(key, tensor, expected) for key, tensor in state.items()}
     state = {key: _in_our_rows(key, tensor, expected, vocabulary) for key, tensor in state.items()}
     # Old files lack BatchNorm's batch counters; nothing here reads them.
@@ -102,7 +78,7 @@ def convert(
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        shown = shown.replace(own.PREFIX, "") if code else shown
+        shown = shown.replace(file.prefix, "")
         raise UserError(
             f"checkpoint {name} ({raw}): the weights do not fit the architecture {dict(architecture)}: {shown}. "
             "Correct the registry entry's architecture or its source, or your model's code, weights or `drop`."
@@ -112,7 +88,7 @@ def convert(
         "name": name,
         "source_sha256": sha256(raw),
         "architecture": json.dumps(dict(architecture), sort_keys=True),
-        **code,
+        **({"code_sha256": sha256(architecture["code"])} if "code" in architecture else {}),  # a user's own file
     }
     with atomic(out) as temporary:
         # Cloned, for weights under two names may share their memory, and the format does not know that.
@@ -143,17 +119,16 @@ def draw(architecture: Mapping[str, Any], out: Path, seed: int = 0) -> None:
 
 
 def read_state(path: Path, architecture: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a state dict saved by torch, without running what a pickle may hold.
+    """Return the tensors of a safetensors file or of a state dict saved by torch; what a pickle may hold is never run.
 
-    The published SO3LR is a module, of which none but its own classes are built; the published AIMNet2 a TorchScript
-    archive, of which none but the tensors are read; of a DPA one branch is. Raises `UserError` if the file is none of
-    these.
+    A file that is neither is read as the encoder of this architecture says, if that says anything. Raises `UserError`
+    if it cannot be read.
     """
     try:
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
-        if reader := READERS.get(architecture.get("kind", "")):
-            return reader(path, architecture)
+        if architecture and (reader := encoder_file(architecture["kind"]).read_published):
+            return dict(reader(path, architecture))
         state = torch.load(path, weights_only=True, map_location="cpu")
     except UserError:
         raise

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Spatial, State, slots
-from roftmol.encoders.ops import sum_by
-from roftmol.encoders.so3lr import rows
+from roftmol.core.records import build
+from roftmol.encoders.base import EncoderFile, Spatial, State, slots
+from roftmol.encoders.ops import rows, sum_by
 from roftmol.features.featurizers.geometry import ELEMENTS
 from roftmol.features.graphs import Batch
 
@@ -229,3 +229,10 @@ def _parameters(contents: Mapping[str, Any], path: Path, name: str) -> dict[str,
     parameters = contents["_extra_state"]["model_params"]
     branch = _branch(contents, path, name)
     return dict(parameters["model_dict"][branch] if "model_dict" in parameters else parameters)
+
+
+ENCODER = EncoderFile(
+    new=lambda architecture, _dropout: Dpa(build(DpaArchitecture, architecture)),
+    read_published=lambda path, architecture: read_published(path, architecture["branch"]),
+    described=described,
+)

@@ -25,10 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.core.records import build
+from roftmol.encoders.base import Encoder, EncoderFile, Norm, State
 from roftmol.encoders.ops import Linear, dropout, linear, max_by, neighbour_sum, relu_dropout, sum_by
-from roftmol.features.featurizers.hu import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
 from roftmol.features.graphs import Batch, Hop
+from roftmol.features.vocabulary import BOND_DIRECTIONS, BOND_TYPES, CHIRALITIES, ELEMENTS, SELF_LOOP
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,8 @@ class Block(nn.Module):
 class GNN(Encoder):
     """An encoder of this family, pooled by the mean over a molecule's atoms."""
 
+    masks_atoms = True
+
     def __init__(self, architecture: Architecture, dropout: float = 0.5):
         super().__init__()
         self.architecture = architecture
@@ -254,4 +257,10 @@ PUBLISHED_NAMES = (
     (re.compile(r"^gnns\.(\d+)\.weight_linear\."), r"blocks.\1.convolution.linear."),
     (re.compile(r"^gnns\.(\d+)\.att$"), r"blocks.\1.convolution.attention"),
     (re.compile(r"^gnns\.(\d+)\."), r"blocks.\1.convolution."),
+)
+
+
+ENCODER = EncoderFile(
+    new=lambda architecture, dropout: GNN(build(Architecture, architecture), dropout),
+    published_names=PUBLISHED_NAMES,
 )

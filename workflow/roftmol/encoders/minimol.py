@@ -27,11 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from roftmol.encoders.base import Encoder, State
+from roftmol.encoders.base import Encoder, EncoderFile, State
 from roftmol.encoders.ops import Linear, max_by, sum_by
 from roftmol.features.graphs import Batch
 
-#: Columns of `batch.atoms` as `featurisers.minimol` lays them out: eigenvectors, eigenvalues, return probabilities,
+#: Columns of `batch.atoms` as `featurizers.minimol` lays them out: eigenvectors, eigenvalues, return probabilities,
 #: properties.
 EIGENVECTORS, EIGENVALUES, WALKS, PROPERTIES = 8, 8, 16, 85
 #: Columns of `batch.bonds`.
@@ -198,4 +198,10 @@ PUBLISHED_NAMES = (
         (re.compile(rf"^model\.gnn\.virtual_node_layers\.{layer}\.node_projection\."), f"blocks.{layer + 1}.read.")
         for layer in range(BLOCKS - 1)
     ),
+)
+
+
+ENCODER = EncoderFile(
+    new=lambda _architecture, _dropout: MiniMol(),  # with the published dropout
+    published_names=PUBLISHED_NAMES,
 )

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from roftmol.core import user_code
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Encoder, Norm, State
+from roftmol.core.records import build
+from roftmol.encoders.base import Encoder, EncoderFile, Norm, State
 from roftmol.encoders.ops import max_by, sum_by
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch
 
-#: Molecules that tell the module's shapes: ordinary ones, which no featuriser should refuse.
+#: Molecules that tell the module's shapes: ordinary ones, which no featurizer should refuse.
 PROBE = ("CCO", "Oc1ccccc1", "CC(N)=O")
 #: How the names of the user's weights begin in the encoder's.
 PREFIX = "module."
@@ -68,8 +69,8 @@ class Own(Encoder):
         return tuple(self.architecture.parts())
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter or buffer belongs to."""
-        return self.part_of_name[name]
+        """The part that a parameter or buffer belongs to; one that was added lies where its module does."""
+        return self.part_of_name[name] if name in self.part_of_name else self._declared_part(name)
 
     def modules_of(self, part: str) -> tuple[nn.Module, ...]:
         """The submodules that make up a part; parameters of their own are none."""
@@ -136,7 +137,7 @@ class Own(Encoder):
     def _probe(self) -> int:
         """The width of a molecule's vector, by running a few; lazy modules take their shapes here."""
         labels = np.zeros((len(PROBE), 1), np.float32)
-        batch = graphs.from_smiles(list(PROBE), labels, name=self.architecture.code).batch(range(len(PROBE)))
+        batch = featurize.from_smiles(list(PROBE), labels, name=self.architecture.code).batch(range(len(PROBE)))
         self.eval()
         with self._blamed("the module, called with x, edge_index, edge_attr and batch,"):
             atoms, _, molecules = self.state(batch)
@@ -168,11 +169,7 @@ class Own(Encoder):
 
     def _assign(self) -> dict[str, str]:
         """The part of every parameter and buffer, by name."""
-        declared = [(PREFIX + name, part) for part, names in self.architecture.parts().items() for name in names]
-        found = {
-            name: next((part for own, part in declared if f"{name}.".startswith(f"{own}.")), "")
-            for name in self.state_dict()
-        }
+        found = {name: self._declared_part(name) for name in self.state_dict()}
         if lost := [name.removeprefix(PREFIX) for name, part in found.items() if not part]:
             shown = ", ".join(lost[:8]) + (f" and {len(lost) - 8} more" if len(lost) > 8 else "")
             raise self._error(f"in no part: {shown}. Name their submodules in embed, blocks or readout")
@@ -181,6 +178,13 @@ class Own(Encoder):
                 names = " and ".join(name.removeprefix(PREFIX) for name in (one, other))
                 raise self._error(f"{names} are the same weights in two parts; name their submodules in one part")
         return found
+
+    def _declared_part(self, name: str) -> str:
+        """The part whose submodules hold what has this name, "" for none."""
+        for part, modules in self.architecture.parts().items():
+            if any(f"{name}.".startswith(f"{PREFIX}{module}.") for module in modules):
+                return part
+        return ""
 
     def _twins(self) -> Iterator[tuple[str, str]]:
         """Every parameter's first name, with each other one that it has."""
@@ -194,3 +198,9 @@ class Own(Encoder):
 
     def _error(self, message: str) -> UserError:
         return UserError(f"{self.architecture.code}: {message}")
+
+
+ENCODER = EncoderFile(
+    new=lambda architecture, _dropout: Own(build(OwnArchitecture, architecture)),  # with the module's own dropout
+    prefix=PREFIX,
+)

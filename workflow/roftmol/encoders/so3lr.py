@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Spatial, State
-from roftmol.encoders.ops import sum_by
+from roftmol.encoders.base import EncoderFile, Spatial, State
+from roftmol.encoders.ops import all_pairs, rows, sum_by
 from roftmol.features.featurizers.geometry import CUTOFF
 from roftmol.features.graphs import Batch
 
@@ -138,11 +138,6 @@ class Block(nn.Module):
         return State(x) if self.last else State(torch.cat([x, v + scaled], 1), state.bonds)
 
 
-def rows(x: Tensor, index: Tensor) -> Tensor:
-    """`x[index]`, whose gradient is summed in a third of the time."""
-    return x.index_select(0, index)
-
-
 def _by_head(x: Tensor, W: Tensor) -> Tensor:
     """n x h x d times h x d x e -> n x h x e."""
     return torch.einsum("nhd,hde->nhe", x, W)
@@ -186,16 +181,6 @@ class ForceField(nn.Module):
         energy = energy + self.electrostatics(charges, j, i, far, n, None, self.scales[0])
         energy = energy + self.dispersion(ratios, numbers, j, i, far, n, None, None, self.scales[1])
         return sum_by(energy, batch.graph, b)[:, 0]
-
-
-def all_pairs(sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Every ordered pair of different atoms of one molecule, for molecules of these sizes laid one after the other."""
-    starts = sizes.cumsum(0) - sizes
-    n = sizes.repeat_interleave(sizes)  # of each atom, the size of its molecule
-    i = torch.arange(len(n), device=n.device).repeat_interleave(n)
-    begin = n.cumsum(0) - n
-    j = torch.arange(len(i), device=n.device) - begin[i] + starts.repeat_interleave(sizes)[i]
-    return i[i != j], j[i != j]
 
 
 class So3lr(Spatial):
@@ -259,3 +244,10 @@ def read_published(path: Path) -> dict[str, Tensor]:
     ]
     with torch.serialization.safe_globals(known):
         return dict(torch.load(path, weights_only=True, map_location="cpu").state_dict())
+
+
+ENCODER = EncoderFile(
+    new=lambda _architecture, _dropout: So3lr(),
+    published_names=PUBLISHED_NAMES,
+    read_published=lambda path, _architecture: read_published(path),
+)

@@ -69,10 +69,9 @@ class Experiment:
             return f"results/forces/{'gfn2' if source == 'self' else source}.parquet" if source else None
         return "results/auxiliary/molecules.parquet" if METHODS[method].alternation else None
 
-    def pooled(self, model: str, dataset: str) -> Json:
+    def extensive(self, model: str, dataset: str) -> bool:
         """Return whether a head sums over atoms, where it pools them."""
-        extensive = self.checkpoints[model].spatial and self.datasets[dataset].extensive
-        return {"extensive": True} if extensive else {}
+        return self.checkpoints[model].spatial and self.datasets[dataset].extensive
 
     def landscapes(self, results: Path) -> list[Path]:
         """Return the folder of each cell whose loss landscape is asked for."""

@@ -11,6 +11,7 @@ from roftmol.experiment.keys import Config, OwnDataset, OwnModel
 from roftmol.experiment.names import check_names
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
+from roftmol.registry.encoder_kinds import ENCODER_KINDS
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,5 @@ def _dataset(name: str, entry: OwnDataset) -> Dataset:
 def _checkpoint(name: str, entry: OwnModel) -> Checkpoint:
     """Return a user's own model as a checkpoint like any other."""
     values = entry.model_dump()
-    architecture = {"kind": "own", **{key: values.pop(key) for key in catalog.ARCHITECTURES["own"]}}
+    architecture = {"kind": "own", **{key: values.pop(key) for key in ENCODER_KINDS["own"].keys}}
     return Checkpoint.from_dict({"name": name, "path": values.pop("weights"), "architecture": architecture, **values})

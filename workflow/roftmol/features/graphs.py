@@ -1,39 +1,29 @@
 """Molecules as flat arrays on disk, and batches cut out of them by index.
 
-A data set under one featuriser is one file of a few arrays; a batch is a handful of slices of them, without an object a
+A data set under one featurizer is one file of a few arrays; a batch is a handful of slices of them, without an object a
 molecule. A batch can merge atoms whose environments are the same, so that a network computes each distinct one once.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
-from rdkit import Chem, rdBase
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.features import atom_kinds
 from roftmol.features.atom_environments import Classes, equal_rows, refine
-from roftmol.features.featurizers import Graph, featuriser, geometry
-from roftmol.features.featurizers.hu import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
+from roftmol.features.vocabulary import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
 
 FORMAT = "roftmol-graphs-3"
-
-#: Molecules a process featurises at a time.
-CHUNK = 200
 
 #: Positions of molecules.
 Indices = Sequence[int] | npt.NDArray[np.integer]
@@ -50,7 +40,7 @@ class Hop:
     starts: Tensor  #: r + 1, where each row's senders begin
     below: int  #: how many rows there are below
     bond_counts: (
-        Tensor  #: r x 9 with the featuriser `hu`: how often each bond type and direction is received; else r x 0
+        Tensor  #: r x 9 with the featurizer `hu`: how often each bond type and direction is received; else r x 0
     )
     row_of: Tensor | None = None  #: n, the row of each atom, where the next layer wants one an atom again
     counts: Tensor | None = None  #: r, for how many of the batch's first atoms a row stands; None where for one each
@@ -304,149 +294,6 @@ def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt
     """The integers of every range [start, start + length), one range after the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
-
-
-def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> Graphs:
-    """Turn checked molecules (table `molecules`) into flat arrays by the featuriser `name`, on so many processes.
-
-    Raises `UserError` that names the row if the featuriser cannot read a molecule.
-    """
-    return from_smiles(molecules["smiles"].tolist(), _labels(molecules), processes, name)
-
-
-def _labels(molecules: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Molecules x tasks."""
-    return np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
-
-
-def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1, name: str = "hu") -> Graphs:
-    """Flat arrays of these SMILES under the featuriser `name`; `labels` is molecules x tasks."""
-    chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
-    if processes > 1 and len(chunks) > 1:
-        with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
-            parts = list(pool.map(_featurize, chunks))
-    else:
-        parts = [_featurize(chunk) for chunk in chunks]
-    return _joined(parts, labels, name)
-
-
-def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
-    """Flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`), row for row.
-
-    Raises `UserError` for an element that not all models were trained on, or a charge, and names the molecule's row.
-    """
-    numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
-    for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
-        where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
-        if strange := geometry.strange(atoms.tolist()):
-            raise UserError(
-                f"{where}: it has {strange}; models of atoms in space are given {geometry.KNOWN} here, which all of "
-                "them were trained on. Leave the molecule out."
-            )
-        if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
-            raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")
-    positions = [np.asarray(row, np.float64).reshape(-1, 3) for row in conformers["positions"]]
-    return from_conformers(numbers, positions, _labels(molecules))
-
-
-def from_conformers(
-    numbers: Sequence[npt.NDArray[np.integer]],
-    positions: Sequence[npt.NDArray[np.floating]],
-    labels: npt.NDArray[np.float32],
-) -> Graphs:
-    """Flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom); neighbours are
-    bonds."""
-    found = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
-    kinds = [atom_kinds.classes_in_space(*atoms) for atoms in zip(numbers, positions, strict=True)]
-    part = _part(found, kinds, [f"molecule {row}" for row in range(len(found))])
-    return _joined([part], labels, geometry.NAME)
-
-
-def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> Graphs:
-    atoms = np.concatenate([part.sizes for part in parts])
-    degrees = np.concatenate([part.degrees for part in parts])
-    return Graphs(
-        offsets=np.concatenate([[0], np.cumsum(atoms)]),
-        atoms=_rows([part.atoms for part in parts], [part.first_with_atoms for part in parts], "atom"),
-        indptr=np.concatenate([[0], np.cumsum(degrees)]),
-        neighbours=np.concatenate([part.neighbours for part in parts]),
-        bonds=_rows([part.bonds for part in parts], [part.first_with_bonds for part in parts], "bond"),
-        labels=labels,
-        classes=np.concatenate([part.classes for part in parts]),
-        featuriser=name,
-    )
-
-
-class _Part(NamedTuple):
-    """Some molecules as flat arrays: what a process gives back."""
-
-    sizes: Classes  #: molecules, atoms each
-    atoms: npt.NDArray[np.generic]
-    degrees: Classes  #: atoms, bonds that each receives
-    neighbours: npt.NDArray[np.int32]
-    bonds: npt.NDArray[np.generic]
-    classes: npt.NDArray[np.int8]
-    first_with_atoms: str  #: for messages: the molecule that says how wide a row of `atoms` is
-    first_with_bonds: str
-
-
-def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
-    """The graphs of some molecules, from the row `first` on."""
-    name, first, smiles = chunk
-    one = featuriser(name)
-    found: list[Graph] = []
-    kinds: list[npt.NDArray[np.int8]] = []
-    with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
-        for row, text in enumerate(smiles, first):
-            try:
-                molecule = Chem.MolFromSmiles(text)
-                found.append(one(molecule))
-                kinds.append(_kinds(molecule, len(found[-1].atoms)))
-            except Exception as error:
-                reason = str(error) if isinstance(error, UserError) else repr(error)
-                raise UserError(f"molecule {row}, {text!r}: the featuriser {name} cannot read it: {reason}") from error
-    return _part(found, kinds, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
-
-
-def _kinds(molecule: Chem.Mol, nodes: int) -> npt.NDArray[np.int8]:
-    """The atoms' classes; a user's own featuriser may have other nodes than the molecule's atoms, which are of none."""
-    if molecule.GetNumAtoms() != nodes:
-        return np.full(nodes, -1, np.int8)
-    return atom_kinds.classes_of(molecule)
-
-
-def _part(found: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str]) -> _Part:
-    """Graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
-    sizes = np.array([len(graph.atoms) for graph in found])
-    bonds_each = [len(graph.senders) for graph in found]
-    receivers = np.concatenate([g.receivers for g in found]) + np.repeat(np.cumsum(sizes) - sizes, bonds_each)
-    senders = np.concatenate([graph.senders for graph in found])
-    order = np.lexsort((senders, receivers))
-    return _Part(
-        sizes=sizes,
-        atoms=_rows([graph.atoms for graph in found], names, "atom"),
-        degrees=np.bincount(receivers, minlength=int(sizes.sum())),
-        neighbours=senders[order].astype(np.int32),
-        bonds=_rows([graph.bonds for graph in found], names, "bond")[order],
-        classes=np.concatenate(kinds),
-        first_with_atoms=next((name for name, size in zip(names, sizes, strict=True) if size), names[0]),
-        first_with_bonds=next((name for name, bonds in zip(names, bonds_each, strict=True) if bonds), names[0]),
-    )
-
-
-def _rows(arrays: list[npt.NDArray[np.generic]], names: list[str], what: str) -> npt.NDArray[np.generic]:
-    """The molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width."""
-    filled = [place for place, array in enumerate(arrays) if len(array)]
-    if not filled:
-        return arrays[0]
-    first, width = names[filled[0]], arrays[filled[0]].shape[1]
-    for place in filled:
-        if (found := arrays[place].shape[1]) != width:
-            raise UserError(
-                f"{names[place]}: the featuriser gives {found} features an {what}, and {width} for {first}; "
-                "give every molecule the same"
-            )
-    return np.concatenate([arrays[place] for place in filled])
 
 
 def _tensor(features: npt.NDArray[np.generic]) -> Tensor:

@@ -2,8 +2,8 @@
 
 A method that trains says which encoder parts train in each stage (the head always does); it may add a penalty, give
 parts learning rates of their own, or train on a second task in turn. A method that interpolates says how the encoder's
-parameters are grouped under mixing coefficients and whether those are learned. The loop (`train.py`) and the mixing
-(`interpolate.py`) read this and know no method by name.
+parameters are grouped under mixing coefficients and whether those are learned. The loop (`training/loop.py`) and the
+mixing (`training/mixing.py`) read this and know no method by name.
 
 Every start of Snakemake reads the methods and computes nothing, so torch is imported within the functions that need it.
 """
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+    from torch.nn import Module
+
+    from roftmol.encoders.base import Encoder
 
 #: A method's settings: a frozen dataclass of its own.
 Settings = Any
@@ -59,6 +62,18 @@ class Alternation:
 
     probability: float
     extra: bool  #: its steps come on top of the property's; or else in place of them
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Weights that are added to the encoder before the first stage, and folded into its own after the last one.
+
+    Added parameters lie in the modules that they are added to, so that they belong to these modules' parts. After
+    `merge` the encoder has the names that it had, so that what is saved is loaded like any other.
+    """
+
+    add: Callable[[Settings, Encoder], None]  #: weights that are drawn are drawn by torch's generator, which is seeded
+    merge: Callable[[Encoder], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +117,15 @@ class Method:
     rate: Callable[[Settings, str, Parts], float] | None = (
         None  #: (settings, part, parts) -> factor of its learning rate
     )
+    adapter: Adapter | None = None
+    trains: Callable[[Settings, str], bool] | None = None  #: of the parts that train, which parameters do, by name
+    #: (settings, the loss of the step's batch, what trains) -> the loss; it leaves the gradients of the step in what
+    #: trains. None is the gradient of the loss. The loss can be asked for again: of the same batch, dropout drawn anew.
+    gradients: Callable[[Settings, Callable[[], Tensor], Sequence[Tensor]], Tensor] | None = None
+    #: (settings, X, Y, head) -> the head, fitted in closed form after the last stage: X are the training molecules'
+    #: vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It may be the
+    #: head that is given, with other weights; a stage before it is not needed.
+    fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
     learner: Callable[[], Learner] | None = None  #: for references without an encoder, imported when it is called
 
     @property

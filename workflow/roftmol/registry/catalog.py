@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from itertools import permutations
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any, Self, cast
 import yaml
 
 from roftmol.core.errors import UserError
-from roftmol.core.records import build
+from roftmol.core.records import build, without_defaults
+from roftmol.registry.encoder_kinds import ENCODER_KINDS, EncoderKind
 
 REGISTRY = Path(__file__).parent / "yaml"
 
@@ -26,18 +27,6 @@ DUPLICATES = ("keep", "drop", "average")
 #: How a data set's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
-#: Keys that are left out of the JSON of an entry that does not use them: they came later, and what was made by an entry
-#: without them is not to be made again.
-UNSAID = frozenset({"parts", "geometry", "format", "extensive"})
-#: The kinds of encoders, and what else an architecture of that kind says.
-ARCHITECTURES = {
-    **dict.fromkeys(("gin", "gcn", "graphsage", "gat", "molclr_gcn", "minimol"), ("layers", "width")),
-    **dict.fromkeys(("so3lr", "aimnet2"), ("layers", "width")),
-    "dpa": ("branch", "layers", "width"),
-    "own": ("code", "embed", "blocks", "readout", "pooling"),
-}
-#: The featuriser of those that read another one than Hu et al.'s.
-FEATURISERS = {"minimol": "minimol", **dict.fromkeys(("so3lr", "aimnet2", "dpa"), "geometry")}
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
 POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
@@ -180,7 +169,7 @@ class Dataset:
 
     def to_dict(self) -> dict[str, Any]:
         """The data set as values of JSON."""
-        return cast(dict[str, Any], _plain(self))
+        return cast(dict[str, Any], without_defaults(self))
 
     def source_of(self, sha256: str) -> Source | None:
         """The source whose content has this checksum; None for a file that the registry does not know."""
@@ -242,18 +231,23 @@ class Checkpoint:
         return str(self.architecture.get("code", ""))
 
     @property
+    def kind(self) -> EncoderKind:
+        """What is known of all encoders of its kind."""
+        return ENCODER_KINDS[self.architecture["kind"]]
+
+    @property
     def featuriser(self) -> str:
-        """The featuriser whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
-        return self.name if self.code else FEATURISERS.get(self.architecture["kind"], "hu")
+        """The featurizer whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
+        return self.name if self.code else self.kind.featurizer
 
     @property
     def spatial(self) -> bool:
         """Whether it reads atoms in space, and has a force field."""
-        return self.featuriser == "geometry"
+        return self.kind.spatial
 
     def to_dict(self) -> dict[str, Any]:
         """The checkpoint as values of JSON."""
-        return cast(dict[str, Any], _plain(self))
+        return cast(dict[str, Any], without_defaults(self))
 
     @property
     def learnt(self) -> tuple[str, ...]:
@@ -293,7 +287,7 @@ class Corpus:
 
     def to_dict(self) -> dict[str, Any]:
         """The corpus as values of JSON."""
-        return cast(dict[str, Any], _plain(self))
+        return cast(dict[str, Any], without_defaults(self))
 
 
 @dataclass(frozen=True)
@@ -342,8 +336,8 @@ def about(
 
 
 def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> dict[str, Any]:
-    known = entry.to_dict()
-    return {name: known[name] for name in names if known[name]}
+    values = {name: without_defaults(getattr(entry, name)) for name in names}
+    return {name: value for name, value in values.items() if value}
 
 
 def _load(file: str) -> dict[str, dict[str, Any]]:
@@ -361,8 +355,8 @@ def _architecture(values: Any, where: str) -> dict[str, Any]:
     """The architecture with the keys of its kind, each of the right form."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: architecture is {values!r}; give its kind and that kind's keys.")
-    _one_of(values.get("kind"), tuple(ARCHITECTURES), f"{where}: architecture kind")
-    *keys, last = ARCHITECTURES[values["kind"]]
+    _one_of(values.get("kind"), tuple(ENCODER_KINDS), f"{where}: architecture kind")
+    *keys, last = ENCODER_KINDS[values["kind"]].keys
     if set(values) != {"kind", *keys, last}:
         raise UserError(
             f"{where}: architecture needs exactly the keys kind, {', '.join(keys)} and {last}, not {values!r}."
@@ -462,17 +456,3 @@ def _one_form(known: Mapping[str, Any], where: str) -> None:
 def _label_values(values: Mapping[Any, Any], where: str) -> None:
     if not all(isinstance(key, str) and isinstance(value, int | float) for key, value in values.items()):
         raise UserError(f"{where}: values is {values!r}; give 'label': number (quote words such as 'yes' and 'no').")
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists and dataclasses as mappings, so that a value equals its own JSON."""
-    if is_dataclass(value):
-        found = {item: getattr(value, item.name) for item in fields(value)}
-        return {
-            item.name: _plain(entry)
-            for item, entry in found.items()
-            if item.name not in UNSAID or entry != item.default
-        }
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

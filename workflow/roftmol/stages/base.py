@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from roftmol.core import source_code
-from roftmol.core.files import code_digest
+from roftmol.core.records import without_defaults
 
 Json = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Stage:
     run: Callable[..., None]
     environment: Literal["data", "train", "report"]  #: the file in envs/
     code: Code | Callable[..., Code]  #: what the result depends on; a function of the same as `settings`
-    settings: Callable[..., Json] | None = None  #: (experiment, the wildcards that it names) -> JSON
+    settings: Callable[..., Any] | None = None  #: (experiment, the wildcards that it names) -> a dataclass, or JSON
 
     @property
     def name(self) -> str:
@@ -79,9 +79,10 @@ class Stage:
         return "processes" in inspect.signature(self.run).parameters
 
     def settings_of(self, experiment: Any, wildcards: Mapping[str, str]) -> Json:
-        """What the stage is told for one job."""
+        """What the stage is told for one job, as JSON; of a dataclass, what equals its default is not said."""
         assert self.settings is not None
-        return self.settings(experiment, **wildcards)
+        told: Json = without_defaults(self.settings(experiment, **wildcards))
+        return told
 
     def code_of(self, experiment: Any, wildcards: Mapping[str, str]) -> str:
         """The digest of the code that one job's result depends on."""
@@ -98,4 +99,4 @@ class Stage:
 
 @cache  # thousands of jobs ask for a few digests
 def _digest(code: Code) -> str:
-    return code_digest(code.files)
+    return source_code.code_digest(code.files)

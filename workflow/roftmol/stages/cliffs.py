@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,9 @@ class Settings:
 
 def settings_from(experiment: Experiment, dataset: str) -> Json:
     """Return the rules of reading, and how cliffs are known."""
-    entry = experiment.datasets[dataset].to_dict()
-    cliffs = {name: entry[name] for name in ("cliff_column", "potency")}
-    return {"dataset": reading_rules(experiment, dataset) | cliffs}
+    entry = experiment.datasets[dataset]
+    rules = replace(reading_rules(experiment, dataset), cliff_column=entry.cliff_column, potency=entry.potency)
+    return {"dataset": rules.to_dict()}
 
 
 def run(settings: Json, *, source: Path, molecules: Path, out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ class Settings:
 
 def settings_from(experiment: Experiment, dataset: str) -> Json:
     """Return the rules of reading, and the columns of the geometry."""
-    geometry = list(experiment.datasets[dataset].geometry)
-    return {"dataset": reading_rules(experiment, dataset) | {"geometry": geometry}}
+    geometry = experiment.datasets[dataset].geometry
+    return {"dataset": replace(reading_rules(experiment, dataset), geometry=geometry).to_dict()}
 
 
 def run(settings: Json, *, source: Path, molecules: Path, out: Path) -> None:

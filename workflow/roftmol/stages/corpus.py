@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment, corpus: str) -> Json:
     """Return where the corpus' files are and how they are read."""
-    unread = {"title": "", "citation": "", "licence": "", "note": ""}
-    return experiment.corpora[corpus].to_dict() | unread
+    return replace(experiment.corpora[corpus], title="", citation="", licence="", note="").to_dict()
 
 
 def run(settings: Json, *, archives: Path, out: Path, processes: int = 1) -> None:

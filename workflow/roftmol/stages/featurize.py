@@ -21,22 +21,30 @@ class Settings:
 
 
 def settings_from(experiment: Experiment, dataset: str, featuriser: str) -> Json:
-    """Return the featuriser: a user's own, named as its model, is known here by its file."""
+    """Return the featurizer: a user's own, named as its model, is known here by its file."""
     own = experiment.checkpoints.get(featuriser)
     return {"featuriser": own.code if own and own.code else featuriser}
 
 
+def code(experiment: Experiment, featuriser: str, **_wildcards: str) -> Code:
+    """Return the code of one featurizer: no other one's counts."""
+    own = experiment.checkpoints.get(featuriser)
+    file = own.kind.featurizer if own and own.code else featuriser
+    modules = ("roftmol.features.featurize", f"roftmol.features.featurizers.{file}")
+    return Code(modules, ("roftmol.features.featurizers",))
+
+
 def run(settings: Json, *, molecules: Path, out: Path, conformers: Path | None = None, processes: int = 1) -> None:
     """Write the graphs."""
-    from roftmol.features import graphs
+    from roftmol.features import featurize
     from roftmol.tables import schemas
 
     asked = build(Settings, settings)
     table = schemas.read("molecules", molecules)
     if conformers:
-        graphs.in_space(table, schemas.read("conformers", conformers)).save(out)
+        featurize.in_space(table, schemas.read("conformers", conformers)).save(out)
     else:
-        graphs.featurize(table, asked.featuriser, processes).save(out)
+        featurize.featurize(table, asked.featuriser, processes).save(out)
 
 
-STAGE = Stage(run, "train", Code(("roftmol.features.graphs",)), settings_from)
+STAGE = Stage(run, "train", code, settings_from)

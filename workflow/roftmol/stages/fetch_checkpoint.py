@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment, model: str) -> Json:
     """Return the checkpoint, without the text about it."""
-    unread = {"citation": "", "licence": "", "note": "", "overlaps": ""}
-    unread_names: Json = {"corpora": [], "labelled": [], "suspected": []}
-    return experiment.checkpoints[model].to_dict() | unread | unread_names
+    entry = replace(experiment.checkpoints[model], citation="", licence="", note="", overlaps="")
+    return replace(entry, corpora=(), labelled=(), suspected=()).to_dict()
+
+
+def code(experiment: Experiment, model: str) -> Code:
+    """Return the code that reads one model's weights: no other encoder's counts."""
+    modules = ("roftmol.encoders.checkpoints", experiment.checkpoints[model].kind.module)
+    return Code(modules, ("roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
 
 
 def run(settings: Json, *, archives: Path, out: Path) -> None:
@@ -45,4 +51,4 @@ def run(settings: Json, *, archives: Path, out: Path) -> None:
         )
 
 
-STAGE = Stage(run, "train", Code(("roftmol.encoders.checkpoints",)), settings_from)
+STAGE = Stage(run, "train", code, settings_from)

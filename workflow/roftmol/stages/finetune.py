@@ -8,35 +8,45 @@ from typing import TYPE_CHECKING
 from roftmol.core.records import build
 from roftmol.methods import METHODS
 from roftmol.stages.base import Code, Json, Stage
+from roftmol.training.cell import RunSettings
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
+#: What chooses methods and encoders: the chosen ones count alone.
+CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds")
+#: The second task of encoders of graphs, which is built on one of them.
+MASKING = "roftmol.training.auxiliary.pretraining"
+
+
 def settings_from(
     experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
-) -> Json:
-    """Return `jobs.RunSettings`."""
+) -> RunSettings:
+    """Return what the fits of a cell are told."""
     checkpoint = experiment.checkpoints[model]
-    auxiliary = experiment.auxiliary
     second = METHODS[method].alternation is not None
-    learns_next = {"auxiliary": auxiliary.forces if checkpoint.spatial else auxiliary.objective} if second else {}
-    return {
+    learns_next = experiment.auxiliary.forces if checkpoint.spatial else experiment.auxiliary.objective
+    told = {
         **experiment.cell_settings(protocol, dataset, split, budget),
         "model": model,
         "method": method,
         "grid": experiment.grid(method, checkpoint.layers),
         "training": experiment.training.model_dump(),
         "device": experiment.device,
-        **learns_next,
-        **experiment.pooled(model, dataset),
-        **({"pictures": True} if experiment.tsne else {}),
+        "auxiliary": learns_next if second else "",
+        "extensive": experiment.extensive(model, dataset),
+        "pictures": experiment.tsne,
     }
+    return build(RunSettings, told)
 
 
-def code(_experiment: Experiment, method: str, **_wildcards: str) -> Code:
-    """Return the code of one method's fits: no other method's counts."""
-    return Code(("roftmol.training.jobs", f"roftmol.methods.{method}"), ("roftmol.methods", "roftmol.training.mixing"))
+def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
+    """Return the code of one method's fits of one model: no other method's and no other encoder's counts."""
+    kind = experiment.checkpoints[model].kind
+    masks = METHODS[method].alternation is not None and not kind.spatial
+    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", kind.module)
+    return Code(modules, (*CHOICES, "roftmol.training.mixing", *(() if masks else (MASKING,))))
 
 
 def run(
@@ -45,7 +55,7 @@ def run(
     """Train what is not finished, and collect the cell's tables."""
     from roftmol.training import jobs
 
-    jobs.finetune(build(jobs.RunSettings, settings), data, splits, checkpoint, out, auxiliary)
+    jobs.finetune(build(RunSettings, settings), data, splits, checkpoint, out, auxiliary)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from roftmol.core.records import build
 from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
+from roftmol.training.cell import RunSettings
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
-def code(_experiment: Experiment, method: str, **_wildcards: str) -> Code:
-    """Return the code of one method's mixtures: no other method's counts."""
-    return Code(("roftmol.training.jobs", f"roftmol.methods.{method}"), ("roftmol.methods",))
+def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
+    """Return the code of one method's mixtures of one model: no other method's and no other encoder's counts."""
+    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module)
+    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
 
 
 def run(
@@ -31,7 +33,7 @@ def run(
     """Mix what is not finished, and collect the cell's tables."""
     from roftmol.training import jobs
 
-    jobs.interpolate(build(jobs.RunSettings, settings), data, splits, checkpoint, source, out, auxiliary)
+    jobs.interpolate(build(RunSettings, settings), data, splits, checkpoint, source, out, auxiliary)
 
 
 STAGE = Stage(run, "train", code, finetune.settings_from)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roftmol.core.paths import DWISE_FT, FULL_FT
 from roftmol.core.records import build
+from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:
@@ -20,8 +21,15 @@ def settings_from(experiment: Experiment, protocol: str, model: str, dataset: st
         "model": model,
         "plane": DWISE_FT in experiment.cells.methods,
         "device": experiment.device,
-        **experiment.pooled(model, dataset),
+        "extensive": experiment.extensive(model, dataset),
     }
+
+
+def code(experiment: Experiment, model: str, **_wildcards: str) -> Code:
+    """Return the code of one model's landscapes: no other encoder's counts."""
+    methods = (f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}")
+    modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module)
+    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
 
 
 def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Path, out: Path) -> None:
@@ -32,12 +40,4 @@ def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Pat
     landscape.landscape(asked, data, splits, checkpoint, runs, out)
 
 
-STAGE = Stage(
-    run,
-    "train",
-    Code(
-        ("roftmol.training.landscape", f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}"),
-        ("roftmol.methods",),
-    ),
-    settings_from,
-)
+STAGE = Stage(run, "train", code, settings_from)

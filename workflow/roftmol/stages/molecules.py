@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
+    from roftmol.registry.catalog import Dataset
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,18 @@ class Settings:
 
 def settings_from(experiment: Experiment, dataset: str) -> Json:
     """Return the rules of reading, without the text about them, and the share that may be rejected."""
-    return {"dataset": reading_rules(experiment, dataset), "max_rejected": experiment.max_rejected}
+    return {"dataset": reading_rules(experiment, dataset).to_dict(), "max_rejected": experiment.max_rejected}
 
 
-def reading_rules(experiment: Experiment, dataset: str) -> Json:
-    """Return a dataset as the registry writes it, without what changes nothing in how it is read."""
-    unread: Json = {"citation": "", "licence": "", "note": "", "cliff_column": None, "potency": False}
-    entry = experiment.datasets[dataset].to_dict()
-    if entry["labels"] != ["*"]:  # which are no columns of geometry
-        entry.pop("geometry", None)
-    entry.pop("extensive", None)
+def reading_rules(experiment: Experiment, dataset: str) -> Dataset:
+    """Return a dataset without what changes nothing in how its molecules are read."""
+    entry = experiment.datasets[dataset]
+    entry = replace(entry, citation="", licence="", note="", cliff_column=None, potency=False, extensive=False)
+    if entry.labels != ("*",):  # which are no columns of geometry
+        entry = replace(entry, geometry=())
     # A source tells how to read its file by its checksum; a file of the user's own changes nothing in that.
-    sources = [source for source in entry["sources"] if source["kind"] != "path"] or entry["sources"]
-    return entry | unread | {"sources": sources}
+    sources = tuple(source for source in entry.sources if source.kind != "path")
+    return replace(entry, sources=sources or entry.sources)
 
 
 def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ def settings_from(experiment: Experiment, protocol: str, dataset: str, split: st
         "validation": experiment.validation.scheme,
         "fraction": experiment.validation.fraction,
         "folds": experiment.validation.folds,
-        **({} if experiment.max_test is None else {"max_test": experiment.max_test}),
+        "max_test": experiment.max_test,
     }
 
 
@@ -35,10 +34,7 @@ def run(settings: Json, *, molecules: Path, out: Path) -> None:
     from roftmol.tables import schemas
 
     asked = build(splits.SplitSettings, settings)
-    assigned = splits.assign(schemas.read("molecules", molecules), asked)
-    # What is not limited is not told, so that the table is marked as it was before there was a limit.
-    told = {key: value for key, value in asdict(asked).items() if value is not None}
-    schemas.write("splits", assigned, out, told)
+    schemas.write("splits", splits.assign(schemas.read("molecules", molecules), asked), out, asked)
 
 
 STAGE = Stage(run, "data", Code(("roftmol.data.splits",)), settings_from)

@@ -33,12 +33,12 @@ import torch
 from torch import Tensor
 
 from roftmol.core.seeds import generator
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs
 from roftmol.scoring.representation import LIMIT, PICTURED, Picture, Vectors, measures, picture, sample
 from roftmol.training.auxiliary.force_field import Probe
+from roftmol.training.fit import Fold
 from roftmol.training.forward import evaluation_batches, pooled
-from roftmol.training.loop import Fold
 
 #: Held-out molecules whose vectors are compared; fewer where a fold has not as many. Their labels are not read.
 MOLECULES = 100
@@ -152,8 +152,8 @@ class Reference:
         self.encoder = encoder
         self.graphs = graphs
         self.probe = probe
-        self.known: dict[tuple[int, int], Centred] = {}
-        self.known_atoms: dict[tuple[int, int], Vectors] = {}
+        self.centred: dict[tuple[int, int], Centred] = {}
+        self.atoms: dict[tuple[int, int], Vectors] = {}
 
     def changes(
         self, end: Encoder, vectors: Tensor, seed: int, number: int, fold: Fold, start: Encoder | None = None
@@ -174,8 +174,8 @@ class Reference:
             atoms = atom_vectors(end, self.graphs, molecules)
         classes = self.graphs.classes_of(molecules)
         drawn = sample(classes, LIMIT, generator("changes atoms", seed, number))
-        told = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
-        found = [
+        measured = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
+        of_vectors = [
             ("cka", linear_cka(before, after)),
             ("effective_rank", after.effective_rank),
             ("effective_rank_pretrained", before.effective_rank),
@@ -184,8 +184,8 @@ class Reference:
         return (
             *(Change(FORCES, quantity, value, self.probe.molecules if self.probe else 0) for quantity, value in forces),
             *(Change(part, "distance", value, 0) for part, value in distances(start or self.encoder, end).items()),
-            *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in found),
-            *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in told.items()),
+            *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in of_vectors),
+            *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in measured.items()),
         )
 
     def picture(self, end: Encoder, seed: int, number: int, fold: Fold) -> Picture:
@@ -198,14 +198,14 @@ class Reference:
         return picture(before[drawn], after[drawn], classes[drawn])
 
     def _before(self, seed: int, number: int, molecules: np.ndarray) -> Centred:
-        if (seed, number) not in self.known:
-            self.known[seed, number] = Centred(pooled(self.encoder, self.graphs, molecules))
-        return self.known[seed, number]
+        if (seed, number) not in self.centred:
+            self.centred[seed, number] = Centred(pooled(self.encoder, self.graphs, molecules))
+        return self.centred[seed, number]
 
     def _atoms_before(self, seed: int, number: int, molecules: np.ndarray) -> Vectors:
-        if (seed, number) not in self.known_atoms:
-            self.known_atoms[seed, number] = atom_vectors(self.encoder, self.graphs, molecules)
-        return self.known_atoms[seed, number]
+        if (seed, number) not in self.atoms:
+            self.atoms[seed, number] = atom_vectors(self.encoder, self.graphs, molecules)
+        return self.atoms[seed, number]
 
     def _is(self, end: Encoder) -> bool:
         """Whether the weights and BatchNorm's statistics of `end` are the pretrained ones, to the bit."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from roftmol.encoders import Encoder, State
+from roftmol.encoders.base import Encoder, State
 from roftmol.features.graphs import Batch, Graphs, Indices, evenly, ranges
 
 #: Molecules a batch where no gradient is kept; the result does not depend on it. The more molecules, the more of their

@@ -1,130 +1,123 @@
-"""One job: all seeds, folds and settings of a cell.
+"""One job: all seeds, folds and hyperparameters of a cell, trained (:func:`finetune`) or mixed (:func:`interpolate`).
 
-Each fit is saved when it ends, under a name that is a digest of all it depends on. A job that was killed, or that got
-another seed or grid value, finds its finished fits and computes the rest; then it collects them into the cell's tables.
+Each fit is saved when it ends, under a name that is a digest of all it depends on (`saved_fits.py`). A job that was
+killed, or that got another seed or grid value, finds its finished fits and computes the rest; then it collects them
+into the cell's tables.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 import resource
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
-from roftmol.core import run_origin, source_code
+from roftmol.core import run_origin
 from roftmol.core.devices import device_of
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, code_digest, digest
 from roftmol.core.weights_digest import file_digest
 from roftmol.encoders import products
-from roftmol.encoders.checkpoints import load_encoder
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import graphs
-from roftmol.features.graphs import Graphs
-from roftmol.methods import METHODS, Method, Settings, setting_text
+from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.scoring import metrics
-from roftmol.scoring.representation import Picture
+from roftmol.registry.encoder_kinds import encoder_kind
 from roftmol.tables import schemas
+from roftmol.training import saved_fits
 from roftmol.training.auxiliary import tasks
+from roftmol.training.cell import RunSettings, folds
+from roftmol.training.curve import best_epoch, selection_key
 from roftmol.training.encoder_drift import Change, Reference
-from roftmol.training.loop import (
-    DivergedError,
-    Epoch,
-    Fold,
-    Model,
-    Task,
-    TrainSettings,
-    best_epoch,
-    fit,
-    new_model,
-    standing,
-)
+from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
+from roftmol.training.fit import DivergedError, Fit, Fold, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.mixing import mix
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """A cell, its seeds and grid, and how to train; the settings of the stages `finetune` and `interpolate`."""
-
-    protocol: str
-    model: str
-    dataset: str
-    split: str
-    budget: str
-    method: str
-    task: str
-    metric: str
-    seeds: tuple[int, ...]
-    grid: tuple[dict[str, Any], ...]
-    training: TrainSettings = field(default_factory=TrainSettings)
-    device: str = "auto"
-    extensive: bool = False  #: whether the label grows with the molecule
-    auxiliary: str = ""  #: what a method with a second task learns there: a name in `auxiliary.tasks.SOURCES`
-    pictures: bool = False  #: whether a fit keeps atoms' vectors, before and after
-
-    @property
-    def cell(self) -> dict[str, str]:
-        """The columns that identify the cell."""
-        return {column: getattr(self, column) for column in schemas.CELL}
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What a fit is told beside the columns that identify it."""
-        told = {"training": asdict(self.training), "task": self.task, "metric": self.metric}
-        return told | ({"extensive": True} if self.extensive else {}) | self.second
-
-    @property
-    def second(self) -> dict[str, str]:
-        """The second task, where the method has one."""
-        return {"auxiliary": self.auxiliary} if METHODS[self.method].alternation else {}
-
-    @property
-    def about(self) -> Task:
-        """What is predicted."""
-        return Task(self.task, self.metric, self.extensive)
-
-    def pictured(self, seed: int, number: int) -> bool:
-        """Whether the fits of a seed and fold keep atoms' vectors: those of the first ones."""
-        return self.pictures and seed == self.seeds[0] and number == 0
+from roftmol.training.model import Model, new_model
+from roftmol.training.saved_fits import FitIdentity, saved_weights
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What one fit gives, before it is saved."""
+class Planned:
+    """One of a cell's fits."""
 
-    valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
-    test: npt.NDArray[np.float32]
-    test_id: npt.NDArray[np.float32]
-    curve: tuple[Epoch, ...] = ()
-    coefficients: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
-    best_epoch: int = 0
-    trained_parameters: int = 0
-    note: str = ""
-    picture: Picture | None = None
+    seed: int
+    number: int  #: of the fold
+    fold: Fold
+    hyperparameters: Settings
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns that identify it in its cell."""
+        return {"setting": setting_text(self.hyperparameters), "seed": self.seed, "fold": self.number}
 
 
-#: (setting, seed, fold number, fold) -> its result; raises `DivergedError`.
-Compute = Callable[[Settings, int, int, Fold], Result]
+class _Cell:
+    """What all fits of a job share: molecules, the pretrained encoder, and what the job measures of them."""
+
+    def __init__(self, settings: RunSettings, data: Path, checkpoint: Path, auxiliary: Path | None):
+        self.settings = settings
+        self.method = METHODS[settings.method]
+        self.molecules = graphs.load(data)
+        self.device = device_of(settings.device)
+        self.encoder = load_encoder(checkpoint, settings.training.dropout).to(self.device)
+        self.auxiliary = tasks.read(auxiliary, settings.auxiliary, self.encoder, settings.training.batch_size)
+        self.reference = Reference(self.encoder, self.molecules, self.auxiliary.probe)
+        learns = self.method.alternation is not None
+        used = auxiliary if learns or self.auxiliary.probe else None
+        kind = encoder_kind(architecture_of(checkpoint)["kind"])
+        #: What is the same for all fits of the job.
+        self.identity = FitIdentity(
+            code=saved_fits.code_of_fit(self.method, kind, auxiliary=used is not None),
+            data=file_digest(data),
+            checkpoint=file_digest(checkpoint),
+            torch=torch.__version__,
+            device=self.device.type,
+            protocol=settings.protocol,
+            method=settings.method,
+            task=settings.task,
+            metric=settings.metric,
+            auxiliary=settings.second_task if used else "",
+            auxiliary_rows=schemas.content_digest(used) if used else "",
+            extensive=settings.extensive,
+        )
+
+    def fit(self, planned: Planned, training: TrainSettings) -> Fit:
+        """Return one of the fits."""
+        return Fit(
+            method=self.method,
+            hyperparameters=planned.hyperparameters,
+            graphs=self.molecules,
+            fold=planned.fold,
+            task=self.settings.predicted,
+            protocol=PROTOCOLS[self.settings.protocol],
+            training=training,
+            seed=planned.seed,
+            auxiliary=self.auxiliary.task,
+        )
+
+    def with_changes(
+        self, finished: FinishedFit, planned: Planned, encoder: Encoder, vectors: Tensor, drawn: Encoder | None = None
+    ) -> FinishedFit:
+        """Return a finished fit with what it did to the encoder, which now gives the held-out molecules' `vectors`.
+
+        `drawn` is where the fit started, if not from the pretrained weights.
+        """
+        seed, number, fold = planned.seed, planned.number, planned.fold
+        changes = self.reference.changes(encoder, vectors, seed, number, fold, drawn)
+        pictured = self.settings.pictured(seed, number)
+        picture = self.reference.picture(encoder, seed, number, fold) if pictured else None
+        return replace(finished, changes=changes, picture=picture)
 
 
 def finetune(
@@ -135,54 +128,45 @@ def finetune(
     `auxiliary` is the table that a second task learns from, and that a force field is measured on. Raises `UserError`
     if a method with a second task has none.
     """
-    method = METHODS[settings.method]
-    protocol = PROTOCOLS[settings.protocol]
-    molecules = graphs.load(data)
-    device = device_of(settings.device)
-    encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
-    second = tasks.read(auxiliary, settings.auxiliary, encoder, settings.training.batch_size)
-    reference = Reference(encoder, molecules, second.probe)
-    task = settings.about
-    if method.alternation and second.task is None:
+    cell = _Cell(settings, data, checkpoint, auxiliary)
+    method = cell.method
+    if method.alternation and cell.auxiliary.task is None:
         raise UserError(f"{method.name}: model {settings.model} has no second task; see `auxiliary` in config.yaml")
     keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
+    identity = replace(cell.identity, training=settings.training)
 
-    def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
-        return within_memory(lambda training: fitted(setting, seed, number, fold, training), settings.training)
-
-    def fitted(setting: Settings, seed: int, number: int, fold: Fold, training: TrainSettings) -> Result:
-        model = new_model(encoder, method, molecules, fold, task, protocol, seed).to(device)
+    def trained(planned: Planned, training: TrainSettings) -> FinishedFit:
+        fit = cell.fit(planned, training)
+        model = new_model(cell.encoder, fit).to(cell.device)
         drawn = None if method.pretrained else copy.deepcopy(model.encoder)
-        curve = fit(model, method, setting, molecules, fold, task, protocol, training, seed, second.task)
-        best = best_epoch(curve, task.metric)
-        held_out = model.predict_held_out(molecules, fold)
-        return Result(
+        history = train(model, fit)
+        held_out = model.predict_held_out(cell.molecules, planned.fold)
+        finished = FinishedFit(
             valid=held_out.valid,
             test=held_out.test,
             test_id=held_out.test_id,
-            changes=reference.changes(model.encoder, held_out.vectors, seed, number, fold, drawn),
-            curve=tuple(curve),
+            curve=tuple(history.curve),
             weights={name: tensor.cpu() for name, tensor in model.state_dict().items()} if keep else {},
-            best_epoch=best.epoch,
-            trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            picture=reference.picture(model.encoder, seed, number, fold) if settings.pictured(seed, number) else None,
+            best_epoch=best_epoch(history.curve, settings.metric).epoch,
+            trained_parameters=history.trained_parameters,
         )
+        return cell.with_changes(finished, planned, model.encoder, held_out.vectors, drawn)
 
-    identity: dict[str, Any] = {"checkpoint": file_digest(checkpoint), "training": asdict(settings.training)}
-    if auxiliary is not None and (method.alternation or second.probe):
-        identity["auxiliary"] = {"rows": schemas.content_digest(auxiliary), **settings.second}
-    _run(settings, method, molecules, data, splits, out, device, lambda seed, number: identity, compute)
+    def compute(planned: Planned) -> FinishedFit:
+        return within_memory(lambda training: trained(planned, training), settings.training)
+
+    _run(cell, splits, out, compute, lambda _planned: identity)
 
 
-def within_memory(fitted: Callable[[TrainSettings], Result], training: TrainSettings) -> Result:
-    """The result of a fit, with batches halved as often as the GPU's memory asks for; its note says so.
+def within_memory(trained: Callable[[TrainSettings], FinishedFit], training: TrainSettings) -> FinishedFit:
+    """Return what a fit gives, with batches halved as often as the GPU's memory asks for; its note says so.
 
     Raises `UserError` if it cannot hold two molecules.
     """
     size = training.batch_size
     while True:
         try:
-            result = fitted(replace(training, batch_size=size))
+            finished = trained(replace(training, batch_size=size))
         except torch.OutOfMemoryError as error:
             if size < 4:
                 raise UserError(
@@ -193,9 +177,8 @@ def within_memory(fitted: Callable[[TrainSettings], Result], training: TrainSett
             size //= 2
             continue
         if size == training.batch_size:
-            return result
-        said = f"out of GPU memory with batches of {training.batch_size}: fitted with batches of {size}"
-        return replace(result, note="; ".join(filter(None, [result.note, said])))
+            return finished
+        return finished.noted(f"out of GPU memory with batches of {training.batch_size}: fitted with batches of {size}")
 
 
 def interpolate(
@@ -212,309 +195,166 @@ def interpolate(
     Where that was run with several settings, its best by validation is mixed. `auxiliary`: see :func:`finetune`. Raises
     `UserError` if the fine-tuned weights are not there.
     """
-    method = METHODS[settings.method]
-    assert method.mixing is not None
-    mixing = method.mixing
-    protocol = PROTOCOLS[settings.protocol]
-    molecules = graphs.load(data)
-    device = device_of(settings.device)
-    encoder = load_encoder(checkpoint, settings.training.dropout).to(device)
-    theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    probe = tasks.read(auxiliary, settings.auxiliary, encoder, settings.training.batch_size).probe
-    reference = Reference(encoder, molecules, probe)
-    task = settings.about
+    cell = _Cell(settings, data, checkpoint, auxiliary)
+    assert cell.method.mixing is not None
+    mixing = cell.method.mixing
+    theta_0 = {name: tensor.clone() for name, tensor in cell.encoder.state_dict().items()}
     sources = _sources(schemas.read("fits", tuned / "fits.parquet"), settings.metric)
 
-    def compute(setting: Settings, seed: int, number: int, fold: Fold) -> Result:
-        source = sources[seed, number]
+    def compute(planned: Planned) -> FinishedFit:
+        source = sources[planned.seed, planned.number]
         if source["status"] != "ok":
             raise DivergedError(f"{mixing.source} failed: {source['reason']}")
-        model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], task).to(device)
+        fit = cell.fit(planned, settings.training)
+        model = Model(copy.deepcopy(cell.encoder), cell.molecules.labels.shape[1], fit.task).to(cell.device)
         model.load_state_dict(saved_weights(tuned / "parts" / source["part"]))
-        mixed = mix(model, theta_0, mixing, setting, molecules, fold, task, protocol, seed)
-        return Result(
+        mixed = mix(model, theta_0, fit)
+        finished = FinishedFit(
             valid=mixed.valid,
             test=mixed.test,
             test_id=mixed.test_id,
-            changes=reference.changes(model.encoder, mixed.vectors, seed, number, fold),
             coefficients=mixed.coefficients if mixing.learned else {},
             best_epoch=mixed.steps,
             trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
             note=mixed.note,
-            picture=reference.picture(model.encoder, seed, number, fold) if settings.pictured(seed, number) else None,
         )
+        return cell.with_changes(finished, planned, model.encoder, mixed.vectors)
 
-    start: dict[str, Any] = {"checkpoint": file_digest(checkpoint)}
-    if auxiliary is not None and probe:
-        start["auxiliary"] = {"rows": schemas.content_digest(auxiliary)}
+    def identity(planned: Planned) -> FitIdentity:
+        return replace(cell.identity, source=sources[planned.seed, planned.number]["part"])
 
-    def identity(seed: int, number: int) -> dict[str, Any]:
-        return {**start, "source": sources[seed, number]["part"]}
-
-    _run(settings, method, molecules, data, splits, out, device, identity, compute)
+    _run(cell, splits, out, compute, identity)
 
 
 def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str, Any]]:
-    """The row of each seed and fold in the table `fits`: the best by validation where there are several settings."""
-    found: dict[tuple[int, int], dict[str, Any]] = {}
+    """Return the row of each seed and fold in table "fits": the best by validation where there are several settings."""
+    chosen: dict[tuple[int, int], dict[str, Any]] = {}
     best: dict[tuple[int, int], tuple[float, ...]] = {}
     rows: list[dict[str, Any]] = fits.to_dict("records")  # type: ignore[assignment]
     for row in rows:
         where = (row["seed"], row["fold"])
-        reached = standing(metric, row["valid_metric"], row["valid_loss"]) if row["status"] == "ok" else (math.inf,)
-        if where not in best or reached < best[where]:
-            best[where], found[where] = reached, row
-    return found
+        key = selection_key(metric, row["valid_metric"], row["valid_loss"]) if row["status"] == "ok" else (math.inf,)
+        if where not in best or key < best[where]:
+            best[where], chosen[where] = key, row
+    return chosen
 
 
 def _run(
-    settings: RunSettings,
-    method: Method,
-    molecules: Graphs,
-    data: Path,
+    cell: _Cell,
     splits: Path,
     out: Path,
-    device: torch.device,
-    identity: Callable[[int, int], dict[str, Any]],
-    compute: Compute,
+    compute: Callable[[Planned], FinishedFit],
+    identity_of: Callable[[Planned], FitIdentity],
 ) -> None:
-    """Compute what is not there yet, then collect the cell's tables.
+    """Compute the fits that are not there yet, then collect the cell's tables.
 
-    `identity` says of a seed and fold what its fits start from.
+    `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, its own columns not yet filled in.
     """
     limit_threads()
+    settings = cell.settings
     assigned = schemas.read("splits", splits)
-    # Other methods do not count, nor their list: adding one keeps all finished fits.
-    others = ["roftmol.methods", *(f"roftmol.methods.{name}" for name in METHODS if name != method.name)]
-    modules = [
-        "roftmol.training.loop",
-        "roftmol.training.encoder_drift",
-        *(["roftmol.training.mixing"] if method.mixing else []),
-    ]
-    base = {
-        "code": code_digest(source_code.sources([*modules, f"roftmol.methods.{method.name}"], leaves=others)),
-        "data": file_digest(data),
-        "torch": torch.__version__,
-        "device": device.type,
-        **{name: getattr(settings, name) for name in ("protocol", "method", "task", "metric")},
-        **({"extensive": True} if settings.extensive else {}),
-    }
-    parsed = [method.parse(setting) for setting in settings.grid]
+    hyperparameters = [cell.method.parse(setting) for setting in settings.grid]
     work = [
-        (seed, setting_text(setting), setting, number, fold)
+        Planned(seed, number, fold, chosen)
         for seed in settings.seeds
-        for setting in parsed
+        for chosen in hyperparameters
         for number, fold in folds(assigned, seed)
     ]
-    parts: list[dict[str, Any]] = []
-    for position, (seed, text, setting, number, fold) in enumerate(work, 1):
-        key = digest(
-            {
-                **base,
-                **identity(seed, number),
-                "setting": text,
-                "seed": seed,
-                "fold": number,
-                "split": _fold_digest(fold),
-                **({"pictures": True} if settings.pictured(seed, number) else {}),
-            }
+    rows: list[dict[str, Any]] = []
+    for position, planned in enumerate(work, 1):
+        identity = replace(
+            identity_of(planned),
+            hyperparameters=setting_text(planned.hyperparameters),
+            seed=planned.seed,
+            fold=planned.number,
+            split=saved_fits.fold_digest(planned.fold),
+            pictures=settings.pictured(planned.seed, planned.number),
         )
-        path = out / "parts" / f"{key}.safetensors"
-        row = _finished(path)
+        path = out / "parts" / identity.file
+        row = saved_fits.saved_row(path)
         if row is None:
-            row = _compute_part(settings, molecules, device, compute, path, seed, text, setting, number, fold)
+            row = _compute(cell, planned, compute, path)
             print(f"[{position}/{len(work)}] {_line(settings, row)}", file=sys.stderr, flush=True)
-        parts.append({**row, "part": path.name})
-    _collect(settings, parts, {(seed, number): fold for seed, _, _, number, fold in work}, out)
+        rows.append({**row, "part": path.name})
+    _collect(cell, rows, {(planned.seed, planned.number): planned.fold for planned in work}, out)
 
 
-def folds(assigned: pd.DataFrame, seed: int) -> Iterator[tuple[int, Fold]]:
-    """The folds of a seed in the table `splits`.
-
-    Raises `UserError` if the seed is not in it or a role is empty.
-    """
-    mine = assigned[assigned["seed"] == seed]
-    if mine.empty:
-        raise UserError(f"the split has no seed {seed}; it has {sorted(assigned['seed'].unique())}")
-    for number, rows in mine.groupby("fold"):
-        roles = {
-            role: rows.loc[rows["role"] == role, "molecule"].to_numpy(np.int64) for role in ("train", "valid", "test")
-        }
-        for role, chosen in roles.items():
-            if not len(chosen):
-                raise UserError(
-                    f"split seed {seed}, fold {number}: no {role} molecules; enlarge the budget or the data"
-                )
-        inside = rows.loc[rows["role"] == "test_id", "molecule"].to_numpy(np.int64)
-        yield int(str(number)), Fold(**roles, test_id=inside)
-
-
-def _compute_part(
-    settings: RunSettings,
-    molecules: Graphs,
-    device: torch.device,
-    compute: Compute,
-    path: Path,
-    seed: int,
-    text: str,
-    setting: Settings,
-    number: int,
-    fold: Fold,
-) -> dict[str, Any]:
-    """Run one fit and save it; a loss that is no number is a result too, with its reason."""
-    started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
+def _compute(cell: _Cell, planned: Planned, compute: Callable[[Planned], FinishedFit], path: Path) -> dict[str, Any]:
+    """Make one fit, save it and return its row; a loss that is no number is a result too, with its reason."""
+    settings, device, molecules = cell.settings, cell.device, cell.molecules
+    stopwatch = Stopwatch()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     try:
-        result, reason = compute(setting, seed, number, fold), ""
+        finished = compute(planned)
     except DivergedError as error:
-        empty = np.empty((0, molecules.labels.shape[1]), np.float32)
-        result, reason = Result(valid=empty, test=empty, test_id=empty), str(error)
-    labels = molecules.labels[fold.valid]
-    metric = metrics.primary(settings.metric, labels, result.valid) if not reason else float("nan")
-    note = result.note
-    if not reason and np.isnan(metric):
-        note = "; ".join(filter(None, [note, f"{settings.metric} undefined on validation: selected by loss"]))
-    row = {
-        **settings.cell,
-        "setting": text,
-        "seed": seed,
-        "fold": number,
-        "status": "failed" if reason else "ok",
-        "reason": reason,
-        "note": note,
-        "best_epoch": result.best_epoch,
-        "epochs": sum(point.epoch > 0 for point in result.curve),
-        "valid_metric": metric,
-        "valid_loss": metrics.loss(settings.task, labels, result.valid) if not reason else float("nan"),
-        "trained_parameters": result.trained_parameters,
-        "started": started.isoformat(timespec="seconds"),
-        "wall_seconds": time.perf_counter() - wall,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_memory_mb": _peak_memory(device),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        **asdict(_origin(settings, device)),
-    }
-    metadata = {
-        "row": json.dumps(row),
-        "curve": json.dumps([asdict(point) for point in result.curve]),
-        "coefficients": json.dumps(result.coefficients),
-        "changes": json.dumps(result.changes),
-    }
-    arrays = {"valid": result.valid, "test": result.test}
-    if fold.test_id.size:
-        arrays["test_id"] = result.test_id
-    arrays.update({f"weights.{name}": tensor.numpy() for name, tensor in result.weights.items()})
-    if result.picture:
-        arrays.update({f"tsne.{name}": array for name, array in result.picture._asdict().items()})
-    with atomic(path) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+        finished = FinishedFit.failed(str(error), molecules.labels.shape[1])
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    row = fit_row(
+        {**settings.cell, **planned.columns},
+        finished,
+        molecules.labels[planned.fold.valid],
+        settings.predicted,
+        stopwatch.cost(_peak_memory(device), name),
+        _origin(settings, device),
+    )
+    saved_fits.save(path, row, finished)
     return row
 
 
 def _origin(settings: RunSettings, device: torch.device) -> run_origin.Origin:
-    """What a fit of this process is made with."""
+    """Return what a fit of this process is made with."""
     threads = f"threads {torch.get_num_threads()}"
     if device.type == "cuda":
-        return run_origin.origin(settings.told, [threads], torch.cuda.get_device_name())
-    return run_origin.origin(settings.told, [threads, f"products by {products.chosen().name}"])
+        return run_origin.origin(settings.configuration, [threads], torch.cuda.get_device_name())
+    return run_origin.origin(settings.configuration, [threads, f"products by {products.chosen().name}"])
 
 
-def _finished(path: Path) -> dict[str, Any] | None:
-    """The row of a saved fit, or None if there is none or its file cannot be read."""
-    try:
-        with safe_open(path, "np") as part:
-            return json.loads(part.metadata()["row"])
-    except (OSError, SafetensorError):
-        return None
-
-
-def _collect(settings: RunSettings, parts: list[dict[str, Any]], where: dict[tuple[int, int], Fold], out: Path) -> None:
+def _collect(cell: _Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, int], Fold], out: Path) -> None:
     """Write the cell's tables from the saved fits.
 
     With several folds, validation predictions are put together and test predictions are the folds' mean.
     """
     predictions, curves, coefficients, changes = [], [], [], []
-    fits = pd.DataFrame(parts, columns=schemas.SCHEMAS["fits"].names)
-    # A fit that an earlier version finished says less of itself.
-    fits = fits.fillna(dict.fromkeys(["started", *schemas.ORIGIN], ""))
+    fits = pd.DataFrame(rows, columns=schemas.SCHEMAS["fits"].names)
     for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
-        run = {**settings.cell, "setting": text, "seed": seed}
+        run = {**cell.settings.cell, "setting": text, "seed": seed}
         members = group.sort_values("fold")
-        contents = [_part(out / "parts" / name) for name in members["part"]]
-        mine = [where[int(str(seed)), number] for number in members["fold"]]
+        saved = [saved_fits.read(out / "parts" / name) for name in members["part"]]
+        parts = [fold_of[int(str(seed)), number] for number in members["fold"]]
         valid = pd.concat(
-            _prediction_rows(run, "valid", fold.valid, arrays["valid"][None])
-            for fold, (arrays, _) in zip(mine, contents, strict=True)
+            prediction_rows(run, "valid", fold.valid, fit.predictions["valid"][None])
+            for fold, fit in zip(parts, saved, strict=True)
         )
         predictions.append(valid)
-        for partition, tested in (("test", mine[0].test), ("test_id", mine[0].test_id)):
+        # The test parts are the same in every fold of a seed.
+        for partition, tested in (("test", parts[0].test), ("test_id", parts[0].test_id)):
             if tested.size:
-                outputs = np.stack([arrays[partition] for arrays, _ in contents])
-                predictions.append(_prediction_rows(run, partition, tested, outputs))
-        for number, (_, metadata) in zip(members["fold"], contents, strict=True):
-            curves += [{**run, "fold": number, **point} for point in json.loads(metadata["curve"])]
-            coefficients += [
-                {**run, "fold": number, "part": part, "alpha": alpha}
-                for part, alpha in json.loads(metadata["coefficients"]).items()
-            ]
-            changes += [{**run, "fold": number, **Change(*row)._asdict()} for row in json.loads(metadata["changes"])]
+                outputs = np.stack([fit.predictions[partition] for fit in saved])
+                predictions.append(prediction_rows(run, partition, tested, outputs))
+        for number, fit in zip(members["fold"], saved, strict=True):
+            member = {**run, "fold": number}
+            curves += [{**member, **point} for point in fit.curve]
+            coefficients += [{**member, "part": part, "alpha": alpha} for part, alpha in fit.coefficients.items()]
+            changes += [{**member, **Change(*change)._asdict()} for change in fit.changes]
     tables = {
         "predictions": pd.concat(predictions) if predictions else schemas.empty("predictions"),
         "curves": pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names),
         "changes": pd.DataFrame(changes, columns=schemas.SCHEMAS["changes"].names),
     }
-    if METHODS[settings.method].mixing:
+    if cell.method.mixing:
         tables["coefficients"] = pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names)
     for name, frame in {**tables, "fits": fits}.items():
-        schemas.write(name, frame, out / f"{name}.parquet", settings)
-
-
-def _prediction_rows(
-    run: dict[str, Any], partition: str, molecules: npt.NDArray[np.int64], outputs: Array
-) -> pd.DataFrame:
-    """The rows of some molecules, from the folds' predictions: folds x molecules x tasks."""
-    return pd.DataFrame({**run, "partition": partition, "molecule": molecules, **metrics.together(outputs)})
-
-
-def _part(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Predictions and metadata of a saved fit, without its weights and picture."""
-    with safe_open(path, "np") as part:
-        names = [name for name in part.keys() if not name.startswith(("weights.", "tsne."))]  # noqa: SIM118 (no mapping)
-        return {name: part.get_tensor(name) for name in names}, part.metadata()
-
-
-def saved_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a saved fit.
-
-    Raises `UserError` if they are not there.
-    """
-    try:
-        with safe_open(path, "pt") as part:
-            return {
-                name.removeprefix("weights."): part.get_tensor(name)
-                for name in part.keys()  # noqa: SIM118 (not a mapping)
-                if name.startswith("weights.")
-            }
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: the fine-tuned weights cannot be read ({error}). Delete fits.parquet in the folder above and run "
-            "the workflow again; finished fits are kept."
-        ) from error
-
-
-def _fold_digest(fold: Fold) -> str:
-    parts = [fold.train, fold.valid, fold.test, *([fold.test_id] if fold.test_id.size else [])]
-    return digest([part.tolist() for part in parts])
+        schemas.write(name, frame, out / f"{name}.parquet", cell.settings)
 
 
 def limit_threads() -> None:
-    """One thread a process, many processes: two threads on one batch gain little. `--set-threads` says otherwise."""
+    """Use one thread a process, unless OMP_NUM_THREADS says otherwise: two threads on one batch gain little."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def _peak_memory(device: torch.device) -> float:
-    """MiB: the process's largest resident size so far, or what the fit took of the GPU."""
+    """Return the process's largest resident size so far, or what the fit took of the GPU, in MiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -43,9 +43,12 @@ from roftmol.scoring import metrics
 from roftmol.scoring.selection import Candidate, validation
 from roftmol.tables import schemas
 from roftmol.training import batchnorm
-from roftmol.training.jobs import folds, limit_threads, saved_weights
-from roftmol.training.loop import Fold, Model, Task
+from roftmol.training.cell import folds
+from roftmol.training.fit import Fold, Task
+from roftmol.training.jobs import limit_threads
 from roftmol.training.mixing import groups_of, put
+from roftmol.training.model import Model
+from roftmol.training.saved_fits import saved_weights
 
 #: The line, from beyond one end to beyond the other.
 ALPHAS = tuple(step / 4 for step in range(-2, 7))
@@ -83,7 +86,7 @@ class LandscapeSettings:
         return {column: getattr(self, column) for column in schemas.CELL if column != "method"}
 
     @property
-    def about(self) -> Task:
+    def predicted(self) -> Task:
         """What is predicted."""
         return Task(self.task, self.metric, self.extensive)
 
@@ -147,7 +150,7 @@ def landscape(settings: LandscapeSettings, data: Path, splits: Path, checkpoint:
         number, fold = next(folds(assigned, seed))
         fits = tuned[(tuned["seed"] == seed) & (tuned["fold"] == number) & (tuned["status"] == "ok")]
         for part in fits["part"]:  # full FT has no settings: one, or none where it failed
-            model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], settings.about).to(device)
+            model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], settings.predicted).to(device)
             model.load_state_dict(saved_weights(runs / full_ft.METHOD.name / "parts" / part))
             ends = _Ends(settings, molecules, seed, number, fold, model, encoder.state_dict())
             paths.append(ends.path())
@@ -211,7 +214,7 @@ class _Ends:
         self.theta_0 = theta_0
         self.theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
         self.train = batchnorm.sample(fold.train, seed)
-        self.lenders = self.train if PROTOCOLS[settings.protocol].estimate_norm and norms(model) else None
+        self.norm_molecules = self.train if PROTOCOLS[settings.protocol].estimate_norm and norms(model) else None
         self.identity = {**settings.cell, "seed": seed, "fold": number}
 
     def path(self) -> pd.DataFrame:
@@ -262,7 +265,7 @@ class _Ends:
         return pd.DataFrame(found)
 
     def _put(self, alpha: Mapping[str, float]) -> None:
-        put(self.model, self.theta_0, self.theta, alpha, self.molecules, self.lenders)
+        put(self.model, self.theta_0, self.theta, alpha, self.molecules, self.norm_molecules)
 
     def _predict(self, partitions: Mapping[str, Molecules]) -> Iterator[tuple[str, Array, Array]]:
         """Each partition with its labels and the present model's predictions, made in one pass."""

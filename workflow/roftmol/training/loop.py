@@ -1,288 +1,189 @@
-"""The training loop. It reads what a method declares and what a protocol demands, and knows neither by name."""
+"""The training loop. It reads what a method declares and what a protocol demands, and knows neither by name.
+
+:func:`train` goes through a method's stages; a `_Stage` goes through its epochs (`run`), an epoch through its batches,
+and a step descends the loss of one batch.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roftmol.core.seeds import generator, seed_of
-from roftmol.encoders import Encoder, Spatial, State
-from roftmol.encoders.base import norms
-from roftmol.features.graphs import Batch, Graphs, Indices
-from roftmol.methods.base import Alternation, Method, Parts, Settings, Step
-from roftmol.methods.protocols import Protocol
+from roftmol.encoders.base import Spatial, State, norms
+from roftmol.features.graphs import Batch
+from roftmol.methods.base import Alternation, Parts, Step
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
-from roftmol.training.auxiliary.base import Auxiliary, Branch
-from roftmol.training.forward import Adam, Forward, States, evaluation_batches, frozen_below
-
-AnyBatch = TypeVar("AnyBatch")
-
-
-class DivergedError(Exception):
-    """The loss stopped being a number."""
+from roftmol.training.auxiliary.base import AuxiliaryTask
+from roftmol.training.curve import Epoch, selection_key
+from roftmol.training.fit import DivergedError, Fit
+from roftmol.training.forward import Adam, Forward, States, Vectors, frozen_below, pooled
+from roftmol.training.model import Model, freeze, set_training, task_loss
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """Adam, batches of `batch_size`, the best of `epochs` by validation; dropout in the encoder's blocks.
+class History:
+    """What a fit went through: its learning curve, and how many weights its last stage trained, the head's included."""
 
-    `steps`, if not 0, counts in place of `epochs`: as many epochs as hold that many batches.
-    """
-
-    epochs: int = 100
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    patience: int = 20  #: epochs without improvement before stopping, where the protocol allows
-    dropout: float = 0.5
-    steps: int = 0
-
-    def epochs_of(self, molecules: int) -> int:
-        """The most epochs for so many training molecules."""
-        return math.ceil(self.steps / math.ceil(molecules / self.batch_size)) if self.steps else self.epochs
+    curve: list[Epoch]
+    trained_parameters: int
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is predicted: the kind of loss, the metric that selects, and whether a label grows with the molecule."""
-
-    kind: str  #: "classification" or "regression"
-    metric: str
-    extensive: bool = False  #: read by heads that pool atoms' outputs themselves: they sum them
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """Which molecules train, validate and test one fit."""
-
-    train: npt.NDArray[np.int64]
-    valid: npt.NDArray[np.int64]
-    test: npt.NDArray[np.int64]
-    #: In distribution, beside a test out of it.
-    test_id: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-
-    @property
-    def held_out(self) -> npt.NDArray[np.int64]:
-        """Validation, test, and the test in distribution where there is one."""
-        return np.concatenate([self.valid, self.test, self.test_id])
-
-
-class HeldOut(NamedTuple):
-    """What a model says of a fold's validation and test molecules."""
-
-    valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
-    test: npt.NDArray[np.float32]
-    test_id: npt.NDArray[np.float32]
-    vectors: Tensor  #: molecules x width, in the order of `Fold.held_out`
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of the learning curve."""
-
-    stage: int
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    valid_metric: float
-
-
-class Model(nn.Module):
-    """An encoder with a head, which is linear on molecules' vectors, and the scaling of its outputs to label units.
-
-    y = scale * (head(encoder(molecule))) + shift for regression; a probability for classification.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, encoder: Encoder, tasks: int, task: Task):
-        super().__init__()
-        self.encoder = encoder
-        self.head = encoder.new_head(tasks, task.extensive)
-        self.kind = task.kind
-        self.register_buffer("shift", torch.zeros(tasks))
-        self.register_buffer("scale", torch.ones(tasks))
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits or standardised values, b x t."""
-        return self.head(self.encoder.read(batch), batch)
-
-    def in_label_units(self, output: Tensor) -> Tensor:
-        """Probabilities or values in the labels' units from what `forward` gives."""
-        return output.sigmoid() if self.kind == "classification" else output * self.scale + self.shift
-
-    def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
-        """Predictions in eval mode, molecules x tasks, whatever the batch size."""
-        batches = evaluation_batches(self.encoder, graphs, molecules)
-        return _predict(self, (batch.to(self.shift.device) for batch in batches), self.encoder.read)
-
-    def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
-        """Predictions for the fold's validation and test molecules and their vectors, in one pass."""
-        vectors: list[Tensor] = []
-
-        def features(batch: Batch) -> Tensor:
-            state = self.encoder.state(batch)
-            vectors.append(self.encoder.pool(state, batch))
-            return state.atoms if self.encoder.reads == "atoms" else vectors[-1]
-
-        batches = evaluation_batches(self.encoder, graphs, fold.held_out)
-        predicted = _predict(self, (batch.to(self.shift.device) for batch in batches), features)
-        valid, test, test_id = np.split(predicted, np.cumsum([len(fold.valid), len(fold.test)]))
-        return HeldOut(valid, test, test_id, torch.cat(vectors))
-
-
-@torch.no_grad()
-def _predict(
-    model: Model, batches: Iterable[AnyBatch], features: Callable[[AnyBatch], Tensor]
-) -> npt.NDArray[np.float32]:
-    """The model's predictions in eval mode from what `features` gives the head."""
-    model.eval()
-    return torch.cat([model.in_label_units(model.head(features(batch), batch)) for batch in batches]).cpu().numpy()
-
-
-def _score(predicted: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], task: Task) -> tuple[float, float]:
-    """The loss and the metric of predictions."""
-    return metrics.loss(task.kind, truth, predicted), metrics.primary(task.metric, truth, predicted)
-
-
-def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
-    """Mean over the labelled entries of binary cross entropy with logits, or of the squared error.
-
-    `root` takes the square root of the latter. Without labelled entries the loss is 0.
-    """
-    known = ~labels.isnan()
-    if not known.any():
-        return output.sum() * 0
-    if kind == "classification":
-        return F.binary_cross_entropy_with_logits(output[known], labels[known])
-    error = F.mse_loss(output[known], labels[known])
-    return error.sqrt() if root else error
-
-
-def new_model(
-    encoder: Encoder, method: Method, graphs: Graphs, fold: Fold, task: Task, protocol: Protocol, seed: int
-) -> Model:
-    """The model at the start of a fit: a head drawn by the seed, and the training labels' scaling.
-
-    The head depends on the seed alone, so that every method starts from the same one.
-    """
-    torch.manual_seed(seed_of("initial weights", seed))
-    model = Model(copy.deepcopy(encoder), graphs.labels.shape[1], task)
-    if not method.pretrained:
-        model.encoder = encoder.fresh()
-    if task.kind == "regression" and protocol.standardise:
-        labels = graphs.labels[fold.train].astype(np.float64)
-        deviation = np.nanstd(labels, 0)
-        model.shift.copy_(torch.from_numpy(np.nanmean(labels, 0)))
-        model.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
-    return model
-
-
-def fit(
-    model: Model,
-    method: Method,
-    settings: Settings,
-    graphs: Graphs,
-    fold: Fold,
-    task: Task,
-    protocol: Protocol,
-    training: TrainSettings,
-    seed: int,
-    auxiliary: Auxiliary | None = None,
-) -> list[Epoch]:
+def train(model: Model, fit: Fit) -> History:
     """Train `model` in place through the method's stages; it ends with the best epoch's weights of the last stage.
 
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
     Where the protocol says so, BatchNorm layers that train are validated and kept with statistics that are estimated
     on the training molecules (`batchnorm.py`). Then the start of a later stage, as the stage before left it, is a
-    candidate too: epoch 0. Methods that alternate with a second task take it from `auxiliary`.
+    candidate too: epoch 0. Methods that alternate with a second task take it from `fit.auxiliary`. A head that is
+    fitted in closed form is so at the end, and is the curve's last point.
 
-    Returns the learning curve. Raises `DivergedError` when the loss is not finite.
+    Raises `DivergedError` when the loss is not finite.
     """
+    method, encoder = fit.method, model.encoder
     assert method.stages is not None
-    alternation = method.alternation(settings) if method.alternation else None
-    in_space = isinstance(model.encoder, Spatial)
-    rate_end = protocol.rate_end_in_space if in_space else 1.0
-    norm = protocol.clip_in_space if in_space else math.inf
-    values = protocol.clip_values if method.penalty else math.inf
-    branch = auxiliary.branch(model.encoder) if alternation and auxiliary else None
-    device = model.shift.device
-    encoder = model.encoder
-    theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
-    pretrained = copy.deepcopy(model).requires_grad_(False) if method.needs_Z_0 else None
-    truth = graphs.labels[fold.valid]
+    if method.adapter:
+        torch.manual_seed(seed_of("adapter", fit.seed))
+        method.adapter.add(fit.hyperparameters, encoder)
+    start = _Start(model, fit)
+    freeze(model, ())  # until a stage says what trains
     curve: list[Epoch] = []
-    for stage, trained in enumerate(method.stages(settings, encoder.parts)):
-        freeze(model, trained, train_norms=protocol.train_norms)
-        if branch:
-            branch.train()
-        frozen_mode = protocol.freeze_fully
-        frozen = frozen_below(encoder, trained) if frozen_mode else 0
-        forward = Forward(encoder, graphs, np.concatenate([fold.train, fold.valid]), frozen, device)
-        Z_0 = _pretrained_maps(pretrained, trained, graphs, fold, protocol) if pretrained else None
-        held_out = forward.evaluation_batches(fold.valid)
-        optimizers = _optimizers(model, method, settings, branch, training.learning_rate)
-        torch.manual_seed(seed_of("dropout", seed, stage))
-        order = generator("batches", seed, stage)
-        second = _Second(alternation, branch, optimizers, seed, stage) if alternation and branch else None
-        set_training(model, trained, fully=frozen_mode)
-        layers = [layer for layer in norms(encoder) if layer.training] if protocol.estimate_norm else []
-        lenders = forward.evaluation_batches(batchnorm.sample(fold.train, seed)) if layers else []
-        best = _Best(model)
-        if stage and protocol.keep_start:
-            score = _score(_predict(model, held_out, forward.features), truth, task)
-            curve.append(Epoch(stage, 0, math.nan, *score))
-            best.offer(curve[-1], task.metric)
-        epochs = training.epochs_of(len(fold.train))
+    stages = method.stages(fit.hyperparameters, encoder.parts)
+    for number, trained in enumerate(stages):
+        curve += _Stage(model, fit, start, number, trained).run()
+    parameters = _size(theta for theta in encoder.parameters() if theta.requires_grad)
+    if method.adapter:
+        method.adapter.merge(encoder)
+    if method.fit_head:
+        curve.append(_fit_head(model, fit, len(stages)))
+    return History(curve, parameters + _size(model.head.parameters()))
+
+
+class _Start:
+    """What the stages of a fit share: the weights that it starts from, and its second task."""
+
+    def __init__(self, model: Model, fit: Fit):
+        encoder = model.encoder
+        self.theta_0 = {name: tensor.detach().clone() for name, tensor in encoder.named_parameters()}
+        self.pretrained = copy.deepcopy(model).requires_grad_(False) if fit.method.needs_Z_0 else None
+        self.alternation: Alternation | None = None
+        self.auxiliary: AuxiliaryTask | None = None
+        if fit.method.alternation and fit.auxiliary:
+            self.alternation = fit.method.alternation(fit.hyperparameters)
+            self.auxiliary = fit.auxiliary.on(encoder)
+
+
+class _Stage:
+    """One stage of a fit: some parts of the encoder train, with the head, until the epochs end or get no better."""
+
+    def __init__(self, model: Model, fit: Fit, start: _Start, number: int, trained: Parts):
+        encoder, method, protocol, fold = model.encoder, fit.method, fit.protocol, fit.fold
+        self.model = model
+        self.fit = fit
+        self.start = start
+        self.number = number
+        self.trained = trained
+        freeze(model, trained, train_norms=protocol.train_norms, trains=_trains(fit))
+        if start.auxiliary:
+            start.auxiliary.train()
+        frozen = frozen_below(encoder, trained) if protocol.freeze_fully else 0
+        evaluated = np.concatenate([fold.train, fold.valid])
+        self.forward = Forward(encoder, fit.graphs, evaluated, frozen, model.shift.device)
+        self.Z_0 = _pretrained_maps(start.pretrained, trained, fit) if start.pretrained else None
+        self.held_out = self.forward.evaluation_batches(fold.valid)
+        self.optimizers = _optimizers(model, fit, start.auxiliary)
+        in_space = isinstance(encoder, Spatial)
+        self.rate_end = protocol.rate_end_in_space if in_space else 1.0
+        self.clip_norm = protocol.clip_in_space if in_space else math.inf
+        self.clip_values = protocol.clip_values if method.penalty else math.inf
+        torch.manual_seed(seed_of("dropout", fit.seed, number))
+        self.order = generator("batches", fit.seed, number)
+        self.turns = _Turns(start, self.optimizers, fit.seed, number)
+        set_training(model, trained, fully=protocol.freeze_fully)
+        self.norms = [layer for layer in norms(encoder) if layer.training] if protocol.estimate_norm else []
+        # The training molecules whose statistics these layers are validated and kept with.
+        sample = batchnorm.sample(fold.train, fit.seed)
+        self.norm_batches = self.forward.evaluation_batches(sample) if self.norms else []
+
+    def run(self) -> list[Epoch]:
+        """Train, and leave the best epoch's weights in the model; return the curve."""
+        fit, best = self.fit, _Best(self.model)
+        curve: list[Epoch] = []
+        if self.number and fit.protocol.keep_start:
+            curve.append(self._validated(0, math.nan))
+            best.offer(curve[-1], fit.task.metric)
+        epochs = fit.training.epochs_of(len(fit.fold.train))
         for epoch in range(1, epochs + 1):
-            set_training(model, trained, fully=frozen_mode)
-            progress = (epoch - 1) / epochs
-            for optimizer in optimizers:
-                optimizer.slow(rate_end**progress)
-            total, seen = 0.0, 0
-            for batch in forward.training_batches(order.permutation(fold.train), training.batch_size):
-                if second is not None and second.instead(progress):
-                    continue
-                Z_0_batch = Z_0(batch) if Z_0 and isinstance(batch, Batch) else None
-                Z, features = forward(batch)
-                labels = (batch.labels - model.shift) / model.scale
-                loss = task_loss(model.head(features, batch), labels, task.kind, root=protocol.root_loss)
-                if method.penalty:
-                    step = Step(
-                        theta=dict(encoder.named_parameters()),
-                        theta_0=theta_0,
-                        phi=dict(model.head.named_parameters()),
-                        Z=Z,
-                        Z_0=Z_0_batch,
-                        features=features,
-                        normalise=protocol.normalise_penalties,
-                        decay_head=protocol.decay_head,
-                    )
-                    loss = loss + method.penalty(settings, step)
-                if not math.isfinite(value := loss.item()):
-                    raise DivergedError(f"the training loss became {value} in epoch {epoch}")
-                _descend(loss, optimizers, norm, values)
-                total, seen = total + value * len(batch), seen + len(batch)
-            if layers:
-                encoder.eval()
-                batchnorm.estimate(layers, lenders, forward.features)
-            score = _score(_predict(model, held_out, forward.features), truth, task)
-            curve.append(Epoch(stage, epoch, total / seen if seen else math.nan, *score))
-            best.offer(curve[-1], task.metric)
-            if protocol.stop_early and best.waited >= training.patience:
+            loss = self._epoch(epoch, (epoch - 1) / epochs)
+            curve.append(self._validated(epoch, loss))
+            best.offer(curve[-1], fit.task.metric)
+            if fit.protocol.stop_early and best.waited >= fit.training.patience:
                 break
         best.restore()
-    return curve
+        return curve
+
+    def _epoch(self, epoch: int, progress: float) -> float:
+        """Take a step on every batch; return the mean training loss, NaN where all turns were the second task's."""
+        fit, total, molecules = self.fit, 0.0, 0
+        set_training(self.model, self.trained, fully=fit.protocol.freeze_fully)
+        for optimizer in self.optimizers:
+            optimizer.slow(self.rate_end**progress)
+        for batch in self.forward.training_batches(self.order.permutation(fit.fold.train), fit.training.batch_size):
+            if self.turns.instead(progress):
+                continue
+            total += self._step(batch, epoch) * len(batch)
+            molecules += len(batch)
+        if self.norms:
+            self.model.encoder.eval()
+            batchnorm.estimate(self.norms, self.norm_batches, self.forward.features)
+        return total / molecules if molecules else math.nan
+
+    def _step(self, batch: Batch | Vectors, epoch: int) -> float:
+        """Take one step down the loss of a batch; return the loss before it."""
+        method = self.fit.method
+
+        def loss() -> Tensor:
+            value = self._loss(batch)
+            if not math.isfinite(number := value.item()):
+                raise DivergedError(f"the training loss became {number} in epoch {epoch}")
+            return value
+
+        def gradients(theta: Sequence[Tensor]) -> Tensor:
+            return method.gradients(self.fit.hyperparameters, loss, theta) if method.gradients else _backward(loss())
+
+        return _descend(gradients, self.optimizers, self.clip_norm, self.clip_values)
+
+    def _loss(self, batch: Batch | Vectors) -> Tensor:
+        """Return the task's loss on a batch, with the method's penalty."""
+        model, fit, protocol = self.model, self.fit, self.fit.protocol
+        Z_0 = self.Z_0(batch) if self.Z_0 and isinstance(batch, Batch) else None
+        Z, features = self.forward(batch)
+        output = model.head(features, batch)
+        loss = task_loss(output, model.standardised(batch.labels), fit.task.kind, root=protocol.root_loss)
+        if not fit.method.penalty:
+            return loss
+        step = Step(
+            theta=dict(model.encoder.named_parameters()),
+            theta_0=self.start.theta_0,
+            phi=dict(model.head.named_parameters()),
+            Z=Z,
+            Z_0=Z_0,
+            features=features,
+            normalise=protocol.normalise_penalties,
+            decay_head=protocol.decay_head,
+        )
+        return loss + fit.method.penalty(fit.hyperparameters, step)
+
+    def _validated(self, epoch: int, train_loss: float) -> Epoch:
+        predicted = self.model.predict_batches(self.held_out, self.forward.features)
+        return _point(self.fit, self.number, epoch, train_loss, predicted)
 
 
 class _Best:
@@ -292,17 +193,17 @@ class _Best:
         self.model = model
         self.moving = dict(model.named_buffers())
         self.moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
-        self.reached = (math.inf, math.inf)
+        self.key = (math.inf, math.inf)
         self.state: dict[str, Tensor] = {}
         self.waited = 0  #: epochs since then
 
     def offer(self, point: Epoch, metric: str) -> None:
         """Keep a copy of the model if no earlier epoch was as good."""
-        reached = standing(metric, point.valid_metric, point.valid_loss)
-        if not reached < self.reached:
+        key = selection_key(metric, point.valid_metric, point.valid_loss)
+        if not key < self.key:
             self.waited += 1
             return
-        self.reached, self.waited = reached, 0
+        self.key, self.waited = key, 0
         self.state = {name: tensor.detach().clone() for name, tensor in self.moving.items()}
 
     def restore(self) -> None:
@@ -315,22 +216,56 @@ class _Best:
         self.model.load_state_dict(self.state, strict=False)  # what is frozen has not moved
 
 
-def _pretrained_maps(
-    pretrained: Model, trained: Parts, graphs: Graphs, fold: Fold, protocol: Protocol
-) -> Callable[[Batch], Tensor]:
-    """What gives Z_0 of a training batch, n x d, by the encoder of `pretrained`.
+class _Turns:
+    """The steps of one stage on the second task, whose turn is drawn before each step on the property."""
+
+    def __init__(self, start: _Start, optimizers: list[Adam], seed: int, stage: int):
+        self.alternation = start.alternation
+        self.task = start.auxiliary
+        self.optimizers = optimizers
+        self.draws = generator("branches", seed, stage)
+        self.data = generator("auxiliary batches", seed, stage)
+
+    def instead(self, progress: float) -> bool:
+        """Take the steps whose turn it is, and say whether one stood in place of the property's step."""
+        if self.alternation is None or self.task is None:
+            return False
+        while self.draws.random() < self.alternation.probability:
+            self._step(self.task, progress)
+            if not self.alternation.extra:
+                return True
+        return False
+
+    def _step(self, task: AuxiliaryTask, progress: float) -> None:
+        def gradients(_theta: Sequence[Tensor]) -> Tensor:
+            loss = task.loss(progress, self.data)
+            if not math.isfinite(value := loss.item()):
+                raise DivergedError(f"the loss of the second task became {value}")
+            return _backward(loss)
+
+        _descend(gradients, self.optimizers, task.clip)
+
+
+def _trains(fit: Fit) -> Callable[[str], bool]:
+    """Return which of the encoder's parameters may train, by name, in the parts that do."""
+    trains, hyperparameters = fit.method.trains, fit.hyperparameters
+    return (lambda name: trains(hyperparameters, name)) if trains else (lambda _name: True)
+
+
+def _pretrained_maps(pretrained: Model, trained: Parts, fit: Fit) -> Callable[[Batch], Tensor]:
+    """Return what gives Z_0 of a training batch, n x d, by the encoder of `pretrained`.
 
     With `protocol.pair_maps` it is asked before the pass that gives Z and draws the same dropout: both are one function
     of the weights, so that Z is Z_0 at theta_0. Else it is in eval mode.
     """
-    encoder, device = pretrained.encoder, pretrained.shift.device
-    if not protocol.pair_maps or encoder.steady:
+    encoder, device, graphs, train = pretrained.encoder, pretrained.shift.device, fit.graphs, fit.fold.train
+    if not fit.protocol.pair_maps or encoder.steady:
         encoder.eval()
-        states = States(encoder, graphs, fold.train, lambda batch: State(encoder.state_and_map(batch)[1]), device)
+        states = States(encoder, graphs, train, lambda batch: State(encoder.state_and_map(batch)[1]), device)
         return lambda batch: states.of(batch).atoms
-    frozen = frozen_below(encoder, trained) if protocol.freeze_fully else 0
-    forward = Forward(encoder, graphs, fold.train, frozen, device)
-    set_training(pretrained, trained, fully=protocol.freeze_fully)
+    frozen = frozen_below(encoder, trained) if fit.protocol.freeze_fully else 0
+    forward = Forward(encoder, graphs, train, frozen, device)
+    set_training(pretrained, trained, fully=fit.protocol.freeze_fully)
 
     @torch.no_grad()
     def paired(batch: Batch) -> Tensor:
@@ -340,101 +275,72 @@ def _pretrained_maps(
     return paired
 
 
-class _Second:
-    """The second task of one stage, whose turn is drawn before each step on the property."""
-
-    def __init__(self, alternation: Alternation, branch: Branch, optimizers: list[Adam], seed: int, stage: int):
-        self.alternation = alternation
-        self.branch = branch
-        self.optimizers = optimizers
-        self.draws = generator("branches", seed, stage)
-        self.data = generator("auxiliary batches", seed, stage)
-
-    def instead(self, progress: float) -> bool:
-        """Take the steps whose turn it is, and say whether one stood in place of the property's step."""
-        while self.draws.random() < self.alternation.probability:
-            self._step(progress)
-            if not self.alternation.extra:
-                return True
-        return False
-
-    def _step(self, progress: float) -> None:
-        loss = self.branch.loss(progress, self.data)
-        if not math.isfinite(value := loss.item()):
-            raise DivergedError(f"the loss of the second task became {value}")
-        _descend(loss, self.optimizers, self.branch.clip)
-
-
-def _optimizers(
-    model: Model, method: Method, settings: Settings, branch: Branch | None, learning_rate: float
-) -> list[Adam]:
-    """Adam for all that trains, one for each learning rate that the method asks for."""
-    theta = [*model.parameters(), *(branch.extra if branch else ())]
-    if method.rate is None:
+def _optimizers(model: Model, fit: Fit, auxiliary: AuxiliaryTask | None) -> list[Adam]:
+    """Return Adam for all that trains, one for each learning rate that the method asks for."""
+    theta = [*model.parameters(), *(auxiliary.extra if auxiliary else ())]
+    rate_of, learning_rate = fit.method.rate, fit.training.learning_rate
+    if rate_of is None:
         return [Adam(theta, learning_rate)]
     parts, rates = model.encoder.parts, {}
     for name, tensor in model.encoder.named_parameters():
         if (part := model.encoder.part_of(name)) in parts:
-            rates[tensor] = method.rate(settings, part, parts)
+            rates[tensor] = rate_of(fit.hyperparameters, part, parts)
     groups: dict[float, list[Tensor]] = {}
     for tensor in theta:
         groups.setdefault(rates.get(tensor, 1.0), []).append(tensor)
     return [Adam(group, learning_rate * rate) for rate, group in groups.items()]
 
 
-def _descend(loss: Tensor, optimizers: list[Adam], norm: float = math.inf, values: float = math.inf) -> None:
-    """One step down the loss, whose gradient is cut to the size `values` in every number and to the length `norm`."""
+def _descend(
+    gradients: Callable[[Sequence[Tensor]], Tensor],
+    optimizers: list[Adam],
+    clip_norm: float = math.inf,
+    clip_values: float = math.inf,
+) -> float:
+    """Take one step and return the loss, which `gradients` gives when it has left its gradients in what trains.
+
+    These are cut to the size `clip_values` in every number and to the length `clip_norm`.
+    """
     theta = [tensor for optimizer in optimizers for tensor in optimizer.parameters]
     for optimizer in optimizers:
         optimizer.zero_grad()
-    loss.backward()
-    if values < math.inf:
-        nn.utils.clip_grad_value_(theta, values)
-    if norm < math.inf:
-        nn.utils.clip_grad_norm_(theta, norm)
+    loss = gradients(theta).item()
+    if clip_values < math.inf:
+        nn.utils.clip_grad_value_(theta, clip_values)
+    if clip_norm < math.inf:
+        nn.utils.clip_grad_norm_(theta, clip_norm)
     for optimizer in optimizers:
         optimizer.step()
+    return loss
 
 
-def best_epoch(curve: list[Epoch], metric: str) -> Epoch:
-    """The epoch of the last stage whose weights :func:`fit` keeps."""
-    last = [point for point in curve if point.stage == curve[-1].stage]
-    return min(last, key=lambda point: standing(metric, point.valid_metric, point.valid_loss))
+def _backward(loss: Tensor) -> Tensor:
+    loss.backward()
+    return loss
 
 
-def standing(metric: str, value: float, loss: float) -> tuple[float, float]:
-    """What to minimise over epochs: the worse metric first, then the higher loss; the loss alone where it is undefined.
+@torch.no_grad()
+def _fit_head(model: Model, fit: Fit, stage: int) -> Epoch:
+    """Fit the head in closed form on the training molecules' vectors; return its point of the curve.
 
-    A metric of numbers is undefined in every epoch or in none: the validation labels alone decide that. Where
-    predictions are no numbers, the loss is none either, and nothing is worse.
+    Raises `DivergedError` if it predicts no numbers.
     """
-    if not math.isfinite(loss):
-        return math.inf, math.inf
-    return (0.0 if math.isnan(value) else -metrics.BETTER[metric] * value, loss)
+    assert fit.method.fit_head is not None
+    labels = torch.from_numpy(fit.graphs.labels[fit.fold.train]).to(model.shift.device)
+    X = pooled(model.encoder, fit.graphs, fit.fold.train)
+    model.head = fit.method.fit_head(fit.hyperparameters, X, model.standardised(labels), model.head)
+    point = _point(fit, stage, 0, math.nan, model.predict(fit.graphs, fit.fold.valid))
+    if not math.isfinite(point.valid_loss):
+        raise DivergedError(f"the validation loss of the head that was fitted in closed form is {point.valid_loss}")
+    return point
 
 
-def freeze(model: Model, trained: Parts, *, train_norms: bool = True) -> None:
-    """Let these encoder parts and the head take gradients, and nothing else.
-
-    Without `train_norms`, BatchNorm's weight and bias take none either, unless all parts do.
-    """
-    for name, parameter in model.encoder.named_parameters():
-        parameter.requires_grad_(model.encoder.part_of(name) in trained)
-    if not train_norms and not set(model.encoder.parts) <= set(trained):
-        for norm in norms(model.encoder):
-            norm.requires_grad_(False)
-    for parameter in model.head.parameters():
-        parameter.requires_grad_(True)
+def _point(fit: Fit, stage: int, epoch: int, train_loss: float, predicted: np.ndarray) -> Epoch:
+    """Return a point of the curve from predictions for the validation molecules."""
+    truth = fit.graphs.labels[fit.fold.valid]
+    loss, metric = metrics.loss(fit.task.kind, truth, predicted), metrics.primary(fit.task.metric, truth, predicted)
+    return Epoch(stage, epoch, train_loss, loss, metric)
 
 
-def set_training(model: Model, trained: Parts, *, fully: bool) -> None:
-    """Put the model in training mode; `fully` leaves the frozen parts in eval mode, without dropout or drift.
-
-    What lies in no part, such as dropout between the blocks of a user's own module, trains where all parts do.
-    """
-    model.train()
-    if fully and not set(model.encoder.parts) <= set(trained):
-        model.encoder.eval()
-        for part in trained:
-            for module in model.encoder.modules_of(part):
-                module.train()
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)

@@ -18,11 +18,12 @@ from roftmol.core.seeds import generator, seed_of
 from roftmol.encoders.base import Encoder, norms, statistics_of_first
 from roftmol.features.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Mixing, Settings
-from roftmol.methods.protocols import Protocol
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
+from roftmol.training.curve import selection_key
+from roftmol.training.fit import DivergedError, Fit
 from roftmol.training.forward import EVALUATION_BATCH, Adam
-from roftmol.training.loop import DivergedError, Fold, Model, Task, standing, task_loss
+from roftmol.training.model import Model, task_loss
 
 State = dict[str, Tensor]
 
@@ -88,11 +89,11 @@ def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str,
     parts = {name: encoder.part_of(name) for name in names}
     beside = [name for name in names if parts[name] not in encoder.parts]
     top = next(name for name in reversed(names) if parts[name] == encoder.parts[-1])
-    found = {
+    groups = {
         name: mixing.group(settings, first.get(affine, affine), parts[name])
         for name, affine in zip(names, map(_affine, names), strict=True)
     }
-    return found | dict.fromkeys(beside, found[top])
+    return groups | dict.fromkeys(beside, groups[top])
 
 
 def put(
@@ -101,44 +102,36 @@ def put(
     theta: State,
     alpha: Mapping[str, float],
     graphs: Graphs,
-    lenders: Indices | None,
+    norm_molecules: Indices | None,
 ) -> None:
     """Put (1 - alpha) theta_0 + alpha theta, name by name, into the model's encoder.
 
-    BatchNorm's statistics are estimated on the molecules `lenders`, if given, but for alpha 1 everywhere: theta has
-    its own already.
+    BatchNorm's statistics are estimated on `norm_molecules`, if given, but for alpha 1 everywhere: theta has its own
+    already.
     """
     model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
-    if lenders is not None and set(alpha.values()) != {1.0}:
-        batchnorm.estimate_all(model.encoder, graphs, lenders)
+    if norm_molecules is not None and set(alpha.values()) != {1.0}:
+        batchnorm.estimate_all(model.encoder, graphs, norm_molecules)
 
 
-def mix(
-    model: Model,
-    theta_0: State,
-    mixing: Mixing,
-    settings: Settings,
-    graphs: Graphs,
-    fold: Fold,
-    task: Task,
-    protocol: Protocol,
-    seed: int,
-) -> Mixed:
+def mix(model: Model, theta_0: State, fit: Fit) -> Mixed:
     """Mix the pretrained encoder `theta_0` with that of `model`, a fine-tuned model, which is changed in place.
 
     The head of `model` stays. Raises `DivergedError` when learning meets a loss that is not finite.
     """
+    mixing, hyperparameters = fit.method.mixing, fit.hyperparameters
+    assert mixing is not None
     theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
-    groups = groups_of(model.encoder, mixing, settings)
-    learner = _Learner(model, theta_0, theta, groups, graphs, fold, task, protocol, seed)
-    start = mixing.start(settings)
+    groups = groups_of(model.encoder, mixing, hyperparameters)
+    learner = _Learner(model, theta_0, theta, groups, fit)
+    start = mixing.start(hyperparameters)
     if not mixing.learned:
         alpha, steps, valid, note = dict.fromkeys(groups.values(), start), 0, None, ""
     else:
         alpha, steps, valid, note = learner.learn(start)
     learner.apply(alpha)
     model.encoder.load_state_dict(learner.statistics, strict=False)
-    held_out = model.predict_held_out(graphs, fold)
+    held_out = model.predict_held_out(fit.graphs, fit.fold)
     return Mixed(
         valid=held_out.valid if valid is None else valid,
         test=held_out.test,
@@ -170,26 +163,23 @@ class _Learner:
     theta_0: State
     theta: State
     groups: dict[str, str]  # parameter -> group
-    graphs: Graphs
-    fold: Fold
-    task: Task
-    protocol: Protocol
-    seed: int
+    fit: Fit
 
     def __post_init__(self) -> None:
+        self.graphs, self.fold, self.protocol = self.fit.graphs, self.fit.fold, self.fit.protocol
         self.names = list(dict.fromkeys(self.groups.values()))
         self.delta = {name: self.theta[name] - self.theta_0[name] for name, _ in self.model.encoder.named_parameters()}
         self.position = {name: self.names.index(self.groups[name]) for name in self.delta}
         self.statistics: State = {}  # BatchNorm's, where learning moved them
-        self.norm_sample = batchnorm.sample(self.fold.train, self.seed)
+        self.norm_sample = batchnorm.sample(self.fold.train, self.fit.seed)
         # Networks without BatchNorm have no statistics to be lent or estimated.
         self.estimate = self.protocol.estimate_norm and bool(norms(self.model))
 
     def apply(self, alpha: Mapping[str, float]) -> None:
         """Put the mixed weights into the model and estimate BatchNorm's statistics if the protocol says so."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
-        lenders = self.norm_sample if self.estimate else None
-        put(self.model, self.theta_0, self.theta, by_name, self.graphs, lenders)
+        norm_molecules = self.norm_sample if self.estimate else None
+        put(self.model, self.theta_0, self.theta, by_name, self.graphs, norm_molecules)
 
     def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
         """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
@@ -198,7 +188,7 @@ class _Learner:
             return *self._train(start), None, ""
         # Honest: the number of steps is chosen by cross-validation within the held-out labels, step 0 (the start)
         # among the candidates; the coefficients are then fitted on all of them.
-        folds = np.array_split(generator("mixing folds", self.seed).permutation(len(valid)), min(FOLDS, len(valid)))
+        folds = np.array_split(generator("mixing folds", self.fit.seed).permutation(len(valid)), min(FOLDS, len(valid)))
         if len(folds) < 2:
             return dict.fromkeys(self.names, start), 0, None, "one validation molecule: coefficients stay at the start"
         rests = [np.setdiff1d(np.arange(len(valid)), held) for held in folds]
@@ -206,12 +196,12 @@ class _Learner:
         labels = self.graphs.labels[valid]
         out_of_fold, losses, best = [], [], 0
         for step, points in enumerate(islice(zip(*paths, strict=True), steps + 1)):
-            found = np.empty(labels.shape, np.float32)
+            predicted = np.empty(labels.shape, np.float32)
             for (_, predictions), rest, held in zip(points, rests, folds, strict=True):
-                found[held] = predictions[len(rest) :]
-            out_of_fold.append(found)
+                predicted[held] = predictions[len(rest) :]
+            out_of_fold.append(predicted)
             # By loss, not by metric: the loss is what is descended, and with ten molecules the metric has few values.
-            losses.append(metrics.loss(self.task.kind, labels, found))
+            losses.append(metrics.loss(self.fit.task.kind, labels, predicted))
             best = int(np.argmin(losses))
             if step - best >= PATIENCE:
                 break
@@ -228,16 +218,15 @@ class _Learner:
         encoder, device = model.encoder, model.shift.device
         alpha = torch.full((len(self.names),), start, requires_grad=True, device=device)
         optimizer = Adam([alpha], protocol.mixing_rate)
-        order = generator("mixing batches", self.seed)
-        torch.manual_seed(seed_of("mixing dropout", self.seed))
-        reached, best, values = (math.inf, math.inf), 0, dict.fromkeys(self.names, start)
+        order = generator("mixing batches", self.fit.seed)
+        torch.manual_seed(seed_of("mixing dropout", self.fit.seed))
+        best_key, best, values = (math.inf, math.inf), 0, dict.fromkeys(self.names, start)
         for epoch in range(1, protocol.mixing_steps + 1):
             model.train()
             for part in self.graphs.batches(order.permutation(valid), protocol.mixing_batch, encoder.merged(0, 1)):
                 batch = part.to(device)
                 output = functional_call(model, self._weights(alpha), (batch,))
-                labels = (batch.labels - model.shift) / model.scale
-                loss = task_loss(output, labels, self.task.kind, root=protocol.root_loss)
+                loss = task_loss(output, model.standardised(batch.labels), self.fit.task.kind, root=protocol.root_loss)
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in epoch {epoch}")
                 optimizer.zero_grad()
@@ -247,9 +236,9 @@ class _Learner:
             by_name = {name: now[group] for name, group in self.groups.items()}
             mixed = interpolate(self.theta_0, self.theta, by_name)
             encoder.load_state_dict({name: mixed[name] for name in self.delta}, strict=False)
-            standing_now = self._standing(valid, model.predict(self.graphs, valid))
-            if standing_now < reached:
-                reached, best, values = standing_now, epoch, now
+            key = self._selection_key(valid, model.predict(self.graphs, valid))
+            if key < best_key:
+                best_key, best, values = key, epoch, now
                 self.statistics = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
         if not best:
             raise DivergedError("the validation loss of the mixed model was never a number")
@@ -262,11 +251,13 @@ class _Learner:
             for name, delta in self.delta.items()
         }
 
-    def _standing(self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]) -> tuple[float, float]:
+    def _selection_key(
+        self, molecules: npt.NDArray[np.int64], predictions: npt.NDArray[np.float32]
+    ) -> tuple[float, float]:
         labels = self.graphs.labels[molecules]
-        metric = metrics.primary(self.task.metric, labels, predictions)
-        loss = metrics.loss(self.task.kind, labels, predictions)
-        return standing(self.task.metric, metric, loss)
+        metric = metrics.primary(self.fit.task.metric, labels, predictions)
+        loss = metrics.loss(self.fit.task.kind, labels, predictions)
+        return selection_key(self.fit.task.metric, metric, loss)
 
     def _descend(
         self, start: float, fitted: npt.NDArray[np.int64], watched: npt.NDArray[np.int64]
@@ -282,7 +273,7 @@ class _Learner:
         batches = self._batches(np.concatenate([fitted, watched]))
         # One pass serves both: the watched molecules' labels are hidden from the loss.
         labels = np.concatenate([self.graphs.labels[fitted], np.full_like(self.graphs.labels[watched], np.nan)])
-        targets = ((torch.from_numpy(labels).to(device) - model.shift) / model.scale).split(EVALUATION_BATCH)
+        targets = model.standardised(torch.from_numpy(labels).to(device)).split(EVALUATION_BATCH)
         labelled = int(np.count_nonzero(~np.isnan(labels)))
         for step in count():
             values = dict(zip(self.names, alpha.tolist(), strict=True))
@@ -293,7 +284,7 @@ class _Learner:
                 output = self._output(self._weights(alpha), batch)
                 outputs.append(model.in_label_units(output.detach()))
                 share = int((~target.isnan()).sum()) / max(labelled, 1)
-                loss = task_loss(output, target, self.task.kind) * share
+                loss = task_loss(output, target, self.fit.task.kind) * share
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
                 loss.backward()

@@ -9,9 +9,8 @@ In protocol `paper` the budget counts training labels only, so there these are a
 from __future__ import annotations
 
 import resource
-import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,10 @@ from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.seeds import seed_of
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
-from roftmol.scoring import metrics
 from roftmol.tables import schemas
+from roftmol.training.cell import FitConfiguration
+from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
+from roftmol.training.fit import Task
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.integer]
@@ -72,18 +73,17 @@ def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None
     method = METHODS[settings.method]
     assert method.learner
     learner = method.learner()
-    features = learner.features(molecules.loc[used, "smiles"].tolist())
     labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
-    assigned["place"] = np.searchsorted(used, assigned["molecule"])  # the row in `features` and `labels`
-
+    assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
+    fitting = _Fitting(settings, learner, learner.features(molecules.loc[used, "smiles"].tolist()), labels)
     fits: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     for seed in settings.seeds:
         folds = [fold for _, fold in assigned[assigned["seed"] == seed].groupby("fold")]
         if not folds:
             raise UserError(f"{splits}: seed {seed} is not in the table. Delete it and run the workflow again.")
-        for setting in dict.fromkeys(map(method.parse, settings.grid)):  # a product of axes repeats the forest
-            rows, frame = _run_folds(settings, learner, setting, seed, folds, features, labels)
+        for hyperparameters in dict.fromkeys(map(method.parse, settings.grid)):  # a product of axes repeats the forest
+            rows, frame = fitting.run(hyperparameters, seed, folds)
             fits += rows
             predictions.append(frame)
     schemas.write("predictions", pd.concat(predictions, ignore_index=True), out / "predictions.parquet", settings)
@@ -91,75 +91,58 @@ def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None
     schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet", settings)
 
 
-def _run_folds(
-    settings: BaselineSettings,
-    learner: Learner,
-    setting: Settings,
-    seed: int,
-    folds: list[pd.DataFrame],
-    features: Any,
-    labels: Array,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """The rows of `fits` and `predictions` of one setting and seed: validation out of fold, test the folds' mean."""
-    identity: dict[str, Any] = {**settings.cell, "setting": setting_text(setting), "seed": seed}
-    fits: list[dict[str, Any]] = []
-    valid: list[pd.DataFrame] = []
-    tested: list[list[Array]] = []
-    origin = asdict(run_origin.origin({"task": settings.task, "metric": settings.metric}))
-    for fold in folds:
-        number = int(fold["fold"].iloc[0])
-        parts = {str(role): rows for role, rows in fold.groupby("role")}
-        place = {role: rows["place"].to_numpy() for role, rows in parts.items()}
-        held = [place.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
-        own = seed_of(*settings.cell.values(), seed, number)
+@dataclass(frozen=True, eq=False)
+class _Fitting:
+    """What all fits of a cell share."""
 
-        def fitted_on(learnt: Rows, asked: list[Rows], own: int = own) -> Fitted:
-            X, X_new = features[learnt], features[np.concatenate(asked)]
-            return learner.fit_predict(setting, settings.task, X, labels[learnt], X_new, own)
+    settings: BaselineSettings
+    learner: Learner
+    features: Any  #: n molecules'
+    labels: Array  #: n x t
 
-        started, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
-        fitted = fitted_on(place["train"], held)
-        on_valid, *on_test = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held[:2]]))
-        if not learner.selects and settings.budget_has_validation:
-            fitted = fitted_on(np.concatenate([place["train"], place["valid"]]), held[1:])
-            on_test = np.split(fitted.predictions, [len(held[1])])
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        truth = labels[place["valid"]]
-        metric = metrics.primary(settings.metric, truth, on_valid)
-        undefined = f"{settings.metric} undefined on validation: selected by loss" if np.isnan(metric) else ""
-        fits.append(
-            {
-                **identity,
-                "fold": number,
-                "status": "ok",
-                "reason": "",
-                "note": "; ".join(filter(None, (fitted.note, undefined))),
-                "best_epoch": 0,
-                "epochs": 0,
-                "valid_metric": metric,
-                "valid_loss": metrics.loss(settings.task, truth, on_valid),
-                "trained_parameters": fitted.parameters,
-                "started": started.isoformat(timespec="seconds"),
-                "wall_seconds": wall,
-                "cpu_seconds": cpu,
-                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "device": "cpu",
-                **origin,
-                "part": "",
-            }
-        )
-        valid.append(_rows(identity, "valid", parts["valid"]["molecule"].to_numpy(), on_valid[None]))
-        tested.append(on_test)
-    # The test parts are the same in every fold of a seed.
-    tests = [
-        _rows(identity, role, parts[role]["molecule"].to_numpy(), np.stack(predictions))
-        for role, predictions in zip(("test", "test_id"), zip(*tested, strict=True), strict=True)
-        if role in parts
-    ]
-    return fits, pd.concat([*valid, *tests])
+    def fit(self, hyperparameters: Settings, seed: int, part: Mapping[str, Rows]) -> FinishedFit:
+        """Return what a reference learns of a fold, whose `part` has the rows of its roles in `features`."""
+        settings = self.settings
+        held_out = [part.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
 
+        def fitted_on(learnt: Rows, asked: list[Rows]) -> Fitted:
+            X, X_new = self.features[learnt], self.features[np.concatenate(asked)]
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.labels[learnt], X_new, seed)
 
-def _rows(identity: dict[str, Any], partition: str, molecules: Rows, outputs: Array) -> pd.DataFrame:
-    """The rows of some molecules, from the folds' predictions: folds x molecules x tasks."""
-    columns = {"partition": partition, "molecule": molecules, **metrics.together(outputs)}
-    return pd.DataFrame({**identity, **columns})
+        fitted = fitted_on(part["train"], held_out)
+        valid, *tests = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held_out[:2]]))
+        if not self.learner.selects and settings.budget_has_validation:
+            fitted = fitted_on(np.concatenate([part["train"], part["valid"]]), held_out[1:])
+            tests = np.split(fitted.predictions, [len(held_out[1])])
+        test, test_id = tests
+        return FinishedFit(valid, test, test_id, trained_parameters=fitted.parameters, note=fitted.note)
+
+    def run(
+        self, hyperparameters: Settings, seed: int, folds: list[pd.DataFrame]
+    ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+        """Return the rows of "fits" and "predictions" of a seed: validation out of fold, test the folds' mean."""
+        settings = self.settings
+        run = {**settings.cell, "setting": setting_text(hyperparameters), "seed": seed}
+        task = Task(settings.task, settings.metric)
+        origin = run_origin.origin(FitConfiguration(settings.task, settings.metric))
+        rows: list[dict[str, Any]] = []
+        valid: list[pd.DataFrame] = []
+        finished: list[FinishedFit] = []
+        for fold in folds:
+            number = int(fold["fold"].iloc[0])
+            roles = {str(role): part for role, part in fold.groupby("role")}
+            part = {role: rows_of["position"].to_numpy() for role, rows_of in roles.items()}
+            stopwatch = Stopwatch()
+            finished.append(self.fit(hyperparameters, seed_of(*settings.cell.values(), seed, number), part))
+            cost = stopwatch.cost(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+            row = fit_row({**run, "fold": number}, finished[-1], self.labels[part["valid"]], task, cost, origin)
+            rows.append({**row, "part": ""})
+            valid.append(prediction_rows(run, "valid", roles["valid"]["molecule"].to_numpy(), finished[-1].valid[None]))
+        # The test parts are the same in every fold of a seed.
+        outputs = {"test": [fit.test for fit in finished], "test_id": [fit.test_id for fit in finished]}
+        tests = [
+            prediction_rows(run, role, roles[role]["molecule"].to_numpy(), np.stack(predicted))
+            for role, predicted in outputs.items()
+            if role in roles
+        ]
+        return rows, pd.concat([*valid, *tests])

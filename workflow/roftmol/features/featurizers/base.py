@@ -1,4 +1,4 @@
-"""What a featuriser makes of one molecule."""
+"""What a featurizer makes of one molecule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own featuriser: a function `featurize(molecule)` that gives a PyTorch Geometric `Data`."""
+"""A user's own featurizer: a function `featurize(molecule)` that gives a PyTorch Geometric `Data`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from roftmol.features.featurizers.base import Graph
 PASSED_ON = ("x", "edge_index", "edge_attr")
 
 
-def featuriser(path: str) -> Callable[[Chem.Mol], Graph]:
-    """The featuriser that the file defines, which raises `UserError` where the file's code fails.
+def featurizer(path: str) -> Callable[[Chem.Mol], Graph]:
+    """Return the featurizer that the file defines, which raises `UserError` where the file's code fails.
 
     Raises `UserError` if the file defines none.
     """
@@ -38,7 +38,7 @@ def as_graph(data: Any) -> Graph:
 
     Raises `UserError` that says what is wrong with it.
     """
-    from torch_geometric.data import Data  # two seconds of import that nobody else's featuriser needs
+    from torch_geometric.data import Data  # two seconds of import that nobody else's featurizer needs
 
     if not isinstance(data, Data):
         raise UserError(f"expected a torch_geometric.data.Data, found {type(data).__name__}")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from torch import Tensor
 
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 
 
-class Branch(Protocol):
-    """The second task of one fit, on the encoder that is being trained."""
+class AuxiliaryTask(Protocol):
+    """A second task with its data, for all fits of a job; :meth:`on` gives it for one of them.
+
+    When its turn is, the method says (`methods.base.Alternation`).
+    """
+
+    def on(self, encoder: Encoder, /) -> Self:
+        """Return the task on the encoder that a fit trains, from the same start for every fit."""
 
     @property
     def clip(self) -> float:
@@ -25,11 +31,4 @@ class Branch(Protocol):
         """Let what belongs to the task take gradients; called when a stage has said what trains."""
 
     def loss(self, progress: float, rng: np.random.Generator, /) -> Tensor:
-        """The loss on one batch; `progress` rises from 0 to 1 over the epochs that are allowed."""
-
-
-class Auxiliary(Protocol):
-    """A second task with its data, for all fits of a job."""
-
-    def branch(self, encoder: Encoder, /) -> Branch:
-        """The task on this encoder, from the same start for every fit."""
+        """Return the loss on one batch; `progress` rises from 0 to 1 over the epochs that are allowed."""

@@ -13,14 +13,14 @@ and the pretrained model's energies, and taken off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from roftmol.encoders import Encoder, Spatial
+from roftmol.encoders.base import Encoder, Spatial
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods.protocols import RATE_FALL
 
@@ -96,37 +96,31 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """The task on labelled conformers."""
+    """The task on labelled conformers, with the checkpoint's heads, which are part of the encoder's module."""
 
     labels: Labels
+    encoder: Spatial | None = None  #: that a fit trains
+    clip: float = CLIP
+    extra: list[Tensor] = field(default_factory=list)
 
-    def branch(self, encoder: Encoder) -> ForceFieldBranch:
-        """The task on this encoder, with the checkpoint's heads."""
+    def on(self, encoder: Encoder) -> ForceField:
+        """Return the task on this encoder."""
         assert isinstance(encoder, Spatial)
-        return ForceFieldBranch(self, encoder)
-
-
-class ForceFieldBranch:
-    """The task of one fit."""
-
-    clip = CLIP
-    extra: list[Tensor] = []  # noqa: RUF012 (its heads are part of the encoder's module)
-
-    def __init__(self, task: ForceField, encoder: Spatial):
-        self.task = task
-        self.encoder = encoder
+        return replace(self, encoder=encoder)
 
     def train(self) -> None:
         """Let the force field's heads take gradients."""
+        assert self.encoder
         self.encoder.force_field.requires_grad_(True)
 
     def loss(self, progress: float, rng: np.random.Generator) -> Tensor:
-        """The loss on conformers drawn at random."""
-        conformers = self.task.labels.conformers
+        """Return the loss on conformers drawn at random."""
+        assert self.encoder
+        conformers = self.labels.conformers
         chosen = rng.choice(len(conformers), min(BATCH, len(conformers)), replace=False)
         batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
         energies, forces = self.encoder.energies_and_forces(batch, training=True)
-        wanted = torch.from_numpy(self.task.labels.energies[chosen]).to(energies.device)
+        wanted = torch.from_numpy(self.labels.energies[chosen]).to(energies.device)
         error = (energies - wanted).square() / batch.sizes
         weights = [end + (start - end) * RATE_FALL**progress for start, end in (ENERGY, FORCES)]
-        return weights[0] * error.mean() + weights[1] * (forces - self.task.labels.forces_of(batch)).square().mean()
+        return weights[0] * error.mean() + weights[1] * (forces - self.labels.forces_of(batch)).square().mean()

@@ -1,7 +1,7 @@
 """Masking of atoms, as in pretraining, as the second task of an encoder of molecular graphs.
 
-The analogue of MFT for 2D: the objective (`pretrain/attribute_masking.py` or `pretrain/graphmae.py`) goes on, on
-molecules of a pretraining corpus that are in no data set of the experiment. What decodes the atoms is not part of
+The analogue of MFT for 2D: the objective (`pretraining/attribute_masking.py` or `pretraining/graphmae.py`) goes on, on
+molecules of a pretraining corpus that are in no dataset of the experiment. What decodes the atoms is not part of
 published weights: it is drawn anew and first fitted to the pretrained encoder, which stays as it is meanwhile; every
 fit starts from that.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import generator, seed_of
-from roftmol.encoders import GNN, Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs, ranges
 from roftmol.training.forward import Adam
 from roftmol.training.pretraining import AttributeMasking, GraphMAE, Objective
@@ -40,14 +40,16 @@ class Pretraining:
     targets: npt.NDArray[np.generic]  #: a row an atom
     decoder: nn.Module
     batch_size: int
+    encoder: Encoder | None = None  #: that a fit trains
+    clip: float = math.inf
 
     @classmethod
     def prepared(cls, objective: Objective, smiles: list[str], encoder: Encoder, batch_size: int) -> Pretraining:
-        """The task with a decoder that was fitted to the encoder as it is.
+        """Return the task with a decoder that was fitted to the encoder as it is.
 
         Raises `UserError` if the encoder has no mask, which those of Hu et al.'s vocabulary alone do.
         """
-        if not isinstance(encoder, GNN):
+        if not encoder.masks_atoms:
             raise UserError("masking of atoms needs an encoder with Hu et al.'s vocabulary, which has a mask")
         corpus, targets = objective.prepare(smiles, np.empty((len(smiles), 0), np.float32), 1)
         device = next(encoder.parameters()).device
@@ -56,35 +58,15 @@ class Pretraining:
         still = copy.deepcopy(encoder).eval().requires_grad_(False)
         optimizer, rng = Adam(task.decoder.parameters(), RATE), generator("auxiliary decoder")
         for _ in range(STEPS):
-            loss = task.loss(still, task.decoder, BATCH, rng)
+            loss = task.loss_of(still, BATCH, rng)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         return task
 
-    def loss(self, encoder: Encoder, decoder: nn.Module, size: int, rng: np.random.Generator) -> Tensor:
-        """The objective on `size` molecules drawn at random."""
-        chosen = rng.choice(len(self.corpus), min(size, len(self.corpus)), replace=False)
-        batch = self.corpus.batch(chosen)
-        first = self.corpus.offsets[chosen]
-        targets = torch.from_numpy(self.targets[ranges(first, self.corpus.offsets[chosen + 1] - first)])
-        device = next(encoder.parameters()).device
-        return self.objective.loss(encoder, decoder, batch.to(device), targets.to(device), rng)
-
-    def branch(self, encoder: Encoder) -> PretrainingBranch:
-        """The task on this encoder, with the decoder that was fitted first."""
-        return PretrainingBranch(self, encoder)
-
-
-class PretrainingBranch:
-    """The task of one fit."""
-
-    clip = math.inf
-
-    def __init__(self, task: Pretraining, encoder: Encoder):
-        self.task = task
-        self.encoder = encoder
-        self.decoder = copy.deepcopy(task.decoder)
+    def on(self, encoder: Encoder) -> Pretraining:
+        """Return the task on this encoder, with the decoder that was fitted first."""
+        return replace(self, encoder=encoder, decoder=copy.deepcopy(self.decoder))
 
     @property
     def extra(self) -> list[Tensor]:
@@ -95,5 +77,15 @@ class PretrainingBranch:
         """The decoder takes gradients as it is."""
 
     def loss(self, _progress: float, rng: np.random.Generator) -> Tensor:
-        """The objective on one batch."""
-        return self.task.loss(self.encoder, self.decoder, self.task.batch_size, rng)
+        """Return the objective on one batch."""
+        assert self.encoder
+        return self.loss_of(self.encoder, self.batch_size, rng)
+
+    def loss_of(self, encoder: Encoder, size: int, rng: np.random.Generator) -> Tensor:
+        """Return the objective of an encoder on `size` molecules drawn at random."""
+        chosen = rng.choice(len(self.corpus), min(size, len(self.corpus)), replace=False)
+        batch = self.corpus.batch(chosen)
+        first = self.corpus.offsets[chosen]
+        targets = torch.from_numpy(self.targets[ranges(first, self.corpus.offsets[chosen + 1] - first)])
+        device = next(encoder.parameters()).device
+        return self.objective.loss(encoder, self.decoder, batch.to(device), targets.to(device), rng)

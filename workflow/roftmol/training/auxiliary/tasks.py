@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from roftmol.core.errors import UserError
-from roftmol.encoders import Encoder, Spatial
-from roftmol.features import graphs
+from roftmol.encoders.base import Encoder, Spatial
+from roftmol.features import featurize
 from roftmol.features.featurizers import geometry
 from roftmol.tables import schemas
-from roftmol.training.auxiliary.base import Auxiliary
+from roftmol.training.auxiliary.base import AuxiliaryTask
 from roftmol.training.auxiliary.force_field import ForceField, Labels, Probe, aligned, labelled_by
 from roftmol.training.auxiliary.pretraining import OBJECTIVES, Pretraining
 
@@ -25,26 +25,28 @@ HELD_OUT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Second:
+class AuxiliaryData:
     """A second task, and what an atomistic model's force field is measured on; None where there is none."""
 
-    task: Auxiliary | None = None
+    task: AuxiliaryTask | None = None
     probe: Probe | None = None
 
 
-def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> Second:
-    """The second task of `source` for copies of `encoder`, from the table at `path`; nothing without a path.
+def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> AuxiliaryData:
+    """Return the second task of `source` for copies of `encoder`, from the table at `path`; nothing without a path.
 
     Raises `UserError` if the source is not one for such an encoder, or the table has too few molecules.
     """
     if path is None:
-        return Second()
+        return AuxiliaryData()
     known = FORCE_SOURCES if isinstance(encoder, Spatial) else tuple(OBJECTIVES)
     if source and source not in known:
         raise UserError(f"auxiliary source {source!r} is not for this model; choose one of {', '.join(known)}")
     if not isinstance(encoder, Spatial):
         smiles = schemas.read("pretraining", path)["smiles"].tolist()
-        return Second(Pretraining.prepared(OBJECTIVES[source](), smiles, encoder, batch_size) if source else None)
+        return AuxiliaryData(
+            Pretraining.prepared(OBJECTIVES[source](), smiles, encoder, batch_size) if source else None
+        )
     table = schemas.read("force_labels", path)
     table = table[table["status"] == "ok"]
     _check_elements(path, table)
@@ -55,9 +57,9 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> S
     learnt, held = labels_of(table[~last]), labels_of(table[last])
     probe = Probe(held, labelled_by(encoder, held.conformers))
     if not source:
-        return Second(probe=probe)
+        return AuxiliaryData(probe=probe)
     own = labelled_by(encoder, learnt.conformers)
-    return Second(ForceField(own if source == "self" else aligned(learnt, own)), probe)
+    return AuxiliaryData(ForceField(own if source == "self" else aligned(learnt, own)), probe)
 
 
 def _check_elements(path: Path, table: pd.DataFrame) -> None:
@@ -74,6 +76,6 @@ def labels_of(table: pd.DataFrame) -> Labels:
     """The conformers, energies and forces of table "force_labels"."""
     numbers = [np.asarray(row) for row in table["numbers"]]
     positions = [np.asarray(row).reshape(-1, 3) for row in table["positions"]]
-    found = graphs.from_conformers(numbers, positions, np.empty((len(table), 0), np.float32))
+    found = featurize.from_conformers(numbers, positions, np.empty((len(table), 0), np.float32))
     forces = np.concatenate([np.asarray(row, np.float32).reshape(-1, 3) for row in table["forces"]])
     return Labels(found, table["energy"].to_numpy(np.float64), forces)

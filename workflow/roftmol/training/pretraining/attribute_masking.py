@@ -27,10 +27,10 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor, nn
 
-from roftmol.encoders import Encoder
-from roftmol.features import graphs
-from roftmol.features.featurizers.hu import MASKED_ELEMENT
+from roftmol.encoders.base import Encoder
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
+from roftmol.features.vocabulary import MASKED_ELEMENT
 from roftmol.training.pretraining.loop import Labels, Level
 
 RADII = (0, 1)
@@ -49,7 +49,7 @@ class AttributeMasking:
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """The corpus as graphs, and its atoms' tokens: atoms x radii."""
-        corpus = graphs.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
+        corpus = featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         with ProcessPoolExecutor(processes) as pool:
             environments = np.concatenate(list(pool.map(_environments, smiles, chunksize=500)))
         return corpus, np.stack([_tokens(column, self.vocabulary) for column in environments.T], 1)

@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.encoders.gnn import GIN
 from roftmol.encoders.ops import Linear
-from roftmol.features import graphs
-from roftmol.features.featurizers.hu import ELEMENTS, MASKED_ELEMENT
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
+from roftmol.features.vocabulary import ELEMENTS, MASKED_ELEMENT
 from roftmol.training.pretraining.loop import Labels, Level
 
 
@@ -55,7 +55,7 @@ class GraphMAE:
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """The corpus as graphs, and its atoms' elements: atoms."""
-        corpus = graphs.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
+        corpus = featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         return corpus, corpus.atoms[:, 0].astype(np.int64)
 
     def decoder(self, width: int, _tasks: int) -> nn.Module:

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from roftmol.core.devices import device_of
 from roftmol.core.files import atomic, digest
 from roftmol.core.seeds import generator, seed_of
-from roftmol.encoders import GNN, Architecture, Encoder
+from roftmol.encoders.base import Encoder
+from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.features.graphs import Batch, Graphs
 
 Labels = npt.NDArray[np.float32]

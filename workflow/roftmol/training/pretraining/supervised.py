@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from roftmol.core.errors import UserError
-from roftmol.encoders import Encoder
+from roftmol.encoders.base import Encoder
 from roftmol.encoders.ops import Linear
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.training.pretraining.loop import Labels, Level
 
@@ -41,7 +41,7 @@ class Supervised:
             constant = np.flatnonzero(~(deviation > 0)).tolist()
             raise UserError(f"objective supervised: the tasks {constant} (from 0) have one value or none")
         standardised = (labels - np.nanmean(labels, 0, dtype=np.float64)) / deviation
-        return graphs.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes), standardised.astype(
+        return featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes), standardised.astype(
             np.float32
         )
 

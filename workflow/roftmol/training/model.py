@@ -1,0 +1,151 @@
+"""The model that a fit trains: an encoder with a head, and which of its weights train."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roftmol.core.seeds import seed_of
+from roftmol.encoders.base import Encoder, norms
+from roftmol.features.graphs import Batch, Graphs, Indices
+from roftmol.methods.base import Parts
+from roftmol.training.fit import Fit, Fold, Task
+from roftmol.training.forward import evaluation_batches
+
+AnyBatch = TypeVar("AnyBatch")
+
+
+class HeldOut(NamedTuple):
+    """What a model says of a fold's validation and test molecules."""
+
+    valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
+    test: npt.NDArray[np.float32]
+    test_id: npt.NDArray[np.float32]
+    vectors: Tensor  #: molecules x width, in the order of `Fold.held_out`
+
+
+class Model(nn.Module):
+    """An encoder with a head, which is linear on molecules' vectors, and the scaling of its outputs to label units.
+
+    y = scale * (head(encoder(molecule))) + shift for regression; a probability for classification.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: Encoder, tasks: int, task: Task):
+        super().__init__()
+        self.encoder = encoder
+        self.head = encoder.new_head(tasks, task.extensive)
+        self.kind = task.kind
+        self.register_buffer("shift", torch.zeros(tasks))
+        self.register_buffer("scale", torch.ones(tasks))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits or standardised values, b x t."""
+        return self.head(self.encoder.read(batch), batch)
+
+    def standardised(self, labels: Tensor) -> Tensor:
+        """Return labels in the units of the head's output, b x t."""
+        return (labels - self.shift) / self.scale
+
+    def in_label_units(self, output: Tensor) -> Tensor:
+        """Return probabilities or values in the labels' units from what `forward` gives."""
+        return output.sigmoid() if self.kind == "classification" else output * self.scale + self.shift
+
+    @torch.no_grad()
+    def predict_batches(
+        self, batches: Iterable[AnyBatch], features: Callable[[AnyBatch], Tensor]
+    ) -> npt.NDArray[np.float32]:
+        """Return predictions in eval mode, molecules x tasks, from what `features` gives the head for each batch."""
+        self.eval()
+        outputs = [self.in_label_units(self.head(features(batch), batch)) for batch in batches]
+        return torch.cat(outputs).cpu().numpy()
+
+    def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
+        """Return predictions in eval mode, molecules x tasks, whatever the batch size."""
+        return self.predict_batches(self._evaluation_batches(graphs, molecules), self.encoder.read)
+
+    def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
+        """Return predictions for the fold's validation and test molecules and their vectors, in one pass."""
+        vectors: list[Tensor] = []
+
+        def features(batch: Batch) -> Tensor:
+            state = self.encoder.state(batch)
+            vectors.append(self.encoder.pool(state, batch))
+            return state.atoms if self.encoder.reads == "atoms" else vectors[-1]
+
+        predicted = self.predict_batches(self._evaluation_batches(graphs, fold.held_out), features)
+        valid, test, test_id = np.split(predicted, np.cumsum([len(fold.valid), len(fold.test)]))
+        return HeldOut(valid, test, test_id, torch.cat(vectors))
+
+    def _evaluation_batches(self, graphs: Graphs, molecules: Indices) -> Iterable[Batch]:
+        return (batch.to(self.shift.device) for batch in evaluation_batches(self.encoder, graphs, molecules))
+
+
+def new_model(encoder: Encoder, fit: Fit) -> Model:
+    """Return the model at the start of a fit: a head drawn by the seed, and the training labels' scaling.
+
+    The head depends on the seed alone, so that every method starts from the same one.
+    """
+    torch.manual_seed(seed_of("initial weights", fit.seed))
+    model = Model(copy.deepcopy(encoder), fit.graphs.labels.shape[1], fit.task)
+    if not fit.method.pretrained:
+        model.encoder = encoder.fresh()
+    if fit.task.kind == "regression" and fit.protocol.standardise:
+        labels = fit.graphs.labels[fit.fold.train].astype(np.float64)
+        deviation = np.nanstd(labels, 0)
+        model.shift.copy_(torch.from_numpy(np.nanmean(labels, 0)))
+        model.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
+    return model
+
+
+def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
+    """Return the mean over the labelled entries of binary cross entropy with logits, or of the squared error.
+
+    `root` takes the square root of the latter. Without labelled entries the loss is 0.
+    """
+    labelled = ~labels.isnan()
+    if not labelled.any():
+        return output.sum() * 0
+    if kind == "classification":
+        return F.binary_cross_entropy_with_logits(output[labelled], labels[labelled])
+    error = F.mse_loss(output[labelled], labels[labelled])
+    return error.sqrt() if root else error
+
+
+def freeze(
+    model: Model, trained: Parts, *, train_norms: bool = True, trains: Callable[[str], bool] = lambda _name: True
+) -> None:
+    """Let these encoder parts and the head take gradients, and nothing else.
+
+    Of the parts only those parameters do whose name `trains` says so of. Without `train_norms`, BatchNorm's weight and
+    bias take none either, unless all parts do.
+    """
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(model.encoder.part_of(name) in trained and trains(name))
+    if not train_norms and not set(model.encoder.parts) <= set(trained):
+        for norm in norms(model.encoder):
+            norm.requires_grad_(False)
+    for parameter in model.head.parameters():
+        parameter.requires_grad_(True)
+
+
+def set_training(model: Model, trained: Parts, *, fully: bool) -> None:
+    """Put the model in training mode; `fully` leaves the frozen parts in eval mode, without dropout or drift.
+
+    What lies in no part, such as dropout between the blocks of a user's own module, trains where all parts do.
+    """
+    model.train()
+    if fully and not set(model.encoder.parts) <= set(trained):
+        model.encoder.eval()
+        for part in trained:
+            for module in model.encoder.modules_of(part):
+                module.train()

@@ -1,0 +1,156 @@
+"""Finished fits on disk: one safetensors file each, under a name that is a digest of all that the fit depends on.
+
+The row of table "fits", the curve, coefficients and changes are JSON in the file's metadata; predictions are arrays, as
+are the weights, where a mixture wants them, and the atoms' vectors of a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from roftmol.core import source_code
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, digest
+from roftmol.core.records import without_defaults
+from roftmol.methods.base import Method
+from roftmol.registry.encoder_kinds import EncoderKind
+from roftmol.training.finished_fit import FinishedFit
+from roftmol.training.fit import Fold, TrainSettings
+
+Array = npt.NDArray[np.float32]
+
+#: What chooses a method, an encoder, a featurizer. A fit's code holds the chosen one alone: adding others keeps fits.
+CHOICES = (
+    "roftmol.methods",
+    "roftmol.encoders.kinds",
+    "roftmol.registry.encoder_kinds",
+    "roftmol.features.featurizers",
+)
+#: Tables are only read and written; what is read counts by its rows.
+TABLES = ("roftmol.tables.schemas",)
+
+
+@dataclass(frozen=True)
+class FitIdentity:
+    """All that a fit depends on."""
+
+    code: str  #: digest of the code, see :func:`code_of_fit`
+    data: str  #: digest of the graphs, labels included
+    checkpoint: str  #: digest of the encoder that it starts from
+    torch: str  #: version
+    device: str
+    protocol: str
+    method: str
+    task: str
+    metric: str
+    hyperparameters: str = ""  #: as canonical JSON
+    seed: int = 0
+    fold: int = 0
+    split: str = ""  #: digest of the fold's molecules
+    training: TrainSettings = field(default_factory=TrainSettings)
+    source: str = ""  #: the file of the fit whose weights are mixed
+    auxiliary: str = ""  #: what a second task learns
+    auxiliary_rows: str = ""  #: digest of what it learns from, or what a force field is measured on
+    extensive: bool = False
+    pictures: bool = False  #: whether it keeps atoms' vectors
+
+    @property
+    def file(self) -> str:
+        """The name of the fit's file."""
+        return f"{digest(without_defaults(self))}.safetensors"
+
+
+def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
+    """Return the digest of the code that a fit depends on: of methods and encoders, its own alone counts.
+
+    Graphs count by what is in their file. A featurizer's code counts where a fit itself makes graphs: of what a second
+    task learns from (`auxiliary`), and to learn the shapes of a user's own module.
+    """
+    modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
+    if method.mixing:
+        modules.append("roftmol.training.mixing")
+    leaves = [*CHOICES, *TABLES]
+    if auxiliary:
+        modules.append("roftmol.training.auxiliary.tasks")
+        if kind.spatial:  # its second task is a force field; masking of atoms is for encoders of graphs
+            leaves.append("roftmol.training.auxiliary.pretraining")
+    if auxiliary or kind.featurizer == "own":
+        modules.append(f"roftmol.features.featurizers.{kind.featurizer}")
+    return source_code.code_digest(source_code.sources(modules, leaves))
+
+
+def fold_digest(fold: Fold) -> str:
+    """Return a digest of a fold's molecules."""
+    return digest([part.tolist() for part in (fold.train, fold.valid, fold.test, fold.test_id)])
+
+
+def save(path: Path, row: Mapping[str, Any], finished: FinishedFit) -> None:
+    """Write a fit and its row to its file, atomically."""
+    metadata = {
+        "row": json.dumps(row),
+        "curve": json.dumps([asdict(point) for point in finished.curve]),
+        "coefficients": json.dumps(finished.coefficients),
+        "changes": json.dumps(finished.changes),
+    }
+    arrays = {"valid": finished.valid, "test": finished.test, "test_id": finished.test_id}
+    arrays |= {f"weights.{name}": tensor.numpy() for name, tensor in finished.weights.items()}
+    if finished.picture:
+        arrays |= {f"tsne.{name}": array for name, array in finished.picture._asdict().items()}
+    with atomic(path) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
+
+
+def saved_row(path: Path) -> dict[str, Any] | None:
+    """Return the row of a saved fit, or None if there is none or its file cannot be read."""
+    try:
+        with safe_open(path, "np") as file:
+            return json.loads(file.metadata()["row"])
+    except (OSError, SafetensorError):
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class SavedFit:
+    """What the tables tell of a saved fit."""
+
+    predictions: Mapping[str, Array]  #: by partition, molecules x tasks
+    curve: list[dict[str, Any]]
+    coefficients: dict[str, float]
+    changes: list[list[Any]]
+
+
+def read(path: Path) -> SavedFit:
+    """Return a saved fit, without its weights and picture."""
+    with safe_open(path, "np") as file:
+        predictions = {name: file.get_tensor(name) for name in ("valid", "test", "test_id")}
+        metadata = {name: json.loads(text) for name, text in file.metadata().items()}
+    return SavedFit(predictions, metadata["curve"], metadata["coefficients"], metadata["changes"])
+
+
+def saved_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a saved fit.
+
+    Raises `UserError` if they are not there.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {
+                name.removeprefix("weights."): file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118 (not a mapping)
+                if name.startswith("weights.")
+            }
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: the fine-tuned weights cannot be read ({error}). Delete fits.parquet in the folder above and run "
+            "the workflow again; finished fits are kept."
+        ) from error
