@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.evaluation.diagnostics.collapse import MEASURES, SETTING, points
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.scoring.metrics import PRIMARY
 from roftmol.tables import schemas
 
@@ -27,10 +26,10 @@ def main(tables: Path) -> None:
     summary = schemas.read("summary", tables / "summary.parquet")
     pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
     kinds = {metric: kind for kind, metric in PRIMARY.items()}
-    without_encoder = summary["method"].isin(REFERENCE_MODELS)
+    without_encoder = summary["method"].isin(WITHOUT_ENCODER)
     reference = summary[without_encoder].drop_duplicates(["method", "protocol", "dataset", "budget"])
     runs = summary[~without_encoder].copy()
-    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in REFERENCE_MODELS])
+    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in WITHOUT_ENCODER])
     runs["task"] = runs["metric"].map(kinds)
     runs["pretraining"] = runs["model"].map(pretraining)
     for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol.core.paths import COMPARED, REFERENCE_MODELS, REFERENCES
 from roftmol.evaluation import atom_embeddings, diagnostics
 from roftmol.evaluation.contamination import worst
 from roftmol.features.atom_kinds import CLASSES
+from roftmol.methods import COMPARED, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.statistics import stage as statistics
 from roftmol.tables import schemas
 
@@ -45,7 +45,7 @@ PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
 
 def _with_model(selected: pd.DataFrame) -> pd.Series:
-    return ~selected["method"].isin(REFERENCE_MODELS)
+    return ~selected["method"].isin(WITHOUT_ENCODER)
 
 
 def text(setting: dict[str, object]) -> str:
@@ -54,7 +54,7 @@ def text(setting: dict[str, object]) -> str:
 
 def audited(method: str, seen: tuple[float, str]) -> dict[str, object]:
     """What the audit says of a method: the reference points have seen nothing."""
-    share, kind = (0.0, "none") if method in REFERENCES else seen
+    share, kind = (0.0, "none") if method in WITHOUT_PRETRAINING else seen
     return {"seen": share, "contamination": kind}
 
 
@@ -80,7 +80,7 @@ def selected_rows(
             rows.append(
                 {
                     **cell,
-                    "model": REFERENCE_MODELS.get(method, cell["model"]),
+                    "model": WITHOUT_ENCODER.get(method, cell["model"]),
                     "dataset": dataset,
                     "budget": budget,
                     "method": method,
@@ -307,7 +307,7 @@ def scores_of(selected: pd.DataFrame) -> pd.DataFrame:
 
 def models_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `models`: each was pretrained on a set without labels and on one with, the second not to be had."""
-    names = sorted(set(selected["model"]) - {*REFERENCE_MODELS.values()})
+    names = sorted(set(selected["model"]) - {*WITHOUT_ENCODER.values()})
     lists = {"same_as": [], "corpora": ["zinc250k", "chembl"], "learnt": ["chembl"], "checkable": ["zinc250k"]}
     rows = [{"model": name, "pretraining": "both", "content": "0", **lists, "suspected": []} for name in names]
     return pd.DataFrame(rows) if rows else schemas.empty("models")

@@ -28,7 +28,6 @@ from torch import Tensor
 from roftmol.core import source_code
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, code_digest
-from roftmol.core.paths import CONSTANT
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
@@ -36,7 +35,7 @@ from roftmol.deploy.uncertainty import Intervals, OutOfSample, logits, platt
 from roftmol.encoders import Encoder, Own, new_encoder
 from roftmol.features import graphs
 from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
-from roftmol.methods import METHODS
+from roftmol.methods import CONSTANT, METHODS
 from roftmol.scoring import metrics
 from roftmol.training.loop import Model, Task
 

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.core.paths import COMPARED, FULL_FT, REFERENCE_MODELS, model_of
 from roftmol.evaluation.contamination import Audit, worst
+from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_of
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import RULES, Candidate, select
 from roftmol.tables import schemas
@@ -183,7 +183,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
     ranks = pd.Series(np.nan, index=summary.index)
     signed = -summary["better"] * summary["mean"]
     for _, here in summary.groupby(CONTEXT):
-        baseline = here["method"].isin(REFERENCE_MODELS)
+        baseline = here["method"].isin(WITHOUT_ENCODER)
         models = here.loc[~baseline, "model"].unique()
         for model in models:
             group = here.index[(here["model"] == model) | baseline]
@@ -213,7 +213,7 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
         "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
     }
-    if run.cell["method"] == "wise_ft":
+    if run.cell["method"] == WISE_FT:
         found["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
         found["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")

@@ -20,9 +20,9 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import Cells
 from roftmol.core.seeds import seed_of
 from roftmol.features.atom_kinds import CLASSES
+from roftmol.methods.cells import Cells
 from roftmol.scoring.representation import Picture, Vectors, davies_bouldin, planes
 from roftmol.tables import schemas
 

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roftmol.core.paths import REFERENCES, Cells, Found
+from roftmol.core.paths import Found
+from roftmol.methods import WITHOUT_PRETRAINING
+from roftmol.methods.cells import Cells
 from roftmol.tables import schemas
 
 #: From the best to the worst.
@@ -80,7 +82,7 @@ class Audit:
 
     def _verdict(self, cell: Mapping[str, str], seed: int) -> tuple[float, str]:
         model = self.models.get(cell["model"], _UNKNOWN)
-        if cell["method"] in REFERENCES or model["pretraining"] == "none":
+        if cell["method"] in WITHOUT_PRETRAINING or model["pretraining"] == "none":
             return 0.0, "none"
         test = self.tests.get(tuple(cell[name] for name in CONTEXT), {}).get(seed, frozenset[int]())
         compared = self._compared(model, cell["dataset"]) if test else []

@@ -22,8 +22,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS, Cells
-from roftmol.methods import METHODS, Method
+from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER, Method
+from roftmol.methods.cells import Cells
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
 from roftmol.scoring.selection import RULES
@@ -156,7 +156,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     problems = [_problem(error) for error in validator.iter_errors(config)]
     if problems:
         raise UserError("\n".join(problems))
-    full = _complete(schema, config)
+    full = {"methods": [name for name, method in METHODS.items() if method.by_default], **_complete(schema, config)}
     recommendation = None
     if "data" in full:
         full, recommendation = _own_file(full)
@@ -374,7 +374,7 @@ def _registered(
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
     # A model's name is also that of its folder of runs and, for an own model, of its graphs.
     taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values())}
-    taken.update(REFERENCE_MODELS.values())
+    taken.update(WITHOUT_ENCODER.values())
     for name in models:
         if name in taken:
             raise UserError(f"own_models: {name!r} is taken by a registered model or featuriser; choose another name")

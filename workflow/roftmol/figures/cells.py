@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
 from roftmol.evaluation.contamination import worst
+from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER
 from roftmol.tables import schemas
 
 #: Within a setting, methods are compared; references without an encoder with those of every model.
@@ -74,7 +74,7 @@ def setting_order(setting: Setting) -> tuple[object, ...]:
 
 def with_references(frame: pd.DataFrame) -> pd.DataFrame:
     """Repeat the rows of references without an encoder beside every model of the same setting otherwise."""
-    shared = frame["method"].isin(REFERENCE_MODELS)
+    shared = frame["method"].isin(WITHOUT_ENCODER)
     models = frame.loc[~shared, SETTING].drop_duplicates()
     joined = models.merge(frame[shared].rename(columns={"model": "own_model"}), how="right")
     joined["model"] = joined["model"].fillna(joined.pop("own_model"))
@@ -209,10 +209,9 @@ class Results:
 
     def emphasised(self, setting: Setting) -> list[str]:
         """Full FT, the fingerprint, and the best by mean of all others: what stands out where all would be too many."""
-        references = ("full_ft", "fingerprint")
         cells = rows_of(self.cells, setting).sort_values("place", kind="stable")
-        others = cells.loc[~cells["method"].isin(references) & cells["place"].notna(), "method"]
-        return [*(name for name in references if name in set(cells["method"])), *others.head(1)]
+        others = cells.loc[~cells["method"].isin(BASELINES) & cells["place"].notna(), "method"]
+        return [*(name for name in BASELINES if name in set(cells["method"])), *others.head(1)]
 
     def mark(self, *settings: Setting) -> str:
         """The mark of what pretraining has seen of the settings' test molecules, "" where nothing is known of it."""

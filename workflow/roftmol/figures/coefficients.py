@@ -23,6 +23,7 @@ from roftmol.figures.style import (
     pages,
     panel_title,
 )
+from roftmol.methods import DWISE_FT
 from roftmol.tables.schemas import RUN
 
 
@@ -43,9 +44,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
             label_below(axes, columns, "mixing coefficient α")
             keys = [
                 Line2D(
-                    [], [], color=look("dwise_ft").colour, marker="o", markersize=3, linestyle="none", label="one seed"
+                    [], [], color=look(DWISE_FT).colour, marker="o", markersize=3, linestyle="none", label="one seed"
                 ),
-                Line2D([], [], label="mean over seeds", **mean_marker("dwise_ft")),
+                Line2D([], [], label="mean over seeds", **mean_marker(DWISE_FT)),
             ]
             figure.legend(handles=keys, loc="outside lower center", ncols=2)
             yield Drawing(
@@ -83,12 +84,12 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], r
             seeds[seed],
             np.arange(len(parts)) + shift[column],
             "o",
-            color=look("dwise_ft").colour,
+            color=look(DWISE_FT).colour,
             markersize=3,
             alpha=0.55,
             markeredgewidth=0,
         )
-    axis.plot(seeds.mean(axis=1), range(len(parts)), **mean_marker("dwise_ft"), zorder=3)
+    axis.plot(seeds.mean(axis=1), range(len(parts)), **mean_marker(DWISE_FT), zorder=3)
     low, high = min(-0.05, seeds.min().min() - 0.05), max(1.05, seeds.max().max() + 0.05)
     axis.set(xlim=(low, high), yticks=range(len(parts)), yticklabels=[_part_title(part) for part in parts])
     mixing_axis(axis)

@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Results, families_of, family_title
 from roftmol.figures.style import FAINT, METRICS, Drawing, grid, in_order, limits, look, mean_marker, pages, panel_title
+from roftmol.methods import FULL_FT
 from roftmol.scoring.metrics import BETTER
 
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"
-REFERENCE = "full_ft"
 VERDICTS = ("better", "worse", "equivalent", "undecided")
 #: Data sets within a panel, by marker; more than these begin anew.
 MARKERS = "o^sDvPX*<>dph8"
@@ -24,7 +24,7 @@ MARKERS = "o^sDvPX*<>dph8"
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each split, budget and metric."""
-    compared = results.comparisons[results.comparisons["reference"] == REFERENCE]
+    compared = results.comparisons[results.comparisons["reference"] == FULL_FT]
     for (protocol, model), rows in compared.groupby(["protocol", "model"]):
         for page, families in pages(list(families_of(rows)), FAMILIES_A_PAGE):
             methods = in_order(name for _, table in families for name in table["method"])

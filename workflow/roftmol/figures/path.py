@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Dash, Drawing, axis_title, grid, look, pages, panel_title
+from roftmol.figures.style import TEST, VALIDATION, Dash, Drawing, axis_title, grid, pages, panel_title
 
 SETTINGS_A_PAGE = 6
 #: Partition to its title, colour and dash.
 PARTITIONS: dict[str, tuple[str, str, Dash]] = {
     "train": ("training", "#5E6670", ":"),
-    "valid": ("validation", look("surgical_ft").colour, "--"),
-    "test": ("test", look("dwise_ft").colour, "-"),
+    "valid": ("validation", VALIDATION, "--"),
+    "test": ("test", TEST, "-"),
 }
 #: A loss whose largest mean is this many times the least is drawn on a logarithmic axis.
 WIDE = 20

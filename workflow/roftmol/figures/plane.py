@@ -12,14 +12,15 @@ from matplotlib.colors import LogNorm
 
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.style import INK, Drawing, grid, mean_marker, pages, panel_title
+from roftmol.methods import DWISE_FT, FULL_FT, SCRATCH
 
 SETTINGS_A_PAGE = 4
 LEVELS = 12
 #: A point to its name, the method whose marker it has, and where its name stands, in points from it.
 POINTS = {
-    "pretrained": ("pretrained θ₀", "scratch", (-2, -12)),
-    "full_ft": ("full FT", "full_ft", (2, -12)),
-    "dwise_ft": ("DWiSE-FT", "dwise_ft", (0, 8)),
+    "pretrained": ("pretrained θ₀", SCRATCH, (-2, -12)),
+    FULL_FT: ("full FT", FULL_FT, (2, -12)),
+    DWISE_FT: ("DWiSE-FT", DWISE_FT, (0, 8)),
 }
 PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from roftmol.core.paths import CONSTANT
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import (
     FAINT,
@@ -28,9 +27,10 @@ from roftmol.figures.style import (
     pages,
     panel_title,
 )
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 
 #: Reference lines: the method whose mean they mark, and how they are drawn.
-LINES: dict[str, Dash] = {"full_ft": "--", "fingerprint": ":"}
+LINES: dict[str, Dash] = {FULL_FT: "--", FINGERPRINT: ":"}
 #: Behind scores that are worse than the constant predictor's.
 BELOW = "#F3E3D9"
 

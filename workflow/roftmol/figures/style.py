@@ -16,37 +16,19 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Setting, facets_of
+from roftmol.methods import METHODS
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is named and drawn."""
+    """How a method is named, explained and drawn: a part of its record."""
 
     title: str
     mechanism: str
+    summary: str
     colour: str
     marker: str
 
-
-#: In the order of every axis and legend. Hues are Okabe and Ito's (2008), one a mechanism, shades within it.
-METHODS: dict[str, Look] = {
-    "full_ft": Look("Full FT", "full fine-tuning", "#000000", "o"),
-    "linear_probing": Look("Linear probing", "partial", "#56B4E9", "^"),
-    "surgical_ft": Look("Surgical FT", "partial", "#0072B2", "v"),
-    "lp_ft": Look("LP-FT", "partial", "#003F66", "d"),
-    "layerwise_decay": Look("Layer-wise decay", "partial", "#7FB7D9", "<"),
-    "wise_ft": Look("WiSE-FT", "weight-based", "#E69F00", "s"),
-    "l2_sp": Look("L2-SP", "weight-based", "#8F6200", "P"),
-    "bss": Look("BSS", "representation-based", "#009E73", "X"),
-    "feature_map": Look("Feature-map", "representation-based", "#00543D", "p"),
-    "dwise_ft": Look("DWiSE-FT", "weight ensemble", "#D55E00", "*"),
-    "mft": Look("MFT", "multi-task", "#7A3E9D", "H"),
-    "mft_same_steps": Look("MFT (same steps)", "multi-task", "#B48BD0", "h"),
-    "mft_wise": Look("MFT + WiSE", "multi-task", "#4B1F66", ">"),
-    "scratch": Look("From scratch", "reference", "#8C8C8C", "o"),
-    "fingerprint": Look("Fingerprint", "reference", "#B5538A", "D"),
-    "constant": Look("Constant", "reference", "#9A7B2F", "s"),
-}
 
 #: A metric's title; a metric that is not listed goes by its own name.
 METRICS: dict[str, str] = {
@@ -60,7 +42,8 @@ METRICS: dict[str, str] = {
 
 #: The dashes in use.
 Dash = Literal["-", "--", ":"]
-
+#: The colours of what is measured on validation and on test molecules.
+VALIDATION, TEST = "#0072B2", "#D55E00"
 INK, FAINT = "#1F2328", "#D5D9DE"
 
 #: Names come from users, so no text is read as mathematics; glyphs are drawn, so pictures look the same everywhere.
@@ -137,12 +120,15 @@ class Drawing:
 
 
 def look(method: str) -> Look:
-    """The look of a method; one that is not listed is grey and goes by its own name."""
-    return METHODS.get(method, Look(method, "other", "#5E6670", "h"))
+    """Return the look that a method's record gives it; one without a record is grey and goes by its own name."""
+    if method not in METHODS:
+        return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
+    record = METHODS[method]
+    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Distinct methods in the order of :data:`METHODS`, unlisted ones last by name."""
+    """Return distinct methods in the order of :data:`roftmol.methods.METHODS`, those without a record last by name."""
     listed = list(METHODS)
     return sorted(set(methods), key=lambda name: (listed.index(name) if name in METHODS else len(listed), name))
 

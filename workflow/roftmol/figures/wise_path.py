@@ -13,22 +13,24 @@ from matplotlib.lines import Line2D
 from roftmol.figures.cells import Results, Setting, rows_of, settings_of
 from roftmol.figures.style import (
     PANELS_A_PAGE,
+    TEST,
+    VALIDATION,
     Dash,
     Drawing,
     axis_title,
     columns_for,
     grid,
     label_below,
-    look,
     mixing_axis,
     pages,
     panel_title,
 )
+from roftmol.methods import WISE_FT
 
 #: Partition to its title, colour and dash.
 PARTITIONS: dict[str, tuple[str, str, Dash]] = {
-    "test": ("test", look("dwise_ft").colour, "-"),
-    "valid": ("validation", look("surgical_ft").colour, "--"),
+    "test": ("test", TEST, "-"),
+    "valid": ("validation", VALIDATION, "--"),
 }
 
 
@@ -113,6 +115,6 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
 
 def _chosen(runs: pd.DataFrame) -> Counter[float]:
     """How many seeds selected each alpha."""
-    settings = runs.loc[(runs["method"] == "wise_ft") & (runs["setting"] != ""), "setting"].map(json.loads)
+    settings = runs.loc[(runs["method"] == WISE_FT) & (runs["setting"] != ""), "setting"].map(json.loads)
     alphas = [float(setting["alpha"]) for setting in settings if "alpha" in setting]
     return Counter(alphas)

@@ -85,24 +85,28 @@ class Learner:
 
 @dataclass(frozen=True)
 class Method:
-    """One way of fine-tuning."""
+    """One way of fine-tuning, or a reference beside them: how it is called and drawn, and what it does."""
 
     name: str
-    title: str
-    mechanism: Literal["none", "partial", "weights", "representation", "ensemble", "multi-task", "reference"]
+    title: str  #: on axes and in tables
+    mechanism: str  #: what it works on, in a reader's words; its methods stand together, in shades of one hue
     summary: str  #: one line for the report
+    colour: str
+    marker: str  #: no other method has it in this colour
     settings: type[Settings]
     grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the settings that are tried
     stages: Callable[[Settings, Parts], tuple[Parts, ...]] | None = None  #: encoder parts that train, stage by stage
     penalty: Callable[[Settings, Step], Tensor] | None = None
     needs_Z_0: bool = False  # noqa: N815
-    pretrained: bool = True  #: False: start from random weights
+    pretrained: bool = True  #: False: its encoder starts from random weights
     mixing: Mixing | None = None
     alternation: Callable[[Settings], Alternation] | None = None  #: for methods with a second task
-    rate: Callable[[Settings, str, Parts], float] | None = (
-        None  #: (settings, part, parts) -> factor of its learning rate
-    )
+    rate: Callable[[Settings, str, Parts], float] | None = None  #: (settings, part, parts) -> factor of its rate
     learner: Callable[[], Learner] | None = None  #: for references without an encoder, imported when it is called
+    model: str = ""  #: of a reference without an encoder: what stands where a model's name would
+    by_default: bool = False  #: whether an experiment that names no methods runs it
+    compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
+    phrase: str = ""  #: how a sentence names it, where not by its title
 
     @property
     def kind(self) -> Literal["train", "interpolate", "external"]:
@@ -110,6 +114,11 @@ class Method:
         if self.mixing:
             return "interpolate"
         return "train" if self.stages else "external"
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether it starts from pretrained weights, so that what pretraining has seen counts."""
+        return self.pretrained and not self.learner
 
     def parse(self, setting: Mapping[str, Any]) -> Settings:
         """Settings from a mapping.

@@ -16,10 +16,11 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import METHODS
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
-from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, table_lines
+from roftmol.report.glossary import PROTOCOLS, table_lines
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import TABLES as STATISTICS
@@ -62,7 +63,7 @@ def build(
     models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
     given = answers(found, left_out)
     about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
-    methods = in_order([*found.summary["method"], *METHOD_LINES])
+    methods = in_order([*found.summary["method"], *METHODS])
     evidence = fill(
         _figures(Path(figures), Path(out)),
         {
@@ -114,7 +115,7 @@ def build(
         undefined=audit.undefined_table(scores, found.selected),
         notes=audit.notes_table(found.runs),
         failures=audit.failures_table(timings),
-        methods=[(look(name), METHOD_LINES.get(name, f"See workflow/roftmol/methods/{name}.py.")) for name in methods],
+        methods=[look(name) for name in methods],
         protocols=PROTOCOLS,
         table_lines=table_lines(),
         style=inline("page.css"),

@@ -12,19 +12,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, Compared, Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import BASELINES, COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_PRETRAINING
 from roftmol.report.table import decimals, fixed, share, spread
 
-#: Points of reference as a sentence names them.
-NAMES = {
-    "scratch": "training from scratch",
-    FINGERPRINT: "the fingerprint baseline",
-    CONSTANT: "predicting the mean",
-    FULL_FT: "full FT",
-}
+#: What methods are compared with, as a sentence names it.
+NAMES = {name: METHODS[name].phrase or METHODS[name].title for name in COMPARED}
 #: How a comparison stands, after the difference in a sentence's words.
 STANDINGS = {
     "better": ", beyond doubt",
@@ -127,7 +122,7 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
     places = decimals(cells["mean"].abs().median())
     whole = cells[(cells["seeds"] == cells["seeds"].max()) & cells["mean"].notna()]
     ranked = (whole["mean"] * better).sort_values(ascending=False, kind="stable").index
-    tuned = [name for name in ranked if name not in REFERENCES]
+    tuned = [name for name in ranked if name not in WITHOUT_PRETRAINING]
 
     def standing(names: Sequence[str]) -> Standing | None:
         if not len(names):
@@ -136,7 +131,7 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
         return Standing(names[0], spread(mean, std, places), int(seeds), "" if math.isnan(r2) else fixed(r2, 2))
 
     def versus(names: Sequence[str]) -> dict[str, Comparison]:
-        others = [name for name in (FULL_FT, FINGERPRINT) if name in cells.index and [name] != list(names[:1])]
+        others = [name for name in BASELINES if name in cells.index and [name] != list(names[:1])]
         if not len(names):
             return {}
         return {NAMES[name]: compare(results, setting, names[0], name, better, places) for name in others}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.figures.cells import rows_of, settings_of, with_references
 from roftmol.figures.style import in_order, look
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
 from roftmol.report.table import Table, count, fixed, number_cell, word
 
@@ -164,7 +164,7 @@ def failures_table(timings: pd.DataFrame) -> Table:
     for setting in settings:
         here = rows_of(failed, setting)
         for name in in_order(here["method"]):
-            apart = {"model"} if name in REFERENCE_MODELS else set()  # it is compared with every model
+            apart = {"model"} if name in WITHOUT_ENCODER else set()  # it is compared with every model
             for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
                 facets.append({key: value for key, value in setting._asdict().items() if key not in apart})
                 seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from roftmol.core.paths import CONSTANT
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.style import METRICS, in_order, limits, look
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 from roftmol.report.results import mark, setting_text
 from roftmol.report.table import decimals, fixed, spread
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
 REACH = 0.3  # how much of a row's height the seeds are spread over, to each side of its middle
-LINES = {"full_ft": "4 3", "fingerprint": "1 3"}  # methods whose mean is a line through the panel, and its dashes
+LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line through the panel, and its dashes
 
 
 class Dot(NamedTuple):

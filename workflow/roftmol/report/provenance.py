@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.evaluation.contamination import REFERENCES, worst
+from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, rows_of, settings_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import WITHOUT_PRETRAINING
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, verdict
 from roftmol.report.table import Table, count, number_cell, share, word
 
@@ -111,7 +112,7 @@ def left_out_table(left_out: pd.DataFrame) -> Table:
 
 def tally(summary: pd.DataFrame) -> dict[str, int]:
     """How many settings of pretrained models there are, and how many of each verdict."""
-    cells = summary[~summary["method"].isin(REFERENCES)]
+    cells = summary[~summary["method"].isin(WITHOUT_PRETRAINING)]
     kinds = [worst(rows_of(cells, setting)["contamination"]) for setting in settings_of(cells)]
     return {"settings": len(kinds), **{kind: kinds.count(kind) for kind in ("labels", "structures", "unknown", "none")}}
 

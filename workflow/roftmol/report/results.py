@@ -8,10 +8,10 @@ from collections import Counter
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCE_MODELS, REFERENCES
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
 
@@ -47,7 +47,7 @@ def results_table(results: Results) -> Table:
                         difference(
                             compare(results, setting, name, reference, better, places), better, name == reference
                         )
-                        for reference in (FULL_FT, FINGERPRINT)
+                        for reference in BASELINES
                     ),
                     *([_against_constant(results, setting, name, better, places)] * constant),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
@@ -118,7 +118,7 @@ def timings_table(timings: pd.DataFrame) -> Table:
         for name in in_order(runs["method"]):
             fits = runs[runs["method"] == name]
             # A reference is compared with every model, so it stays whichever is chosen.
-            own = {} if name in REFERENCE_MODELS else {"model": str(model)}
+            own = {} if name in WITHOUT_ENCODER else {"model": str(model)}
             facets.append({"protocol": str(protocol), **own})
             wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
             rows.append(
@@ -146,7 +146,7 @@ def mark(kind: str) -> str:
 
 def verdict(kind: str, seen: float, method: str = "") -> Cell:
     """What pretraining has seen of a cell's test molecules, in a table's words; the worst sorts last."""
-    if method in REFERENCES:
+    if method in WITHOUT_PRETRAINING:
         return Cell("no pretraining", 0.0)
     known = 0.0 if math.isnan(seen) else seen
     found = f" {share(known)}" if known else ""

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.figures.cells import SETTING, SPLITS, Results, budget_title, families_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
@@ -105,7 +105,7 @@ def claims(results: Results) -> list[Claim]:
     if table.empty:
         return []
     of_methods = table[(comparisons.kinds(table) == "advice") & _once(table)]
-    tuned = of_methods[~of_methods["method"].isin(REFERENCES)]
+    tuned = of_methods[~of_methods["method"].isin(WITHOUT_PRETRAINING)]
     counts = tuned.groupby([*schemas.FAMILY, "dataset", "reference"]).size()
     predicting, asked = _predicting(table)
     found = []

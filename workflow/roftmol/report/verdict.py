@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import BASELINES, CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
 from roftmol.report.answers import NAMES, Answer
 from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power
@@ -45,7 +45,7 @@ def _advice(results: Results, known: Sequence[Claim]) -> tuple[str, list[Claim]]
 
     Also what is known besides.
     """
-    tuned = [claim for claim in known if claim.method not in REFERENCES]
+    tuned = [claim for claim in known if claim.method not in WITHOUT_PRETRAINING]
     ahead = [claim for claim in tuned if (claim.reference, claim.verdict) == (FINGERPRINT, "better")]
     behind = _all_behind(tuned)
     over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
@@ -92,7 +92,7 @@ def _findings(known: Sequence[Claim]) -> list[str]:
     """What else is known beyond doubt, in one sentence."""
     said = [
         f"{_titles(methods)} {_are(len(methods))} {which} than {NAMES[reference]} {_places(places)}"
-        for reference in (FULL_FT, FINGERPRINT)
+        for reference in BASELINES
         for which in ("better", "worse")
         for methods, places in _grouped(
             [claim for claim in known if (claim.reference, claim.verdict) == (reference, which)]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER
 from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
 
@@ -102,7 +102,7 @@ class Family:
 
 def families(selected: pd.DataFrame) -> Iterator[Family]:
     """The families of the table "selected", in its order."""
-    without_encoder = selected["method"].isin(REFERENCE_MODELS)
+    without_encoder = selected["method"].isin(WITHOUT_ENCODER)
     shared, own = selected[without_encoder], selected[~without_encoder]
     for key, rows in own.groupby(FAMILY, sort=False):
         protocol, model, split, budget, metric = (str(part) for part in key)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol.core.paths import COMPARED, CONSTANT, model_of
+from roftmol.methods import COMPARED, CONSTANT, model_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from roftmol.core.paths import CONSTANT, CROSS_VALIDATION, REFERENCE_MODELS, TEST_SHARE, model_of
+from roftmol.core.paths import CROSS_VALIDATION, TEST_SHARE
 from roftmol.core.seeds import generator
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
@@ -149,7 +150,7 @@ def _by_seed(resampled: Resampled | None, seeds: list[int]) -> Array | None:
 
 def _rng(family: Family, method: str, reference: str, pair: Pair | None = None) -> np.random.Generator:
     # two references without an encoder are one comparison in the families of all models
-    shared = {method, reference} <= REFERENCE_MODELS.keys()
+    shared = {method, reference} <= WITHOUT_ENCODER.keys()
     identity = family.identity | ({"model": ""} if shared else {})
     # the order of the two changes the sign of an effect and nothing else
     return generator("bootstrap", *identity.values(), *sorted((method, reference)), pair.dataset if pair else "")

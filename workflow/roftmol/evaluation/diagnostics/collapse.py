@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from roftmol.core.paths import REFERENCES
 from roftmol.core.seeds import generator
+from roftmol.methods import WITHOUT_PRETRAINING
 from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
 
@@ -37,7 +37,7 @@ def points(changes: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
 
     `changes` are table "changes", `selected` table "selected"; cells without a pretrained encoder are left out.
     """
-    chosen = selected[~selected["method"].isin(REFERENCES)]
+    chosen = selected[~selected["method"].isin(WITHOUT_PRETRAINING)]
     wanted = changes[changes["quantity"].map(MEASURES) == changes["part"]]
     rows = wanted.merge(chosen[[*schemas.RUN, "metric", "test_value"]], on=list(schemas.RUN))
     by_seed = rows.groupby([*schemas.CELL, "quantity", "metric", "seed"], sort=False)[["value", "test_value"]].mean()
