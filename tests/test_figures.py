@@ -12,7 +12,8 @@ from roftmol import figures
 from roftmol.core.errors import UserError
 from roftmol.figures import ranks
 from roftmol.figures.cells import Results
-from roftmol.figures.style import in_order, limits, look, pages
+from roftmol.figures.pages import cut
+from roftmol.figures.style import in_order, limits, look
 from roftmol.methods import METHODS
 from roftmol.tables import schemas
 
@@ -147,8 +148,8 @@ def test_axis_leaves_off_only_what_is_far_away():
 
 
 def test_pages():
-    assert list(pages([1, 2], 2)) == [("", [1, 2])]
-    assert list(pages([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]
+    assert list(cut([1, 2], 2)) == [("", [1, 2])]
+    assert list(cut([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]
 
 
 def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):

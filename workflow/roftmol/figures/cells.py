@@ -26,6 +26,8 @@ SPLITS = {
     "cv": "cross-validation",
     "scaffold_cv": "scaffold cross-validation",
 }
+#: A family of the statistics, with its rows of one of their tables.
+Family = tuple[dict[str, str], pd.DataFrame]
 #: What stands behind a data set's name where pretraining has seen test molecules, and what it says.
 MARKS = {"structures": "†", "labels": "‡"}
 MARK_LINES = {
@@ -202,6 +204,10 @@ class Results:
             s for s in settings_of(cells) if all(getattr(s, name) == family[name] for name in SETTING if name in family)
         ]
 
+    def settings_of_families(self, families: Iterable[Family]) -> list[Setting]:
+        """Return the settings of several families, one family after the other."""
+        return [setting for family, _ in families for setting in self.settings_in(family)]
+
     @cached_property
     def settings(self) -> list[Setting]:
         """Every setting in reading order."""
@@ -223,12 +229,15 @@ class Results:
         marks = {self.mark(setting) for setting in settings}
         return "".join(f" {MARK_LINES[kind]}" for kind, mark in MARKS.items() if mark in marks)
 
-    def groups(self) -> Iterator[tuple[str, str, list[Setting]]]:
-        """The groups of all settings."""
-        return groups_of(self.settings)
+    def groups(self, table: pd.DataFrame | None = None) -> Iterator[tuple[str, str, list[Setting]]]:
+        """Return what shares a figure of all settings, or of those that a table has too."""
+        if table is None:
+            return groups_of(self.settings)
+        having = set(settings_of(table))
+        return groups_of([setting for setting in self.settings if setting in having])
 
 
-def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+def families_of(table: pd.DataFrame) -> Iterator[Family]:
     """The families of a table of the statistics in reading order, each with its rows."""
     found = [
         (dict(zip(schemas.FAMILY, map(str, key), strict=True)), rows) for key, rows in table.groupby([*schemas.FAMILY])
@@ -237,6 +246,12 @@ def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFr
         found,
         key=lambda f: (f[0]["protocol"], f[0]["model"], f[0]["split"], budget_order(f[0]["budget"]), f[0]["metric"]),
     )
+
+
+def family_groups(table: pd.DataFrame) -> Iterator[tuple[str, str, list[Family]]]:
+    """Return what shares a figure of a table of the statistics: protocol, model, and their families with their rows."""
+    for (protocol, model), rows in table.groupby(["protocol", "model"]):
+        yield str(protocol), str(model), list(families_of(rows))
 
 
 def family_title(family: Mapping[str, str]) -> str:

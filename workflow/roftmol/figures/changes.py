@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -15,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.cells import Results, Setting, rows_of
 from roftmol.figures.coefficients import part_order
-from roftmol.figures.style import INK, Drawing, in_order, look, mean_marker, pages
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import INK, in_order, look, mean_marker
 from roftmol.tables.schemas import RUN
 
 SETTINGS_A_PAGE = 4
@@ -44,24 +46,17 @@ CAPTION = (
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, three panels in it."""
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
-    changed = set(settings_of(changes))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in changed], SETTINGS_A_PAGE):
-            rows = {setting: rows_of(changes, setting) for setting in shown}
-            yield Drawing(
-                kind="changes",
-                subject="What each method changes",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
-                    "and effective rank: " + "; ".join(_words(setting, rows[setting]) for setting in shown) + "."
-                ),
-                figure=_figure(rows, results),
-                settings=shown,
-            )
+    draw = partial(_sheet, changes)
+    return paged(results, "changes", "What each method changes", results.groups(changes), draw, SETTINGS_A_PAGE)
+
+
+def _sheet(changes: pd.DataFrame, results: Results, page: Page[Setting]) -> Sheet:
+    rows = {setting: rows_of(changes, setting) for setting in page.items}
+    alt = (
+        "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
+        "and effective rank: " + "; ".join(_words(setting, table) for setting, table in rows.items()) + "."
+    )
+    return Sheet(_figure(rows, results), CAPTION, alt)
 
 
 def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:

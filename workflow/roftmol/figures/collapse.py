@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from roftmol.evaluation.diagnostics.collapse import MEASURES, points
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Drawing, axis_title, in_order, look, pages
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import axis_title, in_order, look
 from roftmol.scoring.metrics import BETTER
 
 SETTINGS_A_PAGE = 4
@@ -35,26 +37,18 @@ CAPTION = (
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, a panel for each measure."""
-    found = points(results.changes, results.selected)
-    known = set(settings_of(found))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
-            rows = {setting: rows_of(found, setting) for setting in shown}
-            yield Drawing(
-                kind="collapse",
-                subject="Collapse and test score",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Scatter plots of test score against measures of representation collapse, a point a method: "
-                    + "; ".join(_words(results, setting) for setting in shown)
-                    + "."
-                ),
-                figure=_figure(rows, results),
-                settings=shown,
-            )
+    measured = points(results.changes, results.selected)
+    draw = partial(_sheet, measured)
+    return paged(results, "collapse", "Collapse and test score", results.groups(measured), draw, SETTINGS_A_PAGE)
+
+
+def _sheet(measured: pd.DataFrame, results: Results, page: Page[Setting]) -> Sheet:
+    alt = (
+        "Scatter plots of test score against measures of representation collapse, a point a method: "
+        + "; ".join(_words(results, setting) for setting in page.items)
+        + "."
+    )
+    return Sheet(_figure({setting: rows_of(measured, setting) for setting in page.items}, results), CAPTION, alt)
 
 
 def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:

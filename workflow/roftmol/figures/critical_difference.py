@@ -11,44 +11,38 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scikit_posthocs import critical_difference_diagram
 
-from roftmol.figures.cells import Results, families_of, family_title
-from roftmol.figures.style import FAINT, METRICS, Drawing, look, pages
+from roftmol.figures.cells import Family, Results, family_groups, family_title
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import FAINT, METRICS, look
 from roftmol.statistics.comparisons import ALPHA, significance
 
 FAMILIES_A_PAGE = 4
+CAPTION = (
+    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged "
+    "over seeds. A thick bar joins methods that are not told apart: no two under it differ by "
+    "Wilcoxon's signed-rank test with Holm's correction for all pairs. "
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a diagram for each split, budget and metric with two data sets."""
-    shown = results.mean_ranks[results.mean_ranks["datasets"] > 1]
-    for (protocol, model), rows in shown.groupby(["protocol", "model"]):
-        for page, families in pages(list(families_of(rows)), FAMILIES_A_PAGE):
-            height = max(len(ranks) for _, ranks in families) // 2 * 0.2 + 1.05
-            figure = Figure(figsize=(7.6, height * len(families)), layout="constrained")
-            axes = figure.subplots(len(families), squeeze=False)[:, 0]
-            for axis, (family, ranks) in zip(axes, families, strict=True):
-                tested = results.pairs
-                for name, value in family.items():
-                    tested = tested[tested[name] == value]
-                _diagram(axis, family, ranks, tested)
-            settings = [setting for family, _ in families for setting in results.settings_in(family)]
-            yield Drawing(
-                kind="critical_difference",
-                subject="Mean ranks",
-                protocol=str(protocol),
-                model=str(model),
-                page=page,
-                caption=(
-                    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged "
-                    "over seeds. A thick bar joins methods that are not told apart: no two under it differ by "
-                    "Wilcoxon's signed-rank test with Holm's correction for all pairs. "
-                    + " ".join(filter(None, (_power(family, ranks) for family, ranks in families)))
-                    + results.mark_lines(settings)
-                ),
-                alt="Critical-difference diagrams. " + " ".join(_words(family, ranks) for family, ranks in families),
-                figure=figure,
-                settings=settings,
-            )
+    groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
+    settings = results.settings_of_families
+    return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, settings)
+
+
+def _sheet(results: Results, page: Page[Family]) -> Sheet:
+    height = max(len(ranks) for _, ranks in page.items) // 2 * 0.2 + 1.05
+    figure = Figure(figsize=(7.6, height * len(page.items)), layout="constrained")
+    axes = figure.subplots(len(page.items), squeeze=False)[:, 0]
+    for axis, (family, ranks) in zip(axes, page.items, strict=True):
+        tested = results.pairs
+        for name, value in family.items():
+            tested = tested[tested[name] == value]
+        _diagram(axis, family, ranks, tested)
+    powers = " ".join(filter(None, (_power(family, ranks) for family, ranks in page.items)))
+    words = " ".join(_words(family, ranks) for family, ranks in page.items)
+    return Sheet(figure, CAPTION + powers, "Critical-difference diagrams. " + words)
 
 
 def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd.DataFrame) -> None:

@@ -13,8 +13,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from roftmol.features.atom_kinds import CLASSES
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Drawing, in_order, look, pages
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import in_order, look
 
 SETTINGS_A_PAGE, COLUMNS = 3, 6
 #: Petroff's ten (arXiv 2107.02270), which readers with any colour vision tell apart.
@@ -37,23 +38,16 @@ CAPTION = (
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: some rows for each dataset, split and budget, a panel for each method."""
-    known = set(settings_of(results.embeddings))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
-            yield Drawing(
-                kind="embeddings",
-                subject="Atoms before and after",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
-                    "relative Davies-Bouldin index: " + "; ".join(_words(results, setting) for setting in shown) + "."
-                ),
-                figure=_figure(results, shown),
-                settings=shown,
-            )
+    groups = results.groups(results.embeddings)
+    return paged(results, "embeddings", "Atoms before and after", groups, _sheet, SETTINGS_A_PAGE)
+
+
+def _sheet(results: Results, page: Page[Setting]) -> Sheet:
+    alt = (
+        "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
+        "relative Davies-Bouldin index: " + "; ".join(_words(results, setting) for setting in page.items) + "."
+    )
+    return Sheet(_figure(results, page.items), CAPTION, alt)
 
 
 def _figure(results: Results, shown: Sequence[Setting]) -> Figure:

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import INK, Drawing, grid, mean_marker, pages, panel_title
+from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
+from roftmol.figures.style import INK, mean_marker, panel_title
 from roftmol.methods import DWISE_FT, FULL_FT, SCRATCH
 
 SETTINGS_A_PAGE = 4
@@ -40,36 +41,26 @@ NORMS = {
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
-    spanned = set(settings_of(results.planes))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in spanned], SETTINGS_A_PAGE):
-            figure, axes = grid(2 * len(shown), 2, 2.0)
-            for place, setting in enumerate(shown):
-                for axis, partition in zip(axes[2 * place : 2 * place + 2], PARTITIONS, strict=True):
-                    _panel(axis, setting, partition, results)
-                axes[2 * place].set_ylabel("at right angles")
-            for axis in axes[-2:]:
-                axis.set_xlabel("distance from θ₀ towards full FT")
-            yield Drawing(
-                kind="plane",
-                subject="The loss around the solutions",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    CAPTION
-                    + NORMS[protocol == "honest"]
-                    + f" Of {_molecules(shown, results)} molecules, and of the first seed whose three points do not "
-                    "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
-                    + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
-                    "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in shown) + "."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    groups = results.groups(results.planes)
+    return paged(results, "plane", "The loss around the solutions", groups, _sheet, SETTINGS_A_PAGE)
+
+
+def _sheet(results: Results, page: Page[Setting]) -> Sheet:
+    figure, axes = grid(2 * len(page.items), 2, 2.0)
+    for row, setting in enumerate(page.items):
+        for axis, partition in zip(axes[2 * row : 2 * row + 2], PARTITIONS, strict=True):
+            _panel(axis, setting, partition, results)
+        axes[2 * row].set_ylabel("at right angles")
+    label_below(axes, 2, "distance from θ₀ towards full FT")
+    seed = (
+        f" Of {_molecules(page.items, results)} molecules, and of the first seed whose three points do not "
+        "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
+    )
+    alt = (
+        "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
+        "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in page.items) + "."
+    )
+    return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"] + seed, alt)
 
 
 def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> None:

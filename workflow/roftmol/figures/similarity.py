@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,61 +12,48 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    grid,
-    in_order,
-    look,
-    mean_marker,
-    method_legend,
-    pages,
-    panel_title,
-)
+from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
+from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
 
 GREY, BARS = "#C3C8CE", "#E6E9EC"
 AXES = {"rmse": "RMSE", "brier": "Brier score"}
 #: A bin with fewer molecules has no error to speak of and is not drawn; the table has it.
 MIN_MOLECULES = 5
+CAPTION = (
+    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest "
+    "training molecule of the same seed, in bins over all seeds; bands are one standard error, by "
+    f"molecule, and grey bars the share of the test predictions. Bins of fewer than {MIN_MOLECULES} "
+    "molecules are left out, and a line that leaves its panel leads to a larger error. In colour: full "
+    "FT, the fingerprint, and the best of the others by mean test score."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.similarity
     table = table[table["molecules"] >= MIN_MOLECULES]
-    for protocol, model, settings in groups_of(settings_of(table)):
-        for page, shown in pages(settings, PANELS_A_PAGE):
-            figure, axes = grid(len(shown), 3, 2.3)
-            for axis, setting in zip(axes, shown, strict=True):
-                _panel(axis, rows_of(table, setting), results, setting)
-                axis.set_xlabel("nearest training similarity")
-            strong = in_order(name for setting in shown for name in results.emphasised(setting))
-            extra = [
-                Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),
-                Patch(color=BARS, label="share of test molecules"),
-            ]
-            method_legend(figure, strong, lines=True, extra=extra)
-            yield Drawing(
-                kind="similarity",
-                subject="Error by similarity to the training molecules",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest "
-                    "training molecule of the same seed, in bins over all seeds; bands are one standard error, by "
-                    f"molecule, and grey bars the share of the test predictions. Bins of fewer than {MIN_MOLECULES} "
-                    "molecules are left out, and a line that leaves its panel leads to a larger error. In colour: full "
-                    "FT, the fingerprint, and the best of the others by mean test score." + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Line plots of the error against the similarity to the nearest training molecule: "
-                    + "; ".join(_ends(table, setting, results) for setting in shown)
-                    + ". The table of similarities has the numbers."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    subject = "Error by similarity to the training molecules"
+    return paged(results, "similarity", subject, groups_of(settings_of(table)), partial(_sheet, table))
+
+
+def _sheet(table: pd.DataFrame, results: Results, page: Page[Setting]) -> Sheet:
+    def panel(axis: Axes, setting: Setting) -> None:
+        _panel(axis, rows_of(table, setting), results, setting)
+        axis.set_xlabel("nearest training similarity")
+
+    figure, _ = panels(page.items, 3, 2.3, panel)
+    strong = in_order(name for setting in page.items for name in results.emphasised(setting))
+    extra = [
+        Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),
+        Patch(color=BARS, label="share of test molecules"),
+    ]
+    method_legend(figure, strong, lines=True, extra=extra)
+    alt = (
+        "Line plots of the error against the similarity to the nearest training molecule: "
+        + "; ".join(_ends(table, setting, results) for setting in page.items)
+        + ". The table of similarities has the numbers."
+    )
+    return Sheet(figure, CAPTION, alt)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,10 +11,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Setting, facets_of
 from roftmol.methods import METHODS
 
 
@@ -79,45 +76,6 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "roftmol",
 }
 
-PANELS_A_PAGE = 12
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with the words that belong to it; `page` is "" where there is only one.
-
-    `settings` are those it shows, by which the report filters.
-    """
-
-    kind: str
-    subject: str
-    protocol: str
-    model: str
-    page: str
-    caption: str
-    alt: str
-    figure: Figure
-    settings: Sequence[Setting] = ()
-
-    @property
-    def facets(self) -> dict[str, list[str]]:
-        """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
-        if self.settings:
-            return facets_of(self.settings)
-        known = {"protocol": self.protocol, "model": self.model}
-        return {name: [value] for name, value in known.items() if value}
-
-    @property
-    def title(self) -> str:
-        """What the figure shows, of which model, under which protocol."""
-        return f"{self.subject}: {self.model}, {self.protocol} protocol" + (f" ({self.page})" if self.page else "")
-
-    @property
-    def name(self) -> str:
-        """The file's name without suffix: deterministic, and without characters that a file system might mind."""
-        parts = [self.kind, self.protocol, self.model, self.page.replace(" ", "")]
-        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts if part)
-
 
 def look(method: str) -> Look:
     """Return the look that a method's record gives it; one without a record is grey and goes by its own name."""
@@ -168,37 +126,6 @@ def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, co
         zorder=4,
         in_layout=False,
     )
-
-
-def pages(items: Sequence[Any], size: int) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Cut `items` into pages; the first value is the page's suffix, "" where there is only one."""
-    count = math.ceil(len(items) / size)
-    for page in range(count):
-        yield (f"{page + 1} of {count}" if count > 1 else ""), items[page * size : (page + 1) * size]
-
-
-def grid(panels: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure with `panels` axes in rows of `columns`, each `height` inches tall."""
-    columns = min(columns, panels)
-    rows = math.ceil(panels / columns)
-    width = {1: 4.6, 2: 6.4}.get(columns, 7.6)
-    engine = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
-    figure = Figure(figsize=(width, rows * height + 0.55), layout=engine)
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
-    for spare in axes[panels:]:
-        spare.remove()
-    return figure, axes[:panels]
-
-
-def columns_for(budgets: int) -> int:
-    """How many panels stand side by side: a budget a column where that fits."""
-    return budgets if budgets in (2, 3, 4) else 3
-
-
-def label_below(axes: Sequence[Axes], columns: int, label: str) -> None:
-    """Name the horizontal axis that all panels share, once a column."""
-    for axis in axes[-columns:]:
-        axis.set_xlabel(label)
 
 
 def mean_marker(name: str) -> dict[str, Any]:
