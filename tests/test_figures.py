@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import synthetic
-from roftmol import figures
+from roftmol import figures, statistics
 from roftmol.core.errors import UserError
-from roftmol.figures import ranks
+from roftmol.figures import critical_difference, ranks
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
 from roftmol.figures.style import in_order, limits, look
@@ -49,6 +49,16 @@ def test_same_tables_same_bytes(drawn, tmp_path):
     for path in sorted(drawn[1].glob("*.svg")):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
     assert manifest(drawn[1]) == manifest(tmp_path)
+
+
+def test_a_bars_points_are_in_order(drawn):
+    # The library takes them from a set of names, whose order another process has not.
+    names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
+    results = Results(**{name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names})
+    (drawing,) = critical_difference.drawings(results)
+    lines = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
+    assert max(len(line.get_xdata()) for line in lines) > 5
+    assert all(list(line.get_xdata()) == sorted(line.get_xdata()) for line in lines)
 
 
 def test_only_what_was_run_is_drawn(tmp_path):

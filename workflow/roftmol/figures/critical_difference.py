@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -49,7 +50,7 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
     titles = {name: look(name).title for name in ranks["method"]}
     values = pd.Series(ranks["mean_rank"].to_numpy(), index=list(titles.values()))
     matrix = significance(tested, list(titles)).rename(index=titles, columns=titles)
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         values,
         matrix,
         alpha=ALPHA,
@@ -63,6 +64,9 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
         crossbar_props={"color": "#5E6670", "linewidth": 3, "solid_capstyle": "round"},
         text_h_margin=0.03 * float(np.ptp(values)) or 0.03,
     )
+    for line in itertools.chain.from_iterable(drawn["crossbars"]):
+        # Its points are those of a set of names, whose order changes from one process to another.
+        line.set_xdata(sorted(line.get_xdata()))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
     metric, count = METRICS.get(family["metric"], family["metric"]), ranks["datasets"].iloc[0]
