@@ -40,7 +40,7 @@ ORIGIN = {
     "software": "Python 3.11.9, torch 2.13.0, threads 1",
     "host": "A processor",
 }
-SETTING = tuple(name for name in schemas.CELL if name != "method")
+CONDITION = tuple(schemas.CONDITION)
 PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
 
@@ -67,7 +67,7 @@ def selected_rows(
     seen: tuple[float, str] = (0.0, "none"),
     **cell: str,
 ) -> pd.DataFrame:
-    """The table `selected` for one setting, from each method's test values by seed (NaN for a failed run).
+    """The table `selected` for one condition, from each method's test values by seed (NaN for a failed run).
 
     `seen` is the share of the test molecules that the model's pretraining has seen, and the verdict on it.
     """
@@ -226,7 +226,7 @@ def paths_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `paths` of full FT's runs: a valley."""
     rows = [
         {
-            **{name: run[name] for name in (*SETTING, "seed", "metric")},
+            **{name: run[name] for name in (*CONDITION, "seed", "metric")},
             "fold": 0,
             "alpha": alpha,
             "partition": partition,
@@ -248,7 +248,7 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
     mixed = selected[(selected["method"] == "dwise_ft") & selected["test_value"].notna()]
     rows = [
         {
-            **{name: run[name] for name in (*SETTING, "seed")},
+            **{name: run[name] for name in (*CONDITION, "seed")},
             "fold": 0,
             "partition": partition,
             "molecules": 32,
@@ -257,7 +257,7 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
             "y": y,
             "loss": np.nan if (point, x, y) == grid[0] else 0.3 + 0.1 * ((x - 4) ** 2 + y**2) + 0.2 * place,
         }
-        for run in mixed.drop_duplicates(list(SETTING)).to_dict("records")
+        for run in mixed.drop_duplicates(list(CONDITION)).to_dict("records")
         for place, partition in enumerate(("train", "test"))
         for point, x, y in [*((point, *at) for point, at in points.items()), *grid]
     ]

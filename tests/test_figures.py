@@ -118,7 +118,7 @@ def test_tied_methods_share_their_ranks_in_the_mean_alone():
     assert texts[:9] == ["1", "1", "3", "2", "2", "1", "2.0", "2.0", "2.0"]
 
 
-def test_settings_are_in_reading_order():
+def test_conditions_are_in_reading_order():
     frames = [
         synthetic.selected_rows({"full_ft": [0.7]}, budget=budget, split=split)
         for budget in ("all", "100", "50")
@@ -126,7 +126,7 @@ def test_settings_are_in_reading_order():
     ]
     selected = pd.concat(frames, ignore_index=True)
     results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
-    assert [(setting.split, setting.budget) for setting in results.settings] == [
+    assert [(condition.split, condition.budget) for condition in results.conditions] == [
         (split, budget) for split in ("scaffold", "size") for budget in ("50", "100", "all")
     ]
 
@@ -139,8 +139,8 @@ def test_marks_say_what_pretraining_has_seen_and_nothing_where_nobody_can_tell()
     ]
     selected = pd.concat(frames, ignore_index=True)
     results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
-    bace, bbbp, esol, lipo = results.settings
-    assert [results.mark(setting) for setting in (bace, bbbp, esol, lipo)] == ["‡", "†", "", ""]
+    bace, bbbp, esol, lipo = results.conditions
+    assert [results.mark(condition) for condition in (bace, bbbp, esol, lipo)] == ["‡", "†", "", ""]
     assert results.mark(bbbp, bace) == "‡"
     assert results.mark_lines([esol, lipo]) == ""
     assert results.mark_lines([bbbp, esol]).startswith(

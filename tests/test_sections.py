@@ -7,7 +7,7 @@ import pytest
 
 import synthetic
 from roftmol import figures
-from roftmol.figures.cells import Results, Setting, facets_of
+from roftmol.figures.cells import Condition, Results, facets_of
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report import audit, provenance, results
 from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
@@ -56,10 +56,10 @@ def test_a_figure_says_which_settings_it_shows(tmp_path):
     assert entries["budgets"] == {**all_of_them, "dataset": ["bbbp"]}
 
 
-def test_facets_of_settings():
-    settings = [Setting("honest", "m", dataset, "random", budget) for dataset in "ba" for budget in ("50", "all")]
-    assert facets_of(settings)["dataset"] == ["b", "a"]
-    assert facets_of(settings)["budget"] == ["50", "all"]
+def test_facets_of_conditions():
+    conditions = [Condition("honest", "m", dataset, "random", budget) for dataset in "ba" for budget in ("50", "all")]
+    assert facets_of(conditions)["dataset"] == ["b", "a"]
+    assert facets_of(conditions)["budget"] == ["50", "all"]
     assert facets_of([])["model"] == []
 
 
@@ -68,7 +68,7 @@ def test_rows_carry_what_they_say():
     found = read(selected)
     tables = [
         results.results_table(found),
-        results.settings_table(found.runs),
+        results.hyperparameters_table(found.runs),
         audit.notes_table(found.runs),
         audit.failures_table(synthetic.timings_of(selected)),
         audit.undefined_table(synthetic.scores_of(selected), selected),

@@ -7,34 +7,34 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from roftmol.figures.cells import SPLITS, Results, Setting, budget_order, rows_of
+from roftmol.figures.cells import SPLITS, Condition, Results, budget_order, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
 from roftmol.figures.style import axis_title, in_order, limits, look, mean_marker, method_legend, panel_title
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model with several budgets, a panel for each dataset and split."""
-    groups = ((protocol, model, _several(settings)) for protocol, model, settings in results.groups())
-    return paged(results, "budgets", "Test score against labels", groups, _sheet, settings=_all)
+    groups = ((protocol, model, _several(conditions)) for protocol, model, conditions in results.groups())
+    return paged(results, "budgets", "Test score against labels", groups, _sheet, conditions=_all)
 
 
-def _several(settings: Sequence[Setting]) -> list[list[Setting]]:
-    """The settings of each dataset and split that has several budgets."""
-    together: dict[tuple[str, str], list[Setting]] = {}
-    for setting in settings:
-        together.setdefault((setting.dataset, setting.split), []).append(setting)
+def _several(conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """The conditions of each dataset and split that has several budgets."""
+    together: dict[tuple[str, str], list[Condition]] = {}
+    for condition in conditions:
+        together.setdefault((condition.dataset, condition.split), []).append(condition)
     return [members for members in together.values() if len(members) > 1]
 
 
-def _all(panels: Sequence[Sequence[Setting]]) -> list[Setting]:
-    return [setting for members in panels for setting in members]
+def _all(panels: Sequence[Sequence[Condition]]) -> list[Condition]:
+    return [condition for members in panels for condition in members]
 
 
-def _sheet(results: Results, page: Page[list[Setting]]) -> Sheet:
+def _sheet(results: Results, page: Page[list[Condition]]) -> Sheet:
     columns = 3 if len(page.items) > 2 else len(page.items)
     figure, _ = panels(page.items, columns, 2.5, lambda axis, members: _panel(axis, members, results))
-    here = [setting for setting in results.settings if (setting.protocol, setting.model) == (page.protocol, page.model)]
-    methods = in_order(method for setting in here for method in rows_of(results.cells, setting)["method"])
+    cells = results.cells
+    methods = in_order(cells.loc[(cells["protocol"] == page.protocol) & (cells["model"] == page.model), "method"])
     method_legend(figure, methods, lines=True)
     caption = (
         "Mean test score over seeds against the number of labels; bars are one standard deviation over "
@@ -54,8 +54,8 @@ def _sheet(results: Results, page: Page[list[Setting]]) -> Sheet:
     return Sheet(figure, caption + counted, alt)
 
 
-def _panel(axis: Axes, members: list[Setting], results: Results) -> None:
-    cells = pd.concat([rows_of(results.cells, setting) for setting in members])
+def _panel(axis: Axes, members: list[Condition], results: Results) -> None:
+    cells = pd.concat([rows_of(results.cells, condition) for condition in members])
     budgets = sorted(cells["budget"].unique(), key=budget_order)
     methods = in_order(cells["method"])
     for place, name in enumerate(methods):

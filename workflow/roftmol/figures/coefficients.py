@@ -11,35 +11,35 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
 from roftmol.figures.style import look, mean_marker, mixing_axis, panel_title
 from roftmol.methods import DWISE_FT
 from roftmol.tables.schemas import RUN
 
 CAPTION = (
-    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes "
-    "the fine-tuned ones θ_ft. Small points are seeds with their selected setting (means over folds "
-    "where there are several), stars the means over seeds. Parts run from the input to the output."
+    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes the fine-tuned"
+    " ones θ_ft. Small points are seeds with their selected hyperparameters (means over folds where there are "
+    "several), stars the means over seeds. Parts run from the input to the output."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model that ran DWiSE-FT, a panel for each dataset, split and budget."""
-    learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected settings
+    learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected runs
     groups = results.groups(learned)
     return paged(results, "coefficients", "DWiSE-FT's mixing coefficients", groups, partial(_sheet, learned))
 
 
-def _sheet(learned: pd.DataFrame, results: Results, page: Page[Setting]) -> Sheet:
-    rows = {setting: rows_of(learned, setting) for setting in page.items}
+def _sheet(learned: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    rows = {condition: rows_of(learned, condition) for condition in page.items}
     parts = sorted({part for table in rows.values() for part in table["part"]}, key=part_order)
-    columns = columns_for(len({setting.budget for setting in page.group}))
+    columns = columns_for(len({condition.budget for condition in page.group}))
     figure, axes = panels(
         page.items,
         columns,
         0.19 * len(parts) + 0.75,
-        lambda axis, setting: _panel(axis, setting, rows[setting], parts, results),
+        lambda axis, condition: _panel(axis, condition, rows[condition], parts, results),
         share_y=True,
     )
     label_below(axes, columns, "mixing coefficient α")
@@ -48,11 +48,11 @@ def _sheet(learned: pd.DataFrame, results: Results, page: Page[Setting]) -> Shee
         Line2D([], [], label="mean over seeds", **mean_marker(DWISE_FT)),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
-    means = (f"{setting.title}, mean {table['alpha'].mean():.2f}" for setting, table in rows.items())
+    means = (f"{condition.title}, mean {table['alpha'].mean():.2f}" for condition, table in rows.items())
     return Sheet(figure, CAPTION, "Dot plots of the mixing coefficient of each encoder part: " + "; ".join(means) + ".")
 
 
-def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], results: Results) -> None:
+def _panel(axis: Axes, condition: Condition, rows: pd.DataFrame, parts: list[str], results: Results) -> None:
     seeds = rows.pivot_table("alpha", "part", "seed", aggfunc="mean").reindex(parts)
     for end in (0.0, 1.0):
         axis.axvline(end, color="#8B949E", linewidth=0.8, zorder=1)
@@ -73,7 +73,7 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], r
     mixing_axis(axis)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
 
 
 def part_order(part: str) -> tuple[object, ...]:

@@ -19,17 +19,17 @@ from roftmol.statistics.comparisons import ALPHA, significance
 
 FAMILIES_A_PAGE = 4
 CAPTION = (
-    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged "
-    "over seeds. A thick bar joins methods that are not told apart: no two under it differ by "
-    "Wilcoxon's signed-rank test with Holm's correction for all pairs. "
+    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged over seeds. A "
+    "thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
+    "Holm's correction for all pairs. "
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a diagram for each split, budget and metric with two data sets."""
     groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
-    settings = results.settings_of_families
-    return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, settings)
+    conditions = results.conditions_of_families
+    return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, conditions)
 
 
 def _sheet(results: Results, page: Page[Family]) -> Sheet:

@@ -23,18 +23,18 @@ VERDICTS = ("better", "worse", "equivalent", "undecided")
 #: Data sets within a panel, by marker; more than these begin anew.
 MARKERS = "o^sDvPX*<>dph8"
 CAPTION = (
-    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points "
-    "are data sets, each a mean over seeds; the large one their mean with its 95% bootstrap interval. "
-    "The comparisons table says what it covers. Within the shaded region a difference makes none in "
-    "practice. An arrow marks an interval or a data set that goes on beyond the axis."
+    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are data sets,"
+    " each a mean over seeds; the large one their mean with its 95% bootstrap interval. The comparisons table says "
+    "what it covers. Within the shaded region a difference makes none in practice. An arrow marks an interval or a "
+    "data set that goes on beyond the axis."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each split, budget and metric."""
     groups = family_groups(results.comparisons[results.comparisons["reference"] == FULL_FT])
-    settings = results.settings_of_families
-    return paged(results, "forest", "Difference to full fine-tuning", groups, _sheet, FAMILIES_A_PAGE, settings)
+    conditions = results.conditions_of_families
+    return paged(results, "forest", "Difference to full fine-tuning", groups, _sheet, FAMILIES_A_PAGE, conditions)
 
 
 def _sheet(results: Results, page: Page[Family]) -> Sheet:
@@ -43,8 +43,8 @@ def _sheet(results: Results, page: Page[Family]) -> Sheet:
     figure, axes = panels(
         page.items, 2, 0.24 * len(methods) + 1.0, lambda axis, one: _panel(axis, methods, *one, datasets), share_y=True
     )
-    settings = results.settings_of_families(page.items)
-    marks = {name: results.mark(*(s for s in settings if s.dataset == name)) for name in datasets}
+    conditions = results.conditions_of_families(page.items)
+    marks = {name: results.mark(*(one for one in conditions if one.dataset == name)) for name in datasets}
     common: dict[str, Any] = {"color": "#5E6670", "markersize": 3.5, "linestyle": "none"}
     keys = [
         *(Line2D([], [], marker=marker, label=name + marks[name], **common) for name, marker in datasets.items()),

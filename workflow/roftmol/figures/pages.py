@@ -1,6 +1,6 @@
 """The pages of a figure: what stands together on one, and the picture and words that each becomes.
 
-A figure's file says in groups what it shows (settings, or families of the statistics), how many of them a page holds,
+A figure's file says in groups what it shows (conditions, or families of the statistics), how many of them a page holds,
 and how a page is drawn. All that figures have in common is here.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from roftmol.figures.cells import Results, Setting, facets_of
+from roftmol.figures.cells import Condition, Results, facets_of
 
 #: What a page shows several of.
 Item = TypeVar("Item")
@@ -46,7 +46,7 @@ class Sheet(NamedTuple):
 class Drawing:
     """A figure with the words that belong to it; `page` is "" where there is only one.
 
-    `settings` are those it shows, by which the report filters.
+    `conditions` are those it shows, by which the report filters.
     """
 
     kind: str
@@ -57,13 +57,13 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
-    settings: Sequence[Setting] = ()
+    conditions: Sequence[Condition] = ()
 
     @property
     def facets(self) -> dict[str, list[str]]:
         """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
-        if self.settings:
-            return facets_of(self.settings)
+        if self.conditions:
+            return facets_of(self.conditions)
         known = {"protocol": self.protocol, "model": self.model}
         return {name: [value] for name, value in known.items() if value}
 
@@ -86,17 +86,17 @@ def paged(
     groups: Iterable[tuple[str, str, Sequence[Item]]],
     draw: Callable[[Results, Page[Item]], Sheet],
     size: int = PANELS_A_PAGE,
-    settings: Callable[[Any], list[Setting]] = list,
+    conditions: Callable[[Any], list[Condition]] = list,
     part: str = "",
 ) -> Iterator[Drawing]:
     """Draw the `groups`, each a protocol, a model and items, on pages of at most `size` items.
 
-    `settings` says which settings some items are; `part` tells pages apart that would have one name else.
+    `conditions` says which conditions some items are; `part` tells pages apart that would have one name else.
     """
     for protocol, model, group in groups:
         for number, items in cut(group, size):
             sheet = draw(results, Page(protocol, model, items, group))
-            shown = settings(items)
+            shown = conditions(items)
             yield Drawing(
                 kind=kind,
                 subject=subject,
@@ -106,7 +106,7 @@ def paged(
                 caption=sheet.caption + results.mark_lines(shown),
                 alt=sheet.alt,
                 figure=sheet.figure,
-                settings=shown,
+                conditions=shown,
             )
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
 from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, panel_title
 
-SETTINGS_A_PAGE = 6
+CONDITIONS_A_PAGE = 6
 #: Partition to its title, colour and dash.
 PARTITIONS: dict[str, tuple[str, str, Dash]] = {
     "train": ("training", "#5E6670", ":"),
@@ -40,13 +40,13 @@ NORMS = {
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
     subject = "The line from pretrained to fine-tuned weights"
-    return paged(results, "path", subject, results.groups(results.paths), _sheet, SETTINGS_A_PAGE)
+    return paged(results, "path", subject, results.groups(results.paths), _sheet, CONDITIONS_A_PAGE)
 
 
-def _sheet(results: Results, page: Page[Setting]) -> Sheet:
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     figure, axes = grid(2 * len(page.items), 2, 2.2)
-    for left, right, setting in zip(axes[::2], axes[1::2], page.items, strict=True):
-        _panels(left, right, setting, results)
+    for left, right, condition in zip(axes[::2], axes[1::2], page.items, strict=True):
+        _panels(left, right, condition, results)
     label_below(axes, 2, "mixing coefficient α")
     keys = [
         *(
@@ -65,11 +65,11 @@ def _sheet(results: Results, page: Page[Setting]) -> Sheet:
     return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"], alt)
 
 
-def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None:
-    paths = rows_of(results.paths, setting)
-    cells = rows_of(results.cells, setting)
+def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> None:
+    paths = rows_of(results.paths, condition)
+    cells = rows_of(results.cells, condition)
     metric, better = cells["metric"].iloc[0], cells["better"].iloc[0]
-    swept = rows_of(results.alphas, setting)
+    swept = rows_of(results.alphas, condition)
     swept = swept[swept["metric"] == metric]
     for partition, (_, colour, dash) in PARTITIONS.items():
         rows = paths[paths["partition"] == partition]
@@ -94,7 +94,7 @@ def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None
         ticks = np.arange(low, high + 0.25, 0.5)
         axis.set_xticks(ticks, labels=[ends_named.get(tick, f"{tick:g}") for tick in ticks], parse_math=True)
         axis.grid(axis="y")
-    panel_title(left, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(left, condition.dataset + results.mark(condition), condition.split_and_budget)
 
 
 def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:

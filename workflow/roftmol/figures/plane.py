@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
 from roftmol.figures.style import INK, mean_marker, panel_title
 from roftmol.methods import DWISE_FT, FULL_FT, SCRATCH
 
-SETTINGS_A_PAGE = 4
+CONDITIONS_A_PAGE = 4
 LEVELS = 12
 #: A point to its name, the method whose marker it has, and where its name stands, in points from it.
 POINTS = {
@@ -26,10 +26,10 @@ POINTS = {
 PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 
 CAPTION = (
-    "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full "
-    "FT's head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on "
-    "one scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-"
-    "FT's that is at right angles to it. Test labels are read to draw this, and for no choice."
+    "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full FT's "
+    "head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on one "
+    "scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-FT's that"
+    " is at right angles to it. Test labels are read to draw this, and for no choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
@@ -42,14 +42,14 @@ NORMS = {
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
     groups = results.groups(results.planes)
-    return paged(results, "plane", "The loss around the solutions", groups, _sheet, SETTINGS_A_PAGE)
+    return paged(results, "plane", "The loss around the solutions", groups, _sheet, CONDITIONS_A_PAGE)
 
 
-def _sheet(results: Results, page: Page[Setting]) -> Sheet:
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     figure, axes = grid(2 * len(page.items), 2, 2.0)
-    for row, setting in enumerate(page.items):
+    for row, condition in enumerate(page.items):
         for axis, partition in zip(axes[2 * row : 2 * row + 2], PARTITIONS, strict=True):
-            _panel(axis, setting, partition, results)
+            _panel(axis, condition, partition, results)
         axes[2 * row].set_ylabel("at right angles")
     label_below(axes, 2, "distance from θ₀ towards full FT")
     seed = (
@@ -63,8 +63,8 @@ def _sheet(results: Results, page: Page[Setting]) -> Sheet:
     return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"] + seed, alt)
 
 
-def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> None:
-    rows = rows_of(results.planes, setting)
+def _panel(axis: Axes, condition: Condition, partition: str, results: Results) -> None:
+    rows = rows_of(results.planes, condition)
     rows = rows[rows["partition"] == partition]
     surface = rows[rows["point"] == ""].pivot(index="y", columns="x", values="loss")
     values = np.ma.masked_invalid(np.maximum(surface.to_numpy(), np.finfo(float).tiny))
@@ -93,19 +93,21 @@ def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> No
             zorder=6,
         )
     axis.set_aspect("equal")
-    panel_title(axis, setting.dataset + results.mark(setting), f"{setting.conditions}, {PARTITIONS[partition]}")
+    panel_title(
+        axis, condition.dataset + results.mark(condition), f"{condition.split_and_budget}, {PARTITIONS[partition]}"
+    )
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.3g}"
 
 
-def _molecules(shown: Sequence[Setting], results: Results) -> str:
+def _molecules(shown: Sequence[Condition], results: Results) -> str:
     """How many molecules the losses are over, in words."""
-    counts = pd.concat([rows_of(results.planes, setting) for setting in shown])["molecules"]
+    counts = pd.concat([rows_of(results.planes, condition) for condition in shown])["molecules"]
     return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
 
 
-def _words(setting: Setting, rows: pd.DataFrame) -> str:
+def _words(condition: Condition, rows: pd.DataFrame) -> str:
     losses = rows[rows["partition"] == "test"].set_index("point")["loss"]
-    return f"{setting.title}, " + ", ".join(_number(losses[point]) for point in POINTS)
+    return f"{condition.title}, " + ", ".join(_number(losses[point]) for point in POINTS)

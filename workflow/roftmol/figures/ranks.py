@@ -1,4 +1,4 @@
-"""Ranks of the methods in every setting, as a heat map."""
+"""Ranks of the methods in every condition, as a heat map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged
 from roftmol.figures.style import in_order, look
 
@@ -19,14 +19,14 @@ ROWS_A_PAGE = 36
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: settings down, methods across, mean ranks in the last row."""
+    """One figure for each protocol and model: conditions down, methods across, mean ranks in the last row."""
     return paged(results, "ranks", "Ranks", results.groups(), _sheet, ROWS_A_PAGE)
 
 
-def _sheet(results: Results, page: Page[Setting]) -> Sheet:
-    titles = {setting: f"{setting.dataset}{results.mark(setting)}, {setting.conditions}" for setting in page.group}
-    cells = pd.concat([rows_of(results.cells, setting).assign(title=title) for setting, title in titles.items()])
-    methods, rows = in_order(cells["method"]), [titles[setting] for setting in page.items]
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    titles = {condition: results.title(condition) for condition in page.group}
+    cells = pd.concat([rows_of(results.cells, condition).assign(title=title) for condition, title in titles.items()])
+    methods, rows = in_order(cells["method"]), [titles[condition] for condition in page.items]
     places = cells.pivot(index="title", columns="method", values="place").loc[rows, methods]
     seeds = cells.pivot(index="title", columns="method", values="seeds").loc[rows, methods]
     incomplete = seeds.lt(seeds.max(axis=1), axis=0)
@@ -36,17 +36,17 @@ def _sheet(results: Results, page: Page[Setting]) -> Sheet:
     figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(places) + 1.3)), layout="constrained")
     _heat(figure.subplots(), places, incomplete, mean)
     last_row = (
-        "The last row is the mean rank over the settings in which the method has a score, where tied "
+        "The last row is the mean rank over the conditions in which the method has a score, where tied "
         "methods share the ranks that they take up. "
     )
     caption = (
-        "The rank of each method's mean test score within a setting: 1, the darkest, is the best. "
+        "The rank of each method's mean test score within a condition: 1, the darkest, is the best. "
         + (last_row if mean is not None else "")
         + "An asterisk marks a mean over fewer seeds than others have; a dash, a method without a score. A "
         "rank says nothing about how large a difference is: neighbours are often within seed spread."
     )
     alt = (
-        f"Heat map of the ranks of {len(methods)} methods in {len(places)} settings. First in: "
+        f"Heat map of the ranks of {len(methods)} methods in {len(places)} conditions. First in: "
         + "; ".join(f"{title}, {_first(row)}" for title, row in places.iterrows())
         + "."
     )

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
+from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
 from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
 
@@ -53,34 +53,34 @@ def drawings(results: Results) -> Iterator[Drawing]:
     table = results.diagnostics.reliability
     for kind, words in WORDS.items():
         curves = table[table["kind"] == kind]
-        groups = groups_of(settings_of(curves))
+        groups = groups_of(conditions_of(curves))
         yield from paged(results, "reliability", words.subject, groups, partial(_sheet, kind, curves), part=kind)
 
 
-def _sheet(kind: str, curves: pd.DataFrame, results: Results, page: Page[Setting]) -> Sheet:
+def _sheet(kind: str, curves: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
     words = WORDS[kind]
 
-    def panel(axis: Axes, setting: Setting) -> None:
-        _panel(axis, kind, rows_of(curves, setting), results, setting)
+    def panel(axis: Axes, condition: Condition) -> None:
+        _panel(axis, kind, rows_of(curves, condition), results, condition)
         axis.set_xlabel(words.across)
 
     figure, axes = panels(page.items, 3, 2.55, panel)
     for axis in axes[::3]:
         axis.set_ylabel(words.upwards)
-    strong = in_order(name for setting in page.items for name in results.emphasised(setting))
+    strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
     method_legend(figure, strong, lines=True, extra=[weak])
     best = " In colour: full FT, the fingerprint, and the best of the others by mean test score."
     alt = (
         f"Reliability curves, {words.upwards} against {words.across}, for "
-        + "; ".join(setting.title for setting in page.items)
+        + "; ".join(condition.title for condition in page.items)
         + ". The tables of calibration have the numbers."
     )
     return Sheet(figure, words.caption + best, alt)
 
 
-def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting: Setting) -> None:
-    strong = results.emphasised(setting)
+def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
+    strong = results.emphasised(condition)
     if kind == "classification":
         low, high = 0.0, 1.0
         corner, down, ha, va = (0.03, 0.97), -9, "left", "top"
@@ -104,7 +104,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
         marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}
         axis.plot(points["predicted"], points["observed"], **{**marker, "markersize": 0.75 * marker["markersize"]})
         axis.annotate(
-            _measure(results, setting, name, kind),
+            _measure(results, condition, name, kind),
             corner,
             (0, down * place),
             xycoords="axes fraction",
@@ -117,13 +117,13 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
             zorder=4,
         )
     axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid()
 
 
-def _measure(results: Results, setting: Setting, method: str, kind: str) -> str:
+def _measure(results: Results, condition: Condition, method: str, kind: str) -> str:
     """The curve in a number, for the panel's corner."""
-    rows = rows_of(results.diagnostics.calibration, setting)
+    rows = rows_of(results.diagnostics.calibration, condition)
     values = rows[rows["method"] == method].set_index("measure")["value"]
     if kind == "classification":
         return f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})"

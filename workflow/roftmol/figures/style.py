@@ -98,7 +98,7 @@ def axis_title(metric: str, better: int, between: str = " ") -> str:
 
 
 def panel_title(axis: Axes, name: str, rest: str) -> None:
-    """Title a panel with a dataset's name in bold and the rest of its setting below."""
+    """Title a panel with a dataset's name in bold and the rest of its condition below."""
     axis.set_title(name, pad=15)
     axis.annotate(rest, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=7.5)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
 from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, mixing_axis, panel_title
 from roftmol.methods import WISE_FT
@@ -21,10 +21,9 @@ PARTITIONS: dict[str, tuple[str, str, Dash]] = {
     "valid": ("validation", VALIDATION, "--"),
 }
 CAPTION = (
-    "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open "
-    "circle) is the pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. "
-    "Thick lines are means over seeds, thin lines seeds; triangles below mark the selected α, one "
-    "triangle a seed."
+    "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open circle) is the "
+    "pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. Thick lines are means over seeds, "
+    "thin lines seeds; triangles below mark the selected α, one triangle a seed."
 )
 
 
@@ -33,9 +32,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
     return paged(results, "wise_path", "The WiSE-FT path", results.groups(results.alphas), _sheet)
 
 
-def _sheet(results: Results, page: Page[Setting]) -> Sheet:
-    columns = columns_for(len({setting.budget for setting in page.group}))
-    figure, axes = panels(page.items, columns, 2.1, lambda axis, setting: _panel(axis, setting, results))
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    columns = columns_for(len({condition.budget for condition in page.group}))
+    figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
     label_below(axes, columns, "mixing coefficient α")
     keys = [
         *(
@@ -48,15 +47,15 @@ def _sheet(results: Results, page: Page[Setting]) -> Sheet:
     figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
     alt = (
         "Line plots of the validation and test metric along the straight path from pretrained to "
-        "fine-tuned weights, for " + "; ".join(setting.title for setting in page.items) + "."
+        "fine-tuned weights, for " + "; ".join(condition.title for condition in page.items) + "."
     )
     return Sheet(figure, CAPTION, alt)
 
 
-def _panel(axis: Axes, setting: Setting, results: Results) -> None:
-    cells = rows_of(results.cells, setting)
+def _panel(axis: Axes, condition: Condition, results: Results) -> None:
+    cells = rows_of(results.cells, condition)
     metric, better = cells["metric"].iloc[0], cells["better"].iloc[0]
-    path = rows_of(results.alphas, setting)
+    path = rows_of(results.alphas, condition)
     path = path[path["metric"] == metric]
     for partition, (_, colour, dash) in PARTITIONS.items():
         # Rows are runs; fits that share a seed and an alpha share a value, so the mean only collapses them.
@@ -71,7 +70,7 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
                 axis.plot(
                     end, mean[end], "o", color=colour, markerfacecolor=face, markersize=5, clip_on=False, zorder=4
                 )
-    for alpha, count in _chosen(rows_of(results.selected, setting)).items():
+    for alpha, count in _chosen(rows_of(results.selected, condition)).items():
         for step in range(count):
             axis.plot(
                 alpha,
@@ -85,7 +84,7 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
     axis.set_ylim(low - 0.12 * (high - low), high)  # room for the triangles
     mixing_axis(axis)
     axis.set_ylabel(axis_title(metric, better, "\n"))
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid(axis="y")
 
 

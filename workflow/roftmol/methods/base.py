@@ -158,11 +158,11 @@ def setting_text(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class NoSettings:
-    """A method without hyper-parameters."""
+    """A method without hyperparameters."""
 
 
 def no_grid(_layers: int) -> tuple[NoSettings, ...]:
-    """The grid of a method without hyper-parameters."""
+    """The grid of a method without hyperparameters."""
     return (NoSettings(),)
 
 

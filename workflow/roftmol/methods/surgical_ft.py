@@ -1,6 +1,6 @@
 """Surgical fine-tuning (Lee et al. 2023, arXiv 2210.11466): one block of the encoder trains, with the head.
 
-Which block is a hyper-parameter: low blocks suit shifts of the input, high ones shifts of the task. In the protocol
+Which block is a hyperparameter: low blocks suit shifts of the input, high ones shifts of the task. In the protocol
 `paper` the block's BatchNorm keeps its weight and bias, as in the released script.
 """
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
+from roftmol.figures.cells import SPLITS, Condition, Diagnostics, Results, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import METHODS
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
@@ -32,7 +32,7 @@ TITLE = "Which way of fine\u2011tuning should be trusted?"
 #: The pictures that the page holds, in characters; a large experiment's others lie beside it.
 PICTURES = 20_000_000
 #: The parts of the page that are always there, before and after the evidence: address and title.
-ANSWERS = [("answers", "What should I do?"), ("settings", "Setting by setting")]
+ANSWERS = [("answers", "What should I do?"), ("conditions", "Condition by condition")]
 AUDIT = [
     ("experiment", "What was run"),
     ("provenance", "Provenance"),
@@ -80,7 +80,7 @@ def build(
             ],
             "beyond": diagnostics.tables(found.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
-            "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
+            "hyperparameters": [Captioned("Selected hyperparameters", results.hyperparameters_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },
     )
@@ -94,7 +94,7 @@ def build(
         verdict=told or verdict(found, given),
         answers=given,
         answers_table=answers_table(given, found.runs, advice=not recommendation),
-        filters=_filters(found.settings),
+        filters=_filters(found.conditions),
         evidence=evidence,
         panels=chart.panels(found),
         chart=chart,
@@ -129,7 +129,7 @@ def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
     return [(filled.section.key, filled.section.title) for filled in evidence]
 
 
-def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     """The facets that vary, each with its values and how they are called."""
     titles: dict[str, Callable[[str], str]] = {
         "split": lambda split: SPLITS.get(split, split).removesuffix(" split"),
@@ -141,7 +141,7 @@ def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
             "title": results.TITLES[name],
             "options": [(value, titles.get(name, str)(value)) for value in values],
         }
-        for name, values in facets_of(settings).items()
+        for name, values in facets_of(conditions).items()
         if len(values) > 1
     ]
 

@@ -9,7 +9,7 @@ PROTOCOLS: dict[str, str] = {
     "Subset and split are drawn anew with every seed (size splits stay, their subsets vary). Test labels are read "
     "once.",
     "paper": "As published, so that numbers can be compared: only the training labels are cut to the budget, and one "
-    "split serves all seeds, so the spread over seeds leaves out the choice of molecules. Hyper-parameters are still "
+    "split serves all seeds, so the spread over seeds leaves out the choice of molecules. Hyperparameters are still "
     "selected on validation.",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.figures.cells import SETTING, SPLITS, Results, budget_title, families_of
+from roftmol.figures.cells import CONDITION, SPLITS, Results, budget_title, families_of
 from roftmol.figures.style import METRICS, in_order, look
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
 from roftmol.report.answers import NAMES
@@ -222,7 +222,7 @@ def _p(value: float) -> str:
 
 def _varying(table: pd.DataFrame) -> list[str]:
     """The parts of a family, besides its metric, that a table must show."""
-    return [name for name in SETTING if name != "dataset" and table[name].nunique() > 1]
+    return [name for name in CONDITION if name != "dataset" and table[name].nunique() > 1]
 
 
 def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
@@ -231,7 +231,7 @@ def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
 
 def _facets(results: Results, family: Mapping[str, str], dataset: str) -> Facets:
     """What a row can be filtered by; one over all data sets stays whichever is chosen of them."""
-    own = {name: family[name] for name in SETTING if name in family}
+    own = {name: family[name] for name in CONDITION if name in family}
     if dataset != "all":
         return {**own, "dataset": dataset}
-    return {**own, "dataset": sorted({setting.dataset for setting in results.settings_in(family)})}
+    return {**own, "dataset": sorted({condition.dataset for condition in results.conditions_in(family)})}
