@@ -65,13 +65,13 @@ def test_on_several_data_sets_these_decide_and_not_their_seeds():
     two = results(dict.fromkeys("ab", L2_SP_AHEAD))
     advice, *rest = said(two)
     assert advice.startswith("No method is known to be better than the others.")
-    few = "2 data sets are too few to tell methods apart over data sets: 5 comparisons take 8 or more."
+    few = "2 datasets are too few to tell methods apart over datasets: 5 comparisons take 8 or more."
     assert few in rest
     # what holds on each of them is said of it, not of others
     beyond = [row["Known beyond doubt"] for row in conditions_table(two)]
     assert beyond == ["better than full FT: L2-SP; better than the fingerprint baseline: L2-SP"] * 2
     advice, *_ = said(results(dict.fromkeys("abcdefghi", L2_SP_AHEAD)))
-    assert advice == "Fine-tune with L2-SP over 9 data sets: better than the fingerprint baseline, beyond doubt."
+    assert advice == "Fine-tune with L2-SP over 9 datasets: better than the fingerprint baseline, beyond doubt."
 
 
 def test_too_few_seeds_show_nothing_and_the_page_says_so():
@@ -80,7 +80,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
     found = results({"a": levels | {"method0": 0.74}}, seeds=3, noise=0.02)
     advice, *rest = said(found)
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert rest[-1] == "3 seeds are too few to tell methods apart on one data set: 19 comparisons take 4 or more."
+    assert rest[-1] == "3 seeds are too few to tell methods apart on one dataset: 19 comparisons take 4 or more."
     (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "too few seeds to tell"
     assert "▲" not in " ".join(row.values())
@@ -89,7 +89,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
 def test_one_seed_gives_no_advice():
     advice, *rest = said(results({"a": L2_SP_AHEAD}, seeds=1, constant=False))
     assert advice.startswith("No method is known to be better than the others.")
-    assert rest[-1].startswith("1 seed is too few to tell methods apart on one data set:")
+    assert rest[-1].startswith("1 seed is too few to tell methods apart on one dataset:")
 
 
 def test_the_fingerprint_where_it_is_better_than_all():

@@ -197,7 +197,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
 def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
     """One run's rows of the tables that it has a part in, "selected" without the audit's columns.
 
-    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the data set.
+    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the dataset.
     """
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
@@ -297,7 +297,7 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
 
 
 def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
-    """The labels of a data set from its tables in the directory `path`; raises `UserError` if they do not match."""
+    """The labels of a dataset from its tables in the directory `path`; raises `UserError` if they do not match."""
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]

@@ -28,7 +28,7 @@ SPLITS = {
 }
 #: A family of the statistics, with its rows of one of their tables.
 Family = tuple[dict[str, str], pd.DataFrame]
-#: What stands behind a data set's name where pretraining has seen test molecules, and what it says.
+#: What stands behind a dataset's name where pretraining has seen test molecules, and what it says.
 MARKS = {"structures": "†", "labels": "‡"}
 MARK_LINES = {
     "structures": "† pretraining saw some of these test molecules, without labels.",
@@ -176,7 +176,7 @@ class Results:
 
     @cached_property
     def compared(self) -> dict[tuple[str, ...], Compared]:
-        """The comparisons on one data set, by the parts of the condition, the method and the reference.
+        """The comparisons on one dataset, by the parts of the condition, the method and the reference.
 
         Who is better at predicting what cannot be predicted is no finding: the better of the two must be better than
         the constant predictor there, where that was run.
@@ -206,7 +206,7 @@ class Results:
         return found
 
     def conditions_in(self, family: Mapping[str, str]) -> list[Condition]:
-        """The conditions of a family of the statistics: one a data set with its metric."""
+        """The conditions of a family of the statistics: one a dataset with its metric."""
         cells = self.cells[self.cells["metric"] == family["metric"]]
         return [
             condition

@@ -1,4 +1,4 @@
-"""Mean ranks over data sets, with bars over the methods that are not told apart."""
+"""Mean ranks over datasets, with bars over the methods that are not told apart."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from roftmol.statistics.comparisons import ALPHA, significance
 
 FAMILIES_A_PAGE = 4
 CAPTION = (
-    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged over seeds. A "
+    "Mean rank of each method over the datasets, 1 is the best; the ranks are of test scores averaged over seeds. A "
     "thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
     "Holm's correction for all pairs. "
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a diagram for each split, budget and metric with two data sets."""
+    """One figure for each protocol and model, a diagram for each split, budget and metric with two datasets."""
     groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
     conditions = results.conditions_of_families
     return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, conditions)
@@ -70,7 +70,7 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
     metric, count = METRICS.get(family["metric"], family["metric"]), ranks["datasets"].iloc[0]
-    axis.set_title(f"{metric}, {family_title(family)}: {count} data sets", pad=9)
+    axis.set_title(f"{metric}, {family_title(family)}: {count} datasets", pad=9)
 
 
 def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
@@ -79,7 +79,7 @@ def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
         return ""
     metric = METRICS.get(family["metric"], family["metric"])
     return (
-        f"{metric}, {family_title(family)}: with {first['datasets']} data sets none of {first['pairs']} tests can "
+        f"{metric}, {family_title(family)}: with {first['datasets']} datasets none of {first['pairs']} tests can "
         f"reach significance, at least {first['smallest_n']} are needed; the bar says nothing about equality."
     )
 

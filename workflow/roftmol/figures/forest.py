@@ -1,4 +1,4 @@
-"""Each method's difference to full FT: the mean over data sets with its interval, and every data set."""
+"""Each method's difference to full FT: the mean over datasets with its interval, and every dataset."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from roftmol.scoring.metrics import BETTER
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"
 VERDICTS = ("better", "worse", "equivalent", "undecided")
-#: Data sets within a panel, by marker; more than these begin anew.
+#: Datasets within a panel, by marker; more than these begin anew.
 MARKERS = "o^sDvPX*<>dph8"
 CAPTION = (
-    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are data sets,"
+    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are datasets,"
     " each a mean over seeds; the large one their mean with its 95% bootstrap interval. The comparisons table says "
     "what it covers. Within the shaded region a difference makes none in practice. An arrow marks an interval or a "
-    "data set that goes on beyond the axis."
+    "dataset that goes on beyond the axis."
 )
 
 
@@ -95,11 +95,11 @@ def _panel(
     better = "higher" if BETTER[family["metric"]] > 0 else "lower"
     axis.set_xlabel(f"{metric}, {'change in %' if relative else 'difference'} ({better} is better)")
     count = single["dataset"].nunique()
-    panel_title(axis, f"{metric}: {count} data set{'s' if count > 1 else ''}", family_title(family))
+    panel_title(axis, f"{metric}: {count} dataset{'s' if count > 1 else ''}", family_title(family))
 
 
 def _datasets(tables: list[pd.DataFrame]) -> dict[str, str]:
-    """A marker for each data set of a page."""
+    """A marker for each dataset of a page."""
     names = sorted({str(name) for table in tables for name in table["dataset"]} - {"all"}, key=str.casefold)
     return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""The cells of an experiment, and where their runs, splits and data sets lie under the results folder."""
+"""The cells of an experiment, and where their runs, splits and datasets lie under the results folder."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ class Cells:
         ]
 
     def data(self, results: Path) -> list[Path]:
-        """The folder of each data set."""
+        """The folder of each dataset."""
         return [results / "data" / dataset for dataset in self.datasets]

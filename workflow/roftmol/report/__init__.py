@@ -76,7 +76,7 @@ def build(
                     folded=True,
                     lead=" ".join(filter(None, [statistics.beyond_chance(found), statistics.power(found)])),
                 ),
-                Captioned("Mean ranks over data sets", statistics.ranks_table(found)),
+                Captioned("Mean ranks over datasets", statistics.ranks_table(found)),
             ],
             "beyond": diagnostics.tables(found.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(found))],

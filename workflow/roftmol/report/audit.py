@@ -17,7 +17,7 @@ FALLBACK = "selected by loss"  # in the notes of the selection rules
 def data_table(
     molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame, scores: pd.DataFrame, selected: pd.DataFrame
 ) -> Table:
-    """One row a data set: its records, its labels, and what could not be scored or selected as meant."""
+    """One row a dataset: its records, its labels, and what could not be scored or selected as meant."""
     rows, facets = [], []
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
         facets.append({"dataset": dataset})
@@ -64,7 +64,7 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
 
 
 def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
-    """Each data set's first records with a remark: its name, how many there are, and the table."""
+    """Each dataset's first records with a remark: its name, how many there are, and the table."""
     found = []
     for dataset, rows in rejects.groupby("dataset"):
         shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
@@ -87,7 +87,7 @@ def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
 
 
 def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
-    """Each data set's label columns."""
+    """Each dataset's label columns."""
     found = []
     for dataset, rows in tasks.groupby("dataset"):
         classes = rows["kind"].iloc[0] == "classification"

@@ -1,4 +1,4 @@
-"""The page of a recommendation: which method to take for one data set, how sure that is, and how to use the model."""
+"""The page of a recommendation: which method to take for one dataset, how sure that is, and how to use the model."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def setting_text(setting: str) -> str:
 
 
 def identity_columns(conditions: list[Condition]) -> list[str]:
-    """The parts of a condition that a table must show: the data set, and whatever varies."""
+    """The parts of a condition that a table must show: the dataset, and whatever varies."""
     return [
         name
         for place, name in enumerate(CONDITION)

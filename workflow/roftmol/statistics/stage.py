@@ -91,7 +91,7 @@ def made(
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
-    """Rows for table "comparisons": by reference and method, the family as a whole and then each data set.
+    """Rows for table "comparisons": by reference and method, the family as a whole and then each dataset.
 
     They are not corrected yet: that takes the rows of all families.
     """
@@ -117,7 +117,7 @@ def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dic
 
 
 def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates: int) -> Estimate:
-    """The effect on one data set.
+    """The effect on one dataset.
 
     Whether labels can be predicted at all is asked of the fits at hand: one model that does is an answer, whatever
     another seed would have given. Which method is better is a question about all seeds.
@@ -172,7 +172,7 @@ def _row(
     ends = estimate.low, estimate.high
     low, high = (as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in ends)
     means = [(pair.method.mean(), pair.reference.mean()) for pair in found]
-    # training's own chance is in no interval of one seed, nor the choice of data sets in one of one data set
+    # training's own chance is in no interval of one seed, nor the choice of datasets in one of one dataset
     covered = {"seeds"} if dataset != ALL else {"datasets", "seeds"}
     return {
         **family.identity,
@@ -225,7 +225,7 @@ class Predictions:
         self._kept = ("", "", "")
 
     def resample(self, cell: Cell) -> Resampled | None:
-        """Replicates (B) by seed. Cells of one protocol, data set, split and budget share their molecules' weights."""
+        """Replicates (B) by seed. Cells of one protocol, dataset, split and budget share their molecules' weights."""
         if self._kept != (cell.protocol, cell.split, cell.budget):
             self._kept = (cell.protocol, cell.split, cell.budget)
             self._done.clear()
