@@ -36,9 +36,9 @@ from rdkit import Chem
 
 from roftmol import RoftMolClassifier, RoftMolRegressor
 from roftmol.core.files import atomic
-from roftmol.core.paths import CONSTANT
 from roftmol.core.seeds import generator
 from roftmol.deploy.applicability_domain import Domain
+from roftmol.methods import CONSTANT
 from roftmol.registry import catalog
 from roftmol.scoring import metrics
 from roftmol.tables import schemas

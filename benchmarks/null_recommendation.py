@@ -30,7 +30,7 @@ SHARED = 0.2
 KINDS = ("alike", "unlike", "together")
 
 #: Names for all candidates but the first.
-NETWORKS = [name for name, method in METHODS.items() if method.mechanism != "reference"]
+NETWORKS = [name for name, method in METHODS.items() if method.fine_tunes]
 
 Array = NDArray[np.float64]
 

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from roftmol.core.parallel import each
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS, model_of
 from roftmol.core.seeds import generator
 from roftmol.evaluation.aggregate import summarise
 from roftmol.figures.cells import Results
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
 from roftmol.report.answers import answers
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.scoring import metrics
@@ -258,7 +258,7 @@ def coverage_row(runs: Runs, simulations: int) -> Row:
 
 #: Methods of the made-up experiments; the last three are references.
 TUNED = ("full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft")
-METHODS = (*TUNED, "scratch", *REFERENCE_MODELS)
+METHODS = (*TUNED, "scratch", *WITHOUT_ENCODER)
 #: What a sentence has that prefers one method to another.
 PREFERS = re.compile(r"Fine-tune|Use the|you fine-tune|(?:is|are) (?:better|worse) than (?!predicting|that of)")
 CANNOT = "These labels cannot be predicted from these structures"
@@ -362,7 +362,7 @@ def _cells(
     # a mean of fifty labels, in which all methods of a seed are wrong alike
     offsets = rng.normal(size=shape.seeds) / np.sqrt(50)
     for model, method in product(shape.models, METHODS):
-        if method in REFERENCE_MODELS and model != shape.models[0]:
+        if method in WITHOUT_ENCODER and model != shape.models[0]:
             continue
         own = 0.4 * rng.normal(size=n)
         skill = shape.on_dataset * rng.normal() + np.log(shape.better.get(method, 1.0))

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from roftmol.core.paths import REFERENCE_MODELS
-from roftmol.evaluation.diagnostics.collapse import MEASURES, SETTING, points
-from roftmol.methods import METHODS
+from roftmol.evaluation.diagnostics.collapse import CONDITION, MEASURES, points
+from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.scoring.metrics import PRIMARY
 from roftmol.tables import schemas
 
@@ -27,10 +26,10 @@ def main(tables: Path) -> None:
     summary = schemas.read("summary", tables / "summary.parquet")
     pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
     kinds = {metric: kind for kind, metric in PRIMARY.items()}
-    without_encoder = summary["method"].isin(REFERENCE_MODELS)
+    without_encoder = summary["method"].isin(WITHOUT_ENCODER)
     reference = summary[without_encoder].drop_duplicates(["method", "protocol", "dataset", "budget"])
     runs = summary[~without_encoder].copy()
-    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in REFERENCE_MODELS])
+    runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in WITHOUT_ENCODER])
     runs["task"] = runs["metric"].map(kinds)
     runs["pretraining"] = runs["model"].map(pretraining)
     for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):
@@ -131,20 +130,20 @@ def representation(tables: Path) -> None:
     changed = points(schemas.read("changes", tables / "changes.parquet"), selected)
     shift = schemas.read("shift", tables / "shift.parquet").set_index(list(schemas.CELL))
     related = schemas.read("collapse", tables / "collapse.parquet")
-    for setting, here in changed.groupby(SETTING, sort=False):
-        print(f"\n{', '.join(map(str, setting))}\n")
+    for condition, here in changed.groupby(CONDITION, sort=False):
+        print(f"\n{', '.join(map(str, condition))}\n")
         wide = here.pivot_table(index="method", columns="measure", values="value")
         wide = wide[[measure for measure in MEASURES if measure in wide]]
         titles = ["1 - CKA" if measure == "cka" else measure for measure in wide]
-        twice = any((*setting, method) in shift.index for method in wide.index)
+        twice = any((*condition, method) in shift.index for method in wide.index)
         columns = ["method", *(["test_id", "test", "ratio"] if twice else []), *titles]
         print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
         for method in sorted(wide.index, key=list(METHODS).index):
-            scores = _two_tests(shift, (*setting, method)) if twice else []
+            scores = _two_tests(shift, (*condition, method)) if twice else []
             values = [f"{value:.2f}" for value in wide.loc[method]]
             print(f"| {METHODS[method].title} | " + " | ".join([*scores, *values]) + " |")
-        of_setting = (related[SETTING] == list(setting)).all(axis=1)
-        for row in related[of_setting].itertuples():
+        of_condition = (related[CONDITION] == list(condition)).all(axis=1)
+        for row in related[of_condition].itertuples():
             interval = f"{row.low:.2f} to {row.high:.2f}"
             print(f"\n{row.measure}: rho {row.rho:.2f} ({interval}) over {row.methods} methods {row.note}")
 

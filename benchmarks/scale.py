@@ -26,12 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.seeds import generator
 from roftmol.evaluation import aggregate
 from roftmol.experiment.config import Experiment, experiment
 from roftmol.experiment.grids import grid
-from roftmol.methods import METHODS, setting_text
+from roftmol.methods import METHODS, WITHOUT_ENCODER, setting_text
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
 
@@ -138,7 +137,7 @@ def write_runs(asked: Experiment, results: Path, most: int) -> tuple[int, int]:
 
 
 def _settings(asked: Experiment, model: str, method: str) -> list[str]:
-    if method in REFERENCE_MODELS:
+    if method in WITHOUT_ENCODER:
         return ["{}"]
     known = METHODS[method]
     axes = asked.grids.get(method, {})

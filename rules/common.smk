@@ -11,10 +11,9 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from roftmol import statistics
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
-from roftmol.core.paths import DWISE_FT, FULL_FT
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
-from roftmol.methods import METHODS
+from roftmol.methods import DWISE_FT, FULL_FT, METHODS
 from roftmol.registry import catalog
 from roftmol.stages import STAGES
 

@@ -15,12 +15,12 @@ from rdkit.Chem import Crippen
 from safetensors.numpy import load_file, save_file
 
 from molecule_tables import SMILES, molecule_table
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.data import splits
 from roftmol.encoders.checkpoints import convert
 from roftmol.encoders.kinds import new_encoder
 from roftmol.evaluation import provenance
 from roftmol.features import featurize
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import merge
 from roftmol.tables import schemas
 from roftmol.training import jobs, landscape, references
@@ -83,7 +83,7 @@ def make(
     cell |= {"task": "regression", "metric": "rmse"}
     folder = results / f"runs/honest/{MODEL}/{dataset}/{SPLIT}-{BUDGET}"
     for name in methods:
-        if name in REFERENCE_MODELS:
+        if name in WITHOUT_ENCODER:
             settings = references.BaselineSettings(**cell, method=name, grid=METHODS[name])
             references.run(settings, data, split, run_of(results, name, dataset))
             continue
@@ -109,7 +109,7 @@ def made(results: Path, seeds: tuple[int, ...] = (0,), **settings: Any) -> Path:
 
 def run_of(results: Path, method: str, dataset: str = "own") -> Path:
     """The folder of a method's runs."""
-    return results / f"runs/honest/{REFERENCE_MODELS.get(method, MODEL)}/{dataset}/{SPLIT}-{BUDGET}/{method}"
+    return results / f"runs/honest/{WITHOUT_ENCODER.get(method, MODEL)}/{dataset}/{SPLIT}-{BUDGET}/{method}"
 
 
 def write_checkpoint(path: Path) -> None:

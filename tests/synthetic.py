@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol.core.paths import COMPARED, REFERENCE_MODELS, REFERENCES
 from roftmol.evaluation import atom_embeddings, diagnostics
 from roftmol.evaluation.contamination import worst
 from roftmol.features.atom_kinds import CLASSES
+from roftmol.methods import COMPARED, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.statistics import stage as statistics
 from roftmol.tables import schemas
 
@@ -40,12 +40,12 @@ ORIGIN = {
     "software": "Python 3.11.9, torch 2.13.0, threads 1",
     "host": "A processor",
 }
-SETTING = tuple(name for name in schemas.CELL if name != "method")
+CONDITION = tuple(schemas.CONDITION)
 PARTS = ("embed", *(f"blocks.{block}" for block in range(5)))
 
 
 def _with_model(selected: pd.DataFrame) -> pd.Series:
-    return ~selected["method"].isin(REFERENCE_MODELS)
+    return ~selected["method"].isin(WITHOUT_ENCODER)
 
 
 def text(setting: dict[str, object]) -> str:
@@ -54,7 +54,7 @@ def text(setting: dict[str, object]) -> str:
 
 def audited(method: str, seen: tuple[float, str]) -> dict[str, object]:
     """What the audit says of a method: the reference points have seen nothing."""
-    share, kind = (0.0, "none") if method in REFERENCES else seen
+    share, kind = (0.0, "none") if method in WITHOUT_PRETRAINING else seen
     return {"seen": share, "contamination": kind}
 
 
@@ -67,7 +67,7 @@ def selected_rows(
     seen: tuple[float, str] = (0.0, "none"),
     **cell: str,
 ) -> pd.DataFrame:
-    """The table `selected` for one setting, from each method's test values by seed (NaN for a failed run).
+    """The table `selected` for one condition, from each method's test values by seed (NaN for a failed run).
 
     `seen` is the share of the test molecules that the model's pretraining has seen, and the verdict on it.
     """
@@ -80,7 +80,7 @@ def selected_rows(
             rows.append(
                 {
                     **cell,
-                    "model": REFERENCE_MODELS.get(method, cell["model"]),
+                    "model": WITHOUT_ENCODER.get(method, cell["model"]),
                     "dataset": dataset,
                     "budget": budget,
                     "method": method,
@@ -226,7 +226,7 @@ def paths_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `paths` of full FT's runs: a valley."""
     rows = [
         {
-            **{name: run[name] for name in (*SETTING, "seed", "metric")},
+            **{name: run[name] for name in (*CONDITION, "seed", "metric")},
             "fold": 0,
             "alpha": alpha,
             "partition": partition,
@@ -248,7 +248,7 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
     mixed = selected[(selected["method"] == "dwise_ft") & selected["test_value"].notna()]
     rows = [
         {
-            **{name: run[name] for name in (*SETTING, "seed")},
+            **{name: run[name] for name in (*CONDITION, "seed")},
             "fold": 0,
             "partition": partition,
             "molecules": 32,
@@ -257,7 +257,7 @@ def planes_of(selected: pd.DataFrame) -> pd.DataFrame:
             "y": y,
             "loss": np.nan if (point, x, y) == grid[0] else 0.3 + 0.1 * ((x - 4) ** 2 + y**2) + 0.2 * place,
         }
-        for run in mixed.drop_duplicates(list(SETTING)).to_dict("records")
+        for run in mixed.drop_duplicates(list(CONDITION)).to_dict("records")
         for place, partition in enumerate(("train", "test"))
         for point, x, y in [*((point, *at) for point, at in points.items()), *grid]
     ]
@@ -307,7 +307,7 @@ def scores_of(selected: pd.DataFrame) -> pd.DataFrame:
 
 def models_of(selected: pd.DataFrame) -> pd.DataFrame:
     """The table `models`: each was pretrained on a set without labels and on one with, the second not to be had."""
-    names = sorted(set(selected["model"]) - {*REFERENCE_MODELS.values()})
+    names = sorted(set(selected["model"]) - {*WITHOUT_ENCODER.values()})
     lists = {"same_as": [], "corpora": ["zinc250k", "chembl"], "learnt": ["chembl"], "checkable": ["zinc250k"]}
     rows = [{"model": name, "pretraining": "both", "content": "0", **lists, "suspected": []} for name in names]
     return pd.DataFrame(rows) if rows else schemas.empty("models")

@@ -11,7 +11,7 @@ import synthetic
 from roftmol import figures, report
 from roftmol.evaluation.diagnostics import calibration
 from roftmol.evaluation.diagnostics.shift import shift
-from roftmol.figures.cells import Diagnostics, Results, Setting, with_references
+from roftmol.figures.cells import Condition, Diagnostics, Results, with_references
 from roftmol.report import diagnostics
 from roftmol.tables import schemas
 
@@ -100,12 +100,12 @@ def test_nothing_is_drawn_of_nothing(tmp_path):
 def test_the_best_of_the_others_stands_out():
     selected = runs()
     results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
-    assert results.emphasised(Setting("honest", "gin_masking", "bbbp", "scaffold", "50")) == [
+    assert results.emphasised(Condition("honest", "gin_masking", "bbbp", "scaffold", "50")) == [
         "full_ft",
         "fingerprint",
         "l2_sp",
     ]
-    assert results.emphasised(Setting("honest", "gin_masking", "elsewhere", "scaffold", "50")) == []
+    assert results.emphasised(Condition("honest", "gin_masking", "elsewhere", "scaffold", "50")) == []
 
 
 def test_the_page_has_the_tables_shut(drawn):

@@ -108,7 +108,7 @@ def test_the_first_screen_answers(tab, address, width):
     below = tab("Array.from(document.querySelectorAll('.lead, .verdict'), (p) => p.getBoundingClientRect().bottom)")
     assert len(below) == 2
     assert max(below) < 900
-    assert tab("document.querySelector('#settings tbody tr').getBoundingClientRect().bottom") < 900
+    assert tab("document.querySelector('#conditions tbody tr').getBoundingClientRect().bottom") < 900
 
 
 @pytest.mark.parametrize("width", [420, 800, 1300])
@@ -154,11 +154,11 @@ def test_filters_hide_exactly_the_others(page, selected, chosen):
     assert [element["hidden"] for element in after] == [not belongs(e["facets"], chosen) for e in before]
 
     with_model = selected[selected["method"] != "fingerprint"]
-    settings = with_model[list(FACETS)].drop_duplicates()
-    shown = settings[[belongs(row, chosen) for row in settings.to_dict("records")]]
-    assert page(OUTPUT) == f"{len(shown)} of {len(settings)} settings"
+    conditions = with_model[list(FACETS)].drop_duplicates()
+    shown = conditions[[belongs(row, chosen) for row in conditions.to_dict("records")]]
+    assert page(OUTPUT) == f"{len(shown)} of {len(conditions)} conditions"
     visible = "Array.from(document.querySelectorAll('{} tbody tr')).filter((row) => row.offsetParent).length"
-    assert page(visible.format("#settings")) == len(shown)
+    assert page(visible.format("#conditions")) == len(shown)
     assert page(visible.format("#scores")) == len(shown) * len(METHODS)
     assert page("document.querySelectorAll('.panel:not([hidden])').length") == len(shown)
 
@@ -185,7 +185,7 @@ def test_nothing_left_is_said_and_empty_sections_go(page):
     assert page(f"{table}.classList.contains('empty')")  # only esol has failures
     assert "Nothing here" in page(f"getComputedStyle({table}, '::after').content")
     choose(page, dataset="esol", model=MODELS[1])  # which did not meet
-    assert page(OUTPUT) == "0 of 6 settings"
+    assert page(OUTPUT) == "0 of 6 conditions"
     assert page("document.getElementById('budgets').hidden")
     assert page("document.querySelector('nav a[href=\"#budgets\"]').parentElement.hidden")
     assert not page("document.getElementById('cost').hidden")  # it has a table
@@ -205,12 +205,12 @@ def test_the_address_keeps_the_view(page, address):
     ]
     assert page(FILTERED) == hidden
     page("location.hash = '#dataset=esol'; new Promise((done) => setTimeout(done, 50))")
-    assert page(OUTPUT) == "2 of 6 settings"
+    assert page(OUTPUT) == "2 of 6 conditions"
 
 
 def test_an_address_of_another_report_filters_nothing(page, address):
     page.open(f"{address}#dataset=unheard_of&nonsense=1")
-    assert page(OUTPUT) == "6 of 6 settings"
+    assert page(OUTPUT) == "6 of 6 conditions"
 
 
 def test_sorting_by_pointer_and_keyboard(page):
@@ -235,7 +235,7 @@ def test_sorting_by_pointer_and_keyboard(page):
 
 
 def test_the_chart_is_read_by_keyboard(page, selected):
-    page("document.querySelector('#settings summary').focus()")
+    page("document.querySelector('#conditions summary').focus()")
     page.press("Tab")
     assert page(FOCUSED).startswith("Full FT\nmean ")
     assert page(TIP).startswith("Full FT\nmean ")

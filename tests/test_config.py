@@ -13,13 +13,12 @@ import yaml
 from roftmol import stages
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.records import build
 from roftmol.data.splits import SplitSettings
 from roftmol.evaluation.provenance import ProvenanceSettings
 from roftmol.experiment.config import experiment
 from roftmol.experiment.cost import estimate
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry import catalog
 from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
@@ -30,8 +29,8 @@ from settings_of_stages import settings_for
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
-#: Methods that neither the paper nor the default experiment has.
-BY_NAME_ONLY = {"layerwise_decay", "mft", "mft_same_steps", "mft_wise"}
+#: The nine methods of the paper and the reference points.
+DEFAULT_METHODS = [name for name, method in METHODS.items() if method.by_default]
 
 
 def test_the_file_holds_the_defaults_of_the_schema_but_for_what_makes_a_first_run_short():
@@ -43,8 +42,9 @@ def test_the_file_holds_the_defaults_of_the_schema_but_for_what_makes_a_first_ru
             assert set(values) < {getattr(setting, key) for setting in METHODS[name].grid(5)}
 
 
-def test_the_default_runs_every_method():
-    assert experiment({}).cells.methods == tuple(name for name in METHODS if name not in BY_NAME_ONLY)
+def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
+    assert experiment({}).cells.methods == tuple(DEFAULT_METHODS)
+    assert len(DEFAULT_METHODS) == 9 + len(WITHOUT_PRETRAINING)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_every_stage_accepts_its_settings():
                 assert (split.budget, split.seeds) == (budget, (0, 1, 2))
                 for name, method in METHODS.items():
                     if method.kind == "external":
-                        given = settings_for("baseline", made, **cell, model=REFERENCE_MODELS[name], method=name)
+                        given = settings_for("baseline", made, **cell, model=WITHOUT_ENCODER[name], method=name)
                         settings = build(BaselineSettings, _through_json(given))
                         assert [method.parse(setting) for setting in settings.grid] == list(method.grid(0))
                         continue
@@ -385,7 +385,7 @@ def test_the_papers_comparison_is_whole():
     made = experiment(_merged(ROOT / "config" / "paper.yaml"))
     cells = made.cells
     assert [len(part) for part in (cells.datasets, cells.splits, cells.budgets, made.seeds)] == [12, 3, 4, 5]
-    assert set(cells.methods) == METHODS.keys() - BY_NAME_ONLY
+    assert set(cells.methods) == set(DEFAULT_METHODS)
     kinds = {made.checkpoints[model].pretraining for model in cells.models}
     assert {"self-supervised", "supervised"} <= kinds
     for name, method in METHODS.items():

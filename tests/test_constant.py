@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from molecule_tables import SMILES, molecule_table
-from roftmol.core.paths import REFERENCE_MODELS, Cells
 from roftmol.data import splits
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.methods.base import NoSettings
+from roftmol.methods.cells import Cells
 from roftmol.methods.constant import fit_predict
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
@@ -102,7 +102,7 @@ def test_its_auc_on_the_test_is_a_half_to_the_bit(tmp_path: Path, validation: st
 
 def test_every_reference_without_an_encoder_has_a_name_that_stands_for_one() -> None:
     external = {name for name, method in METHODS.items() if method.kind == "external"}
-    assert external == {*REFERENCE_MODELS} == {name for name, method in METHODS.items() if method.learner}
+    assert external == {*WITHOUT_ENCODER} == {name for name, method in METHODS.items() if method.learner}
     assert all(METHODS[name].mechanism == "reference" for name in external)
 
 

@@ -481,7 +481,7 @@ def test_cliffs_of_other_molecules_are_refused(tmp_path):
     write_run(tmp_path)
     path = tmp_path / "data" / "d" / "cliffs.parquet"
     schemas.write("cliff_molecules", schemas.read("cliff_molecules", path).head(3), path)
-    with pytest.raises(UserError, match=r"cliffs\.parquet: its molecules are not those of the data set"):
+    with pytest.raises(UserError, match=r"cliffs\.parquet: its molecules are not those of the dataset"):
         run(tmp_path, "d")
 
 

@@ -410,8 +410,16 @@ def imported_by_snakemake() -> str:
 HEAVY = ("torch_geometric", "torch._dynamo", "scipy", "sklearn", "matplotlib")
 
 
+TABLES_AND_PAGE = "evaluation.aggregate", "evaluation.diagnostics.stage", "statistics.stage", "figures", "report"
+
+
 @pytest.mark.parametrize(
-    ("imports", "heavy"), [("import roftmol.training.jobs", HEAVY), (imported_by_snakemake(), (*HEAVY, "torch"))]
+    ("imports", "heavy"),
+    [
+        ("import roftmol.training.jobs", HEAVY),
+        (imported_by_snakemake(), (*HEAVY, "torch")),
+        ("; ".join(f"import roftmol.{module}" for module in TABLES_AND_PAGE), ("torch",)),
+    ],
 )
 def test_a_job_and_a_start_of_snakemake_import_no_more_than_they_need(imports, heavy):
     code = f"import sys; {imports}; print([name for name in {heavy} if name in sys.modules])"

@@ -17,13 +17,12 @@ def cost(name: str) -> float:
 
 
 def test_costs_are_known_of_every_kind_and_method():
-    """But those that cost as full FT, or twice that; and of atoms in space the two that others follow from."""
+    """But those that no experiment runs by default; and of atoms in space the two that others follow from."""
     costs = yaml.safe_load(COSTS.read_text())
     assert costs.keys() == ENCODER_KINDS.keys() - {"own"}
-    trained = {name for name, method in METHODS.items() if method.kind == "train"}
-    unlike = {name for name in trained if not METHODS[name].alternation} - {"layerwise_decay"}
+    trained = {name for name, method in METHODS.items() if method.kind == "train" and method.by_default}
     for kind, known in costs.items():
-        assert known.keys() == {"predict"} | ({"full_ft", "linear_probing"} if kind in ("so3lr", "dpa") else unlike), (
+        assert known.keys() == {"predict"} | ({"full_ft", "linear_probing"} if kind in ("so3lr", "dpa") else trained), (
             kind
         )
         assert all(value > 0 for value in known.values())

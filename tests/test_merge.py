@@ -16,9 +16,10 @@ from roftmol import statistics
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.core.paths import REFERENCE_MODELS, Found
+from roftmol.core.paths import Found
 from roftmol.core.weights_digest import content_digest
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import verify
 from roftmol.sharing.merge import MergeSettings, merge
 from roftmol.tables import schemas
@@ -96,7 +97,7 @@ def test_what_is_the_same_in_both_is_there_once(b: Path, tmp_path: Path):
     assert len(fits) == 2
     assert "Another processor" not in set(fits["host"])
     assert not list((tmp_path / "c").rglob("parts"))
-    assert verify.verify(tmp_path / "c").counts["runs without parts"] == len(METHODS) - len(REFERENCE_MODELS)
+    assert verify.verify(tmp_path / "c").counts["runs without parts"] == len(METHODS) - len(WITHOUT_ENCODER)
 
 
 def test_data_sets_and_methods_come_together(b: Path, tmp_path: Path):

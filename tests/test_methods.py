@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,9 +12,24 @@ from molecules_for_tests import corpus
 from roftmol.core.errors import UserError
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.gnn import GNN, Architecture
-from roftmol.methods import METHODS, Step, bss, dwise_ft, feature_map, l2_sp, setting_text
+from roftmol.methods import (
+    BASELINES,
+    COMPARED,
+    CONSTANT,
+    METHODS,
+    SCRATCH,
+    WITHOUT_ENCODER,
+    WITHOUT_PRETRAINING,
+    Step,
+    bss,
+    dwise_ft,
+    feature_map,
+    l2_sp,
+    setting_text,
+)
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
+from roftmol.tables import base as tables
 from roftmol.training import loop
 from roftmol.training.curve import Epoch, best_epoch, selection_key
 from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
@@ -391,6 +407,26 @@ def test_conformance(method, protocol):
         assert [p.valid_loss for p in curve] == [p.valid_loss for p in again]
         if task is CLASSIFICATION:
             assert ((prediction >= 0) & (prediction <= 1)).all()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_a_record_says_what_readers_need_and_who_runs_it(method):
+    assert METHODS[method.name] is method
+    assert all((method.title, method.mechanism, method.summary.endswith(".")))
+    assert [method.stages, method.mixing, method.learner].count(None) == 2
+    assert (method.learner is None) == (method.model == "")
+    assert method.mixing is None or METHODS[method.mixing.source].stages
+
+
+def test_methods_of_one_mechanism_stand_together():
+    mechanisms = [method.mechanism for method in METHODS.values()]
+    assert len([name for name, _ in itertools.groupby(mechanisms)]) == len(set(mechanisms))
+
+
+def test_the_tables_compare_with_what_the_records_name():
+    assert tables.COMPARED == COMPARED
+    assert set(BASELINES) == {*COMPARED} - {CONSTANT}
+    assert set(WITHOUT_PRETRAINING) == {SCRATCH, *WITHOUT_ENCODER}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from roftmol.cli.main import main
-from roftmol.core.paths import Cells
 from roftmol.data import corpora, molecules
 from roftmol.evaluation import contamination
 from roftmol.evaluation.contamination import KINDS, Audit, worst
+from roftmol.methods import WITHOUT_PRETRAINING
+from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Corpus, Dataset
 from roftmol.tables import schemas
 
@@ -102,7 +103,7 @@ def test_the_verdict(about, hits, seen, kind):
     assert found["contamination"] == kind
 
 
-@pytest.mark.parametrize("method", contamination.REFERENCES)
+@pytest.mark.parametrize("method", WITHOUT_PRETRAINING)
 def test_what_starts_from_no_pretrained_weights_has_seen_nothing(method):
     found = Audit({"gin": model(suspected=("mine",))}, HITS, TESTS).verdicts({**CELL, "method": method}, [0])
     assert found[["seen", "contamination"]].to_numpy().tolist() == [[0, "none"]]

@@ -104,7 +104,7 @@ def test_page_stands_alone(page):
 def test_page_has_every_part(page):
     parsed = Page(page)
     assert parsed.tags.count("figure") == 15
-    for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyper-parameters", "Data audit", "Glossary"):
+    for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyperparameters", "Data audit", "Glossary"):
         assert words in parsed.text
     assert "Mirror" not in parsed.text
     assert "aria-sort" in page
@@ -190,7 +190,7 @@ def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
     text = Page(build(tmp_path, selected)).text
     assert "† pretraining" not in text
     assert "‡ pretraining" not in text
-    assert "Of 1 setting with a pretrained model" in text
+    assert "Of 1 condition with a pretrained model" in text
     assert "1 cannot be checked" in text
 
 

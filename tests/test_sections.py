@@ -7,8 +7,8 @@ import pytest
 
 import synthetic
 from roftmol import figures
-from roftmol.core.paths import REFERENCE_MODELS
-from roftmol.figures.cells import Results, Setting, facets_of
+from roftmol.figures.cells import Condition, Results, facets_of
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report import audit, provenance, results
 from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
 from roftmol.report.sections import FURTHER, SECTIONS, Captioned, fill
@@ -56,10 +56,10 @@ def test_a_figure_says_which_settings_it_shows(tmp_path):
     assert entries["budgets"] == {**all_of_them, "dataset": ["bbbp"]}
 
 
-def test_facets_of_settings():
-    settings = [Setting("honest", "m", dataset, "random", budget) for dataset in "ba" for budget in ("50", "all")]
-    assert facets_of(settings)["dataset"] == ["b", "a"]
-    assert facets_of(settings)["budget"] == ["50", "all"]
+def test_facets_of_conditions():
+    conditions = [Condition("honest", "m", dataset, "random", budget) for dataset in "ba" for budget in ("50", "all")]
+    assert facets_of(conditions)["dataset"] == ["b", "a"]
+    assert facets_of(conditions)["budget"] == ["50", "all"]
     assert facets_of([])["model"] == []
 
 
@@ -68,7 +68,7 @@ def test_rows_carry_what_they_say():
     found = read(selected)
     tables = [
         results.results_table(found),
-        results.settings_table(found.runs),
+        results.hyperparameters_table(found.runs),
         audit.notes_table(found.runs),
         audit.failures_table(synthetic.timings_of(selected)),
         audit.undefined_table(synthetic.scores_of(selected), selected),
@@ -85,7 +85,7 @@ def test_rows_carry_what_they_say():
 def test_references_without_an_encoder_stay_whichever_model_is_chosen():
     selected = synthetic.experiment_rows(seeds=2)
     timings = synthetic.timings_of(selected)
-    timings.loc[timings["method"].isin(REFERENCE_MODELS), "status"] = "failed"
+    timings.loc[timings["method"].isin(WITHOUT_ENCODER), "status"] = "failed"
     cost = results.timings_table(timings)
     failed = audit.failures_table(timings)
     for table, column in ((cost, "Method"), (failed, "Method")):

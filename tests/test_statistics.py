@@ -1,4 +1,4 @@
-"""Statistics over data sets: against scipy and statsmodels, on data with and without a difference, and what is said."""
+"""Statistics over datasets: against scipy and statsmodels, on data with and without a difference, and what is said."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METHODS = ("full_ft", "l2_sp", "bss", "fingerprint")
 
 
 def selected(effects: dict[str, float], datasets: int, seeds: int = 3, metric: str = "roc_auc", **cell: str):
-    """Methods whose scores differ from full FT's by these, on data sets of very different difficulty."""
+    """Methods whose scores differ from full FT's by these, on datasets of very different difficulty."""
     rng = np.random.default_rng(datasets)
     frames = []
     for number in range(datasets):
@@ -327,7 +327,7 @@ def test_too_few_data_sets_decide_nothing_and_say_so():
     row = whole(tables, "l2_sp")
     assert row[["verdict", "smallest_n", "enough", "p"]].tolist() == ["undecided", 7, False, 0.25]
     assert not tables["mean_ranks"]["enough"].any()
-    assert whole(tables, "l2_sp", dataset="set01")["verdict"] == "better"  # on that data set, over its seeds
+    assert whole(tables, "l2_sp", dataset="set01")["verdict"] == "better"  # on that dataset, over its seeds
 
 
 def test_one_data_set_has_its_own_interval_and_no_verdict_over_data_sets():
@@ -377,14 +377,14 @@ def read(rows: pd.DataFrame) -> Results:
 def test_the_report_says_how_many_data_sets_it_would_take():
     results = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3))
     assert report.power(results) == (
-        "3 data sets are too few to tell methods apart over data sets: 2 comparisons take 7 or more."
+        "3 datasets are too few to tell methods apart over datasets: 2 comparisons take 7 or more."
     )
     assert report.beyond_chance(results) == ""
     table = report.comparisons_table(results)
     assert len(table.rows) == len(table.facets) == len(results.comparisons)
     place = list(table.columns).index("Verdict")
     over = [row for row in table.rows if row[place - 3].text == "all 3"]
-    assert [row[place].text for row in over] == ["too few data sets", "equivalent"]
+    assert [row[place].text for row in over] == ["too few datasets", "equivalent"]
     assert [row[place + 1].text for row in over] == ["–"] * 2  # a p that could not have been small is not shown
     enough = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 8))
     assert report.power(enough) == ""
@@ -395,15 +395,13 @@ def test_the_report_says_how_many_differences_are_beyond_chance():
         return report.beyond_chance(read(selected(effects, datasets)))
 
     assert said({"full_ft": 0.0, "bss": 0.0}, 7) == (
-        "Of 1 comparison with full FT over data sets, none is beyond chance."
+        "Of 1 comparison with full FT over datasets, none is beyond chance."
     )
     effects = {"full_ft": 0.0, "l2_sp": 0.2, "scratch": -0.3}
-    assert said(effects, 9) == (
-        "Of 2 comparisons with full FT over data sets, corrected together, 2 are beyond chance."
-    )
+    assert said(effects, 9) == ("Of 2 comparisons with full FT over datasets, corrected together, 2 are beyond chance.")
     assert said(effects, 2) == ""
     both = {"full_ft": 0.0, "l2_sp": 0.2, "fingerprint": 0.0}
-    references = "full FT and the fingerprint baseline over data sets"
+    references = "full FT and the fingerprint baseline over datasets"
     assert said(both, 9) == f"Of 3 comparisons with {references}, corrected together, 2 are beyond chance."
     assert said({"full_ft": 0.0}, 2) == ""
 
@@ -438,7 +436,7 @@ def whole_of(table: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
 
 
 def test_the_two_kinds_of_comparisons_share_what_may_err():
-    """Over data sets and on single ones, 5% in all."""
+    """Over datasets and on single ones, 5% in all."""
     table = stage.made(selected(dict.fromkeys(METHODS, 0.0), 12, seeds=6), replicates=50)["comparisons"]
     over = table["dataset"] == "all"
     once = comparisons._pair(table)
@@ -572,7 +570,7 @@ def test_a_difference_of_roc_auc_ends_where_roc_auc_does():
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables of two data sets whose scores are those of their predictions; one method is much better than the other."""
+    """Tables of two datasets whose scores are those of their predictions; one method is much better than the other."""
     rng = np.random.default_rng(5)
     tables = tmp_path_factory.mktemp("experiment")
     molecules, predictions, rows = [], [], []
@@ -655,7 +653,7 @@ def test_a_missing_table_is_named(tmp_path: Path):
 
 
 def test_no_difference_is_found_where_there_is_none():
-    """With data sets as blocks, at most the nominal rate; with their seeds as blocks, far more."""
+    """With datasets as blocks, at most the nominal rate; with their seeds as blocks, far more."""
     rates = null_simulation.over_datasets(null_simulation.Scores(12, 5), 300)
     assert rates["friedman"] <= null_simulation.bound(0.05, 300)
     assert rates["wilcoxon"] <= null_simulation.bound(0.05, 300)

@@ -1,4 +1,4 @@
-"""The verdict over all settings: advice that corrected comparisons support, in words that do not say more."""
+"""The verdict over all conditions: advice that corrected comparisons support, in words that do not say more."""
 
 import math
 
@@ -21,11 +21,11 @@ L2_SP_AHEAD = LEVEL | {"l2_sp": 0.85}
 
 
 def results(
-    settings: dict[str, dict[str, float]], seeds: int = 10, constant: bool = True, noise: float = 0.01, **cell: str
+    conditions: dict[str, dict[str, float]], seeds: int = 10, constant: bool = True, noise: float = 0.01, **cell: str
 ) -> Results:
-    """The results of one setting a dataset: methods about these levels, over so many seeds."""
+    """The results of one condition a dataset: methods about these levels, over so many seeds."""
     frames = []
-    for number, (dataset, levels) in enumerate(settings.items()):
+    for number, (dataset, levels) in enumerate(conditions.items()):
         rng = np.random.default_rng(7 + number)
         hard = 0.02 * rng.normal(size=seeds)
         values = {name: list(level + hard + noise * rng.normal(size=seeds)) for name, level in levels.items()}
@@ -40,7 +40,7 @@ def said(found: Results) -> list[str]:
     return verdict(found, answers(found, schemas.empty("left_out")))
 
 
-def settings_table(found: Results) -> list[dict[str, str]]:
+def conditions_table(found: Results) -> list[dict[str, str]]:
     table = answers_table(answers(found, schemas.empty("left_out")), found.runs)
     titles = [column.removeprefix("#") for column in table.columns]
     return [dict(zip(titles, [cell.text for cell in row], strict=True)) for row in table.rows]
@@ -65,13 +65,13 @@ def test_on_several_data_sets_these_decide_and_not_their_seeds():
     two = results(dict.fromkeys("ab", L2_SP_AHEAD))
     advice, *rest = said(two)
     assert advice.startswith("No method is known to be better than the others.")
-    few = "2 data sets are too few to tell methods apart over data sets: 5 comparisons take 8 or more."
+    few = "2 datasets are too few to tell methods apart over datasets: 5 comparisons take 8 or more."
     assert few in rest
     # what holds on each of them is said of it, not of others
-    beyond = [row["Known beyond doubt"] for row in settings_table(two)]
+    beyond = [row["Known beyond doubt"] for row in conditions_table(two)]
     assert beyond == ["better than full FT: L2-SP; better than the fingerprint baseline: L2-SP"] * 2
     advice, *_ = said(results(dict.fromkeys("abcdefghi", L2_SP_AHEAD)))
-    assert advice == "Fine-tune with L2-SP over 9 data sets: better than the fingerprint baseline, beyond doubt."
+    assert advice == "Fine-tune with L2-SP over 9 datasets: better than the fingerprint baseline, beyond doubt."
 
 
 def test_too_few_seeds_show_nothing_and_the_page_says_so():
@@ -80,8 +80,8 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
     found = results({"a": levels | {"method0": 0.74}}, seeds=3, noise=0.02)
     advice, *rest = said(found)
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert rest[-1] == "3 seeds are too few to tell methods apart on one data set: 19 comparisons take 4 or more."
-    (row,) = settings_table(found)
+    assert rest[-1] == "3 seeds are too few to tell methods apart on one dataset: 19 comparisons take 4 or more."
+    (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "too few seeds to tell"
     assert "▲" not in " ".join(row.values())
 
@@ -89,7 +89,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
 def test_one_seed_gives_no_advice():
     advice, *rest = said(results({"a": L2_SP_AHEAD}, seeds=1, constant=False))
     assert advice.startswith("No method is known to be better than the others.")
-    assert rest[-1].startswith("1 seed is too few to tell methods apart on one data set:")
+    assert rest[-1].startswith("1 seed is too few to tell methods apart on one dataset:")
 
 
 def test_the_fingerprint_where_it_is_better_than_all():
@@ -122,7 +122,7 @@ def test_labels_that_nothing_predicts():
     advice, why, below = said(results({"a": nothing, "b": nothing}, noise=0.03))
     assert advice == (
         "These labels cannot be predicted from these structures with all labels: no method is better than predicting "
-        "the mean in either setting, beyond doubt."
+        "the mean in either condition, beyond doubt."
     )
     assert why.startswith("Take no model.")
     assert below.endswith("mean test scores are worse than that of predicting the mean.")
@@ -135,7 +135,7 @@ def test_labels_that_are_predicted_on_some_data_sets():
         "On b no method is better than predicting the mean, beyond doubt: there the labels cannot be predicted from "
         "the structures with all labels, as far as these test molecules can tell."
     )
-    assert [row["Better than the mean label"] for row in settings_table(found)] == ["4 of 4", "nothing"]
+    assert [row["Better than the mean label"] for row in conditions_table(found)] == ["4 of 4", "nothing"]
 
 
 def test_who_is_better_at_predicting_nothing_is_not_said():
@@ -143,7 +143,7 @@ def test_who_is_better_at_predicting_nothing_is_not_said():
     rows = found.comparisons[found.comparisons["reference"] != "constant"]
     assert (rows["verdict"] == "better").any()
     assert not any(null_simulation.PREFERS.search(sentence) for sentence in said(found))
-    (row,) = settings_table(found)
+    (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "nothing"
     assert "▲" not in row["− Full FT"]
 
@@ -151,7 +151,7 @@ def test_who_is_better_at_predicting_nothing_is_not_said():
 def test_without_the_constant_predictor_nothing_is_said_of_it():
     found = results({"a": L2_SP_AHEAD}, constant=False)
     assert not any("predict" in sentence for sentence in said(found))
-    assert settings_table(found)[0]["Better than the mean label"] == "not compared"
+    assert conditions_table(found)[0]["Better than the mean label"] == "not compared"
 
 
 def test_what_varies_is_said_of_a_place():
@@ -186,7 +186,7 @@ def test_a_row_says_what_the_means_are(levels):
         assert row["− Full FT"].sort == pytest.approx(means[best] - means["full_ft"])
     assert row["Fine-tuning − fingerprint"].sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
     assert row["Best fine-tuning"].text.startswith("the same" if best != "fingerprint" else answer.tuned.title)
-    assert table.facets == [answer.setting._asdict()]
+    assert table.facets == [answer.condition._asdict()]
 
 
 def test_a_setting_without_a_score_keeps_its_row():

@@ -28,7 +28,6 @@ from torch import Tensor
 from roftmol.core import source_code
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.core.paths import CONSTANT
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
@@ -37,7 +36,7 @@ from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize, graphs
 from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
-from roftmol.methods import METHODS
+from roftmol.methods import CONSTANT, METHODS
 from roftmol.scoring import metrics
 from roftmol.training.fit import Task
 from roftmol.training.model import Model

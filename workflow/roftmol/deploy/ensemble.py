@@ -21,13 +21,13 @@ import torch
 from scipy.sparse import csr_matrix
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CONSTANT, PARTS
+from roftmol.core.paths import PARTS
 from roftmol.core.seeds import generator, seed_of
 from roftmol.data.splits import stratified_folds
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs
-from roftmol.methods import METHODS, Method, Settings, setting_text
+from roftmol.methods import CONSTANT, METHODS, Method, Settings, setting_text
 from roftmol.methods.fingerprint import TREES, learner
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics

@@ -13,13 +13,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.data.molecules import Molecule, parse
 from roftmol.deploy import bundle
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.registry import catalog
 from roftmol.scoring import metrics
 from roftmol.training.fit import TrainSettings
@@ -80,7 +79,7 @@ class _Estimator(BaseEstimator):
             dropout=self.dropout,
         )
         with TemporaryDirectory() as folder:
-            pretrained = None if self.method in REFERENCE_MODELS else _pretrained(self.encoder, Path(folder))
+            pretrained = None if self.method in WITHOUT_ENCODER else _pretrained(self.encoder, Path(folder))
             layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
             own = None if self.setting is None else [dict(self.setting)]
             settings = EnsembleSettings(

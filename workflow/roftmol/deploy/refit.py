@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 
 from roftmol.core.files import sha256
-from roftmol.core.paths import REFERENCE_MODELS, model_of
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, deal, fit_ensemble, out_of_sample
@@ -22,6 +21,7 @@ from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
+from roftmol.methods import WITHOUT_ENCODER, model_of
 from roftmol.tables import schemas
 from roftmol.training.fit import TrainSettings
 
@@ -69,7 +69,7 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
         seed=settings.seed,
     )
     pretrained = None
-    if method not in REFERENCE_MODELS:
+    if method not in WITHOUT_ENCODER:
         pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurisers[model])
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]

@@ -24,17 +24,9 @@ import pandas as pd
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.core.paths import (
-    COMPARED,
-    CONSTANT,
-    CONSTANT_TITLES,
-    FINGERPRINT,
-    FINGERPRINT_MODEL,
-    REFERENCE_MODELS,
-    TEST_SHARE,
-    model_of,
-)
-from roftmol.methods import METHODS
+from roftmol.core.paths import TEST_SHARE
+from roftmol.methods import COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_ENCODER, model_of
+from roftmol.methods.constant import TITLES as CONSTANT_TITLES
 from roftmol.scoring.metrics import BETTER, MACRO
 from roftmol.statistics.resampled import above_zero, compare, interval
 from roftmol.tables import schemas
@@ -46,8 +38,8 @@ MINUS = "\N{MINUS SIGN}"
 SCORE_OF_A_CONSTANT = {"roc_auc": 0.5}
 
 Candidate = tuple[str, str]  #: model, method
-BASELINE: Candidate = (FINGERPRINT_MODEL, FINGERPRINT)
-NOTHING: Candidate = (REFERENCE_MODELS[CONSTANT], CONSTANT)
+BASELINE: Candidate = (WITHOUT_ENCODER[FINGERPRINT], FINGERPRINT)
+NOTHING: Candidate = (WITHOUT_ENCODER[CONSTANT], CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -333,7 +325,7 @@ class _Told:
         constant = CONSTANT_TITLES[self.settings.task]
         count = f"{self.labels} labels" if self.labels else "so many labels"
         best, row = self._title(self.choice.best), self._rows()[self.choice.best]
-        gain, low, high = row["better"] * row["vs_constant"], row["vs_constant_low"], row["vs_constant_high"]
+        gain, low, high = row["better"] * row[f"vs_{CONSTANT}"], row[f"vs_{CONSTANT}_low"], row[f"vs_{CONSTANT}_high"]
         chance = f" Among {_several(len(self.choice.order), 'candidate')} that may be chance."
         return [
             f"These labels cannot be predicted from these structures with {count}: no method is better, beyond doubt, "
@@ -361,7 +353,7 @@ class _Told:
             return "the fingerprint baseline"
         if candidate == NOTHING:
             return CONSTANT_TITLES[self.settings.task]
-        several = self.ranking.loc[~self.ranking["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
+        several = self.ranking.loc[~self.ranking["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
         return METHODS[method].title + (f" of {model}" if several else "")
 
     def _take(self) -> str:
@@ -392,7 +384,7 @@ class _Told:
         rows, chosen = self._rows(), self.choice.chosen
         references = {name: (model_of(name, chosen[0]), name) for name in reversed(COMPARED)}
         if chosen == BASELINE:
-            del references["full_ft"]
+            del references[FULL_FT]
         return [
             _difference(rows[chosen], f"vs_{name}", self._title(reference), self._metric)
             for name, reference in references.items()

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.core.paths import COMPARED, FULL_FT, REFERENCE_MODELS, model_of
 from roftmol.evaluation.contamination import Audit, worst
+from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_of
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import RULES, Candidate, select
 from roftmol.tables import schemas
@@ -183,7 +183,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
     ranks = pd.Series(np.nan, index=summary.index)
     signed = -summary["better"] * summary["mean"]
     for _, here in summary.groupby(CONTEXT):
-        baseline = here["method"].isin(REFERENCE_MODELS)
+        baseline = here["method"].isin(WITHOUT_ENCODER)
         models = here.loc[~baseline, "model"].unique()
         for model in models:
             group = here.index[(here["model"] == model) | baseline]
@@ -197,7 +197,7 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
 def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
     """One run's rows of the tables that it has a part in, "selected" without the audit's columns.
 
-    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the data set.
+    Raises `UserError` if a table of its directory is missing, damaged, or does not fit the dataset.
     """
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
@@ -213,7 +213,7 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
         "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
     }
-    if run.cell["method"] == "wise_ft":
+    if run.cell["method"] == WISE_FT:
         found["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
         found["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
@@ -297,7 +297,7 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
 
 
 def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
-    """The labels of a data set from its tables in the directory `path`; raises `UserError` if they do not match."""
+    """The labels of a dataset from its tables in the directory `path`; raises `UserError` if they do not match."""
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]

@@ -1,6 +1,6 @@
 """Atoms' vectors before and after each method on a plane, and how well that tells kinds of atoms apart.
 
-Of every cell, the fit of one seed's selected setting: the first seed of the cell's setting whose fits kept a picture,
+Of every cell, the fit of one seed's selected setting: the first seed of the cell's condition whose fits kept a picture,
 so that all methods have the same atoms. Vectors before and after go into one t-SNE, so that both lie on one plane;
 another method's is another plane. Its Davies-Bouldin index is that of arXiv 2601.08486, relative to the pretrained
 model's; `collapse.measures` says why ours is of the vectors themselves.
@@ -20,16 +20,16 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import Cells
 from roftmol.core.seeds import seed_of
 from roftmol.features.atom_kinds import CLASSES
+from roftmol.methods.cells import Cells
 from roftmol.scoring.representation import Picture, Vectors, davies_bouldin, planes
 from roftmol.tables import schemas
 
 #: What the stage writes, one file each.
 TABLES = ("embeddings", "tsne")
 CELL = list(schemas.CELL)
-SETTING = list(schemas.CONDITION)
+CONDITION = list(schemas.CONDITION)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def _parts(runs: Sequence[Path], selected: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pictures(parts: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Picture]]:
-    """Each cell with its seed and picture; a setting's cells have the first seed that has any."""
-    for _, here in parts.groupby(SETTING, sort=False):
+    """Each cell with its seed and picture; a condition's cells have the first seed that has any."""
+    for _, here in parts.groupby(CONDITION, sort=False):
         for _, rows in here.groupby("seed"):
             found = [(row, picture) for row in rows.to_dict("records") if (picture := _picture(row["file"]))]
             if found:

@@ -3,9 +3,9 @@
     none        every pretraining set could be compared, and no test molecule is in one; or there was no pretraining
     unknown     a pretraining set is not to be had, and nothing was found in the others
     structures  a test molecule is in a set that was learnt without its labels
-    labels      a test molecule is in a set whose labels were learnt, or the data set's labels may be among those
+    labels      a test molecule is in a set whose labels were learnt, or the dataset's labels may be among those
 
-"labels" says nothing of which labels: they are those of the corpus, which need not be the data set's.
+"labels" says nothing of which labels: they are those of the corpus, which need not be the dataset's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roftmol.core.paths import REFERENCES, Cells, Found
+from roftmol.core.paths import Found
+from roftmol.methods import WITHOUT_PRETRAINING
+from roftmol.methods.cells import Cells
 from roftmol.tables import schemas
 
 #: From the best to the worst.
@@ -33,7 +35,7 @@ Molecules = frozenset[int]
 
 @dataclass(frozen=True)
 class Audit:
-    """The models' rows of table "models", what was found of data sets in corpora, and the test molecules by seed.
+    """The models' rows of table "models", what was found of datasets in corpora, and the test molecules by seed.
 
     Without a row, nothing is known of a model.
     """
@@ -80,7 +82,7 @@ class Audit:
 
     def _verdict(self, cell: Mapping[str, str], seed: int) -> tuple[float, str]:
         model = self.models.get(cell["model"], _UNKNOWN)
-        if cell["method"] in REFERENCES or model["pretraining"] == "none":
+        if cell["method"] in WITHOUT_PRETRAINING or model["pretraining"] == "none":
             return 0.0, "none"
         test = self.tests.get(tuple(cell[name] for name in CONTEXT), {}).get(seed, frozenset[int]())
         compared = self._compared(model, cell["dataset"]) if test else []
@@ -93,7 +95,7 @@ class Audit:
         return seen, "none" if found and found.keys() == set(model["corpora"]) else "unknown"
 
     def _compared(self, model: Mapping[str, Any], dataset: str) -> list[str]:
-        """The corpora of a model that the data set was compared with; in merged results not all of them need be."""
+        """The corpora of a model that the dataset was compared with; in merged results not all of them need be."""
         return [corpus for corpus in model["checkable"] if (dataset, corpus) in self.hits]
 
 

@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from roftmol.core.paths import Cells
 from roftmol.experiment import grids
 from roftmol.experiment.checks import check
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
@@ -16,6 +15,7 @@ from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
 from roftmol.methods import METHODS
+from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
 
 Json = dict[str, Any]

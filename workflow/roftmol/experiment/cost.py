@@ -10,10 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
-from roftmol.methods import METHODS, Method
+from roftmol.methods import FULL_FT, METHODS, WITHOUT_ENCODER, Method
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
 
@@ -57,7 +56,7 @@ def estimate(experiment: Experiment) -> Estimate:
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs, fits, seconds = 0, 0, 0.0
     for model, name in product(cells.models, cells.methods):
-        if name in REFERENCE_MODELS:
+        if name in WITHOUT_ENCODER:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))
@@ -104,11 +103,11 @@ def _number(budget: str) -> float:
 
 def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: str, experiment: Experiment) -> float:
     """Seconds of one fit."""
-    predict, full = costs["predict"] / 1000, costs["full_ft"] / 1000
+    predict, full = costs["predict"] / 1000, costs[FULL_FT] / 1000
     result = predict * (sizes.valid + sizes.test)
     if method.mixing is None:
         # A method that was not measured costs as full FT, one with a second task twice that.
-        epoch = costs.get(method.name, costs["full_ft"] * (2 if method.alternation else 1)) / 1000
+        epoch = costs.get(method.name, costs[FULL_FT] * (2 if method.alternation else 1)) / 1000
         lent = min(sizes.train, LENT) if PROTOCOLS[protocol].estimate_norm else 0
         validated = predict * epoch / full * (sizes.valid + lent)
         return _epochs(experiment.training, sizes.train) * (epoch * sizes.train + validated) + result

@@ -26,6 +26,7 @@ from roftmol.experiment.value_types import (
     TwoColumns,
     Unique,
 )
+from roftmol.methods import METHODS
 
 
 class Section(BaseModel):
@@ -247,20 +248,7 @@ class Config(Section):
     budgets: Several[Budget] = (50,)
     """How many labelled molecules are used: numbers of 10 or more, or `all`."""
 
-    methods: Several[str] = (
-        "full_ft",
-        "linear_probing",
-        "surgical_ft",
-        "lp_ft",
-        "l2_sp",
-        "bss",
-        "feature_map",
-        "wise_ft",
-        "dwise_ft",
-        "scratch",
-        "fingerprint",
-        "constant",
-    )
+    methods: Several[str] = tuple(name for name, method in METHODS.items() if method.by_default)
     """Ways of fine-tuning, and references beside them.
 
     The references are the same network from random weights (`scratch`), a `fingerprint` baseline and the mean of the

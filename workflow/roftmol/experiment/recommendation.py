@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CONSTANT
 from roftmol.experiment.keys import Config, OwnDataset
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import check_path
-from roftmol.methods import METHODS
+from roftmol.methods import CONSTANT, METHODS
 from roftmol.registry import catalog
 
 #: Keys about a user's own file, which mean nothing without `data`.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.experiment.keys import Config, OwnDataset, OwnModel
 from roftmol.experiment.names import check_names
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
@@ -34,7 +34,7 @@ def registered(config: Config) -> Registered:
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
     # A model's name is also that of its folder of runs and, for an own model, of its graphs.
     taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values())}
-    taken.update(REFERENCE_MODELS.values())
+    taken.update(WITHOUT_ENCODER.values())
     for name in config.own_models:
         if name in taken:
             raise UserError(f"own_models: {name!r} is taken by a registered model or featurizer; choose another name")

@@ -29,7 +29,8 @@ from roftmol.figures import (
     wise_path,
 )
 from roftmol.figures.cells import Diagnostics, Results
-from roftmol.figures.style import RC, Drawing
+from roftmol.figures.pages import Drawing
+from roftmol.figures.style import RC
 from roftmol.tables import schemas
 
 __all__ = ["draw"]

@@ -2,69 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from roftmol.figures.cells import SPLITS, Results, Setting, budget_order, rows_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    axis_title,
-    grid,
-    in_order,
-    limits,
-    look,
-    mean_marker,
-    method_legend,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import SPLITS, Condition, Results, budget_order, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
+from roftmol.figures.style import axis_title, in_order, limits, look, mean_marker, method_legend, panel_title
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model with several budgets, a panel for each dataset and split."""
-    for protocol, model, settings in results.groups():
-        panels: dict[tuple[str, str], list[Setting]] = {}
-        for setting in settings:
-            panels.setdefault((setting.dataset, setting.split), []).append(setting)
-        several = [members for members in panels.values() if len(members) > 1]
-        for page, shown in pages(several, PANELS_A_PAGE):
-            figure, axes = grid(len(shown), 3 if len(shown) > 2 else len(shown), 2.5)
-            for axis, members in zip(axes, shown, strict=True):
-                _panel(axis, members, results)
-            methods = in_order(method for s in settings for method in rows_of(results.cells, s)["method"])
-            method_legend(figure, methods, lines=True)
-            yield Drawing(
-                kind="budgets",
-                subject="Test score against labels",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "Mean test score over seeds against the number of labels; bars are one standard deviation over "
-                    "seeds. Budgets are spaced evenly, methods are shifted sideways a little to be told "
-                    "apart. A line that leaves its panel leads to a mean far outside the others."
-                    + (
-                        " A budget counts every label used, validation included."
-                        if protocol == "honest"
-                        else " A budget counts training labels only: validation keeps its tenth of the data."
-                    )
-                    + results.mark_lines(setting for members in shown for setting in members)
-                ),
-                alt=(
-                    f"Line plots of the mean test score of {len(methods)} methods against the number of labels, for "
-                    + "; ".join(f"{members[0].dataset}, {members[0].split}" for members in shown)
-                    + ". The results table has the numbers."
-                ),
-                figure=figure,
-                settings=[setting for members in shown for setting in members],
-            )
+    groups = ((protocol, model, _several(conditions)) for protocol, model, conditions in results.groups())
+    return paged(results, "budgets", "Test score against labels", groups, _sheet, conditions=_all)
 
 
-def _panel(axis: Axes, members: list[Setting], results: Results) -> None:
-    cells = pd.concat([rows_of(results.cells, setting) for setting in members])
+def _several(conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """The conditions of each dataset and split that has several budgets."""
+    together: dict[tuple[str, str], list[Condition]] = {}
+    for condition in conditions:
+        together.setdefault((condition.dataset, condition.split), []).append(condition)
+    return [members for members in together.values() if len(members) > 1]
+
+
+def _all(panels: Sequence[Sequence[Condition]]) -> list[Condition]:
+    return [condition for members in panels for condition in members]
+
+
+def _sheet(results: Results, page: Page[list[Condition]]) -> Sheet:
+    columns = 3 if len(page.items) > 2 else len(page.items)
+    figure, _ = panels(page.items, columns, 2.5, lambda axis, members: _panel(axis, members, results))
+    cells = results.cells
+    methods = in_order(cells.loc[(cells["protocol"] == page.protocol) & (cells["model"] == page.model), "method"])
+    method_legend(figure, methods, lines=True)
+    caption = (
+        "Mean test score over seeds against the number of labels; bars are one standard deviation over "
+        "seeds. Budgets are spaced evenly, methods are shifted sideways a little to be told "
+        "apart. A line that leaves its panel leads to a mean far outside the others."
+    )
+    counted = (
+        " A budget counts every label used, validation included."
+        if page.protocol == "honest"
+        else " A budget counts training labels only: validation keeps its tenth of the data."
+    )
+    alt = (
+        f"Line plots of the mean test score of {len(methods)} methods against the number of labels, for "
+        + "; ".join(f"{members[0].dataset}, {members[0].split}" for members in page.items)
+        + ". The results table has the numbers."
+    )
+    return Sheet(figure, caption + counted, alt)
+
+
+def _panel(axis: Axes, members: list[Condition], results: Results) -> None:
+    cells = pd.concat([rows_of(results.cells, condition) for condition in members])
     budgets = sorted(cells["budget"].unique(), key=budget_order)
     methods = in_order(cells["method"])
     for place, name in enumerate(methods):

@@ -1,4 +1,4 @@
-"""The cells of the benchmark as figures and report see them: a setting, and the methods that met in it."""
+"""The cells of the benchmark as figures and report see them: a condition, and the methods that met in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
 from roftmol.evaluation.contamination import worst
+from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER
 from roftmol.tables import schemas
 
-#: Within a setting, methods are compared; references without an encoder with those of every model.
-SETTING = ["protocol", "model", "dataset", "split", "budget"]
+#: Within a condition, methods are compared; references without an encoder with those of every model.
+CONDITION = list(schemas.CONDITION)
 SPLITS = {
     "random": "random split",
     "scaffold": "scaffold split",
@@ -26,7 +26,9 @@ SPLITS = {
     "cv": "cross-validation",
     "scaffold_cv": "scaffold cross-validation",
 }
-#: What stands behind a data set's name where pretraining has seen test molecules, and what it says.
+#: A family of the statistics, with its rows of one of their tables.
+Family = tuple[dict[str, str], pd.DataFrame]
+#: What stands behind a dataset's name where pretraining has seen test molecules, and what it says.
 MARKS = {"structures": "†", "labels": "‡"}
 MARK_LINES = {
     "structures": "† pretraining saw some of these test molecules, without labels.",
@@ -34,7 +36,7 @@ MARK_LINES = {
 }
 
 
-class Setting(NamedTuple):
+class Condition(NamedTuple):
     """What methods are compared within."""
 
     protocol: str
@@ -46,10 +48,10 @@ class Setting(NamedTuple):
     @property
     def title(self) -> str:
         """Data, split and budget in words."""
-        return f"{self.dataset}, {self.conditions}"
+        return f"{self.dataset}, {self.split_and_budget}"
 
     @property
-    def conditions(self) -> str:
+    def split_and_budget(self) -> str:
         """Split and budget in words."""
         return f"{SPLITS.get(self.split, self.split)}, {budget_title(self.budget)}"
 
@@ -64,18 +66,26 @@ def budget_order(budget: str) -> float:
     return float(budget) if budget.isdigit() else float("inf")
 
 
-def setting_order(setting: Setting) -> tuple[object, ...]:
+def condition_order(condition: Condition) -> tuple[object, ...]:
     """Protocol and model first, then data, split and budget as a reader expects them."""
     splits = list(SPLITS)
-    split = splits.index(setting.split) if setting.split in SPLITS else len(splits)
-    budget = budget_order(setting.budget)
-    return (setting.protocol, setting.model, setting.dataset.casefold(), split, setting.split, budget, setting)
+    split = splits.index(condition.split) if condition.split in SPLITS else len(splits)
+    budget = budget_order(condition.budget)
+    return (
+        condition.protocol,
+        condition.model,
+        condition.dataset.casefold(),
+        split,
+        condition.split,
+        budget,
+        condition,
+    )
 
 
 def with_references(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the rows of references without an encoder beside every model of the same setting otherwise."""
-    shared = frame["method"].isin(REFERENCE_MODELS)
-    models = frame.loc[~shared, SETTING].drop_duplicates()
+    """Repeat the rows of references without an encoder beside every model of the same condition otherwise."""
+    shared = frame["method"].isin(WITHOUT_ENCODER)
+    models = frame.loc[~shared, CONDITION].drop_duplicates()
     joined = models.merge(frame[shared].rename(columns={"model": "own_model"}), how="right")
     joined["model"] = joined["model"].fillna(joined.pop("own_model"))
     return pd.concat([frame[~shared], joined[frame.columns]], ignore_index=True)
@@ -101,7 +111,7 @@ class Diagnostics:
 
 
 class Compared(NamedTuple):
-    """A corrected comparison of two methods in one setting."""
+    """A corrected comparison of two methods in one condition."""
 
     method: str
     reference: str
@@ -143,7 +153,7 @@ class Results:
         cells = with_references(self.summary)
         cells["place"] = (
             (cells["mean"] * cells["better"])
-            .groupby([cells[name] for name in SETTING])
+            .groupby([cells[name] for name in CONDITION])
             .rank(method="min", ascending=False)
         )
         return cells
@@ -153,83 +163,95 @@ class Results:
         """The selected runs, one row a method and seed, with the references beside every model."""
         return with_references(self.selected)
 
-    def by_seed(self, setting: Setting) -> pd.DataFrame:
-        """The test scores of a setting, seeds x methods."""
-        if setting not in self._pivoted:
-            runs = rows_of(self.runs, setting)
-            self._pivoted[setting] = runs.pivot(index="seed", columns="method", values="test_value")
-        return self._pivoted[setting]
+    def by_seed(self, condition: Condition) -> pd.DataFrame:
+        """The test scores of a condition, seeds x methods."""
+        if condition not in self._pivoted:
+            runs = rows_of(self.runs, condition)
+            self._pivoted[condition] = runs.pivot(index="seed", columns="method", values="test_value")
+        return self._pivoted[condition]
 
     @cached_property
-    def _pivoted(self) -> dict[Setting, pd.DataFrame]:
+    def _pivoted(self) -> dict[Condition, pd.DataFrame]:
         return {}
 
     @cached_property
     def compared(self) -> dict[tuple[str, ...], Compared]:
-        """The comparisons on one data set, by the parts of the setting, the method and the reference.
+        """The comparisons on one dataset, by the parts of the condition, the method and the reference.
 
         Who is better at predicting what cannot be predicted is no finding: the better of the two must be better than
         the constant predictor there, where that was run.
         """
         table = self.comparisons[self.comparisons["dataset"] != "all"]
-        columns = [table[name].tolist() for name in (*SETTING, "method", "reference")]
+        columns = [table[name].tolist() for name in (*CONDITION, "method", "reference")]
         rows = zip(*columns, table["verdict"].tolist(), table["enough"].tolist(), strict=True)
         found = {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
         against = {key: row.verdict for key, row in found.items() if row.reference == CONSTANT}
-        asked = {key[: len(SETTING)] for key in against}
+        asked = {key[: len(CONDITION)] for key in against}
         for key, row in found.items():
-            setting = key[: len(SETTING)]
-            moot = row.winner and setting in asked and against.get((*setting, row.winner, CONSTANT)) != "better"
+            condition = key[: len(CONDITION)]
+            moot = row.winner and condition in asked and against.get((*condition, row.winner, CONSTANT)) != "better"
             if moot and row.reference != CONSTANT:
                 found[key] = row._replace(verdict="undecided")
         return found
 
-    def compared_in(self, setting: Setting) -> list[Compared]:
-        """The comparisons in a setting."""
-        return self._by_setting.get(setting, [])
+    def compared_in(self, condition: Condition) -> list[Compared]:
+        """The comparisons in a condition."""
+        return self._by_condition.get(condition, [])
 
     @cached_property
-    def _by_setting(self) -> dict[tuple[str, ...], list[Compared]]:
+    def _by_condition(self) -> dict[tuple[str, ...], list[Compared]]:
         found: dict[tuple[str, ...], list[Compared]] = {}
         for key, compared in self.compared.items():
-            found.setdefault(key[: len(SETTING)], []).append(compared)
+            found.setdefault(key[: len(CONDITION)], []).append(compared)
         return found
 
-    def settings_in(self, family: Mapping[str, str]) -> list[Setting]:
-        """The settings of a family of the statistics: one a data set with its metric."""
+    def conditions_in(self, family: Mapping[str, str]) -> list[Condition]:
+        """The conditions of a family of the statistics: one a dataset with its metric."""
         cells = self.cells[self.cells["metric"] == family["metric"]]
         return [
-            s for s in settings_of(cells) if all(getattr(s, name) == family[name] for name in SETTING if name in family)
+            condition
+            for condition in conditions_of(cells)
+            if all(getattr(condition, name) == family[name] for name in CONDITION if name in family)
         ]
 
+    def conditions_of_families(self, families: Iterable[Family]) -> list[Condition]:
+        """Return the conditions of several families, one family after the other."""
+        return [condition for family, _ in families for condition in self.conditions_in(family)]
+
     @cached_property
-    def settings(self) -> list[Setting]:
-        """Every setting in reading order."""
-        return settings_of(self.cells)
+    def conditions(self) -> list[Condition]:
+        """Every condition in reading order."""
+        return conditions_of(self.cells)
 
-    def emphasised(self, setting: Setting) -> list[str]:
+    def emphasised(self, condition: Condition) -> list[str]:
         """Full FT, the fingerprint, and the best by mean of all others: what stands out where all would be too many."""
-        references = ("full_ft", "fingerprint")
-        cells = rows_of(self.cells, setting).sort_values("place", kind="stable")
-        others = cells.loc[~cells["method"].isin(references) & cells["place"].notna(), "method"]
-        return [*(name for name in references if name in set(cells["method"])), *others.head(1)]
+        cells = rows_of(self.cells, condition).sort_values("place", kind="stable")
+        others = cells.loc[~cells["method"].isin(BASELINES) & cells["place"].notna(), "method"]
+        return [*(name for name in BASELINES if name in set(cells["method"])), *others.head(1)]
 
-    def mark(self, *settings: Setting) -> str:
-        """The mark of what pretraining has seen of the settings' test molecules, "" where nothing is known of it."""
-        kinds = [kind for setting in settings for kind in rows_of(self.summary, setting)["contamination"]]
+    def mark(self, *conditions: Condition) -> str:
+        """The mark of what pretraining has seen of the conditions' test molecules, "" where nothing is known of it."""
+        kinds = [kind for condition in conditions for kind in rows_of(self.summary, condition)["contamination"]]
         return MARKS.get(worst(kinds), "") if kinds else ""
 
-    def mark_lines(self, settings: Iterable[Setting]) -> str:
-        """What the marks of these settings say, to end a caption with."""
-        marks = {self.mark(setting) for setting in settings}
+    def title(self, condition: Condition) -> str:
+        """Return data, mark, split and budget in words."""
+        return f"{condition.dataset}{self.mark(condition)}, {condition.split_and_budget}"
+
+    def mark_lines(self, conditions: Iterable[Condition]) -> str:
+        """What the marks of these conditions say, to end a caption with."""
+        marks = {self.mark(condition) for condition in conditions}
         return "".join(f" {MARK_LINES[kind]}" for kind, mark in MARKS.items() if mark in marks)
 
-    def groups(self) -> Iterator[tuple[str, str, list[Setting]]]:
-        """The groups of all settings."""
-        return groups_of(self.settings)
+    def groups(self, table: pd.DataFrame | None = None) -> Iterator[tuple[str, str, list[Condition]]]:
+        """Return what shares a figure of all conditions, or of those that a table has too."""
+        if table is None:
+            return groups_of(self.conditions)
+        having = set(conditions_of(table))
+        return groups_of([condition for condition in self.conditions if condition in having])
 
 
-def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+def families_of(table: pd.DataFrame) -> Iterator[Family]:
     """The families of a table of the statistics in reading order, each with its rows."""
     found = [
         (dict(zip(schemas.FAMILY, map(str, key), strict=True)), rows) for key, rows in table.groupby([*schemas.FAMILY])
@@ -240,32 +262,40 @@ def families_of(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFr
     )
 
 
+def family_groups(table: pd.DataFrame) -> Iterator[tuple[str, str, list[Family]]]:
+    """Return what shares a figure of a table of the statistics: protocol, model, and their families with their rows."""
+    for (protocol, model), rows in table.groupby(["protocol", "model"]):
+        yield str(protocol), str(model), list(families_of(rows))
+
+
 def family_title(family: Mapping[str, str]) -> str:
     """A family's split and budget in words."""
     return f"{SPLITS.get(family['split'], family['split'])}, {budget_title(family['budget'])}"
 
 
-def groups_of(settings: Sequence[Setting]) -> Iterator[tuple[str, str, list[Setting]]]:
-    """Protocol, model, and their settings: what shares a figure."""
-    for protocol, model in dict.fromkeys((setting.protocol, setting.model) for setting in settings):
-        yield protocol, model, [s for s in settings if (s.protocol, s.model) == (protocol, model)]
+def groups_of(conditions: Sequence[Condition]) -> Iterator[tuple[str, str, list[Condition]]]:
+    """Protocol, model, and their conditions: what shares a figure."""
+    for protocol, model in dict.fromkeys((condition.protocol, condition.model) for condition in conditions):
+        yield protocol, model, [one for one in conditions if (one.protocol, one.model) == (protocol, model)]
 
 
-def settings_of(frame: pd.DataFrame) -> list[Setting]:
-    """The distinct settings of a table in reading order."""
-    rows = frame[SETTING].drop_duplicates().itertuples(index=False)
-    return sorted((Setting(*row) for row in rows), key=setting_order)
+def conditions_of(frame: pd.DataFrame) -> list[Condition]:
+    """The distinct conditions of a table in reading order."""
+    rows = frame[CONDITION].drop_duplicates().itertuples(index=False)
+    return sorted((Condition(*row) for row in rows), key=condition_order)
 
 
-def facets_of(settings: Iterable[Setting]) -> dict[str, list[str]]:
-    """The distinct values of each part of these settings, in their order: what a reader can filter by."""
-    settings = list(settings)
-    return {name: list(dict.fromkeys(setting[place] for setting in settings)) for place, name in enumerate(SETTING)}
+def facets_of(conditions: Iterable[Condition]) -> dict[str, list[str]]:
+    """The distinct values of each part of these conditions, in their order: what a reader can filter by."""
+    conditions = list(conditions)
+    return {
+        name: list(dict.fromkeys(condition[place] for condition in conditions)) for place, name in enumerate(CONDITION)
+    }
 
 
-def rows_of(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """The rows of one setting."""
+def rows_of(frame: pd.DataFrame, condition: Condition) -> pd.DataFrame:
+    """The rows of one condition."""
     chosen = pd.Series(True, index=frame.index)
-    for name, value in zip(SETTING, setting, strict=True):
+    for name, value in zip(CONDITION, condition, strict=True):
         chosen &= frame[name] == value
     return frame[chosen]

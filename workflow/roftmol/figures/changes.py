@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -15,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.coefficients import part_order
-from roftmol.figures.style import INK, Drawing, in_order, look, mean_marker, pages
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import INK, in_order, look, mean_marker
 from roftmol.tables.schemas import RUN
 
-SETTINGS_A_PAGE = 4
+CONDITIONS_A_PAGE = 4
 #: The part that stands for the whole encoder.
 ALL = "all"
 #: More parts than this leave no room for numbers.
@@ -32,55 +34,48 @@ TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 2, 5)]
 
 CAPTION = (
     "Left: how far each part of the encoder ends from where it started, ‖θ − θ₀‖ / ‖θ₀‖: the atom embeddings, the "
-    "layers by number from the input to the output, and all of it; from scratch, from its own random weights. "
-    "Middle: linear CKA between the vectors of held-out molecules that the pretrained and the fine-tuned encoder "
-    "give: 1 where they are the same up to a rotation and scale, about 0 where they have nothing in common. Right: "
-    "the effective rank of the vectors, how many directions molecules differ in; the vertical line is the "
-    "pretrained encoder's. Of the selected settings; means over seeds, small points are seeds. Where no part moved,"
-    " vectors may still have changed, by BatchNorm's statistics."
+    "layers by number from the input to the output, and all of it; from scratch, from its own random weights. Middle:"
+    " linear CKA between the vectors of held-out molecules that the pretrained and the fine-tuned encoder give: 1 "
+    "where they are the same up to a rotation and scale, about 0 where they have nothing in common. Right: the "
+    "effective rank of the vectors, how many directions molecules differ in; the vertical line is the pretrained "
+    "encoder's. Of the selected hyperparameters; means over seeds, small points are seeds. Where no part moved, "
+    "vectors may still have changed, by BatchNorm's statistics."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, three panels in it."""
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
-    changed = set(settings_of(changes))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in changed], SETTINGS_A_PAGE):
-            rows = {setting: rows_of(changes, setting) for setting in shown}
-            yield Drawing(
-                kind="changes",
-                subject="What each method changes",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
-                    "and effective rank: " + "; ".join(_words(setting, rows[setting]) for setting in shown) + "."
-                ),
-                figure=_figure(rows, results),
-                settings=shown,
-            )
+    draw = partial(_sheet, changes)
+    return paged(results, "changes", "What each method changes", results.groups(changes), draw, CONDITIONS_A_PAGE)
 
 
-def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
-    distances = {setting: _distances(frame) for setting, frame in rows.items()}
+def _sheet(changes: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    rows = {condition: rows_of(changes, condition) for condition in page.items}
+    alt = (
+        "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
+        "and effective rank: " + "; ".join(_words(condition, table) for condition, table in rows.items()) + "."
+    )
+    return Sheet(_figure(rows, results), CAPTION, alt)
+
+
+def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
+    distances = {condition: _distances(frame) for condition, frame in rows.items()}
     largest = max((table.to_numpy().max() for table in distances.values() if table.size), default=1.0)
     norm = LogNorm(FLOOR * largest, largest) if largest > 0 else LogNorm(FLOOR, 1.0)
     heights = [0.17 * len(table) + 0.1 for table in distances.values()]
     size = (7.6, sum(heights) + 0.6 * len(rows) + 0.75)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.05))
     axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[2.2, 1, 1], height_ratios=heights)
-    for (heat, cka, rank), (setting, frame) in zip(axes, rows.items(), strict=True):
-        methods = list(distances[setting].index)
-        _heat(heat, distances[setting], norm)
+    for (heat, cka, rank), (condition, frame) in zip(axes, rows.items(), strict=True):
+        methods = list(distances[condition].index)
+        _heat(heat, distances[condition], norm)
         _dots(cka, frame, methods, "cka")
         _dots(rank, frame, methods, "effective_rank")
         before = frame.loc[frame["quantity"] == "effective_rank_pretrained", "value"].mean()
         rank.axvline(before, color="#8B949E", linewidth=0.9, zorder=1)
         cka.set_xlim(min(0.0, cka.get_xlim()[0]), 1.04)
-        heat.set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}")
+        heat.set_title(results.title(condition))
     for axis, label in zip(axes[-1], ("", "linear CKA", "effective rank"), strict=True):
         axis.set_xlabel(label)
     bar = figure.colorbar(
@@ -158,12 +153,12 @@ def _number(value: float) -> str:
     return "0" if value == 0 else f"{value:.2f}".removeprefix("0") if value >= 0.005 else "<.01"
 
 
-def _words(setting: Setting, rows: pd.DataFrame) -> str:
+def _words(condition: Condition, rows: pd.DataFrame) -> str:
     """The farthest and the nearest method that moved, in words."""
     whole = over_seeds(rows[rows["part"] == ALL], ["method"])["mean"]
     moved = whole[whole > 0].sort_values()
     if moved.empty:
-        return f"{setting.title}, no encoder moved"
+        return f"{condition.title}, no encoder moved"
     near, far = moved.index[0], moved.index[-1]
     ends = f"farthest {look(far).title} at {moved[far]:.2g}, nearest {look(near).title} at {moved[near]:.2g}"
-    return f"{setting.title}, {ends}"
+    return f"{condition.title}, {ends}"

@@ -4,76 +4,55 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    columns_for,
-    grid,
-    label_below,
-    look,
-    mean_marker,
-    mixing_axis,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
+from roftmol.figures.style import look, mean_marker, mixing_axis, panel_title
+from roftmol.methods import DWISE_FT
 from roftmol.tables.schemas import RUN
+
+CAPTION = (
+    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes the fine-tuned"
+    " ones θ_ft. Small points are seeds with their selected hyperparameters (means over folds where there are "
+    "several), stars the means over seeds. Parts run from the input to the output."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model that ran DWiSE-FT, a panel for each dataset, split and budget."""
-    learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected settings
-    mixed = set(settings_of(learned))
-    for protocol, model, settings in results.groups():
-        shown_of = [setting for setting in settings if setting in mixed]
-        columns = columns_for(len({setting.budget for setting in shown_of}))
-        for page, shown in pages(shown_of, PANELS_A_PAGE):
-            panels = [rows_of(learned, setting) for setting in shown]
-            parts = sorted({part for panel in panels for part in panel["part"]}, key=part_order)
-            figure, axes = grid(len(shown), columns, 0.19 * len(parts) + 0.75, share_y=True)
-            for axis, setting, panel in zip(axes, shown, panels, strict=True):
-                _panel(axis, setting, panel, parts, results)
-            axes[0].invert_yaxis()  # once: the axis is shared
-            label_below(axes, columns, "mixing coefficient α")
-            keys = [
-                Line2D(
-                    [], [], color=look("dwise_ft").colour, marker="o", markersize=3, linestyle="none", label="one seed"
-                ),
-                Line2D([], [], label="mean over seeds", **mean_marker("dwise_ft")),
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=2)
-            yield Drawing(
-                kind="coefficients",
-                subject="DWiSE-FT's mixing coefficients",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes "
-                    "the fine-tuned ones θ_ft. Small points are seeds with their selected setting (means over folds "
-                    "where there are several), stars the means over seeds. Parts run from the input to the output."
-                    + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Dot plots of the mixing coefficient of each encoder part: "
-                    + "; ".join(
-                        f"{setting.title}, mean {panel['alpha'].mean():.2f}"
-                        for setting, panel in zip(shown, panels, strict=True)
-                    )
-                    + "."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected runs
+    groups = results.groups(learned)
+    return paged(results, "coefficients", "DWiSE-FT's mixing coefficients", groups, partial(_sheet, learned))
 
 
-def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], results: Results) -> None:
+def _sheet(learned: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    rows = {condition: rows_of(learned, condition) for condition in page.items}
+    parts = sorted({part for table in rows.values() for part in table["part"]}, key=part_order)
+    columns = columns_for(len({condition.budget for condition in page.group}))
+    figure, axes = panels(
+        page.items,
+        columns,
+        0.19 * len(parts) + 0.75,
+        lambda axis, condition: _panel(axis, condition, rows[condition], parts, results),
+        share_y=True,
+    )
+    label_below(axes, columns, "mixing coefficient α")
+    keys = [
+        Line2D([], [], color=look(DWISE_FT).colour, marker="o", markersize=3, linestyle="none", label="one seed"),
+        Line2D([], [], label="mean over seeds", **mean_marker(DWISE_FT)),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=2)
+    means = (f"{condition.title}, mean {table['alpha'].mean():.2f}" for condition, table in rows.items())
+    return Sheet(figure, CAPTION, "Dot plots of the mixing coefficient of each encoder part: " + "; ".join(means) + ".")
+
+
+def _panel(axis: Axes, condition: Condition, rows: pd.DataFrame, parts: list[str], results: Results) -> None:
     seeds = rows.pivot_table("alpha", "part", "seed", aggfunc="mean").reindex(parts)
     for end in (0.0, 1.0):
         axis.axvline(end, color="#8B949E", linewidth=0.8, zorder=1)
@@ -83,18 +62,18 @@ def _panel(axis: Axes, setting: Setting, rows: pd.DataFrame, parts: list[str], r
             seeds[seed],
             np.arange(len(parts)) + shift[column],
             "o",
-            color=look("dwise_ft").colour,
+            color=look(DWISE_FT).colour,
             markersize=3,
             alpha=0.55,
             markeredgewidth=0,
         )
-    axis.plot(seeds.mean(axis=1), range(len(parts)), **mean_marker("dwise_ft"), zorder=3)
+    axis.plot(seeds.mean(axis=1), range(len(parts)), **mean_marker(DWISE_FT), zorder=3)
     low, high = min(-0.05, seeds.min().min() - 0.05), max(1.05, seeds.max().max() + 0.05)
     axis.set(xlim=(low, high), yticks=range(len(parts)), yticklabels=[_part_title(part) for part in parts])
     mixing_axis(axis)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
 
 
 def part_order(part: str) -> tuple[object, ...]:

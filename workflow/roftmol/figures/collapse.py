@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,11 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from roftmol.evaluation.diagnostics.collapse import MEASURES, points
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Drawing, axis_title, in_order, look, pages
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import axis_title, in_order, look
 from roftmol.scoring.metrics import BETTER
 
-SETTINGS_A_PAGE = 4
+CONDITIONS_A_PAGE = 4
 TITLES = {
     "davies_bouldin_ratio": "Davies-Bouldin, relative",
     "wasserstein": "sliced Wasserstein",
@@ -35,39 +37,31 @@ CAPTION = (
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, a panel for each measure."""
-    found = points(results.changes, results.selected)
-    known = set(settings_of(found))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
-            rows = {setting: rows_of(found, setting) for setting in shown}
-            yield Drawing(
-                kind="collapse",
-                subject="Collapse and test score",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Scatter plots of test score against measures of representation collapse, a point a method: "
-                    + "; ".join(_words(results, setting) for setting in shown)
-                    + "."
-                ),
-                figure=_figure(rows, results),
-                settings=shown,
-            )
+    measured = points(results.changes, results.selected)
+    draw = partial(_sheet, measured)
+    return paged(results, "collapse", "Collapse and test score", results.groups(measured), draw, CONDITIONS_A_PAGE)
 
 
-def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
+def _sheet(measured: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    alt = (
+        "Scatter plots of test score against measures of representation collapse, a point a method: "
+        + "; ".join(_words(results, condition) for condition in page.items)
+        + "."
+    )
+    return Sheet(_figure({condition: rows_of(measured, condition) for condition in page.items}, results), CAPTION, alt)
+
+
+def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
     measures = [name for name in MEASURES if any((frame["measure"] == name).any() for frame in rows.values())]
     figure = Figure(figsize=(7.6, 1.9 * len(rows) + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.05))
     axes = figure.subplots(len(rows), len(measures), squeeze=False, sharey="row")
-    for row, (setting, frame) in zip(axes, rows.items(), strict=True):
+    for row, (condition, frame) in zip(axes, rows.items(), strict=True):
         for axis, measure in zip(row, measures, strict=True):
-            _panel(axis, frame[frame["measure"] == measure], results, setting, measure)
+            _panel(axis, frame[frame["measure"] == measure], results, condition, measure)
         metric = frame["metric"].iloc[0]
         row[0].set_ylabel(axis_title(metric, BETTER[metric], "\n"))
         # The line below it is the panels' own.
-        row[0].set_title(f"{setting.dataset}{results.mark(setting)}, {setting.conditions}", pad=15)
+        row[0].set_title(results.title(condition), pad=15)
     for axis, measure in zip(axes[-1], measures, strict=True):
         axis.set_xlabel(TITLES[measure])
     methods = in_order(pd.concat(rows.values())["method"])
@@ -79,18 +73,18 @@ def _figure(rows: dict[Setting, pd.DataFrame], results: Results) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting, measure: str) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, results: Results, condition: Condition, measure: str) -> None:
     for name, value, score in zip(rows["method"], rows["value"], rows["score"], strict=True):
         one = look(name)
         axis.plot(value, score, color=one.colour, marker=one.marker, markersize=6, linestyle="none")
     axis.margins(0.12)
     axis.xaxis.set_major_locator(MaxNLocator(3))  # more, and four numbers of three decimals run into each other
     axis.grid(axis="both")
-    axis.text(0, 1.03, _rho(results, setting, measure), transform=axis.transAxes, fontsize=7.5)
+    axis.text(0, 1.03, _rho(results, condition, measure), transform=axis.transAxes, fontsize=7.5)
 
 
-def _rho(results: Results, setting: Setting, measure: str) -> str:
-    table = rows_of(results.diagnostics.collapse, setting)
+def _rho(results: Results, condition: Condition, measure: str) -> str:
+    table = rows_of(results.diagnostics.collapse, condition)
     known = table[(table["measure"] == measure) & table["rho"].notna()]
     if known.empty:
         return ""
@@ -98,6 +92,6 @@ def _rho(results: Results, setting: Setting, measure: str) -> str:
     return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})".replace("-", "−")
 
 
-def _words(results: Results, setting: Setting) -> str:
-    said = [f"{TITLES[name]} {text}" for name in MEASURES if (text := _rho(results, setting, name))]
-    return f"{setting.title}, {', '.join(said) or 'too few methods for a correlation'}"
+def _words(results: Results, condition: Condition) -> str:
+    said = [f"{TITLES[name]} {text}" for name in MEASURES if (text := _rho(results, condition, name))]
+    return f"{condition.title}, {', '.join(said) or 'too few methods for a correlation'}"

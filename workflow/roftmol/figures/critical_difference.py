@@ -1,7 +1,8 @@
-"""Mean ranks over data sets, with bars over the methods that are not told apart."""
+"""Mean ranks over datasets, with bars over the methods that are not told apart."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,51 +12,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scikit_posthocs import critical_difference_diagram
 
-from roftmol.figures.cells import Results, families_of, family_title
-from roftmol.figures.style import FAINT, METRICS, Drawing, look, pages
+from roftmol.figures.cells import Family, Results, family_groups, family_title
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import FAINT, METRICS, look
 from roftmol.statistics.comparisons import ALPHA, significance
 
 FAMILIES_A_PAGE = 4
+CAPTION = (
+    "Mean rank of each method over the datasets, 1 is the best; the ranks are of test scores averaged over seeds. A "
+    "thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
+    "Holm's correction for all pairs. "
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a diagram for each split, budget and metric with two data sets."""
-    shown = results.mean_ranks[results.mean_ranks["datasets"] > 1]
-    for (protocol, model), rows in shown.groupby(["protocol", "model"]):
-        for page, families in pages(list(families_of(rows)), FAMILIES_A_PAGE):
-            height = max(len(ranks) for _, ranks in families) // 2 * 0.2 + 1.05
-            figure = Figure(figsize=(7.6, height * len(families)), layout="constrained")
-            axes = figure.subplots(len(families), squeeze=False)[:, 0]
-            for axis, (family, ranks) in zip(axes, families, strict=True):
-                tested = results.pairs
-                for name, value in family.items():
-                    tested = tested[tested[name] == value]
-                _diagram(axis, family, ranks, tested)
-            settings = [setting for family, _ in families for setting in results.settings_in(family)]
-            yield Drawing(
-                kind="critical_difference",
-                subject="Mean ranks",
-                protocol=str(protocol),
-                model=str(model),
-                page=page,
-                caption=(
-                    "Mean rank of each method over the data sets, 1 is the best; the ranks are of test scores averaged "
-                    "over seeds. A thick bar joins methods that are not told apart: no two under it differ by "
-                    "Wilcoxon's signed-rank test with Holm's correction for all pairs. "
-                    + " ".join(filter(None, (_power(family, ranks) for family, ranks in families)))
-                    + results.mark_lines(settings)
-                ),
-                alt="Critical-difference diagrams. " + " ".join(_words(family, ranks) for family, ranks in families),
-                figure=figure,
-                settings=settings,
-            )
+    """One figure for each protocol and model, a diagram for each split, budget and metric with two datasets."""
+    groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
+    conditions = results.conditions_of_families
+    return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, conditions)
+
+
+def _sheet(results: Results, page: Page[Family]) -> Sheet:
+    height = max(len(ranks) for _, ranks in page.items) // 2 * 0.2 + 1.05
+    figure = Figure(figsize=(7.6, height * len(page.items)), layout="constrained")
+    axes = figure.subplots(len(page.items), squeeze=False)[:, 0]
+    for axis, (family, ranks) in zip(axes, page.items, strict=True):
+        tested = results.pairs
+        for name, value in family.items():
+            tested = tested[tested[name] == value]
+        _diagram(axis, family, ranks, tested)
+    powers = " ".join(filter(None, (_power(family, ranks) for family, ranks in page.items)))
+    words = " ".join(_words(family, ranks) for family, ranks in page.items)
+    return Sheet(figure, CAPTION + powers, "Critical-difference diagrams. " + words)
 
 
 def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd.DataFrame) -> None:
     titles = {name: look(name).title for name in ranks["method"]}
     values = pd.Series(ranks["mean_rank"].to_numpy(), index=list(titles.values()))
     matrix = significance(tested, list(titles)).rename(index=titles, columns=titles)
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         values,
         matrix,
         alpha=ALPHA,
@@ -69,10 +64,13 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
         crossbar_props={"color": "#5E6670", "linewidth": 3, "solid_capstyle": "round"},
         text_h_margin=0.03 * float(np.ptp(values)) or 0.03,
     )
+    for line in itertools.chain.from_iterable(drawn["crossbars"]):
+        # Its points are those of a set of names, whose order changes from one process to another.
+        line.set_xdata(sorted(line.get_xdata()))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
     metric, count = METRICS.get(family["metric"], family["metric"]), ranks["datasets"].iloc[0]
-    axis.set_title(f"{metric}, {family_title(family)}: {count} data sets", pad=9)
+    axis.set_title(f"{metric}, {family_title(family)}: {count} datasets", pad=9)
 
 
 def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
@@ -81,7 +79,7 @@ def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
         return ""
     metric = METRICS.get(family["metric"], family["metric"])
     return (
-        f"{metric}, {family_title(family)}: with {first['datasets']} data sets none of {first['pairs']} tests can "
+        f"{metric}, {family_title(family)}: with {first['datasets']} datasets none of {first['pairs']} tests can "
         f"reach significance, at least {first['smallest_n']} are needed; the bar says nothing about equality."
     )
 

@@ -13,10 +13,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from roftmol.features.atom_kinds import CLASSES
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Drawing, in_order, look, pages
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import in_order, look
 
-SETTINGS_A_PAGE, COLUMNS = 3, 6
+CONDITIONS_A_PAGE, COLUMNS = 3, 6
 #: Petroff's ten (arXiv 2107.02270), which readers with any colour vision tell apart.
 COLOURS = dict(
     zip(
@@ -26,38 +27,31 @@ COLOURS = dict(
     )
 )
 CAPTION = (
-    "The vectors of the same atoms by the pretrained encoder and after each method, by t-SNE; of the selected setting "
-    "of one seed. Colours are kinds of atoms: the element and how many neighbours it has. A method's vectors and the "
-    "pretrained ones lie on one plane, another one for each method; the first panel is the pretrained side of the "
-    "second one's. The number is the Davies-Bouldin index on that plane relative to the pretrained vectors' there: 1 "
-    "is as well told apart as before, more is worse. Distances between groups, sizes of groups and small differences "
-    "of the number mean little in a t-SNE."
+    "The vectors of the same atoms by the pretrained encoder and after each method, by t-SNE; of the selected "
+    "hyperparameters of one seed. Colours are kinds of atoms: the element and how many neighbours it has. A method's "
+    "vectors and the pretrained ones lie on one plane, another one for each method; the first panel is the pretrained"
+    " side of the second one's. The number is the Davies-Bouldin index on that plane relative to the pretrained "
+    "vectors' there: 1 is as well told apart as before, more is worse. Distances between groups, sizes of groups and "
+    "small differences of the number mean little in a t-SNE."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: some rows for each dataset, split and budget, a panel for each method."""
-    known = set(settings_of(results.embeddings))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in known], SETTINGS_A_PAGE):
-            yield Drawing(
-                kind="embeddings",
-                subject="Atoms before and after",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + results.mark_lines(shown),
-                alt=(
-                    "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
-                    "relative Davies-Bouldin index: " + "; ".join(_words(results, setting) for setting in shown) + "."
-                ),
-                figure=_figure(results, shown),
-                settings=shown,
-            )
+    groups = results.groups(results.embeddings)
+    return paged(results, "embeddings", "Atoms before and after", groups, _sheet, CONDITIONS_A_PAGE)
 
 
-def _figure(results: Results, shown: Sequence[Setting]) -> Figure:
-    atoms = {setting: rows_of(results.embeddings, setting) for setting in shown}
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    alt = (
+        "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
+        "relative Davies-Bouldin index: " + "; ".join(_words(results, condition) for condition in page.items) + "."
+    )
+    return Sheet(_figure(results, page.items), CAPTION, alt)
+
+
+def _figure(results: Results, shown: Sequence[Condition]) -> Figure:
+    atoms = {condition: rows_of(results.embeddings, condition) for condition in shown}
     rows = [math.ceil((1 + rows["method"].nunique()) / COLUMNS) for rows in atoms.values()]
     figure = Figure(
         figsize=(7.6, 1.5 * sum(rows) + 0.25 * len(rows) + 0.4),
@@ -65,10 +59,10 @@ def _figure(results: Results, shown: Sequence[Setting]) -> Figure:
         layout=ConstrainedLayoutEngine(h_pad=0.02, w_pad=0.02),
     )
     parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=rows)[:, 0]
-    for part, count, (setting, points) in zip(parts, rows, atoms.items(), strict=True):
-        title = f"{setting.dataset}{results.mark(setting)}, {setting.conditions}"
+    for part, count, (condition, points) in zip(parts, rows, atoms.items(), strict=True):
+        title = results.title(condition)
         part.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
-        _panels(part, count, points, _ratios(results, setting))
+        _panels(part, count, points, _ratios(results, condition))
     kinds = [kind for kind in CLASSES if any((points["kind"] == kind).any() for points in atoms.values())]
     keys = [
         Line2D([], [], color=COLOURS[kind], marker="o", markersize=4, linestyle="none", label=kind) for kind in kinds
@@ -115,8 +109,8 @@ def _limit(axis: Axes, points: pd.DataFrame) -> None:
     axis.set_ylim(y - reach, y + reach)
 
 
-def _ratios(results: Results, setting: Setting) -> dict[str, float]:
-    rows = rows_of(results.tsne, setting)
+def _ratios(results: Results, condition: Condition) -> dict[str, float]:
+    rows = rows_of(results.tsne, condition)
     return dict(zip(rows["method"], rows["ratio"], strict=True))
 
 
@@ -124,6 +118,8 @@ def _number(ratio: float) -> str:
     return f"{ratio:.2f}" if math.isfinite(ratio) else "undefined"
 
 
-def _words(results: Results, setting: Setting) -> str:
-    ratios = _ratios(results, setting)
-    return f"{setting.title}, " + ", ".join(f"{look(name).title} {_number(ratios[name])}" for name in in_order(ratios))
+def _words(results: Results, condition: Condition) -> str:
+    ratios = _ratios(results, condition)
+    return f"{condition.title}, " + ", ".join(
+        f"{look(name).title} {_number(ratios[name])}" for name in in_order(ratios)
+    )

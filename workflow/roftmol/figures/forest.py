@@ -1,8 +1,9 @@
-"""Each method's difference to full FT: the mean over data sets with its interval, and every data set."""
+"""Each method's difference to full FT: the mean over datasets with its interval, and every dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,65 +11,48 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from roftmol.figures.cells import Results, families_of, family_title
-from roftmol.figures.style import FAINT, METRICS, Drawing, grid, in_order, limits, look, mean_marker, pages, panel_title
+from roftmol.figures.cells import Family, Results, family_groups, family_title
+from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
+from roftmol.figures.style import FAINT, METRICS, in_order, limits, look, mean_marker, panel_title
+from roftmol.methods import FULL_FT
 from roftmol.scoring.metrics import BETTER
 
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"
-REFERENCE = "full_ft"
 VERDICTS = ("better", "worse", "equivalent", "undecided")
-#: Data sets within a panel, by marker; more than these begin anew.
+#: Datasets within a panel, by marker; more than these begin anew.
 MARKERS = "o^sDvPX*<>dph8"
+CAPTION = (
+    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are datasets,"
+    " each a mean over seeds; the large one their mean with its 95% bootstrap interval. The comparisons table says "
+    "what it covers. Within the shaded region a difference makes none in practice. An arrow marks an interval or a "
+    "dataset that goes on beyond the axis."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each split, budget and metric."""
-    compared = results.comparisons[results.comparisons["reference"] == REFERENCE]
-    for (protocol, model), rows in compared.groupby(["protocol", "model"]):
-        for page, families in pages(list(families_of(rows)), FAMILIES_A_PAGE):
-            methods = in_order(name for _, table in families for name in table["method"])
-            datasets = _datasets([table for _, table in families])
-            figure, axes = grid(len(families), 2, 0.24 * len(methods) + 1.0, share_y=True)
-            for axis, (family, table) in zip(axes, families, strict=True):
-                _panel(axis, methods, family, table, datasets)
-            axes[0].invert_yaxis()  # once: the axis is shared
-            settings = [setting for family, _ in families for setting in results.settings_in(family)]
-            marks = {name: results.mark(*(s for s in settings if s.dataset == name)) for name in datasets}
-            keys = [
-                *(
-                    Line2D(
-                        [],
-                        [],
-                        color="#5E6670",
-                        marker=marker,
-                        markersize=3.5,
-                        linestyle="none",
-                        label=name + marks[name],
-                    )
-                    for name, marker in datasets.items()
-                ),
-                Line2D([], [], color="#5E6670", marker="o", markersize=6, linewidth=1.6, label="mean, 95% interval"),
-                Patch(color=REGION, label="practically equivalent"),
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=5 if len(axes) > 1 else 3)
-            yield Drawing(
-                kind="forest",
-                subject="Difference to full fine-tuning",
-                protocol=str(protocol),
-                model=str(model),
-                page=page,
-                caption=(
-                    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points "
-                    "are data sets, each a mean over seeds; the large one their mean with its 95% bootstrap interval. "
-                    "The comparisons table says what it covers. Within the shaded region a difference makes none in "
-                    "practice. An arrow marks an interval or a data set that goes on beyond the axis."
-                    + results.mark_lines(settings)
-                ),
-                alt="Forest plots. " + " ".join(_words(family, table) for family, table in families),
-                figure=figure,
-                settings=settings,
-            )
+    groups = family_groups(results.comparisons[results.comparisons["reference"] == FULL_FT])
+    conditions = results.conditions_of_families
+    return paged(results, "forest", "Difference to full fine-tuning", groups, _sheet, FAMILIES_A_PAGE, conditions)
+
+
+def _sheet(results: Results, page: Page[Family]) -> Sheet:
+    methods = in_order(name for _, table in page.items for name in table["method"])
+    datasets = _datasets([table for _, table in page.items])
+    figure, axes = panels(
+        page.items, 2, 0.24 * len(methods) + 1.0, lambda axis, one: _panel(axis, methods, *one, datasets), share_y=True
+    )
+    conditions = results.conditions_of_families(page.items)
+    marks = {name: results.mark(*(one for one in conditions if one.dataset == name)) for name in datasets}
+    common: dict[str, Any] = {"color": "#5E6670", "markersize": 3.5, "linestyle": "none"}
+    keys = [
+        *(Line2D([], [], marker=marker, label=name + marks[name], **common) for name, marker in datasets.items()),
+        Line2D([], [], color="#5E6670", marker="o", markersize=6, linewidth=1.6, label="mean, 95% interval"),
+        Patch(color=REGION, label="practically equivalent"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=5 if len(axes) > 1 else 3)
+    return Sheet(figure, CAPTION, "Forest plots. " + " ".join(_words(family, table) for family, table in page.items))
 
 
 def _panel(
@@ -111,11 +95,11 @@ def _panel(
     better = "higher" if BETTER[family["metric"]] > 0 else "lower"
     axis.set_xlabel(f"{metric}, {'change in %' if relative else 'difference'} ({better} is better)")
     count = single["dataset"].nunique()
-    panel_title(axis, f"{metric}: {count} data set{'s' if count > 1 else ''}", family_title(family))
+    panel_title(axis, f"{metric}: {count} dataset{'s' if count > 1 else ''}", family_title(family))
 
 
 def _datasets(tables: list[pd.DataFrame]) -> dict[str, str]:
-    """A marker for each data set of a page."""
+    """A marker for each dataset of a page."""
     names = sorted({str(name) for table in tables for name in table["dataset"]} - {"all"}, key=str.casefold)
     return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(names)}
 

@@ -10,15 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import Dash, Drawing, axis_title, grid, look, pages, panel_title
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
+from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, panel_title
 
-SETTINGS_A_PAGE = 6
+CONDITIONS_A_PAGE = 6
 #: Partition to its title, colour and dash.
 PARTITIONS: dict[str, tuple[str, str, Dash]] = {
     "train": ("training", "#5E6670", ":"),
-    "valid": ("validation", look("surgical_ft").colour, "--"),
-    "test": ("test", look("dwise_ft").colour, "-"),
+    "valid": ("validation", VALIDATION, "--"),
+    "test": ("test", TEST, "-"),
 }
 #: A loss whose largest mean is this many times the least is drawn on a logarithmic axis.
 WIDE = 20
@@ -38,46 +39,37 @@ NORMS = {
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
-    walked = set(settings_of(results.paths))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in walked], SETTINGS_A_PAGE):
-            figure, axes = grid(2 * len(shown), 2, 2.2)
-            for place, setting in enumerate(shown):
-                _panels(axes[2 * place], axes[2 * place + 1], setting, results)
-            for axis in axes[-2:]:
-                axis.set_xlabel("mixing coefficient α")
-            keys = [
-                *(
-                    Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=title)
-                    for title, colour, dash in PARTITIONS.values()
-                ),
-                Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
-                Line2D([], [], **_step("#5E6670"), label="WiSE-FT's steps"),
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=3)
-            yield Drawing(
-                kind="path",
-                subject="The line from pretrained to fine-tuned weights",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=CAPTION + NORMS[protocol == "honest"] + results.mark_lines(shown),
-                alt=(
-                    "Line plots of loss and metric of training, validation and test molecules along the straight line "
-                    "from pretrained to fine-tuned weights and beyond. Lowest mean test loss: "
-                    + "; ".join(f"{s.title}, at α = {_lowest(rows_of(results.paths, s))}" for s in shown)
-                    + "."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    subject = "The line from pretrained to fine-tuned weights"
+    return paged(results, "path", subject, results.groups(results.paths), _sheet, CONDITIONS_A_PAGE)
 
 
-def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None:
-    paths = rows_of(results.paths, setting)
-    cells = rows_of(results.cells, setting)
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    figure, axes = grid(2 * len(page.items), 2, 2.2)
+    for left, right, condition in zip(axes[::2], axes[1::2], page.items, strict=True):
+        _panels(left, right, condition, results)
+    label_below(axes, 2, "mixing coefficient α")
+    keys = [
+        *(
+            Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=title)
+            for title, colour, dash in PARTITIONS.values()
+        ),
+        Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
+        Line2D([], [], **_step("#5E6670"), label="WiSE-FT's steps"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    lowest = (f"{s.title}, at α = {_lowest(rows_of(results.paths, s))}" for s in page.items)
+    alt = (
+        "Line plots of loss and metric of training, validation and test molecules along the straight line "
+        "from pretrained to fine-tuned weights and beyond. Lowest mean test loss: " + "; ".join(lowest) + "."
+    )
+    return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"], alt)
+
+
+def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> None:
+    paths = rows_of(results.paths, condition)
+    cells = rows_of(results.cells, condition)
     metric, better = cells["metric"].iloc[0], cells["better"].iloc[0]
-    swept = rows_of(results.alphas, setting)
+    swept = rows_of(results.alphas, condition)
     swept = swept[swept["metric"] == metric]
     for partition, (_, colour, dash) in PARTITIONS.items():
         rows = paths[paths["partition"] == partition]
@@ -102,7 +94,7 @@ def _panels(left: Axes, right: Axes, setting: Setting, results: Results) -> None
         ticks = np.arange(low, high + 0.25, 0.5)
         axis.set_xticks(ticks, labels=[ends_named.get(tick, f"{tick:g}") for tick in ticks], parse_math=True)
         axis.grid(axis="y")
-    panel_title(left, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(left, condition.dataset + results.mark(condition), condition.split_and_budget)
 
 
 def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -10,24 +10,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import INK, Drawing, grid, mean_marker, pages, panel_title
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
+from roftmol.figures.style import INK, mean_marker, panel_title
+from roftmol.methods import DWISE_FT, FULL_FT, SCRATCH
 
-SETTINGS_A_PAGE = 4
+CONDITIONS_A_PAGE = 4
 LEVELS = 12
 #: A point to its name, the method whose marker it has, and where its name stands, in points from it.
 POINTS = {
-    "pretrained": ("pretrained θ₀", "scratch", (-2, -12)),
-    "full_ft": ("full FT", "full_ft", (2, -12)),
-    "dwise_ft": ("DWiSE-FT", "dwise_ft", (0, 8)),
+    "pretrained": ("pretrained θ₀", SCRATCH, (-2, -12)),
+    FULL_FT: ("full FT", FULL_FT, (2, -12)),
+    DWISE_FT: ("DWiSE-FT", DWISE_FT, (0, 8)),
 }
 PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 
 CAPTION = (
-    "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full "
-    "FT's head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on "
-    "one scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-"
-    "FT's that is at right angles to it. Test labels are read to draw this, and for no choice."
+    "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full FT's "
+    "head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on one "
+    "scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-FT's that"
+    " is at right angles to it. Test labels are read to draw this, and for no choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
@@ -39,40 +41,30 @@ NORMS = {
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
-    spanned = set(settings_of(results.planes))
-    for protocol, model, settings in results.groups():
-        for page, shown in pages([setting for setting in settings if setting in spanned], SETTINGS_A_PAGE):
-            figure, axes = grid(2 * len(shown), 2, 2.0)
-            for place, setting in enumerate(shown):
-                for axis, partition in zip(axes[2 * place : 2 * place + 2], PARTITIONS, strict=True):
-                    _panel(axis, setting, partition, results)
-                axes[2 * place].set_ylabel("at right angles")
-            for axis in axes[-2:]:
-                axis.set_xlabel("distance from θ₀ towards full FT")
-            yield Drawing(
-                kind="plane",
-                subject="The loss around the solutions",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    CAPTION
-                    + NORMS[protocol == "honest"]
-                    + f" Of {_molecules(shown, results)} molecules, and of the first seed whose three points do not "
-                    "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
-                    + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
-                    "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in shown) + "."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    groups = results.groups(results.planes)
+    return paged(results, "plane", "The loss around the solutions", groups, _sheet, CONDITIONS_A_PAGE)
 
 
-def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> None:
-    rows = rows_of(results.planes, setting)
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    figure, axes = grid(2 * len(page.items), 2, 2.0)
+    for row, condition in enumerate(page.items):
+        for axis, partition in zip(axes[2 * row : 2 * row + 2], PARTITIONS, strict=True):
+            _panel(axis, condition, partition, results)
+        axes[2 * row].set_ylabel("at right angles")
+    label_below(axes, 2, "distance from θ₀ towards full FT")
+    seed = (
+        f" Of {_molecules(page.items, results)} molecules, and of the first seed whose three points do not "
+        "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
+    )
+    alt = (
+        "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
+        "FT and DWiSE-FT: " + "; ".join(_words(s, rows_of(results.planes, s)) for s in page.items) + "."
+    )
+    return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"] + seed, alt)
+
+
+def _panel(axis: Axes, condition: Condition, partition: str, results: Results) -> None:
+    rows = rows_of(results.planes, condition)
     rows = rows[rows["partition"] == partition]
     surface = rows[rows["point"] == ""].pivot(index="y", columns="x", values="loss")
     values = np.ma.masked_invalid(np.maximum(surface.to_numpy(), np.finfo(float).tiny))
@@ -101,19 +93,21 @@ def _panel(axis: Axes, setting: Setting, partition: str, results: Results) -> No
             zorder=6,
         )
     axis.set_aspect("equal")
-    panel_title(axis, setting.dataset + results.mark(setting), f"{setting.conditions}, {PARTITIONS[partition]}")
+    panel_title(
+        axis, condition.dataset + results.mark(condition), f"{condition.split_and_budget}, {PARTITIONS[partition]}"
+    )
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.3g}"
 
 
-def _molecules(shown: Sequence[Setting], results: Results) -> str:
+def _molecules(shown: Sequence[Condition], results: Results) -> str:
     """How many molecules the losses are over, in words."""
-    counts = pd.concat([rows_of(results.planes, setting) for setting in shown])["molecules"]
+    counts = pd.concat([rows_of(results.planes, condition) for condition in shown])["molecules"]
     return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
 
 
-def _words(setting: Setting, rows: pd.DataFrame) -> str:
+def _words(condition: Condition, rows: pd.DataFrame) -> str:
     losses = rows[rows["partition"] == "test"].set_index("point")["loss"]
-    return f"{setting.title}, " + ", ".join(_number(losses[point]) for point in POINTS)
+    return f"{condition.title}, " + ", ".join(_number(losses[point]) for point in POINTS)

@@ -1,4 +1,4 @@
-"""Ranks of the methods in every setting, as a heat map."""
+"""Ranks of the methods in every condition, as a heat map."""
 
 from __future__ import annotations
 
@@ -11,54 +11,46 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from roftmol.figures.cells import Results, rows_of
-from roftmol.figures.style import Drawing, in_order, look, pages
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged
+from roftmol.figures.style import in_order, look
 
 ROWS_A_PAGE = 36
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: settings down, methods across, mean ranks in the last row."""
-    for protocol, model, settings in results.groups():
-        titled = {s: f"{s.dataset}{results.mark(s)}, {s.conditions}" for s in settings}
-        cells = pd.concat([rows_of(results.cells, s).assign(title=title) for s, title in titled.items()])
-        methods, order = in_order(cells["method"]), list(titled.values())
-        places = cells.pivot(index="title", columns="method", values="place").loc[order, methods]
-        seeds = cells.pivot(index="title", columns="method", values="seeds").loc[order, methods]
-        incomplete = seeds.lt(seeds.max(axis=1), axis=0)
-        # In the mean, tied methods share the ranks that they take up, as in the tests and the table of mean ranks.
-        shared = (cells["mean"] * cells["better"]).groupby(cells["title"]).rank(ascending=False)
-        mean = shared.groupby(cells["method"]).mean()[methods] if len(places) > 1 else None
-        for page, titles in pages(order, ROWS_A_PAGE):
-            shown = places.loc[list(titles)]
-            figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(shown) + 1.3)), layout="constrained")
-            _heat(figure.subplots(), shown, incomplete.loc[list(titles)], mean)
-            yield Drawing(
-                kind="ranks",
-                subject="Ranks",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "The rank of each method's mean test score within a setting: 1, the darkest, is the best. "
-                    + (
-                        "The last row is the mean rank over the settings in which the method has a score, where tied "
-                        "methods share the ranks that they take up. "
-                        if mean is not None
-                        else ""
-                    )
-                    + "An asterisk marks a mean over fewer seeds than others have; a dash, a method without a score. A "
-                    "rank says nothing about how large a difference is: neighbours are often within seed spread."
-                    + results.mark_lines(s for s, title in titled.items() if title in titles)
-                ),
-                alt=(
-                    f"Heat map of the ranks of {shown.shape[1]} methods in {len(shown)} settings. First in: "
-                    + "; ".join(f"{t}, {_first(shown.loc[t])}" for t in titles)
-                    + "."
-                ),
-                figure=figure,
-                settings=[s for s, title in titled.items() if title in titles],
-            )
+    """One figure for each protocol and model: conditions down, methods across, mean ranks in the last row."""
+    return paged(results, "ranks", "Ranks", results.groups(), _sheet, ROWS_A_PAGE)
+
+
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    titles = {condition: results.title(condition) for condition in page.group}
+    cells = pd.concat([rows_of(results.cells, condition).assign(title=title) for condition, title in titles.items()])
+    methods, rows = in_order(cells["method"]), [titles[condition] for condition in page.items]
+    places = cells.pivot(index="title", columns="method", values="place").loc[rows, methods]
+    seeds = cells.pivot(index="title", columns="method", values="seeds").loc[rows, methods]
+    incomplete = seeds.lt(seeds.max(axis=1), axis=0)
+    # In the mean, tied methods share the ranks that they take up, as in the tests and the table of mean ranks.
+    shared = (cells["mean"] * cells["better"]).groupby(cells["title"]).rank(ascending=False)
+    mean = shared.groupby(cells["method"]).mean()[methods] if len(page.group) > 1 else None
+    figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(places) + 1.3)), layout="constrained")
+    _heat(figure.subplots(), places, incomplete, mean)
+    last_row = (
+        "The last row is the mean rank over the conditions in which the method has a score, where tied "
+        "methods share the ranks that they take up. "
+    )
+    caption = (
+        "The rank of each method's mean test score within a condition: 1, the darkest, is the best. "
+        + (last_row if mean is not None else "")
+        + "An asterisk marks a mean over fewer seeds than others have; a dash, a method without a score. A "
+        "rank says nothing about how large a difference is: neighbours are often within seed spread."
+    )
+    alt = (
+        f"Heat map of the ranks of {len(methods)} methods in {len(places)} conditions. First in: "
+        + "; ".join(f"{title}, {_first(row)}" for title, row in places.iterrows())
+        + "."
+    )
+    return Sheet(figure, caption, alt)
 
 
 def _first(ranks: pd.Series) -> str:

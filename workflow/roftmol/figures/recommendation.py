@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
 from roftmol.figures.style import FAINT, INK, METRICS, look, mean_marker
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER
 
 #: Captions and alternative texts.
 RANKING = (
@@ -35,7 +35,7 @@ ROW = 0.27
 def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     """The candidates from the best mean down: points, mean, interval."""
     shown = table[table["place"] > 0].iloc[::-1]
-    several = shown.loc[~shown["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
+    several = shown.loc[~shown["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
     figure = Figure(figsize=(6.4, 0.8 + ROW * len(shown)), layout="constrained")
     axis = figure.subplots()
     for y, row in enumerate(shown.to_dict("records")):

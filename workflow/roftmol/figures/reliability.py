@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    grid,
-    in_order,
-    look,
-    mean_marker,
-    method_legend,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
+from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
 
 GREY = "#C3C8CE"
+
+
+class Words(NamedTuple):
+    """What a kind of task has of its own."""
+
+    subject: str
+    across: str
+    upwards: str
+    caption: str
+
+
 WORDS = {
-    "classification": (
+    "classification": Words(
         "Reliability of probabilities",
         "mean predicted probability",
         "observed share of positives",
@@ -33,7 +37,7 @@ WORDS = {
         "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
         "probabilities in bins of this size.",
     ),
-    "regression": (
+    "regression": Words(
         "Reliability of the seeds' spread",
         "predicted error: deviation over seeds",
         "observed error: RMSE of the mean",
@@ -46,43 +50,37 @@ WORDS = {
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
-    curves = results.diagnostics.reliability
-    for kind, (subject, across, upwards, caption) in WORDS.items():
-        of_kind = curves[curves["kind"] == kind]
-        for protocol, model, settings in groups_of(settings_of(of_kind)):
-            for page, shown in pages(settings, PANELS_A_PAGE):
-                figure, axes = grid(len(shown), 3, 2.55)
-                for axis, setting in zip(axes, shown, strict=True):
-                    _panel(axis, kind, rows_of(of_kind, setting), results, setting)
-                    axis.set_xlabel(across)
-                axes[0].set_ylabel(upwards)
-                for axis in axes[3::3]:
-                    axis.set_ylabel(upwards)
-                strong = in_order(name for setting in shown for name in results.emphasised(setting))
-                weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
-                method_legend(figure, strong, lines=True, extra=[weak])
-                yield Drawing(
-                    kind="reliability",
-                    subject=subject,
-                    protocol=protocol,
-                    model=model,
-                    page=f"{kind} {page}".strip(),
-                    caption=(
-                        f"{caption} In colour: full FT, the fingerprint, and the best of the others by mean test score."
-                        + results.mark_lines(shown)
-                    ),
-                    alt=(
-                        f"Reliability curves, {upwards} against {across}, for "
-                        + "; ".join(setting.title for setting in shown)
-                        + ". The tables of calibration have the numbers."
-                    ),
-                    figure=figure,
-                    settings=shown,
-                )
+    table = results.diagnostics.reliability
+    for kind, words in WORDS.items():
+        curves = table[table["kind"] == kind]
+        groups = groups_of(conditions_of(curves))
+        yield from paged(results, "reliability", words.subject, groups, partial(_sheet, kind, curves), part=kind)
 
 
-def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting: Setting) -> None:
-    strong = results.emphasised(setting)
+def _sheet(kind: str, curves: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    words = WORDS[kind]
+
+    def panel(axis: Axes, condition: Condition) -> None:
+        _panel(axis, kind, rows_of(curves, condition), results, condition)
+        axis.set_xlabel(words.across)
+
+    figure, axes = panels(page.items, 3, 2.55, panel)
+    for axis in axes[::3]:
+        axis.set_ylabel(words.upwards)
+    strong = in_order(name for condition in page.items for name in results.emphasised(condition))
+    weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
+    method_legend(figure, strong, lines=True, extra=[weak])
+    best = " In colour: full FT, the fingerprint, and the best of the others by mean test score."
+    alt = (
+        f"Reliability curves, {words.upwards} against {words.across}, for "
+        + "; ".join(condition.title for condition in page.items)
+        + ". The tables of calibration have the numbers."
+    )
+    return Sheet(figure, words.caption + best, alt)
+
+
+def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
+    strong = results.emphasised(condition)
     if kind == "classification":
         low, high = 0.0, 1.0
         corner, down, ha, va = (0.03, 0.97), -9, "left", "top"
@@ -106,7 +104,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
         marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}
         axis.plot(points["predicted"], points["observed"], **{**marker, "markersize": 0.75 * marker["markersize"]})
         axis.annotate(
-            _measure(results, setting, name, kind),
+            _measure(results, condition, name, kind),
             corner,
             (0, down * place),
             xycoords="axes fraction",
@@ -119,13 +117,13 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, setting:
             zorder=4,
         )
     axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid()
 
 
-def _measure(results: Results, setting: Setting, method: str, kind: str) -> str:
+def _measure(results: Results, condition: Condition, method: str, kind: str) -> str:
     """The curve in a number, for the panel's corner."""
-    rows = rows_of(results.diagnostics.calibration, setting)
+    rows = rows_of(results.diagnostics.calibration, condition)
     values = rows[rows["method"] == method].set_index("measure")["value"]
     if kind == "classification":
         return f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})"

@@ -10,80 +10,60 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from roftmol.core.paths import CONSTANT
-from roftmol.figures.cells import Results, Setting, rows_of
-from roftmol.figures.style import (
-    FAINT,
-    PANELS_A_PAGE,
-    Dash,
-    Drawing,
-    axis_title,
-    columns_for,
-    edge_note,
-    grid,
-    in_order,
-    limits,
-    look,
-    mean_marker,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, paged, panels
+from roftmol.figures.style import FAINT, Dash, axis_title, edge_note, in_order, limits, look, mean_marker, panel_title
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 
 #: Reference lines: the method whose mean they mark, and how they are drawn.
-LINES: dict[str, Dash] = {"full_ft": "--", "fingerprint": ":"}
+LINES: dict[str, Dash] = {FULL_FT: "--", FINGERPRINT: ":"}
 #: Behind scores that are worse than the constant predictor's.
 BELOW = "#F3E3D9"
+CAPTION = (
+    "Each small point is one seed's test score with the hyperparameters selected for that seed; the large marker is "
+    "the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of the fingerprint baseline (dotted)."
+    " In the shaded part scores are worse than predicting the mean label. Colour is the mechanism, marker the method."
+    " A point far outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, split and budget."""
-    for protocol, model, settings in results.groups():
-        columns = columns_for(len({setting.budget for setting in settings}))
-        for page, shown in pages(settings, PANELS_A_PAGE):
-            cells = pd.concat([rows_of(results.cells, setting) for setting in shown])
-            methods = in_order(cells["method"])
-            figure, axes = grid(len(shown), columns, 0.17 * len(methods) + 0.75, share_y=True)
-            for axis, setting in zip(axes, shown, strict=True):
-                _panel(axis, methods, setting, results)
-            axes[0].invert_yaxis()  # once: the axis is shared
-            keys = [
-                Line2D([], [], color="#5E6670", marker="o", markersize=2.6, linestyle="none", label="one seed"),
-                Line2D([], [], color="#5E6670", marker="o", markersize=6, linestyle="none", label="mean over seeds"),
-                *(
-                    Line2D([], [], color=look(name).colour, linestyle=dash, label=f"mean of {look(name).title}")
-                    for name, dash in LINES.items()
-                    if name in methods
-                ),
-                *([Patch(color=BELOW, label="worse than predicting the mean")] if CONSTANT in methods else []),
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
-            yield Drawing(
-                kind="scores",
-                subject="Test score by method",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "Each small point is one seed's test score with the hyper-parameters selected for that seed; the "
-                    "large marker is the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of "
-                    "the fingerprint baseline (dotted). In the shaded part scores are worse than predicting the mean "
-                    "label. Colour is the mechanism, marker the method. A point far "
-                    "outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
-                    + results.mark_lines(shown)
-                ),
-                alt=(
-                    f"Dot plots of the test score of {len(methods)} methods in {len(shown)} settings: "
-                    + "; ".join(_best(results, setting) for setting in shown)
-                    + ". The results table has the numbers."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    return paged(results, "scores", "Test score by method", results.groups(), _sheet)
 
 
-def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -> None:
-    cells = rows_of(results.cells, setting).set_index("method")
-    runs = rows_of(results.runs, setting)
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    methods = in_order(pd.concat([rows_of(results.cells, condition) for condition in page.items])["method"])
+    columns = columns_for(len({condition.budget for condition in page.group}))
+    figure, axes = panels(
+        page.items,
+        columns,
+        0.17 * len(methods) + 0.75,
+        lambda axis, condition: _panel(axis, methods, condition, results),
+        share_y=True,
+    )
+    keys = [
+        Line2D([], [], color="#5E6670", marker="o", markersize=2.6, linestyle="none", label="one seed"),
+        Line2D([], [], color="#5E6670", marker="o", markersize=6, linestyle="none", label="mean over seeds"),
+        *(
+            Line2D([], [], color=look(name).colour, linestyle=dash, label=f"mean of {look(name).title}")
+            for name, dash in LINES.items()
+            if name in methods
+        ),
+        *([Patch(color=BELOW, label="worse than predicting the mean")] if CONSTANT in methods else []),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
+    alt = (
+        f"Dot plots of the test score of {len(methods)} methods in {len(page.items)} conditions: "
+        + "; ".join(_best(results, condition) for condition in page.items)
+        + ". The results table has the numbers."
+    )
+    return Sheet(figure, CAPTION, alt)
+
+
+def _panel(axis: Axes, methods: list[str], condition: Condition, results: Results) -> None:
+    cells = rows_of(results.cells, condition).set_index("method")
+    runs = rows_of(results.runs, condition)
     low, high = limits(runs["test_value"].to_numpy(dtype=float))
     better = int(cells["better"].iloc[0])
     if CONSTANT in cells.index:
@@ -114,7 +94,7 @@ def _panel(axis: Axes, methods: list[str], setting: Setting, results: Results) -
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.set_xlabel(axis_title(cells["metric"].iloc[0], better))
 
 
@@ -125,9 +105,9 @@ def _seeds(axis: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float, co
         axis.plot(np.full(beyond.sum(), edge), y[beyond], arrow, color=colour, markersize=3.2, markeredgewidth=0)
 
 
-def _best(results: Results, setting: Setting) -> str:
-    cells = rows_of(results.cells, setting)
+def _best(results: Results, condition: Condition) -> str:
+    cells = rows_of(results.cells, condition)
     best = cells.loc[cells["place"] == 1, ["method", "mean"]]
     if best.empty:
-        return f"{setting.title}, no score"
-    return f"{setting.title}, best mean {look(best['method'].iloc[0]).title} at {best['mean'].iloc[0]:.3f}"
+        return f"{condition.title}, no score"
+    return f"{condition.title}, best mean {look(best['method'].iloc[0]).title} at {best['mean'].iloc[0]:.3f}"

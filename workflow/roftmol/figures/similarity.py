@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,66 +11,53 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from roftmol.figures.cells import Results, Setting, groups_of, rows_of, settings_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    grid,
-    in_order,
-    look,
-    mean_marker,
-    method_legend,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
+from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
 
 GREY, BARS = "#C3C8CE", "#E6E9EC"
 AXES = {"rmse": "RMSE", "brier": "Brier score"}
 #: A bin with fewer molecules has no error to speak of and is not drawn; the table has it.
 MIN_MOLECULES = 5
+CAPTION = (
+    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest training molecule of"
+    " the same seed, in bins over all seeds; bands are one standard error, by molecule, and grey bars the share of "
+    f"the test predictions. Bins of fewer than {MIN_MOLECULES} molecules are left out, and a line that leaves its "
+    "panel leads to a larger error. In colour: full FT, the fingerprint, and the best of the others by mean test "
+    "score."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.similarity
     table = table[table["molecules"] >= MIN_MOLECULES]
-    for protocol, model, settings in groups_of(settings_of(table)):
-        for page, shown in pages(settings, PANELS_A_PAGE):
-            figure, axes = grid(len(shown), 3, 2.3)
-            for axis, setting in zip(axes, shown, strict=True):
-                _panel(axis, rows_of(table, setting), results, setting)
-                axis.set_xlabel("nearest training similarity")
-            strong = in_order(name for setting in shown for name in results.emphasised(setting))
-            extra = [
-                Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),
-                Patch(color=BARS, label="share of test molecules"),
-            ]
-            method_legend(figure, strong, lines=True, extra=extra)
-            yield Drawing(
-                kind="similarity",
-                subject="Error by similarity to the training molecules",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest "
-                    "training molecule of the same seed, in bins over all seeds; bands are one standard error, by "
-                    f"molecule, and grey bars the share of the test predictions. Bins of fewer than {MIN_MOLECULES} "
-                    "molecules are left out, and a line that leaves its panel leads to a larger error. In colour: full "
-                    "FT, the fingerprint, and the best of the others by mean test score." + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Line plots of the error against the similarity to the nearest training molecule: "
-                    + "; ".join(_ends(table, setting, results) for setting in shown)
-                    + ". The table of similarities has the numbers."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    subject = "Error by similarity to the training molecules"
+    return paged(results, "similarity", subject, groups_of(conditions_of(table)), partial(_sheet, table))
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting) -> None:
-    strong = results.emphasised(setting)
+def _sheet(table: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    def panel(axis: Axes, condition: Condition) -> None:
+        _panel(axis, rows_of(table, condition), results, condition)
+        axis.set_xlabel("nearest training similarity")
+
+    figure, _ = panels(page.items, 3, 2.3, panel)
+    strong = in_order(name for condition in page.items for name in results.emphasised(condition))
+    extra = [
+        Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),
+        Patch(color=BARS, label="share of test molecules"),
+    ]
+    method_legend(figure, strong, lines=True, extra=extra)
+    alt = (
+        "Line plots of the error against the similarity to the nearest training molecule: "
+        + "; ".join(_ends(table, condition, results) for condition in page.items)
+        + ". The table of similarities has the numbers."
+    )
+    return Sheet(figure, CAPTION, alt)
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
+    strong = results.emphasised(condition)
     top = rows["value"] + rows["error"].fillna(0)
     ceiling = 1.08 * float(np.nanmax(top[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else top))
     bins = rows.drop_duplicates("lower").sort_values("lower")
@@ -89,18 +77,18 @@ def _panel(axis: Axes, rows: pd.DataFrame, results: Results, setting: Setting) -
         )
     axis.set(xlim=(0, 1), ylim=(0, ceiling))
     axis.set_ylabel(f"{AXES[rows['measure'].iloc[0]]} (lower is better)")
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid(axis="y")
 
 
-def _ends(table: pd.DataFrame, setting: Setting, results: Results) -> str:
-    rows = rows_of(table, setting)
-    name = next(iter(results.emphasised(setting)), rows["method"].iloc[0])
+def _ends(table: pd.DataFrame, condition: Condition, results: Results) -> str:
+    rows = rows_of(table, condition)
+    name = next(iter(results.emphasised(condition)), rows["method"].iloc[0])
     values = rows[rows["method"] == name].sort_values("lower")
     if values.empty:
-        return setting.title
+        return condition.title
     first, last = values.iloc[0], values.iloc[-1]
     return (
-        f"{setting.title}, {look(name).title} from {first['value']:.3f} at {first['similarity']:.2f} "
+        f"{condition.title}, {look(name).title} from {first['value']:.3f} at {first['similarity']:.2f} "
         f"to {last['value']:.3f} at {last['similarity']:.2f}"
     )

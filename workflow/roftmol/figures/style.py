@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,41 +11,21 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Setting, facets_of
+from roftmol.methods import METHODS
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is named and drawn."""
+    """How a method is named, explained and drawn: a part of its record."""
 
     title: str
     mechanism: str
+    summary: str
     colour: str
     marker: str
 
-
-#: In the order of every axis and legend. Hues are Okabe and Ito's (2008), one a mechanism, shades within it.
-METHODS: dict[str, Look] = {
-    "full_ft": Look("Full FT", "full fine-tuning", "#000000", "o"),
-    "linear_probing": Look("Linear probing", "partial", "#56B4E9", "^"),
-    "surgical_ft": Look("Surgical FT", "partial", "#0072B2", "v"),
-    "lp_ft": Look("LP-FT", "partial", "#003F66", "d"),
-    "layerwise_decay": Look("Layer-wise decay", "partial", "#7FB7D9", "<"),
-    "wise_ft": Look("WiSE-FT", "weight-based", "#E69F00", "s"),
-    "l2_sp": Look("L2-SP", "weight-based", "#8F6200", "P"),
-    "bss": Look("BSS", "representation-based", "#009E73", "X"),
-    "feature_map": Look("Feature-map", "representation-based", "#00543D", "p"),
-    "dwise_ft": Look("DWiSE-FT", "weight ensemble", "#D55E00", "*"),
-    "mft": Look("MFT", "multi-task", "#7A3E9D", "H"),
-    "mft_same_steps": Look("MFT (same steps)", "multi-task", "#B48BD0", "h"),
-    "mft_wise": Look("MFT + WiSE", "multi-task", "#4B1F66", ">"),
-    "scratch": Look("From scratch", "reference", "#8C8C8C", "o"),
-    "fingerprint": Look("Fingerprint", "reference", "#B5538A", "D"),
-    "constant": Look("Constant", "reference", "#9A7B2F", "s"),
-}
 
 #: A metric's title; a metric that is not listed goes by its own name.
 METRICS: dict[str, str] = {
@@ -60,7 +39,8 @@ METRICS: dict[str, str] = {
 
 #: The dashes in use.
 Dash = Literal["-", "--", ":"]
-
+#: The colours of what is measured on validation and on test molecules.
+VALIDATION, TEST = "#0072B2", "#D55E00"
 INK, FAINT = "#1F2328", "#D5D9DE"
 
 #: Names come from users, so no text is read as mathematics; glyphs are drawn, so pictures look the same everywhere.
@@ -96,53 +76,17 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "roftmol",
 }
 
-PANELS_A_PAGE = 12
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with the words that belong to it; `page` is "" where there is only one.
-
-    `settings` are those it shows, by which the report filters.
-    """
-
-    kind: str
-    subject: str
-    protocol: str
-    model: str
-    page: str
-    caption: str
-    alt: str
-    figure: Figure
-    settings: Sequence[Setting] = ()
-
-    @property
-    def facets(self) -> dict[str, list[str]]:
-        """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
-        if self.settings:
-            return facets_of(self.settings)
-        known = {"protocol": self.protocol, "model": self.model}
-        return {name: [value] for name, value in known.items() if value}
-
-    @property
-    def title(self) -> str:
-        """What the figure shows, of which model, under which protocol."""
-        return f"{self.subject}: {self.model}, {self.protocol} protocol" + (f" ({self.page})" if self.page else "")
-
-    @property
-    def name(self) -> str:
-        """The file's name without suffix: deterministic, and without characters that a file system might mind."""
-        parts = [self.kind, self.protocol, self.model, self.page.replace(" ", "")]
-        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts if part)
-
 
 def look(method: str) -> Look:
-    """The look of a method; one that is not listed is grey and goes by its own name."""
-    return METHODS.get(method, Look(method, "other", "#5E6670", "h"))
+    """Return the look that a method's record gives it; one without a record is grey and goes by its own name."""
+    if method not in METHODS:
+        return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
+    record = METHODS[method]
+    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Distinct methods in the order of :data:`METHODS`, unlisted ones last by name."""
+    """Return distinct methods in the order of :data:`roftmol.methods.METHODS`, those without a record last by name."""
     listed = list(METHODS)
     return sorted(set(methods), key=lambda name: (listed.index(name) if name in METHODS else len(listed), name))
 
@@ -154,7 +98,7 @@ def axis_title(metric: str, better: int, between: str = " ") -> str:
 
 
 def panel_title(axis: Axes, name: str, rest: str) -> None:
-    """Title a panel with a dataset's name in bold and the rest of its setting below."""
+    """Title a panel with a dataset's name in bold and the rest of its condition below."""
     axis.set_title(name, pad=15)
     axis.annotate(rest, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=7.5)
 
@@ -182,37 +126,6 @@ def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, co
         zorder=4,
         in_layout=False,
     )
-
-
-def pages(items: Sequence[Any], size: int) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Cut `items` into pages; the first value is the page's suffix, "" where there is only one."""
-    count = math.ceil(len(items) / size)
-    for page in range(count):
-        yield (f"{page + 1} of {count}" if count > 1 else ""), items[page * size : (page + 1) * size]
-
-
-def grid(panels: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure with `panels` axes in rows of `columns`, each `height` inches tall."""
-    columns = min(columns, panels)
-    rows = math.ceil(panels / columns)
-    width = {1: 4.6, 2: 6.4}.get(columns, 7.6)
-    engine = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
-    figure = Figure(figsize=(width, rows * height + 0.55), layout=engine)
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
-    for spare in axes[panels:]:
-        spare.remove()
-    return figure, axes[:panels]
-
-
-def columns_for(budgets: int) -> int:
-    """How many panels stand side by side: a budget a column where that fits."""
-    return budgets if budgets in (2, 3, 4) else 3
-
-
-def label_below(axes: Sequence[Axes], columns: int, label: str) -> None:
-    """Name the horizontal axis that all panels share, once a column."""
-    for axis in axes[-columns:]:
-        axis.set_xlabel(label)
 
 
 def mean_marker(name: str) -> dict[str, Any]:

@@ -7,66 +7,43 @@ from collections.abc import Iterator
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from roftmol.figures.cells import Results, Setting, rows_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Drawing,
-    axis_title,
-    columns_for,
-    edge_note,
-    grid,
-    in_order,
-    label_below,
-    limits,
-    look,
-    mean_marker,
-    method_legend,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
+from roftmol.figures.style import axis_title, edge_note, in_order, limits, look, mean_marker, method_legend, panel_title
 
 #: Ticks of a logarithmic time axis, in seconds.
 TICKS = {
     0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 5: "5 s", 20: "20 s", 60: "1 min", 300: "5 min", 1200: "20 min", 3600: "1 h",
     18000: "5 h", 86400: "1 d", 432000: "5 d",
 }  # fmt: skip
+CAPTION = (
+    "Mean test score against the wall-clock time of all fits, every seed and the search over hyperparameters "
+    "included, on a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's saved weights; that time is counted "
+    "with full FT only. A mean far outside the others is written at the edge beside an arrow."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model, a panel for each dataset, split and budget."""
-    for protocol, model, settings in results.groups():
-        columns = columns_for(len({setting.budget for setting in settings}))
-        for page, shown in pages(settings, PANELS_A_PAGE):
-            figure, axes = grid(len(shown), columns, 2.1)
-            for axis, setting in zip(axes, shown, strict=True):
-                _panel(axis, setting, results)
-            label_below(axes, columns, "wall-clock time of all fits (log)")
-            method_legend(figure, in_order(m for s in shown for m in rows_of(results.cells, s)["method"]))
-            yield Drawing(
-                kind="time",
-                subject="Time against score",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "Mean test score against the wall-clock time of all fits, every seed and the search over "
-                    "hyper-parameters included, on a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's "
-                    "saved weights; that time is counted with full FT only. A mean far outside the others is "
-                    "written at the edge beside an arrow." + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Scatter plots of mean test score against computing time, one marker a method, for "
-                    + "; ".join(setting.title for setting in shown)
-                    + ". The results table has the numbers."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    return paged(results, "time", "Time against score", results.groups(), _sheet)
 
 
-def _panel(axis: Axes, setting: Setting, results: Results) -> None:
-    cells = rows_of(results.cells, setting).set_index("method")
-    runs = rows_of(results.runs, setting)
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    columns = columns_for(len({condition.budget for condition in page.group}))
+    figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
+    label_below(axes, columns, "wall-clock time of all fits (log)")
+    method_legend(figure, in_order(m for condition in page.items for m in rows_of(results.cells, condition)["method"]))
+    alt = (
+        "Scatter plots of mean test score against computing time, one marker a method, for "
+        + "; ".join(condition.title for condition in page.items)
+        + ". The results table has the numbers."
+    )
+    return Sheet(figure, CAPTION, alt)
+
+
+def _panel(axis: Axes, condition: Condition, results: Results) -> None:
+    cells = rows_of(results.cells, condition).set_index("method")
+    runs = rows_of(results.runs, condition)
     bottom, top = limits(runs["test_value"].to_numpy(dtype=float))  # the axis of the figure with the seeds
     for name in in_order(cells.index):
         seconds, mean = float(cells["wall_seconds"][name]), float(cells["mean"][name])
@@ -86,5 +63,5 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(bottom, top)
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid()

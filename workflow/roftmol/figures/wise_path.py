@@ -10,75 +10,52 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from roftmol.figures.cells import Results, Setting, rows_of, settings_of
-from roftmol.figures.style import (
-    PANELS_A_PAGE,
-    Dash,
-    Drawing,
-    axis_title,
-    columns_for,
-    grid,
-    label_below,
-    look,
-    mixing_axis,
-    pages,
-    panel_title,
-)
+from roftmol.figures.cells import Condition, Results, rows_of
+from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
+from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, mixing_axis, panel_title
+from roftmol.methods import WISE_FT
 
 #: Partition to its title, colour and dash.
 PARTITIONS: dict[str, tuple[str, str, Dash]] = {
-    "test": ("test", look("dwise_ft").colour, "-"),
-    "valid": ("validation", look("surgical_ft").colour, "--"),
+    "test": ("test", TEST, "-"),
+    "valid": ("validation", VALIDATION, "--"),
 }
+CAPTION = (
+    "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open circle) is the "
+    "pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. Thick lines are means over seeds, "
+    "thin lines seeds; triangles below mark the selected α, one triangle a seed."
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each protocol and model that ran WiSE-FT, a panel for each dataset, split and budget."""
-    walked = set(settings_of(results.alphas))
-    for protocol, model, settings in results.groups():
-        swept = [setting for setting in settings if setting in walked]
-        columns = columns_for(len({setting.budget for setting in swept}))
-        for page, shown in pages(swept, PANELS_A_PAGE):
-            figure, axes = grid(len(shown), columns, 2.1)
-            for axis, setting in zip(axes, shown, strict=True):
-                _panel(axis, setting, results)
-            label_below(axes, columns, "mixing coefficient α")
-            keys = [
-                *(
-                    Line2D([], [], color=c, linestyle=dash, linewidth=1.6, label=t)
-                    for t, c, dash in PARTITIONS.values()
-                ),
-                Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
-                Line2D(
-                    [], [], color="#1F2328", marker="^", markersize=4, linestyle="none", label="α selected by a seed"
-                ),
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(shown) > 1 else 2)
-            yield Drawing(
-                kind="wise_path",
-                subject="The WiSE-FT path",
-                protocol=protocol,
-                model=model,
-                page=page,
-                caption=(
-                    "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open "
-                    "circle) is the pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. "
-                    "Thick lines are means over seeds, thin lines seeds; triangles below mark the selected α, one "
-                    "triangle a seed." + results.mark_lines(shown)
-                ),
-                alt=(
-                    "Line plots of the validation and test metric along the straight path from pretrained to "
-                    "fine-tuned weights, for " + "; ".join(setting.title for setting in shown) + "."
-                ),
-                figure=figure,
-                settings=shown,
-            )
+    return paged(results, "wise_path", "The WiSE-FT path", results.groups(results.alphas), _sheet)
 
 
-def _panel(axis: Axes, setting: Setting, results: Results) -> None:
-    cells = rows_of(results.cells, setting)
+def _sheet(results: Results, page: Page[Condition]) -> Sheet:
+    columns = columns_for(len({condition.budget for condition in page.group}))
+    figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
+    label_below(axes, columns, "mixing coefficient α")
+    keys = [
+        *(
+            Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=title)
+            for title, colour, dash in PARTITIONS.values()
+        ),
+        Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
+        Line2D([], [], color="#1F2328", marker="^", markersize=4, linestyle="none", label="α selected by a seed"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
+    alt = (
+        "Line plots of the validation and test metric along the straight path from pretrained to "
+        "fine-tuned weights, for " + "; ".join(condition.title for condition in page.items) + "."
+    )
+    return Sheet(figure, CAPTION, alt)
+
+
+def _panel(axis: Axes, condition: Condition, results: Results) -> None:
+    cells = rows_of(results.cells, condition)
     metric, better = cells["metric"].iloc[0], cells["better"].iloc[0]
-    path = rows_of(results.alphas, setting)
+    path = rows_of(results.alphas, condition)
     path = path[path["metric"] == metric]
     for partition, (_, colour, dash) in PARTITIONS.items():
         # Rows are runs; fits that share a seed and an alpha share a value, so the mean only collapses them.
@@ -93,7 +70,7 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
                 axis.plot(
                     end, mean[end], "o", color=colour, markerfacecolor=face, markersize=5, clip_on=False, zorder=4
                 )
-    for alpha, count in _chosen(rows_of(results.selected, setting)).items():
+    for alpha, count in _chosen(rows_of(results.selected, condition)).items():
         for step in range(count):
             axis.plot(
                 alpha,
@@ -107,12 +84,12 @@ def _panel(axis: Axes, setting: Setting, results: Results) -> None:
     axis.set_ylim(low - 0.12 * (high - low), high)  # room for the triangles
     mixing_axis(axis)
     axis.set_ylabel(axis_title(metric, better, "\n"))
-    panel_title(axis, setting.dataset + results.mark(setting), setting.conditions)
+    panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
     axis.grid(axis="y")
 
 
 def _chosen(runs: pd.DataFrame) -> Counter[float]:
     """How many seeds selected each alpha."""
-    settings = runs.loc[(runs["method"] == "wise_ft") & (runs["setting"] != ""), "setting"].map(json.loads)
+    settings = runs.loc[(runs["method"] == WISE_FT) & (runs["setting"] != ""), "setting"].map(json.loads)
     alphas = [float(setting["alpha"]) for setting in settings if "alpha" in setting]
     return Counter(alphas)

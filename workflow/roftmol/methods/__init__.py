@@ -1,46 +1,73 @@
-"""The methods, one file each. Adding one is adding its file and its line here."""
+"""The methods, one file each. Adding one is adding its file, and here its line.
 
-from roftmol.methods import (
-    bss,
-    constant,
-    dwise_ft,
-    feature_map,
-    fingerprint,
-    full_ft,
-    l2_sp,
-    layerwise_decay,
-    linear_probing,
-    lp_ft,
-    mft,
-    mft_same_steps,
-    mft_wise,
-    scratch,
-    surgical_ft,
-    wise_ft,
-)
+What the rest of the code needs to know of a method is in its record; the names below are of the few that have a part
+of their own in comparisons, sentences and figures.
+"""
+# ruff: noqa: F401
+
+# The order of the lines is that of every axis, legend and table, so they are not sorted.
+# isort: off
+from roftmol.methods.full_ft import METHOD as _FULL_FT
+from roftmol.methods.linear_probing import METHOD as _LINEAR_PROBING
+from roftmol.methods.surgical_ft import METHOD as _SURGICAL_FT
+from roftmol.methods.lp_ft import METHOD as _LP_FT
+from roftmol.methods.layerwise_decay import METHOD as _LAYERWISE_DECAY
+from roftmol.methods.wise_ft import METHOD as _WISE_FT
+from roftmol.methods.l2_sp import METHOD as _L2_SP
+from roftmol.methods.bss import METHOD as _BSS
+from roftmol.methods.feature_map import METHOD as _FEATURE_MAP
+from roftmol.methods.dwise_ft import METHOD as _DWISE_FT
+from roftmol.methods.mft import METHOD as _MFT
+from roftmol.methods.mft_same_steps import METHOD as _MFT_SAME_STEPS
+from roftmol.methods.mft_wise import METHOD as _MFT_WISE
+from roftmol.methods.scratch import METHOD as _SCRATCH
+from roftmol.methods.fingerprint import METHOD as _FINGERPRINT
+from roftmol.methods.constant import METHOD as _CONSTANT
+# isort: on
+
 from roftmol.methods.base import Alternation, Method, Mixing, Settings, Step, setting_text
 
-#: Every method by name, in the order of tables and plots.
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        full_ft.METHOD,
-        linear_probing.METHOD,
-        surgical_ft.METHOD,
-        lp_ft.METHOD,
-        layerwise_decay.METHOD,
-        l2_sp.METHOD,
-        bss.METHOD,
-        feature_map.METHOD,
-        wise_ft.METHOD,
-        dwise_ft.METHOD,
-        mft.METHOD,
-        mft_same_steps.METHOD,
-        mft_wise.METHOD,
-        scratch.METHOD,
-        fingerprint.METHOD,
-        constant.METHOD,
-    )
-}
+#: Every method by name, in the order of the lines above.
+METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values()) if isinstance(line, Method)}
 
-__all__ = ["METHODS", "Alternation", "Method", "Mixing", "Settings", "Step", "setting_text"]
+#: Full fine-tuning: what others penalise, mix or freeze a part of.
+FULL_FT = _FULL_FT.name
+#: The mixing whose whole path is shown, and the one whose solution spans a plane with full FT's.
+WISE_FT, DWISE_FT = _WISE_FT.name, _DWISE_FT.name
+#: What says how much pretraining is worth, how much a network is worth, and whether there is anything to predict.
+SCRATCH, FINGERPRINT, CONSTANT = _SCRATCH.name, _FINGERPRINT.name, _CONSTANT.name
+
+#: The methods without an encoder, fitted once for all models; each with what stands where a model's name would.
+WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}
+#: The methods that start from no pretrained weights, those without an encoder among them.
+WITHOUT_PRETRAINING = tuple(name for name, method in METHODS.items() if not method.fine_tunes)
+#: What every other method is compared with: a column `vs_...` of table "summary", and a family of tests.
+COMPARED = tuple(name for name, method in METHODS.items() if method.compared)
+#: Those of them that a method should beat to be worth its cost. Who beats the constant has learnt something, no more.
+BASELINES = tuple(name for name in COMPARED if name != CONSTANT)
+
+__all__ = [
+    "BASELINES",
+    "COMPARED",
+    "CONSTANT",
+    "DWISE_FT",
+    "FINGERPRINT",
+    "FULL_FT",
+    "METHODS",
+    "SCRATCH",
+    "WISE_FT",
+    "WITHOUT_ENCODER",
+    "WITHOUT_PRETRAINING",
+    "Alternation",
+    "Method",
+    "Mixing",
+    "Settings",
+    "Step",
+    "model_of",
+    "setting_text",
+]
+
+
+def model_of(method: str, model: str) -> str:
+    """Return the model under which a method runs: the given one, or what stands for one."""
+    return WITHOUT_ENCODER.get(method, model)

@@ -100,23 +100,23 @@ class Learner:
 
 @dataclass(frozen=True)
 class Method:
-    """One way of fine-tuning."""
+    """One way of fine-tuning, or a reference beside them: how it is called and drawn, and what it does."""
 
     name: str
-    title: str
-    mechanism: Literal["none", "partial", "weights", "representation", "ensemble", "multi-task", "reference"]
+    title: str  #: on axes and in tables
+    mechanism: str  #: what it works on, in a reader's words; its methods stand together, in shades of one hue
     summary: str  #: one line for the report
+    colour: str
+    marker: str  #: no other method has it in this colour
     settings: type[Settings]
     grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the settings that are tried
     stages: Callable[[Settings, Parts], tuple[Parts, ...]] | None = None  #: encoder parts that train, stage by stage
     penalty: Callable[[Settings, Step], Tensor] | None = None
     needs_Z_0: bool = False  # noqa: N815
-    pretrained: bool = True  #: False: start from random weights
+    pretrained: bool = True  #: False: its encoder starts from random weights
     mixing: Mixing | None = None
     alternation: Callable[[Settings], Alternation] | None = None  #: for methods with a second task
-    rate: Callable[[Settings, str, Parts], float] | None = (
-        None  #: (settings, part, parts) -> factor of its learning rate
-    )
+    rate: Callable[[Settings, str, Parts], float] | None = None  #: (settings, part, parts) -> factor of its rate
     adapter: Adapter | None = None
     trains: Callable[[Settings, str], bool] | None = None  #: of the parts that train, which parameters do, by name
     #: (settings, the loss of the step's batch, what trains) -> the loss; it leaves the gradients of the step in what
@@ -127,6 +127,10 @@ class Method:
     #: head that is given, with other weights; a stage before it is not needed.
     fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
     learner: Callable[[], Learner] | None = None  #: for references without an encoder, imported when it is called
+    model: str = ""  #: of a reference without an encoder: what stands where a model's name would
+    by_default: bool = False  #: whether an experiment that names no methods runs it
+    compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
+    phrase: str = ""  #: how a sentence names it, where not by its title
 
     @property
     def kind(self) -> Literal["train", "interpolate", "external"]:
@@ -134,6 +138,11 @@ class Method:
         if self.mixing:
             return "interpolate"
         return "train" if self.stages else "external"
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether it starts from pretrained weights, so that what pretraining has seen counts."""
+        return self.pretrained and not self.learner
 
     def parse(self, setting: Mapping[str, Any]) -> Settings:
         """Settings from a mapping.
@@ -173,11 +182,11 @@ def setting_text(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class NoSettings:
-    """A method without hyper-parameters."""
+    """A method without hyperparameters."""
 
 
 def no_grid(_layers: int) -> tuple[NoSettings, ...]:
-    """The grid of a method without hyper-parameters."""
+    """The grid of a method without hyperparameters."""
     return (NoSettings(),)
 
 

@@ -41,8 +41,11 @@ def penalty(settings: Settings, step: Step) -> Tensor:
 METHOD = Method(
     name="bss",
     title="BSS",
-    mechanism="representation",
-    summary="Full fine-tuning that shrinks the smallest singular values of the batch's features.",
+    mechanism="representation-based",
+    summary="Full FT with a penalty on the smallest singular values of the pooled features of a batch.",
+    colour="#009E73",
+    marker="X",
+    by_default=True,
     settings=Settings,
     grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
     stages=lambda _settings, parts: (parts,),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: What is predicted, in words, by the kind of task.
+TITLES = {"regression": "the mean of the labels", "classification": "the share of class 1"}
+
 
 def fit_predict(_settings: NoSettings, task: str, _X: Any, Y: NDArray[np.float64], X_new: Any, _seed: int) -> Fitted:
     """Predict each task's mean label for every molecule asked for; a missing label does not count."""
@@ -40,7 +43,13 @@ METHOD = Method(
     name="constant",
     title="Constant",
     mechanism="reference",
-    summary="Reference point: the mean label, or the share of class 1, for every molecule.",
+    summary="The mean of the labels, or the share of class 1, for every molecule: what the structures are worth.",
+    colour="#9A7B2F",
+    marker="s",
+    by_default=True,
+    model="none",
+    compared=True,
+    phrase="predicting the mean",
     settings=NoSettings,
     grid=no_grid,
     learner=lambda: Learner(_no_features, fit_predict, selects=False),

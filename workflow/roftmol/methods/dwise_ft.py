@@ -33,8 +33,11 @@ def group(settings: Settings, name: str, part: str) -> str:
 METHOD = Method(
     name="dwise_ft",
     title="DWiSE-FT",
-    mechanism="ensemble",
-    summary="A weighted mean of pretrained and fine-tuned weights, one coefficient learned for each block.",
+    mechanism="weight ensemble",
+    summary="As WiSE-FT with one α for each block, learned by gradient on held-out labels.",
+    colour="#D55E00",
+    marker="*",
+    by_default=True,
     settings=Settings,
     grid=lambda _layers: (Settings(0.5), Settings(0.9)),
     mixing=Mixing(source="full_ft", group=group, start=lambda settings: settings.start, learned=True),

@@ -42,8 +42,12 @@ def penalty(settings: Settings, step: Step) -> Tensor:
 METHOD = Method(
     name="feature_map",
     title="Feature-map",
-    mechanism="representation",
-    summary="Full fine-tuning that keeps the atoms' vectors near the pretrained encoder's.",
+    mechanism="representation-based",
+    summary="Full FT with a penalty on the distance of the node features from the pretrained encoder's (DELTA "
+    "without attention).",
+    colour="#00543D",
+    marker="p",
+    by_default=True,
     settings=Settings,
     grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
     stages=lambda _settings, parts: (parts,),

@@ -42,8 +42,11 @@ def penalty(settings: Settings, step: Step) -> Tensor:
 METHOD = Method(
     name="l2_sp",
     title="L2-SP",
-    mechanism="weights",
-    summary="Full fine-tuning with weight decay towards the pretrained weights.",
+    mechanism="weight-based",
+    summary="Full FT with a penalty on the squared distance from the pretrained weights θ₀.",
+    colour="#8F6200",
+    marker="P",
+    by_default=True,
     settings=Settings,
     grid=lambda _layers: tuple(Settings(lam) for lam in STRENGTHS),
     stages=lambda _settings, parts: (parts,),

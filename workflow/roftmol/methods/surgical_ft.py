@@ -1,6 +1,6 @@
 """Surgical fine-tuning (Lee et al. 2023, arXiv 2210.11466): one block of the encoder trains, with the head.
 
-Which block is a hyper-parameter: low blocks suit shifts of the input, high ones shifts of the task. In the protocol
+Which block is a hyperparameter: low blocks suit shifts of the input, high ones shifts of the task. In the protocol
 `paper` the block's BatchNorm keeps its weight and bias, as in the released script.
 """
 
@@ -30,7 +30,10 @@ METHOD = Method(
     name="surgical_ft",
     title="Surgical FT",
     mechanism="partial",
-    summary="One encoder block trains with the head; which one is selected.",
+    summary="One block of the encoder and the head are trained; which block is selected.",
+    colour="#0072B2",
+    marker="v",
+    by_default=True,
     settings=Settings,
     grid=lambda layers: tuple(Settings(block) for block in range(layers)),
     stages=stages,

@@ -22,8 +22,11 @@ class Settings:
 METHOD = Method(
     name="wise_ft",
     title="WiSE-FT",
-    mechanism="weights",
-    summary="The encoder is a weighted mean of its pretrained and fully fine-tuned weights.",
+    mechanism="weight-based",
+    summary="No training: the encoder is (1 − α) θ₀ + α θ_ft, the head full FT's; one α is selected.",
+    colour="#E69F00",
+    marker="s",
+    by_default=True,
     settings=Settings,
     grid=lambda _layers: tuple(Settings(step / 10) for step in range(11)),
     mixing=Mixing(

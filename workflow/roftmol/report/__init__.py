@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.figures.cells import SPLITS, Diagnostics, Results, Setting, budget_title, facets_of
+from roftmol.figures.cells import SPLITS, Condition, Diagnostics, Results, budget_title, facets_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import METHODS
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
-from roftmol.report.glossary import METHOD_LINES, PROTOCOLS, table_lines
+from roftmol.report.glossary import PROTOCOLS, table_lines
 from roftmol.report.sections import Captioned, Filled, fill
 from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import TABLES as STATISTICS
@@ -31,7 +32,7 @@ TITLE = "Which way of fine\u2011tuning should be trusted?"
 #: The pictures that the page holds, in characters; a large experiment's others lie beside it.
 PICTURES = 20_000_000
 #: The parts of the page that are always there, before and after the evidence: address and title.
-ANSWERS = [("answers", "What should I do?"), ("settings", "Setting by setting")]
+ANSWERS = [("answers", "What should I do?"), ("conditions", "Condition by condition")]
 AUDIT = [
     ("experiment", "What was run"),
     ("provenance", "Provenance"),
@@ -62,7 +63,7 @@ def build(
     models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
     given = answers(found, left_out)
     about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
-    methods = in_order([*found.summary["method"], *METHOD_LINES])
+    methods = in_order([*found.summary["method"], *METHODS])
     evidence = fill(
         _figures(Path(figures), Path(out)),
         {
@@ -75,11 +76,11 @@ def build(
                     folded=True,
                     lead=" ".join(filter(None, [statistics.beyond_chance(found), statistics.power(found)])),
                 ),
-                Captioned("Mean ranks over data sets", statistics.ranks_table(found)),
+                Captioned("Mean ranks over datasets", statistics.ranks_table(found)),
             ],
             "beyond": diagnostics.tables(found.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
-            "hyperparameters": [Captioned("Selected hyper-parameters", results.settings_table(found.runs))],
+            "hyperparameters": [Captioned("Selected hyperparameters", results.hyperparameters_table(found.runs))],
             "cost": [Captioned("Timings", results.timings_table(timings))],
         },
     )
@@ -93,7 +94,7 @@ def build(
         verdict=told or verdict(found, given),
         answers=given,
         answers_table=answers_table(given, found.runs, advice=not recommendation),
-        filters=_filters(found.settings),
+        filters=_filters(found.conditions),
         evidence=evidence,
         panels=chart.panels(found),
         chart=chart,
@@ -114,7 +115,7 @@ def build(
         undefined=audit.undefined_table(scores, found.selected),
         notes=audit.notes_table(found.runs),
         failures=audit.failures_table(timings),
-        methods=[(look(name), METHOD_LINES.get(name, f"See workflow/roftmol/methods/{name}.py.")) for name in methods],
+        methods=[look(name) for name in methods],
         protocols=PROTOCOLS,
         table_lines=table_lines(),
         style=inline("page.css"),
@@ -128,7 +129,7 @@ def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
     return [(filled.section.key, filled.section.title) for filled in evidence]
 
 
-def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     """The facets that vary, each with its values and how they are called."""
     titles: dict[str, Callable[[str], str]] = {
         "split": lambda split: SPLITS.get(split, split).removesuffix(" split"),
@@ -140,7 +141,7 @@ def _filters(settings: Sequence[Setting]) -> list[dict[str, Any]]:
             "title": results.TITLES[name],
             "options": [(value, titles.get(name, str)(value)) for value in values],
         }
-        for name, values in facets_of(settings).items()
+        for name, values in facets_of(conditions).items()
         if len(values) > 1
     ]
 

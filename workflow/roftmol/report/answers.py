@@ -1,4 +1,4 @@
-"""What is known of a setting: the best means, what differs beyond doubt, and whether the labels can be predicted.
+"""What is known of a condition: the best means, what differs beyond doubt, and whether the labels can be predicted.
 
 Means are told as they are. That one is larger is a finding only where the corrected comparisons of the statistics say
 so, which the stage `statistics` makes over the whole experiment.
@@ -12,19 +12,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import MARKS, Compared, Results, Setting, rows_of
+from roftmol.figures.cells import MARKS, Compared, Condition, Results, rows_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import BASELINES, COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_PRETRAINING
 from roftmol.report.table import decimals, fixed, share, spread
 
-#: Points of reference as a sentence names them.
-NAMES = {
-    "scratch": "training from scratch",
-    FINGERPRINT: "the fingerprint baseline",
-    CONSTANT: "predicting the mean",
-    FULL_FT: "full FT",
-}
+#: What methods are compared with, as a sentence names it.
+NAMES = {name: METHODS[name].phrase or METHODS[name].title for name in COMPARED}
 #: How a comparison stands, after the difference in a sentence's words.
 STANDINGS = {
     "better": ", beyond doubt",
@@ -75,7 +70,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of one setting.
+    """The outcome of one condition.
 
     `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. `versus`
     compares `tuned` with each reference, by its name in a sentence; `best_versus` compares `best`. `predictable` says
@@ -86,7 +81,7 @@ class Answer:
     seen, and `seen` says what it has seen of the others' test molecules.
     """
 
-    setting: Setting
+    condition: Condition
     metric: str
     better: int
     best: Standing | None
@@ -106,28 +101,28 @@ class Answer:
 
 
 def compare(
-    results: Results, setting: Setting, method: str, reference: str, better: int, places: int = 3
+    results: Results, condition: Condition, method: str, reference: str, better: int, places: int = 3
 ) -> Comparison:
-    """Compare two methods of one setting by their test scores, paired by seed."""
-    values = results.by_seed(setting).reindex(columns=[method, reference])
+    """Compare two methods of one condition by their test scores, paired by seed."""
+    values = results.by_seed(condition).reindex(columns=[method, reference])
     gain = (better * (values.iloc[:, 0] - values.iloc[:, 1])).dropna()
-    said = results.compared.get((*setting, method, reference))
+    said = results.compared.get((*condition, method, reference))
     return Comparison(float(gain.mean()), float(gain.std()), len(gain), places, said.standing if said else "undecided")
 
 
 def answers(results: Results, left_out: pd.DataFrame) -> list[Answer]:
-    """The answer of every setting, in reading order; `left_out` is the table of that name."""
-    return [_answer(setting, results, rows_of(left_out, setting)) for setting in results.settings]
+    """The answer of every condition, in reading order; `left_out` is the table of that name."""
+    return [_answer(condition, results, rows_of(left_out, condition)) for condition in results.conditions]
 
 
-def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answer:
-    cells = rows_of(results.cells, setting).set_index("method")
-    runs = rows_of(results.runs, setting)
+def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> Answer:
+    cells = rows_of(results.cells, condition).set_index("method")
+    runs = rows_of(results.runs, condition)
     better = int(cells["better"].iloc[0])
     places = decimals(cells["mean"].abs().median())
     whole = cells[(cells["seeds"] == cells["seeds"].max()) & cells["mean"].notna()]
     ranked = (whole["mean"] * better).sort_values(ascending=False, kind="stable").index
-    tuned = [name for name in ranked if name not in REFERENCES]
+    tuned = [name for name in ranked if name not in WITHOUT_PRETRAINING]
 
     def standing(names: Sequence[str]) -> Standing | None:
         if not len(names):
@@ -136,19 +131,19 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
         return Standing(names[0], spread(mean, std, places), int(seeds), "" if math.isnan(r2) else fixed(r2, 2))
 
     def versus(names: Sequence[str]) -> dict[str, Comparison]:
-        others = [name for name in (FULL_FT, FINGERPRINT) if name in cells.index and [name] != list(names[:1])]
+        others = [name for name in BASELINES if name in cells.index and [name] != list(names[:1])]
         if not len(names):
             return {}
-        return {NAMES[name]: compare(results, setting, names[0], name, better, places) for name in others}
+        return {NAMES[name]: compare(results, condition, names[0], name, better, places) for name in others}
 
-    compared = results.compared_in(setting)
+    compared = results.compared_in(condition)
     against = [row for row in compared if row.reference == CONSTANT]
     predicts = in_order(row.method for row in against if row.verdict == "better")
     methods = [row for row in compared if row.reference != CONSTANT]
     mean = cells["mean"].get(CONSTANT, math.nan)
     below = cells.index[better * (cells["mean"] - mean) < 0]
     return Answer(
-        setting=setting,
+        condition=condition,
         metric=METRICS.get(cells["metric"].iloc[0], cells["metric"].iloc[0]),
         better=better,
         best=standing(ranked),
@@ -167,13 +162,13 @@ def _answer(setting: Setting, results: Results, left_out: pd.DataFrame) -> Answe
             for name in in_order(cells.index.difference(whole.index))
         ),
         left_out=tuple(look(name).title for name in in_order(left_out["method"])),
-        seen=_seen(setting, cells),
+        seen=_seen(condition, cells),
         oracle="oracle" in set(runs["rule"]),
     )
 
 
 def _beyond(compared: Sequence[Compared]) -> list[str]:
-    """What differs beyond doubt in a setting, in words: a phrase a reference and direction."""
+    """What differs beyond doubt in a condition, in words: a phrase a reference and direction."""
     said = []
     for reference in dict.fromkeys(row.reference for row in compared):
         for verdict in ("better", "worse"):
@@ -185,10 +180,10 @@ def _beyond(compared: Sequence[Compared]) -> list[str]:
     return said
 
 
-def _seen(setting: Setting, cells: pd.DataFrame) -> str:
+def _seen(condition: Condition, cells: pd.DataFrame) -> str:
     """What pretraining has seen of the test molecules, "" where nothing is known of it."""
     kind, part = worst(cells["contamination"]), cells["seen"].max()
     if kind == "labels" and not part > 0:
-        return f"{MARKS[kind]} Pretraining is suspected to have learnt labels of {setting.dataset}."
+        return f"{MARKS[kind]} Pretraining is suspected to have learnt labels of {condition.dataset}."
     learnt = {"structures": "without labels", "labels": "with labels"}.get(kind)
     return f"{MARKS[kind]} Pretraining saw {share(part)} of the test molecules, {learnt}." if learnt else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from roftmol.core.paths import REFERENCE_MODELS
-from roftmol.figures.cells import rows_of, settings_of, with_references
+from roftmol.figures.cells import conditions_of, rows_of, with_references
 from roftmol.figures.style import in_order, look
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
 from roftmol.report.table import Table, count, fixed, number_cell, word
 
@@ -17,7 +17,7 @@ FALLBACK = "selected by loss"  # in the notes of the selection rules
 def data_table(
     molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame, scores: pd.DataFrame, selected: pd.DataFrame
 ) -> Table:
-    """One row a data set: its records, its labels, and what could not be scored or selected as meant."""
+    """One row a dataset: its records, its labels, and what could not be scored or selected as meant."""
     rows, facets = [], []
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
         facets.append({"dataset": dataset})
@@ -64,7 +64,7 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
 
 
 def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
-    """Each data set's first records with a remark: its name, how many there are, and the table."""
+    """Each dataset's first records with a remark: its name, how many there are, and the table."""
     found = []
     for dataset, rows in rejects.groupby("dataset"):
         shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
@@ -87,7 +87,7 @@ def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
 
 
 def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
-    """Each data set's label columns."""
+    """Each dataset's label columns."""
     found = []
     for dataset, rows in tasks.groupby("dataset"):
         classes = rows["kind"].iloc[0] == "classification"
@@ -105,19 +105,21 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
 
 
 def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
-    """Where the macro mean leaves tasks out: how many, of how many, over the selected runs of a setting."""
+    """Where the macro mean leaves tasks out: how many, of how many, over the selected runs of a condition."""
     left_out = with_references(scores[_macro(scores, selected) & (scores["undefined"] > 0)])
-    settings = settings_of(left_out)
-    varying = identity_columns(settings)
+    conditions = conditions_of(left_out)
+    varying = identity_columns(conditions)
     rows = []
-    for setting in settings:
-        here = rows_of(left_out, setting)
+    for condition in conditions:
+        here = rows_of(left_out, condition)
         low, high = here["undefined"].min(), here["undefined"].max()
         text = f"{low}" if low == high else f"{low} to {high}"
         seeds = here["seed"].nunique()
-        rows.append([*identity(setting, varying), number_cell(text, high), count(here["tasks"].max()), count(seeds)])
+        rows.append([*identity(condition, varying), number_cell(text, high), count(here["tasks"].max()), count(seeds)])
     columns = [*(TITLES[name] for name in varying), "#Undefined tasks", "#Tasks", "#Seeds concerned"]
-    return Table(constant_caption(settings, varying), columns, rows, [setting._asdict() for setting in settings])
+    return Table(
+        constant_caption(conditions, varying), columns, rows, [condition._asdict() for condition in conditions]
+    )
 
 
 def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
@@ -133,16 +135,16 @@ def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
 def notes_table(selected: pd.DataFrame) -> Table:
     """What the selection has to say about its runs."""
     noted = selected[selected["note"] != ""]
-    settings = settings_of(noted)
-    varying = identity_columns(settings)
+    conditions = conditions_of(noted)
+    varying = identity_columns(conditions)
     rows, facets = [], []
-    for setting in settings:
-        for note, runs in rows_of(noted, setting).groupby("note"):
-            facets.append(setting._asdict())
+    for condition in conditions:
+        for note, runs in rows_of(noted, condition).groupby("note"):
+            facets.append(condition._asdict())
             methods = ", ".join(look(name).title for name in in_order(runs["method"]))
-            rows.append([*identity(setting, varying), word(note, "long"), word(methods, "long"), count(len(runs))])
+            rows.append([*identity(condition, varying), word(note, "long"), word(methods, "long"), count(len(runs))])
     columns = [*(TITLES[name] for name in varying), "Note", "Methods", "#Runs"]
-    return Table(constant_caption(settings, varying), columns, rows, facets)
+    return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def environments_table(timings: pd.DataFrame) -> Table:
@@ -156,21 +158,21 @@ def environments_table(timings: pd.DataFrame) -> Table:
 
 
 def failures_table(timings: pd.DataFrame) -> Table:
-    """Every fit that failed, gathered by method, setting and reason."""
+    """Every fit that failed, gathered by method, hyperparameters and reason."""
     failed = timings[timings["status"] != "ok"]
-    settings = settings_of(failed)
-    varying = identity_columns(settings)
+    conditions = conditions_of(failed)
+    varying = identity_columns(conditions)
     rows, facets = [], []
-    for setting in settings:
-        here = rows_of(failed, setting)
+    for condition in conditions:
+        here = rows_of(failed, condition)
         for name in in_order(here["method"]):
-            apart = {"model"} if name in REFERENCE_MODELS else set()  # it is compared with every model
+            apart = {"model"} if name in WITHOUT_ENCODER else set()  # it is compared with every model
             for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
-                facets.append({key: value for key, value in setting._asdict().items() if key not in apart})
+                facets.append({key: value for key, value in condition._asdict().items() if key not in apart})
                 seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))
                 rows.append(
                     [
-                        *identity(setting, varying),
+                        *identity(condition, varying),
                         word(look(name).title),
                         word(setting_text(str(chosen))),
                         word(seeds),
@@ -178,5 +180,5 @@ def failures_table(timings: pd.DataFrame) -> Table:
                         word(reason, "long flag"),
                     ]
                 )
-    columns = [*(TITLES[name] for name in varying), "Method", "Setting", "Seeds", "#Fits", "Reason"]
-    return Table(constant_caption(settings, varying), columns, rows, facets)
+    columns = [*(TITLES[name] for name in varying), "Method", "Hyperparameters", "Seeds", "#Fits", "Reason"]
+    return Table(constant_caption(conditions, varying), columns, rows, facets)

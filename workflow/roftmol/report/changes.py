@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from roftmol.figures.cells import Results, rows_of, settings_of
+from roftmol.figures.cells import Results, conditions_of, rows_of
 from roftmol.figures.changes import ALL, over_seeds
 from roftmol.figures.style import in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
@@ -28,20 +28,20 @@ FORCES = {"force_drift": ("#Force drift, eV/Å", 3), "force_error": ("#Force err
 def changes_table(results: Results) -> Table:
     """How far each method's selected encoders moved, which part most, and what became of vectors and forces."""
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
-    settings = settings_of(changes)
-    varying = identity_columns(settings)
+    conditions = conditions_of(changes)
+    varying = identity_columns(conditions)
     measured = MEASURED | (FORCES if changes["quantity"].isin(FORCES).any() else {})
     rows, facets = [], []
-    for setting in settings:
-        here = rows_of(changes, setting)
+    for condition in conditions:
+        here = rows_of(changes, condition)
         for name in in_order(here["method"]):
             own = here[here["method"] == name]
             distance = over_seeds(own[own["quantity"] == "distance"], ["part"])
             others = over_seeds(own[own["quantity"] != "distance"], ["quantity"])
-            facets.append(setting._asdict())
+            facets.append(condition._asdict())
             rows.append(
                 [
-                    *identity(setting, varying),
+                    *identity(condition, varying),
                     word(look(name).title),
                     _spread(distance, ALL, 3),
                     _farthest(distance.drop(index=ALL)["mean"]),
@@ -50,7 +50,7 @@ def changes_table(results: Results) -> Table:
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Distance", "Farthest part"]
     return Table(
-        constant_caption(settings, varying), [*columns, *(title for title, _ in measured.values())], rows, facets
+        constant_caption(conditions, varying), [*columns, *(title for title, _ in measured.values())], rows, facets
     )
 
 

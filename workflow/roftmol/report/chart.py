@@ -1,4 +1,4 @@
-"""The scores as a chart to point at: a panel a setting, a row a method, a dot a seed, the values in words."""
+"""The scores as a chart to point at: a panel a condition, a row a method, a dot a seed, the values in words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from roftmol.core.paths import CONSTANT
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import Results, Setting, rows_of
+from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.style import METRICS, in_order, limits, look
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 from roftmol.report.results import mark, setting_text
 from roftmol.report.table import decimals, fixed, spread
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
 REACH = 0.3  # how much of a row's height the seeds are spread over, to each side of its middle
-LINES = {"full_ft": "4 3", "fingerprint": "1 3"}  # methods whose mean is a line through the panel, and its dashes
+LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line through the panel, and its dashes
 
 
 class Dot(NamedTuple):
@@ -54,9 +54,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One setting."""
+    """One condition."""
 
-    setting: Setting
+    condition: Condition
     mark: str
     metric: str
     rows: tuple[Row, ...]
@@ -76,14 +76,14 @@ class Panel:
 
 
 def panels(results: Results) -> list[Panel]:
-    """A panel for every setting that has a score, in reading order."""
-    drawn = (_panel(setting, results) for setting in results.settings)
+    """A panel for every condition that has a score, in reading order."""
+    drawn = (_panel(condition, results) for condition in results.conditions)
     return [panel for panel in drawn if any(row.mean for row in panel.rows)]
 
 
-def _panel(setting: Setting, results: Results) -> Panel:
-    cells = rows_of(results.cells, setting).set_index("method")
-    runs = rows_of(results.runs, setting)
+def _panel(condition: Condition, results: Results) -> Panel:
+    cells = rows_of(results.cells, condition).set_index("method")
+    runs = rows_of(results.runs, condition)
     low, high = limits(runs["test_value"].to_numpy(dtype=float))
     places = decimals(cells["mean"].abs().median())
     better, constant = int(cells["better"].iloc[0]), float(cells["mean"].get(CONSTANT, math.nan))
@@ -114,8 +114,8 @@ def _panel(setting: Setting, results: Results) -> Panel:
     )
     first = cells.iloc[0]
     return Panel(
-        setting,
-        results.mark(setting),
+        condition,
+        results.mark(condition),
         f"{METRICS.get(first['metric'], first['metric'])} ({'higher' if first['better'] > 0 else 'lower'} is better)",
         tuple(rows),
         tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in found if low <= tick <= high),
@@ -130,7 +130,7 @@ def _below(edge: float, better: int) -> tuple[float, float]:
 
 
 def _words(own: pd.DataFrame, mean: str, places: int) -> str:
-    """A method's mean and its values, a line a seed with the setting that it selected."""
+    """A method's mean and its values, a line a seed with the hyperparameters that it selected."""
     if own.empty:
         return "no score"
     lines = [f"mean {mean}{mark(worst(own['contamination']))}"] if len(own) > 1 else []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from roftmol.figures.cells import Diagnostics, Setting, rows_of, settings_of
+from roftmol.figures.cells import Condition, Diagnostics, conditions_of, rows_of
 from roftmol.figures.shift import reference_title
 from roftmol.figures.style import METRICS, in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
@@ -162,23 +162,23 @@ def similarity_table(similarity: pd.DataFrame) -> Table:
 
 
 def _table(frame: pd.DataFrame, columns: list[str], cells: Callable[[pd.Series], list[Cell]], caption: str) -> Table:
-    """A row a setting and method, in reading order: what identifies it, then what `cells` makes of the frame's row."""
-    settings = settings_of(frame)
-    varying = identity_columns(settings)
+    """A row a condition and method in reading order: what identifies it, then what `cells` makes of the frame's row."""
+    conditions = conditions_of(frame)
+    varying = identity_columns(conditions)
     rows: list[list[Cell]] = []
     facets: list[Facets] = []
-    for setting, row in _rows(frame, settings):
-        rows.append([*identity(setting, varying), word(look(row["method"]).title), *cells(row)])
-        facets.append(setting._asdict())
-    same = constant_caption(settings, varying)
+    for condition, row in _rows(frame, conditions):
+        rows.append([*identity(condition, varying), word(look(row["method"]).title), *cells(row)])
+        facets.append(condition._asdict())
+    same = constant_caption(conditions, varying)
     return Table(f"{caption} {same}".strip(), [*(TITLES[name] for name in varying), "Method", *columns], rows, facets)
 
 
-def _rows(frame: pd.DataFrame, settings: list[Setting]) -> Iterator[tuple[Setting, pd.Series]]:
-    for setting in settings:
-        here = {row["method"]: row for _, row in rows_of(frame, setting).iterrows()}
+def _rows(frame: pd.DataFrame, conditions: list[Condition]) -> Iterator[tuple[Condition, pd.Series]]:
+    for condition in conditions:
+        here = {row["method"]: row for _, row in rows_of(frame, condition).iterrows()}
         for name in in_order(here):
-            yield setting, here[name]
+            yield condition, here[name]
 
 
 def _wide(calibration: pd.DataFrame, measures: tuple[str, ...]) -> pd.DataFrame:

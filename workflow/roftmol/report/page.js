@@ -88,10 +88,10 @@ function applyFilters() {
   for (const link of document.querySelectorAll("nav a")) {
     link.parentElement.hidden = document.getElementById(link.hash.slice(1)).hidden;
   }
-  const settings = document.querySelectorAll("#settings tbody tr");
-  const shown = Array.from(settings).filter((row) => !row.hidden).length;
+  const conditions = document.querySelectorAll("#conditions tbody tr");
+  const shown = Array.from(conditions).filter((row) => !row.hidden).length;
   const over = chosen.length ? ", the verdict is over all" : "";
-  form.querySelector("output").textContent = `${shown} of ${settings.length} settings${over}`;
+  form.querySelector("output").textContent = `${shown} of ${conditions.length} conditions${over}`;
   form.querySelector("button").disabled = !chosen.length;
 }
 

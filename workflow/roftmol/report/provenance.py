@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.evaluation.contamination import REFERENCES, worst
-from roftmol.figures.cells import MARKS, rows_of, settings_of
+from roftmol.evaluation.contamination import worst
+from roftmol.figures.cells import MARKS, conditions_of, rows_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import WITHOUT_PRETRAINING
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, verdict
 from roftmol.report.table import Table, count, number_cell, share, word
 
@@ -66,12 +67,12 @@ def _corpus(name: str, model: Mapping[Hashable, Any], corpora: About) -> str:
 
 def overlaps_table(overlaps: pd.DataFrame) -> Table:
     """Every corpus of every model against every test set: how many of its molecules are in it, over the seeds."""
-    settings = settings_of(overlaps)
-    varying = identity_columns(settings)
+    conditions = conditions_of(overlaps)
+    varying = identity_columns(conditions)
     rows, facets = [], []
-    for setting in settings:
-        for (name, learnt), found in rows_of(overlaps, setting).groupby(["corpus", "learnt"], sort=False):
-            facets.append(setting._asdict())
+    for condition in conditions:
+        for (name, learnt), found in rows_of(overlaps, condition).groupby(["corpus", "learnt"], sort=False):
+            facets.append(condition._asdict())
             shares = found["seen"] / found["test_molecules"]
             least, most = found["seen"].min(), found["seen"].max()
             if found["checked"].all():
@@ -81,7 +82,7 @@ def overlaps_table(overlaps: pd.DataFrame) -> Table:
                 seen, mean = (number_cell(text, math.nan, "soft") for text in ("not checkable", ""))
             rows.append(
                 [
-                    *identity(setting, varying),
+                    *identity(condition, varying),
                     word(name),
                     word("with labels" if learnt else "without labels"),
                     count(found["seed"].nunique()),
@@ -92,28 +93,33 @@ def overlaps_table(overlaps: pd.DataFrame) -> Table:
             )
     columns = [*(TITLES[name] for name in varying), "Pretraining set", "Learnt"]
     measures = ["#Seeds", "#Test molecules", "#Of these in it", "#Mean share"]
-    return Table(constant_caption(settings, varying), [*columns, *measures], rows, facets)
+    return Table(constant_caption(conditions, varying), [*columns, *measures], rows, facets)
 
 
 def left_out_table(left_out: pd.DataFrame) -> Table:
-    """The cells that were left out, gathered by setting; `seen` is the same for all of a setting's verdict."""
-    settings = settings_of(left_out)
-    varying = identity_columns(settings)
+    """The cells that were left out, gathered by condition; `seen` is the same for all of a condition's verdict."""
+    conditions = conditions_of(left_out)
+    varying = identity_columns(conditions)
     rows, facets = [], []
-    for setting in settings:
-        for kind, cells in rows_of(left_out, setting).groupby("contamination"):
-            facets.append(setting._asdict())
+    for condition in conditions:
+        for kind, cells in rows_of(left_out, condition).groupby("contamination"):
+            facets.append(condition._asdict())
             methods = ", ".join(look(name).title for name in in_order(cells["method"]))
-            rows.append([*identity(setting, varying), verdict(str(kind), cells["seen"].mean()), word(methods, "long")])
+            rows.append(
+                [*identity(condition, varying), verdict(str(kind), cells["seen"].mean()), word(methods, "long")]
+            )
     columns = [*(TITLES[name] for name in varying), "Provenance", "Methods"]
-    return Table(constant_caption(settings, varying), columns, rows, facets)
+    return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def tally(summary: pd.DataFrame) -> dict[str, int]:
-    """How many settings of pretrained models there are, and how many of each verdict."""
-    cells = summary[~summary["method"].isin(REFERENCES)]
-    kinds = [worst(rows_of(cells, setting)["contamination"]) for setting in settings_of(cells)]
-    return {"settings": len(kinds), **{kind: kinds.count(kind) for kind in ("labels", "structures", "unknown", "none")}}
+    """How many conditions of pretrained models there are, and how many of each verdict."""
+    cells = summary[~summary["method"].isin(WITHOUT_PRETRAINING)]
+    kinds = [worst(rows_of(cells, condition)["contamination"]) for condition in conditions_of(cells)]
+    return {
+        "conditions": len(kinds),
+        **{kind: kinds.count(kind) for kind in ("labels", "structures", "unknown", "none")},
+    }
 
 
 def _range(values: pd.Series) -> str:

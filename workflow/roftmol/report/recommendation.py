@@ -1,4 +1,4 @@
-"""The page of a recommendation: which method to take for one data set, how sure that is, and how to use the model."""
+"""The page of a recommendation: which method to take for one dataset, how sure that is, and how to use the model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from roftmol.core.files import atomic
-from roftmol.core.paths import CONSTANT, CONSTANT_TITLES, REFERENCE_MODELS
 from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
 from roftmol.figures.style import METRICS, RC, look
+from roftmol.methods import COMPARED, CONSTANT, WITHOUT_ENCODER
+from roftmol.methods.constant import TITLES as CONSTANT_TITLES
 from roftmol.report import audit, chart, environment, inline
-from roftmol.report.glossary import METHOD_LINES
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 from roftmol.tables import schemas
 
@@ -57,7 +57,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
         .render(
             verdict=told,
             method=look(chosen["method"]).title,
-            method_line=METHOD_LINES.get(chosen["method"], ""),
+            method_line=look(chosen["method"]).summary,
             constant=CONSTANT_TITLES[told["task"]],
             ranking=ranking_table(ranking),
             pictures=pictures,
@@ -81,10 +81,10 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
 
 def ranking_table(ranking: pd.DataFrame) -> Table:
     """The candidates and the constant, the best mean first: score and interval, R2, differences with theirs, cost."""
-    several = ranking.loc[~ranking["method"].isin(REFERENCE_MODELS), "model"].nunique() > 1
+    several = ranking.loc[~ranking["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
     places = decimals(ranking["mean"].abs().median())
     explained = ranking["r2"].notna().any()
-    differences = [name for name in ("vs_full_ft", "vs_fingerprint", "vs_constant") if ranking[name].notna().any()]
+    differences = [name for name in (f"vs_{name}" for name in COMPARED) if ranking[name].notna().any()]
     rows = []
     for row in ranking.to_dict("records"):
         state = "chosen" if row["chosen"] else "behind" if row["behind"] else "level"

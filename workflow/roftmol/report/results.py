@@ -1,4 +1,4 @@
-"""The tables of results: scores, selected hyper-parameters, costs."""
+"""The tables of results: scores, selected hyperparameters, costs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections import Counter
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCE_MODELS, REFERENCES
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import MARKS, SETTING, SPLITS, Results, Setting, budget_order, rows_of, settings_of
+from roftmol.figures.cells import CONDITION, MARKS, SPLITS, Condition, Results, budget_order, conditions_of, rows_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
 
@@ -19,22 +19,22 @@ TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split
 
 
 def results_table(results: Results) -> Table:
-    """Every method in every setting: test score over seeds, place, differences to the references, time."""
-    varying = identity_columns(results.settings)
+    """Every method in every condition: test score over seeds, place, differences to the references, time."""
+    varying = identity_columns(results.conditions)
     constant = CONSTANT in set(results.summary["method"])
     regression = bool(results.summary["r2"].notna().any())
     rows, facets = [], []
-    for setting in results.settings:
-        cells = rows_of(results.cells, setting).set_index("method")
+    for condition in results.conditions:
+        cells = rows_of(results.cells, condition).set_index("method")
         most, better = cells["seeds"].max(), int(cells["better"].iloc[0])
         places = decimals(cells["mean"].abs().median())
         for name in in_order(cells.index):
             cell = cells.loc[name].to_dict()
             short = cell["seeds"] < most
-            facets.append(setting._asdict())
+            facets.append(condition._asdict())
             rows.append(
                 [
-                    *identity(setting, varying),
+                    *identity(condition, varying),
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
                     number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
                     *([number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])] * regression),
@@ -45,23 +45,23 @@ def results_table(results: Results) -> Table:
                     number_cell(fixed(cell["place"], 0), cell["place"]),
                     *(
                         difference(
-                            compare(results, setting, name, reference, better, places), better, name == reference
+                            compare(results, condition, name, reference, better, places), better, name == reference
                         )
-                        for reference in (FULL_FT, FINGERPRINT)
+                        for reference in BASELINES
                     ),
-                    *([_against_constant(results, setting, name, better, places)] * constant),
+                    *([_against_constant(results, condition, name, better, places)] * constant),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
                     verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Test score", *(["#R²"] * regression), "Metric"]
     measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", *(["#− Constant"] * constant), "#Time", "Provenance"]
-    return Table(constant_caption(results.settings, varying), [*columns, *measures], rows, facets)
+    return Table(constant_caption(results.conditions, varying), [*columns, *measures], rows, facets)
 
 
-def _against_constant(results: Results, setting: Setting, name: str, better: int, places: int) -> Cell:
+def _against_constant(results: Results, condition: Condition, name: str, better: int, places: int) -> Cell:
     """Method minus the constant predictor; marked where the mean is worse."""
-    comparison = compare(results, setting, name, CONSTANT, better, places)
+    comparison = compare(results, condition, name, CONSTANT, better, places)
     cell = difference(comparison, better, name == CONSTANT)
     return cell._replace(text=f"{cell.text}, worse than the mean", tone="worse") if comparison.gain < 0 else cell
 
@@ -78,14 +78,14 @@ def difference(comparison: Comparison, better: int, itself: bool = False) -> Cel
     return number_cell(text + sign, value, comparison.verdict if sign else "")
 
 
-def settings_table(selected: pd.DataFrame) -> Table:
-    """The hyper-parameters that each method's seeds selected, where there was a choice."""
+def hyperparameters_table(selected: pd.DataFrame) -> Table:
+    """The hyperparameters that each method's seeds selected, where there was a choice."""
     chosen = selected[(selected["candidates"] > 1) & (selected["setting"] != "")]
-    settings = settings_of(chosen)
-    varying = identity_columns(settings)
+    conditions = conditions_of(chosen)
+    varying = identity_columns(conditions)
     rows, facets = [], []
-    for setting in settings:
-        here = rows_of(chosen, setting)
+    for condition in conditions:
+        here = rows_of(chosen, condition)
         for name in in_order(here["method"]):
             runs = here[here["method"] == name]
             tally = Counter(runs["setting"].map(setting_text))
@@ -94,10 +94,10 @@ def settings_table(selected: pd.DataFrame) -> Table:
             )
             places = decimals(runs["valid_value"].abs().median())
             tested, kind = runs["test_value"].mean(), worst(runs["contamination"])
-            facets.append(setting._asdict())
+            facets.append(condition._asdict())
             rows.append(
                 [
-                    *identity(setting, varying),
+                    *identity(condition, varying),
                     word(look(name).title),
                     word(text, "long"),
                     count(runs["candidates"].max()),
@@ -107,8 +107,8 @@ def settings_table(selected: pd.DataFrame) -> Table:
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "Selected (seeds)"]
-    measures = ["#Settings tried", "#Validation score", "#Test score", "Provenance"]
-    return Table(constant_caption(settings, varying), [*columns, *measures], rows, facets)
+    measures = ["#Candidates", "#Validation score", "#Test score", "Provenance"]
+    return Table(constant_caption(conditions, varying), [*columns, *measures], rows, facets)
 
 
 def timings_table(timings: pd.DataFrame) -> Table:
@@ -118,7 +118,7 @@ def timings_table(timings: pd.DataFrame) -> Table:
         for name in in_order(runs["method"]):
             fits = runs[runs["method"] == name]
             # A reference is compared with every model, so it stays whichever is chosen.
-            own = {} if name in REFERENCE_MODELS else {"model": str(model)}
+            own = {} if name in WITHOUT_ENCODER else {"model": str(model)}
             facets.append({"protocol": str(protocol), **own})
             wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
             rows.append(
@@ -146,7 +146,7 @@ def mark(kind: str) -> str:
 
 def verdict(kind: str, seen: float, method: str = "") -> Cell:
     """What pretraining has seen of a cell's test molecules, in a table's words; the worst sorts last."""
-    if method in REFERENCES:
+    if method in WITHOUT_PRETRAINING:
         return Cell("no pretraining", 0.0)
     known = 0.0 if math.isnan(seen) else seen
     found = f" {share(known)}" if known else ""
@@ -159,33 +159,33 @@ def verdict(kind: str, seen: float, method: str = "") -> Cell:
 
 
 def setting_text(setting: str) -> str:
-    """A setting's JSON in a reader's form: lam = 0.1, start = 0.5."""
+    """Hyperparameters as the column `setting` has them, in a reader's form: lam = 0.1, start = 0.5."""
     return ", ".join(f"{key} = {value}" for key, value in json.loads(setting).items()) or "no choice"
 
 
-def identity_columns(settings: list[Setting]) -> list[str]:
-    """The parts of a setting that a table must show: the data set, and whatever varies."""
+def identity_columns(conditions: list[Condition]) -> list[str]:
+    """The parts of a condition that a table must show: the dataset, and whatever varies."""
     return [
         name
-        for place, name in enumerate(SETTING)
-        if name == "dataset" or len({setting[place] for setting in settings}) > 1
+        for place, name in enumerate(CONDITION)
+        if name == "dataset" or len({condition[place] for condition in conditions}) > 1
     ]
 
 
-def identity(setting: Setting, columns: list[str]) -> list[Cell]:
-    """A setting's cells in a table."""
-    shown = {**setting._asdict(), "split": SPLITS.get(setting.split, setting.split).removesuffix(" split")}
+def identity(condition: Condition, columns: list[str]) -> list[Cell]:
+    """A condition's cells in a table."""
+    shown = {**condition._asdict(), "split": SPLITS.get(condition.split, condition.split).removesuffix(" split")}
     return [
-        number_cell(setting.budget, budget_order(setting.budget))
+        number_cell(condition.budget, budget_order(condition.budget))
         if name == "budget"
         else word(shown[name], "wrap" if name == "model" else "")
         for name in columns
     ]
 
 
-def constant_caption(settings: list[Setting], varying: list[str]) -> str:
+def constant_caption(conditions: list[Condition], varying: list[str]) -> str:
     """What is the same in every row, in words."""
-    if not settings:
+    if not conditions:
         return ""
-    same = [f"{TITLES[name].lower()}: {getattr(settings[0], name)}" for name in SETTING if name not in varying]
+    same = [f"{TITLES[name].lower()}: {getattr(conditions[0], name)}" for name in CONDITION if name not in varying]
     return "In all rows, " + ", ".join(same) + "." if same else ""

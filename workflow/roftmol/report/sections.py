@@ -47,13 +47,13 @@ SECTIONS = (
     Section(
         "scores",
         "Scores",
-        "Test score of each method with the hyper-parameters that its seeds selected.",
+        "Test score of each method with the hyperparameters that its seeds selected.",
         ("scores",),
     ),
     Section(
         "comparisons",
         "Comparisons",
-        "Which methods are better than which, over the settings, and how surely.",
+        "Which methods are better than which, over the conditions, and how surely.",
         ("ranks", "critical_difference", "forest"),
     ),
     Section("budgets", "Number of labels", "What more labels are worth to each method.", ("budgets",)),
@@ -72,13 +72,13 @@ SECTIONS = (
     ),
     Section(
         "hyperparameters",
-        "Selected hyper-parameters",
-        "How many seeds selected which setting, and the mean scores of what was selected.",
+        "Selected hyperparameters",
+        "How many seeds selected which hyperparameters, and the mean scores of what was selected.",
     ),
     Section(
         "cost",
         "Cost",
-        "Every seed and every setting of the search is counted. WiSE-FT and DWiSE-FT start from full FT's weights, "
+        "Every seed and every candidate of the search is counted. WiSE-FT and DWiSE-FT start from full FT's weights, "
         "whose time is counted with full FT.",
         ("time",),
     ),

@@ -1,4 +1,4 @@
-"""The tables of the statistics: comparisons over data sets, mean ranks, and what the number of data sets allows."""
+"""The tables of the statistics: comparisons over datasets, mean ranks, and what the number of datasets allows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
-from roftmol.figures.cells import SETTING, SPLITS, Results, budget_title, families_of
+from roftmol.figures.cells import CONDITION, SPLITS, Results, budget_title, families_of
 from roftmol.figures.style import METRICS, in_order, look
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
@@ -24,7 +24,7 @@ TONES = {"better": "better", "worse": "worse"}
 
 
 def comparisons_table(results: Results) -> Table:
-    """Every method against full FT and the references, over all data sets of a family and on each."""
+    """Every method against full FT and the references, over all datasets of a family and on each."""
     table = results.comparisons
     varying = _varying(table)
     rows: list[list[Cell]] = []
@@ -50,13 +50,13 @@ def comparisons_table(results: Results) -> Table:
         "Verdicts are on the method against its reference: better or worse where the test, corrected for all of its "
         "kind on this page, is significant and the interval excludes no difference; equivalent where the interval lies "
         f"within {regions}. A test that could not be significant has no p. Against the constant predictor, a row of "
-        "one data set is about these fits: its interval is over the test molecules alone."
+        "one dataset is about these fits: its interval is over the test molecules alone."
     )
     return Table(caption, [*columns, *measures], rows, facets)
 
 
 def ranks_table(results: Results) -> Table:
-    """Mean ranks over data sets, with the letters of the groups that are not told apart."""
+    """Mean ranks over datasets, with the letters of the groups that are not told apart."""
     table = results.mean_ranks
     varying = _varying(table)
     rows, facets = [], []
@@ -70,14 +70,14 @@ def ranks_table(results: Results) -> Table:
                     word(look(row["method"]).title),
                     number_cell(fixed(row["mean_rank"], 2), row["mean_rank"]),
                     count(row["datasets"]),
-                    word(row["groups"]) if row["enough"] else word("too few data sets", "soft"),
+                    word(row["groups"]) if row["enough"] else word("too few datasets", "soft"),
                     number_cell(_p(row["friedman_p"]), row["friedman_p"]),
                     word(row["note"], "long"),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "#Mean rank", "#Datasets", "Groups"]
     caption = (
-        "Ranks of the test scores, averaged over seeds, on the data sets that every method has; ties share a rank. "
+        "Ranks of the test scores, averaged over seeds, on the datasets that every method has; ties share a rank. "
         "Methods with a letter in common are not told apart by Wilcoxon's test with Holm's correction for all pairs. "
         "Friedman's p is for all methods at once."
     )
@@ -98,14 +98,14 @@ class Claim:
 def claims(results: Results) -> list[Claim]:
     """What the comparisons that advice may rest on say of methods, corrected over all of them.
 
-    Over data sets where a family has several, on its data set where it has one. Who is better at predicting what cannot
-    be predicted says nothing: the better of the two must be better than the constant predictor on one of the data sets.
+    Over datasets where a family has several, on its dataset where it has one. Who is better at predicting what cannot
+    be predicted says nothing: the better of the two must be better than the constant predictor on one of the datasets.
     """
     table = results.comparisons
     if table.empty:
         return []
     of_methods = table[(comparisons.kinds(table) == "advice") & _once(table)]
-    tuned = of_methods[~of_methods["method"].isin(REFERENCES)]
+    tuned = of_methods[~of_methods["method"].isin(WITHOUT_PRETRAINING)]
     counts = tuned.groupby([*schemas.FAMILY, "dataset", "reference"]).size()
     predicting, asked = _predicting(table)
     found = []
@@ -125,7 +125,7 @@ def _once(table: pd.DataFrame) -> pd.Series:
 
 
 def _predicting(table: pd.DataFrame) -> tuple[set[tuple[Any, ...]], set[Any]]:
-    """Which methods are better than the constant predictor on a data set of a family, and where that was asked."""
+    """Which methods are better than the constant predictor on a dataset of a family, and where that was asked."""
     asked = table[(table["reference"] == CONSTANT) & (table["dataset"] != comparisons.ALL)]
     families = list(asked[[*schemas.FAMILY]].itertuples(index=False, name=None))
     rows = zip(families, asked["method"], asked["verdict"], strict=True)
@@ -143,7 +143,7 @@ def _place(results: Results, row: Mapping[Hashable, Any]) -> str:
     }
     told = [METRICS.get(row["metric"], row["metric"])] if over and results.comparisons["metric"].nunique() > 1 else []
     told += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
-    place = f"over {row['datasets']} data sets" if over else f"on {row['dataset']}"
+    place = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
     return f"{place} ({', '.join(told)})" if told else place
 
 
@@ -158,9 +158,9 @@ def beyond_chance(results: Results, known: Sequence[Claim] | None = None) -> str
     sure, total = len(claims(results) if known is None else known), int(counted["comparisons"].iloc[0])
     references = " and ".join(NAMES[name] for name in in_order(counted["reference"]))
     datasets = sorted(set(counted["dataset"]) - {comparisons.ALL}, key=str.casefold)
-    single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} data sets"
+    single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} datasets"
     over = (counted["dataset"] == comparisons.ALL).any()
-    where = " and ".join([*(["over data sets"] if over else []), *([single] if datasets else [])])
+    where = " and ".join([*(["over datasets"] if over else []), *([single] if datasets else [])])
     one = total == 1
     return (
         f"Of {total} comparison{'' if one else 's'} with {references} {where}, {'' if one else 'corrected together, '}"
@@ -179,9 +179,9 @@ def power(results: Results) -> str:
     for (over, metric), rows in few.groupby([few["dataset"] == comparisons.ALL, "metric"], sort=False):
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
-        what = f"data set{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
+        what = f"dataset{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
         what += f" with {METRICS.get(str(metric), str(metric))}" if over and several else ""
-        where = "over data sets" if over else "on one data set"
+        where = "over datasets" if over else "on one dataset"
         said.append(
             f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
             f"comparison{' takes' if worst['comparisons'] == 1 else 's take'} {worst['smallest_n']} or more."
@@ -213,7 +213,7 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
 def _verdict(row: Mapping[Hashable, Any]) -> Cell:
     if row["enough"] or row["verdict"] == "equivalent":
         return word(row["verdict"], TONES.get(row["verdict"], "soft" if row["verdict"] == "undecided" else ""))
-    return word(f"too few {'data sets' if row['dataset'] == comparisons.ALL else 'seeds'}", "soft")
+    return word(f"too few {'datasets' if row['dataset'] == comparisons.ALL else 'seeds'}", "soft")
 
 
 def _p(value: float) -> str:
@@ -222,7 +222,7 @@ def _p(value: float) -> str:
 
 def _varying(table: pd.DataFrame) -> list[str]:
     """The parts of a family, besides its metric, that a table must show."""
-    return [name for name in SETTING if name != "dataset" and table[name].nunique() > 1]
+    return [name for name in CONDITION if name != "dataset" and table[name].nunique() > 1]
 
 
 def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
@@ -230,8 +230,8 @@ def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
 
 
 def _facets(results: Results, family: Mapping[str, str], dataset: str) -> Facets:
-    """What a row can be filtered by; one over all data sets stays whichever is chosen of them."""
-    own = {name: family[name] for name in SETTING if name in family}
+    """What a row can be filtered by; one over all datasets stays whichever is chosen of them."""
+    own = {name: family[name] for name in CONDITION if name in family}
     if dataset != "all":
         return {**own, "dataset": dataset}
-    return {**own, "dataset": sorted({setting.dataset for setting in results.settings_in(family)})}
+    return {**own, "dataset": sorted({condition.dataset for condition in results.conditions_in(family)})}

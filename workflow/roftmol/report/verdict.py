@@ -1,4 +1,4 @@
-"""What to do, over all settings: a few plain sentences, and a row for each setting.
+"""What to do, over all conditions: a few plain sentences, and a row for each condition.
 
 Every sentence that prefers a method rests on the comparisons that the stage `statistics` corrected together, over the
 whole experiment, so that at most one experiment in twenty without a difference gets any. Where nothing is known, the
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from roftmol.core.paths import CONSTANT, FINGERPRINT, FULL_FT, REFERENCES
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
+from roftmol.methods import BASELINES, CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
 from roftmol.report.answers import NAMES, Answer
 from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power
@@ -45,7 +45,7 @@ def _advice(results: Results, known: Sequence[Claim]) -> tuple[str, list[Claim]]
 
     Also what is known besides.
     """
-    tuned = [claim for claim in known if claim.method not in REFERENCES]
+    tuned = [claim for claim in known if claim.method not in WITHOUT_PRETRAINING]
     ahead = [claim for claim in tuned if (claim.reference, claim.verdict) == (FINGERPRINT, "better")]
     behind = _all_behind(tuned)
     over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
@@ -92,7 +92,7 @@ def _findings(known: Sequence[Claim]) -> list[str]:
     """What else is known beyond doubt, in one sentence."""
     said = [
         f"{_titles(methods)} {_are(len(methods))} {which} than {NAMES[reference]} {_places(places)}"
-        for reference in (FULL_FT, FINGERPRINT)
+        for reference in BASELINES
         for which in ("better", "worse")
         for methods, places in _grouped(
             [claim for claim in known if (claim.reference, claim.verdict) == (reference, which)]
@@ -113,9 +113,9 @@ def _predictable(asked: Sequence[Answer]) -> list[str]:
     if not without:
         where = "" if len(asked) == 1 else f" in {_all(len(asked))}"
         return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
-    names = list(dict.fromkeys(answer.setting.dataset for answer in without))
+    names = list(dict.fromkeys(answer.condition.dataset for answer in without))
     several = len(names) < len(without) or len(names) > PLACES_NAMED
-    where = f"In {in_words(len(without))} of {_settings(len(asked))}" if several else f"On {_joined(names)}"
+    where = f"In {in_words(len(without))} of {_conditions(len(asked))}" if several else f"On {_joined(names)}"
     return [
         f"{where} no method is better than {NAMES[CONSTANT]}, beyond doubt: there the labels cannot be predicted from "
         f"the structures {_labels(without)}, as far as these test molecules can tell."
@@ -123,7 +123,7 @@ def _predictable(asked: Sequence[Answer]) -> list[str]:
 
 
 def _unpredictable(asked: Sequence[Answer]) -> list[str]:
-    where = {1: "", 2: " in either setting"}.get(len(asked), f" in any of the {_settings(len(asked))}")
+    where = {1: "", 2: " in either condition"}.get(len(asked), f" in any of the {_conditions(len(asked))}")
     return [
         f"These labels cannot be predicted from these structures {_labels(asked)}: no method is better than "
         f"{NAMES[CONSTANT]}{where}, beyond doubt.",
@@ -145,7 +145,7 @@ def _below(asked: Sequence[Answer]) -> list[str]:
 
 def _labels(answers: Sequence[Answer]) -> str:
     """With how many labels that was."""
-    budgets = {answer.setting.budget for answer in answers}
+    budgets = {answer.condition.budget for answer in answers}
     return f"with {budget_title(budgets.pop())}" if len(budgets) == 1 else "with so many labels"
 
 
@@ -182,12 +182,12 @@ def in_words(number: int) -> str:
     return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
-def _settings(number: int) -> str:
-    return f"{in_words(number)} setting{'' if number == 1 else 's'}"
+def _conditions(number: int) -> str:
+    return f"{in_words(number)} condition{'' if number == 1 else 's'}"
 
 
 def _all(number: int) -> str:
-    return "both settings" if number == 2 else f"all {_settings(number)}"
+    return "both conditions" if number == 2 else f"all {_conditions(number)}"
 
 
 def _are(number: int) -> str:
@@ -207,20 +207,20 @@ def _unbroken(text: str) -> str:
 
 
 def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = True) -> Table:
-    """One row a setting: whether the labels can be predicted, the best means, and what differs beyond doubt.
+    """One row a condition: whether the labels can be predicted, the best means, and what differs beyond doubt.
 
     Without `advice`, the first and the last are left out: another page says so, of what it hands out.
     """
-    settings = [answer.setting for answer in given]
-    varying = identity_columns(settings)
+    conditions = [answer.condition for answer in given]
+    varying = identity_columns(conditions)
     unknown = number_cell("–", float("nan"), "soft")
     rows = []
     for answer in given:
-        cells = [*identity(answer.setting, varying), *([_predicted(answer)] * advice)]
+        cells = [*identity(answer.condition, varying), *([_predicted(answer)] * advice)]
         if answer.best is None:
             rows.append([*cells, word("no score", "soft"), *[unknown] * 2, word(""), unknown])
         else:
-            here = rows_of(runs, answer.setting)
+            here = rows_of(runs, answer.condition)
             chosen = here[here["method"] == answer.best.method]
             score = f"{answer.metric} {_unbroken(answer.best.score)}{mark(worst(chosen['contamination']))}"
             score += f", {_unbroken(f'R² {answer.best.r2}')}" if answer.best.r2 else ""
@@ -250,8 +250,8 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
         "#Fine-tuning − fingerprint",
         *(["Known beyond doubt"] * advice),
     ]
-    facets = [setting._asdict() for setting in settings]
-    return Table(constant_caption(settings, varying), columns, rows, facets)
+    facets = [condition._asdict() for condition in conditions]
+    return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def _predicted(answer: Answer) -> Cell:

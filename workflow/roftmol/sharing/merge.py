@@ -21,11 +21,12 @@ import pandas as pd
 from roftmol import figures, report
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic_folder
-from roftmol.core.paths import MODELS, REFERENCE_MODELS, Found
+from roftmol.core.paths import MODELS, Found
 from roftmol.core.weights_digest import content_digest
 from roftmol.evaluation import atom_embeddings, contamination
 from roftmol.evaluation.aggregate import LANDSCAPES, aggregate, read_run
 from roftmol.evaluation.diagnostics.stage import DiagnosticsSettings, diagnose
+from roftmol.methods import WITHOUT_ENCODER
 from roftmol.registry import catalog
 from roftmol.statistics import stage as statistics
 from roftmol.tables import schemas
@@ -84,7 +85,7 @@ def _experiment(tables: Path, folders: int) -> dict[str, Any]:
     """What the report tells beside its tables: the names in them, and what the registry knows of these."""
     runs = schemas.read("timings", tables / "timings.parquet", list(schemas.RUN))
     names = {f"{name}s": sorted(set(runs[name])) for name in CELL}
-    names["models"] = [name for name in names["models"] if name not in REFERENCE_MODELS.values()]
+    names["models"] = [name for name in names["models"] if name not in WITHOUT_ENCODER.values()]
     models = schemas.read("models", tables / "models.parquet")
     known = catalog.about(catalog.datasets(), catalog.checkpoints(), catalog.corpora())
     asked = {**names, "corpora": sorted({corpus for row in models["corpora"] for corpus in row})}

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roftmol.core.paths import Cells
 from roftmol.core.records import build
+from roftmol.methods.cells import Cells
 from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:

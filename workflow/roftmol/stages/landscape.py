@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roftmol.core.paths import DWISE_FT, FULL_FT
 from roftmol.core.records import build
+from roftmol.methods import DWISE_FT, FULL_FT
 from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
 

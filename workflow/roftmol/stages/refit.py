@@ -6,8 +6,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roftmol.core.paths import REFERENCE_MODELS, model_of
 from roftmol.core.records import build
+from roftmol.methods import WITHOUT_ENCODER, model_of
 from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def settings_from(experiment: Experiment) -> Json:
     dataset = experiment.datasets[asked.name]
     grids: Json = {}
     for method, (model, checkpoint) in product(experiment.cells.methods, experiment.checkpoints.items()):
-        layers = 0 if method in REFERENCE_MODELS else checkpoint.layers
+        layers = 0 if method in WITHOUT_ENCODER else checkpoint.layers
         grids.setdefault(model_of(method, model), {})[method] = experiment.grid(method, layers)
     return {
         "target": asked.target,

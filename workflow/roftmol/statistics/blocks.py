@@ -1,6 +1,6 @@
-"""From selected runs to blocks: a family's test scores, data sets x seeds x methods, and what can be compared in it.
+"""From selected runs to blocks: a family's test scores, datasets x seeds x methods, and what can be compared in it.
 
-The unit of inference is the data set. Seeds of one data set share its molecules, so they are averaged before anything
+The unit of inference is the dataset. Seeds of one dataset share its molecules, so they are averaged before anything
 is tested; taken as blocks of their own, they would make false differences by the dozen (docs/statistics.md).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from roftmol.core.paths import CONSTANT, REFERENCE_MODELS
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER
 from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
 
@@ -22,13 +22,13 @@ Array = NDArray[np.float64]
 
 #: What is never pooled: neither protocols, encoders, splits, budgets nor metrics, and so neither kinds of task.
 FAMILY = list(schemas.FAMILY)
-#: Metrics whose unit is that of the labels, so that differences on two data sets cannot be averaged: ratios can.
+#: Metrics whose unit is that of the labels, so that differences on two datasets cannot be averaged: ratios can.
 RELATIVE = frozenset({"rmse", "mae"})
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is compared together: by data set, the selected runs' test scores, seeds x methods, NaN where missing.
+    """What is compared together: by dataset, the selected runs' test scores, seeds x methods, NaN where missing.
 
     References without an encoder stand beside the methods of every encoder.
     """
@@ -66,7 +66,7 @@ class Family:
         return [name for name in self.methods if name != CONSTANT]
 
     def paired(self, method: str, reference: str) -> dict[str, pd.DataFrame]:
-        """By data set, the seeds in which both methods have a score; data sets without such a seed are left out."""
+        """By dataset, the seeds in which both methods have a score; datasets without such a seed are left out."""
         both = {
             name: table.reindex(columns=[method, reference]).dropna() for name, table in sorted(self.scores.items())
         }
@@ -74,9 +74,9 @@ class Family:
 
     @cached_property
     def block(self) -> pd.DataFrame:
-        """The complete block: data sets x methods, each the mean over the seeds in which all of them have a score.
+        """The complete block: datasets x methods, each the mean over the seeds in which all of them have a score.
 
-        A method that lacks more than half of the data sets is left out; then each data set that one of the rest lacks.
+        A method that lacks more than half of the datasets is left out; then each dataset that one of the rest lacks.
         The constant predictor is never in: that it is last says nothing about the others.
         """
         has = pd.DataFrame(
@@ -94,7 +94,7 @@ class Family:
         datasets = [name for name in sorted(self.scores) if name not in self.block.index]
         parts = []
         if methods:
-            parts.append(f"without {', '.join(methods)}: no score on more than half of the data sets")
+            parts.append(f"without {', '.join(methods)}: no score on more than half of the datasets")
         if datasets:
             parts.append(f"without {', '.join(datasets)}: no seed in which every method has a score")
         return "; ".join(parts)
@@ -102,7 +102,7 @@ class Family:
 
 def families(selected: pd.DataFrame) -> Iterator[Family]:
     """The families of the table "selected", in its order."""
-    without_encoder = selected["method"].isin(REFERENCE_MODELS)
+    without_encoder = selected["method"].isin(WITHOUT_ENCODER)
     shared, own = selected[without_encoder], selected[~without_encoder]
     for key, rows in own.groupby(FAMILY, sort=False):
         protocol, model, split, budget, metric = (str(part) for part in key)

@@ -1,6 +1,6 @@
-"""Paired bootstrap over data sets, seeds and test molecules.
+"""Paired bootstrap over datasets, seeds and test molecules.
 
-Molecules are drawn once a data set, not once a run: a molecule that several seeds test has the same weight in all of
+Molecules are drawn once a dataset, not once a run: a molecule that several seeds test has the same weight in all of
 them, and every method is scored with the same weights, so that what is hard for all methods cancels in a difference
 (the pigeonhole bootstrap of crossed factors; Owen 2007, Annals of Applied Statistics 1, 386).
 """
@@ -37,7 +37,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods on one data set: scores by seed (S), and under resampled molecules (B x S; None: not known).
+    """Two methods on one dataset: scores by seed (S), and under resampled molecules (B x S; None: not known).
 
     `overlap` is not 0 where the seeds are resamples that share training molecules: test / training molecules.
     `molecules` counts what an interval over the molecules alone goes by (0: not known).
@@ -127,7 +127,7 @@ def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: i
 
 
 def within(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
-    """Replicates (B) of one data set's effect: what resampled molecules make of it, and what other seeds would."""
+    """Replicates (B) of one dataset's effect: what resampled molecules make of it, and what other seeds would."""
     value, by_seed = pair.effect(relative), effect(pair.method, pair.reference, relative)
     if pair.method_resampled is None or pair.reference_resampled is None:
         return value + pair.widening * mean_of(by_seed, 0.0, rng, replicates)
@@ -140,13 +140,13 @@ def within(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int
 
 
 def one(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
-    """The effect on one data set: its seeds and molecules are resampled."""
+    """The effect on one dataset: its seeds and molecules are resampled."""
     members = len(pair.method) if len(pair.method) > 1 else np.inf
     return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, _levels(pair))
 
 
 def of_these_fits(pair: Pair, relative: bool) -> Estimate | None:
-    """The effect on one data set of these very fits: their test molecules are resampled, seeds are as they are.
+    """The effect on one dataset of these very fits: their test molecules are resampled, seeds are as they are.
 
     None where the resampled molecules are not known.
     """
@@ -157,9 +157,9 @@ def of_these_fits(pair: Pair, relative: bool) -> Estimate | None:
 
 
 def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
-    """The mean effect over data sets: they are resampled, and within each its seeds and molecules.
+    """The mean effect over datasets: they are resampled, and within each its seeds and molecules.
 
-    One data set alone is not resampled: the interval is that of :func:`one`.
+    One dataset alone is not resampled: the interval is that of :func:`one`.
     """
     if len(pairs) == 1:
         return one(pairs[0], relative, rng, replicates)
@@ -167,7 +167,7 @@ def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, rep
     inner = np.stack([within(pair, relative, rng, replicates) for pair in pairs])  # D x B
     noise = float(np.mean([row[np.isfinite(row)].var(ddof=1) for row in inner]))
     drawn = _mean(inner, axis=0) + mean_of(effects, noise, rng, replicates)
-    # what every data set's interval covers, the mean's does
+    # what every dataset's interval covers, the mean's does
     levels = [level for level in ("seeds", "molecules") if all(level in _levels(pair) for pair in pairs)]
     return interval(float(effects.mean()), drawn, len(pairs), ("datasets", *levels))
 
@@ -193,7 +193,7 @@ def interval(
 
 
 def _levels(pair: Pair) -> tuple[str, ...]:
-    """What of a data set is resampled: one seed cannot be."""
+    """What of a dataset is resampled: one seed cannot be."""
     known = pair.method_resampled is not None and pair.reference_resampled is not None
     return (*(["seeds"] if len(pair.method) > 1 else []), *(["molecules"] if known else []))
 

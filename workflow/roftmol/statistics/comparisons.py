@@ -1,4 +1,4 @@
-"""What is compared, the tests with the data set as the unit, their correction, mean ranks, and the verdicts drawn.
+"""What is compared, the tests with the dataset as the unit, their correction, mean ranks, and the verdicts drawn.
 
 Which comparisons are made is fixed before any result is seen: every method against full FT, against
 the fingerprint baseline and against the constant predictor. They are corrected together, over all of an experiment
@@ -18,18 +18,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol.core.paths import COMPARED, CONSTANT, model_of
+from roftmol.methods import COMPARED, CONSTANT, model_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas
 
 ALPHA = 0.05
-#: The row of a comparison that is over all data sets of the family.
+#: The row of a comparison that is over all datasets of the family.
 ALL = "all"
 #: No difference of two methods is larger than so many of its deviations over seeds: what seeds could show at best.
 LARGEST = 10.0
 #: How `ALPHA` is shared out where an experiment has both kinds of comparisons: those that its advice may rest on, and
-#: those on single ones of several data sets.
+#: those on single ones of several datasets.
 SHARES = {"advice": 0.8, "single": 0.2}
 
 
@@ -58,17 +58,17 @@ EQUIVALENT = {
 
 
 def wilcoxon(effects: Array) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test that the effects on the data sets centre on zero.
+    """Two-sided p of Wilcoxon's signed-rank test that the effects on the datasets centre on zero.
 
     Zeros are dropped first, as Wilcoxon did: equal scores say nothing about direction. Without ties the null
-    distribution is exact up to 50 data sets, with ties up to 13; beyond, it is normal. 1 where every effect is zero.
+    distribution is exact up to 50 datasets, with ties up to 13; beyond, it is normal. 1 where every effect is zero.
     """
     effects = effects[effects != 0]
     return float(stats.wilcoxon(effects).pvalue) if len(effects) else 1.0
 
 
 def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
-    """The fewest data sets of which any of m tests can be significant: the least n with m 2 / 2^n <= alpha.
+    """The fewest datasets of which any of m tests can be significant: the least n with m 2 / 2^n <= alpha.
 
     2 / 2^n is the exact p of n effects that all have one sign, m the factor of Holm's first step.
     """
@@ -76,12 +76,12 @@ def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
 
 
 def smallest_seeds(comparisons: int, overlap: float = 0.0, alpha: float = ALPHA) -> int:
-    """The fewest seeds by which any of m tests on one data set can be significant, if the difference is the largest."""
+    """The fewest seeds by which any of m tests on one dataset can be significant, if the difference is the largest."""
     return next(n for n in count(2) if comparisons * least_p_of_seeds(n, overlap) <= alpha)
 
 
 def least_p_of_datasets(datasets: int) -> float:
-    """The smallest p that Wilcoxon's test of so many data sets can have."""
+    """The smallest p that Wilcoxon's test of so many datasets can have."""
     return min(1.0, 2.0 ** (1 - datasets))
 
 
@@ -106,8 +106,8 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of "comparisons" with their corrected p, `comparisons`, `smallest_n`, `enough` and verdict.
 
     Three kinds of tests are each corrected as a whole, over all families: those against the constant predictor, those
-    that the report's advice may rest on (over data sets, and on the one data set of a family), and those on single ones
-    of several data sets. The last two share `ALPHA`, so that anything is said of methods that do not differ in at most
+    that the report's advice may rest on (over datasets, and on the one dataset of a family), and those on single ones
+    of several datasets. The last two share `ALPHA`, so that anything is said of methods that do not differ in at most
     5% of experiments. A test that stands in several families or in both directions counts once.
     """
     if rows.empty:
@@ -126,7 +126,7 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
         found["enough"] |= enough
         for over, few in product((True, False), repeat=2):
             part = here & ((rows["dataset"] == ALL) == over) & (enough != few)
-            # one that cannot be significant could be among so many, with more data sets or seeds
+            # one that cannot be significant could be among so many, with more datasets or seeds
             m = len(tests) + few * int((part & first).sum())
             found.loc[part, "comparisons"] = m
             for overlap in rows.loc[part, "overlap"].unique():
@@ -136,7 +136,7 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def kinds(rows: pd.DataFrame) -> pd.Series:
-    """What a comparison is for: "constant", "advice" or "single"; "" for a row over one data set, which is no test."""
+    """What a comparison is for: "constant", "advice" or "single"; "" for a row over one dataset, which is no test."""
     names = ["protocol", "model", "split", "budget", "metric"]
     single = rows["dataset"] != ALL
     datasets = rows["dataset"].where(single).groupby([rows[name] for name in names]).transform("nunique")
@@ -148,7 +148,7 @@ def kinds(rows: pd.DataFrame) -> pd.Series:
 def _pair(rows: pd.DataFrame) -> pd.Series:
     """What two methods are compared on what, whichever is the reference: one key for what is one test.
 
-    Over data sets, the families of two models may have other ones; then p tells their tests apart.
+    Over datasets, the families of two models may have other ones; then p tells their tests apart.
     """
     keys = [
         (
@@ -195,7 +195,7 @@ def verdict(region: Region, relative: bool, better: int, low: float, high: float
 
 
 def references(family: Family) -> Iterator[tuple[str, list[str]]]:
-    """The pre-registered comparisons: a reference and the methods with which it shares a data set."""
+    """The pre-registered comparisons: a reference and the methods with which it shares a dataset."""
     for reference in COMPARED:
         if reference in family.methods:
             rivals = [name for name in family.methods if name not in (reference, CONSTANT)]
@@ -223,10 +223,10 @@ def pairs(family: Family) -> pd.DataFrame:
 
 
 def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table "mean_ranks", the best first: ranks of the block's means (ties share theirs), over the data sets.
+    """Rows of table "mean_ranks", the best first: ranks of the block's means (ties share theirs), over the datasets.
 
     Methods that share one of the `groups`' letters are not told apart by the `tested` pairs. Friedman's p is NaN with
-    fewer than two data sets or three methods.
+    fewer than two datasets or three methods.
     """
     from scikit_posthocs import compact_letter_display
 
@@ -239,7 +239,7 @@ def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
     needed = smallest_n(len(tested))
     friedman = np.nan
     if len(block) > 1 and len(methods) > 2:
-        with np.errstate(invalid="ignore"):  # NaN where every method is equal on every data set
+        with np.errstate(invalid="ignore"):  # NaN where every method is equal on every dataset
             friedman = float(stats.friedmanchisquare(*block.to_numpy().T).pvalue)
     return pd.DataFrame(
         {

@@ -1,6 +1,6 @@
-"""One data set, resampled: which candidates differ, and how well one of them will do.
+"""One dataset, resampled: which candidates differ, and how well one of them will do.
 
-Resamples of one data set share most of their training molecules, so their scores are not independent. Nadeau and
+Resamples of one dataset share most of their training molecules, so their scores are not independent. Nadeau and
 Bengio widen the variance of a mean by the overlap of the training sets. Two comparisons are given side by side, both so
 widened. Tukey's takes the resample as a block (repeated measures) and corrects for all pairs, but takes all candidates'
 scores to vary alike. The other is the pair's own t-test, which Holm's steps correct for the pairs.

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from roftmol.core.paths import CONSTANT, CROSS_VALIDATION, REFERENCE_MODELS, TEST_SHARE, model_of
+from roftmol.core.paths import CROSS_VALIDATION, TEST_SHARE
 from roftmol.core.seeds import generator
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
@@ -90,7 +91,7 @@ def made(
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
-    """Rows for table "comparisons": by reference and method, the family as a whole and then each data set.
+    """Rows for table "comparisons": by reference and method, the family as a whole and then each dataset.
 
     They are not corrected yet: that takes the rows of all families.
     """
@@ -116,7 +117,7 @@ def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dic
 
 
 def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates: int) -> Estimate:
-    """The effect on one data set.
+    """The effect on one dataset.
 
     Whether labels can be predicted at all is asked of the fits at hand: one model that does is an answer, whatever
     another seed would have given. Which method is better is a question about all seeds.
@@ -149,7 +150,7 @@ def _by_seed(resampled: Resampled | None, seeds: list[int]) -> Array | None:
 
 def _rng(family: Family, method: str, reference: str, pair: Pair | None = None) -> np.random.Generator:
     # two references without an encoder are one comparison in the families of all models
-    shared = {method, reference} <= REFERENCE_MODELS.keys()
+    shared = {method, reference} <= WITHOUT_ENCODER.keys()
     identity = family.identity | ({"model": ""} if shared else {})
     # the order of the two changes the sign of an effect and nothing else
     return generator("bootstrap", *identity.values(), *sorted((method, reference)), pair.dataset if pair else "")
@@ -171,7 +172,7 @@ def _row(
     ends = estimate.low, estimate.high
     low, high = (as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in ends)
     means = [(pair.method.mean(), pair.reference.mean()) for pair in found]
-    # training's own chance is in no interval of one seed, nor the choice of data sets in one of one data set
+    # training's own chance is in no interval of one seed, nor the choice of datasets in one of one dataset
     covered = {"seeds"} if dataset != ALL else {"datasets", "seeds"}
     return {
         **family.identity,
@@ -224,7 +225,7 @@ class Predictions:
         self._kept = ("", "", "")
 
     def resample(self, cell: Cell) -> Resampled | None:
-        """Replicates (B) by seed. Cells of one protocol, data set, split and budget share their molecules' weights."""
+        """Replicates (B) by seed. Cells of one protocol, dataset, split and budget share their molecules' weights."""
         if self._kept != (cell.protocol, cell.split, cell.budget):
             self._kept = (cell.protocol, cell.split, cell.budget)
             self._done.clear()

@@ -54,5 +54,7 @@ RUN = {**CELL, "setting": pa.string(), "seed": pa.int32()}
 RUN_KEY = (*CELL, "seed", "setting")
 #: What a fit was made with: the fields of `run_origin.Origin`, "" in fits that were finished before they were recorded.
 ORIGIN = {name: pa.string() for name in ("code", "configuration", "environment", "software", "host")}
+#: What every method is compared with, a column `vs_...` each; `methods.COMPARED` are the same.
+COMPARED = ("full_ft", "fingerprint", "constant")
 #: What is compared together in the statistics: the datasets of one protocol, encoder, split, budget and metric.
 FAMILY = {**{name: CELL[name] for name in ("protocol", "model", "split", "budget")}, "metric": pa.string()}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.core.paths import COMPARED
-from roftmol.tables.base import Table
+from roftmol.tables.base import COMPARED, Table
 
 TABLES = (
     Table(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.core.paths import COMPARED
-from roftmol.tables.base import CELL, ORIGIN, RUN, RUN_KEY, Table
+from roftmol.tables.base import CELL, COMPARED, ORIGIN, RUN, RUN_KEY, Table
 
 TABLES = (
     Table(

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
-from roftmol.core.paths import REFERENCE_MODELS
 from roftmol.core.seeds import seed_of
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
@@ -52,7 +51,7 @@ class BaselineSettings:
         """The identity of the run."""
         names = ("protocol", "dataset", "split", "budget")
         return {name: getattr(self, name) for name in names} | {
-            "model": REFERENCE_MODELS[self.method],
+            "model": METHODS[self.method].model,
             "method": self.method,
         }
 

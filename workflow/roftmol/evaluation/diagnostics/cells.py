@@ -23,7 +23,7 @@ CONTEXT = ("protocol", "dataset", "split", "budget")
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set: its kind of task, molecules' SMILES, labels (molecules x tasks, NaN if missing).
+    """A dataset: its kind of task, molecules' SMILES, labels (molecules x tasks, NaN if missing).
 
     `scale` has one number a task, by which errors are divided: the labels' standard deviation where there are several
     regression tasks, which have units of their own, and 1 otherwise.
@@ -91,7 +91,7 @@ def entries(cell: Cell, data: Data) -> Entries:
 
 
 def read_data(tables: Path) -> dict[str, Data]:
-    """The data sets of an experiment by name."""
+    """The datasets of an experiment by name."""
     molecules, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in ("molecules", "tasks"))
     found = {}
     for name, rows in molecules.groupby("dataset", sort=False):

@@ -17,7 +17,7 @@ from roftmol.scoring.metrics import rmse
 
 @dataclass(frozen=True, eq=False)
 class Cliffs:
-    """Which molecules of a data set are in an activity cliff, and who says so."""
+    """Which molecules of a dataset are in an activity cliff, and who says so."""
 
     member: NDArray[np.bool_]
     origin: str

@@ -1,6 +1,6 @@
 """Does a method that lets the representation collapse lose more out of distribution?
 
-Of one setting, each method is a point: what its selected fits did to the atoms' vectors (or to the forces), and its
+Of one condition, each method is a point: what its selected fits did to the atoms' vectors (or to the forces), and its
 test score, both means over seeds. Their rank correlation over methods is positive where more of it goes with a worse
 score. Methods are few, so its interval is wide: a percentile bootstrap over the methods.
 """
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from roftmol.core.paths import REFERENCES
 from roftmol.core.seeds import generator
+from roftmol.methods import WITHOUT_PRETRAINING
 from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
 
@@ -27,7 +27,7 @@ MEASURES = {
     "force_drift": "forces",
 }
 FEWEST, RESAMPLES = 5, 2000
-SETTING = list(schemas.CONDITION)
+CONDITION = list(schemas.CONDITION)
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def points(changes: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
 
     `changes` are table "changes", `selected` table "selected"; cells without a pretrained encoder are left out.
     """
-    chosen = selected[~selected["method"].isin(REFERENCES)]
+    chosen = selected[~selected["method"].isin(WITHOUT_PRETRAINING)]
     wanted = changes[changes["quantity"].map(MEASURES) == changes["part"]]
     rows = wanted.merge(chosen[[*schemas.RUN, "metric", "test_value"]], on=list(schemas.RUN))
     by_seed = rows.groupby([*schemas.CELL, "quantity", "metric", "seed"], sort=False)[["value", "test_value"]].mean()
@@ -47,11 +47,11 @@ def points(changes: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
 
 
 def collapse(changes: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
-    """Table "collapse": the rank correlation of each measure with the loss of score over a setting's methods."""
+    """Table "collapse": the rank correlation of each measure with the loss of score over a condition's methods."""
     rows = []
-    for key, here in points(changes, selected).groupby([*SETTING, "measure", "metric"], sort=False):
+    for key, here in points(changes, selected).groupby([*CONDITION, "measure", "metric"], sort=False):
         assert isinstance(key, tuple)
-        identity = dict(zip([*SETTING, "measure", "metric"], map(str, key), strict=True))
+        identity = dict(zip([*CONDITION, "measure", "metric"], map(str, key), strict=True))
         known = here.dropna(subset=["value", "score"])
         loss = -BETTER[identity["metric"]] * known["score"].to_numpy(np.float64)
         rho, low, high = correlation(known["value"].to_numpy(np.float64), loss, *map(str, key))

@@ -24,7 +24,7 @@ EDGES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 class Neighbours:
     """Similarities of test molecules to the nearest training molecule, computed once a split and seed.
 
-    `splits` is the folder of the split files, by protocol and data set.
+    `splits` is the folder of the split files, by protocol and dataset.
     """
 
     def __init__(self, splits: Path, data: dict[str, Data]) -> None:

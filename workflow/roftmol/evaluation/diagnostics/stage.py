@@ -19,7 +19,7 @@ from roftmol.tables import schemas
 
 @dataclass(frozen=True)
 class DiagnosticsSettings:
-    """The data sets whose activity cliffs are known."""
+    """The datasets whose activity cliffs are known."""
 
     cliffs: tuple[str, ...] = ()
 
@@ -62,6 +62,6 @@ def _cliffs(datasets: Sequence[str], results: Path, known: dict[str, Data]) -> d
         path = results / "data" / dataset / "cliffs.parquet"
         table = schemas.read("cliff_molecules", path)
         if table["molecule"].tolist() != list(range(len(known[dataset].smiles) if dataset in known else 0)):
-            raise UserError(f"{path}: its molecules are not those of the data set. Run the workflow again.")
+            raise UserError(f"{path}: its molecules are not those of the dataset. Run the workflow again.")
         found[dataset] = cliffs.Cliffs(table["cliff"].to_numpy(np.bool_), table["origin"].iloc[0])
     return found

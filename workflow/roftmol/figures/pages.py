@@ -1,0 +1,153 @@
+"""The pages of a figure: what stands together on one, and the picture and words that each becomes.
+
+A figure's file says in groups what it shows (conditions, or families of the statistics), how many of them a page holds,
+and how a page is drawn. All that figures have in common is here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from roftmol.figures.cells import Condition, Results, facets_of
+
+#: What a page shows several of.
+Item = TypeVar("Item")
+
+PANELS_A_PAGE = 12
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """What one page shows."""
+
+    protocol: str
+    model: str
+    items: Sequence[Item]
+    group: Sequence[Item]  #: the items of all pages of this protocol and model
+
+
+class Sheet(NamedTuple):
+    """A page drawn, with its words; what the marks in it say of pretraining is not among them."""
+
+    figure: Figure
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the words that belong to it; `page` is "" where there is only one.
+
+    `conditions` are those it shows, by which the report filters.
+    """
+
+    kind: str
+    subject: str
+    protocol: str
+    model: str
+    page: str
+    caption: str
+    alt: str
+    figure: Figure
+    conditions: Sequence[Condition] = ()
+
+    @property
+    def facets(self) -> dict[str, list[str]]:
+        """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
+        if self.conditions:
+            return facets_of(self.conditions)
+        known = {"protocol": self.protocol, "model": self.model}
+        return {name: [value] for name, value in known.items() if value}
+
+    @property
+    def title(self) -> str:
+        """The title for readers."""
+        return f"{self.subject}: {self.model}, {self.protocol} protocol" + (f" ({self.page})" if self.page else "")
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffix: deterministic, and without characters that a file system might mind."""
+        parts = [self.kind, self.protocol, self.model, self.page.replace(" ", "")]
+        return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts if part)
+
+
+def paged(
+    results: Results,
+    kind: str,
+    subject: str,
+    groups: Iterable[tuple[str, str, Sequence[Item]]],
+    draw: Callable[[Results, Page[Item]], Sheet],
+    size: int = PANELS_A_PAGE,
+    conditions: Callable[[Any], list[Condition]] = list,
+    part: str = "",
+) -> Iterator[Drawing]:
+    """Draw the `groups`, each a protocol, a model and items, on pages of at most `size` items.
+
+    `conditions` says which conditions some items are; `part` tells pages apart that would have one name else.
+    """
+    for protocol, model, group in groups:
+        for number, items in cut(group, size):
+            sheet = draw(results, Page(protocol, model, items, group))
+            shown = conditions(items)
+            yield Drawing(
+                kind=kind,
+                subject=subject,
+                protocol=protocol,
+                model=model,
+                page=f"{part} {number}".strip(),
+                caption=sheet.caption + results.mark_lines(shown),
+                alt=sheet.alt,
+                figure=sheet.figure,
+                conditions=shown,
+            )
+
+
+def cut(items: Sequence[Item], size: int) -> Iterator[tuple[str, Sequence[Item]]]:
+    """Cut `items` into pages; the first value is the page's suffix, "" where there is only one."""
+    count = math.ceil(len(items) / size)
+    for page in range(count):
+        yield (f"{page + 1} of {count}" if count > 1 else ""), items[page * size : (page + 1) * size]
+
+
+def panels(
+    items: Sequence[Item], columns: int, height: float, draw: Callable[[Axes, Item], None], share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Draw each item in a panel of its own; a vertical axis that all share runs downwards, as rows are read."""
+    figure, axes = grid(len(items), columns, height, share_y)
+    for axis, item in zip(axes, items, strict=True):
+        draw(axis, item)
+    if share_y:
+        axes[0].invert_yaxis()  # once: the axis is shared
+    return figure, axes
+
+
+def grid(count: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` axes in rows of `columns`, each `height` inches tall."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    width = {1: 4.6, 2: 6.4}.get(columns, 7.6)
+    engine = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
+    figure = Figure(figsize=(width, rows * height + 0.55), layout=engine)
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
+
+
+def columns_for(budgets: int) -> int:
+    """Return how many panels stand side by side: a budget a column where that fits."""
+    return budgets if budgets in (2, 3, 4) else 3
+
+
+def label_below(axes: Sequence[Axes], columns: int, label: str) -> None:
+    """Name the horizontal axis that all panels share, once a column."""
+    for axis in axes[-columns:]:
+        axis.set_xlabel(label)

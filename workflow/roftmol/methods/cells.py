@@ -1,0 +1,53 @@
+"""The cells of an experiment, and where their runs, splits and datasets lie under the results folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from roftmol.methods import FULL_FT, model_of
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of an experiment: every combination of these names."""
+
+    protocols: tuple[str, ...]
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    splits: tuple[str, ...]
+    budgets: tuple[str, ...]
+    methods: tuple[str, ...]
+
+    def runs(self, results: Path) -> list[Path]:
+        """The folder of each cell's runs, in the order of the names."""
+        folders = [
+            results / "runs" / protocol / model_of(method, model) / dataset / f"{split}-{budget}" / method
+            for protocol, model, dataset, split, budget, method in product(
+                self.protocols, self.models, self.datasets, self.splits, self.budgets, self.methods
+            )
+        ]
+        return list(dict.fromkeys(folders))
+
+    def landscapes(self, results: Path) -> list[Path]:
+        """The folder of each cell's loss landscape; none without full FT, whose weights it needs."""
+        if FULL_FT not in self.methods:
+            return []
+        return [
+            results / "landscapes" / protocol / model / dataset / f"{split}-{budget}"
+            for protocol, model, dataset, split, budget in product(
+                self.protocols, self.models, self.datasets, self.splits, self.budgets
+            )
+        ]
+
+    def split_files(self, results: Path) -> list[Path]:
+        """The file of each split."""
+        return [
+            results / "splits" / protocol / dataset / f"{split}-{budget}.parquet"
+            for protocol, dataset, split, budget in product(self.protocols, self.datasets, self.splits, self.budgets)
+        ]
+
+    def data(self, results: Path) -> list[Path]:
+        """The folder of each dataset."""
+        return [results / "data" / dataset for dataset in self.datasets]
