@@ -22,7 +22,7 @@ from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry import catalog
 from roftmol.training.auxiliary.pretraining import OBJECTIVES
 from roftmol.training.auxiliary.tasks import FORCE_SOURCES
-from roftmol.training.loop import TrainSettings
+from roftmol.training.fit import TrainSettings
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATIONS = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
