@@ -18,6 +18,7 @@ from roftmol.core.files import canonical_json
 from roftmol.core.records import build, without_defaults
 from roftmol.core.source_code import code_digest, sources
 from roftmol.methods import METHODS
+from roftmol.methods.base import TOLD_TO_READERS, Method
 from roftmol.registry import catalog
 from roftmol.registry.encoder_kinds import ENCODER_KINDS, encoder_kind
 from roftmol.stages import STAGES, base
@@ -85,6 +86,19 @@ def test_comments_docstrings_and_layout_do_not_count(tmp_path: Path, old: str, n
 def test_code_counts(tmp_path: Path, old: str, new: str):
     assert old in CODE
     assert digest_of(tmp_path, CODE.replace(old, new)) != digest_of(tmp_path, CODE)
+
+
+def test_arguments_can_be_left_out(tmp_path: Path):
+    digests = []
+    for text in ("M(a=1, b=2)", "M(a=1, b=3)", "M(a=2, b=2)", "N(a=1, b=2)", "N(a=1, b=3)"):
+        (tmp_path / "module.py").write_text(text)
+        digests.append(code_digest([tmp_path / "module.py"], ("M", frozenset({"b"}))))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+
+
+def test_what_readers_are_told_of_a_method_are_fields_of_it():
+    assert {item.name for item in fields(Method)} > TOLD_TO_READERS
 
 
 def test_texts_that_something_is_done_with_count(tmp_path: Path):
@@ -193,6 +207,17 @@ def add_code(*files: str) -> Callable[[Path], None]:
     return edit
 
 
+def recolour(package: Path) -> None:
+    """Another title, line for the report and colour of BSS."""
+    path = package / "methods" / "bss.py"
+    tree = ast.parse(path.read_text())
+    (record,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Method"]
+    for keyword in record.keywords:
+        if keyword.arg in ("title", "summary", "colour"):
+            keyword.value = ast.Constant("another")
+    path.write_text(ast.unparse(tree))
+
+
 def add_words(package: Path) -> None:
     """A comment in every file, and another first line of its docstring."""
     for path in package.rglob("*.py"):
@@ -213,6 +238,7 @@ def add_files(package: Path) -> None:
 EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a comment, a docstring, the layout": (add_words, set()),
     "the code of a method": (add_code("methods/bss.py"), {"BSS"}),
+    "a method's title, its line for the report, its colour": (recolour, set()),
     "the code of an encoder": (add_code("encoders/dpa.py"), {"full FT of DPA"}),
     "what encoders share: `base.py`, `ops.py`": (add_code("encoders/ops.py"), ALL),
     "the loop, the model, the forward pass": (add_code("training/loop.py"), ALL),
@@ -256,7 +282,7 @@ def test_an_edit_repeats_these_fits(package: Path, edited: str):
 def test_a_fit_holds_its_own_encoders_code_alone(kind: str, auxiliary: bool, monkeypatch: pytest.MonkeyPatch):
     own = encoder_kind(kind)
     counted: list[Path] = []
-    monkeypatch.setattr(source_code, "code_digest", counted.extend)
+    monkeypatch.setattr(source_code, "code_digest", lambda paths, _uncounted: counted.extend(paths))
     code_of_fit(METHODS["mft"], own, auxiliary=auxiliary)
     files = {source_code.PACKAGE / "encoders" / f"{other.file}.py" for other in ENCODER_KINDS.values()}
     assert files & set(counted) == {source_code.PACKAGE / "encoders" / f"{own.file}.py"}

@@ -115,9 +115,11 @@ def test_lora_starts_at_the_pretrained_weights():
 def test_what_is_added_is_drawn_by_the_seed():
     drawn = []
     method = replace(METHODS["full_ft"], adapter=Adapter(lambda *_: drawn.append(torch.rand(1).item()), lambda _: None))
-    for seed in (0, 0, 1):
-        torch.rand(seed + 3)  # whatever was drawn before
-        fitted(method, None, seed=seed)
+    for before, seed in enumerate((0, 0, 1)):
+        fit = fit_of(method, training=SHORT, seed=seed)
+        model = new_model(pretrained(), fit)
+        torch.rand(before)  # whatever was drawn before
+        train(model, fit)
     assert drawn[0] == drawn[1] != drawn[2]
 
 

@@ -50,13 +50,18 @@ def third_party(paths: Iterable[Path]) -> set[str]:
     return names - {PACKAGE.name}
 
 
-def code_digest(paths: Iterable[Path | str]) -> str:
+#: A class or function, and those of its arguments by keyword that do not count.
+Uncounted = tuple[str, frozenset[str]]
+ALL_COUNT: Uncounted = ("", frozenset())
+
+
+def code_digest(paths: Iterable[Path | str], uncounted: Uncounted = ALL_COUNT) -> str:
     """Return a digest of files, whatever their order and their times: Python by its code, any other by its bytes.
 
     The code is the syntax tree without positions, comments, docstrings and other texts that nothing is done with, so
     layout does not count either. What versions of Python write differently into trees is left out (:func:`_plain`).
     """
-    return digest(sorted((path.name, _content(path)) for path in map(Path, paths)))
+    return digest(sorted((path.name, _content(path, uncounted)) for path in map(Path, paths)))
 
 
 class _Source(NamedTuple):
@@ -66,8 +71,8 @@ class _Source(NamedTuple):
     code: str  #: the digest of its code
 
 
-def _content(path: Path) -> str:
-    return _read(path).code if path.suffix == ".py" else sha256(path)
+def _content(path: Path, uncounted: Uncounted) -> str:
+    return _read(path, uncounted).code if path.suffix == ".py" else sha256(path)
 
 
 def _file(module: str) -> Path | None:
@@ -82,14 +87,18 @@ def _folder(name: str) -> list[str]:
     return [f"{package}.{path.stem}" for path in sorted(PACKAGE.joinpath(*package.split(".")[1:]).glob("*.py"))]
 
 
-def _read(path: Path) -> _Source:
-    return _parsed(path.read_bytes())
+def _read(path: Path, uncounted: Uncounted = ALL_COUNT) -> _Source:
+    return _parsed(path.read_bytes(), uncounted)
 
 
 @cache  # thousands of jobs ask for a few files
-def _parsed(source: bytes) -> _Source:
+def _parsed(source: bytes, uncounted: Uncounted) -> _Source:
     tree = ast.parse(source)
-    return _Source(tuple(_imports(tree)), digest(_plain(tree)))
+    imports = tuple(_imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == uncounted[0]:
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in uncounted[1]]
+    return _Source(imports, digest(_plain(tree)))
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

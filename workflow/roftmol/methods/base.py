@@ -98,6 +98,10 @@ class Learner:
     selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
 
 
+#: Fields of a method that no number of its fits depends on.
+TOLD_TO_READERS = frozenset({"title", "mechanism", "summary", "colour", "marker", "phrase", "by_default", "compared"})
+
+
 @dataclass(frozen=True)
 class Method:
     """One way of fine-tuning, or a reference beside them: how it is called and drawn, and what it does."""

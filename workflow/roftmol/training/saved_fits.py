@@ -22,7 +22,7 @@ from roftmol.core import source_code
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, digest
 from roftmol.core.records import without_defaults
-from roftmol.methods.base import Method
+from roftmol.methods.base import TOLD_TO_READERS, Method
 from roftmol.registry.encoder_kinds import EncoderKind
 from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import Fold, TrainSettings
@@ -74,7 +74,8 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
     """Return the digest of the code that a fit depends on: of methods and encoders, its own alone counts.
 
     Graphs count by what is in their file. A featurizer's code counts where a fit itself makes graphs: of what a second
-    task learns from (`auxiliary`), and to learn the shapes of a user's own module.
+    task learns from (`auxiliary`), and to learn the shapes of a user's own module. What readers are told of a method
+    does not count.
     """
     modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
     if method.mixing:
@@ -86,7 +87,7 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
             leaves.append("roftmol.training.auxiliary.pretraining")
     if auxiliary or kind.featurizer == "own":
         modules.append(f"roftmol.features.featurizers.{kind.featurizer}")
-    return source_code.code_digest(source_code.sources(modules, leaves))
+    return source_code.code_digest(source_code.sources(modules, leaves), (Method.__name__, TOLD_TO_READERS))
 
 
 def fold_digest(fold: Fold) -> str:
