@@ -18,7 +18,7 @@ from molecule_tables import SMILES, molecule_table
 from roftmol.cli import last_words
 from roftmol.cli.last_words import Failure
 from roftmol.cli.main import main
-from roftmol.features import graphs
+from roftmol.features import featurize
 from roftmol.tables import schemas
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,7 @@ def test_a_stages_status_is_its_jobs_and_its_words_go_to_log_and_terminal(
 def test_a_worker_that_is_killed_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(graphs, "CHUNK", 10)
+    monkeypatch.setattr(featurize, "CHUNK", 10)
     (tmp_path / "own.py").write_text("import os\ndef featurize(molecule):\n    os.kill(os.getpid(), 9)\n")
     schemas.write("molecules", molecule_table(SMILES, np.zeros(len(SMILES))), tmp_path / "molecules.parquet")
     paths = ["--molecules", str(tmp_path / "molecules.parquet"), "--out", str(tmp_path / "out")]
