@@ -56,7 +56,7 @@ clean:
 # What the locks name and no more, each file with a known checksum; only connection_pool comes as source.
 LOCKED := $(BIN)/pip install --require-hashes --no-deps --only-binary :all: --no-binary connection_pool --requirement
 
-$(VENV)/run.stamp: requirements.txt requirements-torch.txt
+$(VENV)/run.stamp: requirements.txt requirements-torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.11 report" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
