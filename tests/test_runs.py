@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -52,6 +53,29 @@ def interpolate(place: Path, settings: jobs.RunSettings, source: Path, out: str 
     paths = (place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
     jobs.interpolate(settings, *paths)
     return place / out
+
+
+@pytest.mark.parametrize("run", ["finetune", "interpolate"])
+def test_threads_are_limited_before_anything_is_prepared(run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The second task learns when it is read: its last bits hang on the threads."""
+
+    class ReadError(Exception):
+        """Ends the job where the second task is read."""
+
+    def read(*_: object) -> None:
+        raise ReadError(torch.get_num_threads())
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(jobs.graphs, "load", lambda _path: None)
+    monkeypatch.setattr(jobs, "load_encoder", lambda *_: torch.nn.Identity())
+    monkeypatch.setattr(jobs.tasks, "read", read)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ReadError, match=r"^1$"):
+            getattr(jobs, run)(FIRST, *[tmp_path] * (4 if run == "finetune" else 5))
+    finally:
+        torch.set_num_threads(before)
 
 
 def parts(run: Path) -> dict[str, int]:

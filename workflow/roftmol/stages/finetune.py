@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from roftmol.core.records import build
 from roftmol.methods import METHODS
 from roftmol.stages.base import Code, Json, Stage
-from roftmol.training.cell import RunSettings
+from roftmol.training.cell import CHOICES, RunSettings
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
-#: What chooses methods and encoders: the chosen ones count alone.
-CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds")
 #: The second task of encoders of graphs, which is built on one of them.
 MASKING = "roftmol.training.auxiliary.pretraining"
 

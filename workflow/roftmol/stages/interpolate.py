@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roftmol.core.records import build
 from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
-from roftmol.training.cell import RunSettings
+from roftmol.training.cell import CHOICES, RunSettings
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one method's mixtures of one model: no other method's and no other encoder's counts."""
     modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module)
-    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
+    return Code(modules, (*CHOICES, finetune.MASKING))
 
 
 def run(

@@ -9,6 +9,7 @@ from roftmol.core.records import build
 from roftmol.methods import DWISE_FT, FULL_FT
 from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
+from roftmol.training.cell import CHOICES
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
@@ -29,7 +30,7 @@ def code(experiment: Experiment, model: str, **_wildcards: str) -> Code:
     """Return the code of one model's landscapes: no other encoder's counts."""
     methods = (f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}")
     modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module)
-    return Code(modules, (*finetune.CHOICES, finetune.MASKING))
+    return Code(modules, (*CHOICES, finetune.MASKING))
 
 
 def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Path, out: Path) -> None:

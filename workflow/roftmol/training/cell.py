@@ -14,6 +14,9 @@ from roftmol.methods import METHODS
 from roftmol.tables import schemas
 from roftmol.training.fit import Fold, Task, TrainSettings
 
+#: What chooses a method and an encoder: of the code behind it, the chosen one counts alone.
+CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds")
+
 
 @dataclass(frozen=True)
 class FitConfiguration:

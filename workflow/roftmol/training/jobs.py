@@ -66,6 +66,7 @@ class _Cell:
     """What all fits of a job share: molecules, the pretrained encoder, and what the job measures of them."""
 
     def __init__(self, settings: RunSettings, data: Path, checkpoint: Path, auxiliary: Path | None):
+        limit_threads()  # first: a second task is prepared below, and its last bits hang on the threads
         self.settings = settings
         self.method = METHODS[settings.method]
         self.molecules = graphs.load(data)
@@ -250,7 +251,6 @@ def _run(
 
     `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, its own columns not yet filled in.
     """
-    limit_threads()
     settings = cell.settings
     assigned = schemas.read("splits", splits)
     hyperparameters = [cell.method.parse(setting) for setting in settings.grid]

@@ -24,18 +24,14 @@ from roftmol.core.files import atomic, digest
 from roftmol.core.records import without_defaults
 from roftmol.methods.base import TOLD_TO_READERS, Method
 from roftmol.registry.encoder_kinds import EncoderKind
+from roftmol.training.cell import CHOICES
 from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import Fold, TrainSettings
 
 Array = npt.NDArray[np.float32]
 
-#: What chooses a method, an encoder, a featurizer. A fit's code holds the chosen one alone: adding others keeps fits.
-CHOICES = (
-    "roftmol.methods",
-    "roftmol.encoders.kinds",
-    "roftmol.registry.encoder_kinds",
-    "roftmol.features.featurizers",
-)
+#: Chooses a featurizer, of which the same holds.
+FEATURIZERS = "roftmol.features.featurizers"
 #: Tables are only read and written; what is read counts by its rows.
 TABLES = ("roftmol.tables.schemas",)
 
@@ -80,13 +76,13 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
     modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
     if method.mixing:
         modules.append("roftmol.training.mixing")
-    leaves = [*CHOICES, *TABLES]
+    leaves = [*CHOICES, FEATURIZERS, *TABLES]
     if auxiliary:
         modules.append("roftmol.training.auxiliary.tasks")
         if kind.spatial:  # its second task is a force field; masking of atoms is for encoders of graphs
             leaves.append("roftmol.training.auxiliary.pretraining")
     if auxiliary or kind.featurizer == "own":
-        modules.append(f"roftmol.features.featurizers.{kind.featurizer}")
+        modules.append(f"{FEATURIZERS}.{kind.featurizer}")
     return source_code.code_digest(source_code.sources(modules, leaves), (Method.__name__, TOLD_TO_READERS))
 
 
