@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,3 +285,21 @@ def test_an_ensemble_is_what_cross_fitting_scores(place: Path, method: str):
     read = read_tested(place, "tiny", method, np.arange(len(SMILES)))
     np.testing.assert_allclose(read.prediction, outputs.mean(0), rtol=1e-5)
     assert read.molecule.tolist() == table["molecule"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "means"),
+    [
+        ("regression", "rmse", {"fingerprint": 1.5, "full_ft": 1.0, "constant": 2.0}),
+        ("classification", "roc_auc", {"fingerprint": 0.6, "full_ft": 0.9, "constant": 0.5}),
+        ("regression", "rmse", {"linear_probing": 1.99, "constant": 2.0}),
+    ],
+)
+def test_an_intervals_middle_is_the_number_that_is_said(task: str, metric: str, means: dict[str, float]):
+    """A reader is told how much better or worse, without a sign: the interval is of the same."""
+    settings = replace(SETTINGS, task=task, metric=metric)
+    said = " ".join(judge(*tables(means, metric=metric), settings)[1]["sentences"]).replace("\u2212", "-")
+    gaps = re.findall(r"([\d.]+) \S+ (?:better|worse)[^(]* \(95% interval (\S+) to ([-\d.]+)\)", said)
+    assert gaps, said
+    for gap, low, high in gaps:
+        assert (float(low) + float(high)) / 2 == pytest.approx(float(gap), abs=0.01), said

@@ -425,10 +425,12 @@ def _with_r2(score: float, r2: float) -> str:
 
 
 def _gap(gain: float, low: float, high: float, metric: str) -> str:
-    """How much better or worse, in words; `low` to `high` is the interval of the difference in the metric's unit."""
+    """How much better or worse, in words, and the interval of that; `low` to `high` is of the metric's difference."""
     doubt = "" if low * high > 0 else ", which may be chance"
     side = "better" if gain > 0 else "worse"
-    ends = f"95% interval of the difference {_figure(low)} to {_figure(high)}"
+    if low + high < 0:  # its middle is the number that is told, without a sign
+        low, high = -high, -low
+    ends = f"95% interval {_figure(low)} to {_figure(high)}"
     return f"{_figure(abs(gain))} {metric} {side} ({ends}){doubt}"
 
 
