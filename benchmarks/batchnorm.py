@@ -41,7 +41,7 @@ VARIANTS: dict[str, tuple[bool, float | None]] = {
     "frozen": (False, None),
     "estimated": (True, 0.1),
 }
-#: Task and metric of each data set.
+#: Task and metric of each dataset.
 TASKS = {
     "esol": Task("regression", "rmse"),
     "lipo": Task("regression", "rmse"),
@@ -70,7 +70,7 @@ def variant(encoder: Encoder, momentum: float | None) -> Encoder:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Fit everything and print a row for each model, data set and method."""
+    """Fit everything and print a row for each model, dataset and method."""
     torch.set_num_threads(1)
     rows = []
     for model in arguments.models:
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace) -> None:
     table = pd.DataFrame(rows, columns=["model", "dataset", "method", "statistics", "seed", "score"])
     table.to_csv(arguments.out, index=False)
     cells = table.groupby(["model", "dataset", "method", "statistics"], sort=False)["score"].agg(["mean", "std"])
-    print("| model | data set | method | " + " | ".join(VARIANTS) + " |")
+    print("| model | dataset | method | " + " | ".join(VARIANTS) + " |")
     print("|---" * (3 + len(VARIANTS)) + "|")
     for key in dict.fromkeys((model, dataset, method) for model, dataset, method, _ in cells.index):
         found = [cells.loc[(*key, name)] for name in VARIANTS]

@@ -129,7 +129,7 @@ PAIRS = (
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A data set as each implementation keeps it, and the pretrained encoder."""
+    """A dataset as each implementation keeps it, and the pretrained encoder."""
 
     dataset: str
     task: Task
@@ -169,7 +169,7 @@ def as_plain(model: Model, dropout: float = 0.5) -> plain.GraphPredictor:
 
 
 def read(results: Path, dataset: str) -> Subject:
-    """What the stages left of a data set."""
+    """What the stages left of a dataset."""
     entry = datasets()[dataset]
     molecules = schemas.read("molecules", results / memory.MOLECULES.format(dataset))
     flat = graphs.load(results / memory.GRAPHS.format(dataset))
@@ -210,8 +210,8 @@ def further(train: Callable[[int], object], epochs: int) -> Cost:
 
 
 def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator[Item]:
-    """All that is timed with a data set."""
-    yield from featurisation(subject)
+    """All that is timed with a dataset."""
+    yield from featurization(subject)
     yield evaluation(subject)
     yield floor(subject)
     for pair in PAIRS:
@@ -223,7 +223,7 @@ def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator
         yield process(subject.dataset, results)
 
 
-def featurisation(subject: Subject) -> Iterator[Item]:
+def featurization(subject: Subject) -> Iterator[Item]:
     """From SMILES to what batches are made of; the plain way has one process."""
 
     def ours(processes: int) -> Callable[[int], Cost]:
@@ -233,8 +233,8 @@ def featurisation(subject: Subject) -> Iterator[Item]:
         return clock(lambda: plain.featurize_all(subject.smiles, subject.labels))
 
     counts = "all molecules"
-    yield Item("featurisation, 1 process", "", counts, ours(1), usual)
-    yield Item("featurisation, 2 processes against 1", "", counts, ours(2), usual, "wall_seconds")
+    yield Item("featurization, 1 process", "", counts, ours(1), usual)
+    yield Item("featurization, 2 processes against 1", "", counts, ours(2), usual, "wall_seconds")
 
 
 def evaluation(subject: Subject) -> Item:

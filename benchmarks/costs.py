@@ -2,7 +2,7 @@
 
     PYTHONPATH=workflow python benchmarks/costs.py results/data/bbbp/graphs >workflow/roftmol/registry/yaml/costs.yaml
 
-The folder holds a data set's graphs under every featuriser. Weights are drawn at random, for they change no cost. Each
+The folder holds a dataset's graphs under every featurizer. Weights are drawn at random, for they change no cost. Each
 number is the median of several fits; CPU time, unlike wall time, hardly feels other work on the machine.
 """
 
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     kinds = {entry.architecture["kind"]: entry for entry in checkpoints().values()}
     costs = {}
     for kind, entry in kinds.items():
-        path = folder / f"{entry.featuriser}.safetensors"
+        path = folder / f"{entry.featurizer}.safetensors"
         if path.is_file() and kind != "dpa":  # whose network is described by its file alone
             costs[kind] = {name: round(value, 3) for name, value in _costs(entry.architecture, path).items()}
     print(f"# {datetime.date.today()}, one core of {processor()}, torch {torch.__version__.partition('+')[0]}:")

@@ -3,7 +3,7 @@
     PYTHONPATH=workflow python benchmarks/coverage.py bundles --out coverage --jobs 2
     PYTHONPATH=workflow python benchmarks/coverage.py recommendations esol.csv --smiles smiles --target y --out draws
 
-`bundles` draws labelled molecules from registered data sets, fits each method's bundle on them as an estimator does,
+`bundles` draws labelled molecules from registered datasets, fits each method's bundle on them as an estimator does,
 and predicts others: drawn from all that are left, or of scaffolds that no labelled molecule has. It reads
 results/data/NAME/molecules.parquet, which `snakemake results/data/NAME/molecules.parquet` makes.
 
@@ -66,7 +66,7 @@ TESTED = 1000
 
 @dataclass(frozen=True)
 class Draw:
-    """A bundle to be fitted on so many labels of a data set and tested on others."""
+    """A bundle to be fitted on so many labels of a dataset and tested on others."""
 
     dataset: str
     split: str
@@ -193,7 +193,7 @@ def tables(rows: pd.DataFrame) -> None:
             print("| " + " | ".join([*key, *cells]) + " |")
     regression = rows[rows["task"] == "regression"]
     if len(regression):
-        print("\nshare of labels in 90% intervals, over data sets and draws\n")
+        print("\nshare of labels in 90% intervals, over datasets and draws\n")
         print("| split | method | in all | in the domain | farthest fifth | narrowest fifth | widest fifth |")
         print("|---|---|---|---|---|---|---|")
         names = ["held", "held_inside", "held_far", "held_narrow", "held_wide"]
@@ -202,7 +202,7 @@ def tables(rows: pd.DataFrame) -> None:
 
 
 def bundles(options: argparse.Namespace) -> None:
-    """Every data set, split, method and draw."""
+    """Every dataset, split, method and draw."""
     options.out.mkdir(parents=True, exist_ok=True)
     draws = [
         Draw(*asked, options.labels, options.epochs, options.patience)
@@ -325,7 +325,7 @@ def main() -> None:
     """Read the command line and do what it asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("bundles", help="labels in intervals, on several data sets")
+    one = commands.add_parser("bundles", help="labels in intervals, on several datasets")
     one.set_defaults(run=bundles)
     one.add_argument("--data", type=Path, default=Path("results/data"))
     one.add_argument("--datasets", nargs="+", default=DATASETS)
@@ -340,7 +340,7 @@ def main() -> None:
     three.add_argument("--datasets", nargs="+", default=DATASETS)
     three.add_argument("--labels", type=int, default=100)
     three.add_argument("--draws", type=int, default=5)
-    two = commands.add_parser("recommendations", help="scores in the intervals of verdicts, on one data set")
+    two = commands.add_parser("recommendations", help="scores in the intervals of verdicts, on one dataset")
     two.set_defaults(run=recommendations)
     two.add_argument("csv", type=Path)
     two.add_argument("--smiles", required=True)

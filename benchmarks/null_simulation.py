@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=workflow python benchmarks/null_simulation.py [--quick]
 
-The made-up methods are exchangeable: none is better than another over the data sets. On each data set one may well be
-better, by an amount that all seeds of the data set share; that is why seeds are no blocks. Rows of Markdown go to the
+The made-up methods are exchangeable: none is better than another over the datasets. On each dataset one may well be
+better, by an amount that all seeds of the dataset share; that is why seeds are no blocks. Rows of Markdown go to the
 standard output; docs/statistics.md has those of the last full run, which `make test-slow` repeats. A rate of r in N
 simulations has the standard error sqrt(r (1 - r) / N).
 """
@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of exchangeable methods: deviations of data set, seed, method on the data set, and the rest."""
+    """Scores of exchangeable methods: deviations of dataset, seed, method on the dataset, and the rest."""
 
     datasets: int
     seeds: int = 5
@@ -53,7 +53,7 @@ class Scores:
     rest: float = 0.02
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Scores, data sets x seeds x methods."""
+        """Scores, datasets x seeds x methods."""
         D, S, K = self.datasets, self.seeds, self.methods
         return (
             self.dataset * rng.normal(size=(D, 1, 1))
@@ -79,8 +79,8 @@ def signed_ranks(blocks: Array) -> float:
 
 
 def over_datasets(scores: Scores, simulations: int) -> dict[str, float]:
-    """False-positive rates with the data sets' means as blocks, and with rows of data set x seed."""
-    rng = generator("null", "over data sets", scores)
+    """False-positive rates with the datasets' means as blocks, and with rows of dataset x seed."""
+    rng = generator("null", "over datasets", scores)
     values = np.stack([scores.draw(rng) for _ in range(simulations)])
     means, rows = values.mean(2), values.reshape(simulations, -1, scores.methods)
     return {
@@ -92,7 +92,7 @@ def over_datasets(scores: Scores, simulations: int) -> dict[str, float]:
 
 
 def over_resamples(overlap: bool, simulations: int, resamples: int = 10, methods: int = 5) -> dict[str, float]:
-    """Rates at which any pair is told apart on one data set, resampled in five parts; twice, unless told otherwise.
+    """Rates at which any pair is told apart on one dataset, resampled in five parts; twice, unless told otherwise.
 
     With `overlap`, scores of one method correlate over resamples by 0.2, the share of the molecules that are test: what
     Nadeau and Bengio take for the effect of shared training molecules.
@@ -117,7 +117,7 @@ class Runs:
     """Predictions of two exchangeable methods, molecule by molecule.
 
     An error has a part that both methods share, one of the method, and one of the run; it is scaled by what the method
-    does on this data set and in this seed. A seed tests `tested` of the `pool` molecules: all, if the two are equal.
+    does on this dataset and in this seed. A seed tests `tested` of the `pool` molecules: all, if the two are equal.
     """
 
     datasets: int
@@ -132,7 +132,7 @@ class Runs:
     in_seed: float = 0.05
 
     def draw(self, rng: np.random.Generator, replicates: int) -> tuple[list[Pair], list[float]]:
-        """The pair on each data set, and the true effect there: that of infinitely many molecules and seeds."""
+        """The pair on each dataset, and the true effect there: that of infinitely many molecules and seeds."""
         return tuple(zip(*(self._dataset(rng, replicates) for _ in range(self.datasets)), strict=True))
 
     def _dataset(self, rng: np.random.Generator, replicates: int) -> tuple[Pair, float]:
@@ -157,7 +157,7 @@ class Runs:
 
 
 def redrawn(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int) -> Array:
-    """A data set's effect with seeds drawn from those under resampled molecules: the plain nested bootstrap."""
+    """A dataset's effect with seeds drawn from those under resampled molecules: the plain nested bootstrap."""
     seeds = len(pair.method)
     picks = rng.integers(seeds, size=(replicates, seeds))
     rows = np.arange(replicates)[:, None]
@@ -168,7 +168,7 @@ def redrawn(pair: Pair, relative: bool, rng: np.random.Generator, replicates: in
 def coverage(runs: Runs, simulations: int, replicates: int = 200) -> dict[str, float]:
     """How often 95% intervals hold the true mean effect: ours, the plain nested bootstrap's, and a t-test's.
 
-    The t-test is that of the data sets' effects; for one data set, of its seeds'. `wide` is our mean width over its.
+    The t-test is that of the datasets' effects; for one dataset, of its seeds'. `wide` is our mean width over its.
     """
     rng = generator("null", "coverage", runs)
     relative = runs.metric == "rmse"
@@ -176,7 +176,7 @@ def coverage(runs: Runs, simulations: int, replicates: int = 200) -> dict[str, f
     widths: list[tuple[float, float]] = []
     for _ in range(simulations):
         pairs, effects = runs.draw(rng, replicates)
-        # over data sets the truth is that none is better; on the one at hand, what this method does there
+        # over datasets the truth is that none is better; on the one at hand, what this method does there
         truth = effects[0] if runs.datasets == 1 else 0.0
         estimate = bootstrap.several(pairs, relative, rng, replicates)
         hits["interval"].append(estimate.low <= truth <= estimate.high)
@@ -228,23 +228,23 @@ def table(columns: list[str], rows: Iterable[Row], simulations: int) -> list[str
 
 
 def datasets_row(datasets: int, seeds: int, simulations: int) -> Row:
-    """False positives over data sets."""
+    """False positives over datasets."""
     rates = over_datasets(Scores(datasets, seeds), simulations)
     names = ["friedman", "friedman_rows", "wilcoxon", "wilcoxon_rows"]
-    where = f"over {datasets} data sets, {seeds} seeds"
+    where = f"over {datasets} datasets, {seeds} seeds"
     held = {f"{name} {where}": rates[name] for name in ("friedman", "wilcoxon")}
     return Row([datasets, seeds, *(percent(rates[name]) for name in names)], held)
 
 
 def resamples_row(words: str, overlap: bool, simulations: int) -> Row:
-    """False positives on one data set; both comparisons are widened for the resamples' overlap."""
+    """False positives on one dataset; both comparisons are widened for the resamples' overlap."""
     rates = over_resamples(overlap, simulations)
     held = {f"{name}, resamples {words}": rate for name, rate in rates.items()}
     return Row([words, percent(rates["tukey"]), percent(rates["corrected"])], held)
 
 
 def coverage_row(runs: Runs, simulations: int) -> Row:
-    """Coverage of intervals; one seed on one data set is known to leave out what training varies."""
+    """Coverage of intervals; one seed on one dataset is known to leave out what training varies."""
     rates = coverage(runs, simulations)
     parts = "shared" if runs.tested == runs.pool else "drawn anew"
     cells = [runs.metric, runs.datasets, runs.on_dataset, runs.seeds, parts]
@@ -267,10 +267,10 @@ TOLD_NOTHING = {"nothing", "too few seeds to tell"}
 
 @dataclass(frozen=True)
 class Shape:
-    """What an experiment has: the metric of each data set, models, seeds, and how the seeds' test parts are drawn.
+    """What an experiment has: the metric of each dataset, models, seeds, and how the seeds' test parts are drawn.
 
     A prediction's error has a part that all methods share, one of the method and one of the run, molecule by molecule,
-    and is scaled by what the method does on the data set and in the seed (`on_dataset`, `in_seed`, in logarithms).
+    and is scaled by what the method does on the dataset and in the seed (`on_dataset`, `in_seed`, in logarithms).
     """
 
     name: str
@@ -292,12 +292,12 @@ class Shape:
         return [np.sort(part) for dealt in rounds for part in dealt][: self.seeds]
 
 
-DEFAULT = Shape("three data sets, two models, 3 seeds", ("rmse", "roc_auc", "roc_auc"), 3, ("one", "two"))
+DEFAULT = Shape("three datasets, two models, 3 seeds", ("rmse", "roc_auc", "roc_auc"), 3, ("one", "two"))
 #: Scores over the parts of a cross-validation correlate by 0.2, the share of the molecules that are test.
-ONE = Shape("one data set, 10 parts of a cross-validation", ("rmse",), 10, split="cv", on_dataset=0.022, in_seed=0.045)
-MANY = Shape("twelve data sets, 5 seeds", ("rmse",) * 12, 5)
-#: On each data set some method may well be better, by an amount that all its seeds share.
-VARIED = Shape("the same, methods differ on single data sets", ("rmse",) * 12, 5, on_dataset=0.05)
+ONE = Shape("one dataset, 10 parts of a cross-validation", ("rmse",), 10, split="cv", on_dataset=0.022, in_seed=0.045)
+MANY = Shape("twelve datasets, 5 seeds", ("rmse",) * 12, 5)
+#: On each dataset some method may well be better, by an amount that all its seeds share.
+VARIED = Shape("the same, methods differ on single datasets", ("rmse",) * 12, 5, on_dataset=0.05)
 #: With labels permuted or not.
 NULLS = [*((shape, permuted) for shape in (DEFAULT, ONE, MANY) for permuted in (False, True)), (VARIED, False)]
 
@@ -351,7 +351,7 @@ def page(shape: Shape, rng: np.random.Generator, permuted: bool = False, replica
 def _cells(
     shape: Shape, dataset: str, metric: str, permuted: bool, rng: np.random.Generator, replicates: int
 ) -> Iterable[tuple[stage.Cell, Array, stage.Resampled]]:
-    """The cells of a data set, each with its test score by seed and under resampled molecules."""
+    """The cells of a dataset, each with its test score by seed and under resampled molecules."""
     n, classes = shape.molecules, metric == "roc_auc"
     y = (rng.random(n) < 0.4).astype(float) if classes else rng.normal(size=n)
     # what is learnt where labels were permuted: something else, of the same kind
@@ -398,7 +398,7 @@ def pages_row(shape: Shape, permuted: bool, experiments: int) -> Row:
     wrong = 1 - rates["cannot"] if permuted else rates["cannot"]
     words = f"{shape.name}, {'labels permuted' if permuted else 'methods equal'}"
     held = {f"sentences that prefer a method, {words}": rates["sentences"], f"predictability, {words}": wrong}
-    if shape is not VARIED:  # where a method is better on a data set, the table of settings may say so
+    if shape is not VARIED:  # where a method is better on a dataset, the table of settings may say so
         held[f"the page prefers a method, {words}"] = rates["page"]
     names = ("sentences", "page", "cannot")
     return Row([shape.name, "permuted" if permuted else "equal", *(percent(rates[name]) for name in names)], held)
@@ -417,20 +417,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a twentieth of the simulations")
     divisor = 20 if parser.parse_args().quick else 1
     many, some, few = 2000 // divisor, 500 // divisor, 200 // divisor
-    print(f"False positives over data sets, 11 methods, {many} simulations each\n", flush=True)
+    print(f"False positives over datasets, 11 methods, {many} simulations each\n", flush=True)
     failed = table(
-        ["data sets", "seeds", "Friedman", "Friedman, rows", "Wilcoxon + Holm", "Wilcoxon + Holm, rows"],
+        ["datasets", "seeds", "Friedman", "Friedman, rows", "Wilcoxon + Holm", "Wilcoxon + Holm, rows"],
         (datasets_row(datasets, seeds, many) for datasets in (3, 6, 12, 24) for seeds in (3, 10)),
         many,
     )
-    print(f"False positives on one data set, 5 methods, ten resamples, {some} simulations each\n", flush=True)
+    print(f"False positives on one dataset, 5 methods, ten resamples, {some} simulations each\n", flush=True)
     failed += table(
         ["scores over resamples", "Tukey", "Nadeau and Bengio + Holm"],
         (resamples_row(*words, some) for words in (("independent", False), ("correlated by 0.2", True))),
         some,
     )
     print(f"Coverage of 95% intervals, {few} simulations each, 200 replicates\n", flush=True)
-    columns = ["metric", "data sets", "method on data set", "seeds", "test parts", "interval"]
+    columns = ["metric", "datasets", "method on dataset", "seeds", "test parts", "interval"]
     failed += table(
         [*columns, "plain nested bootstrap", "t of the outermost level", "width over t's"],
         (

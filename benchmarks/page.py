@@ -48,7 +48,7 @@ def main(tables: Path) -> None:
 
 
 def scores(mine: pd.DataFrame, references: pd.DataFrame) -> None:
-    """A row a method, a column a data set; the best of the pretrained network's methods is set in bold."""
+    """A row a method, a column a dataset; the best of the pretrained network's methods is set in bold."""
     names = list(dict.fromkeys(mine["dataset"]))
     print("| method | " + " | ".join(f"{name} {_metric(mine, name)}" for name in names) + " |")
     print("|---" * (len(names) + 1) + "|")
@@ -77,7 +77,7 @@ def _cell(table: pd.DataFrame, dataset: str, method: str, *, bold: bool = False)
 
 
 def ranks(runs: pd.DataFrame) -> None:
-    """A row a method: its rank among the pretrained network's methods, averaged over the data sets of a kind."""
+    """A row a method: its rank among the pretrained network's methods, averaged over the datasets of a kind."""
     runs = runs[runs["method"] != "scratch"].copy()
     cell = ["protocol", "budget", "model", "dataset"]
     runs["place"] = (-runs["mean"] * runs["better"]).groupby([runs[name] for name in cell]).rank()
@@ -87,7 +87,7 @@ def ranks(runs: pd.DataFrame) -> None:
 
 
 def against_full_ft(runs: pd.DataFrame) -> None:
-    """A row a method: in how many of the cells (model x data set) its mean over the seeds is better than full FT's."""
+    """A row a method: in how many of the cells (model x dataset) its mean over the seeds is better than full FT's."""
     others = runs[runs["method"] != "full_ft"].copy()
     others["wins"] = others["vs_full_ft"] * others["better"] > 0
     groups = [others["protocol"], others["budget"], others["pretraining"], others["task"]]
@@ -118,7 +118,7 @@ def overfitting(curves: pd.DataFrame) -> None:
     lowest = mine.loc[mine.groupby(fit)["valid_loss"].idxmin()].set_index(fit)
     last = mine.loc[mine.groupby(fit)["epoch"].idxmax()].set_index(fit)
     ratios = (last[["train_loss", "valid_loss"]] / lowest[["train_loss", "valid_loss"]]).groupby(fit[:3]).median()
-    print("| protocol, labels | data set | training loss, last over best epoch | validation loss |\n|---|---|---|---|")
+    print("| protocol, labels | dataset | training loss, last over best epoch | validation loss |\n|---|---|---|---|")
     for (protocol, budget, dataset), row in ratios.iterrows():
         print(f"| {protocol}, {budget} | {dataset} | {row['train_loss']:.2f} | {row['valid_loss']:.2f} |")
 

@@ -3,7 +3,7 @@
 Written as the scripts of Hu et al. 2020 (arXiv 1905.12265) and their followers are: a `Data` object a molecule, a
 `DataLoader` that collates them anew in every epoch, `MessagePassing` layers that build every message, and after each
 epoch the metric on all three sets. It imports nothing of the project and is tuned as far as that way allows: molecules
-are featurised once and stay in memory, no gradient is kept where none is needed, evaluation takes large batches.
+are featurized once and stay in memory, no gradient is kept where none is needed, evaluation takes large batches.
 """
 
 from __future__ import annotations

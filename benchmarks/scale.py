@@ -4,7 +4,7 @@
 
 The scheduler is the real one on config/paper.yaml: building the DAG and, with --jobs, running it, where each job's bash
 makes the outputs empty in place of computing them. For the rest, run folders of made-up scores are written for so many
-models (data sets of at most so many molecules and twelve tasks), and the real stages put them together. Each stage is a
+models (datasets of at most so many molecules and twelve tasks), and the real stages put them together. Each stage is a
 process of its own, whose time and largest memory are printed as a row of Markdown. docs/scale.md has the last run.
 """
 
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("scratch", type=Path, help="a folder for what is made up; its subfolders are emptied")
     parser.add_argument("--models", type=int, default=6)
     parser.add_argument("--budgets", type=int, default=4, help="how many of the four budgets")
-    parser.add_argument("--molecules", type=int, default=2000, help="of a data set, at most")
+    parser.add_argument("--molecules", type=int, default=2000, help="of a dataset, at most")
     parser.add_argument("--jobs", action="store_true", help="run the scheduler too, not only its plan")
     parser.add_argument("--only", choices=("scheduler", "stages"))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-# What a second task learns from, for methods that keep the pretraining task: molecules of a corpus that are in no data set.
+# What a second task learns from, for methods that keep the pretraining task: molecules of a corpus that are in no dataset.
 rule auxiliary_molecules:
     input:
         corpus=f"results/corpora/{EXPERIMENT.auxiliary.corpus}.parquet",

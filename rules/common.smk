@@ -99,9 +99,9 @@ def methods_of(kind):
 
 
 def graphs_of(wildcards):
-    """A data set's graphs in the form that the model reads."""
-    featuriser = EXPERIMENT.checkpoints[wildcards.model].featuriser
-    return f"results/data/{wildcards.dataset}/graphs/{featuriser}.safetensors"
+    """A dataset's graphs in the form that the model reads."""
+    featurizer = EXPERIMENT.checkpoints[wildcards.model].featurizer
+    return f"results/data/{wildcards.dataset}/graphs/{featurizer}.safetensors"
 
 
 def auxiliary_of(wildcards):
@@ -115,8 +115,8 @@ def option(name, path):
 
 
 def own_code(wildcards):
-    """The file of a user's own code behind a model or its featuriser: when it changes, what it made is made again."""
-    name = wildcards.get("model") or wildcards.get("featuriser")
+    """The file of a user's own code behind a model or its featurizer: when it changes, what it made is made again."""
+    name = wildcards.get("model") or wildcards.get("featurizer")
     own = EXPERIMENT.checkpoints.get(name)
     return [own.code] if own and own.code else []
 

@@ -1,4 +1,4 @@
-# Where the atoms of a data set's molecules are, for models that read geometries.
+# Where the atoms of a dataset's molecules are, for models that read geometries.
 rule conformers:
     input:
         source="results/data/{dataset}/source",

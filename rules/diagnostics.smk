@@ -1,4 +1,4 @@
-# Behind the mean score: activity cliffs of a data set, then the questions that are asked of all predictions.
+# Behind the mean score: activity cliffs of a dataset, then the questions that are asked of all predictions.
 rule cliffs:
     input:
         source="results/data/{dataset}/source",

@@ -1,17 +1,17 @@
-# A data set's molecules as the flat arrays that an encoder reads: once for all encoders of one featuriser.
+# A dataset's molecules as the flat arrays that an encoder reads: once for all encoders of one featurizer.
 rule featurize:
     input:
         molecules="results/data/{dataset}/molecules.parquet",
         own=own_code,
         conformers=lambda wildcards: (
             f"results/data/{wildcards.dataset}/conformers.parquet"
-            if wildcards.featuriser == "geometry"
+            if wildcards.featurizer == "geometry"
             else []
         ),
     output:
-        "results/data/{dataset}/graphs/{featuriser}.safetensors",
+        "results/data/{dataset}/graphs/{featurizer}.safetensors",
     log:
-        "results/logs/featurize/{dataset}/{featuriser}.log",
+        "results/logs/featurize/{dataset}/{featurizer}.log",
     conda:
         env("featurize")
     threads: 4
@@ -23,7 +23,7 @@ rule featurize:
         conformers=lambda wildcards, input: option("conformers", input.conformers),
         code=code("featurize"),
     message:
-        "Featurize {wildcards.dataset} for {wildcards.featuriser}"
+        "Featurize {wildcards.dataset} for {wildcards.featurizer}"
     shell:
         command(
             "featurize",

@@ -1,4 +1,4 @@
-# A data set's file, from the first of its sources that works. Its code is no parameter: the checksum says what comes.
+# A dataset's file, from the first of its sources that works. Its code is no parameter: the checksum says what comes.
 rule fetch_data:
     input:
         lambda wildcards: own_files(EXPERIMENT.datasets[wildcards.dataset].sources),

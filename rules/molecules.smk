@@ -1,4 +1,4 @@
-# A data set's molecules, its tasks, and what was rejected.
+# A dataset's molecules, its tasks, and what was rejected.
 rule molecules:
     input:
         "results/data/{dataset}/source",

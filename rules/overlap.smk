@@ -1,4 +1,4 @@
-# What a data set shares with a pretraining corpus, and what the models are: see docs/provenance.md.
+# What a dataset shares with a pretraining corpus, and what the models are: see docs/provenance.md.
 rule overlap:
     input:
         molecules="results/data/{dataset}/molecules.parquet",

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with a data set's graphs, its splits and an encoder."""
+    """A folder with a dataset's graphs, its splits and an encoder."""
     import torch
 
     from molecules_for_tests import corpus, split_table

@@ -113,7 +113,7 @@ def test_the_workflow_plans_it_and_says_what_it_costs(project: Path):
     snakemake = str(Path(sys.executable).parent / "snakemake")
     changes = ("methods=[full_ft, toy]", "grids={toy: {lam: [0.3, 0.2, 0.1]}}")
     told = run(project, snakemake, "--dry-run", "--config", *changes)
-    assert told.count(": toy\n") == 6  # two models on three data sets
+    assert told.count(": toy\n") == 6  # two models on three datasets
     assert "12 fine-tuning and interpolation jobs with 72 fits" in told  # three seeds of one setting and of three
 
 

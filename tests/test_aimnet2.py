@@ -219,7 +219,7 @@ def test_a_molecule_does_not_feel_its_batch(encoder: Aimnet2):
 
 
 def test_neighbours_are_all_within_its_own_cutoff(encoder: Aimnet2):
-    """5 Angstrom, though the data set's neighbours are those of another model; and smoothly so."""
+    """5 Angstrom, though the dataset's neighbours are those of another model; and smoothly so."""
     numbers = np.array([8, 8])
 
     def vectors(length: float) -> Tensor:

@@ -277,7 +277,7 @@ def test_an_element_that_the_model_does_not_know_ends_the_run_with_its_row(tmp_p
     data = tmp_path / "results/data/mine"
     tables = [word for name in ("molecules", "conformers") for word in (f"--{name}", str(data / f"{name}.parquet"))]
     with pytest.raises(SystemExit) as ended:
-        main(["featurize", "--settings", '{"featuriser": "geometry"}', *tables, "--out", str(tmp_path / "out")])
+        main(["featurize", "--settings", '{"featurizer": "geometry"}', *tables, "--out", str(tmp_path / "out")])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
 

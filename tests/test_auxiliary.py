@@ -418,7 +418,7 @@ def test_steps_stand_for_epochs():
 
 
 def test_the_same_rows_are_the_same_whoever_asked(tmp_path: Path):
-    """Another data set in the experiment that takes no molecule away must not repeat a single fit."""
+    """Another dataset in the experiment that takes no molecule away must not repeat a single fit."""
     for name, rows, settings in [
         ("a", table(), {"datasets": ["esol"]}),
         ("b", table(), {"datasets": ["esol", "bbbp"]}),

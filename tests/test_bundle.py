@@ -40,7 +40,7 @@ ABOUT = {
     "method": "full_ft",
     "model": "gin",
     "architecture": ARCHITECTURE,
-    "featuriser": "hu",
+    "featurizer": "hu",
 }
 FINGER = ABOUT | {"method": "fingerprint", "model": "morgan", "architecture": None}
 TWINS = np.arange(len(SMILES))
@@ -339,7 +339,7 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads 2"):
+    with pytest.raises(UserError, match="version 9, and this program reads 3"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
     with pytest.raises(UserError, match=r"version 1, whose intervals .* Make it again"):

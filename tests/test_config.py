@@ -142,7 +142,7 @@ def test_an_own_file_is_a_dataset(own: dict[str, Any]):
 
 def test_an_own_csv_needs_smiles_and_a_structure_file_does_not(own: dict[str, Any], tmp_path: Path):
     plain = {key: value for key, value in own.items() if key != "smiles"}
-    with pytest.raises(UserError, match="data set mine: missing smiles"):
+    with pytest.raises(UserError, match="dataset mine: missing smiles"):
         experiment({"own_datasets": {"mine": plain}})
     path = tmp_path / "mine.extxyz"
     path.write_text("1\ny=1.5\nHe 0 0 0\n")
@@ -320,7 +320,7 @@ def test_every_stage_accepts_its_settings():
     for dataset in made.datasets:
         read = catalog.Dataset.from_dict(_through_json(settings_for("molecules", made, dataset)["dataset"]))
         assert (read.smiles, read.labels) == (made.datasets[dataset].smiles, made.datasets[dataset].labels)
-    assert build(stages.featurize.Settings, settings_for("featurize", made, "bbbp", "hu")).featuriser == "hu"
+    assert build(stages.featurize.Settings, settings_for("featurize", made, "bbbp", "hu")).featurizer == "hu"
     given = settings_for("fetch_checkpoint", made, "gin-zinc-masking")
     unread = dict.fromkeys(("citation", "licence", "note", "overlaps"), "")
     without_text = replace(made.checkpoints["gin-zinc-masking"], corpora=(), **unread)

@@ -46,7 +46,7 @@ def test_no_other_constant_fits_better(task: str, score) -> None:
 
 
 def arrange(folder: Path, protocol: str, validation: str, task: str = "regression") -> tuple[pd.DataFrame, np.ndarray]:
-    """A data set, its split, and the predictor's run; the split and the labels."""
+    """A dataset, its split, and the predictor's run; the split and the labels."""
     label = np.array([[len(text)] for text in SMILES], float)
     if task == "classification":
         label = (label > np.median(label)).astype(float)

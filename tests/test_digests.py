@@ -314,7 +314,7 @@ def test_an_edited_featurizer_makes_its_own_graphs_again(package: Path):
     for _ in range(2):
         base._digest.cache_clear()
         names = ("hu", "minimol", "geometry")
-        digests.append([STAGES["featurize"].code_of(experiment, {"dataset": "d", "featuriser": n}) for n in names])
+        digests.append([STAGES["featurize"].code_of(experiment, {"dataset": "d", "featurizer": n}) for n in names])
         add_code("features/featurizers/minimol.py")(package)
     assert [one == two for one, two in zip(*digests, strict=True)] == [True, False, True]
 

@@ -223,7 +223,7 @@ def test_only_what_the_registry_names_is_dropped(tmp_path):
 @pytest.mark.parametrize("name", [name for name, entry in checkpoints().items() if not entry.spatial])
 def test_every_registered_checkpoint_loads_and_tells_molecules_apart(name, pytestconfig, tmp_path_factory):
     loaded = load_encoder(fetched(name, pytestconfig, tmp_path_factory), 0.5).eval()
-    data = featurize.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featuriser)
+    data = featurize.from_smiles(SMILES, corpus().labels, name=checkpoints()[name].featurizer)
     with torch.no_grad():
         vectors = loaded(data.batch(range(len(SMILES))))
     assert vectors.isfinite().all()

@@ -152,7 +152,7 @@ SEEDS = (0, 1)
 
 
 def arrange(folder: Path, task: str, validation: str) -> tuple[BaselineSettings, pd.DataFrame]:
-    """Write a data set and its split; two tasks, the first with missing labels."""
+    """Write a dataset and its split; two tasks, the first with missing labels."""
     label = np.array([[len(text), text.lower().count("n")] for text in SMILES], float)
     if task == "classification":
         label = (label > np.median(label, axis=0)).astype(float)

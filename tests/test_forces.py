@@ -353,7 +353,7 @@ def test_the_command_labels_what_is_in_no_data_set(tmp_path, capfd):
     assert np.isfinite(np.concatenate(table["forces"].tolist())).all()
     said = capfd.readouterr()
     assert said.out == ""
-    assert "4 of the corpus' 5 molecules fit; 1 of these are in a data set and left out; 3 are labelled" in said.err
+    assert "4 of the corpus' 5 molecules fit; 1 of these are in a dataset and left out; 3 are labelled" in said.err
     assert "3/3" in said.err
     written = (tmp_path / "out.parquet").read_bytes()
     main(command)
@@ -436,7 +436,7 @@ def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
     table = force_labels.native(path, [])
     assert table["smiles"].tolist() == ["CCO", "", "F", "[H][H]"]
     assert table["reason"].tolist() == ["", "its bonds cannot be determined", "", ""]
-    assert outcomes(path, ["[H]F"]) == ["", "its bonds cannot be determined", "in a data set", ""]
+    assert outcomes(path, ["[H]F"]) == ["", "its bonds cannot be determined", "in a dataset", ""]
 
 
 @pytest.mark.parametrize(
@@ -454,8 +454,8 @@ def test_a_smiles_of_the_file_stands_for_bonds(tmp_path):
     ],
 )
 def test_what_is_in_a_data_set_is_not_learnt_in_any_form(tmp_path, known, twin):
-    assert outcomes(own_file(tmp_path, twin, "CCC"), [known]) == ["in a data set", ""]
-    assert outcomes(own_file(tmp_path, named(twin, smiles=twin), "CCC"), [known]) == ["in a data set", ""]
+    assert outcomes(own_file(tmp_path, twin, "CCC"), [known]) == ["in a dataset", ""]
+    assert outcomes(own_file(tmp_path, named(twin, smiles=twin), "CCC"), [known]) == ["in a dataset", ""]
 
 
 def test_bonds_that_are_a_poor_guess_are_not_trusted(tmp_path):
@@ -475,7 +475,7 @@ def test_bonds_that_are_a_poor_guess_are_not_trusted(tmp_path):
 def test_no_part_of_what_is_learnt_is_in_a_data_set(tmp_path):
     path = own_file(tmp_path, named("CCO.O", smiles="CCO.O"), "C.O", "CCC", "COC")
     assert outcomes(path) == [""] * 4
-    assert outcomes(path, ["OCC", "C"]) == ["in a data set", "in a data set", "", ""]
+    assert outcomes(path, ["OCC", "C"]) == ["in a dataset", "in a dataset", "", ""]
     table = force_labels.native(path, [data_of(["OCC"])])
     assert table["energy"].isna().tolist() == [True, False, False, False]
     assert table["forces"].str.len().tolist() == [0, 24, 33, 27]
@@ -492,7 +492,7 @@ def test_what_cannot_be_compared_is_counted_and_not_learnt(tmp_path, capsys):
 
 
 def test_more_failures_than_labels_end_the_reading(tmp_path):
-    assert outcomes(own_file(tmp_path, "CCO", "CCC"), ["CCO"]) == ["in a data set", ""]
+    assert outcomes(own_file(tmp_path, "CCO", "CCC"), ["CCO"]) == ["in a dataset", ""]
     with pytest.raises(UserError, match=r"mine.extxyz: 1 of 3 structures.* more than half; the first is structure 0"):
         outcomes(own_file(tmp_path, "CCO", "CCC", "OCC"), ["CCO"])
 
@@ -571,9 +571,9 @@ def test_the_command_reads_own_labels(tmp_path, capfd):
     main(["native-labels", "--settings", json.dumps({"datasets": ["one", "two"]}), *paths, "--processes", "1"])
     table = schemas.read("force_labels", tmp_path / "out.parquet")
     assert table["smiles"].tolist() == ["CCO", "CC", "CN", "c1ccccc1", "CC"]
-    assert table["reason"].tolist() == ["in a data set", "", "", "in a data set", ""]
+    assert table["reason"].tolist() == ["in a dataset", "", "", "in a dataset", ""]
     assert schemas.marks(tmp_path / "out.parquet")["roftmol.source"] == sha256(source)
-    assert "3 of 5 structures, of 2 molecules, are labels; 2 are not (2 'in a data set')" in capfd.readouterr().err
+    assert "3 of 5 structures, of 2 molecules, are labels; 2 are not (2 'in a dataset')" in capfd.readouterr().err
     with pytest.raises(SystemExit):
         main(["native-labels", "--settings", "{}", *paths])
     assert "missing keys ['datasets']" in capfd.readouterr().err

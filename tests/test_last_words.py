@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed_is_told(
             [
                 "featurize",
                 "--settings",
-                json.dumps({"featuriser": str(tmp_path / "own.py")}),
+                json.dumps({"featurizer": str(tmp_path / "own.py")}),
                 *paths,
                 "--processes",
                 "2",

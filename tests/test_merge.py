@@ -101,7 +101,7 @@ def test_what_is_the_same_in_both_is_there_once(b: Path, tmp_path: Path):
 
 
 def test_data_sets_and_methods_come_together(b: Path, tmp_path: Path):
-    """Another data set, which was compared with no corpus, and a method that the other folder lacks."""
+    """Another dataset, which was compared with no corpus, and a method that the other folder lacks."""
     one = copy(b, tmp_path / "one")
     shutil.rmtree(run_of(one, "l2_sp"))
     other = make(tmp_path / "other", (2,), dataset="second", methods=("full_ft", "fingerprint"))
@@ -169,7 +169,7 @@ def other_version(place: Path) -> None:
         (other_predictions, r"a0/results/runs/\S*full_ft/fits.parquet and \S*/b/runs/\S* seed 0, setting {}: the pred"),
         (other_failure, r"l2_sp/fits.parquet: seed 0, setting .*: the predictions differ"),
         (other_training, r"different training, task or metric \(configurations \w+ and another\)"),
-        (other_molecules, r"a0/results/data/own/molecules.parquet and .*: the molecules of one data set differ"),
+        (other_molecules, r"a0/results/data/own/molecules.parquet and .*: the molecules of one dataset differ"),
         (other_split, r"splits/honest/own/random-30.parquet: seed 1 of splits differs"),
         (other_overlap, r"overlaps/own/made.parquet: the molecules found in a corpus differ"),
         (lambda b: edit_weights(b / f"checkpoints/{MODEL}.safetensors"), "checkpoints.*different weights under one"),

@@ -21,7 +21,7 @@ ASPIRIN, CAFFEINE = "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"
 
 
 def own(**settings: object) -> Dataset:
-    """A user's data set with the columns smiles and y."""
+    """A user's dataset with the columns smiles and y."""
     plain = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
     return Dataset.from_dict({**plain, **settings})
 

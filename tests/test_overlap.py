@@ -48,7 +48,7 @@ def test_a_molecule_is_found_however_it_is_written(tables, tmp_path, capsys):
         {"dataset": "mine", "corpus": "made", "molecule": 0},
         {"dataset": "mine", "corpus": "made", "molecule": 1},
     ]
-    assert "made: has 2 of the data set's 5 molecules" in capsys.readouterr().err
+    assert "made: has 2 of the dataset's 5 molecules" in capsys.readouterr().err
 
 
 def test_a_corpus_without_them_gives_an_empty_table(tables, tmp_path):

@@ -419,7 +419,7 @@ def test_weights_beside_the_module_can_be_dropped(tmp_path: Path):
         ("Data(x=x.repeat(1, molecule.GetNumAtoms()), edge_index=e)", "4 features an atom, and 3 for molecule 0"),
     ],
 )
-def test_what_a_featuriser_gives_is_checked(returned: str, told: str, tmp_path: Path):
+def test_what_a_featurizer_gives_is_checked(returned: str, told: str, tmp_path: Path):
     code = tmp_path / "code.py"
     lines = ["import torch", "from torch_geometric.data import Data", "def featurize(molecule):"]
     lines += ["    x, e = torch.ones(3, 1), torch.tensor([[0, 1], [1, 0]])", f"    return {returned}"]
@@ -474,8 +474,8 @@ def test_the_documented_code_is_the_tested_code():
 def test_a_model_of_ones_own_is_a_checkpoint(place: Place):
     made = experiment({"models": ["my-gine"], "own_models": {"my-gine": GINE}})
     checkpoint = made.checkpoints["my-gine"]
-    assert (checkpoint.layers, checkpoint.featuriser, checkpoint.code) == (3, "my-gine", "my_model.py")
-    assert settings_for("featurize", made, "esol", "my-gine") == {"featuriser": "my_model.py"}
+    assert (checkpoint.layers, checkpoint.featurizer, checkpoint.code) == (3, "my-gine", "my_model.py")
+    assert settings_for("featurize", made, "esol", "my-gine") == {"featurizer": "my_model.py"}
     assert type(checkpoint).from_dict(json.loads(json.dumps(checkpoint.to_dict()))) == checkpoint
     cell = ("honest", "my-gine", "esol", "scaffold", "50", "surgical_ft")
     assert len(settings_for("finetune", made, *cell)["grid"]) == 3

@@ -1,4 +1,4 @@
-"""Comparisons over resamples of one data set: against scipy and statsmodels, and on data without a difference."""
+"""Comparisons over resamples of one dataset: against scipy and statsmodels, and on data without a difference."""
 
 from __future__ import annotations
 

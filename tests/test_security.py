@@ -173,7 +173,7 @@ class _Elements(HTMLParser):
 
 
 def test_a_page_shows_markup_as_text(tmp_path: Path):
-    """In SMILES, reasons, notes and names of data sets, columns, models and settings, on both pages."""
+    """In SMILES, reasons, notes and names of datasets, columns, models and settings, on both pages."""
     data = synthetic.data_tables(MARKUP, "regression", name=MARKUP)
     for column in ("smiles", "reason", "detail"):
         data["rejects"][column] = MARKUP
@@ -210,7 +210,7 @@ def test_every_licence_is_listed():
     lines = (ROOT / "docs" / "licences.md").read_text().splitlines()
     rows = {cells[1]: cells[2] for line in lines if len(cells := [cell.strip() for cell in line.split("|")]) == 5}
     entries = {**catalog.datasets(), **catalog.checkpoints(), **catalog.corpora()}
-    assert rows.keys() - {"data set", "checkpoint", "corpus", "---"} == entries.keys()
+    assert rows.keys() - {"dataset", "checkpoint", "corpus", "---"} == entries.keys()
     for entry in (*catalog.datasets().values(), *catalog.checkpoints().values(), *catalog.corpora().values()):
         said = " ".join(entry.licence.split())
         assert said

@@ -237,6 +237,6 @@ def test_graphs_in_space_are_kept_whole(tmp_path: Path):
     data = molecules()
     data.save(tmp_path / "graphs.safetensors")
     again = graphs.load(tmp_path / "graphs.safetensors")
-    assert again.featuriser == "geometry"
+    assert again.featurizer == "geometry"
     for name in graphs.ARRAYS:
         assert np.array_equal(getattr(data, name), getattr(again, name)), name

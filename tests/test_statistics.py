@@ -263,7 +263,7 @@ def test_what_molecules_explain_of_the_seeds_spread_is_not_resampled_again():
 
 
 def test_what_seeds_explain_of_the_data_sets_spread_is_not_resampled_again():
-    """Data sets whose effects differ by chance of their seeds alone: the mean's variance is that chance's, once."""
+    """Datasets whose effects differ by chance of their seeds alone: the mean's variance is that chance's, once."""
     rng = np.random.default_rng(5)
     found = []
     for _ in range(60):

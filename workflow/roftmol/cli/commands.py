@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
     one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, where its name does not say it")
     one.add_argument("--prefix", default="", metavar="TEXT", help="what the names of the new columns begin with")
     one.add_argument("--batch-size", type=_positive, default=2000, metavar="N", help="rows at a time (2000)")
-    one.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes that featurise (1)")
+    one.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes that featurize (1)")
     two = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
     two.set_defaults(run=show)
     two.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")

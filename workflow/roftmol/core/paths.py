@@ -39,22 +39,22 @@ class Found:
 
     @property
     def data(self) -> list[Path]:
-        """The folder of each data set."""
+        """The folder of each dataset."""
         return [file.parent for file in self._files("data/*/tasks.parquet")]
 
     @property
     def data_files(self) -> list[Path]:
-        """Every file of every data set."""
+        """Every file of every dataset."""
         return [path for path in self._files("data/*/**/*") if path.is_file()]
 
     @property
     def cliffs(self) -> list[Path]:
-        """The file of each data set whose activity cliffs are known."""
+        """The file of each dataset whose activity cliffs are known."""
         return self._files("data/*/cliffs.parquet")
 
     @property
     def overlaps(self) -> list[Path]:
-        """The file of each data set and corpus that were compared."""
+        """The file of each dataset and corpus that were compared."""
         return self._files("overlaps/*/*.parquet")
 
     @property

@@ -1,4 +1,4 @@
-"""Which molecules of a data set are in an activity cliff: much alike and yet of very different potency.
+"""Which molecules of a dataset are in an activity cliff: much alike and yet of very different potency.
 
 The definition is that of MoleculeACE (van Tilborg, Alenicheva and Grisoni 2022, J. Chem. Inf. Model. 62, 5938): two
 molecules whose potencies differ more than tenfold are a cliff if at least one of three similarities is 0.9 or more:
@@ -36,7 +36,7 @@ Flags = NDArray[np.bool_]
 
 
 def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Table "cliff_molecules" of a data set: by `dataset.cliff_column` of its file, or computed where it has none."""
+    """Table "cliff_molecules" of a dataset: by `dataset.cliff_column` of its file, or computed where it has none."""
     if dataset.cliff_column:
         flags, origin = published(source, molecules["row"].to_numpy(), dataset), "published"
     else:

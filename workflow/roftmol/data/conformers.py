@@ -1,4 +1,4 @@
-"""Where the atoms of each molecule are, as the data set's file says: in columns of a CSV, or as a structure.
+"""Where the atoms of each molecule are, as the dataset's file says: in columns of a CSV, or as a structure.
 
 Nothing is embedded or relaxed here: what a model reads is what was published. So whatever is missing or damaged ends
 the stage and is named with its row, as is a geometry that cannot be of the row's molecule.
@@ -36,7 +36,7 @@ class _DamagedError(ValueError):
 
 
 def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Table "conformers" of a data set's file: a row for each row of table "molecules", found by its `row`.
+    """Table "conformers" of a dataset's file: a row for each row of table "molecules", found by its `row`.
 
     Raises `UserError`, which names file, row and mend, where a geometry is missing or damaged, has two atoms closer
     than 0.3 A, or is of another molecule than the SMILES.

@@ -124,13 +124,13 @@ def others(corpus: pd.DataFrame, known: Sequence[pd.DataFrame], count: int) -> p
     """Table "pretraining" of `count` molecules of table "corpora" that are in none of the tables "molecules".
 
     They are compared by canonical SMILES, and stand in the order of a hash of that: a larger number keeps the first
-    ones, and another data set takes its own molecules out alone. Raises `UserError` if there are not as many.
+    ones, and another dataset takes its own molecules out alone. Raises `UserError` if there are not as many.
     """
     taken = {text for table in known for text in table["canonical"]}
     free = [text for text in dict.fromkeys(corpus["canonical"]) if text not in taken]
     if len(free) < count:
         raise UserError(
-            f"auxiliary: {count} molecules are asked for, and the corpus has {len(free)} that are in no data set; "
+            f"auxiliary: {count} molecules are asked for, and the corpus has {len(free)} that are in no dataset; "
             "ask for fewer or name another corpus"
         )
     chosen = sorted(free, key=lambda text: seed_of("auxiliary", text))[:count]

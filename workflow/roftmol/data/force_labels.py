@@ -1,16 +1,16 @@
-"""Energies and forces of molecules that are in no data set: what a force-field objective is kept alive by.
+"""Energies and forces of molecules that are in no dataset: what a force-field objective is kept alive by.
 
 Fine-tuning on a property together with forces (arXiv 2601.08486) takes the forces from molecules that are not
-downstream molecules. These come from a pretraining corpus, without those of the data sets, and are labelled by GFN2-xTB
+downstream molecules. These come from a pretraining corpus, without those of the datasets, and are labelled by GFN2-xTB
 (Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019)), never by a force field such as MMFF.
 
 What is left out of the corpus is found by the first block of the InChIKey, in whatever way a molecule is written: with
-a data set's molecule go its stereoisomers, isotopologues and protonation states, those tautomers that InChI calls
+a dataset's molecule go its stereoisomers, isotopologues and protonation states, those tautomers that InChI calls
 equal (a hydrogen that moves between heteroatoms; a ketone and its enol are two molecules to InChI), and each fragment
 of a salt by itself.
 
 A user's own labels, by the method of the pretraining say, are held to the same: a structure whose molecule, or a
-fragment of it, is in a data set is counted and never learnt from.
+fragment of it, is in a dataset is counted and never learnt from.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class ForceSettings:
 
 @dataclass(frozen=True)
 class StageSettings(ForceSettings):
-    """The same, with the data sets whose molecules are not to be labelled."""
+    """The same, with the datasets whose molecules are not to be labelled."""
 
     datasets: tuple[str, ...] = field(kw_only=True)
 
@@ -160,8 +160,8 @@ def choose(
 ) -> pd.DataFrame:
     """The molecules to label: `row` in the corpus, canonical `smiles`, `inchikey`; ordered by a hash of the last.
 
-    So a larger number keeps all earlier ones. Raises `UserError` if there are none, or if RDKit cannot read a data
-    set's molecule.
+    So a larger number keeps all earlier ones. Raises `UserError` if there are none, or if RDKit cannot read a
+    dataset's molecule.
     """
     downstream = _downstream(exclude, settings.heavy_atoms, processes)
     keys = _chunked(partial(_fitting, settings=settings), corpus["canonical"].tolist(), processes)
@@ -171,14 +171,14 @@ def choose(
     left = fitting[~fitting["inchikey"].str[:BLOCK].isin(downstream)]
     print(
         f"{len(fitting):,} of the corpus' {len(table):,} molecules fit; {len(fitting) - len(left):,} of these are in a "
-        f"data set and left out; {min(len(left), settings.molecules):,} are labelled",
+        f"dataset and left out; {min(len(left), settings.molecules):,} are labelled",
         file=sys.stderr,
     )
     if left.empty:
         raise UserError(
             f"no molecule of the corpus can be labelled: {len(fitting)} have at most {settings.heavy_atoms} heavy "
             f"atoms, {', '.join(settings.elements)} alone, no charge and one fragment, and none of them is outside the "
-            "data sets. Raise `heavy_atoms`, name more `elements` or another corpus."
+            "datasets. Raise `heavy_atoms`, name more `elements` or another corpus."
         )
     order = left["inchikey"].map(lambda key: seed_of("force molecules", settings.seed, key)).sort_values().index
     return left.loc[order[: settings.molecules]].reset_index(drop=True)
@@ -417,7 +417,7 @@ def _elements(molecule: Chem.Mol) -> Counter[int]:
 
 def _native_row(item: Own, downstream: set[str]) -> dict[str, Any]:
     """A row of table "force_labels" without `row` and `conformer`; with labels only where it is learnt from."""
-    reason = item.reason or ("in a data set" if item.fragments & downstream else "")
+    reason = item.reason or ("in a dataset" if item.fragments & downstream else "")
     return {
         "smiles": item.smiles,
         "inchikey": item.inchikey,
@@ -435,7 +435,7 @@ def _fitting(smiles: str, settings: ForceSettings) -> str:
     """The InChIKey of a molecule that may be labelled, "" for any other.
 
     It is one fragment of the elements and the size allowed, without a charge as a whole (nitro groups stay) and
-    without radicals. What InChI has no key for could not be compared with the data sets.
+    without radicals. What InChI has no key for could not be compared with the datasets.
     """
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= settings.heavy_atoms:
@@ -461,7 +461,7 @@ def _downstream(exclude: Sequence[pd.DataFrame], heavy_atoms: int, processes: in
     found = _chunked(partial(_blocks, heavy_atoms=heavy_atoms), texts, processes)
     if unread := [text for text, blocks in zip(texts, found, strict=True) if blocks is None]:
         raise UserError(
-            f"{len(unread)} molecules of the data sets cannot be compared with those that have forces, for RDKit does "
+            f"{len(unread)} molecules of the datasets cannot be compared with those that have forces, for RDKit does "
             f"not read them; the first is {unread[0]!r}. Run the stage `molecules` again."
         )
     return {block for blocks in found for block in blocks or ()}
@@ -505,7 +505,7 @@ def _check_native_failures(path: Path, labels: pd.DataFrame) -> None:
     if len(failed) > MAX_NATIVE_FAILED * len(labels):
         raise UserError(
             f"{path}: {said}, more than half; the first is structure {failed['row'].iloc[0]}. Give neutral molecules "
-            "that are in no data set, and a key `smiles` where bonds cannot be determined from positions."
+            "that are in no dataset, and a key `smiles` where bonds cannot be determined from positions."
         )
     print(said, file=sys.stderr)
 

@@ -106,7 +106,7 @@ class Structure:
 def read(
     source: Path, dataset: Dataset, *, max_rejected: float, processes: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Read a data set's file into the tables `molecules`, `rejects` and `tasks`.
+    """Read a dataset's file into the tables `molecules`, `rejects` and `tasks`.
 
     Raises `UserError` for a file that is empty, not of its format, without a named column or with a label that is no
     number (for classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.

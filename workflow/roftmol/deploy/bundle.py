@@ -41,8 +41,9 @@ from roftmol.scoring import metrics
 from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
-#: Version 2 calibrates on predictions out of sample, has an interval for each molecule and a domain with sizes.
-FORMAT, VERSION = "roftmol-bundle", 2
+#: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
+#: version 3 names the featurizer on its card so.
+FORMAT, VERSION = "roftmol-bundle", 3
 
 Array = npt.NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Bundle:
         return [*values, "similarity", "in_domain", "problem"]
 
     def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
-        """A row a SMILES, in order; one that cannot be featurised is empty but for `problem`, the reason.
+        """A row a SMILES, in order; one that cannot be featurized is empty but for `problem`, the reason.
 
         `prediction` is the members' mean in label units with its interval `low` to `high`, `probability` that of
         class 1, calibrated; `similarity` is the Tanimoto similarity to the nearest training molecule. Of a molecule
@@ -109,7 +110,7 @@ class Bundle:
             found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Reference)]
         else:
             nothing = np.full((len(smiles), 1), np.nan, np.float32)
-            data = featurize.from_smiles(smiles, nothing, processes, self.card["featuriser"])
+            data = featurize.from_smiles(smiles, nothing, processes, self.card["featurizer"])
             return predict_networks([m for m in self.members if isinstance(m, Model)], data).astype(np.float64)
         return np.stack(found).astype(np.float64)
 
@@ -169,7 +170,7 @@ def make(
         "setting": json.loads(ensemble.setting),
         "members": len(ensemble.members),
         "molecules": len(smiles),
-        "featuriser_format": graphs.FORMAT,
+        "featurizer_format": graphs.FORMAT,
         "out_of_sample": {"metric": about["metric"], **scores},
         "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
         "calibration": calibration,
@@ -223,8 +224,8 @@ def read(path: Path) -> Bundle:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
     if int(metadata["version"]) < VERSION:
         raise UserError(
-            f"{path}: the bundle is of version {metadata['version']}, whose intervals and domain were too sure of "
-            "themselves. Make it again, by `snakemake recommend` or an estimator's `save`."
+            f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. Make it again, "
+            "by `snakemake recommend` or an estimator's `save`."
         )
     if int(metadata["version"]) > VERSION:
         raise UserError(
@@ -232,9 +233,9 @@ def read(path: Path) -> Bundle:
             "Use a newer version of the program."
         )
     card = json.loads(metadata["card"])
-    if card["featuriser_format"] != graphs.FORMAT:
+    if card["featurizer_format"] != graphs.FORMAT:
         raise UserError(
-            f"{path}: it was made for molecules as {card['featuriser_format']}, and this program makes "
+            f"{path}: it was made for molecules as {card['featurizer_format']}, and this program makes "
             f"{graphs.FORMAT}. Make the bundle again."
         )
     states = []

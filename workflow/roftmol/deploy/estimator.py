@@ -190,7 +190,7 @@ def _pretrained(name: str, folder: Path) -> Pretrained:
     if Path(name).is_file():
         kind = architecture_of(Path(name))["kind"]
         return Pretrained(
-            name, Path(name), next(c.featuriser for c in known.values() if c.architecture["kind"] == kind)
+            name, Path(name), next(c.featurizer for c in known.values() if c.architecture["kind"] == kind)
         )
     shipped = {key: source for key, entry in known.items() for source in entry.sources if source.kind == "shipped"}
     if name not in shipped:
@@ -201,4 +201,4 @@ def _pretrained(name: str, folder: Path) -> Pretrained:
     entry, path = known[name], folder / "encoder.safetensors"
     raw = catalog.REGISTRY.parents[1] / shipped[name].file
     convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
-    return Pretrained(name, path, entry.featuriser)
+    return Pretrained(name, path, entry.featurizer)

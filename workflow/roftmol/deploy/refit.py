@@ -34,7 +34,7 @@ class RefitSettings:
     task: str
     metric: str
     grids: dict[str, dict[str, list[dict[str, Any]]]]
-    featurisers: dict[str, str]
+    featurizers: dict[str, str]
     training: dict[str, Any]
     members: int
     level: float
@@ -43,11 +43,11 @@ class RefitSettings:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder: its name, its weights as the stage `fetch-checkpoint` leaves them, and the featuriser it reads."""
+    """An encoder: its name, its weights as the stage `fetch-checkpoint` leaves them, and the featurizer it reads."""
 
     name: str
     weights: Path
-    featuriser: str
+    featurizer: str
 
 
 def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
@@ -70,7 +70,7 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
     )
     pretrained = None
     if method not in WITHOUT_ENCODER:
-        pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurisers[model])
+        pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurizers[model])
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
     found = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
@@ -121,11 +121,11 @@ def fit_bundle(
         known |= {"model": model_of(settings.method, "")}
     else:
         encoder = load_encoder(pretrained.weights, settings.training.dropout)
-        source = Networks(encoder, featurize.from_smiles(smiles, labels[:, None], name=pretrained.featuriser), twins)
+        source = Networks(encoder, featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer), twins)
         known |= {
             "model": pretrained.name,
             "architecture": architecture_of(pretrained.weights),
-            "featuriser": pretrained.featuriser,
+            "featurizer": pretrained.featurizer,
             "encoder_sha256": sha256(pretrained.weights),
         }
     found = found or out_of_sample(source, settings)

@@ -1,4 +1,4 @@
-"""Which method to take for one data set: from the scores over its resamples to a ranking and a verdict in words.
+"""Which method to take for one dataset: from the scores over its resamples to a ranking and a verdict in words.
 
 A candidate is a method on a pretrained model, or the fingerprint baseline; a score is that of an ensemble as the bundle
 holds it. The best mean alone decides nothing: a candidate is behind the best only if both comparisons of
@@ -44,7 +44,7 @@ NOTHING: Candidate = (WITHOUT_ENCODER[CONSTANT], CONSTANT)
 
 @dataclass(frozen=True)
 class VerdictSettings:
-    """The data set, its target, and how to choose: "cheapest" or "best"."""
+    """The dataset, its target, and how to choose: "cheapest" or "best"."""
 
     name: str
     target: str
@@ -95,7 +95,7 @@ def judge(
     scores: pd.DataFrame | None = None,
     labels: int | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Table "ranking" and the verdict, from the tables "selected" and "timings" of one data set.
+    """Table "ranking" and the verdict, from the tables "selected" and "timings" of one dataset.
 
     R2 is read from the table `scores`; `labels` is how many there are. Raises `UserError` if no candidate has a score
     in every resample.

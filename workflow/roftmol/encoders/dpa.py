@@ -1,4 +1,4 @@
-"""DPA-3 (Zhang et al., arXiv 2506.01686): messages among atoms, pairs and angles, pretrained on many data sets at once.
+"""DPA-3 (Zhang et al., arXiv 2506.01686): messages among atoms, pairs and angles, pretrained on many datasets at once.
 
 Atoms i have vectors n_i, neighbours e_ij, and pairs of near neighbours a_ijk: the vertices of a graph of atoms and of
 its line graphs. Each layer updates all three by what is next to them,
@@ -7,7 +7,7 @@ its line graphs. Each layer updates all three by what is next to them,
     n_i += U_n(n_i) + sum_j U_en(n_i, n_j, e_ij) + U_s({e_ij, n_j}_j),
 
 and n after the last one are the atoms' vectors. The energy is a sum over atoms of a network's output, which is told the
-data set to answer as, the branch, and of the element's shift in that branch; forces are minus its gradient.
+dataset to answer as, the branch, and of the element's shift in that branch; forces are minus its gradient.
 
 The network is deepmd-kit's, built from the parameters that the published file carries: here are the names of its parts,
 and molecules laid out as it reads them.
@@ -41,7 +41,7 @@ INSTALL = "DP_ENABLE_TENSORFLOW=0 DP_ENABLE_PYTORCH=0 pip install --no-binary de
 
 @dataclass(frozen=True)
 class DpaArchitecture:
-    """A model of the file: of which data set, how many layers of which width, and deepmd-kit's own `parameters`.
+    """A model of the file: of which dataset, how many layers of which width, and deepmd-kit's own `parameters`.
 
     The registry leaves these empty; :func:`described` takes them from the file.
     """

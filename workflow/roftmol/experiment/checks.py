@@ -76,7 +76,7 @@ def _check_spatial(config: Config, registered: Registered) -> None:
                 raise UserError(f"models: {model} reads geometries, and these datasets have none: {', '.join(flat)}")
             if second and config.auxiliary.forces is None:
                 raise UserError(f"methods: {second[0]} needs force labels; set auxiliary.forces, for example to gfn2")
-        elif second and (checkpoint.code or checkpoint.featuriser != "hu"):
+        elif second and (checkpoint.code or checkpoint.featurizer != "hu"):
             raise UserError(
                 f"methods: {second[0]} goes on masking atoms, and {model} has no mask; leave out one of the two"
             )

@@ -17,7 +17,7 @@ from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
 
 COSTS = Path(__file__).parents[1] / "registry" / "yaml" / "costs.yaml"
-#: Shares of a data set, as `splits` deals them.
+#: Shares of a dataset, as `splits` deals them.
 TRAIN, HELD = 0.8, 0.1
 #: Molecules that lend BatchNorm their statistics, as `batchnorm` has them, and the descents of learned mixing.
 LENT, DESCENTS = 512, 4
@@ -69,7 +69,7 @@ def estimate(experiment: Experiment) -> Estimate:
 
 
 def _molecules(dataset: Dataset) -> int:
-    """How many molecules a data set has: by the registry, or about as many as a user's own file has records."""
+    """How many molecules a dataset has: by the registry, or about as many as a user's own file has records."""
     known = next((source.rows for source in dataset.sources if source.rows), None)
     if known is not None:
         return known

@@ -33,7 +33,7 @@ def registered(config: Config) -> Registered:
         if name in datasets:
             raise UserError(f"own_datasets: {name!r} is a registered dataset; choose another name")
     # A model's name is also that of its folder of runs and, for an own model, of its graphs.
-    taken = {*checkpoints, *(checkpoint.featuriser for checkpoint in checkpoints.values())}
+    taken = {*checkpoints, *(checkpoint.featurizer for checkpoint in checkpoints.values())}
     taken.update(WITHOUT_ENCODER.values())
     for name in config.own_models:
         if name in taken:

@@ -90,7 +90,7 @@ def _joined(parts: list[_Part], labels: npt.NDArray[np.float32], name: str) -> G
         bonds=_rows([part.bonds for part in parts], [part.first_with_bonds for part in parts], "bond"),
         labels=labels,
         classes=np.concatenate([part.classes for part in parts]),
-        featuriser=name,
+        featurizer=name,
     )
 
 

@@ -1,6 +1,6 @@
 """Molecules as flat arrays on disk, and batches cut out of them by index.
 
-A data set under one featurizer is one file of a few arrays; a batch is a handful of slices of them, without an object a
+A dataset under one featurizer is one file of a few arrays; a batch is a handful of slices of them, without an object a
 molecule. A batch can merge atoms whose environments are the same, so that a network computes each distinct one once.
 """
 
@@ -86,7 +86,7 @@ class Batch:
     graph: Tensor  #: n, the molecule of each atom
     sizes: Tensor  #: b, atoms in each molecule
     labels: Tensor  #: b x t, NaN where missing
-    molecules: npt.NDArray[np.int64]  #: b, positions in the data set
+    molecules: npt.NDArray[np.int64]  #: b, positions in the dataset
     hop: Hop | None  #: the messages of a layer that has a row for every atom; None where no layer sums bare neighbours
     merged: Mapping[int, Hop] = field(default_factory=dict)  #: layer -> its messages, where atoms are merged
 
@@ -122,7 +122,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Graphs:
-    """A data set's molecules as flat arrays, bonds in CSR form (row = the atom that receives)."""
+    """A dataset's molecules as flat arrays, bonds in CSR form (row = the atom that receives)."""
 
     offsets: npt.NDArray[np.int64]  #: molecules + 1, first atom of each molecule
     atoms: npt.NDArray[np.generic]  #: atoms x a
@@ -131,7 +131,7 @@ class Graphs:
     bonds: npt.NDArray[np.generic]  #: bonds x k
     labels: npt.NDArray[np.float32]  #: molecules x tasks, NaN where missing
     classes: npt.NDArray[np.int8]  #: atoms, the kind of each (`atom_kinds.CLASSES`), -1 for none of them
-    featuriser: str = "hu"
+    featurizer: str = "hu"
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -139,7 +139,7 @@ class Graphs:
     @cached_property
     def bond_counts(self) -> npt.NDArray[np.uint8]:
         """Per atom, how often it receives each bond type and direction; every atom has one self-loop."""
-        if self.featuriser != "hu":
+        if self.featurizer != "hu":
             return np.zeros((len(self.atoms), 0), np.uint8)
         counts = np.zeros((len(self.atoms), BOND_TYPES + BOND_DIRECTIONS), np.uint8)
         counts[:, SELF_LOOP] = counts[:, BOND_TYPES] = 1
@@ -169,7 +169,7 @@ class Graphs:
         found = self._environments
         if len(found) <= layers:
             first = np.repeat(self.offsets[:-1], np.diff(self.indptr[self.offsets]))
-            senders = first + self.neighbours.astype(np.int64)  # counted from the data set's first atom
+            senders = first + self.neighbours.astype(np.int64)  # counted from the dataset's first atom
             bonds = equal_rows(self.bonds)
             while len(found) <= layers:
                 found.append(refine(found[-1], self.indptr, senders, bonds))
@@ -202,7 +202,7 @@ class Graphs:
             sizes=torch.from_numpy(sizes.astype(np.float32)),
             labels=torch.from_numpy(self.labels[chosen]),
             molecules=chosen,
-            hop=self._hop(atoms, shift) if self.featuriser == "hu" else None,
+            hop=self._hop(atoms, shift) if self.featurizer == "hu" else None,
             merged=self._merged(merge, atoms, shift, lending),
         )
 
@@ -261,7 +261,7 @@ class Graphs:
         """Write the arrays to one file, atomically."""
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         with atomic(path) as temporary:
-            save_file(arrays, temporary, metadata={"format": FORMAT, "featuriser": self.featuriser})
+            save_file(arrays, temporary, metadata={"format": FORMAT, "featurizer": self.featurizer})
 
 
 ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels", "classes")
@@ -277,7 +277,7 @@ def load(path: Path) -> Graphs:
             metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise TypeError(f"format {metadata.get('format')}, expected {FORMAT}")
-        return Graphs(**load_file(path), featuriser=metadata["featuriser"])
+        return Graphs(**load_file(path), featurizer=metadata["featurizer"])
     except (OSError, SafetensorError, TypeError) as error:
         raise UserError(
             f"{path}: not a file of molecular graphs ({error}). Delete it and run the workflow again."

@@ -1,4 +1,4 @@
-"""Which data sets, pretrained encoders and pretraining corpora exist, and where each comes from.
+"""Which datasets, pretrained encoders and pretraining corpora exist, and where each comes from.
 
 The registry itself are the YAML files beside this module; a user's own CSV is a :class:`Dataset` as well.
 """
@@ -24,7 +24,7 @@ REGISTRY = Path(__file__).parent / "yaml"
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
-#: How a data set's file is written, and which by the ending of a user's own file; any other is a CSV.
+#: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
@@ -67,7 +67,7 @@ class Source:
     sha256: str = ""  # unchecked where neither checksum is given: a user's own file
     git_blob: str = ""
     rows: int | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)  # the data set's column name -> this source's
+    columns: Mapping[str, str] = field(default_factory=dict)  # the dataset's column name -> this source's
     values: Mapping[str, float] = field(default_factory=dict)  # label as written there -> number
     note: str = ""
 
@@ -134,7 +134,7 @@ class Dataset:
         Its ending says the format where none is given. Raises `UserError` for an unknown or missing key and for a value
         that is not allowed.
         """
-        where = f"data set {values.get('name', '?')}"
+        where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
         task = plain.get("task", "")
         plain.setdefault("metric", METRICS.get(task, ""))
@@ -168,7 +168,7 @@ class Dataset:
         return bool(self.geometry) or self.format != "csv"
 
     def to_dict(self) -> dict[str, Any]:
-        """The data set as values of JSON."""
+        """The dataset as values of JSON."""
         return cast(dict[str, Any], without_defaults(self))
 
     def source_of(self, sha256: str) -> Source | None:
@@ -183,7 +183,7 @@ class Checkpoint:
     `drop` says how the names begin of published weights that are no part of the encoder, such as projection heads; any
     other name that the architecture does not know is an error. `corpora` are the pretraining sets, `labelled` those of
     them whose labels were learnt as well (where `pretraining` is "supervised", all if none is named). `suspected` names
-    the data sets whose labels may be among those learnt, though nobody can check; `overlaps` says what else is known.
+    the datasets whose labels may be among those learnt, though nobody can check; `overlaps` says what else is known.
     """
 
     name: str
@@ -227,7 +227,7 @@ class Checkpoint:
 
     @property
     def code(self) -> str:
-        """The file of a user's own code that defines the encoder and its featuriser; empty for our encoders."""
+        """The file of a user's own code that defines the encoder and its featurizer; empty for our encoders."""
         return str(self.architecture.get("code", ""))
 
     @property
@@ -236,7 +236,7 @@ class Checkpoint:
         return ENCODER_KINDS[self.architecture["kind"]]
 
     @property
-    def featuriser(self) -> str:
+    def featurizer(self) -> str:
         """The featurizer whose graphs the encoder reads; a user's own is named as the model that it belongs to."""
         return self.name if self.code else self.kind.featurizer
 
@@ -303,7 +303,7 @@ class Recipe:
 
 
 def datasets() -> dict[str, Dataset]:
-    """The registered data sets by name, in the order of `registry/yaml/datasets.yaml`."""
+    """The registered datasets by name, in the order of `registry/yaml/datasets.yaml`."""
     return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
 
 
@@ -325,7 +325,7 @@ def recipes() -> dict[str, Recipe]:
 def about(
     datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], corpora: Mapping[str, Corpus]
 ) -> dict[str, Any]:
-    """What the report tells of data sets, models and pretraining corpora, each by name."""
+    """What the report tells of datasets, models and pretraining corpora, each by name."""
     text = ("citation", "licence", "note")
     of_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *text)
     return {

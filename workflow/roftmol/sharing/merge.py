@@ -1,8 +1,8 @@
-"""Several results folders -> one, of other seeds, methods, models or data sets, from one machine or from several.
+"""Several results folders -> one, of other seeds, methods, models or datasets, from one machine or from several.
 
 What is merged are the stages' files; tables, figures and report are made anew from them, of whatever cells are there.
 A run is a cell with a seed and a setting, all its folds: it is taken once, from the first folder that has it. What has
-one name must be the same in all folders: a data set's molecules, a seed's split, a model's weights, what the fits of a
+one name must be the same in all folders: a dataset's molecules, a seed's split, a model's weights, what the fits of a
 cell were told, and a run's predictions, to the last bit.
 """
 
@@ -116,7 +116,7 @@ class _Merging:
                 name = schemas.marks(owners[0])["roftmol.table"]
                 for one, other in combinations(owners, 2):
                     if not _same(schemas.read(name, one), schemas.read(name, other)):
-                        what = "molecules of one data set" if path.parts[0] == "data" else "molecules found in a corpus"
+                        what = "molecules of one dataset" if path.parts[0] == "data" else "molecules found in a corpus"
                         raise UserError(f"{one} and {other}: the {what} differ. {LEAVE_OUT}")
             _copy(owners[0], self.out / path)
 

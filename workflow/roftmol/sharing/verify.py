@@ -1,7 +1,7 @@
 """Recompute what a results folder says of itself, from its stored predictions and labels, and tell what differs.
 
 Of every cell in the tables: scores, selection, audit, WiSE-FT's path and the summary are computed anew; what the tables
-repeat of runs and data sets is compared with these. Every run's predictions must cover its split's molecules, its
+repeat of runs and datasets is compared with these. Every run's predictions must cover its split's molecules, its
 finished fits must be readable, source files and weights must have the digests that were recorded. Landscapes,
 diagnostics and statistics are not computed anew. One run's predictions are held at a time.
 """
@@ -138,7 +138,7 @@ class _Stored:
         return True
 
     def finish(self, place: Found) -> None:
-        """Compare what is not of one run: rows of no run, the summary, the data sets, the models' weights."""
+        """Compare what is not of one run: rows of no run, the summary, the datasets, the models' weights."""
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
         for name in RUN_TABLES:
@@ -151,9 +151,9 @@ class _Stored:
         known = {folder.name: folder for folder in place.data}
         for dataset in self._read("tasks", ["dataset"])["dataset"].unique().tolist():
             if dataset not in known:
-                self._differs("tasks", dataset, "data set", "labels", "no folder of data")
+                self._differs("tasks", dataset, "dataset", "labels", "no folder of data")
                 continue
-            self.seen.counts["data sets"] += 1
+            self.seen.counts["datasets"] += 1
             for name in DATA_TABLES:
                 made = schemas.read(name, known[dataset] / f"{name}.parquet")
                 self._differ(name, dataset, self._rows(name, {"dataset": dataset}), made)

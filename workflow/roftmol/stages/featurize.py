@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 class Settings:
     """What turns molecules into graphs: a name in `features/featurizers`, or the path of a user's own code."""
 
-    featuriser: str
+    featurizer: str
 
 
-def settings_from(experiment: Experiment, dataset: str, featuriser: str) -> Json:
+def settings_from(experiment: Experiment, dataset: str, featurizer: str) -> Json:
     """Return the featurizer: a user's own, named as its model, is known here by its file."""
-    own = experiment.checkpoints.get(featuriser)
-    return {"featuriser": own.code if own and own.code else featuriser}
+    own = experiment.checkpoints.get(featurizer)
+    return {"featurizer": own.code if own and own.code else featurizer}
 
 
-def code(experiment: Experiment, featuriser: str, **_wildcards: str) -> Code:
+def code(experiment: Experiment, featurizer: str, **_wildcards: str) -> Code:
     """Return the code of one featurizer: no other one's counts."""
-    own = experiment.checkpoints.get(featuriser)
-    file = own.kind.featurizer if own and own.code else featuriser
+    own = experiment.checkpoints.get(featurizer)
+    file = own.kind.featurizer if own and own.code else featurizer
     modules = ("roftmol.features.featurize", f"roftmol.features.featurizers.{file}")
     return Code(modules, ("roftmol.features.featurizers",))
 
@@ -44,7 +44,7 @@ def run(settings: Json, *, molecules: Path, out: Path, conformers: Path | None =
     if conformers:
         featurize.in_space(table, schemas.read("conformers", conformers)).save(out)
     else:
-        featurize.featurize(table, asked.featuriser, processes).save(out)
+        featurize.featurize(table, asked.featurizer, processes).save(out)
 
 
 STAGE = Stage(run, "train", code, settings_from)

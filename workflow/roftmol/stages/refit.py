@@ -28,7 +28,7 @@ def settings_from(experiment: Experiment) -> Json:
         "task": dataset.task,
         "metric": dataset.metric,
         "grids": grids,
-        "featurisers": {name: checkpoint.featuriser for name, checkpoint in experiment.checkpoints.items()},
+        "featurizers": {name: checkpoint.featurizer for name, checkpoint in experiment.checkpoints.items()},
         "training": experiment.training.model_dump(),
         "members": asked.members,
         "level": asked.level,
