@@ -35,7 +35,7 @@ metadata beside what made it (`roftmol.tables.schemas.marks(path)`). A file of a
 were only added since: they are empty ("" in a text, NaN in a number, null in all else). Any other file of another
 version is refused, with a message that says so.
 
-The program makes this page from the files in `workflow/roftmol/tables/`; `tests/test_tables.py` says how.
+The program makes this page from the files in `workflow/roftmol/tables/`; `tests/tables/test_tables.py` says how.
 """
 
 

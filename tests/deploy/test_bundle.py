@@ -1,0 +1,436 @@
+"""A bundle: the ensemble behind it, its calibration and domain, its file, and tables through it."""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from molecules_for_tests import SMILES, labels_of_size
+from rdkit import Chem, DataStructs
+from rdkit.Chem import Descriptors, rdFingerprintGenerator
+from safetensors import safe_open
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.deploy import bundle, ensemble
+from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
+from roftmol.encoders.kinds import new_encoder
+from roftmol.features import featurize
+from roftmol.features.fingerprints import morgan_counts
+from roftmol.methods.fingerprint import GRID, learner
+from roftmol.training.fit import TrainSettings
+
+ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
+SETTINGS = EnsembleSettings("full_ft", ({},), "regression", "rmse", TrainSettings(epochs=3), members=3)
+ABOUT = {
+    "target": "size",
+    "task": "regression",
+    "metric": "rmse",
+    "method": "full_ft",
+    "model": "gin",
+    "architecture": ARCHITECTURE,
+    "featurizer": "hu",
+}
+FINGER = ABOUT | {"method": "fingerprint", "model": "morgan", "architecture": None}
+TWINS = np.arange(len(SMILES))
+OTHERS = ["CCCO", "c1ccccc1C", "CC(C)C(=O)O", "FC(F)F", "[SiH4]", "OCC"]
+
+
+def labels(task: str = "regression") -> np.ndarray:
+    return labels_of_size(classification=task == "classification")[:, 0]
+
+
+def networks(task: str = "regression") -> Networks:
+    torch.manual_seed(0)
+    return Networks(new_encoder(ARCHITECTURE), featurize.from_smiles(SMILES, labels(task)[:, None]), TWINS)
+
+
+def references(task: str = "regression") -> References:
+    return References(morgan_counts(SMILES), labels(task), TWINS)
+
+
+def fitted(source: Networks | References, settings: EnsembleSettings = SETTINGS) -> ensemble.Ensemble:
+    return fit_ensemble(source, deal(source, np.arange(len(source.labels)), settings), settings)
+
+
+def made(source: Networks | References, settings: EnsembleSettings, about: dict, level: float = 0.9) -> bundle.Bundle:
+    found = out_of_sample(source, settings)
+    return bundle.make(fitted(source, settings), found, SMILES, source.labels, about, level)
+
+
+@pytest.fixture(scope="module")
+def regression() -> bundle.Bundle:
+    return made(networks(), SETTINGS, ABOUT, level=0.8)
+
+
+@pytest.fixture(scope="module")
+def classification() -> bundle.Bundle:
+    settings = replace(SETTINGS, task="classification", metric="roc_auc")
+    about = ABOUT | {"task": "classification", "metric": "roc_auc", "target": "large"}
+    return made(networks("classification"), settings, about)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("setting", GRID, ids=str)
+def test_arrays_predict_as_scikit_learn(setting, task):
+    X, y = morgan_counts(SMILES), labels(task)
+    model = learner(setting, task, 20, 0).fit(X, y)
+    Z = morgan_counts(OTHERS)
+    expected = model.predict_proba(Z)[:, 1] if task == "classification" else model.predict(Z)
+    if task == "classification" and setting.learner == "forest":
+        expected = (20 * expected + y.mean()) / 21
+    found = Reference.of(model, task, float(y.mean())).predict(Z, task)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["linear_probing", "wise_ft", "dwise_ft", "fingerprint"])
+def test_the_setting_with_the_best_out_of_fold_score_is_kept(method):
+    grids = {"wise_ft": ({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}), "dwise_ft": ({"start": 0.5},)}
+    grid = grids.get(method, ({"learner": "linear"}, {"learner": "forest"}) if method == "fingerprint" else ({},))
+    settings = replace(SETTINGS, method=method, grid=grid)
+    source = references() if method == "fingerprint" else networks()
+    folds = deal(source, TWINS, settings)
+    scores = {}
+    for one in grid:
+        alone = fit_ensemble(source, folds, replace(settings, grid=(one,)))
+        predicted = np.empty(len(SMILES))
+        for member, fold in zip(alone.members, folds, strict=True):
+            predicted[fold.valid] = source.predict([member], fold.valid, settings)[0]
+        scores[alone.setting] = math.sqrt(np.mean((predicted - labels()) ** 2))
+    found = fit_ensemble(source, folds, settings)
+    assert found.setting == min(scores, key=scores.get)
+    assert len(found.members) == 3
+
+
+@pytest.mark.parametrize("method", ["linear_probing", "dwise_ft", "fingerprint", "constant"])
+def test_what_calibrates_was_predicted_by_models_that_did_not_have_it(method, monkeypatch):
+    """Neither to learn from nor to choose an epoch, a setting or coefficients by."""
+    grid = ({"start": 0.5},) if method == "dwise_ft" else ({"learner": "linear"},) if method == "fingerprint" else ({},)
+    settings = replace(SETTINGS, method=method, grid=grid)
+    source = networks() if method in ("linear_probing", "dwise_ft") else references()
+    kind, had, asked = type(source), {}, []
+    start, predict = kind.start, kind.predict
+
+    def noted_start(self, number, fold, settings):
+        fitting = start(self, number, fold, settings)
+
+        def noted(setting):
+            member, valid = fitting(setting)
+            had[id(member)] = (member, {*fold.train.tolist(), *fold.valid.tolist()})
+            return member, valid
+
+        return noted
+
+    def noted_predict(self, members, molecules, settings):
+        asked.extend((id(member), molecule) for member in members for molecule in molecules.tolist())
+        return predict(self, members, molecules, settings)
+
+    monkeypatch.setattr(kind, "start", noted_start)
+    monkeypatch.setattr(kind, "predict", noted_predict)
+    found = out_of_sample(source, settings)
+    assert sorted(found.molecule) == list(range(len(SMILES)))
+    assert len(asked) == len(SMILES) * settings.members
+    assert not [molecule for member, molecule in asked if molecule in had[member][1]]
+    # Yet each ensemble has all the others, so that it is as good as the one that is handed out.
+    assert all(
+        len(known) + np.sum(found.part == found.part[molecule]) == len(SMILES)
+        for molecule in range(len(SMILES))
+        for known in [had[next(m for m, asked_of in asked if asked_of == molecule)][1]]
+    )
+
+
+def test_identical_molecules_stay_together():
+    twice = References(
+        morgan_counts([*SMILES, *SMILES]),
+        np.random.default_rng(0).normal(size=2 * len(SMILES)).astype(np.float32),
+        np.tile(TWINS, 2),
+    )
+    settings = replace(SETTINGS, method="fingerprint", grid=({"learner": "linear"},))
+    found, half = out_of_sample(twice, settings), len(SMILES)
+    np.testing.assert_allclose(found.prediction[:half], found.prediction[half:], rtol=1e-5)
+    assert found.part[:half].tolist() == found.part[half:].tolist()
+
+
+def test_the_quantile_is_the_textbooks():
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 20))  # 1 to 19
+    assert conformal_quantile(scores, 0.9, 19) == (18, True)  # ceil(20 * 0.9)
+    assert conformal_quantile(scores, 0.95, 19) == (19, True)
+    assert conformal_quantile(scores, 0.96, 19) == (19, False)  # ceil(19.2) = 20 of 19
+    assert conformal_quantile(np.repeat(scores, 2), 0.9, 19) == (18, True)  # two scores a molecule are not two
+
+
+def test_intervals_are_wider_where_it_is_harder_and_hold_the_stated_share():
+    """In all and, unlike a width for all, where the spread is large: labels whose noise grows with it."""
+    rng = np.random.default_rng(0)
+    held, hard, widths = [], [], []
+    for _ in range(300):
+        spread, distance = rng.exponential(size=101), rng.random(101)
+        values = (0.2 + spread) * rng.normal(size=101)
+        found = OutOfSample(np.arange(100), np.zeros(100), spread[:100], np.arange(100) % 5)
+        intervals = Intervals.of(found, values[:100], distance[:100], 0.9)
+        half = float(intervals.half(spread[100:], distance[100:])[0])
+        held.append(abs(values[100]) <= half)
+        widths.append((spread[100], half))
+        if spread[100] > 1.5:
+            hard.append(held[-1])
+    assert 0.85 <= np.mean(held) <= 0.95  # 0.9, and three standard deviations of 300 draws are 0.052
+    assert np.mean(hard) > 0.75  # one width for all, some 2.3, would hold 69% of these
+    assert np.corrcoef(np.transpose(widths))[0, 1] > 0.9
+
+
+def test_a_difficulty_is_positive_and_never_falls_with_spread_or_distance():
+    rng = np.random.default_rng(1)
+    spread, distance = rng.random(50), rng.random(50)
+    found = Difficulty.of(np.exp(-3 * spread - 3 * distance), spread, distance)  # the data say the contrary
+    assert min(found.constant, found.of_spread, found.of_distance) > 0
+    many = rng.random((3, 20000))
+    fitted = Difficulty.of(1 + 2 * many[1] + 3 * many[2], many[1], many[2])
+    assert (fitted.constant, fitted.of_spread, fitted.of_distance) == pytest.approx((1, 2, 3), rel=0.02)
+
+
+def test_every_molecule_has_an_interval_of_its_own(regression):
+    found = regression.predict([*OTHERS, "C" * 40])
+    widths = found["high"] - found["low"]
+    assert widths.nunique() >= len(OTHERS) - 1  # CCO is there as a training molecule, written OCC
+    np.testing.assert_allclose(found["high"] - found["prediction"], found["prediction"] - found["low"], rtol=1e-6)
+    intervals = Intervals.from_card(regression.card["calibration"])
+    outputs = regression._outputs(OTHERS, 1)
+    expected = intervals.quantile * intervals.difficulty(outputs.std(0, ddof=1), 1 - found["similarity"][:6])
+    np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
+    few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
+    assert "24 molecules are too few for this level" in few.card["calibration"]["note"]
+
+
+def test_probabilities_are_those_of_platt(classification):
+    settings = replace(SETTINGS, task="classification", metric="roc_auc")
+    found = out_of_sample(networks("classification"), settings)
+    logit = np.log(found.prediction / (1 - found.prediction))
+    expected = LogisticRegression().fit(logit[:, None], labels("classification"))
+    slope, intercept = classification.card["calibration"]["slope"], classification.card["calibration"]["intercept"]
+    if expected.coef_[0, 0] > 0:
+        assert (slope, intercept) == pytest.approx((expected.coef_[0, 0], expected.intercept_[0]), rel=1e-3)
+    single = [
+        m.predict(featurize.from_smiles(OTHERS, np.zeros((6, 1), np.float32)), range(6)) for m in classification.members
+    ]
+    p = np.mean(single, 0)[:, 0]
+    logit = slope * np.log(p / (1 - p)) + intercept
+    np.testing.assert_allclose(classification.predict(OTHERS)["probability"], 1 / (1 + np.exp(-logit)), rtol=1e-3)
+
+
+def test_a_calibration_never_turns_predictions_round():
+    truth = np.array([0, 0, 0, 1] * 10)
+    against = np.where(truth == 1, 0.2, 0.7) + np.linspace(0, 0.1, 40)
+    slope, intercept = platt(against, truth)
+    assert slope == 0
+    assert 1 / (1 + math.exp(-intercept)) == pytest.approx(0.25)  # the share of class 1
+    assert platt(1 - against, truth)[0] > 0
+    classes = np.random.default_rng(3).integers(0, 2, len(SMILES)).astype(np.float32)
+    source = References(morgan_counts(SMILES), classes, TWINS)
+    settings = EnsembleSettings("constant", ({},), "classification", "roc_auc", members=3)
+    about = FINGER | {"method": "constant", "task": "classification", "metric": "roc_auc"}
+    # A part with more of class 1 is predicted by a lower rate of the others: the worst of predictions, and no signal.
+    found = bundle.make(fitted(source, settings), out_of_sample(source, settings), SMILES, classes, about)
+    np.testing.assert_allclose(found.predict(OTHERS)["probability"], classes.mean(), rtol=1e-5)
+
+
+def test_similarity_is_tanimoto_to_the_nearest_and_the_domain_its_quantile(regression):
+    morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    training = [morgan.GetFingerprint(Chem.MolFromSmiles(text)) for text in SMILES]
+    new = [morgan.GetFingerprint(Chem.MolFromSmiles(text)) for text in OTHERS]
+    expected = [max(DataStructs.BulkTanimotoSimilarity(one, training)) for one in new]
+    found = regression.predict(OTHERS)
+    np.testing.assert_allclose(found["similarity"], expected, rtol=1e-6)
+    own = [
+        max(s for j, s in enumerate(DataStructs.BulkTanimotoSimilarity(one, training)) if j != i)
+        for i, one in enumerate(training)
+    ]
+    threshold = regression.card["domain"]["threshold"]
+    assert threshold == pytest.approx(np.quantile(own, 0.05))
+    silicon = OTHERS.index("[SiH4]")
+    assert not found["in_domain"][silicon]
+    assert "elements Si" in found["problem"][silicon]
+    others = [row for row, text in enumerate(OTHERS) if text != "[SiH4]"]
+    assert found["in_domain"][others].tolist() == [expected[row] >= threshold for row in others]
+    assert ((found["problem"] == "") == found["in_domain"]).all()
+
+
+def test_the_domain_knows_sizes(regression):
+    """A chain has the bits of octane, however long it is."""
+    found = regression.predict(["CCCCCCCC", "C" * 800, "CCCCCCCCC"])
+    assert found["similarity"].tolist() == [1, 1, 1]
+    assert found["in_domain"].tolist() == [True, False, True]
+    problem = found["problem"][1]
+    assert problem.startswith("outside the domain: heavy atoms 800, above 16.4; molecular weight ")
+    assert "logP" in problem
+    assert "rotatable bonds 797, above" in problem
+    assert "TPSA" not in problem
+    assert np.isfinite(found["prediction"]).all()  # it is predicted all the same
+    low, high = regression.card["domain"]["ranges"]["molecular weight"]
+    weights = [Descriptors.MolWt(Chem.MolFromSmiles(text)) for text in SMILES]
+    margin = 0.1 * (max(weights) - min(weights))
+    assert (low, high) == pytest.approx((0, max(weights) + margin))  # nothing weighs less
+    assert regression.card["domain"]["ranges"]["logP (Crippen)"][0] < 0
+
+
+def test_rows_that_are_no_molecules_stay_empty_with_the_reason(regression):
+    found = regression.predict(["CCO", "C(", "", "*C", "OCC"])
+    assert found["prediction"].isna().tolist() == [False, True, True, True, False]
+    assert found["problem"].tolist() == [
+        "",
+        "invalid_smiles: not SMILES",
+        "empty_smiles",
+        "unsupported_atom: atom 0 is '*'",
+        "",
+    ]
+    assert found["prediction"][0] == pytest.approx(found["prediction"][4])
+    assert regression.predict(["C("])["problem"].tolist() == ["invalid_smiles: not SMILES"]
+
+
+def test_a_file_gives_the_bundle_back(regression, classification, tmp_path):
+    fingerprint = made(references(), replace(SETTINGS, method="fingerprint", grid=({"learner": "forest"},)), FINGER)
+    constant = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"})
+    assert constant.predict(OTHERS)["prediction"].to_numpy() == pytest.approx(labels().mean())
+    assert "the same for every molecule, as nothing was better than that beyond doubt" in bundle.describe(constant.card)
+    for one in (regression, classification, fingerprint, constant):
+        bundle.write(one, tmp_path / "a.roftmol")
+        back = bundle.read(tmp_path / "a.roftmol")
+        pd.testing.assert_frame_equal(back.predict(OTHERS), one.predict(OTHERS), rtol=1e-6)
+        assert bundle.describe(back.card) == bundle.describe(one.card)
+
+
+def test_what_no_member_changed_is_stored_once(tmp_path):
+    probed = made(networks(), replace(SETTINGS, method="linear_probing"), ABOUT | {"method": "linear_probing"})
+    bundle.write(probed, tmp_path / "a.roftmol")
+    with safe_open(tmp_path / "a.roftmol", "pt") as file:
+        names = set(file.keys())
+    own = {name for name in names if name.startswith("member.0.")}
+    assert own <= {"member.0.head.weight", "member.0.head.bias", "member.0.shift", "member.0.scale"}
+    assert any(name.startswith("shared.encoder.") for name in names)
+    back = bundle.read(tmp_path / "a.roftmol")
+    assert len({id(member.encoder) for member in back.members}) == 1
+    pd.testing.assert_frame_equal(back.predict(OTHERS), probed.predict(OTHERS), rtol=1e-6)
+
+
+def test_what_is_no_bundle_is_refused(regression, tmp_path):
+    path = tmp_path / "a.roftmol"
+    with pytest.raises(UserError, match="there is no such file"):
+        bundle.read(path)
+    bundle.write(regression, path)
+    whole = path.read_bytes()
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match="truncated or no bundle"):
+            bundle.read(path)
+    path.write_bytes(b"SMILES,y\nCCO,1\n" * 20)
+    with pytest.raises(UserError, match="truncated or no bundle"):
+        bundle.read(path)
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": "pt"})
+    with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
+        bundle.read(path)
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
+    with pytest.raises(UserError, match="version 9, and this program reads 3"):
+        bundle.read(path)
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
+    with pytest.raises(UserError, match=r"version 1, whose intervals .* Make it again"):
+        bundle.read(path)
+
+
+@pytest.fixture
+def place(regression, tmp_path) -> Path:
+    bundle.write(regression, tmp_path / "size.roftmol")
+    rows = [f"{number:04d},{text},{number}.50" for number, text in enumerate([*OTHERS, "C(", "", *SMILES])]
+    (tmp_path / "new.csv").write_text("\n".join(["id,SMILES,price", *rows]) + "\n")
+    return tmp_path
+
+
+def predict(place: Path, *arguments: str) -> None:
+    main(["predict", str(place / "size.roftmol"), *arguments])
+
+
+def test_a_table_keeps_its_rows_and_columns(place, regression):
+    predict(place, str(place / "new.csv"), "-o", str(place / "out.csv"))
+    before = pd.read_csv(place / "new.csv", dtype=str, keep_default_na=False)
+    after = pd.read_csv(place / "out.csv", dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(after[before.columns.tolist()], before)
+    new = ["size_prediction", "size_low", "size_high", "similarity", "in_domain", "problem"]
+    assert after.columns.tolist() == [*before.columns, *new]
+    expected = regression.predict(before["SMILES"].tolist())["prediction"].to_numpy()
+    found = pd.to_numeric(after["size_prediction"], errors="coerce").to_numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    unread = (after["problem"] != "") & ~after["problem"].str.startswith("outside the domain: ")
+    assert (after.loc[unread, new[:-1]] == "").all(axis=None)
+    assert ((after["in_domain"] == "False") == after["problem"].str.startswith("outside the domain: ")).all()
+    assert set(after["in_domain"]) == {"True", "False", ""}
+
+
+def test_predictions_do_not_depend_on_the_batch_nor_the_format(place):
+    predict(place, str(place / "new.csv"), "-o", str(place / "out.csv"))
+    whole = pd.read_csv(place / "out.csv")
+    predict(place, str(place / "new.csv"), "-o", str(place / "three.csv"), "--batch-size", "3", "--processes", "2")
+    pd.testing.assert_frame_equal(pd.read_csv(place / "three.csv"), whole, rtol=1e-4)
+    pd.read_csv(place / "new.csv").to_parquet(place / "new.parquet")
+    predict(place, str(place / "new.parquet"), "-o", str(place / "out.parquet"), "--batch-size", "5")
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(place / "out.parquet")
+        .replace({"problem": {"": None}})
+        .fillna({"SMILES": np.nan})[["size_low"]],
+        whole[["size_low"]],
+        rtol=1e-4,
+    )
+    (place / "new.tsv").write_text((place / "new.csv").read_text().replace(",", "\t"))
+    predict(place, str(place / "new.tsv"), "-o", str(place / "out.tsv"))
+    pd.testing.assert_frame_equal(pd.read_csv(place / "out.tsv", sep="\t"), whole, rtol=1e-4)
+
+
+def test_a_stream_goes_through(place):
+    command = [sys.executable, "-m", "roftmol", "predict", str(place / "size.roftmol"), "-", "-o", "-"]
+    environment = {"PYTHONPATH": str(Path(bundle.__file__).parents[2]), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    text = (place / "new.csv").read_text()
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True, env=environment)
+    predict(place, str(place / "new.csv"), "-o", str(place / "out.csv"))
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(done.stdout)), pd.read_csv(place / "out.csv"), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        ("", (), "the file is empty"),
+        ("SMILES\n", (), "the table has no rows"),
+        ("a,b\n1,2\n", (), "no column is called SMILES"),
+        ("SMILES,b\nC,2\n", ("--smiles", "c"), "no column 'c'. The columns are 'SMILES', 'b'"),
+        ("SMILES,problem\nC,2\n", (), "there is a column 'problem' already. Rename it, or put something before"),
+        ('SMILES,b\nC,2\nC,2,3\n"', (), "cannot be read as CSV"),
+    ],
+)
+def test_a_table_that_cannot_be_used_leaves_nothing(place, capsys, content, arguments, told):
+    (place / "bad.csv").write_text(content)
+    with pytest.raises(SystemExit) as caught:
+        predict(place, str(place / "bad.csv"), "-o", str(place / "bad.out.csv"), *arguments)
+    assert caught.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not list(place.glob("*bad.out*"))
+
+
+def test_a_prefix_makes_room(place):
+    (place / "again.csv").write_text("SMILES,problem\nC,2\n")
+    predict(place, str(place / "again.csv"), "-o", str(place / "out.csv"), "--prefix", "my_")
+    assert "my_problem" in pd.read_csv(place / "out.csv")
+
+
+def test_the_card_is_shown(place, capsys):
+    main(["show", str(place / "size.roftmol")])
+    shown = capsys.readouterr().out
+    assert "size (regression)" in shown
+    assert "Full FT of gin" in shown
+    assert f"{len(SMILES)} labelled molecules" in shown

@@ -1,0 +1,86 @@
+"""The estimators as scikit-learn uses them: its own checks where they fit lists of SMILES, and its cross-validation."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from molecules_for_tests import SMILES, labels_of_size
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils import estimator_checks
+
+import roftmol
+from roftmol import RoftMolClassifier, RoftMolRegressor
+
+VALUES = labels_of_size()[:, 0]
+QUICK = {"members": 2, "epochs": 2}
+#: Checks that give no table of numbers; all others do, and a molecule is no row of numbers.
+CHECKS = (
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_tags_renamed",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_valid_tag_types",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_mixin_order",
+)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("estimator", [RoftMolRegressor(), RoftMolClassifier()], ids=lambda one: type(one).__name__)
+def test_scikit_learns_own_checks(estimator, check):
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+
+
+def test_regression():
+    model = RoftMolRegressor("linear_probing", members=3, epochs=100, learning_rate=0.01)
+    assert model.fit(SMILES, VALUES) is model
+    assert model.predict(SMILES).shape == VALUES.shape
+    assert model.score(SMILES, VALUES) > 0.1
+    again = clone(model).fit(SMILES, VALUES)
+    np.testing.assert_array_equal(again.predict(SMILES), model.predict(SMILES))
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict(SMILES), model.predict(SMILES), rtol=1e-6)
+
+
+def test_classification_with_any_two_labels():
+    y = np.where(np.median(VALUES) < VALUES, "large", "small")
+    model = RoftMolClassifier("fingerprint", setting={"learner": "forest"}, members=3).fit(SMILES, y)
+    assert model.classes_.tolist() == ["large", "small"]
+    p = model.predict_proba(SMILES)
+    np.testing.assert_allclose(p.sum(1), 1)
+    assert (model.predict(SMILES) == np.where(p[:, 0] > p[:, 1], "large", "small")).mean() == 1
+    assert model.score(SMILES, y) > 0.7
+
+
+def test_cross_validation_and_grid_search():
+    assert np.isfinite(cross_val_score(RoftMolRegressor("linear_probing", **QUICK), SMILES, VALUES, cv=2)).all()
+    found = GridSearchCV(RoftMolRegressor(**QUICK), {"method": ["fingerprint", "linear_probing"]}, cv=2)
+    assert found.fit(SMILES, VALUES).best_params_["method"] in ("fingerprint", "linear_probing")
+
+
+def test_a_saved_model_is_a_bundle(tmp_path):
+    model = RoftMolRegressor("linear_probing", **QUICK).fit(SMILES, VALUES)
+    model.save(tmp_path / "a.roftmol")
+    found = roftmol.read_bundle(tmp_path / "a.roftmol").predict(SMILES)["prediction"]
+    np.testing.assert_allclose(found, model.predict(SMILES), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "X", "y", "told"),
+    [
+        (RoftMolRegressor(), ["C", "C("], [1, 2], "row 1, 'C\\('"),
+        (RoftMolRegressor(), ["C", 3], [1, 2], "a list of SMILES"),
+        (RoftMolRegressor(), ["C", "CC"], [1, np.nan], "one finite number"),
+        (RoftMolRegressor(), ["C", "CC"], [1], "2 SMILES and 1 labels"),
+        (RoftMolRegressor("full"), ["C", "CC"], [1, 2], "'full' is not known; choose one of full_ft"),
+        (RoftMolRegressor(encoder="bert"), SMILES, VALUES, "'bert' is neither a file nor shipped"),
+        (RoftMolClassifier(), ["C", "CC"], [1, 1], "1 classes"),
+    ],
+)
+def test_bad_input_is_named(model, X, y, told):
+    with pytest.raises(ValueError, match=told):
+        model.fit(X, y)

@@ -1,0 +1,197 @@
+"""Figures: what is drawn when, with which words, and that the same tables give the same bytes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from roftmol import figures, statistics
+from roftmol.core.errors import UserError
+from roftmol.figures import critical_difference, ranks
+from roftmol.figures.cells import Results
+from roftmol.figures.pages import cut
+from roftmol.figures.style import in_order, limits, look
+from roftmol.methods import METHODS
+from roftmol.tables import schemas
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("drawn")
+    selected = synthetic.experiment_rows(seeds=3)
+    tables = synthetic.write_tables(folder / "tables", selected, **synthetic.pictures_of(selected))
+    figures.draw(tables, folder / "figures")
+    return tables, folder / "figures"
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    return json.loads((folder / "figures.json").read_text())
+
+
+def test_every_kind_is_drawn_and_described(drawn):
+    entries = manifest(drawn[1])
+    kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "critical_difference", "forest"]
+    # Six settings: four of what changes and of the plane stand on a page, three of pictures of atoms.
+    kinds += ["changes", "changes", "collapse", "collapse", "embeddings", "embeddings", "path", "plane", "plane"]
+    assert [entry["kind"] for entry in entries] == kinds
+    for entry in entries:
+        assert entry["file"].startswith(entry["kind"])
+        assert (drawn[1] / entry["file"]).stat().st_size > 10_000
+        assert (drawn[1] / entry["png"]).read_bytes().startswith(b"\x89PNG")
+        assert all(entry[words] for words in ("title", "caption", "alt"))
+
+
+def test_same_tables_same_bytes(drawn, tmp_path):
+    figures.draw(drawn[0], tmp_path)
+    for path in sorted(drawn[1].glob("*.svg")):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    assert manifest(drawn[1]) == manifest(tmp_path)
+
+
+def test_a_bars_points_are_in_order(drawn):
+    # The library takes them from a set of names, whose order another process has not.
+    names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
+    results = Results(**{name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names})
+    (drawing,) = critical_difference.drawings(results)
+    lines = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
+    assert max(len(line.get_xdata()) for line in lines) > 5
+    assert all(list(line.get_xdata()) == sorted(line.get_xdata()) for line in lines)
+
+
+def test_only_what_was_run_is_drawn(tmp_path):
+    """One budget, one seed, neither WiSE-FT nor DWiSE-FT, a name that is no mathematics, a method of one's own.
+
+    Without a landscape there is neither path nor plane.
+    """
+    selected = synthetic.selected_rows(
+        {"full_ft": [0.7], "scratch": [np.nan], "my_method": [0.8]}, dataset="a$b$ <i>c</i>", model="my/model"
+    )
+    tables = synthetic.write_tables(tmp_path / "tables", selected, paths=schemas.empty("paths"))
+    figures.draw(tables, tmp_path / "figures")
+    entries = manifest(tmp_path / "figures")
+    assert [entry["file"] for entry in entries] == [
+        f"{kind}-honest-my_model.svg" for kind in ("scores", "ranks", "time", "forest", "changes", "collapse")
+    ]
+    assert "best mean my_method at 0.800" in entries[0]["alt"]
+
+
+def test_missing_table_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"summary\.parquet"):
+        figures.draw(tmp_path, tmp_path / "figures")
+
+
+def test_one_look_a_method():
+    assert len({(look(name).colour, look(name).marker) for name in METHODS}) == len(METHODS)
+    assert [look(name).title for name in METHODS] == [method.title for method in METHODS.values()]
+    assert in_order(["zeta", "fingerprint", "alpha", "full_ft"]) == ["full_ft", "fingerprint", "alpha", "zeta"]
+
+
+def test_fingerprint_is_ranked_beside_every_model():
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.7], "fingerprint": [0.8, 0.8]})
+    other = synthetic.selected_rows({"full_ft": [0.9, 0.9]}, model="other")
+    alone = synthetic.selected_rows({"fingerprint": [0.6]}, dataset="bace")
+    selected = pd.concat([selected, other, alone], ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    places = results.cells.set_index(["dataset", "model", "method"])["place"].to_dict()
+    assert places == {
+        ("bbbp", "gin_masking", "full_ft"): 2,
+        ("bbbp", "gin_masking", "fingerprint"): 1,
+        ("bbbp", "other", "full_ft"): 1,
+        ("bbbp", "other", "fingerprint"): 2,
+        ("bace", "morgan", "fingerprint"): 1,
+    }
+
+
+def test_tied_methods_share_their_ranks_in_the_mean_alone():
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7], "wise_ft": [0.7], "bss": [bss]}, budget=budget)
+        for budget, bss in (("50", 0.6), ("all", 0.8))
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    (drawing,) = ranks.drawings(results)
+    texts = [text.get_text() for text in drawing.figure.axes[0].texts]
+    # full FT, WiSE-FT, BSS: 1, 1, 3 and 2, 2, 1
+    assert texts[:9] == ["1", "1", "3", "2", "2", "1", "2.0", "2.0", "2.0"]
+
+
+def test_conditions_are_in_reading_order():
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7]}, budget=budget, split=split)
+        for budget in ("all", "100", "50")
+        for split in ("size", "scaffold")
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    assert [(condition.split, condition.budget) for condition in results.conditions] == [
+        (split, budget) for split in ("scaffold", "size") for budget in ("50", "100", "all")
+    ]
+
+
+def test_marks_say_what_pretraining_has_seen_and_nothing_where_nobody_can_tell():
+    verdicts = {"bbbp": "structures", "bace": "labels", "esol": "unknown", "lipo": "none"}
+    frames = [
+        synthetic.selected_rows({"full_ft": [0.7], "scratch": [0.7]}, dataset=name, seen=(0.1, kind))
+        for name, kind in verdicts.items()
+    ]
+    selected = pd.concat(frames, ignore_index=True)
+    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    bace, bbbp, esol, lipo = results.conditions
+    assert [results.mark(condition) for condition in (bace, bbbp, esol, lipo)] == ["‡", "†", "", ""]
+    assert results.mark(bbbp, bace) == "‡"
+    assert results.mark_lines([esol, lipo]) == ""
+    assert results.mark_lines([bbbp, esol]).startswith(
+        " † pretraining saw some of these test molecules, without labels"
+    )
+
+
+def test_axis_leaves_off_only_what_is_far_away():
+    values = np.array([0.70, 0.71, 0.72, 0.73, 0.60, 14.0, np.nan])
+    low, high = limits(values)
+    assert low < 0.60
+    assert 0.73 < high < 1
+    assert limits(np.array([0.5, 0.5]))[0] < 0.5 < limits(np.array([0.5, 0.5]))[1]
+    assert limits(np.array([np.nan])) == (0.0, 1.0)
+
+
+def test_pages():
+    assert list(cut([1, 2], 2)) == [("", [1, 2])]
+    assert list(cut([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]
+
+
+def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
+    words = {entry["kind"]: entry["alt"] for entry in reversed(manifest(drawn[1]))}
+    assert "bace, scaffold split, 50 labels, farthest From scratch at 0.23, nearest Full FT at 0.14" in words["changes"]
+    assert "bace, scaffold split, 50 labels, at α = 0.75" in words["path"]
+    # 0.3 + 0.1 ((x - 4)^2 + y^2) + 0.2 at (0, 0), (5, 0) and (3, 1)
+    assert "bace, scaffold split, 50 labels, 2.10, 0.60, 0.70" in words["plane"]
+    captions = {entry["kind"]: entry["caption"] for entry in manifest(drawn[1])}
+    assert "statistics are estimated on the training molecules" in captions["path"]
+    assert "Of 32 molecules" in captions["plane"]
+
+
+def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
+    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
+    assert "mixed like the weights" in captions["path"]
+    assert "estimated" not in captions["path"] + captions["plane"]
+
+
+def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_path):
+    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8]})
+    changes = synthetic.changes_of(selected)
+    deep = [changes.assign(part=changes["part"].str.replace("blocks.0", f"blocks.{n}")) for n in range(5, 16)]
+    wide = synthetic.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
+    for name, tables in {
+        "deep": {"changes": pd.concat([changes, *deep]).drop_duplicates(["method", "seed", "part", "quantity"])},
+        "wide": {"paths": wide},
+        "still": {"changes": changes[changes["method"] == "linear_probing"]},
+    }.items():
+        figures.draw(synthetic.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
+        assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
+    still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
+    assert "no encoder moved" in still["alt"]

@@ -1,0 +1,325 @@
+"""The report in a real browser: it loads whole, answers first, and its filters, sorting and chart do what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import browser
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from roftmol import figures, report
+from roftmol.deploy.verdict import VerdictSettings, judge
+from roftmol.report import recommendation
+from roftmol.tables import schemas
+
+MODELS = ("gin_masking", "gin_supervised")
+METHODS = ("full_ft", "linear_probing", "l2_sp", "bss", "wise_ft", "dwise_ft", "fingerprint")
+FACETS = ("protocol", "model", "dataset", "split", "budget")
+#: Everything that may be filtered: its facets, and whether it is hidden.
+FILTERED = """
+Array.from(document.querySelectorAll("main tr, main figure, main article, main .panel, main details[data-dataset]"))
+  .filter((element) => Object.keys(element.dataset).length)
+  .map((element) => ({facets: {...element.dataset}, hidden: element.hidden, kind: element.localName}))
+"""
+CHOOSE = """
+(([name, value]) => {
+  const select = document.querySelector(`#filters [name=${name}]`);
+  select.value = value;
+  select.dispatchEvent(new Event("change", {bubbles: true}));
+})
+"""
+OUTPUT = "document.querySelector('#filters output').textContent.split(',')[0]"
+SCORES = "document.querySelector('#scores table')"
+FOCUSED = "document.activeElement.getAttribute('aria-label')"
+TIP = "document.getElementById('tip').hidden ? '' : document.getElementById('tip').innerText"
+
+
+@pytest.fixture(scope="module")
+def selected() -> pd.DataFrame:
+    """A model on two datasets, another on a third, two budgets, and not more methods than are quickly drawn."""
+    rows = synthetic.experiment_rows(seeds=3)
+    rows = rows[rows["method"].isin(METHODS)].reset_index(drop=True)
+    rows.loc[(rows["dataset"] == "bace") & (rows["method"] != "fingerprint"), "model"] = MODELS[1]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, selected: pd.DataFrame) -> str:
+    folder: Path = tmp_path_factory.mktemp("report")
+    tables = synthetic.write_tables(folder / "tables", selected)
+    figures.draw(tables, folder / "figures")
+    report.build(tables, folder / "figures", {"seeds": [0, 1, 2]}, folder / "report.html")
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[browser.Page]:
+    program = browser.installed()
+    if program is None:
+        pytest.skip(f"no browser is on the PATH under a name of {', '.join(browser.NAMES)}")
+    with browser.running(program) as running:
+        yield browser.Page(running)
+
+
+@pytest.fixture
+def page(tab: browser.Page, address: str) -> Iterator[browser.Page]:
+    """The report, freshly opened; whatever a test does to it must go without a complaint."""
+    tab.open(address)
+    yield tab
+    assert tab.complaints() == []
+
+
+def choose(page: browser.Page, **facets: str) -> None:
+    for name, value in facets.items():
+        page(f"{CHOOSE}({[name, value]})")
+
+
+def belongs(facets: dict[str, str], chosen: dict[str, str]) -> bool:
+    return all(value in facets[name].split("\n") for name, value in chosen.items() if name in facets)
+
+
+def test_every_picture_is_there(page, address):
+    widths = page("Promise.all(Array.from(document.images, (i) => i.decode().then(() => i.naturalWidth)))")
+    assert len(widths) == 22
+    assert min(widths) > 0
+    assert page("Array.from(document.images).every((image) => image.alt)")
+
+
+def test_a_fault_would_be_noticed(tab, address):
+    tab.open(address)
+    tab(
+        "setTimeout(() => missing()); fetch('https://example.org').catch(() => {});"
+        "new Promise((done) => setTimeout(done, 50))"
+    )
+    complaints = " ".join(tab.complaints())
+    assert "missing is not defined" in complaints
+    assert "example.org" in complaints
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+def test_the_first_screen_answers(tab, address, width):
+    tab.open(address, width)
+    below = tab("Array.from(document.querySelectorAll('.lead, .verdict'), (p) => p.getBoundingClientRect().bottom)")
+    assert len(below) == 2
+    assert max(below) < 900
+    assert tab("document.querySelector('#conditions tbody tr').getBoundingClientRect().bottom") < 900
+
+
+@pytest.mark.parametrize("width", [420, 800, 1300])
+def test_the_page_never_scrolls_sideways(tab, address, width):
+    tab.open(address, width)
+    tab("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    assert tab("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_is_cut_off_in_print(tab, address):
+    tab.send("Emulation.setEmulatedMedia", media="print")
+    try:
+        tab.open(address, 720)
+        assert tab("document.querySelector('nav').offsetParent") is None  # it is the print's style
+        assert tab("document.documentElement.scrollWidth") <= 720
+    finally:
+        tab.send("Emulation.setEmulatedMedia", media="")
+
+
+def test_headings_are_in_order(page):
+    levels = page("Array.from(document.querySelectorAll('h1, h2, h3, h4'), (heading) => Number(heading.localName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"dataset": "bbbp"},
+        {"model": MODELS[1]},
+        {"budget": "50"},
+        {"dataset": "esol", "budget": "all", "model": MODELS[0]},
+        {"dataset": "esol", "model": MODELS[1]},
+    ],
+)
+def test_filters_hide_exactly_the_others(page, selected, chosen):
+    before = page(FILTERED)
+    assert not any(element["hidden"] for element in before)
+    assert {element["kind"] for element in before} == {"tr", "figure", "article", "div", "details"}
+    choose(page, **chosen)
+    after = page(FILTERED)
+    assert [element["hidden"] for element in after] == [not belongs(e["facets"], chosen) for e in before]
+
+    with_model = selected[selected["method"] != "fingerprint"]
+    conditions = with_model[list(FACETS)].drop_duplicates()
+    shown = conditions[[belongs(row, chosen) for row in conditions.to_dict("records")]]
+    assert page(OUTPUT) == f"{len(shown)} of {len(conditions)} conditions"
+    visible = "Array.from(document.querySelectorAll('{} tbody tr')).filter((row) => row.offsetParent).length"
+    assert page(visible.format("#conditions")) == len(shown)
+    assert page(visible.format("#scores")) == len(shown) * len(METHODS)
+    assert page("document.querySelectorAll('.panel:not([hidden])').length") == len(shown)
+
+    page("document.querySelector('#filters button').click(); new Promise((done) => setTimeout(done))")
+    assert page(FILTERED) == before
+    assert page("location.hash") == ""
+
+
+def test_a_search_and_a_filter_hide_together(page):
+    box = "document.querySelector('#scores input')"
+    typed = f"{box}.value = %r; {box}.dispatchEvent(new Event('input'))"
+    shown = "Array.from(document.querySelectorAll('#scores tbody tr')).filter((row) => !row.hidden).length"
+    page(typed % "L2-SP")
+    assert page(shown) == 6
+    choose(page, dataset="bace")
+    assert page(shown) == 2
+    page(typed % "")
+    assert page(shown) == 2 * len(METHODS)
+
+
+def test_nothing_left_is_said_and_empty_sections_go(page):
+    choose(page, dataset="bbbp")
+    table = "document.querySelector('#failures .scroll')"
+    assert page(f"{table}.classList.contains('empty')")  # only esol has failures
+    assert "Nothing here" in page(f"getComputedStyle({table}, '::after').content")
+    choose(page, dataset="esol", model=MODELS[1])  # which did not meet
+    assert page(OUTPUT) == "0 of 6 conditions"
+    assert page("document.getElementById('budgets').hidden")
+    assert page("document.querySelector('nav a[href=\"#budgets\"]').parentElement.hidden")
+    assert not page("document.getElementById('cost').hidden")  # it has a table
+
+
+def test_the_address_keeps_the_view(page, address):
+    choose(page, dataset="bace", budget="50")
+    assert page("location.hash") == "#dataset=bace&budget=50"
+    hidden = page(FILTERED)
+    page("document.querySelector('nav a[href=\"#cost\"]').click()")
+    assert page("location.hash") == "#dataset=bace&budget=50&at=cost"
+    page.open(f"{address}#dataset=bace&budget=50&at=cost")
+    assert page("Array.from(document.querySelectorAll('#filters select'), (select) => select.value)") == [
+        "",
+        "bace",
+        "50",
+    ]
+    assert page(FILTERED) == hidden
+    page("location.hash = '#dataset=esol'; new Promise((done) => setTimeout(done, 50))")
+    assert page(OUTPUT) == "2 of 6 conditions"
+
+
+def test_an_address_of_another_report_filters_nothing(page, address):
+    page.open(f"{address}#dataset=unheard_of&nonsense=1")
+    assert page(OUTPUT) == "6 of 6 conditions"
+
+
+def test_sorting_by_pointer_and_keyboard(page):
+    column = page(f"Array.from({SCORES}.tHead.rows[0].cells, (cell) => cell.innerText.trim()).indexOf('Test score')")
+    header, button = (
+        f"{SCORES}.tHead.rows[0].cells[{column}]",
+        f"{SCORES}.tHead.rows[0].cells[{column}].firstElementChild",
+    )
+    values = f"Array.from({SCORES}.tBodies[0].rows, (row) => row.cells[{column}].dataset.sort)"
+    before = page(values)
+    page(f"{button}.click()")
+    ascending = [float(value) for value in page(values) if value]
+    assert ascending == sorted(ascending)
+    assert page(values)[len(ascending) :] == [""] * before.count("")  # what has no score is last
+    assert page(f"{header}.getAttribute('aria-sort')") == "ascending"
+    page(f"{button}.focus()")
+    page.press("Enter")
+    assert [float(value) for value in page(values) if value] == ascending[::-1]
+    assert page(values)[len(ascending) :] == [""] * before.count("")
+    assert page(f"{header}.getAttribute('aria-sort')") == "descending"
+    assert sorted(page(values)) == sorted(before)
+
+
+def test_the_chart_is_read_by_keyboard(page, selected):
+    page("document.querySelector('#conditions summary').focus()")
+    page.press("Tab")
+    assert page(FOCUSED).startswith("Full FT\nmean ")
+    assert page(TIP).startswith("Full FT\nmean ")
+    page.press("ArrowDown")
+    first = selected.query("model == @MODELS[0] and dataset == 'bbbp' and budget == '50'")
+    values = first.loc[first["method"] == "linear_probing", "test_value"]
+    lines = [f"seed {seed}: {value:.3f}" for seed, value in enumerate(values)]
+    assert page(TIP).splitlines() == [
+        "Linear probing", f"mean {values.mean():.3f} ± {values.std():.3f} †", *lines,
+    ]  # fmt: skip
+    page.press("Escape")
+    assert page(TIP) == ""
+    page.press("End")
+    assert page(TIP).startswith("Fingerprint\n")
+    page.press("Home")
+    page.press("Tab")  # one stop a panel
+    assert (
+        page("Array.from(document.querySelectorAll('.panel')).indexOf(document.activeElement.closest('.panel'))") == 1
+    )
+
+
+@pytest.mark.parametrize("width", [420, 1300])
+def test_the_chart_is_read_by_pointer_within_the_window(tab, address, width):
+    tab.open(address, width)
+    tab("document.querySelector('.panels').scrollIntoView({behavior: 'instant'})")
+    place = tab("document.querySelector('.panel .row:nth-of-type(3) circle').getBoundingClientRect().toJSON()")
+    tab.point(place["x"] + 1, place["y"] + 1)
+    assert tab(TIP).startswith("Linear probing\nmean ")
+    tip = tab("document.getElementById('tip').getBoundingClientRect().toJSON()")
+    assert 0 <= tip["left"] < tip["right"] <= width
+    assert 0 <= tip["top"] < tip["bottom"] <= 900
+    tab.point(1, 1)
+    assert tab(TIP) == ""
+
+
+def test_without_scripts_all_is_there_to_read(tab, address):
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        tab.open(address)
+        assert tab("document.getElementById('tip')") is None  # no script ran
+        assert tab("document.querySelector('#filters').offsetParent") is None
+        assert tab("document.querySelector('#scores .filter').offsetParent") is None
+        assert not any(element["hidden"] for element in tab(FILTERED))
+        assert "mean " in tab("document.querySelector('.panel .row title').textContent")
+    finally:
+        tab.send("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.fixture(scope="module")
+def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a recommendation, from tables of two methods and the baseline over ten parts."""
+    folder: Path = tmp_path_factory.mktemp("recommendation")
+    rng = np.random.default_rng(1)
+    levels = {"full_ft": 1.4, "linear_probing": 1.1, "fingerprint": 1.2}
+    values = {name: list(level + 0.1 * rng.normal(size=10)) for name, level in levels.items()}
+    rows = synthetic.selected_rows(values, dataset="mine", metric="rmse", split="cv", budget="all")
+    cells = rows.assign(partition="test", molecule=0, prediction=[[0.5]] * len(rows), spread=None)
+    predictions = cells[schemas.schema("predictions").names]
+    tables = synthetic.write_tables(folder / "tables", rows, predictions=predictions)
+    timings = schemas.read("timings", tables / "timings.parquet")
+    settings = VerdictSettings("mine", "log<i>S", "regression", "rmse", "cv")
+    ranking, verdict = judge(rows, timings, settings)
+    schemas.write("ranking", ranking, folder / "ranking.parquet")
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    page = folder / "report.html"
+    recommendation.build(tables, folder / "verdict.json", folder / "mine.roftmol", {"seeds": list(range(10))}, page)
+    return page.as_uri()
+
+
+@pytest.mark.parametrize("width", [420, 1300])
+def test_a_recommendation_is_read_in_any_window(tab, recommended, width):
+    tab.open(recommended, width)
+    assert tab("document.querySelector('.lead').getBoundingClientRect().bottom") < 900
+    assert "log<i>S" in tab("document.querySelector('h1').textContent")
+    assert tab("document.documentElement.scrollWidth") <= width
+    assert min(tab("Array.from(document.images, (image) => image.naturalWidth)")) > 0
+    tab("document.querySelector('.panel .row').focus()")
+    assert tab(TIP).startswith("Full FT\nmean 1.")
+    assert len(tab(TIP).splitlines()) == 12  # its name, its mean, ten parts
+    first = "document.querySelector('#methods tbody tr').cells[1].textContent"
+    assert tab(first) == "Linear probing"
+    by_score = "document.querySelectorAll('#methods th button')[2].click()"
+    tab(by_score)
+    assert tab(first) == "Linear probing"
+    tab(by_score)
+    assert tab(first) == "Full FT"
+    assert tab.complaints() == []

@@ -1,0 +1,169 @@
+"""The evidence of the report: what stands in which section, what can be filtered, and the chart's places and words."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic
+
+from roftmol import figures
+from roftmol.figures.cells import Condition, Results, facets_of
+from roftmol.methods import WITHOUT_ENCODER
+from roftmol.report import audit, provenance, results
+from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
+from roftmol.report.sections import FURTHER, SECTIONS, Captioned, fill
+from roftmol.report.table import Table, word
+
+TABLE = Captioned("a table", Table("", ["Word"], [[word("here")]]))
+
+
+def read(selected) -> Results:
+    return Results(
+        synthetic.summarise(selected), selected, synthetic.alphas_of(selected), synthetic.coefficients_of(selected)
+    )
+
+
+def test_every_kind_that_is_drawn_has_one_section():
+    kinds = [kind for section in SECTIONS for kind in section.kinds]
+    assert len(kinds) == len(set(kinds))
+    assert {module.__name__.rpartition(".")[2] for module in figures.KINDS} <= set(kinds)
+    keys = [section.key for section in (*SECTIONS, FURTHER)]
+    assert len(keys) == len(set(keys))
+
+
+def test_figures_are_grouped_in_the_order_of_the_sections_and_unknown_kinds_are_last():
+    drawn = [{"kind": kind, "title": kind} for kind in ("unheard_of", "time", "scores", "coefficients", "wise_path")]
+    filled = fill(drawn, {"hyperparameters": [TABLE], "budgets": [Captioned("empty", Table("", ["Word"], []))]})
+    assert [part.section.key for part in filled] == ["scores", "changes", "hyperparameters", "cost", "further"]
+    shown = [figure for part in filled for figure in part.figures]
+    assert [figure["kind"] for figure in shown] == ["scores", "wise_path", "coefficients", "time", "unheard_of"]
+    assert [figure["number"] for figure in shown] == [1, 2, 3, 4, 5]
+
+
+def test_a_table_of_no_section_is_refused():
+    with pytest.raises(KeyError, match="nowhere"):
+        fill([], {"nowhere": [TABLE]})
+
+
+def test_a_figure_says_which_settings_it_shows(tmp_path):
+    rows = synthetic.experiment_rows(seeds=2)
+    rows = rows[rows["method"].isin(["full_ft", "l2_sp"]) & (rows["dataset"] != "bace")]
+    rows = rows[~((rows["dataset"] == "esol") & (rows["budget"] == "50"))]  # so that only bbbp has several budgets
+    figures.draw(synthetic.write_tables(tmp_path / "tables", rows), tmp_path / "figures")
+    entries = {e["kind"]: e["facets"] for e in json.loads((tmp_path / "figures" / "figures.json").read_text())}
+    all_of_them = {"protocol": ["honest"], "model": ["gin_masking"], "split": ["scaffold"], "budget": ["50", "all"]}
+    assert entries["scores"] == entries["ranks"] == entries["time"] == {**all_of_them, "dataset": ["bbbp", "esol"]}
+    assert entries["budgets"] == {**all_of_them, "dataset": ["bbbp"]}
+
+
+def test_facets_of_conditions():
+    conditions = [Condition("honest", "m", dataset, "random", budget) for dataset in "ba" for budget in ("50", "all")]
+    assert facets_of(conditions)["dataset"] == ["b", "a"]
+    assert facets_of(conditions)["budget"] == ["50", "all"]
+    assert facets_of([])["model"] == []
+
+
+def test_rows_carry_what_they_say():
+    selected = synthetic.experiment_rows(seeds=2)
+    found = read(selected)
+    tables = [
+        results.results_table(found),
+        results.hyperparameters_table(found.runs),
+        audit.notes_table(found.runs),
+        audit.failures_table(synthetic.timings_of(selected)),
+        audit.undefined_table(synthetic.scores_of(selected), selected),
+        provenance.overlaps_table(synthetic.overlaps_of(selected)),
+    ]
+    for table in tables:
+        assert table.rows
+        assert len(table.facets) == len(table.rows)
+        place = list(table.columns).index("Dataset")
+        assert [facets["dataset"] for facets in table.facets] == [row[place].text for row in table.rows]
+        assert all({"protocol", "split", "budget"} <= facets.keys() for facets in table.facets)
+
+
+def test_references_without_an_encoder_stay_whichever_model_is_chosen():
+    selected = synthetic.experiment_rows(seeds=2)
+    timings = synthetic.timings_of(selected)
+    timings.loc[timings["method"].isin(WITHOUT_ENCODER), "status"] = "failed"
+    cost = results.timings_table(timings)
+    failed = audit.failures_table(timings)
+    for table, column in ((cost, "Method"), (failed, "Method")):
+        place = list(table.columns).index(column)
+        rows = zip(table.rows, table.facets, strict=True)
+        models = {row[place].text in ("Fingerprint", "Constant"): facets.get("model") for row, facets in rows}
+        assert models == {True: None, False: "gin_masking"}
+
+
+def test_the_chart_shades_what_is_worse_than_the_constant_predictor():
+    for metric, levels in {"roc_auc": (0.4, 0.5, 0.7), "rmse": (1.5, 1.2, 1.0)}.items():
+        values = dict(zip(("full_ft", "constant", "bss"), ([level, level] for level in levels), strict=True))
+        (panel,) = panels(read(synthetic.selected_rows(values, metric=metric)))
+        rows = {row.title: row for row in panel.rows}
+        assert panel.below
+        low, high = panel.below
+        constant = rows["Constant"].mean
+        assert constant
+        assert constant.x in (low, high)
+        inside = {title: low < row.mean.x < high for title, row in rows.items() if row.mean}
+        assert inside["Full FT"]
+        assert not inside["BSS"]
+        assert rows["Full FT"].words.endswith("worse than predicting the mean")
+        assert "worse" not in rows["BSS"].words
+    (without,) = panels(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    assert without.below is None
+
+
+def test_the_table_of_scores_has_r2_and_the_constant_predictor():
+    values = {"full_ft": [1.5, 1.6], "bss": [1.0, 1.1], "constant": [1.3, 1.3]}
+    table = results.results_table(read(synthetic.selected_rows(values, metric="rmse")))
+    titles = [column.removeprefix("#") for column in table.columns]
+    rows = {row[titles.index("Method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
+    assert rows["BSS"]["R²"].text == "0.72"
+    assert rows["Full FT"]["− Constant"].text == "+0.250 ± 0.071, worse than the mean"
+    assert rows["Full FT"]["− Constant"].tone == "worse"
+    assert rows["BSS"]["− Constant"].text == "−0.250 ± 0.071"
+    assert rows["Constant"]["− Constant"].text == ""
+    plain = results.results_table(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    assert not {"#R²", "#− Constant"} & {*plain.columns}
+
+
+def test_the_chart_is_true_to_scale():
+    values = {"full_ft": [0.70, 0.72, 0.74], "l2_sp": [0.80, 0.82, 0.84], "bss": [np.nan] * 3}
+    (panel,) = panels(read(synthetic.selected_rows(values, seen=(0.1, "structures"))))
+    assert (panel.metric, panel.mark) == ("ROC-AUC (higher is better)", "†")
+    rows = {row.title: row for row in panel.rows}
+    own = {"Full FT": values["full_ft"], "L2-SP": values["l2_sp"]}
+    points = [(dot.x, value) for name in own for dot, value in zip(rows[name].seeds, own[name], strict=True)]
+    scale = np.polyfit([value for _, value in points], [x for x, _ in points], 1)
+    assert scale[0] > 0
+    assert np.polyval(scale, [v for _, v in points]) == pytest.approx([x for x, _ in points], abs=0.11)  # to a tenth
+    ticks = [(x, float(title)) for x, title in panel.ticks]
+    assert len(ticks) >= 2
+    assert np.polyval(scale, [v for _, v in ticks]) == pytest.approx([x for x, _ in ticks], abs=0.2)
+    assert all(LEFT <= x <= WIDTH - RIGHT for x, _ in [*points, *ticks])
+    assert rows["Full FT"].mean
+    assert rows["Full FT"].mean.x == pytest.approx(np.polyval(scale, 0.72), abs=0.2)
+    assert [line.x for line in panel.lines] == [rows["Full FT"].mean.x]
+    assert rows["Full FT"].words == "mean 0.720 ± 0.020 †\nseed 0: 0.700\nseed 1: 0.720\nseed 2: 0.740"
+    assert "seed 0: 0.800 (lam = " in rows["L2-SP"].words
+    assert rows["BSS"].mean is None
+    assert rows["BSS"].words == "no score"
+
+
+def test_what_is_far_away_stands_at_the_edge_with_its_value():
+    values = {name: [0.70, 0.71, 0.72] for name in ("full_ft", "linear_probing", "lp_ft", "l2_sp", "scratch")}
+    (panel,) = panels(read(synthetic.selected_rows({**values, "feature_map": [14.0, 15.0, 0.71]}, metric="rmse")))
+    row = next(row for row in panel.rows if row.title == "Feature-map")
+    assert [dot.beyond for dot in row.seeds] == [">", ">", ""]
+    assert row.seeds[0].x == WIDTH - RIGHT
+    assert "seed 1: 15.000" in row.words
+
+
+def test_a_setting_without_a_score_has_no_panel():
+    assert panels(read(synthetic.selected_rows({"full_ft": [np.nan, np.nan]}))) == []
+
+
+def test_one_seed_has_no_mean_of_its_own():
+    (panel,) = panels(read(synthetic.selected_rows({"full_ft": [0.7]})))
+    assert panel.rows[0].words == "seed 0: 0.700"

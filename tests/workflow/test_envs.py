@@ -1,0 +1,152 @@
+"""The lock, the conda environments and what the code imports agree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from roftmol.core.source_code import sources, third_party
+from roftmol.stages import STAGES
+
+ROOT = Path(__file__).parents[2]
+#: Comes with every virtual environment, or with torch alone.
+UNLOCKED = {"pip", "roftmol"}
+TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
+#: What a user adds by hand, built against the torch at hand (docs/dpa.md).
+BY_HAND = {"deepmd"}
+
+
+def _pins(lines: list[str]) -> dict[str, str]:
+    """Versions by name; a line that pins nothing fails."""
+    pins = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(pin[1]): pin[2] for pin in pins if pin or pytest.fail("a line is no pin")}
+
+
+def _locked(name: str) -> dict[str, str]:
+    """A lock's pins; each has the checksum of a file at least."""
+    entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    pins = []
+    for entry in entries:
+        pin, *checksums = entry.split()
+        if pin != "#":
+            assert checksums, f"{name}: {pin} has no checksum"
+            assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", text) for text in checksums), f"{name}: {pin}"
+            pins.append(pin)
+    return _pins(pins)
+
+
+#: Comes in several builds, so without checksums.
+TORCH = _pins((ROOT / "requirements-torch.txt").read_text().splitlines())
+LOCK = _locked("requirements.txt") | TORCH
+ATOMISTIC = _locked("requirements-atomistic.txt")
+DEVELOPMENT = _locked("requirements-dev.txt")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _environment(name: str) -> dict[str, str]:
+    entries = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+    return _pins(next(entry["pip"] for entry in entries if isinstance(entry, dict)))
+
+
+ENVIRONMENTS = sorted({stage.environment for stage in STAGES.values()})
+
+
+def test_every_environment_has_stages():
+    assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == ENVIRONMENTS
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_the_versions_of_the_lock(name: str):
+    environment = _environment(name)
+    locked = LOCK | ATOMISTIC
+    assert environment == {package: locked[package] for package in environment}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_environment_has_what_its_stages_import(name: str):
+    """But torch where a stage reads of a method only what it says of itself, which `test_engine` holds it to."""
+    files = sources([f"roftmol.stages.{name}"], leaves=["roftmol.stages"])
+    methods = sources(["roftmol.methods"])
+    uncalled = {"torch"} if STAGES[name].environment == "report" else set()
+    needed = _packages(file for file in files if file not in methods)
+    needed |= _packages(file for file in files if file in methods) - uncalled
+    assert needed <= _environment(STAGES[name].environment).keys()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_what_every_command_imports(name: str):
+    """Whatever the command, its parser reads all stages' files."""
+    script = "import sys, roftmol.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    distributions = importlib.metadata.packages_distributions()
+    imported = set(done.stdout.split()) - set(sys.stdlib_module_names) - {"roftmol"}
+    packages = {canonicalize_name(distributions[module][0]) for module in imported if module in distributions}
+    by_name = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert packages & by_name <= _environment(name).keys()
+
+
+def test_the_project_names_what_the_code_imports():
+    package = ROOT / "workflow" / "roftmol"
+    modules = [
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
+    ]
+    always, atomistic = (
+        {canonicalize_name(Requirement(text).name) for text in texts}
+        for texts in (PROJECT["dependencies"], PROJECT["optional-dependencies"]["atomistic"])
+    )
+    assert _packages(sources(modules)) <= always | atomistic
+    assert always <= LOCK.keys()
+    assert atomistic <= ATOMISTIC.keys()
+
+
+def test_the_lock_is_complete():
+    """Every dependency of a locked package that this machine needs is locked too."""
+    locked = LOCK | ATOMISTIC | DEVELOPMENT
+    missing = {
+        f"{requirement.name} (for {name})"
+        for name in locked
+        for requirement in map(Requirement, importlib.metadata.requires(name) or [])
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if canonicalize_name(requirement.name) not in locked.keys() | UNLOCKED
+        if not TORCH_ALONE.match(requirement.name)
+    }
+    assert not missing
+
+
+def test_torch_alone_has_no_checksum():
+    assert TORCH.keys() == {"torch"}
+    assert "torch" not in _locked("requirements.txt")
+
+
+def test_what_is_installed_fits_together():
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_locks_share_no_package():
+    assert not LOCK.keys() & DEVELOPMENT.keys()
+    assert not ATOMISTIC.keys() & (LOCK | DEVELOPMENT).keys()
+
+
+def test_the_tests_run_on_the_lock():
+    found = {name: importlib.metadata.version(name).partition("+")[0] for name in LOCK | ATOMISTIC}
+    assert found == LOCK | ATOMISTIC
+
+
+def _packages(files: Iterable[Path]) -> set[str]:
+    distributions = importlib.metadata.packages_distributions()
+    names = third_party(files) - set(sys.stdlib_module_names) - BY_HAND
+    return {canonicalize_name(distributions[name][0]) for name in names}

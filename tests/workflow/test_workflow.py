@@ -1,0 +1,507 @@
+"""The workflow as its users run it: `snakemake` in a process of its own, on real molecules, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from markupsafe import escape
+from molecules_for_tests import SMILES
+from rdkit import Chem
+from rdkit.Chem import Crippen
+
+from roftmol.registry import catalog
+from roftmol.tables import schemas
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
+#: One cell a method: small enough to be run for real.
+OWN = {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}}
+CONFIG: dict[str, Any] = {
+    "models": ["gin-zinc-masking"],
+    "datasets": ["mine"],
+    "splits": ["random"],
+    "budgets": [20],
+    "methods": ["full_ft", "linear_probing", "wise_ft", "dwise_ft", "fingerprint"],
+    "seeds": [0],
+    "training": {"epochs": 2},
+    "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
+    "files": {"zinc250k": "corpus.smi"},
+    "own_datasets": OWN,
+}
+RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
+#: The tables that hold no times.
+EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes", "paths", "planes", "curves")
+#: Those that do.
+TIMED = ("timings", "summary")
+
+pytestmark = pytest.mark.skipif(
+    not (catalog.REGISTRY.parents[1] / catalog.checkpoints()["gin-zinc-masking"].sources[0].file).is_file(),
+    reason="the embedded encoder's weights are not there",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a configuration, where the workflow of `code` runs."""
+
+    folder: Path
+    code: Path = ROOT
+    said: str = ""  # by the run that made it
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def make(self, *targets: str) -> str:
+        """Run to the end and return what was said."""
+        done = self.run("--cores", "2", *targets)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    def configure(self, **changes: Any) -> None:
+        (self.folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | changes))
+
+    def jobs(self) -> dict[str, int]:
+        """How many jobs of each rule a run would start, the target's left out."""
+        dry = self.run("--dry-run", "--quiet", "rules")
+        return _counts(dry)
+
+    def error(self) -> str:
+        dry = self.run("--dry-run")
+        assert dry.returncode != 0
+        return dry.stdout + dry.stderr
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {name: schemas.read(name, self.folder / f"results/tables/{name}.parquet") for name in EXACT}
+
+    def parts(self, method: str) -> dict[str, int]:
+        """The finished fits of a method, with the times when they were written."""
+        return {path.name: path.stat().st_mtime_ns for path in (self.folder / RUNS / method / "parts").glob("[!.]*")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A run from end to end; tests that change something work on a copy."""
+    code = tmp_path_factory.mktemp("code")
+    for name in ("Snakefile", "config.yaml", "README.md"):
+        shutil.copy2(ROOT / name, code)
+    for name in ("rules", "workflow", "envs", "docs"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    place = Place(tmp_path_factory.mktemp("finished"), code)
+    write_molecules(place.folder / "mine.csv")
+    place.configure()
+    return replace(place, said=place.make())
+
+
+@pytest.fixture
+def copy(finished: Place, tmp_path: Path) -> Place:
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    return Place(tmp_path / "copy", finished.code)
+
+
+def test_an_own_file_becomes_a_report(finished: Place):
+    page = (finished.folder / "results/report.html").read_text()
+    for title in ("Full FT", "Linear probing", "WiSE-FT", "DWiSE-FT", "Fingerprint", "mine"):
+        assert title in page
+    assert not re.search(r"""(src|href)=["']https?://""", page.replace("<a href", ""))
+    summary = schemas.read("summary", finished.folder / "results/tables/summary.parquet")
+    assert set(summary["method"]) == set(CONFIG["methods"])
+    assert (summary["failed"] == 0).all()
+    assert summary["mean"].between(0, 10).all()
+    assert "Pretraining saw 100% of the test molecules, without labels" in page
+    assert summary.set_index("method")["seen"].to_dict() == {
+        name: float(name != "fingerprint") for name in CONFIG["methods"]
+    }
+
+
+LAST = "The report is results/report.html: open it in a browser, for example: xdg-open results/report.html"
+
+
+def test_the_last_words_say_where_the_report_lies(finished: Place):
+    assert finished.said.splitlines()[-1] == LAST
+    dry = finished.run("--dry-run", "--forcerun", "report")
+    assert dry.returncode == 0
+    assert "xdg-open" not in dry.stdout + dry.stderr
+
+
+def test_a_second_run_does_nothing(finished: Place):
+    done = finished.run("--cores", "2")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == LAST
+
+
+def test_snakemake_makes_its_own_report(finished: Place):
+    done = finished.run("--report", "snakemake.html")
+    assert done.returncode == 0, done.stderr
+    assert (finished.folder / "snakemake.html").stat().st_size > 100_000
+
+
+def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finished: Place, tmp_path: Path):
+    """One core instead of two, so another order of the jobs, in another folder, killed again and again."""
+    place = Place(tmp_path, finished.code)
+    write_molecules(place.folder / "mine.csv")
+    place.configure()
+    started = tmp_path / "started"
+    started.touch()
+    # Each job's bash reads this: it writes down the stage and is otherwise as before.
+    (tmp_path / "note.sh").write_text(f'command() {{ echo "$4" >>{started}; builtin command "$@"; }}\n')
+    environment = {**os.environ, "BASH_ENV": str(tmp_path / "note.sh")}
+    for stage in ("molecules", "finetune", "interpolate", "aggregate", "plot"):
+        with subprocess.Popen(
+            place.command("--cores", "1", "--rerun-incomplete"),
+            cwd=place.folder,
+            env=environment,
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        ) as running:
+            while stage not in started.read_text().split():
+                assert running.poll() is None, f"it ended before {stage}"
+                time.sleep(0.02)
+            time.sleep(1.5)  # into the middle of it: a stage's imports alone take about so long
+            os.killpg(running.pid, signal.SIGKILL)
+        assert place.run("--unlock").returncode == 0
+    done = place.run("--cores", "1", "--rerun-incomplete")
+    assert done.returncode == 0, done.stderr
+    tables = finished.folder / "results/tables"
+    names = {path.name for path in tables.glob("*.parquet")} - {f"{name}.parquet" for name in TIMED}
+    assert {f"{name}.parquet" for name in EXACT} < names
+    differing = [
+        name for name in names if (tables / name).read_bytes() != (tmp_path / "results/tables" / name).read_bytes()
+    ]
+    assert differing == []
+
+
+def test_a_second_start_in_the_same_folder_is_refused(copy: Place):
+    (copy.folder / "wait.sh").write_text("command() { sleep 60; }\n")
+    environment = {**os.environ, "BASH_ENV": str(copy.folder / "wait.sh")}
+    command = copy.command("--cores", "1", "--forcerun", "plot")
+    with subprocess.Popen(
+        command, cwd=copy.folder, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            while not list((copy.folder / ".snakemake" / "locks").glob("*output*")):
+                assert running.poll() is None
+                time.sleep(0.02)
+            second = copy.run("--cores", "1", "--forcerun", "plot")
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+    assert second.returncode != 0
+    assert "cannot be locked" in second.stderr
+
+
+def test_a_touch_starts_nothing(copy: Place, finished: Place):
+    (copy.folder / "mine.csv").touch()
+    for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
+        path.touch()
+    assert copy.jobs() == {}
+
+
+ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plot": 1, "report": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"seeds": [0, 1]},
+            {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+        ),
+        (
+            {"budgets": [20, 30]},
+            {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+        ),
+        (
+            {"datasets": ["mine", "yours"], "own_datasets": {**OWN, "yours": OWN["mine"]}},
+            {
+                **{"fetch_data": 1, "molecules": 1, "featurize": 1, "split": 1, "overlap": 1},
+                **{"baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+            },
+        ),
+        ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
+        ({"grids": CONFIG["grids"] | {"dwise_ft": {"start": [0.5, 0.9]}}}, {"interpolate": 1, "landscape": 1, **ENDS}),
+        ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
+        ({"selection": "oracle"}, ENDS),
+        ({"leave_out_contaminated": ["structures"]}, ENDS),
+        ({"landscape": False}, ENDS),
+        (
+            {"models": ["gin-zinc-masking", "gin-untrained"]},
+            {"fetch_checkpoint": 1, "provenance": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
+        ),
+    ],
+)
+def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], expected: dict[str, int]):
+    copy.configure(**change)
+    assert copy.jobs() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["methods/linear_probing.py", "methods/bss.py"], {"finetune": 1, **ENDS}),  # bss is not in the experiment
+        (["methods/dwise_ft.py", "methods/fingerprint.py"], {"interpolate": 1, "landscape": 1, "baseline": 1, **ENDS}),
+        (["training/forward.py"], {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
+        (["training/landscape.py"], {"landscape": 1, **ENDS}),
+        (["figures/forest.py"], {"plot": 1, "report": 1}),
+        (["../../README.md", "../../docs/methods.md"], {}),
+        (["data/overlap.py"], {"overlap": 1, **ENDS}),
+        (["evaluation/contamination.py"], ENDS),
+        (["evaluation/diagnostics/shift.py"], {"diagnostics": 1, "plot": 1, "report": 1}),
+        (["report/page.css"], {"report": 1}),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], expected: dict[str, int]):
+    paths = [finished.code / "workflow" / "roftmol" / file for file in files]
+    before = {path: path.read_bytes() for path in paths}
+    for path, content in before.items():
+        # A line of code where there is code: an empty line or a comment would start nothing.
+        path.write_bytes(content + (b"\n_EDITED = 0\n" if path.suffix == ".py" else b"\n"))
+    try:
+        assert finished.jobs() == expected
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def test_another_source_reruns_its_data_set_alone(copy: Place):
+    shutil.copy2(copy.folder / "mine.csv", copy.folder / "yours.csv")
+    two = {"own_datasets": {**OWN, "yours": OWN["mine"] | {"path": "yours.csv"}}, "datasets": ["mine", "yours"]}
+    copy.configure(**two)
+    added = copy.jobs()
+    with open(copy.folder / "mine.csv", "a") as stream:
+        stream.write("CCCCCCCCO,3.1\n")
+    # as much again for the file that changed as for the one that is new
+    assert copy.jobs() == {rule: count + (rule not in ENDS) * count for rule, count in added.items()}
+
+
+def test_what_is_contaminated_can_be_left_out(copy: Place):
+    copy.configure(leave_out_contaminated=["structures"])
+    copy.make()
+    tables = copy.folder / "results/tables"
+    assert schemas.read("summary", tables / "summary.parquet")["method"].tolist() == ["fingerprint"]
+    assert set(schemas.read("left_out", tables / "left_out.parquet")["method"]) == set(CONFIG["methods"]) - {
+        "fingerprint"
+    }
+    page = (copy.folder / "results/report.html").read_text()
+    assert "4 cells were left out for what pretraining has seen of the test molecules (structures)" in page
+
+
+def test_a_larger_grid_and_another_seed_keep_the_finished_fits(copy: Place):
+    before = {method: copy.parts(method) for method in ("full_ft", "wise_ft", "linear_probing")}
+    copy.configure(seeds=[0, 1], grids=CONFIG["grids"] | {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 0.9, 1]}})
+    copy.make("results/tables/alphas.parquet")
+    assert set(copy.tables()["alphas"]["alpha"]) == {0, 0.25, 0.5, 0.75, 0.9, 1}
+    assert set(copy.tables()["alphas"]["seed"]) == {0, 1}
+    for method, parts in before.items():
+        now = copy.parts(method)
+        assert parts.items() < now.items(), method
+        added = 2 if method == "wise_ft" else 0
+        assert len(now) == 2 * len(parts) + added
+
+
+def test_a_killed_run_goes_on_where_it_was(copy: Place):
+    undisturbed = copy.tables()
+    shutil.rmtree(copy.folder / RUNS / "wise_ft")
+    shutil.rmtree(copy.folder / "results/tables")
+    target = "results/tables/alphas.parquet"
+    with subprocess.Popen(
+        copy.command("--cores", "2", target), cwd=copy.folder, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as running:
+        while not copy.parts("wise_ft"):
+            assert running.poll() is None, "it ended without a finished fit"
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGKILL)
+    saved = copy.parts("wise_ft")
+    assert copy.run("--unlock").returncode == 0
+    copy.make("--rerun-incomplete", target)
+    assert saved.items() <= copy.parts("wise_ft").items()  # not fitted again
+    for name, table in copy.tables().items():
+        pd.testing.assert_frame_equal(table, undisturbed[name])
+
+
+BAD_LABEL = (
+    "error: results/data/mine/source: column 'logP', record 1: the label 'soluble' is not a number. "
+    "Correct or empty it, name another column, or translate labels by `values`."
+)
+#: A user's own code that the system kills, as it does what takes too much memory.
+KILLED = "import os, signal\ndef featurize(molecule):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
+    place = Place(tmp_path)
+    write_molecules(tmp_path / "mine.csv")
+    spoil(tmp_path / "mine.csv")
+    place.configure()
+    done = place.run("--cores", "2")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[-1] == BAD_LABEL
+    assert said[-2] == "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)"
+    assert (tmp_path / "results/logs/molecules/mine.log").read_text() == f"{BAD_LABEL}\n"
+    assert "latency" not in done.stderr
+    assert "xdg-open" not in done.stderr
+
+
+def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
+    """One stage is killed by the system, one refuses its input; the user is told even if told nothing else."""
+    place = Place(tmp_path)
+    for name in ("mine", "yours"):
+        write_molecules(tmp_path / f"{name}.csv")
+    spoil(tmp_path / "mine.csv")
+    (tmp_path / "own.py").write_text(KILLED)
+    (tmp_path / "own.pt").touch()
+    model = {"code": "own.py", "weights": "own.pt", "embed": ["a"], "pooling": "mean", "readout": [], "blocks": [["b"]]}
+    place.configure(
+        own_datasets={name: OWN["mine"] | {"path": f"{name}.csv"} for name in ("mine", "yours")},
+        own_models={"own": model | {"pretraining": "self-supervised"}},
+        models=["own"],
+        datasets=["mine", "yours"],
+    )
+    targets = [f"results/data/{name}/graphs/own.safetensors" for name in ("mine", "yours")]
+    done = place.run("--cores", "2", "--keep-going", "--quiet", "all", "--", *targets)
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[-5:] == [
+        "featurize failed: Featurize yours for own (log: results/logs/featurize/yours/own.log)",
+        "error: killed by signal 9: out of memory? Fewer jobs at a time (--cores) leave more memory to each.",
+        "",
+        "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)",
+        BAD_LABEL,
+    ]
+
+
+def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
+    place = Place(tmp_path)
+    write_molecules(tmp_path / "mine.csv")
+    place.configure(datasets=["mien"])
+    message = place.error()
+    assert "Traceback" not in message
+    assert "datasets: 'mien' is not known; did you mean 'mine'?" in message
+
+
+def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path):
+    """As typed from the root: the profile resolves, and names rules that are there."""
+    dry = subprocess.run(
+        [SNAKEMAKE, "--profile", "slurm", "--directory", tmp_path, "--dry-run", "--quiet", "rules"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counts = _counts(dry)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 2 * 3)
+    profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
+
+
+def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
+    dry = subprocess.run(
+        [SNAKEMAKE, "--configfile", "config/paper.yaml", "--directory", tmp_path, "--dry-run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counts = _counts(dry)
+    cells = 12 * 3 * 4
+    models = len(yaml.safe_load((ROOT / "config/paper.yaml").read_text())["models"])
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (
+        8 * cells * models,
+        2 * cells * models,
+        2 * cells,
+    )
+    told = re.search(
+        r"^([\d,]+) fine-tuning and interpolation jobs .* at most .* core-hours", dry.stdout + dry.stderr, re.M
+    )
+    assert told
+    assert int(told[1].replace(",", "")) == 10 * cells * models
+
+
+def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    assert dry.returncode == 0, dry.stdout + dry.stderr
+    counts = re.findall(r"^(\w+) +(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in counts if rule not in ("all", "total")}
+
+
+def write_molecules(path: Path) -> None:
+    """Real molecules and their computed logP: the test set's, and benzenes with two substituents.
+
+    Beside them a corpus of the same molecules, each written from its last atom.
+    """
+    smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
+    rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]
+    pd.DataFrame(rows, columns=["SMILES", "logP"]).to_csv(path, index=False)
+    molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    written = [Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1) for molecule in molecules]
+    assert set(written) & {Chem.MolToSmiles(molecule) for molecule in molecules} != set(written)
+    path.with_name("corpus.smi").write_text("\n".join(written))
+
+
+def spoil(path: Path) -> None:
+    """Put a word in place of the second molecule's number."""
+    lines = path.read_text().splitlines()
+    lines[2] = f"{lines[2].split(',')[0]},soluble"
+    path.write_text("\n".join(lines))
+
+
+def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
+    """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
+    smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
+    lines = [f"{text},{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}" for text in smiles]
+    (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
+    config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "data": "my data.csv"}))
+    place = Place(tmp_path)
+    done = place.run("--cores", "2", "recommend")
+    assert done.returncode == 0, done.stderr
+    model = "results/recommendation/my-data/my-data.roftmol"
+    assert done.stderr.splitlines()[-2:] == [
+        "The recommendation is results/recommendation/my-data/report.html: open it in a browser, for example: "
+        "xdg-open results/recommendation/my-data/report.html",
+        f"The model is {model}: predict with it: {Path(sys.executable).with_name('roftmol')} predict {model} new.csv "
+        "-o predicted.csv",
+    ]
+    folder = tmp_path / "results/recommendation/my-data"
+    page = (folder / "report.html").read_text()
+    assert "log&lt;i&gt;P" in page
+    assert "<i>P" not in page.replace("</i>P", "")
+    # the page of the evidence says what the recommendation says, and no more
+    evidence, told = (folder / "evidence.html").read_text(), json.loads((folder / "verdict.json").read_text())
+    assert f'<p class="lead">{escape(told["sentences"][0])}</p>' in evidence
+    assert "No method is known to be better" not in evidence
+    ranking = schemas.read("ranking", folder / "ranking.parquet")
+    assert set(ranking["method"]) == {"linear_probing", "fingerprint", "constant"}
+    assert ranking["chosen"].sum() == 1
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert all(sentence in done.stderr + done.stdout for sentence in verdict["sentences"])  # and on the terminal
+    bundle, table = str(folder / "my-data.roftmol"), str(tmp_path / "my data.csv")
+    command = [sys.executable, "-m", "roftmol", "predict", bundle, table, "-o"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run([*command, str(tmp_path / "out.csv")], check=True, env=environment, capture_output=True)
+    assert len(pd.read_csv(tmp_path / "out.csv").dropna(subset="log<i>P_prediction")) == len(smiles)
+
+    (tmp_path / "few.csv").write_text("smiles,y\nC,1\nCC,2\n")
+    done = place.run("--cores", "2", "recommend", "--config", "data=few.csv")
+    assert done.returncode == 2
+    assert "2 molecules with a label can be used, and a recommendation needs 20" in done.stderr
+    assert not (tmp_path / "results/recommendation/few").exists()
