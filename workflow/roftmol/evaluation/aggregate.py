@@ -26,6 +26,7 @@ from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_o
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import RULES, Candidate, select
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS, TASKS
 
 #: What is written, one file each. Predictions and curves are those of the selected runs.
 TABLES = (
@@ -156,7 +157,7 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(CELL, cell, strict=True)),
                 "metric": chosen["metric"].iloc[0],
-                "better": metrics.BETTER[chosen["metric"].iloc[0]],
+                "better": METRICS[chosen["metric"].iloc[0]].sign,
                 "seeds": len(values),
                 "failed": chosen["failed"].sum(),
                 "mean": values.mean(),
@@ -201,7 +202,7 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
     """
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
-    metric = metrics.PRIMARY[data.kind]
+    metric = TASKS[data.kind].primary.name
     selected = select(run.fits, candidates, metric, rule)
     macro = scores["task"] == metrics.MACRO
     kept, curves = predictions[_chosen(predictions, selected)], _read_part("curves", run)
@@ -235,7 +236,7 @@ def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFra
 
 def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:
     """Table "scores", all tasks of all runs without a failed fold, and what selection needs of it."""
-    metric = metrics.PRIMARY[data.kind]
+    metric = TASKS[data.kind].primary.name
     molecules = predictions["molecule"].to_numpy()
     values = np.stack(predictions["prediction"].tolist()) if len(predictions) else np.empty((0, len(data.names)))
     positions = predictions.groupby(["partition", *RUN]).indices

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -97,7 +98,7 @@ def read_data(tables: Path) -> dict[str, Data]:
     for name, rows in molecules.groupby("dataset", sort=False):
         of_it = tasks[tasks["dataset"] == name].sort_values("task")
         kind, std = of_it["kind"].iloc[0], of_it["std"].to_numpy(np.float64)
-        several = kind == "regression" and len(of_it) > 1
+        several = not TASKS[kind].classes and len(of_it) > 1
         scale = np.where(std > 0, std, 1.0) if several else np.ones(len(of_it))
         labels = np.array(rows["labels"].tolist(), np.float64)
         found[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
