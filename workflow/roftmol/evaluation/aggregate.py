@@ -55,8 +55,7 @@ PARTITIONS = ("valid", "test", "test_id")
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
 RUN = ["seed", "setting"]
-#: What methods are compared within, besides the model.
-CONTEXT = ["protocol", "dataset", "split", "budget"]
+CONTEXT = list(schemas.CONTEXT)
 
 NOTHING_KNOWN = Audit()
 
@@ -231,7 +230,7 @@ def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFra
     for rows in selected:
         if len(rows) and rows["method"].iloc[0] == FULL_FT:
             for name, table in tables.items():
-                append[name](table.merge(rows[CELL[:-1]].drop_duplicates()))
+                append[name](table.merge(rows[list(schemas.CONDITION)].drop_duplicates()))
 
 
 def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:
@@ -356,7 +355,7 @@ def _ordered(runs: Sequence[Run]) -> list[Run]:
     def place(run: Run) -> tuple[str | float, ...]:
         budget = run.cell["budget"]
         size = float(budget) if budget.isdecimal() else math.inf
-        return *(run.cell[key] for key in ("protocol", "model", "dataset", "split")), size, run.cell["method"]
+        return *(run.cell[key] for key in schemas.CONDITION if key != "budget"), size, run.cell["method"]
 
     return sorted(runs, key=place)
 

@@ -114,9 +114,8 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
 
 def kinds(rows: pd.DataFrame) -> pd.Series:
     """What a comparison is for: "constant", "advice" or "single"; "" for a row over one dataset, which is no test."""
-    names = ["protocol", "model", "split", "budget", "metric"]
     single = rows["dataset"] != ALL
-    datasets = rows["dataset"].where(single).groupby([rows[name] for name in names]).transform("nunique")
+    datasets = rows["dataset"].where(single).groupby([rows[name] for name in schemas.FAMILY]).transform("nunique")
     found = np.where(single & (datasets > 1), "single", "advice")
     found = np.where(rows["reference"] == CONSTANT, "constant", found)
     return pd.Series(np.where(~single & (datasets == 1), "", found), index=rows.index)
@@ -129,7 +128,7 @@ def _pair(rows: pd.DataFrame) -> pd.Series:
     """
     keys = [
         (
-            *(row[name] for name in ("protocol", "split", "budget", "metric", "dataset")),
+            *(row[name] for name in (*schemas.FAMILY, "dataset") if name != "model"),
             round(row["p"], 12),
             *sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference")),
         )

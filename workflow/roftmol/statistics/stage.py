@@ -260,7 +260,7 @@ class Predictions:
 
     def _drawn(self, cell: Cell) -> tuple[NDArray[np.int32], Counts]:
         """The molecules that any seed tests, and how often each replicate draws them."""
-        key = {name: getattr(cell, name) for name in ("protocol", "dataset", "split", "budget")}
+        key = {name: getattr(cell, name) for name in schemas.CONTEXT}
         words = tuple(key.values())
         if words not in self._weights:
             molecules = np.unique(self._read(key, ["molecule"])["molecule"].to_numpy())

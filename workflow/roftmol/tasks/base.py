@@ -19,6 +19,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: Fields, by class, that no number of a fit depends on.
+TOLD_TO_READERS = {
+    "Metric": frozenset({"title", "range", "constant"}),
+    "Primary": frozenset({"title", "range", "constant", "region"}),
+    "TaskType": frozenset({"labels_are", "loss_title", "squared_error", "constant_title"}),
+}
+
 Array = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.integer]

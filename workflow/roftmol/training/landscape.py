@@ -84,7 +84,7 @@ class LandscapeSettings:
     @property
     def cell(self) -> dict[str, str]:
         """The columns that identify the cell."""
-        return {column: getattr(self, column) for column in schemas.CELL if column != "method"}
+        return {column: getattr(self, column) for column in schemas.CONDITION}
 
     @property
     def predicted(self) -> Task:

@@ -18,8 +18,6 @@ from roftmol.tasks import TASKS
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 CELL = list(schemas.CELL)
-#: What has the same training and test molecules, seed by seed.
-CONTEXT = ("protocol", "dataset", "split", "budget")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,7 @@ class Cell:
     @property
     def context(self) -> tuple[str, ...]:
         """The split that the cell's runs share with other methods and models."""
-        return tuple(self.identity[name] for name in CONTEXT)
+        return tuple(self.identity[name] for name in schemas.CONTEXT)
 
 
 @dataclass(frozen=True, eq=False)
