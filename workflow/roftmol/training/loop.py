@@ -166,7 +166,7 @@ class _Stage:
         Z_0 = self.Z_0(batch) if self.Z_0 and isinstance(batch, Batch) else None
         Z, features = self.forward(batch)
         output = model.head(features, batch)
-        loss = task_loss(output, model.standardised(batch.labels), fit.task, root=protocol.root_loss)
+        loss = task_loss(output, model.standardised(batch.labels), fit.task.kind, root=protocol.root_loss)
         if not fit.method.penalty:
             return loss
         step = Step(

@@ -226,7 +226,7 @@ class _Learner:
             for part in self.graphs.batches(order.permutation(valid), protocol.mixing_batch, encoder.merged(0, 1)):
                 batch = part.to(device)
                 output = functional_call(model, self._weights(alpha), (batch,))
-                loss = task_loss(output, model.standardised(batch.labels), self.fit.task, root=protocol.root_loss)
+                loss = task_loss(output, model.standardised(batch.labels), self.fit.task.kind, root=protocol.root_loss)
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in epoch {epoch}")
                 optimizer.zero_grad()
@@ -284,7 +284,7 @@ class _Learner:
                 output = self._output(self._weights(alpha), batch)
                 outputs.append(model.in_label_units(output.detach()))
                 share = int((~target.isnan()).sum()) / max(labelled, 1)
-                loss = task_loss(output, target, self.fit.task) * share
+                loss = task_loss(output, target, self.fit.task.kind) * share
                 if not torch.isfinite(loss):
                     raise DivergedError(f"the loss of the mixed model became {loss.item()} in step {step}")
                 loss.backward()

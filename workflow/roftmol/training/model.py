@@ -15,6 +15,7 @@ from roftmol.core.seeds import seed_of
 from roftmol.encoders.base import Encoder, norms
 from roftmol.features.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Parts
+from roftmol.tasks import TASKS
 from roftmol.training.fit import Fit, Fold, Task
 from roftmol.training.forward import evaluation_batches
 
@@ -106,7 +107,7 @@ def new_model(encoder: Encoder, fit: Fit) -> Model:
     return model
 
 
-def task_loss(output: Tensor, labels: Tensor, task: Task, *, root: bool = False) -> Tensor:
+def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
     """Return the training loss of the labelled entries, or its root where it is a squared error and `root` is set.
 
     Without labelled entries the loss is 0.
@@ -114,7 +115,7 @@ def task_loss(output: Tensor, labels: Tensor, task: Task, *, root: bool = False)
     labelled = ~labels.isnan()
     if not labelled.any():
         return output.sum() * 0
-    return task.type.training_loss(output[labelled], labels[labelled], root)
+    return TASKS[kind].training_loss(output[labelled], labels[labelled], root)
 
 
 def freeze(
