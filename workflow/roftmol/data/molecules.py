@@ -29,6 +29,7 @@ from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 
 #: Why a record stands in the rejects table.
 REASONS = (
@@ -351,7 +352,7 @@ def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, 
         if wrong is not None:
             raise UserError(
                 f"{table.path}: column {name!r}, record {wrong}: the label {texts[wrong]!r} is not "
-                f"{'0 or 1' if task == 'classification' else 'a number'}. Correct or empty it, name another column, "
+                f"{TASKS[task].labels_are}. Correct or empty it, name another column, "
                 "or translate labels by `values`."
             )
         columns.append([numbers[text] for text in texts])
@@ -363,10 +364,9 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
     if text.casefold() in MISSING:
         return np.nan
     try:
-        number = float(values.get(text, text))
+        return TASKS[task].read(values.get(text, text))
     except ValueError:
         return None
-    return number if (number in (0, 1) if task == "classification" else np.isfinite(number)) else None
 
 
 def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
@@ -418,7 +418,7 @@ def _settle_duplicates(molecules: dict[int, Molecule], labels: np.ndarray, datas
         low = np.where(given, block, np.inf).min(axis=0)
         high = np.where(given, block, -np.inf).max(axis=0)
         contradicting = bool((low < high).any())
-        averaged = dataset.duplicates == "average" and not (contradicting and dataset.task == "classification")
+        averaged = dataset.duplicates == "average" and not (contradicting and TASKS[dataset.task].classes)
         if averaged:
             counts = np.where(given.any(axis=0), given.sum(axis=0), np.nan)
             labels[rows[0]] = np.where(given, block, 0).sum(axis=0) / counts
@@ -461,7 +461,7 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
 
     The standard deviation is the population's.
     """
-    classification = dataset.task == "classification"
+    classes = TASKS[dataset.task].classes
     present = [column[~np.isnan(column)] for column in labels.T]
     return pd.DataFrame(
         {
@@ -471,7 +471,7 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
             "kind": dataset.task,
             "labelled": [len(column) for column in present],
             "positives": pd.array(
-                [int(column.sum()) if classification else None for column in present], dtype=pd.Int64Dtype()
+                [int(column.sum()) if classes else None for column in present], dtype=pd.Int64Dtype()
             ),
             "mean": [float(column.mean()) if len(column) else np.nan for column in present],
             "std": [float(column.std()) if len(column) else np.nan for column in present],

@@ -27,6 +27,7 @@ eight of the test part is another.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,9 +36,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CROSS_VALIDATION, PARTS
 from roftmol.core.seeds import generator
 from roftmol.data.molecules import Molecule, parse_all
+from roftmol.registry.splits import PARTS, SPLITS
+from roftmol.tasks import TASKS
 
 Ints = NDArray[np.integer]
 Array = NDArray[np.float64]
@@ -46,7 +48,6 @@ ROLES = np.array(["train", "valid", "test", "test_id"], dtype=object)
 TRAIN, VALID, TEST, TEST_ID, NOWHERE = 0, 1, 2, 3, 4
 
 PROTOCOLS = ("paper", "honest")
-SPLITS = ("random", "scaffold", "size", "size_strict", "column", "boom", *CROSS_VALIDATION)
 VALIDATIONS = ("holdout", "crossfit")
 #: The seed of the released scripts, for whatever protocol "paper" draws.
 PAPER_SEED = 42
@@ -80,7 +81,7 @@ class SplitSettings:
             "protocol": PROTOCOLS,
             "split": SPLITS,
             "validation": VALIDATIONS,
-            "task": ("classification", "regression"),
+            "task": TASKS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -116,7 +117,7 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
-    rare = _rare(labels, settings) if settings.split == "boom" else np.zeros(len(labels), np.bool_)
+    rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
         for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
@@ -134,34 +135,7 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | No
     With a generator scaffolds are dealt in a random order, and "random" keeps identical molecules together; without one
     the parts and their order are the published ones. The size splits and a user's column never vary.
     """
-    n = len(molecules)
-    train = 8 * n // 10
-    pool = 9 * n // 10  # train and validation
-    if split == "column":
-        return Dealt(_column(molecules), np.arange(n))
-    if split == "size_strict":
-        atoms = molecules["atoms"].to_numpy()
-        up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
-        parts = np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST))
-        return Dealt(parts, np.arange(n))
-    if split == "size":
-        groups, sizes = pd.factorize(molecules["atoms"], sort=True)
-        order: Ints = np.arange(len(sizes))
-    elif split == "random":
-        groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
-        order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
-        pool = train + n // 10
-    else:
-        scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
-        groups = pd.factorize(scaffolds)[0]  # numbered by first index
-        counts = np.bincount(groups)
-        order = np.lexsort((np.arange(len(counts)), counts))[::-1]
-        if rng is not None:
-            # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
-            large = counts[order] > n / 20
-            order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
-    turn = np.argsort(order)  # when each group is dealt
-    return Dealt(_fill(groups, order, train, pool), np.argsort(turn[groups], kind="stable"))
+    return PARTITIONS[split](molecules, rng)
 
 
 def scott(values: Array) -> float:
@@ -210,46 +184,25 @@ def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = Fa
     return np.argsort(position, kind="stable")
 
 
-def strata_of(labels: Array, task: str) -> Ints:
-    """Return the stratum of each labelled molecule: its class; with several tasks or in regression, a tenth of a value.
-
-    The value is the number of positive labels, or the mean over the tasks of the standardised label.
-    """
-    if is_single(labels, task):
-        return labels[:, 0].astype(np.int64)
-    if task == "classification":
-        value = (labels == 1).sum(axis=1).astype(np.float64)
-    else:
-        labels = labels[:, ~np.isnan(labels).all(axis=0)]
-        spread = np.nanstd(labels, axis=0)
-        value = np.nanmean((labels - np.nanmean(labels, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
-    edges = np.unique(np.quantile(value, np.arange(1, 10) / 10))
-    return np.searchsorted(edges, value)  # a value on an edge belongs below, so many equal ones make one stratum
-
-
-def is_single(labels: Array, task: str) -> bool:
-    """Return whether the strata are the classes of one task, each of which a draw should represent."""
-    return task == "classification" and labels.shape[1] == 1
-
-
 def _roles(
     molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> list[Dealt]:
     """Return what is dealt for each fold."""
     honest = settings.protocol == "honest"
+    split = SPLITS[settings.split]
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     labelled = np.asarray(np.isfinite(labels).any(axis=1))
     in_file = np.arange(len(labels))
-    if settings.split in CROSS_VALIDATION:
+    if split.repeats:
         dealt = Dealt(_cross_validation(molecules, labels, labelled, settings, seed), in_file)
-    elif settings.split == "boom":
+    elif split.two_tests:
         groups = molecules["canonical"] if honest else molecules["molecule"]
         rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
         dealt = Dealt(_boom(groups, labelled, rare, rng), in_file)
     else:
         dealt = partition(molecules, settings.split, generator("partition", *cell) if honest else None)
     parts = np.where(labelled, dealt.parts, NOWHERE)
-    if settings.split == "boom":
+    if split.two_tests:
         _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     canonical = pd.factorize(molecules["canonical"])[0]  # identical molecules have one number
@@ -271,7 +224,7 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
 
     Of equal densities, the first molecules are taken. Raises `UserError` for anything but a regression of one label.
     """
-    if settings.task != "regression" or labels.shape[1] != 1:
+    if TASKS[settings.task].classes or labels.shape[1] != 1:
         raise UserError(
             f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
             "choose another split."
@@ -299,7 +252,10 @@ def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_
 
 
 def _cut(parts: Ints, settings: SplitSettings) -> Ints:
-    """Keep `max_test` of each test part; a part that is the same for several seeds or budgets is cut the same."""
+    """Return the parts with `max_test` molecules of each test part.
+
+    A part that is the same for several seeds or budgets is cut the same.
+    """
     parts = parts.copy()
     for part in (TEST, TEST_ID):
         members = np.flatnonzero(parts == part)
@@ -312,35 +268,56 @@ def _cut(parts: Ints, settings: SplitSettings) -> Ints:
 def _cross_validation(
     molecules: pd.DataFrame, labels: Array, labelled: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> Ints:
-    """Return the parts of a seed: one of the cross-validation is TEST, all others are TRAIN.
-
-    Labels are dealt evenly where no scaffold has to stay whole.
-    """
+    """Return the parts of a seed: one of the cross-validation is TEST, all others are TRAIN."""
     repetition, part = divmod(seed, PARTS)
     rng = generator("cross-validation", settings.dataset, settings.split, repetition)
-    if settings.split == "cv":
-        canonical = pd.factorize(molecules["canonical"])[0]
-        part_of = stratified_folds(labels[labelled], canonical[labelled], settings.where, PARTS, settings.task, rng)
-    else:
-        groups = pd.factorize(molecules["scaffold"][labelled])[0]
-        sizes = np.bincount(groups)
-        shuffled = rng.permutation(len(sizes))
-        filled = np.zeros(PARTS, np.int64)
-        of_group = np.empty(len(sizes), np.int64)
-        # The largest first, each into the part that holds least, so that the parts come out even.
-        for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-            of_group[group] = filled.argmin()
-            filled[of_group[group]] += sizes[group]
-        part_of = of_group[groups]
+    part_of = CROSS_VALIDATIONS[settings.split](molecules, labels, labelled, settings, rng)
     parts = np.full(len(molecules), TRAIN)
     parts[np.flatnonzero(labelled)[part_of == part]] = TEST
     return parts
 
 
+def _even_parts(
+    molecules: pd.DataFrame,
+    labels: Array,
+    labelled: NDArray[np.bool_],
+    settings: SplitSettings,
+    rng: np.random.Generator,
+) -> Ints:
+    """Return the part of each labelled molecule: labels are dealt evenly."""
+    canonical = pd.factorize(molecules["canonical"])[0]
+    return stratified_folds(labels[labelled], canonical[labelled], settings.where, PARTS, settings.task, rng)
+
+
+def _scaffold_parts(
+    molecules: pd.DataFrame,
+    _labels: Array,
+    labelled: NDArray[np.bool_],
+    _settings: SplitSettings,
+    rng: np.random.Generator,
+) -> Ints:
+    """Return the part of each labelled molecule, by whole scaffolds.
+
+    The largest are dealt first, each into the part that holds least, so that the parts come out even.
+    """
+    groups = pd.factorize(molecules["scaffold"][labelled])[0]
+    sizes = np.bincount(groups)
+    shuffled = rng.permutation(len(sizes))
+    filled = np.zeros(PARTS, np.int64)
+    of_group = np.empty(len(sizes), np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        of_group[group] = filled.argmin()
+        filled[of_group[group]] += sizes[group]
+    return of_group[groups]
+
+
 def _paper(
     dealt: Dealt, labels: Array, canonical: Ints, settings: SplitSettings, hold_out: np.random.Generator
 ) -> Dealt:
-    """Cut the training part to the budget; a split without validation first gets a tenth of the data out of train."""
+    """Return the parts with the training part cut to the budget.
+
+    A split without validation first gets a tenth of the data out of train.
+    """
     parts = dealt.parts.copy()
     order = dealt.order
     if not (parts == VALID).any():
@@ -351,7 +328,7 @@ def _paper(
         return Dealt(parts, order)
     train = order[parts[order] == TRAIN]
     count = _budget(settings, len(train), "in the training part")
-    drawn = train if settings.split == "random" else _shuffled(train)
+    drawn = train if SPLITS[settings.split].in_random_order else _shuffled(train)
     order = np.concatenate([drawn, order[parts[order] != TRAIN]])
     parts[drawn[count:]] = NOWHERE
     return Dealt(parts, order)
@@ -392,7 +369,8 @@ def _honest(
     """
     pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
     count = _budget(settings, len(pool), "outside the test part")
-    order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
+    strata = TASKS[settings.task].strata(labels[pool])
+    order = stratified_order(strata.of, subset, every=strata.classes)
     chosen = np.sort(pool[order[:count]])
     if settings.validation == "crossfit":
         fold = stratified_folds(
@@ -418,9 +396,50 @@ def _demand(parts: Ints, required: tuple[int, ...], settings: SplitSettings, men
             raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
 
 
+def _in_groups(groups: Ints, order: Ints, pool: int) -> Dealt:
+    """Deal whole groups in this order: eight tenths of the molecules to train, and `pool` to train or validate."""
+    turn = np.argsort(order)  # when each group is dealt
+    return Dealt(_fill(groups, order, 8 * len(groups) // 10, pool), np.argsort(turn[groups], kind="stable"))
+
+
+def _random(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
+    n = len(molecules)
+    groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
+    order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
+    return _in_groups(groups, order, 8 * n // 10 + n // 10)
+
+
+def _scaffold(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
+    n = len(molecules)
+    scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
+    groups = pd.factorize(scaffolds)[0]  # numbered by first index
+    counts = np.bincount(groups)
+    order = np.lexsort((np.arange(len(counts)), counts))[::-1]
+    if rng is not None:
+        # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
+        large = counts[order] > n / 20
+        order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
+    return _in_groups(groups, order, 9 * n // 10)
+
+
+def _size(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
+    groups, sizes = pd.factorize(molecules["atoms"], sort=True)
+    return _in_groups(groups, np.arange(len(sizes)), 9 * len(molecules) // 10)
+
+
+def _size_strict(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
+    n = len(molecules)
+    atoms = molecules["atoms"].to_numpy()
+    up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
+    parts = np.where(up_to <= 8 * n // 10, TRAIN, np.where(up_to <= 9 * n // 10, VALID, TEST))
+    return Dealt(parts, np.arange(n))
+
+
 def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
-    """Deal whole groups greedily, as published: to train while it holds at most `train` molecules with the group, else
-    to validation while both hold at most `pool`, else to test. A later, smaller group can enter where a larger did not.
+    """Deal whole groups greedily, as published, and return each molecule's part.
+
+    A group goes to train while that holds at most `train` molecules with it, else to validation while both hold at most
+    `pool`, else to test. A later, smaller group can enter where a larger one did not.
     """
     sizes = np.bincount(groups)
     part = np.full(len(sizes), TEST)
@@ -436,7 +455,7 @@ def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
     return part[groups]
 
 
-def _column(molecules: pd.DataFrame) -> Ints:
+def _column(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
     values = molecules["group"].str.strip().str.lower()
     parts = values.map({ROLES[part]: part for part in (TRAIN, VALID, TEST)})
     unknown = parts.isna()
@@ -447,7 +466,7 @@ def _column(molecules: pd.DataFrame) -> Ints:
             f"dataset {first['dataset']}, row {first['row']}: the split column holds {first['group']!r}; "
             f"{hint}write train, valid or test for every molecule."
         )
-    return parts.to_numpy(dtype=np.int64)
+    return Dealt(parts.to_numpy(dtype=np.int64), np.arange(len(parts)))
 
 
 def _budget(settings: SplitSettings, available: int, where: str) -> int:
@@ -469,9 +488,10 @@ def _held_out(labels: Array, canonical: Ints, count: int, task: str, rng: np.ran
     sides, as far as `count` allows.
     """
     first, codes, sizes = np.unique(canonical, return_index=True, return_inverse=True, return_counts=True)[1:]
-    strata = strata_of(labels, task)[first]
-    order = stratified_order(strata, rng, every=is_single(labels, task))
-    if is_single(labels, task):
+    of_all = TASKS[task].strata(labels)
+    strata = of_all.of[first]
+    order = stratified_order(strata, rng, every=of_all.classes)
+    if of_all.classes:
         members, counts = np.unique(strata, return_inverse=True, return_counts=True)[1:]
         lone = counts[members][order] == 1
         order = np.concatenate([order[~lone], order[lone]])
@@ -497,9 +517,23 @@ def stratified_folds(
         raise UserError(
             f"{where}: {len(first)} different molecules cannot make {folds} folds; raise the budget or lower folds."
         )
-    strata = strata_of(labels, task)[first]
+    strata = TASKS[task].strata(labels).of[first]
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
     fold = np.empty(len(first), dtype=np.int64)
     fold[order] = np.arange(len(first)) % folds
     return fold[codes]
+
+
+#: What parts all molecules, and what deals the labelled ones into the parts of a cross-validation, by split.
+PARTITIONS: dict[str, Callable[[pd.DataFrame, np.random.Generator | None], Dealt]] = {
+    "random": _random,
+    "scaffold": _scaffold,
+    "size": _size,
+    "size_strict": _size_strict,
+    "column": _column,
+}
+CROSS_VALIDATIONS: dict[str, Callable[..., Ints]] = {
+    "cv": _even_parts,
+    "scaffold_cv": _scaffold_parts,
+}
