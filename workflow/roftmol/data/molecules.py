@@ -461,8 +461,9 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
 
     The standard deviation is the population's.
     """
-    classes = TASKS[dataset.task].classes
+    task = TASKS[dataset.task]
     present = [column[~np.isnan(column)] for column in labels.T]
+    values = [column[~np.isnan(column)] for column in task.values(labels).T]
     return pd.DataFrame(
         {
             "dataset": dataset.name,
@@ -471,9 +472,9 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
             "kind": dataset.task,
             "labelled": [len(column) for column in present],
             "positives": pd.array(
-                [int(column.sum()) if classes else None for column in present], dtype=pd.Int64Dtype()
+                [int(column.sum()) if task.classes else None for column in present], dtype=pd.Int64Dtype()
             ),
-            "mean": [float(column.mean()) if len(column) else np.nan for column in present],
-            "std": [float(column.std()) if len(column) else np.nan for column in present],
+            "mean": [float(column.mean()) if len(column) else np.nan for column in values],
+            "std": [float(column.std()) if len(column) else np.nan for column in values],
         }
     )

@@ -116,6 +116,9 @@ class TaskType:
     squared_error: SquaredError
     unknown: float  #: what is predicted without any label
     constant_title: str  #: what the constant predictor predicts, in words
+    #: Labels -> those that are a value of their own, NaN elsewhere: what means, diagnostics of errors, and models
+    #: without an encoder go by.
+    values: Callable[[Doubles], Doubles] = lambda labels: labels
     #: Labels b x t, shift and scale -> labels as `training_loss` takes them.
     standardised: Callable[[Tensor, Tensor, Tensor], Tensor] = lambda labels, shift, scale: (labels - shift) / scale
 

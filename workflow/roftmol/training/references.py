@@ -24,6 +24,7 @@ from roftmol.core.seeds import seed_of
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 from roftmol.training.cell import FitConfiguration
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import Task
@@ -73,7 +74,8 @@ def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None
     learner = method.learner()
     labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
     assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
-    fitting = _Fitting(settings, learner, learner.features(molecules.loc[used, "smiles"].tolist()), labels)
+    features = learner.features(molecules.loc[used, "smiles"].tolist())
+    fitting = _Fitting(settings, learner, features, labels, TASKS[settings.task].values(labels))
     fits: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     for seed in settings.seeds:
@@ -97,6 +99,7 @@ class _Fitting:
     learner: Learner
     features: Any  #: n molecules'
     labels: Array  #: n x t
+    values: Array  #: the labels that are learnt from
 
     def fit(self, hyperparameters: Settings, seed: int, part: Mapping[str, Rows]) -> FinishedFit:
         """Return what a reference learns of a fold, whose `part` has the rows of its roles in `features`."""
@@ -106,7 +109,7 @@ class _Fitting:
         def fitted_on(labelled: Rows, predicted: list[Rows]) -> Fitted:
             X = self.features[labelled]
             X_new = self.features[np.concatenate(predicted)]
-            return self.learner.fit_predict(hyperparameters, settings.task, X, self.labels[labelled], X_new, seed)
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[labelled], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
         ends = np.cumsum([len(rows) for rows in held_out[:2]])

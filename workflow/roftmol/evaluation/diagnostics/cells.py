@@ -98,7 +98,7 @@ def read_data(tables: Path) -> dict[str, Data]:
         kind, std = of_it["kind"].iloc[0], of_it["std"].to_numpy(np.float64)
         several = not TASKS[kind].classes and len(of_it) > 1
         scale = np.where(std > 0, std, 1.0) if several else np.ones(len(of_it))
-        labels = np.array(rows["labels"].tolist(), np.float64)
+        labels = TASKS[kind].values(np.array(rows["labels"].tolist(), np.float64))
         found[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
     return found
 
