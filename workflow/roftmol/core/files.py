@@ -30,7 +30,7 @@ os.umask(_UMASK)
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
+    """Yield a temporary path beside `path`; it is renamed to `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never a part, also after a power cut; an error leaves no trace. Raises
     `UserError` if the place cannot be written to, or is full.
@@ -58,7 +58,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _refusal(error: Exception, temporary: Path) -> int | None:
-    """Return the number of an error of what is written to; None for any other, such as one of a file that is read."""
+    """Return the error number of a path that cannot be written to; None for any other error, such as one of reading."""
     if isinstance(error, OSError) and error.errno is not None:
         written_to = (str(temporary), *map(str, temporary.parents))
         code = error.errno if error.filename is None or str(error.filename) in written_to else None
@@ -70,7 +70,7 @@ def _refusal(error: Exception, temporary: Path) -> int | None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that is moved there when the block ends without an error.
+    """Yield an empty folder beside `path`; it is renamed to `path` when the block ends without an error.
 
     `path` must not be there. An error leaves no trace.
     """

@@ -12,7 +12,10 @@ Made = TypeVar("Made")
 
 
 def each(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> Iterator[Made]:
-    """Yield what `function` makes of each item, in order; one process does it where more would have nothing to do."""
+    """Yield what `function` makes of each item, in order, on at most so many processes.
+
+    This process works alone where others would have nothing to do.
+    """
     if processes == 1 or len(items) < 2:
         yield from map(function, items)
         return

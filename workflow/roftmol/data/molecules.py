@@ -294,7 +294,10 @@ def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
 
 
 def _smiles_of(structures: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
-    """Return the SMILES of each structure, by its bonds where the file says none; and by row, why there is none."""
+    """Return the SMILES of each structure, and by row, why one has none.
+
+    Where the file gives no SMILES, it follows from the bonds.
+    """
     smiles = [item.smiles for item in structures]
     faults = {row: Reject("invalid_structure", item.fault) for row, item in enumerate(structures) if item.fault}
     rows = [row for row, item in enumerate(structures) if not item.smiles and not item.fault]

@@ -159,17 +159,13 @@ class MiniMol(Encoder):
     def __init__(self, dropout: float = 0.02, encoding_dropout: float = 0.1, flip: bool = False):
         super().__init__()
         self.embed = Embed(dropout, encoding_dropout, flip)
-        last = BLOCKS - 1
-        self.blocks = nn.ModuleList(
-            Block(
-                inputs=WIDTH if layer else ATOM_WIDTH,
-                outputs=self.width if layer == last else WIDTH,
-                first=layer == 0,
-                last=layer == last,
-                dropout=dropout,
-            )
-            for layer in range(BLOCKS)
-        )
+        self.blocks = nn.ModuleList()
+        for layer in range(BLOCKS):
+            first = layer == 0
+            last = layer == BLOCKS - 1
+            inputs = ATOM_WIDTH if first else WIDTH
+            outputs = self.width if last else WIDTH
+            self.blocks.append(Block(inputs, outputs, first=first, last=last, dropout=dropout))
 
     def pool(self, state: State, batch: Batch) -> Tensor:
         """Return the largest value over each molecule's atoms: n x 512 -> b x 512."""

@@ -45,7 +45,7 @@ class Archive:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Return one from plain values; an unknown or missing key raises `UserError`."""
+        """Return the archive that plain values describe; an unknown or missing key raises `UserError`."""
         return cls(**_checked(cls, values, where))
 
 
@@ -73,7 +73,7 @@ class Source:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Return one from plain values.
+        """Return the source that plain values describe.
 
         Raises `UserError` for an unknown or missing key, and for a kind without what it needs.
         """
@@ -132,10 +132,10 @@ class Dataset:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return one from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+        """Return the dataset that plain values describe.
 
-        Its ending says the format where none is given. Raises `UserError` for an unknown or missing key and for a value
-        that is not allowed.
+        A user's own file may be given as `path`, in place of `sources` or before them. Its ending says the format where
+        none is given. Raises `UserError` for an unknown or missing key and for a value that is not allowed.
         """
         where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
@@ -205,9 +205,10 @@ class Checkpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return one from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+        """Return the checkpoint that plain values describe.
 
-        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        A user's own file may be given as `path`, in place of `sources` or before them. Raises `UserError` for an unknown
+        or missing key and for a value that is not allowed.
         """
         where = f"checkpoint {values.get('name', '?')}"
         plain = _with_own_file(values)
@@ -278,7 +279,7 @@ class Corpus:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return one from plain values; an unknown or missing key raises `UserError`."""
+        """Return the corpus that plain values describe; an unknown or missing key raises `UserError`."""
         where = f"corpus {values.get('name', '?')}"
         entry = _checked(cls, values, where)
         _name(entry["name"], where)

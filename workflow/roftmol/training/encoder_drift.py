@@ -131,8 +131,11 @@ def distances(start: Encoder, end: Encoder) -> dict[str, float]:
     squares = torch.stack([torch.stack(moved), torch.stack(first)]).double().square().cpu().numpy()
     parts = np.array([end.part_of(name) for name in names])
     groups = {part: parts == part for part in end.parts} | {ALL: np.ones(len(parts), bool)}
-    sums = {part: squares[:, chosen].sum(1) for part, chosen in groups.items()}
-    return {part: math.sqrt(above / below) if below else math.nan for part, (above, below) in sums.items()}
+    result = {}
+    for part, chosen in groups.items():
+        above, below = squares[:, chosen].sum(1)
+        result[part] = math.sqrt(above / below) if below else math.nan
+    return result
 
 
 @torch.no_grad()

@@ -347,7 +347,8 @@ def _fit_head(model: Model, fit: Fit, stage: int) -> Epoch:
 def _point(fit: Fit, stage: int, epoch: int, train_loss: float, predicted: np.ndarray) -> Epoch:
     """Return a point of the curve from predictions for the validation molecules."""
     truth = fit.graphs.labels[fit.fold.valid]
-    loss, metric = metrics.loss(fit.task.kind, truth, predicted), metrics.primary(fit.task.metric, truth, predicted)
+    loss = metrics.loss(fit.task.kind, truth, predicted)
+    metric = metrics.primary(fit.task.metric, truth, predicted)
     return Epoch(stage, epoch, train_loss, loss, metric)
 
 
