@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.csv
 import pytest
-from molecule_tables import SMILES, molecule_table
 from rdkit import Chem
 from rdkit.Chem.Crippen import MolLogP
 from scipy.stats import gaussian_kde
 
+from molecule_tables import SMILES, molecule_table
 from roftmol.core.errors import UserError
 from roftmol.data import molecules
 from roftmol.data.download import fetch

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from molecules_for_tests import SMILES, split_table
 
 import null_recommendation
 from null_simulation import bound
@@ -24,6 +23,7 @@ from roftmol.tables import schemas
 from roftmol.training import jobs
 from roftmol.training.cell import folds
 from roftmol.training.fit import TrainSettings
+from small_dataset import SMILES, split_table
 
 SETTINGS = VerdictSettings("mine", "logS", "regression", "rmse", "cv")
 COST = {"fingerprint": 0.1, "linear_probing": 0.5, "full_ft": 4.0, "wise_ft": 1.0, "l2_sp": 8.0, "constant": 0.01}

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from molecules_for_tests import SMILES
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from scipy.stats import wasserstein_distance
@@ -17,6 +16,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
 from roftmol.features.atom_kinds import CLASSES, classes_in_space, classes_of
 from roftmol.scoring.representation import LIMIT, davies_bouldin, measures, sample, sliced_wasserstein, tsne
+from small_dataset import SMILES
 
 #: What is undefined is found out beforehand.
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

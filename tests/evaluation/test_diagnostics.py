@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
-from molecules_for_tests import SMILES
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import TanimotoSimilarity
 from scipy import stats
 from sklearn.calibration import calibration_curve
 
+import made_up_tables
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.data.splits import SplitSettings, assign
@@ -22,6 +21,7 @@ from roftmol.evaluation.diagnostics.collapse import collapse, correlation, point
 from roftmol.evaluation.diagnostics.shift import inside, shift
 from roftmol.evaluation.diagnostics.stage import DiagnosticsSettings, diagnose
 from roftmol.tables import schemas
+from small_dataset import SMILES
 
 CELL = {"protocol": "honest", "model": "m", "dataset": "d", "split": "random", "budget": "50", "method": "full_ft"}
 MODEL = {"fingerprint": "morgan"}
@@ -48,7 +48,7 @@ def selected_on(**splits: dict[str, list[float]]) -> pd.DataFrame:
     frames = []
     for name, values in splits.items():
         dataset, split = ("esol", name.removeprefix("esol_")) if name.startswith("esol_") else ("bbbp", name)
-        frames.append(synthetic.selected_rows(values, dataset=dataset, split=split))
+        frames.append(made_up_tables.selected_rows(values, dataset=dataset, split=split))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -81,7 +81,7 @@ def test_the_error_of_a_loss_by_hand():
 def test_shift_needs_both_splits_and_a_score_in_each():
     alone = selected_on(scaffold={"full_ft": [0.7]})
     failed = selected_on(random={"full_ft": [np.nan]}, scaffold={"full_ft": [0.7]})
-    other_budget = pd.concat([alone, synthetic.selected_rows({"full_ft": [0.8]}, split="random", budget="50")])
+    other_budget = pd.concat([alone, made_up_tables.selected_rows({"full_ft": [0.8]}, split="random", budget="50")])
     for selected in (alone, failed, other_budget, schemas.empty("selected")):
         found = shift(selected)
         assert found.empty
@@ -373,7 +373,7 @@ def write_run(folder, kind: str = "regression", methods=("full_ft", "fingerprint
     labels = np.array([math.log(Chem.MolFromSmiles(text).GetNumAtoms()) for text in SMILES])
     if kind == "classification":
         labels = (labels > np.median(labels)).astype(np.float64)
-    tables = synthetic.data_tables("d", kind)
+    tables = made_up_tables.data_tables("d", kind)
     molecules = pd.DataFrame(
         {
             "dataset": "d",
@@ -403,7 +403,7 @@ def write_run(folder, kind: str = "regression", methods=("full_ft", "fingerprint
     ]
     predictions = pd.concat(frames, ignore_index=True) if frames else schemas.empty("predictions")
     chosen = {method: [0.7] * len(seeds) for method in methods}
-    selected = synthetic.selected_rows(chosen, dataset="d", budget="10") if methods else schemas.empty("selected")
+    selected = made_up_tables.selected_rows(chosen, dataset="d", budget="10") if methods else schemas.empty("selected")
     written = {"molecules": molecules, "predictions": predictions, "selected": selected}
     for name, frame in {**tables, **written, "changes": schemas.empty("changes")}.items():
         schemas.write(name, frame, folder / "tables" / f"{name}.parquet")
@@ -501,7 +501,9 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
 
 def changed(**values: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables "changes" and "selected" of methods whose atoms' vectors moved as said, one value a seed."""
-    selected = synthetic.selected_rows({name: [0.9 - v for v in found] for name, found in values.items()}, dataset="d")
+    selected = made_up_tables.selected_rows(
+        {name: [0.9 - v for v in found] for name, found in values.items()}, dataset="d"
+    )
     rows = selected[[*schemas.RUN]].assign(fold=0, part="atoms", quantity="wasserstein", molecules=9)
     rows["value"] = [value for found in values.values() for value in found]
     return rows, selected
@@ -541,7 +543,7 @@ def test_the_rank_correlation_is_scipys():
 
 
 def test_two_tests_of_one_model_are_paired(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [2.0, 3.0, 4.0]}, dataset="d", split="boom", metric="rmse")
+    selected = made_up_tables.selected_rows({"full_ft": [2.0, 3.0, 4.0]}, dataset="d", split="boom", metric="rmse")
     scores = pd.concat(
         selected[[*schemas.RUN, "metric"]].assign(
             partition=partition, task=task, value=values, molecules=5, tasks=1, undefined=0

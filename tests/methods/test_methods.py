@@ -7,10 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import corpus
 
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Encoder
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.methods import (
     BASELINES,
@@ -32,27 +30,15 @@ from roftmol.scoring import metrics
 from roftmol.tables import base as tables
 from roftmol.training import loop
 from roftmol.training.curve import Epoch, best_epoch, selection_key
-from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
+from roftmol.training.fit import DivergedError, Fold, TrainSettings
 from roftmol.training.forward import Adam, Forward
 from roftmol.training.loop import _Best, train
 from roftmol.training.model import freeze, new_model, set_training, task_loss
+from small_dataset import corpus
+from small_fits import CLASSIFICATION, FOLD, LAYERS, REGRESSION, fit_of, pretrained, state
 
 TRAINED = [method for method in METHODS.values() if method.kind == "train"]
-LAYERS = 3
-FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
-REGRESSION, CLASSIFICATION = Task("regression", "rmse"), Task("classification", "roc_auc")
 SHORT = TrainSettings(epochs=3, batch_size=7)
-
-
-def pretrained(dropout: float = 0.5) -> Encoder:
-    torch.manual_seed(1)
-    return GNN(Architecture("gin", LAYERS, 16), dropout)
-
-
-def fit_of(method, settings=None, *, protocol="honest", data=None, task=REGRESSION, **changes) -> Fit:
-    """A fit of the molecules of the tests."""
-    data = data or corpus(classification=task.kind == "classification")
-    return Fit(method, settings, data, **{"fold": FOLD, "task": task, "protocol": PROTOCOLS[protocol], **changes})
 
 
 def trained(method, settings, *, training=SHORT, encoder=None, **changes):
@@ -64,10 +50,6 @@ def trained(method, settings, *, training=SHORT, encoder=None, **changes):
 def step(**values) -> Step:
     empty = {"theta": {}, "theta_0": {}, "phi": {}, "Z": torch.zeros(1, 1), "Z_0": None, "features": torch.zeros(1, 1)}
     return Step(**{**empty, "normalise": False, **values})
-
-
-def state(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 # -- penalties -------------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import synthetic
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
+import made_up_tables
 import null_simulation
 from roftmol.core.errors import UserError
 from roftmol.figures.cells import Results
@@ -40,7 +40,7 @@ def selected(effects: dict[str, float], datasets: int, seeds: int = 3, metric: s
         else:
             values = {name: level + by + 0.01 * shared + noise[name] for name, by in effects.items()}
         rows = {name: list(scores) for name, scores in values.items()}
-        frames.append(synthetic.selected_rows(rows, dataset=f"set{number:02}", metric=metric, **cell))
+        frames.append(made_up_tables.selected_rows(rows, dataset=f"set{number:02}", metric=metric, **cell))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -371,7 +371,7 @@ def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):
 
 def read(rows: pd.DataFrame) -> Results:
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    return Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
+    return Results(made_up_tables.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
 
 
 def test_the_report_says_how_many_data_sets_it_would_take():
@@ -531,7 +531,7 @@ def test_what_these_fits_predict_is_asked_of_molecules_alone():
 def test_one_data_set_is_one_row_of_the_report():
     rows = selected({"full_ft": 0.0, "l2_sp": 0.2}, 1)
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    results = Results(synthetic.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
+    results = Results(made_up_tables.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
     (row,) = report.comparisons_table(results).rows
     assert "set00" in [cell.text for cell in row]
 
@@ -667,7 +667,7 @@ def test_the_stages_own_verdicts_hold_their_rate():
     for _ in range(runs):
         values = null_simulation.Scores(9, 3, methods=4).draw(rng)
         frames = [
-            synthetic.selected_rows(
+            made_up_tables.selected_rows(
                 {name: list(values[d, :, k] + 2) for k, name in enumerate(("full_ft", "l2_sp", "bss", "lp_ft"))},
                 dataset=f"set{d}",
                 metric="roc_auc",
