@@ -158,7 +158,9 @@ def test_the_map_is_the_last_convolutions_with_a_row_for_every_atom(kind, layers
 
 
 def test_networks_that_look_further_are_never_merged():
-    for kind in set(CONVOLUTIONS) - set(LOCAL):
+    further = set(CONVOLUTIONS) - set(LOCAL)
+    assert further
+    for kind in further:
         network = encoder(kind)
         assert not network.local
         assert all(not batch.merged for batch in evaluation_batches(network, corpus(), ALL))
