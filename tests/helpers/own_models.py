@@ -106,11 +106,12 @@ STACKS = {
 pna, gps = PNA, GPS
 
 DOCS = Path(__file__).parents[2] / "docs"
+#: The code of the example: an encoder of GINE layers.
 EXAMPLE = DOCS / "own_model" / "my_model.py"
 #: The blocks of code of the page about them, by language.
 FENCED = dict(re.findall(r"```(\w+)\n(.*?)```", (DOCS / "own-models.md").read_text(), re.DOTALL))
 GINE = yaml.safe_load(FENCED["yaml"])["own_models"]["my-gine"]
-#: The same of all of them.
+#: The same of the example and the stacks.
 PARTS = {"gine": {key: GINE[key] for key in STACKS["gat"]}, **STACKS}
 
 
