@@ -51,7 +51,9 @@ def encoder(kind: str = "gin", dropout: float = 0.0) -> GNN:
 class PreciseGraphs(graphs.Graphs):
     """Molecules whose batches are in float64, where what remains of a difference is no rounding."""
 
-    def batch(self, molecules: graphs.Indices, merge: range = range(0), norm_molecules: int | None = None) -> graphs.Batch:
+    def batch(
+        self, molecules: graphs.Indices, merge: range = range(0), norm_molecules: int | None = None
+    ) -> graphs.Batch:
         batch = super().batch(molecules, merge, norm_molecules)
         assert batch.hop is not None
 

@@ -207,8 +207,8 @@ class Checkpoint:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the checkpoint that plain values describe.
 
-        A user's own file may be given as `path`, in place of `sources` or before them. Raises `UserError` for an unknown
-        or missing key and for a value that is not allowed.
+        A user's own file may be given as `path`, in place of `sources` or before them. Raises `UserError` for an
+        unknown or missing key and for a value that is not allowed.
         """
         where = f"checkpoint {values.get('name', '?')}"
         plain = _with_own_file(values)
