@@ -28,17 +28,18 @@ LOSSES = {"roc_auc": "log loss", "rmse": "squared error, label units²"}
 CAPTION = (
     "Loss (left) and metric (right) of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
     "pretrained encoder (α = 0) to beyond the fully fine-tuned one (α = 1). Thick lines are means over seeds, thin "
-    "lines seeds, squares the steps that WiSE-FT tries. Test labels are read to draw this, and for no choice."
+    "lines seeds, squares the steps that WiSE-FT tries. Test labels are read only to draw this figure, not for any "
+    "choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
     True: " BatchNorm's statistics are estimated on the training molecules everywhere.",
-    False: " BatchNorm's statistics are mixed like the weights, and stay the nearer end's beyond them.",
+    False: " BatchNorm's statistics are mixed like the weights; beyond an end, they are those of the end.",
 }
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
+    """Draw a figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
     subject = "The line from pretrained to fine-tuned weights"
     return paged(results, "path", subject, results.groups(results.paths), _sheet, CONDITIONS_A_PAGE)
 
@@ -77,10 +78,8 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
             seeds = _line(rows, column)
             axis.plot(seeds.index, seeds, color=colour, linestyle=dash, linewidth=0.6, alpha=0.35)
             axis.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=dash, linewidth=1.7)
-        steps = (
-            swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean().groupby("alpha").mean()
-        )
-        right.plot(steps, **_step(colour), zorder=3)
+        by_seed = swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean()
+        right.plot(by_seed.groupby("alpha").mean(), **_step(colour), zorder=3)
     means = paths.groupby(["partition", "alpha"])["loss"].mean()
     if means.min() > 0 and means.max() > WIDE * means.min():
         left.set_yscale("log")
@@ -98,7 +97,7 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
 
 
 def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The line's values, alphas by seeds."""
+    """Return the line's values, alphas x seeds."""
     return rows.pivot(index="alpha", columns="seed", values=column)
 
 

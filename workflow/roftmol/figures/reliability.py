@@ -1,4 +1,4 @@
-"""Reliability curves: stated against observed, for probabilities and for errors."""
+"""Reliability curves: predicted against observed, for probabilities and for errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREY = "#C3C8CE"
 
 
 class Words(NamedTuple):
-    """What a kind of task has of its own."""
+    """The words for a kind of task."""
 
     subject: str
     across: str
@@ -32,24 +32,24 @@ WORDS = {
         "Reliability of probabilities",
         "mean predicted probability",
         "observed share of positives",
-        "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds; "
-        "on the dashed line, a probability is what it says. Bars are Wilson's 95% intervals, from the distinct "
-        "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
-        "probabilities in bins of this size.",
+        "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds. "
+        "On the dashed line, the two agree. Bars are Wilson's 95% intervals, from the distinct molecules in a bin. ECE "
+        "is the mean distance from the line; in brackets, what it would be by chance for true probabilities in bins of "
+        "this size.",
     ),
     "regression": Words(
         "Reliability of the seeds' spread",
         "predicted error: deviation over seeds",
         "observed error: RMSE of the mean",
         "RMSE of the seeds' mean prediction against the deviation over seeds (root means in bins of equally many test "
-        "molecules), in label units; on the dashed line, the spread of the seeds is as large as the error. Above it, "
+        "molecules), in label units. On the dashed line, the spread of the seeds is as large as the error. Above it, "
         "seeds agree more than they should. Bars are 95% intervals for normal errors.",
     ),
 }
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
+    """Draw a figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.reliability
     for kind, words in WORDS.items():
         curves = table[table["kind"] == kind]
@@ -70,7 +70,7 @@ def _sheet(kind: str, curves: pd.DataFrame, results: Results, page: Page[Conditi
     strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
     method_legend(figure, strong, lines=True, extra=[weak])
-    best = " In colour: full FT, the fingerprint, and the best of the others by mean test score."
+    best = " In colour: full FT, the fingerprint and the best of the other methods by mean test score."
     alt = (
         f"Reliability curves, {words.upwards} against {words.across}, for "
         + "; ".join(condition.title for condition in page.items)
@@ -93,7 +93,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, conditio
     for name in in_order(set(rows["method"]) - set(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         axis.plot(points["predicted"], points["observed"], color=GREY, linewidth=0.8, zorder=0)
-    for place, name in enumerate(in_order(strong)):
+    for line, name in enumerate(in_order(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         if points.empty:
             continue
@@ -106,7 +106,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, conditio
         axis.annotate(
             _measure(results, condition, name, kind),
             corner,
-            (0, down * place),
+            (0, down * line),
             xycoords="axes fraction",
             textcoords="offset points",
             ha=ha,
@@ -122,7 +122,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, conditio
 
 
 def _measure(results: Results, condition: Condition, method: str, kind: str) -> str:
-    """The curve in a number, for the panel's corner."""
+    """Sum the curve up in a number, for the panel's corner."""
     rows = rows_of(results.diagnostics.calibration, condition)
     values = rows[rows["method"] == method].set_index("measure")["value"]
     if kind == "classification":
