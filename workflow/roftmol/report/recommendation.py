@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from roftmol.core.files import atomic
 from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
-from roftmol.figures.style import METRICS, RC, look
+from roftmol.figures.style import RC, look
 from roftmol.methods import COMPARED, CONSTANT, WITHOUT_ENCODER
-from roftmol.methods.constant import TITLES as CONSTANT_TITLES
 from roftmol.report import audit, chart, environment, inline
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS, metric_title
 
 __all__ = ["build"]
 
@@ -48,7 +48,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             _picture(
                 figures.tested(truth, predicted, decided["task"], decided["target"], compared(decided)),
                 "Measured and predicted",
-                figures.TESTED[decided["task"]],
+                figures.tested_words(decided["task"]),
             ),
         ]
     html = (
@@ -58,7 +58,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             verdict=decided,
             method=look(chosen["method"]).title,
             method_line=look(chosen["method"]).summary,
-            constant=CONSTANT_TITLES[decided["task"]],
+            constant=TASKS[decided["task"]].constant_title,
             ranking=ranking_table(ranking),
             pictures=pictures,
             panels=chart.panels(Results(summary, read["selected"], alphas, coefficients)),
@@ -108,7 +108,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
         cells.append(word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"))
         cells.append(number_cell(seconds, row["cpu_seconds"]))
         rows.append(cells)
-    metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
+    metric = metric_title(ranking["metric"].iloc[0])
     arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
     columns = ["#Rank", "Method"]
     columns += ["Model"] if several else []
@@ -124,7 +124,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
 
 def compared(verdict: Mapping[str, Any]) -> str:
     """Write the score to expect beside the constant predictor's, in a line."""
-    metric = METRICS.get(verdict["metric"], verdict["metric"])
+    metric = metric_title(verdict["metric"])
     parts = []
     for name, score in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
         if score["mean"] is not None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.figures.cells import CONDITION, SPLITS, Results, budget_title, families_of
-from roftmol.figures.style import METRICS, in_order, look
+from roftmol.figures.cells import CONDITION, Results, budget_title, families_of
+from roftmol.figures.style import in_order, look
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
+from roftmol.registry.splits import split_title
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
 from roftmol.statistics import comparisons
-from roftmol.statistics.comparisons import EQUIVALENT
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY, metric_title
 
 #: The tones that colour verdicts.
 TONES = {"better": "better", "worse": "worse"}
@@ -52,12 +53,13 @@ def comparisons_table(results: Results) -> Table:
 def _regions(table: pd.DataFrame) -> str:
     """Name the region of practical equivalence of each metric in the table, with its reason."""
     scales = table.drop_duplicates("metric").set_index("metric")["scale"]
-    regions = []
-    for metric, region in EQUIVALENT.items():
-        if metric in scales.index:
-            size = f"±{region.size:g}" if scales[metric] == "difference" else f"±{100 * region.size:g}%"
-            regions.append(f"{size} for {METRICS[metric]} ({region.reason})")
-    return "; ".join(regions)
+    phrases = []
+    for name, metric in PRIMARY.items():
+        if name in scales.index:
+            region = metric.region
+            size = f"±{region.size:g}" if scales[name] == "difference" else f"±{100 * region.size:g}%"
+            phrases.append(f"{size} for {metric.title} ({region.reason})")
+    return "; ".join(phrases)
 
 
 def ranks_table(results: Results) -> Table:
@@ -71,7 +73,7 @@ def ranks_table(results: Results) -> Table:
             rows.append(
                 [
                     *_family(family, varying),
-                    word(METRICS.get(row["metric"], row["metric"])),
+                    word(metric_title(row["metric"])),
                     word(look(row["method"]).title),
                     number_cell(fixed(row["mean_rank"], 2), row["mean_rank"]),
                     count(row["datasets"]),
@@ -147,13 +149,13 @@ def _where(results: Results, row: Mapping[Hashable, Any]) -> str:
     over = row["dataset"] == comparisons.ALL
     words = {
         "model": row["model"],
-        "split": SPLITS.get(row["split"], row["split"]),
+        "split": split_title(row["split"]),
         "budget": budget_title(row["budget"]),
         "protocol": f"{row['protocol']} protocol",
     }
     details = []
     if over and results.comparisons["metric"].nunique() > 1:
-        details.append(METRICS.get(row["metric"], row["metric"]))
+        details.append(metric_title(row["metric"]))
     details += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
     datasets = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
     return f"{datasets} ({', '.join(details)})" if details else datasets
@@ -193,7 +195,7 @@ def power(results: Results) -> str:
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
         what = f"dataset{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
-        what += f" with {METRICS.get(str(metric), str(metric))}" if over and several else ""
+        what += f" with {metric_title(str(metric))}" if over and several else ""
         where = "over datasets" if over else "on one dataset"
         sentences.append(
             f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
@@ -212,7 +214,7 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
     text = "–" if math.isnan(low) else f"{signed(factor * low, places)} to {signed(factor * high, places)}{unit}"
     whole = row["dataset"] == "all"
     return [
-        word(METRICS.get(row["metric"], row["metric"])),
+        word(metric_title(row["metric"])),
         word(look(row["method"]).title),
         word(look(row["reference"]).title),
         word(f"all {row['datasets']}" if whole else row["dataset"], "best" if whole else ""),

@@ -49,8 +49,7 @@ class BaselineSettings:
     @property
     def cell(self) -> dict[str, str]:
         """The identity of the run."""
-        names = ("protocol", "dataset", "split", "budget")
-        return {name: getattr(self, name) for name in names} | {
+        return {name: getattr(self, name) for name in schemas.CONTEXT} | {
             "model": METHODS[self.method].model,
             "method": self.method,
         }
