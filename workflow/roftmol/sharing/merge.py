@@ -72,7 +72,9 @@ def merge(sources: Sequence[Path], out: Path, settings: MergeSettings = MergeSet
 def build(results: Path, rule: str, folders: int = 1) -> None:
     """Make tables, figures and report of whatever lies in `results`, which was put together from so many folders."""
     place, tables = Found(results), results / "tables"
-    audit = contamination.found(results, results / MODELS) if (results / MODELS).exists() else contamination.Audit()
+    audit = (
+        contamination.read_folder(results, results / MODELS) if (results / MODELS).exists() else contamination.Audit()
+    )
     aggregate(place.runs, place.data, rule, tables, audit, landscapes=place.landscapes)
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in place.cliffs)), tables, results, tables)
     atom_embeddings.embed(place.runs, tables, tables)

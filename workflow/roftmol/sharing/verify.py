@@ -107,7 +107,7 @@ class _Stored:
 
     def __init__(self, folder: Path, results: Path, seen: Verification):
         self.tables, self.models, self.seen = folder / "tables", folder / MODELS, seen
-        self.audit = contamination.found(results, self.models) if self.models.exists() else contamination.Audit()
+        self.audit = contamination.read_folder(results, self.models) if self.models.exists() else contamination.Audit()
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
