@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
@@ -83,6 +84,8 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
     means = paths.groupby(["partition", "alpha"])["loss"].mean()
     if means.min() > 0 and means.max() > WIDE * means.min():
         left.set_yscale("log")
+        left.yaxis.set_major_formatter(lambda loss, _position: f"{loss:g}")
+        left.yaxis.set_minor_formatter(NullFormatter())
     left.set_ylabel(f"{TASK_OF[metric].loss_title if metric in TASK_OF else 'loss'}\n(lower is better)")
     right.set_ylabel(axis_title(metric, better, "\n"))
     for axis in (left, right):

@@ -28,6 +28,16 @@ def drawings(results: Results) -> Iterator[Drawing]:
     return paged(results, "time", "Time against score", results.groups(), _sheet)
 
 
+def ticks(low: float, high: float) -> list[float]:
+    """Return those of `TICKS` between two times that leave room for each other's labels: a fifth of the axis."""
+    apart = (high / low) ** (1 / 5)
+    chosen: list[float] = []
+    for tick in TICKS:
+        if low <= tick <= high and (not chosen or tick >= apart * chosen[-1]):
+            chosen.append(tick)
+    return chosen
+
+
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     columns = columns_for(len({condition.budget for condition in page.group}))
     figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
@@ -57,10 +67,9 @@ def _panel(axis: Axes, condition: Condition, results: Results) -> None:
     if len(spent):
         low, high = spent.min() / 1.6, spent.max() * 1.6
         axis.set_xlim(low, high)
-        ticks = [tick for tick in TICKS if low <= tick <= high]
-        ticks = ticks[:: 1 + len(ticks) // 6]  # as many as fit
-        axis.xaxis.set_major_locator(FixedLocator(ticks))
-        axis.set_xticks(ticks, labels=[TICKS[tick] for tick in ticks])
+        shown = ticks(low, high)
+        axis.xaxis.set_major_locator(FixedLocator(shown))
+        axis.set_xticks(shown, labels=[TICKS[tick] for tick in shown])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(bottom, top)
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))

@@ -9,7 +9,16 @@ from collections import Counter
 import pandas as pd
 
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import CONDITION, MARKS, Condition, Results, budget_order, conditions_of, rows_of
+from roftmol.figures.cells import (
+    CONDITION,
+    MARKS,
+    Condition,
+    Results,
+    budget_order,
+    budget_title,
+    conditions_of,
+    rows_of,
+)
 from roftmol.figures.style import in_order, look
 from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry.splits import split_title
@@ -193,5 +202,13 @@ def constant_caption(conditions: list[Condition], varying: list[str]) -> str:
     """Say what is the same in every row."""
     if not conditions:
         return ""
-    same = [f"{TITLES[name].lower()}: {getattr(conditions[0], name)}" for name in CONDITION if name not in varying]
-    return "In all rows, " + ", ".join(same) + "." if same else ""
+    first = conditions[0]
+    words = {
+        "protocol": f"{first.protocol} protocol",
+        "model": first.model,
+        "dataset": first.dataset,
+        "split": split_title(first.split),
+        "budget": budget_title(first.budget),
+    }
+    same = [text for name, text in words.items() if name not in varying]
+    return f"In all rows: {', '.join(same)}." if same else ""
