@@ -53,7 +53,7 @@ def test_links_lead_somewhere(page: Path):
 #: A file of the repository's, named in code: `evaluation/aggregate.py`, `docs/scale.md`.
 NAMED = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|smk|sh|md|jinja))`")
 #: What a reader makes, in the examples.
-READERS = {"my_model.py", "weights.md", "test_toy.py"}
+READERS = {"my_model.py", "NAME.py"}
 
 
 def test_files_that_are_named_in_code_are_there():

@@ -25,6 +25,7 @@ class Look:
     summary: str
     colour: str
     marker: str
+    paper: str = ""
 
 
 #: A metric's title; a metric that is not listed goes by its own name.
@@ -82,7 +83,7 @@ def look(method: str) -> Look:
     if method not in METHODS:
         return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
     record = METHODS[method]
-    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker)
+    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker, record.paper)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
