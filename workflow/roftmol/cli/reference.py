@@ -20,8 +20,9 @@ PAGE = ROOT / "docs" / "commands.md"
 INTRODUCTION = """\
 # Commands
 
-`make` installs, runs and tests. `snakemake` runs the workflow. `roftmol` uses what the workflow made, and runs one stage
-alone. `make install` puts the last two into `.venv/bin`: type `.venv/bin/snakemake`, or `source .venv/bin/activate` once.
+`make` installs, runs and tests. `snakemake` runs the workflow. `roftmol` uses what the workflow made, and runs one
+stage alone. `make install` puts the last two into `.venv/bin`: type `.venv/bin/snakemake`, or say
+`source .venv/bin/activate` once.
 
 The program makes this page from the Makefile, the parsers, the configurations and the profiles: `make docs`.
 """
@@ -34,8 +35,8 @@ Start it in the repository's root, or name a results folder with `--directory`. 
 |---|---|
 | `snakemake -n` | say what would run, why, and what it costs at most; run nothing |
 | `snakemake --cores all` | run the experiment of [config.yaml](../config.yaml) and leave `results/report.html` |
-| `snakemake recommend --cores all --config data=mine.csv` | say which method to take for a file of your own, and leave \
-the model ([recommend.md](recommend.md)) |
+| `snakemake recommend --cores all --config data=mine.csv` | say which method to take for a file of your own, and \
+leave the model ([recommend.md](recommend.md)) |
 | `snakemake --cores all PATH` | make one file under `results/` and what it needs |
 | `snakemake --configfile FILE` | lay an experiment over `config.yaml`, key by key |
 | `snakemake --config KEY=VALUE ...` | the same with single keys ([configuration.md](configuration.md)) |
@@ -51,8 +52,9 @@ Input that cannot be used ends a command with one message and exit status 2.
 STAGE_COMMANDS = """\
 ## Stages
 
-Each rule of the workflow is a command too, so that a stage runs, debugs and tests without Snakemake: `roftmol STAGE
---settings JSON --PATH ...`. `snakemake -n -p` prints the whole command of every job. Options in brackets can be left out.
+Each rule of the workflow is a command too, so that a stage runs, debugs and tests without Snakemake:
+`roftmol STAGE --settings JSON --PATH ...`. `snakemake -n -p` prints the whole command of every job. Options in brackets
+can be left out.
 """
 
 
