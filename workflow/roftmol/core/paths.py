@@ -1,17 +1,12 @@
-"""Names that stages share, and where everything lies under a results folder."""
+"""Where everything lies under a results folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-#: Splits whose seeds are the parts of a repeated cross-validation, so their training parts overlap; how many parts one
-#: has, and the test molecules for each training molecule.
-CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
-TEST_SHARE = 1 / (PARTS - 1)
-#: Splits whose test is out of distribution and which have a second one within it, role "test_id".
-TWO_TESTS = ("boom",)
 #: Where table "models" is, in a results folder and in a recommendation's.
 MODELS = Path("provenance", "models.parquet")
 
@@ -71,10 +66,10 @@ class Found:
     def tables(self) -> list[Path]:
         """Every table of a stage but the corpora; what is aggregated from them stands under `tables`."""
         stages = ("data", "splits", "overlaps", "provenance", "runs", "landscapes")
-        return [file for stage in stages for file in self._files(f"{stage}/**/*.parquet")]
+        return list(chain.from_iterable(self._files(f"{stage}/**/*.parquet") for stage in stages))
 
     def split_of(self, cell: Mapping[str, str]) -> Path:
-        """The file of a cell's split."""
+        """Return the file of a cell's split."""
         folder = self.results / "splits" / cell["protocol"] / cell["dataset"]
         return folder / f"{cell['split']}-{cell['budget']}.parquet"
 
