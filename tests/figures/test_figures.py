@@ -191,10 +191,10 @@ def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
 
 def test_ticks_of_a_loss_over_decades_are_numbers():
     """No text is read as mathematics, so a tick must not be written as such."""
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8]})
-    wide = synthetic.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})
+    wide = made_up_tables.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    (drawing,) = path.drawings(Results(synthetic.summarise(selected), selected, *blank, paths=wide))
+    (drawing,) = path.drawings(Results(made_up_tables.summarise(selected), selected, *blank, paths=wide))
     loss = drawing.figure.axes[0]
     drawing.figure.draw_without_rendering()
     assert loss.get_yscale() == "log"

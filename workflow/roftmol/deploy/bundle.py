@@ -199,11 +199,12 @@ def write(bundle: Bundle, path: Path) -> None:
         save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, metadata=metadata)
 
 
-def read(path: Path) -> Bundle:
+def read(path: Path | str) -> Bundle:
     """Read the bundle that :func:`write` wrote.
 
     Raises `UserError` if the file is missing, truncated, no bundle, or of another version.
     """
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:

@@ -26,6 +26,7 @@ class Look:
     summary: str
     colour: str
     marker: str
+    paper: str = ""
 
 
 #: The dashes in use.
@@ -73,7 +74,7 @@ def look(method: str) -> Look:
     if method not in METHODS:
         return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
     record = METHODS[method]
-    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker)
+    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker, record.paper)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
