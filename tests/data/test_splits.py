@@ -15,8 +15,10 @@ import pytest
 from mirror import needs_mirror, registered
 from molecule_tables import SMILES, molecule_table
 from roftmol.core.errors import UserError
-from roftmol.data.splits import CROSS_VALIDATION, PARTS, SplitSettings, assign, strata_of, stratified_order
+from roftmol.data.splits import CROSS_VALIDATIONS, PARTITIONS, SplitSettings, assign, stratified_order
+from roftmol.registry.splits import CROSS_VALIDATION, PARTS, SPLITS
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 from split_roles import GROUPED, HONEST, PAPER, ROWS, budgeted, digest, members, sizes
 
 #: The digest of all rows that "honest" gives for the two tables of conftest.py, under four budgets and both
@@ -34,7 +36,7 @@ HONEST_ROWS = {
 HONEST_BBBP = "cfad20b5c1b27e2ee9bd45257b21a25d9017485f2304f9597244262fa1a30bef"
 
 
-@pytest.mark.parametrize("split", CROSS_VALIDATION)
+@pytest.mark.parametrize("split", CROSS_VALIDATION.values())
 def test_cross_validation_tests_every_molecule_once_a_repetition(lipophilic: pd.DataFrame, split: str) -> None:
     settings = replace(HONEST, task="regression", split=split, seeds=tuple(range(2 * PARTS)))
     splits = assign(lipophilic, settings)
@@ -197,17 +199,23 @@ def test_strata_of_several_regressions_do_not_depend_on_a_tasks_unit_and_origin(
     labels = rng.normal(size=(200, 3))
     labels[rng.random(labels.shape) < 0.2] = np.nan
     labels = labels[np.isfinite(labels).any(axis=1)]
-    strata = strata_of(labels, "regression")
-    assert np.array_equal(strata_of(labels * [1, 1000, 0.01] + [0, -50, 3], "regression"), strata)
+    strata = TASKS["regression"].strata(labels).of
+    assert np.array_equal(TASKS["regression"].strata(labels * [1, 1000, 0.01] + [0, -50, 3]).of, strata)
     assert np.bincount(strata).min() >= len(labels) // 10 - 1
 
 
 def test_equal_values_are_one_stratum() -> None:
     labels = np.zeros((100, 2))
     labels[:3, 0] = 1
-    assert np.array_equal(
-        strata_of(labels, "classification") != strata_of(labels, "classification")[-1], labels[:, 0] == 1
-    )
+    strata = TASKS["classification"].strata(labels).of
+    assert np.array_equal(strata != strata[-1], labels[:, 0] == 1)
+
+
+def test_every_split_is_dealt_by_one_function() -> None:
+    assert PARTITIONS.keys() == {name for name, split in SPLITS.items() if not (split.repeats or split.two_tests)}
+    assert CROSS_VALIDATIONS.keys() == {name for name, split in SPLITS.items() if split.repeats}
+    named = {name for split in SPLITS.values() for name in (split.reference, split.repeats) if name}
+    assert named <= SPLITS.keys()
 
 
 @pytest.mark.parametrize("split", ["random", "scaffold"])

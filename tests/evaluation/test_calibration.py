@@ -152,7 +152,7 @@ def test_too_little_for_an_ensemble_is_said(seeds, molecules, words):
     rows, curve = calibration.measure(CELL, ensemble(seeds, molecules), "regression")
     assert curve == []
     assert all(np.isnan(row["value"]) and words in str(row["note"]) for row in rows)
-    assert {row["measure"] for row in rows} == set(calibration.REGRESSION)
+    assert {row["measure"] for row in rows} == set(calibration.SPREAD)
 
 
 def test_test_parts_that_differ_count_where_three_seeds_meet():

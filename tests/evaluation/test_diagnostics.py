@@ -118,7 +118,7 @@ def test_the_stage_asks_every_question_of_every_method(tmp_path):
 def test_probabilities_of_real_molecules(tmp_path):
     write_run(tmp_path, "classification")
     found = run(tmp_path)
-    assert set(found["calibration"]["measure"]) == set(calibration.CLASSIFICATION)
+    assert set(found["calibration"]["measure"]) == set(calibration.PROBABILITIES)
     assert set(found["reliability"]["kind"]) == {"classification"}
     assert set(found["similarity"]["measure"]) == {"brier"}
     assert found["cliffs"].empty
