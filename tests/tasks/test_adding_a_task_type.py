@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_dataset import SMILES, labels_of_size
 
 from roftmol.core.errors import UserError
 from roftmol.data import molecules, splits
@@ -34,7 +35,6 @@ from roftmol.tables import schemas
 from roftmol.training import jobs, references
 from roftmol.training.fit import TrainSettings
 from roftmol.training.model import task_loss
-from small_dataset import SMILES, labels_of_size
 
 place = Path(sys.argv[1])
 results, tables = place / "results", place / "tables"
@@ -132,7 +132,7 @@ def test_censored_regression_runs_from_a_file_to_tables(tmp_path: Path):
     )
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     folder = copy / "roftmol" / "tasks"
-    (folder / "censored.py").write_text(*code)
+    (folder / "censored.py").write_text(code)
     table = folder / "__init__.py"
     assert table.read_text().count(END) == 1
     table.write_text(table.read_text().replace(END, LINE + END))

@@ -51,8 +51,10 @@ def encoder(kind: str = "gin", dropout: float = 0.0) -> GNN:
 class PreciseGraphs(graphs.Graphs):
     """Molecules whose batches are in float64, where what remains of a difference is no rounding."""
 
-    def batch(self, molecules: graphs.Indices, merge: range = range(0), lent: int | None = None) -> graphs.Batch:
-        batch = super().batch(molecules, merge, lent)
+    def batch(
+        self, molecules: graphs.Indices, merge: range = range(0), norm_molecules: int | None = None
+    ) -> graphs.Batch:
+        batch = super().batch(molecules, merge, norm_molecules)
         assert batch.hop is not None
 
         def double(hop: graphs.Hop) -> graphs.Hop:
@@ -185,9 +187,9 @@ def test_training_with_the_lowest_block_merged_is_training(kind):
         assert torch.allclose(buffers[name], value, rtol=1e-10), name
 
 
-def test_batchnorm_takes_the_statistics_of_the_lending_atoms():
+def test_batchnorm_takes_the_statistics_of_the_first_molecules():
     network, data = encoder().eval(), corpus()
-    merged, whole = data.batch(ALL, range(LAYERS), lent=7), data.batch(ALL)
+    merged, whole = data.batch(ALL, range(LAYERS), norm_molecules=7), data.batch(ALL)
     with torch.no_grad():
         plainly = network(whole)
         with statistics_of_first(network, whole, 7):

@@ -1,9 +1,9 @@
-"""The references without an encoder, in one cell: every setting, seed and fold fitted and written as any run.
+"""The references without an encoder, in one cell: fitted for all hyperparameters, seeds and folds, written as any run.
 
-What a reference learns is its own (`methods`). A fit learns from the training molecules; one that selects nothing also
-from the validation molecules whose labels the budget counts, when it predicts the test: its budget buys no less than a
-network's, which spends a part of it on choosing. Its validation predictions are of training molecules' labels alone.
-In protocol `paper` the budget counts training labels only, so there these are all.
+What a reference learns, its method says (`methods`). A fit learns from the training molecules. One that selects nothing
+learns also from the validation molecules whose labels the budget counts, when it predicts the test: its budget buys no
+less than a network's, which spends a part of it on choosing. Its validation predictions are of training molecules'
+labels alone. In protocol `paper` the budget counts training labels only, so there these are all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Rows = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class BaselineSettings:
-    """What the stage is told."""
+    """The settings of the stage `baseline`: a cell, its seeds and grid."""
 
     protocol: str
     dataset: str
@@ -62,7 +62,7 @@ class BaselineSettings:
 
 
 def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None:
-    """Fit every setting, seed and fold of a cell and write fits, predictions and (empty) curves to `out`.
+    """Fit a cell for all its hyperparameters, seeds and folds; write fits, predictions and (empty) curves to `out`.
 
     Raises `UserError` if the table `splits` lacks a seed.
     """
@@ -106,12 +106,14 @@ class _Fitting:
         settings = self.settings
         held_out = [part.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
 
-        def fitted_on(learnt: Rows, asked: list[Rows]) -> Fitted:
-            X, X_new = self.features[learnt], self.features[np.concatenate(asked)]
-            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[learnt], X_new, seed)
+        def fitted_on(labelled: Rows, predicted: list[Rows]) -> Fitted:
+            X = self.features[labelled]
+            X_new = self.features[np.concatenate(predicted)]
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[labelled], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
-        valid, *tests = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held_out[:2]]))
+        ends = np.cumsum([len(rows) for rows in held_out[:2]])
+        valid, *tests = np.split(fitted.predictions, ends)
         if not self.learner.selects and settings.budget_has_validation:
             fitted = fitted_on(np.concatenate([part["train"], part["valid"]]), held_out[1:])
             tests = np.split(fitted.predictions, [len(held_out[1])])
