@@ -24,7 +24,7 @@ CHUNK = 64
 
 
 def descriptors(smiles: Sequence[str], processes: int = 1) -> NDArray[np.float32]:
-    """Return each molecule's descriptors, n x len(NAMES); NaN where RDKit gives no finite number of single precision."""
+    """Return each molecule's descriptors, n x len(NAMES); NaN where RDKit gives no finite number."""
     rows = [row for chunk in by_chunk(_of, smiles, CHUNK, processes) for row in chunk]
     return np.array(rows, np.float32).reshape(len(smiles), len(NAMES))
 
