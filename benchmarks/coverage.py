@@ -42,6 +42,8 @@ from roftmol.methods import CONSTANT
 from roftmol.registry import catalog
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
+from roftmol.tasks.classification import log_loss, roc_auc
+from roftmol.tasks.regression import rmse
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("esol", "freesolv", "lipo", "malaria", "cep", "bbbp", "bace")
@@ -147,8 +149,8 @@ def scored_values(predicted: pd.DataFrame, y: np.ndarray, mean: float) -> dict[s
     held, inside = error <= half, predicted["in_domain"].to_numpy(bool)
     far = predicted["similarity"] <= predicted["similarity"].quantile(0.2)
     return {
-        "score": metrics.rmse(y, predicted["prediction"].to_numpy()),
-        "constant": metrics.rmse(y, np.full(len(y), mean)),
+        "score": rmse(y, predicted["prediction"].to_numpy()),
+        "constant": rmse(y, np.full(len(y), mean)),
         "held": held.mean(),
         "held_inside": held[inside].mean() if inside.any() else np.nan,
         "held_far": held[far].mean(),
@@ -165,10 +167,10 @@ def scored_classes(predicted: pd.DataFrame, y: np.ndarray, rate: float) -> dict[
     """ROC-AUC, and how good the probabilities are beside the share of class 1 among the labels."""
     p = predicted["probability"].to_numpy()
     return {
-        "score": metrics.roc_auc(y, p),
+        "score": roc_auc(y, p),
         "constant": 0.5,
-        "log_loss": metrics.log_loss(y, p),
-        "log_loss_constant": metrics.log_loss(y, np.full(len(y), rate)),
+        "log_loss": log_loss(y, p),
+        "log_loss_constant": log_loss(y, np.full(len(y), rate)),
         "brier": float(np.mean((p - y) ** 2)),
         "brier_constant": float(np.mean((rate - y) ** 2)),
         "mean_probability": float(p.mean()),

@@ -17,15 +17,15 @@ import pandas as pd
 
 from roftmol.evaluation.diagnostics.collapse import CONDITION, MEASURES, points
 from roftmol.methods import METHODS, WITHOUT_ENCODER
-from roftmol.scoring.metrics import PRIMARY
 from roftmol.tables import schemas
+from roftmol.tasks import TASK_OF
 
 
 def main(tables: Path) -> None:
     """Scores by model, mean ranks, and differences from full FT."""
     summary = schemas.read("summary", tables / "summary.parquet")
     pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
-    kinds = {metric: kind for kind, metric in PRIMARY.items()}
+    kinds = {metric: task.name for metric, task in TASK_OF.items()}
     without_encoder = summary["method"].isin(WITHOUT_ENCODER)
     reference = summary[without_encoder].drop_duplicates(["method", "protocol", "dataset", "budget"])
     runs = summary[~without_encoder].copy()

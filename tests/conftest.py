@@ -18,8 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def place(tmp_path: Path) -> Path:
     """A folder with a dataset's graphs, its splits and an encoder."""
     import torch
-
     from molecules_for_tests import corpus, split_table
+
     from roftmol.encoders.checkpoints import convert
     from roftmol.encoders.kinds import new_encoder
     from roftmol.tables import schemas

@@ -20,18 +20,19 @@ from roftmol.core.errors import UserError
 from roftmol.data import molecules
 from roftmol.data.download import fetch
 from roftmol.data.splits import (
-    CROSS_VALIDATION,
-    PARTS,
+    CROSS_VALIDATIONS,
+    PARTITIONS,
     ROLES,
     SplitSettings,
     assign,
     density,
     scott,
-    strata_of,
     stratified_order,
 )
 from roftmol.registry import catalog
+from roftmol.registry.splits import CROSS_VALIDATION, PARTS, SPLITS
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 from roftmol.training.cell import folds
 
 HONEST = SplitSettings("honest", "own", "random", "all", (0, 1, 2), "classification")
@@ -96,7 +97,7 @@ def sizes(splits: pd.DataFrame) -> tuple[int, ...]:
     return tuple(len(part) for part in members(splits).values())
 
 
-@pytest.mark.parametrize("split", CROSS_VALIDATION)
+@pytest.mark.parametrize("split", CROSS_VALIDATION.values())
 def test_cross_validation_tests_every_molecule_once_a_repetition(lipophilic: pd.DataFrame, split: str) -> None:
     settings = replace(HONEST, task="regression", split=split, seeds=tuple(range(2 * PARTS)))
     splits = assign(lipophilic, settings)
@@ -258,17 +259,23 @@ def test_strata_of_several_regressions_do_not_depend_on_a_tasks_unit_and_origin(
     labels = rng.normal(size=(200, 3))
     labels[rng.random(labels.shape) < 0.2] = np.nan
     labels = labels[np.isfinite(labels).any(axis=1)]
-    strata = strata_of(labels, "regression")
-    assert np.array_equal(strata_of(labels * [1, 1000, 0.01] + [0, -50, 3], "regression"), strata)
+    strata = TASKS["regression"].strata(labels).of
+    assert np.array_equal(TASKS["regression"].strata(labels * [1, 1000, 0.01] + [0, -50, 3]).of, strata)
     assert np.bincount(strata).min() >= len(labels) // 10 - 1
 
 
 def test_equal_values_are_one_stratum() -> None:
     labels = np.zeros((100, 2))
     labels[:3, 0] = 1
-    assert np.array_equal(
-        strata_of(labels, "classification") != strata_of(labels, "classification")[-1], labels[:, 0] == 1
-    )
+    strata = TASKS["classification"].strata(labels).of
+    assert np.array_equal(strata != strata[-1], labels[:, 0] == 1)
+
+
+def test_every_split_is_dealt_by_one_function() -> None:
+    assert PARTITIONS.keys() == {name for name, split in SPLITS.items() if not (split.repeats or split.two_tests)}
+    assert CROSS_VALIDATIONS.keys() == {name for name, split in SPLITS.items() if split.repeats}
+    named = {name for split in SPLITS.values() for name in (split.reference, split.repeats) if name}
+    assert named <= SPLITS.keys()
 
 
 @pytest.mark.parametrize("split", ["random", "scaffold"])
@@ -348,7 +355,7 @@ def test_the_published_random_split_by_hand() -> None:
     assert [len(part) for part in parts] == [15, 1, 3]
 
 
-@pytest.mark.parametrize("split", [*GROUPED, "column", *CROSS_VALIDATION])
+@pytest.mark.parametrize("split", [*GROUPED, "column", *CROSS_VALIDATION.values()])
 def test_paper_is_the_same_for_all_seeds_and_its_budgets_share_validation_and_test(
     nitrogen: pd.DataFrame, split: str
 ) -> None:
@@ -356,7 +363,7 @@ def test_paper_is_the_same_for_all_seeds_and_its_budgets_share_validation_and_te
     by_budget = [assign(table, replace(PAPER, split=split, budget=budget)) for budget in ("10", "50", "all")]
     for splits in by_budget:
         assert listed(splits)[1:] == listed(by_budget[-1])[1:]
-        if split not in CROSS_VALIDATION:  # there the seed says which part is tested
+        if split not in CROSS_VALIDATION.values():  # there the seed says which part is tested
             assert all(listed(splits, seed) == listed(splits) for seed in PAPER.seeds)
     few, more, whole = (listed(splits)[0] for splits in by_budget)
     assert few == more[:10]

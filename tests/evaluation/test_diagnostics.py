@@ -265,7 +265,7 @@ def test_too_little_for_an_ensemble_is_said(seeds, molecules, words):
     rows, curve = calibration.measure(CELL, ensemble(seeds, molecules), "regression")
     assert curve == []
     assert all(np.isnan(row["value"]) and words in str(row["note"]) for row in rows)
-    assert {row["measure"] for row in rows} == set(calibration.REGRESSION)
+    assert {row["measure"] for row in rows} == set(calibration.SPREAD)
 
 
 def test_test_parts_that_differ_count_where_three_seeds_meet():
@@ -436,7 +436,7 @@ def test_the_stage_asks_every_question_of_every_method(tmp_path):
 def test_probabilities_of_real_molecules(tmp_path):
     write_run(tmp_path, "classification")
     found = run(tmp_path)
-    assert set(found["calibration"]["measure"]) == set(calibration.CLASSIFICATION)
+    assert set(found["calibration"]["measure"]) == set(calibration.PROBABILITIES)
     assert set(found["reliability"]["kind"]) == {"classification"}
     assert set(found["similarity"]["measure"]) == {"brier"}
     assert found["cliffs"].empty

@@ -20,6 +20,8 @@ from roftmol.experiment import keys, reference, value_types
 from roftmol.experiment.reading import read
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry import catalog
+from roftmol.registry.splits import CROSS_VALIDATION, SPLITS
+from roftmol.tasks import TASKS
 from roftmol.training.auxiliary.pretraining import OBJECTIVES
 from roftmol.training.auxiliary.tasks import FORCE_SOURCES
 from roftmol.training.fit import TrainSettings
@@ -97,9 +99,10 @@ def test_editors_know_the_names(change: dict[str, Any]):
 
 
 def test_what_is_allowed_is_what_the_code_has():
-    assert set(get_args(value_types.Protocol)) == set(splits.PROTOCOLS) == PROTOCOLS.keys()
-    assert set(get_args(value_types.Split)) == set(splits.SPLITS)
-    assert set(get_args(value_types.Task)) == catalog.METRICS.keys()
+    assert list(get_args(value_types.Protocol)) == list(splits.PROTOCOLS) == list(PROTOCOLS)
+    assert list(get_args(value_types.Split)) == list(SPLITS)
+    assert list(get_args(value_types.Task)) == list(TASKS)
+    assert _allowed(keys.Recommend, "split") == CROSS_VALIDATION.keys()
     assert set(get_args(value_types.Duplicates)) == set(catalog.DUPLICATES)
     assert {*get_args(value_types.Contamination), "none"} == set(contamination.KINDS)
     assert _allowed(keys.Validation, "scheme") == set(splits.VALIDATIONS)

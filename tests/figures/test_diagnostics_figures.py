@@ -38,7 +38,7 @@ def tables_of(selected: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for _, row in selected.drop_duplicates(CELL).iterrows():
         cell, regression = row[CELL].to_dict(), row["metric"] == "rmse"
         common = {"seed_mean": math.nan if regression else 0.2, "seed_std": math.nan if regression else 0.05}
-        names = calibration.MEASURES["regression" if regression else "classification"]
+        names = calibration.SPREAD if regression else calibration.PROBABILITIES
         values = {name: 0.1 + 0.01 * place for place, name in enumerate(names)}
         measures += [
             {**cell, "measure": name, "value": value, **common, "seeds": 2, "molecules": 60, "note": ""}

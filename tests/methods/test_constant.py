@@ -16,6 +16,8 @@ from roftmol.methods.cells import Cells
 from roftmol.methods.constant import fit_predict
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
+from roftmol.tasks.classification import log_loss, roc_auc
+from roftmol.tasks.regression import rmse
 from roftmol.training.references import BaselineSettings, run
 
 CELL = {"protocol": "honest", "dataset": "own", "split": "random", "budget": "50"}
@@ -38,7 +40,7 @@ def test_it_predicts_the_share_of_class_1_and_knows_no_order():
     assert metrics.loss("classification", Y[:, :1], fitted.predictions[:, :1]) == pytest.approx(entropy)
 
 
-@pytest.mark.parametrize(("task", "score"), [("regression", metrics.rmse), ("classification", metrics.log_loss)])
+@pytest.mark.parametrize(("task", "score"), [("regression", rmse), ("classification", log_loss)])
 def test_no_other_constant_fits_better(task: str, score) -> None:
     y = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 1.0])
     own = fit_predict(NoSettings(), task, None, y[:, None], y[:, None], 0).predictions[:, 0]
@@ -97,7 +99,7 @@ def test_its_auc_on_the_test_is_a_half_to_the_bit(tmp_path: Path, validation: st
     _, labels = arrange(tmp_path, "honest", validation, "classification")
     for seed in (0, 1):
         found = predicted(tmp_path, "test", seed)
-        assert metrics.roc_auc(labels[found.index], found.to_numpy()) == 0.5
+        assert roc_auc(labels[found.index], found.to_numpy()) == 0.5
 
 
 def test_every_reference_without_an_encoder_has_a_name_that_stands_for_one() -> None:

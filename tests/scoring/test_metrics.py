@@ -7,6 +7,8 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from roftmol.scoring import metrics
+from roftmol.tasks import METRICS, PRIMARY, TASK_OF, TASKS
+from roftmol.tasks.classification import pr_auc, roc_auc
 
 NAN = np.nan
 
@@ -21,15 +23,15 @@ def test_areas_equal_scikit_learn(levels):
     for _ in range(20):
         y = np.append(rng.integers(0, 2, 60), [0, 1]).astype(float)
         p = rng.integers(0, levels, 62) / levels
-        assert metrics.roc_auc(y, p) == pytest.approx(sklearn.roc_auc_score(y, p), abs=1e-12)
-        assert metrics.pr_auc(y, p) == pytest.approx(sklearn.average_precision_score(y, p), abs=1e-12)
+        assert roc_auc(y, p) == pytest.approx(sklearn.roc_auc_score(y, p), abs=1e-12)
+        assert pr_auc(y, p) == pytest.approx(sklearn.average_precision_score(y, p), abs=1e-12)
 
 
 def test_areas_by_hand():
     # positives 0.8, 0.4 against negatives 0.4, 0.1: of four pairs three are right and one is a tie
-    assert metrics.roc_auc(np.array([1, 1, 0, 0]), np.array([0.8, 0.4, 0.4, 0.1])) == 3.5 / 4
+    assert roc_auc(np.array([1, 1, 0, 0]), np.array([0.8, 0.4, 0.4, 0.1])) == 3.5 / 4
     # precision 1 at the first threshold, 2/3 at the second, which the tie shares
-    assert metrics.pr_auc(np.array([1, 1, 0, 0]), np.array([0.8, 0.4, 0.4, 0.1])) == pytest.approx((1 + 2 / 3) / 2)
+    assert pr_auc(np.array([1, 1, 0, 0]), np.array([0.8, 0.4, 0.4, 0.1])) == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_macro_mean_covers_the_defined_tasks_and_the_labelled_molecules():
@@ -45,7 +47,7 @@ def test_macro_mean_covers_the_defined_tasks_and_the_labelled_molecules():
 def test_a_prediction_that_is_not_finite_makes_its_task_undefined():
     labels = columns([1, 0, 1], [1, 0, NAN])
     predictions = columns([0.9, NAN, 0.2], [0.9, 0.1, NAN])
-    assert np.isnan(metrics.per_task(metrics.roc_auc, labels, predictions)).tolist() == [True, False]
+    assert np.isnan(metrics.per_task(roc_auc, labels, predictions)).tolist() == [True, False]
 
 
 def test_loss_is_the_mean_over_labelled_entries():
@@ -119,9 +121,9 @@ def test_the_macro_row_counts_molecules_with_any_label():
     assert scores.loc[scores["task"] == "a", "molecules"].tolist() == [2, 2, 2]
 
 
-def test_every_metric_has_a_direction():
-    assert {name for kind in metrics.METRICS.values() for name in kind} == set(metrics.BETTER)
-    assert all(metrics.PRIMARY[kind] in scores for kind, scores in metrics.METRICS.items())
+def test_no_two_task_types_have_a_metric_of_one_name():
+    assert [name for task in TASKS.values() for name in (metric.name for metric in task.metrics)] == list(METRICS)
+    assert [task.primary.name for task in TASKS.values()] == list(PRIMARY) == list(TASK_OF)
 
 
 def test_shapes_must_agree():

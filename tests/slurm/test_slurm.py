@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-
 from test_workflow import BAD_LABEL, ROOT, RUNS, SNAKEMAKE, Place, spoil, write_molecules
 
 MISHAPS = {"linear_probing": "fail", "l2_sp": "hang", "full_ft": "kill"}

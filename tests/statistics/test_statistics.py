@@ -21,9 +21,10 @@ from roftmol.scoring import metrics
 from roftmol.statistics import TABLES, bootstrap, comparisons, resampled, stage
 from roftmol.statistics.blocks import families
 from roftmol.statistics.bootstrap import Pair
-from roftmol.statistics.comparisons import EQUIVALENT, mean_ranks, pairs, smallest_n, verdict, wilcoxon
+from roftmol.statistics.comparisons import mean_ranks, pairs, smallest_n, verdict, wilcoxon
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY
 
 METHODS = ("full_ft", "l2_sp", "bss", "fingerprint")
 
@@ -340,25 +341,25 @@ def test_one_data_set_has_its_own_interval_and_no_verdict_over_data_sets():
 
 
 def test_five_per_cent_of_an_rmse_are_five_per_cent_of_the_ratio_either_way():
-    region = EQUIVALENT["rmse"]
+    region = PRIMARY["rmse"].region
     at = np.log(1.0499)
     assert region.contains(-at, at, True)
     assert not region.contains(0.0, np.log(1.0501), True)
     assert not region.contains(-np.log(1.0501), 0.0, True)
     assert verdict(region, True, -1, 0.0, 0.0495, 0.001) == "undecided"  # 0.0495 is a ratio of 1.0507
-    assert EQUIVALENT["roc_auc"].contains(-0.01, 0.01, False)
+    assert PRIMARY["roc_auc"].region.contains(-0.01, 0.01, False)
 
 
 def test_a_verdict_by_its_parts():
-    region = EQUIVALENT["roc_auc"]
+    region = PRIMARY["roc_auc"].region
     assert verdict(region, False, 1, 0.001, 0.009, 0.001) == "equivalent"
     assert verdict(region, False, 1, 0.02, 0.04, 0.001) == "better"
     assert verdict(region, False, -1, 0.02, 0.04, 0.001) == "worse"
     assert verdict(region, False, 1, 0.02, 0.04, 0.06) == "undecided"
     assert verdict(region, False, 1, -0.01, 0.04, 0.001) == "undecided"
     assert verdict(region, False, 1, np.nan, np.nan, 0.001) == "undecided"
-    assert EQUIVALENT["rmse"].contains(-np.log(1.049), np.log(1.049), True)
-    assert not EQUIVALENT["rmse"].contains(-np.log(1.06), 0.0, True)
+    assert PRIMARY["rmse"].region.contains(-np.log(1.049), np.log(1.049), True)
+    assert not PRIMARY["rmse"].region.contains(-np.log(1.06), 0.0, True)
 
 
 def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):

@@ -18,13 +18,14 @@ from roftmol.core.files import canonical_json
 from roftmol.core.records import build, without_defaults
 from roftmol.core.source_code import code_digest, sources
 from roftmol.methods import METHODS
-from roftmol.methods.base import TOLD_TO_READERS, Method
+from roftmol.methods.base import Method
 from roftmol.registry import catalog
 from roftmol.registry.encoder_kinds import ENCODER_KINDS, encoder_kind
 from roftmol.stages import STAGES, base
+from roftmol.tasks.base import Metric, Primary, TaskType
 from roftmol.training.cell import RunSettings
 from roftmol.training.fit import TrainSettings
-from roftmol.training.saved_fits import FitIdentity, code_of_fit
+from roftmol.training.saved_fits import TOLD, FitIdentity, code_of_fit
 
 ROOT = Path(__file__).parents[2]
 CODE = '''"""A module."""
@@ -92,13 +93,16 @@ def test_arguments_can_be_left_out(tmp_path: Path):
     digests = []
     for text in ("M(a=1, b=2)", "M(a=1, b=3)", "M(a=2, b=2)", "N(a=1, b=2)", "N(a=1, b=3)"):
         (tmp_path / "module.py").write_text(text)
-        digests.append(code_digest([tmp_path / "module.py"], ("M", frozenset({"b"}))))
+        digests.append(code_digest([tmp_path / "module.py"], (("M", frozenset({"b"})),)))
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
 
 
-def test_what_readers_are_told_of_a_method_are_fields_of_it():
-    assert {item.name for item in fields(Method)} > TOLD_TO_READERS
+def test_what_readers_are_told_are_fields():
+    classes = {kind.__name__: kind for kind in (Method, Metric, Primary, TaskType)}
+    assert classes.keys() == dict(TOLD).keys()
+    for name, told in TOLD:
+        assert {item.name for item in fields(classes[name])} > told
 
 
 def test_texts_that_something_is_done_with_count(tmp_path: Path):
@@ -182,15 +186,17 @@ def test_no_encoder_and_no_featurizer_imports_another():
 
 # -- what an edit costs: docs/reruns.md ------------------------------------------------------------------------------
 
-#: Fits by what makes their code differ: the method, the kind of encoder, whether there is a second task or a probe.
+#: Fits by what makes their code differ: the method, the kind of encoder and of labels, whether there is a second task
+#: or a probe.
 FITS = {
-    "full FT": ("full_ft", "gin", False),
-    "BSS": ("bss", "gin", False),
-    "WiSE-FT": ("wise_ft", "gin", False),
-    "MFT": ("mft", "gin", True),
-    "full FT of DPA": ("full_ft", "dpa", True),
-    "full FT of SO3LR": ("full_ft", "so3lr", True),
-    "full FT of a user's own": ("full_ft", "own", False),
+    "full FT": ("full_ft", "gin", "regression", False),
+    "full FT on classes": ("full_ft", "gin", "classification", False),
+    "BSS": ("bss", "gin", "regression", False),
+    "WiSE-FT": ("wise_ft", "gin", "regression", False),
+    "MFT": ("mft", "gin", "regression", True),
+    "full FT of DPA": ("full_ft", "dpa", "regression", True),
+    "full FT of SO3LR": ("full_ft", "so3lr", "regression", True),
+    "full FT of a user's own": ("full_ft", "own", "regression", False),
 }
 ALL, SECOND = set(FITS), {"MFT", "full FT of DPA", "full FT of SO3LR"}
 
@@ -207,15 +213,23 @@ def add_code(*files: str) -> Callable[[Path], None]:
     return edit
 
 
-def recolour(package: Path) -> None:
-    """Another title, line for the report and colour of BSS."""
-    path = package / "methods" / "bss.py"
-    tree = ast.parse(path.read_text())
-    (record,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Method"]
-    for keyword in record.keywords:
-        if keyword.arg in ("title", "summary", "colour"):
-            keyword.value = ast.Constant("another")
-    path.write_text(ast.unparse(tree))
+def reword(file: str, fields_of: dict[str, tuple[str, ...]]) -> Callable[[Path], None]:
+    """An edit of what readers are told: these fields of a file's records, by class."""
+
+    def edit(package: Path) -> None:
+        path = package / file
+        tree = ast.parse(path.read_text())
+        reworded = set()
+        for record in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = ast.unparse(record.func)
+            for keyword in record.keywords:
+                if keyword.arg in fields_of.get(name, ()):
+                    keyword.value = ast.Constant("another")
+                    reworded.add((name, keyword.arg))
+        assert reworded == {(name, each) for name, names in fields_of.items() for each in names}
+        path.write_text(ast.unparse(tree))
+
+    return edit
 
 
 def add_words(package: Path) -> None:
@@ -227,18 +241,26 @@ def add_words(package: Path) -> None:
 
 
 def add_files(package: Path) -> None:
-    """A method, an encoder and a featurizer, with their lines in the tables."""
-    for folder in ("methods", "encoders", "features/featurizers"):
+    """A method, an encoder, a featurizer and a task type, with their lines in the tables."""
+    for folder in ("methods", "encoders", "features/featurizers", "tasks"):
         (package / folder / "toy.py").write_text('"""A toy."""\n')
     tables = ("methods/__init__.py", "registry/encoder_kinds.py", "features/featurizers/__init__.py")
-    add_code(*tables)(package)
+    add_code(*tables, "tasks/__init__.py")(package)
 
 
 #: What is edited, as docs/reruns.md says it -> the edit, and whose fits are computed again.
 EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a comment, a docstring, the layout": (add_words, set()),
     "the code of a method": (add_code("methods/bss.py"), {"BSS"}),
-    "a method's title, its line for the report, its colour": (recolour, set()),
+    "a method's title, its line for the report, its colour": (
+        reword("methods/bss.py", {"Method": ("title", "summary", "colour")}),
+        set(),
+    ),
+    "a task type: its loss, its scaling, its metrics": (add_code("tasks/classification.py"), {"full FT on classes"}),
+    "a metric's title and its region of equivalence": (
+        reword("tasks/regression.py", {"Primary": ("title", "region"), "TaskType": ("loss_title", "constant_title")}),
+        set(),
+    ),
     "the code of an encoder": (add_code("encoders/dpa.py"), {"full FT of DPA"}),
     "what encoders share: `base.py`, `ops.py`": (add_code("encoders/ops.py"), ALL),
     "the loop, the model, the forward pass": (add_code("training/loop.py"), ALL),
@@ -246,7 +268,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a second task": (add_code("training/auxiliary/tasks.py"), SECOND),
     "a featurizer": (add_code("features/featurizers/hu.py"), {"MFT"}),
     "what a user's own encoder is": (add_code("encoders/own.py"), {"full FT of a user's own"}),
-    "a method, an encoder or a featurizer is added": (add_files, set()),
+    "a method, an encoder, a featurizer or a task type is added": (add_files, set()),
     "what collects and tells: the jobs, the tables, figures and report": (
         add_code(
             "training/jobs.py", "training/saved_fits.py", "tables/schemas.py", "tables/runs.py", "report/page.css"
@@ -262,8 +284,8 @@ def test_an_edit_repeats_these_fits(package: Path, edited: str):
 
     def codes() -> dict[str, str]:
         return {
-            name: code_of_fit(METHODS[method], encoder_kind(kind), auxiliary=auxiliary)
-            for name, (method, kind, auxiliary) in FITS.items()
+            name: code_of_fit(METHODS[method], encoder_kind(kind), task, auxiliary=auxiliary)
+            for name, (method, kind, task, auxiliary) in FITS.items()
         }
 
     before = codes()
@@ -283,14 +305,14 @@ def test_a_fit_holds_its_own_encoders_code_alone(kind: str, auxiliary: bool, mon
     own = encoder_kind(kind)
     counted: list[Path] = []
     monkeypatch.setattr(source_code, "code_digest", lambda paths, _uncounted: counted.extend(paths))
-    code_of_fit(METHODS["mft"], own, auxiliary=auxiliary)
+    code_of_fit(METHODS["mft"], own, "regression", auxiliary=auxiliary)
     files = {source_code.PACKAGE / "encoders" / f"{other.file}.py" for other in ENCODER_KINDS.values()}
     assert files & set(counted) == {source_code.PACKAGE / "encoders" / f"{own.file}.py"}
 
 
 @pytest.mark.parametrize("edited", ["dpa", "gnn"])
 def test_an_edited_encoder_starts_no_job_of_another_one(package: Path, edited: str):
-    experiment = SimpleNamespace(checkpoints=catalog.checkpoints())
+    experiment = SimpleNamespace(checkpoints=catalog.checkpoints(), datasets=catalog.datasets())
     methods = {"finetune": "bss", "interpolate": "wise_ft"}
     stages = ("finetune", "interpolate", "landscape", "fetch_checkpoint")
     models = {checkpoint.kind.file: name for name, checkpoint in experiment.checkpoints.items()}
@@ -298,7 +320,9 @@ def test_an_edited_encoder_starts_no_job_of_another_one(package: Path, edited: s
 
     def codes(model: str) -> list[str]:
         base._digest.cache_clear()
-        jobs = [{"model": model} | ({"method": methods[name]} if name in methods else {}) for name in stages]
+        cell = {name: {"method": method, "dataset": "esol"} for name, method in methods.items()}
+        cell["landscape"] = {"dataset": "esol"}
+        jobs = [{"model": model} | cell.get(name, {}) for name in stages]
         return [STAGES[name].code_of(experiment, job) for name, job in zip(stages, jobs, strict=True)]
 
     before = {file: codes(name) for file, name in models.items()}
@@ -402,9 +426,9 @@ def test_a_new_field_with_a_default_changes_no_fit_and_no_job_that_does_not_use_
 
 def test_another_default_changes_the_code_of_every_fit(package: Path):
     """Row "a default is changed": what is left out would be read otherwise, so the code has to tell."""
-    before = code_of_fit(METHODS["full_ft"], encoder_kind("gin"), auxiliary=False)
+    before = code_of_fit(METHODS["full_ft"], encoder_kind("gin"), "regression", auxiliary=False)
     path = package / "training" / "fit.py"
     text = path.read_text()
     assert "epochs: int = 100" in text
     path.write_text(text.replace("epochs: int = 100", "epochs: int = 200"))
-    assert code_of_fit(METHODS["full_ft"], encoder_kind("gin"), auxiliary=False) != before
+    assert code_of_fit(METHODS["full_ft"], encoder_kind("gin"), "regression", auxiliary=False) != before

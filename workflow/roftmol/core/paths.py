@@ -1,4 +1,4 @@
-"""Names that stages share, and where everything lies under a results folder."""
+"""Where everything lies under a results folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Splits whose seeds are the parts of a repeated cross-validation, so their training parts overlap; how many parts one
-#: has, and the test molecules for each training molecule.
-CROSS_VALIDATION, PARTS = ("cv", "scaffold_cv"), 5
-TEST_SHARE = 1 / (PARTS - 1)
-#: Splits whose test is out of distribution and which have a second one within it, role "test_id".
-TWO_TESTS = ("boom",)
 #: Where table "models" is, in a results folder and in a recommendation's.
 MODELS = Path("provenance", "models.parquet")
 

@@ -50,9 +50,9 @@ def third_party(paths: Iterable[Path]) -> set[str]:
     return names - {PACKAGE.name}
 
 
-#: A class or function, and those of its arguments by keyword that do not count.
-Uncounted = tuple[str, frozenset[str]]
-ALL_COUNT: Uncounted = ("", frozenset())
+#: Classes and functions, each with those of its arguments by keyword that do not count.
+Uncounted = tuple[tuple[str, frozenset[str]], ...]
+ALL_COUNT: Uncounted = ()
 
 
 def code_digest(paths: Iterable[Path | str], uncounted: Uncounted = ALL_COUNT) -> str:
@@ -95,9 +95,10 @@ def _read(path: Path, uncounted: Uncounted = ALL_COUNT) -> _Source:
 def _parsed(source: bytes, uncounted: Uncounted) -> _Source:
     tree = ast.parse(source)
     imports = tuple(_imports(tree))
+    left_out = dict(uncounted)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == uncounted[0]:
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in uncounted[1]]
+        if isinstance(node, ast.Call) and (names := left_out.get(ast.unparse(node.func))):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
     return _Source(imports, digest(_plain(tree)))
 
 

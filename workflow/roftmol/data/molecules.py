@@ -29,6 +29,7 @@ from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 
 #: Why a record stands in the rejects table.
 REASONS = (
@@ -335,7 +336,7 @@ def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, 
         if wrong is not None:
             raise UserError(
                 f"{table.path}: column {name!r}, record {wrong}: the label {texts[wrong]!r} is not "
-                f"{'0 or 1' if task == 'classification' else 'a number'}. Correct or empty it, name another column, "
+                f"{TASKS[task].labels_are}. Correct or empty it, name another column, "
                 "or translate labels by `values`."
             )
         columns.append([numbers[text] for text in texts])
@@ -347,10 +348,9 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
     if text.casefold() in MISSING:
         return np.nan
     try:
-        number = float(values.get(text, text))
+        return TASKS[task].read(values.get(text, text))
     except ValueError:
         return None
-    return number if (number in (0, 1) if task == "classification" else np.isfinite(number)) else None
 
 
 def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
@@ -398,7 +398,7 @@ def _settle_duplicates(found: dict[int, Molecule], labels: np.ndarray, dataset: 
         given = ~np.isnan(block)
         low, high = np.where(given, block, np.inf).min(axis=0), np.where(given, block, -np.inf).max(axis=0)
         contradicting = bool((low < high).any())
-        averaged = dataset.duplicates == "average" and not (contradicting and dataset.task == "classification")
+        averaged = dataset.duplicates == "average" and not (contradicting and TASKS[dataset.task].classes)
         if averaged:
             labels[rows[0]] = np.where(given, block, 0).sum(axis=0) / np.where(
                 given.any(axis=0), given.sum(axis=0), np.nan
@@ -439,8 +439,9 @@ def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], ma
 
 def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.DataFrame:
     """One row a label column: how many labels, how many positive, mean and (population) standard deviation."""
-    classification = dataset.task == "classification"
+    task = TASKS[dataset.task]
     present = [column[~np.isnan(column)] for column in labels.T]
+    values = [column[~np.isnan(column)] for column in task.values(labels).T]
     return pd.DataFrame(
         {
             "dataset": dataset.name,
@@ -449,9 +450,9 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
             "kind": dataset.task,
             "labelled": [len(column) for column in present],
             "positives": pd.array(
-                [int(column.sum()) if classification else None for column in present], dtype=pd.Int64Dtype()
+                [int(column.sum()) if task.classes else None for column in present], dtype=pd.Int64Dtype()
             ),
-            "mean": [float(column.mean()) if len(column) else np.nan for column in present],
-            "std": [float(column.std()) if len(column) else np.nan for column in present],
+            "mean": [float(column.mean()) if len(column) else np.nan for column in values],
+            "std": [float(column.std()) if len(column) else np.nan for column in values],
         }
     )

@@ -27,6 +27,7 @@ eight of the test part is another.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,9 +36,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import CROSS_VALIDATION, PARTS
 from roftmol.core.seeds import generator
 from roftmol.data.molecules import Molecule, parse_all
+from roftmol.registry.splits import PARTS, SPLITS
+from roftmol.tasks import TASKS
 
 Ints = NDArray[np.integer]
 Array = NDArray[np.float64]
@@ -46,7 +48,6 @@ ROLES = np.array(["train", "valid", "test", "test_id"], dtype=object)
 TRAIN, VALID, TEST, TEST_ID, NOWHERE = 0, 1, 2, 3, 4
 
 PROTOCOLS = ("paper", "honest")
-SPLITS = ("random", "scaffold", "size", "size_strict", "column", "boom", *CROSS_VALIDATION)
 VALIDATIONS = ("holdout", "crossfit")
 #: The seed of the released scripts, for whatever protocol "paper" draws.
 PAPER_SEED = 42
@@ -79,7 +80,7 @@ class SplitSettings:
             "protocol": PROTOCOLS,
             "split": SPLITS,
             "validation": VALIDATIONS,
-            "task": ("classification", "regression"),
+            "task": TASKS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -115,7 +116,7 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
-    rare = _rare(labels, settings) if settings.split == "boom" else np.zeros(len(labels), np.bool_)
+    rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
         for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
@@ -133,32 +134,7 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | No
     With a generator scaffolds are dealt in a random order, and "random" keeps identical molecules together; without one
     the parts and their order are the published ones. The size splits and a user's column never vary.
     """
-    n = len(molecules)
-    train, pool = 8 * n // 10, 9 * n // 10
-    if split == "column":
-        return Dealt(_column(molecules), np.arange(n))
-    if split == "size_strict":
-        atoms = molecules["atoms"].to_numpy()
-        up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
-        return Dealt(np.where(up_to <= train, TRAIN, np.where(up_to <= pool, VALID, TEST)), np.arange(n))
-    if split == "size":
-        groups, sizes = pd.factorize(molecules["atoms"], sort=True)
-        order: Ints = np.arange(len(sizes))
-    elif split == "random":
-        groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
-        order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
-        pool = train + n // 10
-    else:
-        scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
-        groups = pd.factorize(scaffolds)[0]  # numbered by first index
-        counts = np.bincount(groups)
-        order = np.lexsort((np.arange(len(counts)), counts))[::-1]
-        if rng is not None:
-            # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
-            large = counts[order] > n / 20
-            order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
-    turn = np.argsort(order)  # when each group is dealt
-    return Dealt(_fill(groups, order, train, pool), np.argsort(turn[groups], kind="stable"))
+    return PARTITIONS[split](molecules, rng)
 
 
 def scott(values: Array) -> float:
@@ -205,46 +181,24 @@ def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = Fa
     return np.argsort(position, kind="stable")
 
 
-def strata_of(labels: Array, task: str) -> Ints:
-    """The stratum of each labelled molecule: its class; with several tasks or in regression, a tenth of a value.
-
-    The value is the number of positive labels, or the mean over the tasks of the standardised label.
-    """
-    if is_single(labels, task):
-        return labels[:, 0].astype(np.int64)
-    if task == "classification":
-        value = (labels == 1).sum(axis=1).astype(np.float64)
-    else:
-        labels = labels[:, ~np.isnan(labels).all(axis=0)]
-        spread = np.nanstd(labels, axis=0)
-        value = np.nanmean((labels - np.nanmean(labels, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
-    edges = np.unique(np.quantile(value, np.arange(1, 10) / 10))
-    return np.searchsorted(edges, value)  # a value on an edge belongs below, so many equal ones make one stratum
-
-
-def is_single(labels: Array, task: str) -> bool:
-    """Whether the strata are the classes of one task, each of which a draw should represent."""
-    return task == "classification" and labels.shape[1] == 1
-
-
 def _roles(
     molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> list[Dealt]:
     """What is dealt for each fold."""
-    honest = settings.protocol == "honest"
+    honest, split = settings.protocol == "honest", SPLITS[settings.split]
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     labelled = np.asarray(np.isfinite(labels).any(axis=1))
     in_file = np.arange(len(labels))
-    if settings.split in CROSS_VALIDATION:
+    if split.repeats:
         dealt = Dealt(_cross_validation(molecules, labels, labelled, settings, seed), in_file)
-    elif settings.split == "boom":
+    elif split.two_tests:
         groups = molecules["canonical"] if honest else molecules["molecule"]
         rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
         dealt = Dealt(_boom(groups, labelled, rare, rng), in_file)
     else:
         dealt = partition(molecules, settings.split, generator("partition", *cell) if honest else None)
     parts = np.where(labelled, dealt.parts, NOWHERE)
-    if settings.split == "boom":
+    if split.two_tests:
         _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
     twins = pd.factorize(molecules["canonical"])[0]
@@ -261,7 +215,7 @@ def _roles(
 
 def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
     """Which molecules have the labels of least density: a tenth of those with one, at most 10,000; ties by position."""
-    if settings.task != "regression" or labels.shape[1] != 1:
+    if TASKS[settings.task].classes or labels.shape[1] != 1:
         raise UserError(
             f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
             "choose another split."
@@ -302,25 +256,45 @@ def _cut(parts: Ints, settings: SplitSettings) -> Ints:
 def _cross_validation(
     molecules: pd.DataFrame, labels: Array, labelled: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> Ints:
-    """The part of this seed is TEST, all others TRAIN. Labels are dealt evenly where no scaffold has to stay whole."""
+    """The part of this seed is TEST, all others TRAIN."""
     repetition, part = divmod(seed, PARTS)
     rng = generator("cross-validation", settings.dataset, settings.split, repetition)
-    if settings.split == "cv":
-        twins = pd.factorize(molecules["canonical"])[0]
-        found = stratified_folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
-    else:
-        groups = pd.factorize(molecules["scaffold"][labelled])[0]
-        sizes = np.bincount(groups)
-        shuffled = rng.permutation(len(sizes))
-        filled, of_group = np.zeros(PARTS, np.int64), np.empty(len(sizes), np.int64)
-        # The largest first, each into the part that holds least, so that the parts come out even.
-        for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-            of_group[group] = filled.argmin()
-            filled[of_group[group]] += sizes[group]
-        found = of_group[groups]
+    found = CROSS_VALIDATIONS[settings.split](molecules, labels, labelled, settings, rng)
     parts = np.full(len(molecules), TRAIN)
     parts[np.flatnonzero(labelled)[found == part]] = TEST
     return parts
+
+
+def _even_parts(
+    molecules: pd.DataFrame,
+    labels: Array,
+    labelled: NDArray[np.bool_],
+    settings: SplitSettings,
+    rng: np.random.Generator,
+) -> Ints:
+    """The part of each labelled molecule: labels are dealt evenly."""
+    twins = pd.factorize(molecules["canonical"])[0]
+    return stratified_folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
+
+
+def _scaffold_parts(
+    molecules: pd.DataFrame,
+    _labels: Array,
+    labelled: NDArray[np.bool_],
+    _settings: SplitSettings,
+    rng: np.random.Generator,
+) -> Ints:
+    """The part of each labelled molecule, by whole scaffolds: the largest first, each into the part that holds least,
+    so that the parts come out even.
+    """
+    groups = pd.factorize(molecules["scaffold"][labelled])[0]
+    sizes = np.bincount(groups)
+    shuffled = rng.permutation(len(sizes))
+    filled, of_group = np.zeros(PARTS, np.int64), np.empty(len(sizes), np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        of_group[group] = filled.argmin()
+        filled[of_group[group]] += sizes[group]
+    return of_group[groups]
 
 
 def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, hold_out: np.random.Generator) -> Dealt:
@@ -333,7 +307,7 @@ def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, ho
         return Dealt(parts, order)
     train = order[parts[order] == TRAIN]
     count = _budget(settings, len(train), "in the training part")
-    drawn = train if settings.split == "random" else _shuffled(train)
+    drawn = train if SPLITS[settings.split].in_random_order else _shuffled(train)
     order = np.concatenate([drawn, order[parts[order] != TRAIN]])
     parts[drawn[count:]] = NOWHERE
     return Dealt(parts, order)
@@ -367,7 +341,8 @@ def _honest(
     """The budget drawn from all but test, and validation out of the budget; all of it keeps the split's validation."""
     pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
     count = _budget(settings, len(pool), "outside the test part")
-    order = stratified_order(strata_of(labels[pool], settings.task), subset, every=is_single(labels, settings.task))
+    strata = TASKS[settings.task].strata(labels[pool])
+    order = stratified_order(strata.of, subset, every=strata.classes)
     chosen = np.sort(pool[order[:count]])
     if settings.validation == "crossfit":
         fold = stratified_folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
@@ -390,6 +365,44 @@ def _demand(parts: Ints, wanted: tuple[int, ...], settings: SplitSettings, mend:
             raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
 
 
+def _in_groups(groups: Ints, order: Ints, pool: int) -> Dealt:
+    """Whole groups in this order, eight tenths of the molecules to train and `pool` to train or validate."""
+    turn = np.argsort(order)  # when each group is dealt
+    return Dealt(_fill(groups, order, 8 * len(groups) // 10, pool), np.argsort(turn[groups], kind="stable"))
+
+
+def _random(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
+    n = len(molecules)
+    groups = np.arange(n) if rng is None else pd.factorize(molecules["canonical"])[0]
+    order = _shuffled(groups) if rng is None else rng.permutation(groups.max() + 1)
+    return _in_groups(groups, order, 8 * n // 10 + n // 10)
+
+
+def _scaffold(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
+    n = len(molecules)
+    scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
+    groups = pd.factorize(scaffolds)[0]  # numbered by first index
+    counts = np.bincount(groups)
+    order = np.lexsort((np.arange(len(counts)), counts))[::-1]
+    if rng is not None:
+        # A scaffold above half the test set would be most of it: such ones are dealt first, to train if they fit.
+        large = counts[order] > n / 20
+        order = np.concatenate([rng.permutation(order[large]), rng.permutation(order[~large])])
+    return _in_groups(groups, order, 9 * n // 10)
+
+
+def _size(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
+    groups, sizes = pd.factorize(molecules["atoms"], sort=True)
+    return _in_groups(groups, np.arange(len(sizes)), 9 * len(molecules) // 10)
+
+
+def _size_strict(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
+    n, atoms = len(molecules), molecules["atoms"].to_numpy()
+    up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
+    parts = np.where(up_to <= 8 * n // 10, TRAIN, np.where(up_to <= 9 * n // 10, VALID, TEST))
+    return Dealt(parts, np.arange(n))
+
+
 def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
     """Deal whole groups greedily, as published: to train while it holds at most `train` molecules with the group, else
     to validation while both hold at most `pool`, else to test. A later, smaller group can enter where a larger did not.
@@ -408,7 +421,7 @@ def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
     return part[groups]
 
 
-def _column(molecules: pd.DataFrame) -> Ints:
+def _column(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
     values = molecules["group"].str.strip().str.lower()
     parts = values.map({ROLES[part]: part for part in (TRAIN, VALID, TEST)})
     unknown = parts.isna()
@@ -419,7 +432,7 @@ def _column(molecules: pd.DataFrame) -> Ints:
             f"dataset {first['dataset']}, row {first['row']}: the split column holds {first['group']!r}; "
             f"{hint}write train, valid or test for every molecule."
         )
-    return parts.to_numpy(dtype=np.int64)
+    return Dealt(parts.to_numpy(dtype=np.int64), np.arange(len(parts)))
 
 
 def _budget(settings: SplitSettings, available: int, where: str) -> int:
@@ -440,9 +453,10 @@ def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.
     A class of one stays in training; a larger one is on both sides, as far as `count` allows.
     """
     first, codes, sizes = np.unique(twins, return_index=True, return_inverse=True, return_counts=True)[1:]
-    strata = strata_of(labels, task)[first]
-    order = stratified_order(strata, rng, every=is_single(labels, task))
-    if is_single(labels, task):
+    of_all = TASKS[task].strata(labels)
+    strata = of_all.of[first]
+    order = stratified_order(strata, rng, every=of_all.classes)
+    if of_all.classes:
         members, counts = np.unique(strata, return_inverse=True, return_counts=True)[1:]
         lone = counts[members][order] == 1
         order = np.concatenate([order[~lone], order[lone]])
@@ -465,9 +479,23 @@ def stratified_folds(labels: Array, twins: Ints, where: str, folds: int, task: s
         raise UserError(
             f"{where}: {len(first)} different molecules cannot make {folds} folds; raise the budget or lower folds."
         )
-    strata = strata_of(labels, task)[first]
+    strata = TASKS[task].strata(labels).of[first]
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
     fold = np.empty(len(first), dtype=np.int64)
     fold[order] = np.arange(len(first)) % folds
     return fold[codes]
+
+
+#: What parts all molecules, and what deals the labelled ones into the parts of a cross-validation, by split.
+PARTITIONS: dict[str, Callable[[pd.DataFrame, np.random.Generator | None], Dealt]] = {
+    "random": _random,
+    "scaffold": _scaffold,
+    "size": _size,
+    "size_strict": _size_strict,
+    "column": _column,
+}
+CROSS_VALIDATIONS: dict[str, Callable[..., Ints]] = {
+    "cv": _even_parts,
+    "scaffold_cv": _scaffold_parts,
+}

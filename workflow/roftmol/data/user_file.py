@@ -10,6 +10,7 @@ from roftmol.data import molecules
 from roftmol.data.columns import listed, smiles_column
 from roftmol.data.molecules import MISSING, Table
 from roftmol.registry.catalog import SUFFIXES, Dataset
+from roftmol.tasks import TASKS, classification, regression
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
 MINIMUM = 20
@@ -23,7 +24,7 @@ class Columns:
 
     smiles: str
     target: str
-    task: str  #: "classification" or "regression"
+    task: str  #: a name in `tasks.TASKS`
 
 
 def describe(path: Path, smiles: str | None = None, target: str | None = None, task: str | None = None) -> Columns:
@@ -53,7 +54,7 @@ def describe(path: Path, smiles: str | None = None, target: str | None = None, t
             "numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured."
         )
     values = {_number(text) for text in given}
-    return Columns(smiles, target, task or ("classification" if values <= {0.0, 1.0} else "regression"))
+    return Columns(smiles, target, task or (classification if values <= {0.0, 1.0} else regression).TASK.name)
 
 
 def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> None:
@@ -86,7 +87,7 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
         )
     if len(set(labels)) == 1:
         raise UserError(f"{path}: all labels in column {target!r} are {labels[0]:g}; there is nothing to learn.")
-    if dataset.task == "classification":
+    if TASKS[dataset.task].classes:
         for value in (0, 1):
             if (count := labels.count(value)) < MINIMUM_OF_A_CLASS:
                 raise UserError(

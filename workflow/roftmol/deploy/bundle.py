@@ -29,15 +29,17 @@ from roftmol.core import source_code
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, parse
+from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
-from roftmol.deploy.uncertainty import Intervals, OutOfSample, logits, platt
+from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize, graphs
 from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
 from roftmol.methods import CONSTANT, METHODS
 from roftmol.scoring import metrics
+from roftmol.tasks import METRICS, TASKS
 from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
@@ -59,8 +61,12 @@ class Bundle:
     @property
     def columns(self) -> list[str]:
         """What :meth:`predict` gives, in order."""
-        values = ["probability"] if self.card["task"] == "classification" else ["prediction", "low", "high"]
-        return [*values, "similarity", "in_domain", "problem"]
+        return [*self.certainty.columns, "similarity", "in_domain", "problem"]
+
+    @property
+    def certainty(self) -> Certainty:
+        """What its outputs are made into."""
+        return uncertainty.from_card(self.card["calibration"])
 
     def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
         """A row a SMILES, in order; one that cannot be featurized is empty but for `problem`, the reason.
@@ -92,13 +98,7 @@ class Bundle:
         similarity = nearest(fingerprints(molecules), self.training)
         domain = Domain.from_card(self.card["domain"])
         outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
-        mean, calibration = outputs.mean(0), self.card["calibration"]
-        if self.card["task"] == "classification":
-            logit = calibration["slope"] * logits(mean) + calibration["intercept"]
-            values = {"probability": 1 / (1 + np.exp(-logit))}
-        else:
-            half = Intervals.from_card(calibration).half(outputs.std(0, ddof=1), 1 - similarity)
-            values = {"prediction": mean, "low": mean - half, "high": mean + half}
+        values = self.certainty.values(outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]
         return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
@@ -150,19 +150,14 @@ def make(
         constant[rows] = labels[learnt].mean()
         mine = [training[number] for number in found.molecule[rows]]
         distance[rows] = 1 - nearest(mine, [training[number] for number in learnt])
-    calibration: dict[str, Any]
-    if about["task"] == "classification":
-        slope, intercept = platt(found.prediction, truth)
-        calibration = {"kind": "Platt", "slope": slope, "intercept": intercept}
-        calibration["molecules"] = len(np.unique(found.molecule))
-    else:
-        calibration = Intervals.of(found, truth, distance, level).to_card()
+    certainty = uncertainty.certainty_of(TASKS[about["task"]]).of(found, truth, distance, level)
     scores = {
         name: metrics.primary(about["metric"], truth[:, None], values[:, None])
         for name, values in {"score": found.prediction, "constant": constant}.items()
     }
-    if about["metric"] == "roc_auc":
-        scores["constant"] = 0.5  # within a part; between parts the larger share of class 1 goes with the lower rate
+    always = METRICS[about["metric"]].constant
+    if always is not None:
+        scores["constant"] = always  # within a part; between parts the larger share of class 1 goes with the lower rate
     modules = ["roftmol.deploy.bundle", f"roftmol.methods.{about['method']}"]
     card = {
         **about,
@@ -173,7 +168,7 @@ def make(
         "featurizer_format": graphs.FORMAT,
         "out_of_sample": {"metric": about["metric"], **scores},
         "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
-        "calibration": calibration,
+        "calibration": certainty.to_card(),
         "domain": Domain.of(molecules, np.array(similar)).to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -265,7 +260,8 @@ def _tensors(member: Model | Reference) -> dict[str, Tensor]:
 def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Reference:
     if card["architecture"] is None:
         return Reference({name: tensor.numpy() for name, tensor in state.items()})
-    model = Model(encoder or new_encoder(card["architecture"]), 1, Task(card["task"], metrics.PRIMARY[card["task"]]))
+    task = Task(card["task"], TASKS[card["task"]].primary.name)
+    model = Model(encoder or new_encoder(card["architecture"]), 1, task)
     model.load_state_dict(dict(state))
     return model.eval()
 
@@ -278,17 +274,9 @@ def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
 def describe(card: Mapping[str, Any]) -> str:
     """The card as lines of text."""
     title = METHODS[card["method"]].title
-    made, calibration, scores = card["made"], card["calibration"], card["out_of_sample"]
+    made, scores = card["made"], card["out_of_sample"]
     domain = Domain.from_card(card["domain"])
     method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
-    if card["task"] == "classification":
-        sure = f"probabilities calibrated by Platt's method, slope {calibration['slope']:.3g}, on"
-    else:
-        low, middle, high = calibration["half_widths"]
-        sure = f"{calibration['level']:.0%} intervals, a width for each molecule: prediction ± {middle:.3g} in the "
-        sure += f"middle, {low:.3g} to {high:.3g} for eight in ten, from"
-    sure += f" {calibration['molecules']} molecules that other ensembles predicted without having them"
-    sure += f" ({calibration['note']})" if calibration.get("note") else ""
     reference = f"the constant {scores['constant']:.4g}"
     ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
@@ -297,7 +285,7 @@ def describe(card: Mapping[str, Any]) -> str:
         "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
         "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
-        "certainty": sure,
+        "certainty": uncertainty.from_card(card["calibration"]).words(),
         "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "
         f"{symbols(domain.elements)}; {', '.join(ranges)}",
         "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "

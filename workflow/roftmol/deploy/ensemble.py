@@ -21,7 +21,6 @@ import torch
 from scipy.sparse import csr_matrix
 
 from roftmol.core.errors import UserError
-from roftmol.core.paths import PARTS
 from roftmol.core.seeds import generator, seed_of
 from roftmol.data.splits import stratified_folds
 from roftmol.deploy.uncertainty import OutOfSample
@@ -30,8 +29,10 @@ from roftmol.features.graphs import Graphs
 from roftmol.methods import CONSTANT, METHODS, Method, Settings, setting_text
 from roftmol.methods.fingerprint import TREES, learner
 from roftmol.methods.protocols import PROTOCOLS
+from roftmol.registry.splits import PARTS
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import Candidate, validation
+from roftmol.tasks import METRICS, TASKS
 from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import evaluation_batches
 from roftmol.training.loop import train
@@ -49,7 +50,7 @@ class EnsembleSettings:
 
     method: str
     grid: tuple[dict[str, Any], ...]
-    task: str  #: "classification" or "regression"
+    task: str  #: a name in `tasks.TASKS`
     metric: str
     training: TrainSettings = field(default_factory=TrainSettings)
     members: int = 5
@@ -95,7 +96,7 @@ class Reference:
                 "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int32),
                 "threshold": np.concatenate([tree.threshold for tree in trees]),
                 "value": values,
-                **({"rate": np.array([rate])} if task == "classification" else {}),
+                **({"rate": np.array([rate])} if TASKS[task].classes else {}),
             }
         )
 
@@ -106,7 +107,7 @@ class Reference:
             return np.repeat(a["constant"], X.shape[0]).astype(np.float32)
         if "coefficients" in a:
             output = X @ a["coefficients"] + a["intercept"]
-            return (1 / (1 + np.exp(-output)) if task == "classification" else output).astype(np.float32)
+            return (1 / (1 + np.exp(-output)) if TASKS[task].classes else output).astype(np.float32)
         counts = X.toarray().astype(np.float32)
         rows, total = np.arange(len(counts)), np.zeros(len(counts))
         for root in a["roots"]:
@@ -282,7 +283,7 @@ def fit_ensemble(source: Source, folds: Sequence[Fold], settings: EnsembleSettin
             metrics.loss(settings.task, labels, predicted),
         )
         candidates.append(Candidate(setting_text(setting), score, loss, float("nan")))
-    chosen = validation(candidates, metrics.BETTER[settings.metric])[0].setting
+    chosen = validation(candidates, METRICS[settings.metric].sign)[0].setting
     return Ensemble(next(members[setting] for setting in left if setting_text(setting) == chosen), chosen)
 
 

@@ -20,7 +20,7 @@ from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.registry import catalog
-from roftmol.scoring import metrics
+from roftmol.tasks import TASKS, classification, regression
 from roftmol.training.fit import TrainSettings
 
 Labels = npt.NDArray[np.float32]
@@ -86,7 +86,7 @@ class _Estimator(BaseEstimator):
                 method=self.method,
                 grid=tuple(own or [asdict(setting) for setting in METHODS[self.method].grid(layers)]),
                 task=self._task,
-                metric=metrics.PRIMARY[self._task],
+                metric=TASKS[self._task].primary.name,
                 training=training,
                 members=self.members,
                 seed=self.random_state,
@@ -131,7 +131,7 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
 
     """
 
-    _task = "regression"
+    _task = regression.TASK.name
 
     def fit(self, X: Sequence[str], y: Sequence[float]) -> Self:
         """Fit on n SMILES and n values; raises `ValueError` for a SMILES that is no molecule or a missing value."""
@@ -148,7 +148,7 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
 class RoftMolClassifier(ClassifierMixin, _Estimator):
     """Fine-tune a pretrained encoder on SMILES of two classes; the parameters are those of `RoftMolRegressor`."""
 
-    _task = "classification"
+    _task = classification.TASK.name
 
     def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
         """Fit on n SMILES and n labels of two classes; raises `ValueError` for any other number of them."""

@@ -8,18 +8,23 @@ far the nearest training molecule is.
 
 Classification: Platt's logistic regression of the label on the logit, whose slope is never negative. At slope 0 every
 probability is the share of class 1.
+
+Both are a :class:`Certainty`, which a bundle asks for its columns, whatever is predicted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import lsq_linear
 from sklearn.linear_model import LogisticRegression
+
+from roftmol.tasks import TaskType
 
 #: A difficulty begins as half constant and a quarter each of spread and distance, as if so many molecules had said so.
 BEFORE, MOLECULES = (0.5, 0.25, 0.25), 10
@@ -42,6 +47,30 @@ class OutOfSample:
     prediction: Array  #: the members' mean
     spread: Array  #: the members' standard deviation
     part: npt.NDArray[np.int64]  #: rows of one ensemble have one number
+
+
+class Certainty(Protocol):
+    """What a bundle's outputs are made into, and by how many molecules that is known."""
+
+    kind: ClassVar[str]  #: its name on the card
+    columns: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, found: OutOfSample, labels: Array, distance: Array, level: float) -> Self:
+        """Calibrate by the rows of `found`, the label and the distance of each."""
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """What :meth:`to_card` wrote."""
+
+    def to_card(self) -> dict[str, Any]:
+        """Itself as JSON."""
+
+    def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
+        """The columns, from members x molecules outputs and the molecules' distance from training."""
+
+    def words(self) -> str:
+        """What is sure, in words."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +104,9 @@ class Intervals:
     `half_widths` are what a tenth, half and nine tenths of these stay below.
     """
 
+    kind: ClassVar[str] = "normalised conformal"
+    columns: ClassVar[tuple[str, ...]] = ("prediction", "low", "high")
+
     level: float
     quantile: float
     difficulty: Difficulty
@@ -102,18 +134,84 @@ class Intervals:
         return cls(level, quantile, difficulty, n, tuple(widths.tolist()), note)
 
     @classmethod
-    def from_card(cls, card: dict[str, Any]) -> Intervals:
+    def from_card(cls, card: Mapping[str, Any]) -> Intervals:
         """What :meth:`to_card` wrote."""
         known = {name: card[name] for name in ("level", "quantile", "molecules", "note")}
         return cls(**known, difficulty=Difficulty(**card["difficulty"]), half_widths=tuple(card["half_widths"]))
 
     def to_card(self) -> dict[str, Any]:
         """The intervals as JSON."""
-        return {"kind": "normalised conformal", **asdict(self), "half_widths": list(self.half_widths)}
+        return {"kind": self.kind, **asdict(self), "half_widths": list(self.half_widths)}
 
     def half(self, spread: Array, distance: Array) -> Array:
         """Half the width of molecules' intervals."""
         return self.quantile * self.difficulty(spread, distance)
+
+    def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
+        """The members' mean, and the interval around it."""
+        mean, half = outputs.mean(0), self.half(outputs.std(0, ddof=1), distance)
+        return {"prediction": mean, "low": mean - half, "high": mean + half}
+
+    def words(self) -> str:
+        """Level and widths."""
+        low, middle, high = self.half_widths
+        return (
+            f"{self.level:.0%} intervals, a width for each molecule: prediction ± {middle:.3g} in the middle, "
+            f"{low:.3g} to {high:.3g} for eight in ten, from {_molecules(self.molecules)}"
+            + (f" ({self.note})" if self.note else "")
+        )
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Platt's calibration: the logit of the members' mean probability times `slope`, plus `intercept`."""
+
+    kind: ClassVar[str] = "Platt"
+    columns: ClassVar[tuple[str, ...]] = ("probability",)
+
+    slope: float
+    intercept: float
+    molecules: int
+
+    @classmethod
+    def of(cls, found: OutOfSample, labels: Array, _distance: Array, _level: float) -> Probabilities:
+        """Calibrate by the rows of `found` and the label of each."""
+        return cls(*platt(found.prediction, labels), len(np.unique(found.molecule)))
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Probabilities:
+        """What :meth:`to_card` wrote."""
+        return cls(card["slope"], card["intercept"], card["molecules"])
+
+    def to_card(self) -> dict[str, Any]:
+        """The calibration as JSON."""
+        return {"kind": self.kind, **asdict(self)}
+
+    def values(self, outputs: Array, _distance: Array) -> dict[str, Array]:
+        """The calibrated probability of class 1."""
+        logit = self.slope * logits(outputs.mean(0)) + self.intercept
+        return {"probability": 1 / (1 + np.exp(-logit))}
+
+    def words(self) -> str:
+        """The slope."""
+        return f"probabilities calibrated by Platt's method, slope {self.slope:.3g}, on {_molecules(self.molecules)}"
+
+
+KINDS: dict[str, type[Certainty]] = {kind.kind: kind for kind in (Probabilities, Intervals)}
+
+
+def certainty_of(task: TaskType) -> type[Certainty]:
+    """Return how predictions for this kind of label are made sure of."""
+    return Probabilities if task.classes else Intervals
+
+
+def from_card(card: Mapping[str, Any]) -> Certainty:
+    """Return what a bundle's card says of its certainty."""
+    return KINDS[card["kind"]].from_card(card)
+
+
+def _molecules(count: int) -> str:
+    return f"{count} molecules that other ensembles predicted without having them"
 
 
 def conformal_quantile(scores: Array, level: float, molecules: int) -> tuple[float, bool]:

@@ -24,18 +24,15 @@ import pandas as pd
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.core.paths import TEST_SHARE
 from roftmol.methods import COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_ENCODER, model_of
-from roftmol.methods.constant import TITLES as CONSTANT_TITLES
-from roftmol.scoring.metrics import BETTER, MACRO
+from roftmol.registry.splits import TEST_SHARE
+from roftmol.scoring.metrics import MACRO
 from roftmol.statistics.resampled import above_zero, compare, interval
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS, TASKS, metric_title
 
 ALPHA = 0.05
-METRIC_TITLES = {"rmse": "RMSE", "roc_auc": "ROC-AUC"}
 MINUS = "\N{MINUS SIGN}"
-#: The score of any constant where it has one.
-SCORE_OF_A_CONSTANT = {"roc_auc": 0.5}
 
 Candidate = tuple[str, str]  #: model, method
 BASELINE: Candidate = (WITHOUT_ENCODER[FINGERPRINT], FINGERPRINT)
@@ -100,7 +97,7 @@ def judge(
     R2 is read from the table `scores`; `labels` is how many there are. Raises `UserError` if no candidate has a score
     in every resample.
     """
-    better = BETTER[settings.metric]
+    better = METRICS[settings.metric].sign
     tested = selected.pivot(index="seed", columns=["model", "method"], values="test_value")
     constant = _constant(tested, settings.metric)
     candidates = tested.drop(columns=[NOTHING], errors="ignore")
@@ -185,9 +182,8 @@ def _constant(tested: pd.DataFrame, metric: str) -> pd.Series | None:
     """The constant's score on each test part, if there is one."""
     if NOTHING in tested.columns and not tested[NOTHING].isna().any():
         return tested[NOTHING]
-    if metric in SCORE_OF_A_CONSTANT:
-        return pd.Series(SCORE_OF_A_CONSTANT[metric], tested.index)
-    return None
+    score = METRICS[metric].constant
+    return None if score is None else pd.Series(score, tested.index)
 
 
 def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame) -> pd.DataFrame:
@@ -215,7 +211,7 @@ def _ranking(
     metric: str,
 ) -> pd.DataFrame:
     """Table "ranking": the candidates and the constant, the best mean first, then those without all scores."""
-    better = BETTER[metric]
+    better = METRICS[metric].sign
     columns: list[Any] = known.columns.to_list()
     pairs = against(better * known[choice.order], choice.best)
     rows: list[dict[str, Any]] = []
@@ -270,11 +266,11 @@ def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
 
 def _spread(values: pd.Series, metric: str) -> dict[str, float]:
     """Mean, deviation and intervals, which end where the metric does."""
-    most = {"rmse": np.inf}.get(metric, 1.0)
     ends = interval(values.to_numpy(), TEST_SHARE, ALPHA)
     new_ends = interval(values.to_numpy(), TEST_SHARE, ALPHA, new_test=True)
     names = ("low", "high", "new_low", "new_high")
-    bounds = {name: float(np.clip(end, 0, most)) for name, end in zip(names, (*ends, *new_ends), strict=True)}
+    least, most = METRICS[metric].range
+    bounds = {name: float(np.clip(end, least, most)) for name, end in zip(names, (*ends, *new_ends), strict=True)}
     return {"mean": values.mean(), "std": values.std(), **bounds}
 
 
@@ -322,7 +318,7 @@ class _Told:
     def nothing_to_take(self) -> list[str]:
         """Why there is nothing to take."""
         assert self.constant is not None
-        constant = CONSTANT_TITLES[self.settings.task]
+        constant = TASKS[self.settings.task].constant_title
         count = f"{self.labels} labels" if self.labels else "so many labels"
         best, row = self._title(self.choice.best), self._rows()[self.choice.best]
         gain, low, high = row["better"] * row[f"vs_{CONSTANT}"], row[f"vs_{CONSTANT}_low"], row[f"vs_{CONSTANT}_high"]
@@ -339,7 +335,7 @@ class _Told:
 
     @property
     def _metric(self) -> str:
-        return METRIC_TITLES.get(self.settings.metric, self.settings.metric)
+        return metric_title(self.settings.metric)
 
     def _rows(self) -> dict[Candidate, dict[str, Any]]:
         return {
@@ -352,7 +348,7 @@ class _Told:
         if candidate == BASELINE:
             return "the fingerprint baseline"
         if candidate == NOTHING:
-            return CONSTANT_TITLES[self.settings.task]
+            return TASKS[self.settings.task].constant_title
         several = self.ranking.loc[~self.ranking["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
         return METHODS[method].title + (f" of {model}" if several else "")
 
@@ -407,7 +403,7 @@ class _Told:
         constant = ""
         if self.constant is not None:
             score = _with_r2(self.constant.mean(), self.of_constant["r2"])
-            constant = f", where {CONSTANT_TITLES[self.settings.task]} has {score}"
+            constant = f", where {TASKS[self.settings.task].constant_title} has {score}"
         return (
             f"Expect {self._metric} {_with_r2(found['mean'], found['r2'])} on molecules like these{constant}. This is "
             "the score on test parts that had no say in the choice; a test set of the size of a part would lie between "

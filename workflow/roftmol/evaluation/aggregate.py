@@ -26,6 +26,7 @@ from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_o
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import RULES, Candidate, select
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS, TASKS
 
 #: What is written, one file each. Predictions and curves are those of the selected runs.
 TABLES = (
@@ -54,8 +55,7 @@ PARTITIONS = ("valid", "test", "test_id")
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
 RUN = ["seed", "setting"]
-#: What methods are compared within, besides the model.
-CONTEXT = ["protocol", "dataset", "split", "budget"]
+CONTEXT = list(schemas.CONTEXT)
 
 NOTHING_KNOWN = Audit()
 
@@ -156,7 +156,7 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(CELL, cell, strict=True)),
                 "metric": chosen["metric"].iloc[0],
-                "better": metrics.BETTER[chosen["metric"].iloc[0]],
+                "better": METRICS[chosen["metric"].iloc[0]].sign,
                 "seeds": len(values),
                 "failed": chosen["failed"].sum(),
                 "mean": values.mean(),
@@ -201,7 +201,7 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
     """
     predictions = _read_predictions(run, data)
     scores, candidates = _score(run, data, predictions)
-    metric = metrics.PRIMARY[data.kind]
+    metric = TASKS[data.kind].primary.name
     selected = select(run.fits, candidates, metric, rule)
     macro = scores["task"] == metrics.MACRO
     kept, curves = predictions[_chosen(predictions, selected)], _read_part("curves", run)
@@ -230,12 +230,12 @@ def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFra
     for rows in selected:
         if len(rows) and rows["method"].iloc[0] == FULL_FT:
             for name, table in tables.items():
-                append[name](table.merge(rows[CELL[:-1]].drop_duplicates()))
+                append[name](table.merge(rows[list(schemas.CONDITION)].drop_duplicates()))
 
 
 def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:
     """Table "scores", all tasks of all runs without a failed fold, and what selection needs of it."""
-    metric = metrics.PRIMARY[data.kind]
+    metric = TASKS[data.kind].primary.name
     molecules = predictions["molecule"].to_numpy()
     values = np.stack(predictions["prediction"].tolist()) if len(predictions) else np.empty((0, len(data.names)))
     positions = predictions.groupby(["partition", *RUN]).indices
@@ -355,7 +355,7 @@ def _ordered(runs: Sequence[Run]) -> list[Run]:
     def place(run: Run) -> tuple[str | float, ...]:
         budget = run.cell["budget"]
         size = float(budget) if budget.isdecimal() else math.inf
-        return *(run.cell[key] for key in ("protocol", "model", "dataset", "split")), size, run.cell["method"]
+        return *(run.cell[key] for key in schemas.CONDITION if key != "budget"), size, run.cell["method"]
 
     return sorted(runs, key=place)
 

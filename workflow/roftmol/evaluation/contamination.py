@@ -26,8 +26,7 @@ from roftmol.tables import schemas
 
 #: From the best to the worst.
 KINDS = ("none", "unknown", "structures", "labels")
-#: What has the same test molecules, seed by seed.
-CONTEXT = ("protocol", "dataset", "split", "budget")
+CONTEXT = list(schemas.CONTEXT)
 
 Context = tuple[str, ...]
 Molecules = frozenset[int]
@@ -131,7 +130,7 @@ def _audit(models: Mapping[str, Mapping[str, Any]], overlaps: Iterable[Path], sp
     for path in splits:
         split = schemas.read("splits", path)
         test = split[split["role"] == "test"]
-        tests[tuple(split[list(CONTEXT)].iloc[0])] = {
+        tests[tuple(split[CONTEXT].iloc[0])] = {
             seed: frozenset(test.loc[test["seed"] == seed, "molecule"].tolist())
             for seed in test["seed"].unique().tolist()
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 from roftmol.core.errors import UserError
@@ -12,6 +12,7 @@ from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import Registered, check_file
 from roftmol.methods import METHODS, Method
 from roftmol.registry.catalog import Dataset
+from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
 
 
@@ -47,16 +48,12 @@ def _check_all_names(config: Config, registered: Registered) -> None:
     check_names("auxiliary.corpus", [config.auxiliary.corpus], registered.corpora)
 
 
-def _check_splits(config: Config, datasets: Iterable[Dataset]) -> None:
+def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
     """Raise `UserError` where a split needs what a dataset does not have."""
-    if "column" in config.splits:
-        without = [dataset.name for dataset in datasets if dataset.split_column is None]
-        if without:
-            raise UserError(f"splits: column needs a split_column, and these datasets have none: {', '.join(without)}")
-    if "boom" in config.splits:
-        unfit = [dataset.name for dataset in datasets if dataset.task != "regression" or len(dataset.labels) != 1]
-        if unfit:
-            raise UserError(f"splits: boom is for a regression of one label, and these are none: {', '.join(unfit)}")
+    for name in config.splits:
+        need = SPLITS[name].need
+        if need and (unfit := [dataset.name for dataset in datasets if not need.met_by(dataset)]):
+            raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
 
 
 def _check_refitted(methods: Iterable[str]) -> None:

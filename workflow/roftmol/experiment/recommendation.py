@@ -12,6 +12,7 @@ from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import check_path
 from roftmol.methods import CONSTANT, METHODS
 from roftmol.registry import catalog
+from roftmol.registry.splits import CROSS_VALIDATION
 
 #: Keys about a user's own file, which mean nothing without `data`.
 ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates")
@@ -62,7 +63,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         "protocols": ("honest",),
         "models": asked.models,
         "datasets": (name,),
-        "splits": ("cv" if asked.split == "random" else "scaffold_cv",),
+        "splits": (CROSS_VALIDATION[asked.split],),
         "budgets": ("all",),
         "seeds": tuple(range(asked.resamplings)),
         # What is judged is what is handed out: an ensemble, of the setting with the best predictions out of fold.

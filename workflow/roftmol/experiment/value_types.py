@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
+
+from roftmol.methods.protocols import PROTOCOLS
+from roftmol.registry.splits import SPLITS
+from roftmol.tasks import TASKS
 
 T = TypeVar("T")
 NAME = re.compile("[a-z0-9][a-z0-9_-]*")
@@ -70,8 +74,14 @@ TwoColumns = Annotated[
 #: Of a method, the values of its hyperparameters.
 Grids = dict[str, dict[str, Annotated[list[Any], _some, _unique, Field(json_schema_extra=_SEVERAL)]]]
 
-Protocol = Literal["paper", "honest"]
-Split = Literal["random", "scaffold", "size", "size_strict", "column", "boom", "cv", "scaffold_cv"]
+if TYPE_CHECKING:
+    Protocol = str
+    Split = str
+    Task = str
+else:
+    Protocol = Literal[tuple(PROTOCOLS)]
+    Split = Literal[tuple(SPLITS)]
+    Task = Literal[tuple(TASKS)]
 Budget = Annotated[
     Annotated[int, Field(ge=10)] | Literal["all"],
     BeforeValidator(
@@ -81,6 +91,5 @@ Budget = Annotated[
         )
     ),
 ]
-Task = Literal["classification", "regression"]
 Duplicates = Literal["keep", "drop", "average"]
 Contamination = Literal["structures", "labels", "unknown"]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from roftmol.figures.cells import SPLITS, Condition, Results, budget_order, rows_of
+from roftmol.figures.cells import Condition, Results, budget_order, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
 from roftmol.figures.style import axis_title, in_order, limits, look, mean_marker, method_legend, panel_title
+from roftmol.registry.splits import split_title
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -72,5 +73,5 @@ def _panel(axis: Axes, members: list[Condition], results: Results) -> None:
     axis.set_xlabel("labels")
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))
     first = members[0]
-    panel_title(axis, first.dataset + results.mark(*members), SPLITS.get(first.split, first.split))
+    panel_title(axis, first.dataset + results.mark(*members), split_title(first.split))
     axis.grid(axis="y")

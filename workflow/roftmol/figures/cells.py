@@ -12,20 +12,11 @@ import pandas as pd
 
 from roftmol.evaluation.contamination import worst
 from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER
+from roftmol.registry.splits import SPLITS, split_title
 from roftmol.tables import schemas
 
 #: Within a condition, methods are compared; references without an encoder with those of every model.
 CONDITION = list(schemas.CONDITION)
-SPLITS = {
-    "random": "random split",
-    "scaffold": "scaffold split",
-    "size": "size split",
-    "size_strict": "strict size split",
-    "column": "split by column",
-    "boom": "rare-label split",
-    "cv": "cross-validation",
-    "scaffold_cv": "scaffold cross-validation",
-}
 #: A family of the statistics, with its rows of one of their tables.
 Family = tuple[dict[str, str], pd.DataFrame]
 #: What stands behind a dataset's name where pretraining has seen test molecules, and what it says.
@@ -53,7 +44,7 @@ class Condition(NamedTuple):
     @property
     def split_and_budget(self) -> str:
         """Split and budget in words."""
-        return f"{SPLITS.get(self.split, self.split)}, {budget_title(self.budget)}"
+        return f"{split_title(self.split)}, {budget_title(self.budget)}"
 
 
 def budget_title(budget: str) -> str:
@@ -270,7 +261,7 @@ def family_groups(table: pd.DataFrame) -> Iterator[tuple[str, str, list[Family]]
 
 def family_title(family: Mapping[str, str]) -> str:
     """A family's split and budget in words."""
-    return f"{SPLITS.get(family['split'], family['split'])}, {budget_title(family['budget'])}"
+    return f"{split_title(family['split'])}, {budget_title(family['budget'])}"
 
 
 def groups_of(conditions: Sequence[Condition]) -> Iterator[tuple[str, str, list[Condition]]]:

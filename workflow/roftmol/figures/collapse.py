@@ -16,7 +16,7 @@ from roftmol.evaluation.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged
 from roftmol.figures.style import axis_title, in_order, look
-from roftmol.scoring.metrics import BETTER
+from roftmol.tasks import METRICS
 
 CONDITIONS_A_PAGE = 4
 TITLES = {
@@ -59,7 +59,7 @@ def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
         for axis, measure in zip(row, measures, strict=True):
             _panel(axis, frame[frame["measure"] == measure], results, condition, measure)
         metric = frame["metric"].iloc[0]
-        row[0].set_ylabel(axis_title(metric, BETTER[metric], "\n"))
+        row[0].set_ylabel(axis_title(metric, METRICS[metric].sign, "\n"))
         # The line below it is the panels' own.
         row[0].set_title(results.title(condition), pad=15)
     for axis, measure in zip(axes[-1], measures, strict=True):

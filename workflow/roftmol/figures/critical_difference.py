@@ -14,8 +14,9 @@ from scikit_posthocs import critical_difference_diagram
 
 from roftmol.figures.cells import Family, Results, family_groups, family_title
 from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import FAINT, METRICS, look
+from roftmol.figures.style import FAINT, look
 from roftmol.statistics.comparisons import ALPHA, significance
+from roftmol.tasks import metric_title
 
 FAMILIES_A_PAGE = 4
 CAPTION = (
@@ -69,7 +70,7 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
         line.set_xdata(sorted(line.get_xdata()))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
-    metric, count = METRICS.get(family["metric"], family["metric"]), ranks["datasets"].iloc[0]
+    metric, count = metric_title(family["metric"]), ranks["datasets"].iloc[0]
     axis.set_title(f"{metric}, {family_title(family)}: {count} datasets", pad=9)
 
 
@@ -77,7 +78,7 @@ def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
     first = ranks.iloc[0]
     if first["enough"]:
         return ""
-    metric = METRICS.get(family["metric"], family["metric"])
+    metric = metric_title(family["metric"])
     return (
         f"{metric}, {family_title(family)}: with {first['datasets']} datasets none of {first['pairs']} tests can "
         f"reach significance, at least {first['smallest_n']} are needed; the bar says nothing about equality."

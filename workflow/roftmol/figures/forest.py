@@ -13,9 +13,9 @@ from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Family, Results, family_groups, family_title
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
-from roftmol.figures.style import FAINT, METRICS, in_order, limits, look, mean_marker, panel_title
+from roftmol.figures.style import FAINT, in_order, limits, look, mean_marker, panel_title
 from roftmol.methods import FULL_FT
-from roftmol.scoring.metrics import BETTER
+from roftmol.tasks import METRICS, metric_title
 
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"
@@ -91,8 +91,8 @@ def _panel(
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    metric = METRICS.get(family["metric"], family["metric"])
-    better = "higher" if BETTER[family["metric"]] > 0 else "lower"
+    metric = metric_title(family["metric"])
+    better = METRICS[family["metric"]].better
     axis.set_xlabel(f"{metric}, {'change in %' if relative else 'difference'} ({better} is better)")
     count = single["dataset"].nunique()
     panel_title(axis, f"{metric}: {count} dataset{'s' if count > 1 else ''}", family_title(family))

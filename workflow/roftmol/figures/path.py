@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
 from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, panel_title
+from roftmol.tasks import TASK_OF
 
 CONDITIONS_A_PAGE = 6
 #: Partition to its title, colour and dash.
@@ -23,7 +24,6 @@ PARTITIONS: dict[str, tuple[str, str, Dash]] = {
 }
 #: A loss whose largest mean is this many times the least is drawn on a logarithmic axis.
 WIDE = 20
-LOSSES = {"roc_auc": "log loss", "rmse": "squared error, label units²"}
 
 CAPTION = (
     "Loss (left) and metric (right) of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
@@ -84,7 +84,7 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
     means = paths.groupby(["partition", "alpha"])["loss"].mean()
     if means.min() > 0 and means.max() > WIDE * means.min():
         left.set_yscale("log")
-    left.set_ylabel(f"{LOSSES.get(metric, 'loss')}\n(lower is better)")
+    left.set_ylabel(f"{TASK_OF[metric].loss_title if metric in TASK_OF else 'loss'}\n(lower is better)")
     right.set_ylabel(axis_title(metric, better, "\n"))
     for axis in (left, right):
         for end in (0.0, 1.0):

@@ -7,8 +7,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from roftmol.figures.style import FAINT, INK, METRICS, look, mean_marker
+from roftmol.figures.style import FAINT, INK, look, mean_marker
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER
+from roftmol.tasks import TASKS, metric_title
+
+Array = npt.NDArray[np.float64]
 
 #: Captions and alternative texts.
 RANKING = (
@@ -17,18 +20,16 @@ RANKING = (
     "behind the best beyond doubt; the chosen method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
-TESTED = {
-    "regression": (
-        "Every molecule once: its label, and the prediction by ensembles that had not seen it (the mean of several). "
-        "The dotted line is the constant predictor: the mean of the labels.",
-        "Scatter of predicted against measured values, with the diagonal.",
-    ),
-    "classification": (
-        "Predicted probabilities, by ensembles that had not seen the molecule, of molecules of both classes. The "
-        "dotted line is the constant predictor: the share of class 1.",
-        "Histograms of the predicted probability for both classes.",
-    ),
-}
+TESTED_VALUES = (
+    "Every molecule once: its label, and the prediction by ensembles that had not seen it (the mean of several). "
+    "The dotted line is the constant predictor: the mean of the labels.",
+    "Scatter of predicted against measured values, with the diagonal.",
+)
+TESTED_PROBABILITIES = (
+    "Predicted probabilities, by ensembles that had not seen the molecule, of molecules of both classes. The "
+    "dotted line is the constant predictor: the share of class 1.",
+    "Histograms of the predicted probability for both classes.",
+)
 ROW = 0.27
 
 
@@ -54,31 +55,45 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
     metric, better = shown["metric"].iloc[0], shown["better"].iloc[0]
-    axis.set_xlabel(f"{METRICS.get(metric, metric)} ({'higher' if better > 0 else 'lower'} is better)")
+    axis.set_xlabel(f"{metric_title(metric)} ({'higher' if better > 0 else 'lower'} is better)")
     return figure
 
 
-def tested(
-    truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64], task: str, target: str, scores: str
-) -> Figure:
+def tested_words(task: str) -> tuple[str, str]:
+    """Caption and alternative text of :func:`tested`."""
+    return TESTED_PROBABILITIES if TASKS[task].classes else TESTED_VALUES
+
+
+def tested(truth: Array, predicted: Array, task: str, target: str, scores: str) -> Figure:
     """Predictions for molecules that were not seen, against their labels, with the scores in words."""
-    figure = Figure(figsize=(3.8, 3.6) if task == "regression" else (4.6, 2.6), layout="constrained")
+    figure = (_probabilities if TASKS[task].classes else _values)(truth, predicted, target)
+    figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
+    return figure
+
+
+def _values(truth: Array, predicted: Array, target: str) -> Figure:
+    """Predicted against measured values."""
+    figure = Figure(figsize=(3.8, 3.6), layout="constrained")
     axis = figure.subplots()
-    if task == "regression":
-        low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
-        axis.plot([low, high], [low, high], color=FAINT, linewidth=1)
-        axis.axhline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
-        axis.plot(truth, predicted, "o", color="#0072B2", alpha=0.6, markersize=3.5, markeredgewidth=0)
-        axis.set_aspect("equal", "datalim")
-        axis.set_xlabel(f"{target}, measured")
-        axis.set_ylabel(f"{target}, predicted")
-    else:
-        bins = [step / 20 for step in range(21)]
-        axis.hist(predicted[truth == 0], bins, color="#8C8C8C", alpha=0.7, label=f"{target} = 0")
-        axis.hist(predicted[truth == 1], bins, color="#D55E00", alpha=0.6, label=f"{target} = 1")
-        axis.axvline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
-        axis.set_xlabel("predicted probability")
-        axis.set_ylabel("molecules")
-        axis.legend()
-    axis.set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
+    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
+    axis.plot([low, high], [low, high], color=FAINT, linewidth=1)
+    axis.axhline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
+    axis.plot(truth, predicted, "o", color="#0072B2", alpha=0.6, markersize=3.5, markeredgewidth=0)
+    axis.set_aspect("equal", "datalim")
+    axis.set_xlabel(f"{target}, measured")
+    axis.set_ylabel(f"{target}, predicted")
+    return figure
+
+
+def _probabilities(truth: Array, predicted: Array, target: str) -> Figure:
+    """Histograms of the predicted probability, one a class."""
+    figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+    axis = figure.subplots()
+    bins = [step / 20 for step in range(21)]
+    axis.hist(predicted[truth == 0], bins, color="#8C8C8C", alpha=0.7, label=f"{target} = 0")
+    axis.hist(predicted[truth == 1], bins, color="#D55E00", alpha=0.6, label=f"{target} = 1")
+    axis.axvline(truth.mean(), color=look(CONSTANT).colour, linestyle=":", linewidth=1)
+    axis.set_xlabel("predicted probability")
+    axis.set_ylabel("molecules")
+    axis.legend()
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -14,81 +14,89 @@ from matplotlib.lines import Line2D
 from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
 from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
+from roftmol.tasks import TASKS
 
 GREY = "#C3C8CE"
 
 
-class Words(NamedTuple):
-    """What a kind of task has of its own."""
+class Shown(NamedTuple):
+    """What is shown of a kind of task, and how."""
 
     subject: str
     across: str
     upwards: str
     caption: str
+    #: From the curves that stand out to the ends of both axes.
+    ends: Callable[[pd.DataFrame], tuple[float, float]]
+    #: The corner with the curves in a number, how far one stands from the next, and its alignment.
+    corner: tuple[tuple[float, float], int, str, str]
+    measure: Callable[[pd.Series], str]  #: the curve in a number, from the table of calibration
 
 
-WORDS = {
-    "classification": Words(
-        "Reliability of probabilities",
-        "mean predicted probability",
-        "observed share of positives",
-        "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds; "
-        "on the dashed line, a probability is what it says. Bars are Wilson's 95% intervals, from the distinct "
-        "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
-        "probabilities in bins of this size.",
-    ),
-    "regression": Words(
-        "Reliability of the seeds' spread",
-        "predicted error: deviation over seeds",
-        "observed error: RMSE of the mean",
-        "RMSE of the seeds' mean prediction against the deviation over seeds (root means in bins of equally many test "
-        "molecules), in label units; on the dashed line, the spread of the seeds is as large as the error. Above it, "
-        "seeds agree more than they should. Bars are 95% intervals for normal errors.",
-    ),
-}
+def _to_largest(shown: pd.DataFrame) -> tuple[float, float]:
+    return 0.0, 1.2 * float(np.nanmax(shown[["predicted", "observed"]].to_numpy(dtype=float)))
+
+
+PROBABILITIES = Shown(
+    "Reliability of probabilities",
+    "mean predicted probability",
+    "observed share of positives",
+    "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds; "
+    "on the dashed line, a probability is what it says. Bars are Wilson's 95% intervals, from the distinct "
+    "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
+    "probabilities in bins of this size.",
+    ends=lambda _shown: (0.0, 1.0),
+    corner=((0.03, 0.97), -9, "left", "top"),
+    measure=lambda values: f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})",
+)
+SPREAD = Shown(
+    "Reliability of the seeds' spread",
+    "predicted error: deviation over seeds",
+    "observed error: RMSE of the mean",
+    "RMSE of the seeds' mean prediction against the deviation over seeds (root means in bins of equally many test "
+    "molecules), in label units; on the dashed line, the spread of the seeds is as large as the error. Above it, "
+    "seeds agree more than they should. Bars are 95% intervals for normal errors.",
+    ends=_to_largest,
+    # Seeds spread less than they err, so the curves keep to the upper left.
+    corner=((0.97, 0.03), 9, "right", "bottom"),
+    measure=lambda values: f"90% interval holds {100 * values['coverage_90']:.0f}%",
+)
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """One figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.reliability
-    for kind, words in WORDS.items():
+    for kind, task in TASKS.items():
+        shown = PROBABILITIES if task.classes else SPREAD
         curves = table[table["kind"] == kind]
         groups = groups_of(conditions_of(curves))
-        yield from paged(results, "reliability", words.subject, groups, partial(_sheet, kind, curves), part=kind)
+        yield from paged(results, "reliability", shown.subject, groups, partial(_sheet, shown, curves), part=kind)
 
 
-def _sheet(kind: str, curves: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
-    words = WORDS[kind]
-
+def _sheet(shown: Shown, curves: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
     def panel(axis: Axes, condition: Condition) -> None:
-        _panel(axis, kind, rows_of(curves, condition), results, condition)
-        axis.set_xlabel(words.across)
+        _panel(axis, shown, rows_of(curves, condition), results, condition)
+        axis.set_xlabel(shown.across)
 
     figure, axes = panels(page.items, 3, 2.55, panel)
     for axis in axes[::3]:
-        axis.set_ylabel(words.upwards)
+        axis.set_ylabel(shown.upwards)
     strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
     method_legend(figure, strong, lines=True, extra=[weak])
     best = " In colour: full FT, the fingerprint, and the best of the others by mean test score."
     alt = (
-        f"Reliability curves, {words.upwards} against {words.across}, for "
+        f"Reliability curves, {shown.upwards} against {shown.across}, for "
         + "; ".join(condition.title for condition in page.items)
         + ". The tables of calibration have the numbers."
     )
-    return Sheet(figure, words.caption + best, alt)
+    return Sheet(figure, shown.caption + best, alt)
 
 
-def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
+def _panel(axis: Axes, shown: Shown, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
     strong = results.emphasised(condition)
-    if kind == "classification":
-        low, high = 0.0, 1.0
-        corner, down, ha, va = (0.03, 0.97), -9, "left", "top"
-    else:
-        shown = rows[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else rows
-        low, high = 0.0, 1.2 * float(np.nanmax(shown[["predicted", "observed"]].to_numpy(dtype=float)))
-        # Seeds spread less than they err, so the curves keep to the upper left.
-        corner, down, ha, va = (0.97, 0.03), 9, "right", "bottom"
+    low, high = shown.ends(rows[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else rows)
+    corner, down, ha, va = shown.corner
     axis.plot([low, high], [low, high], color="#8B949E", linewidth=0.9, linestyle="--", zorder=1)
     for name in in_order(set(rows["method"]) - set(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
@@ -104,7 +112,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, conditio
         marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}
         axis.plot(points["predicted"], points["observed"], **{**marker, "markersize": 0.75 * marker["markersize"]})
         axis.annotate(
-            _measure(results, condition, name, kind),
+            shown.measure(_calibration(results, condition, name)),
             corner,
             (0, down * place),
             xycoords="axes fraction",
@@ -121,10 +129,7 @@ def _panel(axis: Axes, kind: str, rows: pd.DataFrame, results: Results, conditio
     axis.grid()
 
 
-def _measure(results: Results, condition: Condition, method: str, kind: str) -> str:
-    """The curve in a number, for the panel's corner."""
+def _calibration(results: Results, condition: Condition, method: str) -> pd.Series:
+    """The measures of a method's calibration, by name."""
     rows = rows_of(results.diagnostics.calibration, condition)
-    values = rows[rows["method"] == method].set_index("measure")["value"]
-    if kind == "classification":
-        return f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})"
-    return f"90% interval holds {100 * values['coverage_90']:.0f}%"
+    return rows[rows["method"] == method].set_index("measure")["value"]

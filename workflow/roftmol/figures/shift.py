@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from roftmol.figures import dumbbell
-from roftmol.figures.cells import SPLITS, Condition, Results, conditions_of, groups_of, rows_of
+from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, paged, panels
 from roftmol.figures.style import axis_title, in_order, look, panel_title
+from roftmol.registry.splits import split_title
 
 #: The columns of the table, as `dumbbell` calls them.
 ENDS = {
@@ -56,7 +57,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
 
 def reference_title(name: str) -> str:
     """What the score in distribution is of: another split, or the second test of the same models."""
-    return "test in distribution" if name == "test_id" else SPLITS[name]
+    return "test in distribution" if name == "test_id" else split_title(name)
 
 
 def _longest(rows: pd.DataFrame, condition: Condition) -> str:

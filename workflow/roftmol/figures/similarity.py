@@ -14,9 +14,10 @@ from matplotlib.patches import Patch
 from roftmol.figures.cells import Condition, Results, conditions_of, groups_of, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
 from roftmol.figures.style import in_order, look, mean_marker, method_legend, panel_title
+from roftmol.tasks import TASKS
 
 GREY, BARS = "#C3C8CE", "#E6E9EC"
-AXES = {"rmse": "RMSE", "brier": "Brier score"}
+AXES = {task.squared_error.name: task.squared_error.title for task in TASKS.values()}
 #: A bin with fewer molecules has no error to speak of and is not drawn; the table has it.
 MIN_MOLECULES = 5
 CAPTION = (

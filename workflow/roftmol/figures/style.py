@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from roftmol.methods import METHODS
+from roftmol.tasks import METRICS, metric_title
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,6 @@ class Look:
     colour: str
     marker: str
 
-
-#: A metric's title; a metric that is not listed goes by its own name.
-METRICS: dict[str, str] = {
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "spearman": "Spearman's ρ",
-}
 
 #: The dashes in use.
 Dash = Literal["-", "--", ":"]
@@ -93,8 +84,8 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 def axis_title(metric: str, better: int, between: str = " ") -> str:
     """A metric as an axis names it, with its unit and, after `between`, its direction."""
-    unit = ", label units" if metric in {"rmse", "mae"} else ""
-    return f"{METRICS.get(metric, metric)}{unit}{between}({'higher' if better > 0 else 'lower'} is better)"
+    unit = ", label units" if metric in METRICS and METRICS[metric].in_label_units else ""
+    return f"{metric_title(metric)}{unit}{between}({'higher' if better > 0 else 'lower'} is better)"
 
 
 def panel_title(axis: Axes, name: str, rest: str) -> None:

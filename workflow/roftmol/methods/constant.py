@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from roftmol.methods.base import Fitted, Learner, Method, NoSettings, no_grid
+from roftmol.tasks import TASKS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-#: What is predicted, in words, by the kind of task.
-TITLES = {"regression": "the mean of the labels", "classification": "the share of class 1"}
 
 
 def fit_predict(_settings: NoSettings, task: str, _X: Any, Y: NDArray[np.float64], X_new: Any, _seed: int) -> Fitted:
@@ -28,8 +26,7 @@ def fit_predict(_settings: NoSettings, task: str, _X: Any, Y: NDArray[np.float64
 
     known = ~np.isnan(Y)
     labelled = known.sum(axis=0)
-    unknown = 0.5 if task == "classification" else 0.0
-    means = np.where(labelled > 0, np.where(known, Y, 0.0).sum(axis=0) / np.maximum(labelled, 1), unknown)
+    means = np.where(labelled > 0, np.where(known, Y, 0.0).sum(axis=0) / np.maximum(labelled, 1), TASKS[task].unknown)
     return Fitted(np.tile(means, (len(X_new), 1)), parameters=int((labelled > 0).sum()))
 
 

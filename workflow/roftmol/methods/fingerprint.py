@@ -18,6 +18,7 @@ import numpy as np
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
 from roftmol.methods.base import Fitted, Learner, Method
+from roftmol.tasks import TASKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,16 +66,15 @@ def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: cs
         known = ~np.isnan(Y[:, number])
         y = Y[known, number]
         if len(np.unique(y)) < 2:
-            unknown = 0.5 if task == "classification" else 0.0
-            predictions[:, number] = y[0] if len(y) else unknown
+            predictions[:, number] = y[0] if len(y) else TASKS[task].unknown
             constant += 1
             continue
         # Trees are drawn for each task by itself, whatever the other tasks are.
         model = learner(setting, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[known], y)
-        p = model.predict_proba(X_new)[:, 1] if task == "classification" else model.predict(X_new)
+        p = model.predict_proba(X_new)[:, 1] if TASKS[task].classes else model.predict(X_new)
         if setting.learner == "forest":
             parameters += sum(tree.tree_.node_count for tree in model.estimators_)
-            if task == "classification":
+            if TASKS[task].classes:
                 # One more tree, which knows the rate alone: no probability is 0 or 1, and the order is as it was.
                 p = (trees * p + y.mean()) / (trees + 1)
         else:
@@ -90,12 +90,12 @@ def learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
 
     if setting.learner == "forest":
-        if task == "classification":
+        if TASKS[task].classes:
             return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
         # A third of the features a split, Breiman's rule: as good as all of them on ESOL and Lipo, and far faster.
         return RandomForestRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=1)
     assert setting.alpha is not None
-    if task == "classification":
+    if TASKS[task].classes:
         return LogisticRegression(C=1 / setting.alpha, max_iter=1000)
     return Ridge(setting.alpha)
 

@@ -18,11 +18,11 @@ import yaml
 from roftmol.core.errors import UserError
 from roftmol.core.records import build, without_defaults
 from roftmol.registry.encoder_kinds import ENCODER_KINDS, EncoderKind
+from roftmol.tasks import TASKS
 
 REGISTRY = Path(__file__).parent / "yaml"
 
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
-METRICS = {"classification": "roc_auc", "regression": "rmse"}
 DUPLICATES = ("keep", "drop", "average")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "xyz", "sdf")
@@ -137,14 +137,14 @@ class Dataset:
         where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
         task = plain.get("task", "")
-        plain.setdefault("metric", METRICS.get(task, ""))
+        plain.setdefault("metric", TASKS[task].primary.name if task in TASKS else "")
         plain.setdefault("smiles", "")
         if "path" in values:
             plain.setdefault("format", SUFFIXES.get(Path(str(values["path"])).suffix.lower(), "csv"))
         known = _checked(cls, plain, where)
         _name(known["name"], where)
-        _one_of(task, METRICS, f"{where}: task")
-        _one_of(known["metric"], (METRICS[task],), f"{where}: metric")
+        _one_of(task, TASKS, f"{where}: task")
+        _one_of(known["metric"], (TASKS[task].primary.name,), f"{where}: metric")
         _one_of(known.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
         _label_values(known.get("values", {}), where)
         known["sources"] = _sources(known["sources"], where)
@@ -431,7 +431,7 @@ def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
 
 def _one_potency(known: Mapping[str, Any], where: str) -> None:
     key = "cliff_column" if known.get("cliff_column") else "potency"
-    if known["task"] != "regression" or len(known["labels"]) != 1 or known["labels"] == ("*",):
+    if TASKS[known["task"]].classes or len(known["labels"]) != 1 or known["labels"] == ("*",):
         raise UserError(
             f"{where}: {key} is for a regression of one label column, not a {known['task']} of "
             f"{', '.join(map(repr, known['labels']))}. Leave it out."

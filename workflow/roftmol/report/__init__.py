@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.figures.cells import SPLITS, Condition, Diagnostics, Results, budget_title, facets_of
+from roftmol.figures.cells import Condition, Diagnostics, Results, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import METHODS
+from roftmol.registry.splits import split_title
 from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
@@ -132,7 +133,7 @@ def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
 def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     """The facets that vary, each with its values and how they are called."""
     titles: dict[str, Callable[[str], str]] = {
-        "split": lambda split: SPLITS.get(split, split).removesuffix(" split"),
+        "split": lambda split: split_title(split).removesuffix(" split"),
         "budget": budget_title,
     }
     return [

@@ -14,9 +14,10 @@ import pandas as pd
 
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, Compared, Condition, Results, rows_of
-from roftmol.figures.style import METRICS, in_order, look
+from roftmol.figures.style import in_order, look
 from roftmol.methods import BASELINES, COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_PRETRAINING
 from roftmol.report.table import decimals, fixed, share, spread
+from roftmol.tasks import metric_title
 
 #: What methods are compared with, as a sentence names it.
 NAMES = {name: METHODS[name].phrase or METHODS[name].title for name in COMPARED}
@@ -144,7 +145,7 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
     below = cells.index[better * (cells["mean"] - mean) < 0]
     return Answer(
         condition=condition,
-        metric=METRICS.get(cells["metric"].iloc[0], cells["metric"].iloc[0]),
+        metric=metric_title(cells["metric"].iloc[0]),
         better=better,
         best=standing(ranked),
         tuned=standing(tuned),

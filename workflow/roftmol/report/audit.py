@@ -9,6 +9,7 @@ from roftmol.figures.style import in_order, look
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
 from roftmol.report.table import Table, count, fixed, number_cell, word
+from roftmol.tasks import TASKS
 
 REJECTS_SHOWN = 200
 FALLBACK = "selected by loss"  # in the notes of the selection rules
@@ -90,7 +91,7 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
     """Each dataset's label columns."""
     found = []
     for dataset, rows in tasks.groupby("dataset"):
-        classes = rows["kind"].iloc[0] == "classification"
+        classes = TASKS[rows["kind"].iloc[0]].classes
         columns = ["#Positive", "#Share positive"] if classes else ["#Mean", "#Standard deviation"]
         body = []
         for task in rows.sort_values("task").to_dict("records"):

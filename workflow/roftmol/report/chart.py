@@ -12,10 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Condition, Results, rows_of
-from roftmol.figures.style import METRICS, in_order, limits, look
+from roftmol.figures.style import in_order, limits, look
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 from roftmol.report.results import mark, setting_text
 from roftmol.report.table import decimals, fixed, spread
+from roftmol.tasks import metric_title
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
@@ -116,7 +117,7 @@ def _panel(condition: Condition, results: Results) -> Panel:
     return Panel(
         condition,
         results.mark(condition),
-        f"{METRICS.get(first['metric'], first['metric'])} ({'higher' if first['better'] > 0 else 'lower'} is better)",
+        f"{metric_title(first['metric'])} ({'higher' if first['better'] > 0 else 'lower'} is better)",
         tuple(rows),
         tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in found if low <= tick <= high),
         lines,

@@ -9,10 +9,12 @@ import pandas as pd
 
 from roftmol.figures.cells import Condition, Diagnostics, conditions_of, rows_of
 from roftmol.figures.shift import reference_title
-from roftmol.figures.style import METRICS, in_order, look
+from roftmol.figures.similarity import AXES
+from roftmol.figures.style import in_order, look
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns
 from roftmol.report.sections import Captioned
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, share, signed, spread, word
+from roftmol.tasks import metric_title
 
 #: The measures of a regression's calibration in the order of their columns.
 COVERAGES = (50, 80, 90, 95)
@@ -37,7 +39,7 @@ def shift_table(shift: pd.DataFrame) -> Table:
         places = decimals(abs(row["reference_mean"]))
         lost = abs(row["drop"]) > 2 * row["drop_error"]
         return [
-            word(METRICS.get(row["metric"], row["metric"]) + (" ↑" if row["better"] > 0 else " ↓")),
+            word(metric_title(row["metric"]) + (" ↑" if row["better"] > 0 else " ↓")),
             number_cell(spread(row["reference_mean"], row["reference_std"], places), row["reference_mean"]),
             number_cell(spread(row["shifted_mean"], row["shifted_std"], places), row["shifted_mean"]),
             number_cell(
@@ -151,7 +153,7 @@ def similarity_table(similarity: pd.DataFrame) -> Table:
                 continue
             value, error = rows["value"][lower], rows["error"][lower]
             found.append(number_cell(_with_error(fixed(value, places), error, places), value))
-        return [word({"rmse": "RMSE", "brier": "Brier score"}[row["measure"]]), *found]
+        return [word(AXES[row["measure"]]), *found]
 
     caption = (
         "Error on the test molecules whose similarity to the nearest training molecule lies in each range, ± standard "

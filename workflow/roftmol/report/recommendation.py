@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from roftmol.core.files import atomic
 from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
-from roftmol.figures.style import METRICS, RC, look
+from roftmol.figures.style import RC, look
 from roftmol.methods import COMPARED, CONSTANT, WITHOUT_ENCODER
-from roftmol.methods.constant import TITLES as CONSTANT_TITLES
 from roftmol.report import audit, chart, environment, inline
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS, metric_title
 
 __all__ = ["build"]
 
@@ -48,7 +48,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             _picture(
                 figures.tested(truth, predicted, told["task"], told["target"], compared(told)),
                 "Measured and predicted",
-                figures.TESTED[told["task"]],
+                figures.tested_words(told["task"]),
             ),
         ]
     html = (
@@ -58,7 +58,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             verdict=told,
             method=look(chosen["method"]).title,
             method_line=look(chosen["method"]).summary,
-            constant=CONSTANT_TITLES[told["task"]],
+            constant=TASKS[told["task"]].constant_title,
             ranking=ranking_table(ranking),
             pictures=pictures,
             panels=chart.panels(Results(summary, found["selected"], alphas, coefficients)),
@@ -102,7 +102,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
                 number_cell("" if row["method"] == CONSTANT else duration(row["cpu_seconds"]), row["cpu_seconds"]),
             ]
         )
-    metric = METRICS.get(ranking["metric"].iloc[0], ranking["metric"].iloc[0])
+    metric = metric_title(ranking["metric"].iloc[0])
     arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
     columns = [
         "#Place",
@@ -124,7 +124,7 @@ def compared(verdict: Mapping[str, Any]) -> str:
     for name, found in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
         if found["mean"] is not None:
             explained = "" if found["r2"] is None else f", R² {round(found['r2'], 2) + 0.0:.2f}"
-            parts.append(f"{name} {METRICS.get(verdict['metric'], verdict['metric'])} {found['mean']:.3g}{explained}")
+            parts.append(f"{name} {metric_title(verdict['metric'])} {found['mean']:.3g}{explained}")
     return "; ".join(parts if verdict["predictable"] else parts[1:]).replace("-", "−")
 
 

@@ -9,11 +9,13 @@ from collections import Counter
 import pandas as pd
 
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import CONDITION, MARKS, SPLITS, Condition, Results, budget_order, conditions_of, rows_of
-from roftmol.figures.style import METRICS, in_order, look
+from roftmol.figures.cells import CONDITION, MARKS, Condition, Results, budget_order, conditions_of, rows_of
+from roftmol.figures.style import in_order, look
 from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
+from roftmol.registry.splits import split_title
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
+from roftmol.tasks import metric_title
 
 TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split": "Split", "budget": "Labels"}
 
@@ -38,7 +40,7 @@ def results_table(results: Results) -> Table:
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
                     number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
                     *([number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])] * regression),
-                    word(METRICS.get(cell["metric"], cell["metric"]) + (" ↑" if better > 0 else " ↓")),
+                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓")),
                     number_cell(
                         f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
                     ),
@@ -174,7 +176,7 @@ def identity_columns(conditions: list[Condition]) -> list[str]:
 
 def identity(condition: Condition, columns: list[str]) -> list[Cell]:
     """A condition's cells in a table."""
-    shown = {**condition._asdict(), "split": SPLITS.get(condition.split, condition.split).removesuffix(" split")}
+    shown = {**condition._asdict(), "split": split_title(condition.split).removesuffix(" split")}
     return [
         number_cell(condition.budget, budget_order(condition.budget))
         if name == "budget"

@@ -9,15 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from roftmol.figures.cells import CONDITION, SPLITS, Results, budget_title, families_of
-from roftmol.figures.style import METRICS, in_order, look
+from roftmol.figures.cells import CONDITION, Results, budget_title, families_of
+from roftmol.figures.style import in_order, look
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
+from roftmol.registry.splits import split_title
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
 from roftmol.statistics import comparisons
-from roftmol.statistics.comparisons import EQUIVALENT
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY, metric_title
 
 #: How a verdict is coloured.
 TONES = {"better": "better", "worse": "worse"}
@@ -40,11 +41,11 @@ def comparisons_table(results: Results) -> Table:
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
     measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "Covers"]
     regions = "; ".join(
-        f"±{region.size:g} for {METRICS[metric]} ({region.reason})"
-        if table.loc[table["metric"] == metric, "scale"].iloc[0] == "difference"
-        else f"±{100 * region.size:g}% for {METRICS[metric]} ({region.reason})"
-        for metric, region in EQUIVALENT.items()
-        if (table["metric"] == metric).any()
+        f"±{metric.region.size:g} for {metric.title} ({metric.region.reason})"
+        if table.loc[table["metric"] == name, "scale"].iloc[0] == "difference"
+        else f"±{100 * metric.region.size:g}% for {metric.title} ({metric.region.reason})"
+        for name, metric in PRIMARY.items()
+        if (table["metric"] == name).any()
     )
     caption = (
         "Verdicts are on the method against its reference: better or worse where the test, corrected for all of its "
@@ -66,7 +67,7 @@ def ranks_table(results: Results) -> Table:
             rows.append(
                 [
                     *_family(family, varying),
-                    word(METRICS.get(row["metric"], row["metric"])),
+                    word(metric_title(row["metric"])),
                     word(look(row["method"]).title),
                     number_cell(fixed(row["mean_rank"], 2), row["mean_rank"]),
                     count(row["datasets"]),
@@ -137,11 +138,11 @@ def _place(results: Results, row: Mapping[Hashable, Any]) -> str:
     over = row["dataset"] == comparisons.ALL
     words = {
         "model": row["model"],
-        "split": SPLITS.get(row["split"], row["split"]),
+        "split": split_title(row["split"]),
         "budget": budget_title(row["budget"]),
         "protocol": f"{row['protocol']} protocol",
     }
-    told = [METRICS.get(row["metric"], row["metric"])] if over and results.comparisons["metric"].nunique() > 1 else []
+    told = [metric_title(row["metric"])] if over and results.comparisons["metric"].nunique() > 1 else []
     told += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
     place = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
     return f"{place} ({', '.join(told)})" if told else place
@@ -180,7 +181,7 @@ def power(results: Results) -> str:
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
         what = f"dataset{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
-        what += f" with {METRICS.get(str(metric), str(metric))}" if over and several else ""
+        what += f" with {metric_title(str(metric))}" if over and several else ""
         where = "over datasets" if over else "on one dataset"
         said.append(
             f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
@@ -198,7 +199,7 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
     text = "–" if math.isnan(low) else f"{signed(factor * low, places)} to {signed(factor * high, places)}{unit}"
     whole = row["dataset"] == "all"
     return [
-        word(METRICS.get(row["metric"], row["metric"])),
+        word(metric_title(row["metric"])),
         word(look(row["method"]).title),
         word(look(row["reference"]).title),
         word(f"all {row['datasets']}" if whole else row["dataset"], "best" if whole else ""),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def select(fits: pd.DataFrame, scores: Mapping[tuple[int, str], Candidate], metr
         broken = tried[tried["status"] != "ok"]
         left = [scores[seed, setting] for setting in settings if setting not in set(broken["setting"])]
         if left:
-            chosen, note = RULES[rule](left, BETTER[metric])
+            chosen, note = RULES[rule](left, METRICS[metric].sign)
             remarks = tried.loc[tried["setting"] == chosen.setting, "note"]
         else:
             chosen, note = Candidate("", math.nan, math.nan, math.nan), "every setting failed"

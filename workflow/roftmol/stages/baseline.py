@@ -20,9 +20,12 @@ def settings_from(
     return {**cell, "method": method, "grid": experiment.grid(method, layers=0)}
 
 
-def code(_experiment: Experiment, method: str, **_wildcards: str) -> Code:
+def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one reference's fits."""
-    return Code(("roftmol.training.references", f"roftmol.methods.{method}"), ("roftmol.methods",))
+    task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
+    return Code(
+        ("roftmol.training.references", f"roftmol.methods.{method}", task), ("roftmol.methods", "roftmol.tasks")
+    )
 
 
 def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:

@@ -39,11 +39,12 @@ def settings_from(
     return build(RunSettings, told)
 
 
-def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
+def code(experiment: Experiment, model: str, dataset: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one method's fits of one model: no other method's and no other encoder's counts."""
     kind = experiment.checkpoints[model].kind
     masks = METHODS[method].alternation is not None and not kind.spatial
-    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", kind.module)
+    task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
+    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", kind.module, task)
     return Code(modules, (*CHOICES, "roftmol.training.mixing", *(() if masks else (MASKING,))))
 
 

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
-def code(experiment: Experiment, model: str, method: str, **_wildcards: str) -> Code:
+def code(experiment: Experiment, model: str, dataset: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one method's mixtures of one model: no other method's and no other encoder's counts."""
-    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module)
+    task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
+    modules = ("roftmol.training.jobs", f"roftmol.methods.{method}", experiment.checkpoints[model].kind.module, task)
     return Code(modules, (*CHOICES, finetune.MASKING))
 
 

@@ -26,10 +26,11 @@ def settings_from(experiment: Experiment, protocol: str, model: str, dataset: st
     }
 
 
-def code(experiment: Experiment, model: str, **_wildcards: str) -> Code:
+def code(experiment: Experiment, model: str, dataset: str, **_wildcards: str) -> Code:
     """Return the code of one model's landscapes: no other encoder's counts."""
     methods = (f"roftmol.methods.{FULL_FT}", f"roftmol.methods.{DWISE_FT}")
-    modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module)
+    task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
+    modules = ("roftmol.training.landscape", *methods, experiment.checkpoints[model].kind.module, task)
     return Code(modules, (*CHOICES, finetune.MASKING))
 
 

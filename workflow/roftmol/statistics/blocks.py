@@ -15,15 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER
-from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS
 
 Array = NDArray[np.float64]
 
 #: What is never pooled: neither protocols, encoders, splits, budgets nor metrics, and so neither kinds of task.
 FAMILY = list(schemas.FAMILY)
-#: Metrics whose unit is that of the labels, so that differences on two datasets cannot be averaged: ratios can.
-RELATIVE = frozenset({"rmse", "mae"})
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,12 @@ class Family:
     @property
     def better(self) -> int:
         """+1 for a metric to maximise, -1 for one to minimise."""
-        return BETTER[self.metric]
+        return METRICS[self.metric].sign
 
     @property
     def relative(self) -> bool:
         """Whether methods are compared by ratios."""
-        return self.metric in RELATIVE
+        return METRICS[self.metric].in_label_units
 
     @cached_property
     def methods(self) -> list[str]:

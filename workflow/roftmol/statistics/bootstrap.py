@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from roftmol.statistics.blocks import Array, effect
+from roftmol.tasks import PRIMARY
 
 Counts = NDArray[np.uint16]
 
@@ -74,12 +75,12 @@ def draw(rng: np.random.Generator, members: int, replicates: int = REPLICATES) -
 
 
 def resampled(metric: str, labels: Array, predictions: Array, weights: Counts) -> Array:
-    """The macro mean of "roc_auc" or "rmse" (B) with molecule i counted weights[:, i] times.
+    """The macro mean (B) of a metric that selects, with molecule i counted weights[:, i] times.
 
     `labels` and `predictions` are n x t with NaN for a missing label, `weights` is B x n. A task counts in a replicate
     where its score is defined there; NaN where none is. With weights of one this is `metrics.primary`.
     """
-    score = {"roc_auc": _roc_auc, "rmse": _rmse}[metric]
+    score = PRIMARY[metric].weighted
     values = np.full((labels.shape[1], len(weights)), np.nan)
     step = max(1, CHUNK // max(1, labels.shape[0]))
     for task in range(labels.shape[1]):
@@ -91,24 +92,6 @@ def resampled(metric: str, labels: Array, predictions: Array, weights: Counts) -
             part = weights[start : start + step].astype(np.float64)[:, known]
             values[task, start : start + step] = score(y, p, part)
     return _mean(values, axis=0)
-
-
-def _rmse(y: Array, p: Array, weights: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(weights @ (y - p) ** 2 / weights.sum(1))
-
-
-def _roc_auc(y: Array, p: Array, weights: Array) -> Array:
-    """Pairs in the right order over all pairs, each with the product of its weights; ties count half."""
-    order = np.argsort(p, kind="stable")
-    starts = np.unique(p[order], return_index=True)[1]
-    positive = y[order] == 1
-    # weights of the distinct predictions, from the lowest up
-    ones = np.add.reduceat(weights[:, order] * positive, starts, axis=1)
-    zeros = np.add.reduceat(weights[:, order] * ~positive, starts, axis=1)
-    below = np.cumsum(zeros, axis=1) - zeros / 2
-    with np.errstate(invalid="ignore"):
-        return np.einsum("bn,bn->b", ones, below) / (ones.sum(1) * zeros.sum(1))
 
 
 def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:

@@ -9,7 +9,6 @@ measured by and competes in neither.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations, count, product
 from typing import Any
 
@@ -22,6 +21,8 @@ from roftmol.methods import COMPARED, CONSTANT, model_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY
+from roftmol.tasks.base import Region
 
 ALPHA = 0.05
 #: The row of a comparison that is over all datasets of the family.
@@ -31,30 +32,6 @@ LARGEST = 10.0
 #: How `ALPHA` is shared out where an experiment has both kinds of comparisons: those that its advice may rest on, and
 #: those on single ones of several datasets.
 SHARES = {"advice": 0.8, "single": 0.2}
-
-
-@dataclass(frozen=True)
-class Region:
-    """A difference that makes no difference to who uses the model, and why; a ratio for metrics in label units."""
-
-    size: float
-    reason: str
-
-    def contains(self, low: float, high: float, relative: bool) -> bool:
-        """Whether an interval of effects lies within; the logarithm of a ratio is one for `relative`."""
-        edge = np.log1p(self.size) if relative else self.size
-        return bool(-edge <= low and high <= edge)
-
-
-#: The region of practical equivalence of each metric that selects.
-EQUIVALENT = {
-    "roc_auc": Region(
-        0.01, "of a hundred pairs of an active and an inactive, at most one more is put in the right order"
-    ),
-    "rmse": Region(
-        0.05, "an RMSE of 0.8 log units moves by 0.04, a tenth or less of what repeated measurements differ by"
-    ),
-}
 
 
 def wilcoxon(effects: Array) -> float:
@@ -137,9 +114,8 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
 
 def kinds(rows: pd.DataFrame) -> pd.Series:
     """What a comparison is for: "constant", "advice" or "single"; "" for a row over one dataset, which is no test."""
-    names = ["protocol", "model", "split", "budget", "metric"]
     single = rows["dataset"] != ALL
-    datasets = rows["dataset"].where(single).groupby([rows[name] for name in names]).transform("nunique")
+    datasets = rows["dataset"].where(single).groupby([rows[name] for name in schemas.FAMILY]).transform("nunique")
     found = np.where(single & (datasets > 1), "single", "advice")
     found = np.where(rows["reference"] == CONSTANT, "constant", found)
     return pd.Series(np.where(~single & (datasets == 1), "", found), index=rows.index)
@@ -152,7 +128,7 @@ def _pair(rows: pd.DataFrame) -> pd.Series:
     """
     keys = [
         (
-            *(row[name] for name in ("protocol", "split", "budget", "metric", "dataset")),
+            *(row[name] for name in (*schemas.FAMILY, "dataset") if name != "model"),
             round(row["p"], 12),
             *sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference")),
         )
@@ -174,7 +150,7 @@ def _shares(rows: pd.DataFrame, kind: pd.Series, once: pd.Series) -> dict[str, f
 def _said(row: Mapping[Hashable, Any]) -> str:
     if not row["covered"]:
         return "undecided"
-    region, relative = EQUIVALENT[row["metric"]], row["scale"] == "relative"
+    region, relative = PRIMARY[row["metric"]].region, row["scale"] == "relative"
     low, high = row["ends"]
     return verdict(region, relative, row["better"], low, high, row["p_holm"])
 

@@ -12,15 +12,14 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from roftmol.core.paths import CROSS_VALIDATION, TEST_SHARE
 from roftmol.core.seeds import generator
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
+from roftmol.registry.splits import CROSS_VALIDATION, TEST_SHARE
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
 from roftmol.statistics.comparisons import (
     ALL,
-    EQUIVALENT,
     corrected,
     least_p_of_datasets,
     least_p_of_seeds,
@@ -30,6 +29,7 @@ from roftmol.statistics.comparisons import (
     wilcoxon,
 )
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY
 
 
 class Cell(NamedTuple):
@@ -44,10 +44,7 @@ class Cell(NamedTuple):
 
 
 class Resampled(NamedTuple):
-    """A cell's test metric under resampled molecules, B replicates a seed, and how many molecules they are of.
-
-    For a classification these are the molecules of the rarer class.
-    """
+    """A cell's test metric under resampled molecules, B replicates a seed, and how many molecules count in it."""
 
     by_seed: Mapping[int, Array]
     molecules: int
@@ -127,7 +124,7 @@ def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates:
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
-    found, overlap = [], TEST_SHARE if family.split in CROSS_VALIDATION else 0.0
+    found, overlap = [], TEST_SHARE if family.split in CROSS_VALIDATION.values() else 0.0
     for dataset, table in family.paired(method, reference).items():
         both = [resample(_cell(family, dataset, name)) for name in (method, reference)]
         own, other = (_by_seed(resampled, list(table.index)) for resampled in both)
@@ -191,7 +188,7 @@ def _row(
         "high": high,
         "levels": ", ".join(estimate.levels),
         "p": p,
-        "region": EQUIVALENT[family.metric].size,
+        "region": PRIMARY[family.metric].region.size,
         "note": note,
         "least_p": least_p,
         "overlap": found[0].overlap,
@@ -236,11 +233,8 @@ class Predictions:
         return self._done[cell]
 
     def _members(self, cell: Cell) -> int:
-        """Count the labelled molecules tested, in a classification those of the rarer class, of the task with most."""
-        labels = self._labels[cell.dataset][self._drawn(cell)[0]]
-        if self._metric[cell.dataset] == "rmse":
-            return int((~np.isnan(labels)).sum(axis=0).max())
-        return int(np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0)).max())
+        """Count the molecules tested, as the metric counts them."""
+        return PRIMARY[self._metric[cell.dataset]].counted(self._labels[cell.dataset][self._drawn(cell)[0]])
 
     def _scored(self, cell: Cell) -> Iterator[tuple[int, Array]]:
         found = self._read(cell._asdict(), ["seed", "molecule", "prediction"])
@@ -266,7 +260,7 @@ class Predictions:
 
     def _drawn(self, cell: Cell) -> tuple[NDArray[np.int32], Counts]:
         """The molecules that any seed tests, and how often each replicate draws them."""
-        key = {name: getattr(cell, name) for name in ("protocol", "dataset", "split", "budget")}
+        key = {name: getattr(cell, name) for name in schemas.CONTEXT}
         words = tuple(key.values())
         if words not in self._weights:
             molecules = np.unique(self._read(key, ["molecule"])["molecule"].to_numpy())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.tables.base import Table
+from roftmol.tables.base import CONTEXT, Table
 
 TABLES = (
     Table(
@@ -70,12 +70,9 @@ TABLES = (
     ),
     Table(
         "splits",
-        key=("protocol", "dataset", "split", "budget", "seed", "fold", "molecule"),
+        key=(*CONTEXT, "seed", "fold", "molecule"),
         columns={
-            "protocol": pa.string(),
-            "dataset": pa.string(),
-            "split": pa.string(),
-            "budget": pa.string(),
+            **CONTEXT,
             "seed": pa.int32(),
             "fold": pa.int32(),
             "molecule": pa.int32(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.tables.base import CELL, Table
+from roftmol.tables.base import CELL, CONDITION, Table
 
 TABLES = (
     Table(
@@ -28,13 +28,9 @@ TABLES = (
     ),
     Table(
         "overlaps",
-        key=("protocol", "model", "dataset", "split", "budget", "seed", "corpus"),
+        key=(*CONDITION, "seed", "corpus"),
         columns={
-            "protocol": pa.string(),
-            "model": pa.string(),
-            "dataset": pa.string(),
-            "split": pa.string(),
-            "budget": pa.string(),
+            **CONDITION,
             "seed": pa.int32(),
             "corpus": pa.string(),
             "learnt": pa.bool_(),

@@ -32,11 +32,12 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, sha256
 from roftmol.core.run_origin import origin
 from roftmol.tables import data, diagnostics, provenance, recommendation, results, runs, statistics
-from roftmol.tables.base import CELL, CONDITION, FAMILY, ORIGIN, RUN, Table
+from roftmol.tables.base import CELL, CONDITION, CONTEXT, FAMILY, ORIGIN, RUN, Table
 
 __all__ = [
     "CELL",
     "CONDITION",
+    "CONTEXT",
     "FAMILY",
     "ORIGIN",
     "RUN",

@@ -14,8 +14,8 @@ from roftmol.methods import METHODS
 from roftmol.tables import schemas
 from roftmol.training.fit import Fold, Task, TrainSettings
 
-#: What chooses a method and an encoder: of the code behind it, the chosen one counts alone.
-CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds")
+#: What chooses a method, an encoder and a task type: of the code behind it, the chosen one counts alone.
+CHOICES = ("roftmol.methods", "roftmol.encoders.kinds", "roftmol.registry.encoder_kinds", "roftmol.tasks")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roftmol.scoring import metrics
+from roftmol.tasks import METRICS
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def selection_key(metric: str, value: float, loss: float) -> tuple[float, float]
     """
     if not math.isfinite(loss):
         return math.inf, math.inf
-    return (0.0 if math.isnan(value) else -metrics.BETTER[metric] * value, loss)
+    return (0.0 if math.isnan(value) else -METRICS[metric].sign * value, loss)
 
 
 def best_epoch(curve: Sequence[Epoch], metric: str) -> Epoch:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from roftmol.methods.base import Method, Settings
 from roftmol.methods.protocols import Protocol
+from roftmol.tasks import TASKS, TaskType
 
 if TYPE_CHECKING:
     from roftmol.features.graphs import Graphs
@@ -44,9 +45,14 @@ class TrainSettings:
 class Task:
     """What is predicted: the kind of loss, the metric that selects, and whether a label grows with the molecule."""
 
-    kind: str  #: "classification" or "regression"
+    kind: str  #: a name in `tasks.TASKS`
     metric: str
     extensive: bool = False  #: read by heads that pool atoms' outputs themselves: they sum them
+
+    @property
+    def type(self) -> TaskType:
+        """What is known of this kind of label."""
+        return TASKS[self.kind]
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ class _Cell:
         kind = encoder_kind(architecture_of(checkpoint)["kind"])
         #: What is the same for all fits of the job.
         self.identity = FitIdentity(
-            code=saved_fits.code_of_fit(self.method, kind, auxiliary=used is not None),
+            code=saved_fits.code_of_fit(self.method, kind, settings.task, auxiliary=used is not None),
             data=file_digest(data),
             checkpoint=file_digest(checkpoint),
             torch=torch.__version__,

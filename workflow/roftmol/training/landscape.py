@@ -42,6 +42,7 @@ from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.scoring.selection import Candidate, validation
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS
 from roftmol.training import batchnorm
 from roftmol.training.cell import folds
 from roftmol.training.fit import Fold, Task
@@ -83,7 +84,7 @@ class LandscapeSettings:
     @property
     def cell(self) -> dict[str, str]:
         """The columns that identify the cell."""
-        return {column: getattr(self, column) for column in schemas.CELL if column != "method"}
+        return {column: getattr(self, column) for column in schemas.CONDITION}
 
     @property
     def predicted(self) -> Task:
@@ -172,7 +173,7 @@ class _Learned:
     def read(cls, run: Path, metric: str) -> _Learned:
         """The tables of the folder `run`."""
         fits, coefficients = (schemas.read(name, run / f"{name}.parquet") for name in ("fits", "coefficients"))
-        return cls(fits, coefficients, metrics.BETTER[metric])
+        return cls(fits, coefficients, METRICS[metric].sign)
 
     def of(self, seed: int, number: int) -> tuple[dwise_ft.Settings, dict[str, float]] | None:
         """The setting that validation selects and its coefficients by group; None if all fits failed."""

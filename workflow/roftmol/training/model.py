@@ -9,13 +9,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roftmol.core.seeds import seed_of
 from roftmol.encoders.base import Encoder, norms
 from roftmol.features.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Parts
+from roftmol.tasks import TASKS
 from roftmol.training.fit import Fit, Fold, Task
 from roftmol.training.forward import evaluation_batches
 
@@ -34,7 +34,8 @@ class HeldOut(NamedTuple):
 class Model(nn.Module):
     """An encoder with a head, which is linear on molecules' vectors, and the scaling of its outputs to label units.
 
-    y = scale * (head(encoder(molecule))) + shift for regression; a probability for classification.
+    What the head's outputs mean says the type of the task: y = scale * head(encoder(molecule)) + shift for regression,
+    logits for classification.
     """
 
     shift: Tensor
@@ -44,7 +45,7 @@ class Model(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = encoder.new_head(tasks, task.extensive)
-        self.kind = task.kind
+        self.task = task
         self.register_buffer("shift", torch.zeros(tasks))
         self.register_buffer("scale", torch.ones(tasks))
 
@@ -54,11 +55,11 @@ class Model(nn.Module):
 
     def standardised(self, labels: Tensor) -> Tensor:
         """Return labels in the units of the head's output, b x t."""
-        return (labels - self.shift) / self.scale
+        return self.task.type.standardised(labels, self.shift, self.scale)
 
     def in_label_units(self, output: Tensor) -> Tensor:
         """Return probabilities or values in the labels' units from what `forward` gives."""
-        return output.sigmoid() if self.kind == "classification" else output * self.scale + self.shift
+        return self.task.type.predictions(output, self.shift, self.scale)
 
     @torch.no_grad()
     def predict_batches(
@@ -99,26 +100,22 @@ def new_model(encoder: Encoder, fit: Fit) -> Model:
     model = Model(copy.deepcopy(encoder), fit.graphs.labels.shape[1], fit.task)
     if not fit.method.pretrained:
         model.encoder = encoder.fresh()
-    if fit.task.kind == "regression" and fit.protocol.standardise:
-        labels = fit.graphs.labels[fit.fold.train].astype(np.float64)
-        deviation = np.nanstd(labels, 0)
-        model.shift.copy_(torch.from_numpy(np.nanmean(labels, 0)))
-        model.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
+    if fit.task.type.scaling and fit.protocol.standardise:
+        shift, scale = fit.task.type.scaling(fit.graphs.labels[fit.fold.train].astype(np.float64))
+        model.shift.copy_(torch.from_numpy(shift))
+        model.scale.copy_(torch.from_numpy(scale))
     return model
 
 
 def task_loss(output: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
-    """Return the mean over the labelled entries of binary cross entropy with logits, or of the squared error.
+    """Return the training loss of the labelled entries, or its root where it is a squared error and `root` is set.
 
-    `root` takes the square root of the latter. Without labelled entries the loss is 0.
+    Without labelled entries the loss is 0.
     """
     labelled = ~labels.isnan()
     if not labelled.any():
         return output.sum() * 0
-    if kind == "classification":
-        return F.binary_cross_entropy_with_logits(output[labelled], labels[labelled])
-    error = F.mse_loss(output[labelled], labels[labelled])
-    return error.sqrt() if root else error
+    return TASKS[kind].training_loss(output[labelled], labels[labelled], root)
 
 
 def freeze(

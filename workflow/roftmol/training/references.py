@@ -24,6 +24,7 @@ from roftmol.core.seeds import seed_of
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 from roftmol.training.cell import FitConfiguration
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import Task
@@ -49,8 +50,7 @@ class BaselineSettings:
     @property
     def cell(self) -> dict[str, str]:
         """The identity of the run."""
-        names = ("protocol", "dataset", "split", "budget")
-        return {name: getattr(self, name) for name in names} | {
+        return {name: getattr(self, name) for name in schemas.CONTEXT} | {
             "model": METHODS[self.method].model,
             "method": self.method,
         }
@@ -74,7 +74,8 @@ def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None
     learner = method.learner()
     labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
     assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
-    fitting = _Fitting(settings, learner, learner.features(molecules.loc[used, "smiles"].tolist()), labels)
+    features = learner.features(molecules.loc[used, "smiles"].tolist())
+    fitting = _Fitting(settings, learner, features, labels, TASKS[settings.task].values(labels))
     fits: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     for seed in settings.seeds:
@@ -98,6 +99,7 @@ class _Fitting:
     learner: Learner
     features: Any  #: n molecules'
     labels: Array  #: n x t
+    values: Array  #: the labels that are learnt from
 
     def fit(self, hyperparameters: Settings, seed: int, part: Mapping[str, Rows]) -> FinishedFit:
         """Return what a reference learns of a fold, whose `part` has the rows of its roles in `features`."""
@@ -106,7 +108,7 @@ class _Fitting:
 
         def fitted_on(learnt: Rows, asked: list[Rows]) -> Fitted:
             X, X_new = self.features[learnt], self.features[np.concatenate(asked)]
-            return self.learner.fit_predict(hyperparameters, settings.task, X, self.labels[learnt], X_new, seed)
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[learnt], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
         valid, *tests = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held_out[:2]]))

@@ -24,6 +24,7 @@ from roftmol.core.files import atomic, digest
 from roftmol.core.records import without_defaults
 from roftmol.methods.base import TOLD_TO_READERS, Method
 from roftmol.registry.encoder_kinds import EncoderKind
+from roftmol.tasks.base import TOLD_TO_READERS as TOLD_OF_TASKS
 from roftmol.training.cell import CHOICES
 from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import Fold, TrainSettings
@@ -34,6 +35,8 @@ Array = npt.NDArray[np.float32]
 FEATURIZERS = "roftmol.features.featurizers"
 #: Tables are only read and written; what is read counts by its rows.
 TABLES = ("roftmol.tables.schemas",)
+#: What readers are told of methods and task types.
+TOLD = ((Method.__name__, TOLD_TO_READERS), *TOLD_OF_TASKS.items())
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,15 @@ class FitIdentity:
         return f"{digest(without_defaults(self))}.safetensors"
 
 
-def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
-    """Return the digest of the code that a fit depends on: of methods and encoders, its own alone counts.
+def code_of_fit(method: Method, kind: EncoderKind, task: str, *, auxiliary: bool) -> str:
+    """Return the digest of the code that a fit depends on: of methods, encoders and task types, its own alone counts.
 
     Graphs count by what is in their file. A featurizer's code counts where a fit itself makes graphs: of what a second
     task learns from (`auxiliary`), and to learn the shapes of a user's own module. What readers are told of a method
-    does not count.
+    or a task type does not count.
     """
     modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
+    modules.append(f"roftmol.tasks.{task}")
     if method.mixing:
         modules.append("roftmol.training.mixing")
     leaves = [*CHOICES, FEATURIZERS, *TABLES]
@@ -83,7 +87,7 @@ def code_of_fit(method: Method, kind: EncoderKind, *, auxiliary: bool) -> str:
             leaves.append("roftmol.training.auxiliary.pretraining")
     if auxiliary or kind.featurizer == "own":
         modules.append(f"{FEATURIZERS}.{kind.featurizer}")
-    return source_code.code_digest(source_code.sources(modules, leaves), (Method.__name__, TOLD_TO_READERS))
+    return source_code.code_digest(source_code.sources(modules, leaves), TOLD)
 
 
 def fold_digest(fold: Fold) -> str:

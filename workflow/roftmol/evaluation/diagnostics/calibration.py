@@ -1,11 +1,11 @@
 """Do stated probabilities and errors hold?
 
-Classification: the reliability curve over bins of equal count, the expected calibration error over them,
+Probabilities: the reliability curve over bins of equal count, the expected calibration error over them,
 ECE = sum_b (n_b / n) |mean p - mean y| (Naeini et al. 2015, AAAI; adaptive bins: Nixon et al. 2019, arXiv 1904.01685),
 and the Brier score, mean (p - y)^2. With few molecules, ECE is well above 0 even for a model without fault (Kumar et
 al. 2019, arXiv 1909.10155); "ece_by_chance" is what such a model would have in the same bins.
 
-Regression: the seeds are an ensemble, whose mean mu and deviation sigma say N(mu, sigma^2) of a molecule
+Values: the seeds are an ensemble, whose mean mu and deviation sigma say N(mu, sigma^2) of a molecule
 (Lakshminarayanan et al. 2017, arXiv 1612.01474, without the noise of the labels, which seeds do not know; under
 protocol "honest" they differ in their training molecules too). Coverage of its central intervals, sharpness (the root
 mean variance), and the expected normalised calibration error of Levi et al. (2022, arXiv 1905.11659),
@@ -24,6 +24,7 @@ import pandas as pd
 from scipy import stats
 
 from roftmol.evaluation.diagnostics.cells import Array, Entries, Ints
+from roftmol.tasks import TASKS
 
 #: Bins of a curve at most, and the molecules that each should have at least.
 BINS, MOLECULES_A_BIN = 10, 10
@@ -33,15 +34,14 @@ LEVELS = (50, 80, 90, 95)
 MIN_SEEDS, MIN_MOLECULES = 3, 30
 #: Below so many labels, ECE is told with a word of caution.
 FEW_LABELS = 200
-CLASSIFICATION = ("ece", "ece_by_chance", "brier")
-REGRESSION = (
+PROBABILITIES = ("ece", "ece_by_chance", "brier")
+SPREAD = (
     *(f"coverage_{level}" for level in LEVELS),
     *(f"coverage_{level}_by_few_seeds" for level in LEVELS),
     "ence",
     "sharpness",
     "rmse",
 )
-MEASURES = {"classification": CLASSIFICATION, "regression": REGRESSION}
 
 Row = dict[str, object]
 
@@ -62,7 +62,7 @@ def measure(identity: dict[str, str], entries: Entries, kind: str) -> tuple[list
     """The cell's rows of the tables "calibration" and "reliability"."""
     if not len(entries):
         return [], []
-    values, curve, note, molecules = (_classification if kind == "classification" else _regression)(entries)
+    values, curve, note, molecules = (_of_probabilities if TASKS[kind].classes else _of_spread)(entries)
     common = {**identity, "seeds": len(np.unique(entries.seeds)), "molecules": molecules, "note": note}
     rows: list[Row] = [
         {**common, "measure": name, "value": value, "seed_mean": of_seeds.mean(), "seed_std": of_seeds.std()}
@@ -71,7 +71,7 @@ def measure(identity: dict[str, str], entries: Entries, kind: str) -> tuple[list
     return rows, [{**identity, "kind": kind, **point} for point in _points(curve)] if curve else []
 
 
-def _classification(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]], Curve, str, int]:
+def _of_probabilities(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]], Curve, str, int]:
     curve = reliability(entries.y, entries.p, entries.label)
     seeds = [(seed, reliability(seed.y, seed.p, seed.label)) for seed in entries.by_seed()]
     values = {
@@ -87,10 +87,10 @@ def _classification(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]
     return values, curve, note, labels
 
 
-def _regression(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]], Curve | None, str, int]:
+def _of_spread(entries: Entries) -> tuple[dict[str, tuple[float, pd.Series]], Curve | None, str, int]:
     ensemble = _ensemble(entries)
     seeds, none = len(np.unique(entries.seeds)), pd.Series([], dtype=float)
-    blank = dict.fromkeys(REGRESSION, (np.nan, none))
+    blank = dict.fromkeys(SPREAD, (np.nan, none))
     if seeds < MIN_SEEDS:
         return blank, None, f"{seeds} seeds, {MIN_SEEDS} needed", len(ensemble)
     if len(ensemble) < MIN_MOLECULES:

@@ -13,12 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 CELL = list(schemas.CELL)
-#: What has the same training and test molecules, seed by seed.
-CONTEXT = ("protocol", "dataset", "split", "budget")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,7 @@ class Cell:
     @property
     def context(self) -> tuple[str, ...]:
         """The split that the cell's runs share with other methods and models."""
-        return tuple(self.identity[name] for name in CONTEXT)
+        return tuple(self.identity[name] for name in schemas.CONTEXT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +96,9 @@ def read_data(tables: Path) -> dict[str, Data]:
     for name, rows in molecules.groupby("dataset", sort=False):
         of_it = tasks[tasks["dataset"] == name].sort_values("task")
         kind, std = of_it["kind"].iloc[0], of_it["std"].to_numpy(np.float64)
-        several = kind == "regression" and len(of_it) > 1
+        several = not TASKS[kind].classes and len(of_it) > 1
         scale = np.where(std > 0, std, 1.0) if several else np.ones(len(of_it))
-        labels = np.array(rows["labels"].tolist(), np.float64)
+        labels = TASKS[kind].values(np.array(rows["labels"].tolist(), np.float64))
         found[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
     return found
 

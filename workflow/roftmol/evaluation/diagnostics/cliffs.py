@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roftmol.evaluation.diagnostics.cells import Entries
-from roftmol.scoring.metrics import rmse
+from roftmol.tasks.regression import rmse
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from roftmol.core.seeds import generator
 from roftmol.methods import WITHOUT_PRETRAINING
-from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS
 
 #: What is related to the score: the part and the quantity of table "changes". A CKA is taken from 1, so that all grow
 #: with what a fit has changed.
@@ -53,7 +53,7 @@ def collapse(changes: pd.DataFrame, selected: pd.DataFrame) -> pd.DataFrame:
         assert isinstance(key, tuple)
         identity = dict(zip([*CONDITION, "measure", "metric"], map(str, key), strict=True))
         known = here.dropna(subset=["value", "score"])
-        loss = -BETTER[identity["metric"]] * known["score"].to_numpy(np.float64)
+        loss = -METRICS[identity["metric"]].sign * known["score"].to_numpy(np.float64)
         rho, low, high = correlation(known["value"].to_numpy(np.float64), loss, *map(str, key))
         note = "" if len(known) >= FEWEST else f"fewer than {FEWEST} methods"
         rows.append({**identity, "methods": len(known), "rho": rho, "low": low, "high": high, "note": note})

@@ -8,19 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from roftmol.core.paths import TWO_TESTS
+from roftmol.registry.splits import SPLITS
 from roftmol.scoring import metrics
-from roftmol.scoring.metrics import BETTER
 from roftmol.tables import schemas
+from roftmol.tasks import METRICS
 
-#: Out-of-distribution splits, and the split of the same data that is in distribution.
-REFERENCE = {
-    "scaffold": "random",
-    "size": "random",
-    "size_strict": "random",
-    "column": "random",
-    "scaffold_cv": "cv",
-}
 CELL = list(schemas.CELL)
 
 
@@ -29,7 +21,7 @@ def inside(selected: pd.DataFrame, scores: Path) -> pd.DataFrame:
 
     Of table "scores" only the splits that have such a test are read.
     """
-    runs = selected[selected["split"].isin(TWO_TESTS)]
+    runs = selected[selected["split"].isin([name for name, split in SPLITS.items() if split.two_tests])]
     if runs.empty:
         return runs.assign(value=np.nan)
     table = schemas.Indexed("scores", scores, ["split"])
@@ -59,7 +51,7 @@ def shift(selected: pd.DataFrame, within: pd.DataFrame | None = None) -> pd.Data
         if len(own):
             runs, name, reference = own, "test_id", own["value"]
         else:
-            name = REFERENCE.get(cell["split"], "")
+            name = SPLITS[cell["split"]].reference if cell["split"] in SPLITS else ""
             twin = {**cell, "split": name}
             reference = selected.loc[(selected[CELL] == list(twin.values())).all(axis=1), "test_value"]
         row = _row(runs["metric"].iloc[0], reference, runs["test_value"], paired=len(own) > 0)
@@ -76,11 +68,11 @@ def _row(metric: str, reference: pd.Series, shifted: pd.Series, *, paired: bool)
     sides = [side.dropna() for side in (reference, shifted)]
     if not all(map(len, sides)):
         return {}
-    better = BETTER[metric]
+    better = METRICS[metric].sign
     (m_r, e_r), (m_s, e_s) = ((side.mean(), side.std() / math.sqrt(len(side))) for side in sides)
     drops = better * (reference - shifted)
     ratio = ratio_error = math.nan
-    if metric == "rmse" and m_r > 0 and m_s > 0:
+    if METRICS[metric].in_label_units and m_r > 0 and m_s > 0:
         ratio = m_s / m_r
         # Of one model's two tests, the ratio's own spread over the seeds.
         first_order = ratio * math.hypot(e_r / m_r, e_s / m_s)

@@ -17,6 +17,7 @@ from roftmol.core.errors import UserError
 from roftmol.evaluation.diagnostics.cells import Array, Cell, Data, Entries, Ints
 from roftmol.features.fingerprints import fingerprints, nearest
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 
 EDGES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
@@ -79,21 +80,21 @@ def errors(identity: dict[str, str], entries: Entries, similarity: Array, kind: 
     s / (2 sqrt(m)) for RMSE.
     """
     squared = (entries.p - entries.y) ** 2
+    measure = TASKS[kind].squared_error
     bins = np.digitize(similarity, EDGES[1:-1])
     rows: list[dict[str, object]] = []
     for place in np.unique(bins).tolist():
         own = bins == place
         mean, error = clustered(squared[own], entries.molecules[own])
-        regression = kind == "regression"
         rows.append(
             {
                 **identity,
                 "lower": EDGES[place],
                 "upper": EDGES[place + 1],
                 "similarity": similarity[own].mean(),
-                "measure": "rmse" if regression else "brier",
-                "value": np.sqrt(mean) if regression else mean,
-                "error": (error / (2 * np.sqrt(mean)) if mean > 0 else 0.0) if regression else error,
+                "measure": measure.name,
+                "value": np.sqrt(mean) if measure.root else mean,
+                "error": (error / (2 * np.sqrt(mean)) if mean > 0 else 0.0) if measure.root else error,
                 "entries": own.sum(),
                 "molecules": len(np.unique(entries.molecules[own])),
             }
