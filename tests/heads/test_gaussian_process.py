@@ -11,9 +11,9 @@ from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
+from roftmol.features.inputs import Inputs
 from roftmol.heads import gaussian_process
 from roftmol.heads.gaussian_process import CONSTANT, NOISE, NOISE_SD, WEIGHT_SD, Process, evidence, fit
-from roftmol.heads.inputs import Inputs
 from roftmol.heads.kernels import Kernels
 
 D = 4

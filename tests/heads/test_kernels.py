@@ -11,8 +11,9 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics.pairwise import rbf_kernel
 
 from roftmol.features.fingerprints import BITS, RADIUS, morgan_counts
-from roftmol.heads.inputs import CLIP, Inputs, Standardiser
+from roftmol.features.inputs import Inputs
 from roftmol.heads.kernels import Kernels, linear, rbf, tanimoto
+from roftmol.heads.standardiser import CLIP, Standardiser
 
 SMILES = ["CCO", "CCCCCCCC", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "C1CCNCC1", "OC(=O)c1ccccc1"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lapack
 from scipy.optimize import minimize
 
-from roftmol.heads.inputs import Array
+from roftmol.heads.standardiser import Array
 
 #: log w_i ~ N(log of an equal share of the variance, 1); log s ~ N(log 0.3, 1).
 WEIGHT_SD = 1.0
@@ -28,7 +28,7 @@ CONSTANT = 10.0
 LEAST = 1e-6
 ITERATIONS = 100
 #: Of more training molecules than this, so many say what the weights are.
-EVIDENCE = 1500
+EVIDENCE = 600
 
 
 @dataclass(frozen=True, eq=False)

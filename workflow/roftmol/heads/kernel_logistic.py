@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from roftmol.heads.inputs import Array
+from roftmol.heads.standardiser import Array
 
 LAMBDAS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 FOLDS = 5
@@ -62,7 +63,7 @@ def solve(K: Array, y: Array, penalty: float) -> tuple[Array, float]:
     return a, b
 
 
-def fit(kernels: Array, weights: Array, classes: Array, folds: Array) -> tuple[Classifier, Array]:
+def fit(kernels: Array, weights: Array, classes: Array, folds: NDArray[np.integer]) -> tuple[Classifier, Array]:
     """Return the classifier, and each molecule's probability by one that did not have its fold.
 
     `kernels`: k x n x n; `folds`: the fold of each molecule.
@@ -79,3 +80,14 @@ def fit(kernels: Array, weights: Array, classes: Array, folds: Array) -> tuple[C
     best = int(losses.argmin())
     a, b = solve(K, classes, LAMBDAS[best])
     return Classifier(weights, a, b, LAMBDAS[best]), out_of_fold[best]
+
+
+def dealt(classes: Array, rng: np.random.Generator) -> NDArray[np.integer]:
+    """Return a fold for each molecule, both classes dealt evenly."""
+    folds = np.empty(len(classes), np.int64)
+    first = 0
+    for value in (0.0, 1.0):
+        members = rng.permutation(np.flatnonzero(classes == value))
+        folds[members] = (first + np.arange(len(members))) % FOLDS
+        first += len(members)  # so that the folds are of one size
+    return folds

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix as csr
 
-from roftmol.heads.inputs import Array, Inputs, Standardiser
+from roftmol.features.inputs import Inputs
+from roftmol.heads.standardiser import Array, Standardiser
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -1,43 +1,16 @@
-"""What a head may read of molecules: an encoder's vectors, RDKit's descriptors, Morgan counts."""
+"""Numbers of many units in one: standardised by the training molecules, and kept within bounds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
 Array = NDArray[np.float64]
-Rows = NDArray[np.integer]
 
 #: Standardised numbers are kept within so many standard deviations: one odd molecule outweighs no others.
 CLIP = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What is known of n molecules before their labels; what a head does not read is None."""
-
-    vectors: NDArray[np.floating] | None = None  #: n x d, pooled by an encoder
-    descriptors: NDArray[np.floating] | None = None  #: n x f, NaN where one is undefined
-    counts: csr_matrix | None = None  #: n x 2048, of Morgan environments
-
-    def __len__(self) -> int:
-        return next(len_of(part) for part in (self.vectors, self.descriptors, self.counts) if part is not None)
-
-    def __getitem__(self, rows: Rows) -> Inputs:
-        """Return these molecules' inputs."""
-        taken = (None if part is None else part[rows] for part in (self.vectors, self.descriptors, self.counts))
-        return Inputs(*taken)
-
-
-def len_of(part: Any) -> int:
-    """Return how many molecules an array has, sparse or not."""
-    return int(part.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +20,7 @@ class Standardiser:
     A column without two different values in training tells nothing and is left out.
     """
 
-    columns: Rows  #: those that are kept
+    columns: NDArray[np.integer]  #: those that are kept
     mean: Array
     deviation: Array
 
