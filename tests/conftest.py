@@ -1,9 +1,18 @@
 """Tests run side by side, so each process keeps to one thread; set before anything imports torch."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from roftmol.encoders.so3lr import So3lr
+
+HELPERS = Path(__file__).with_name("helpers")
+pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
 
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
@@ -15,14 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A folder with a dataset's graphs, its splits and an encoder."""
+def cell(tmp_path: Path) -> Path:
+    """A folder with what the jobs of a small cell read: a dataset's graphs, its splits and an encoder."""
     import torch
-    from molecules_for_tests import corpus, split_table
 
     from roftmol.encoders.checkpoints import convert
     from roftmol.encoders.kinds import new_encoder
     from roftmol.tables import schemas
+    from small_dataset import corpus, split_table
 
     corpus().save(tmp_path / "graphs.safetensors")
     schemas.write("splits", split_table(), tmp_path / "splits.parquet")
@@ -31,3 +40,26 @@ def place(tmp_path: Path) -> Path:
     torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
     convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def so3lr_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SO3LR's published weights under our names."""
+    from published_encoders import so3lr_weights
+    from roftmol.encoders.checkpoints import convert
+    from roftmol.registry import catalog
+
+    path = tmp_path_factory.mktemp("so3lr") / "so3lr.safetensors"
+    convert(so3lr_weights(), catalog.checkpoints()["so3lr"].architecture, path, name="so3lr")
+    return path
+
+
+@pytest.fixture
+def so3lr(so3lr_checkpoint: Path) -> So3lr:
+    """SO3LR with its published weights, in eval mode."""
+    from roftmol.encoders.checkpoints import load_encoder
+    from roftmol.encoders.so3lr import So3lr
+
+    encoder = load_encoder(so3lr_checkpoint, 0.0)
+    assert isinstance(encoder, So3lr)
+    return encoder.eval()

@@ -3,15 +3,14 @@
 import copy
 from dataclasses import replace
 
-import golden
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from molecules_for_tests import SMILES
 
 import bench
+import golden
 import plain
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.features import featurize
@@ -22,6 +21,7 @@ from roftmol.training import batchnorm
 from roftmol.training.fit import Fit, Fold, Task
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, freeze, new_model, task_loss
+from small_dataset import SMILES
 
 MOLECULES = [
     *SMILES,

@@ -1,8 +1,8 @@
 """The tables of the dated pages say what the aggregated tables hold."""
 
 import pandas as pd
-import synthetic
 
+import made_up_tables
 import page
 from roftmol.tables import schemas
 
@@ -11,9 +11,9 @@ VALUES |= {"fingerprint": [0.60, 0.62], "constant": [0.75, 0.75]}
 
 
 def test_scores_ranks_and_differences(tmp_path, capsys):
-    selected = synthetic.selected_rows(VALUES)
+    selected = made_up_tables.selected_rows(VALUES)
     model, dataset = selected.loc[selected["method"] == "full_ft", ["model", "dataset"]].iloc[0]
-    summary = synthetic.summarise(selected)
+    summary = made_up_tables.summarise(selected)
     summary["vs_full_ft"], summary["vs_constant"] = summary["mean"] - 0.71, summary["mean"] - 0.75
     curves = [(1, 2.0, 1.0), (2, 1.0, 0.5), (3, 0.5, 2.0)]
     cell = selected[selected["method"] == "full_ft"].iloc[0][list(schemas.CELL)].to_dict()
@@ -23,7 +23,7 @@ def test_scores_ranks_and_differences(tmp_path, capsys):
         for seed in (0, 1)
         for epoch, train, valid in curves
     )
-    tables = synthetic.write_tables(tmp_path / "tables", selected, summary=summary, curves=points)
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, summary=summary, curves=points)
     page.main(tables)
     told = capsys.readouterr().out
     assert f"### {model}, " in told

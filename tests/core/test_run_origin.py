@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import small_results
 
+import small_results
 from roftmol.core import run_origin
 from roftmol.core.paths import Found
 from roftmol.core.run_origin import code, origin

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
-from settings_of_stages import settings_for
 
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
@@ -23,6 +22,7 @@ from roftmol.data.conformers import read
 from roftmol.experiment.config import experiment
 from roftmol.registry import catalog
 from roftmol.tables import schemas
+from stage_settings import settings_for
 
 SMILES = ("CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "CCO", "FC(F)(F)Cl", "C[NH3+]")
 ROOT = Path(__file__).parents[2]

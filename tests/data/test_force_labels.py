@@ -15,10 +15,10 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from molecule_tables import molecule_table
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
+from molecule_tables import molecule_table
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from molecules_for_tests import SMILES
-from settings_of_stages import settings_for
 
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
+from small_dataset import SMILES
+from stage_settings import settings_for
 
 MORE = [f"{text}.{other}" for text in SMILES for other in ("C", "CC", "CCC")]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from molecules_for_tests import SMILES, labels_of_size
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from safetensors import safe_open
@@ -30,6 +29,7 @@ from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.methods.fingerprint import GRID, learner
 from roftmol.training.fit import TrainSettings
+from small_dataset import SMILES, labels_of_size
 
 ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
 SETTINGS = EnsembleSettings("full_ft", ({},), "regression", "rmse", TrainSettings(epochs=3), members=3)

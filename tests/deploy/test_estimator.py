@@ -6,13 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
-from molecules_for_tests import SMILES, labels_of_size
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_checks
 
 import roftmol
 from roftmol import RoftMolClassifier, RoftMolRegressor
+from small_dataset import SMILES, labels_of_size
 
 VALUES = labels_of_size()[:, 0]
 QUICK = {"members": 2, "epochs": 2}

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from molecules_for_tests import SMILES, split_table
 
 import null_recommendation
 from null_simulation import bound
@@ -24,6 +23,7 @@ from roftmol.tables import schemas
 from roftmol.training import jobs
 from roftmol.training.cell import folds
 from roftmol.training.fit import TrainSettings
+from small_dataset import SMILES, split_table
 
 SETTINGS = VerdictSettings("mine", "logS", "regression", "rmse", "cv")
 COST = {"fingerprint": 0.1, "linear_probing": 0.5, "full_ft": 4.0, "wise_ft": 1.0, "l2_sp": 8.0, "constant": 0.01}
@@ -255,34 +255,34 @@ def test_intervals_end_where_the_metric_does():
 
 
 @pytest.mark.parametrize("method", ["full_ft", "lp_ft", "wise_ft"])
-def test_an_ensemble_is_what_cross_fitting_scores(place: Path, method: str):
+def test_an_ensemble_is_what_cross_fitting_scores(cell: Path, method: str):
     """The members fitted on an experiment's folds say of its test molecules what its table of predictions says."""
     split = split_table(seeds=(0,), folds=4)
-    schemas.write("splits", split, place / "splits.parquet")
+    schemas.write("splits", split, cell / "splits.parquet")
     grid = ({"alpha": 0.5},) if method == "wise_ft" else ({},)
     training = TrainSettings(epochs=4, batch_size=8)
-    cell = jobs.RunSettings(
+    job = jobs.RunSettings(
         *("honest", "tiny", "sizes", "random", "all", method, "regression", "rmse"),
         seeds=(0,),
         grid=grid,
         training=training,
         device="cpu",
     )
-    paths = [place / name for name in ("graphs.safetensors", "splits.parquet", "encoder.safetensors")]
+    paths = [cell / name for name in ("graphs.safetensors", "splits.parquet", "encoder.safetensors")]
     if method == "wise_ft":
-        jobs.finetune(replace(cell, method="full_ft", grid=({},)), *paths, place / "full_ft")
-        jobs.interpolate(cell, *paths, place / "full_ft", place / "run")
+        jobs.finetune(replace(job, method="full_ft", grid=({},)), *paths, cell / "full_ft")
+        jobs.interpolate(job, *paths, cell / "full_ft", cell / "run")
     else:
-        jobs.finetune(cell, *paths, place / "run")
-    table = schemas.read("predictions", place / "run/predictions.parquet").query("partition == 'test'")
+        jobs.finetune(job, *paths, cell / "run")
+    table = schemas.read("predictions", cell / "run/predictions.parquet").query("partition == 'test'")
     source = Networks(load_encoder(paths[2], training.dropout), graphs.load(paths[0]), np.arange(len(SMILES)))
     settings = EnsembleSettings(method, grid, "regression", "rmse", training, members=4, seed=0)
     found = fit_ensemble(source, [fold for _, fold in folds(split, 0)], settings)
     outputs = source.predict(found.members, table["molecule"].to_numpy(), settings)
     np.testing.assert_allclose(np.stack(table["prediction"])[:, 0], outputs.mean(0), rtol=1e-5)
     np.testing.assert_allclose(np.stack(table["spread"])[:, 0], outputs.std(0, ddof=1), rtol=1e-4)
-    schemas.write("predictions", table, place / "predictions.parquet")
-    read = read_tested(place, "tiny", method, np.arange(len(SMILES)))
+    schemas.write("predictions", table, cell / "predictions.parquet")
+    read = read_tested(cell, "tiny", method, np.arange(len(SMILES)))
     np.testing.assert_allclose(read.prediction, outputs.mean(0), rtol=1e-5)
     assert read.molecule.tolist() == table["molecule"].tolist()
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published import fetched
 from safetensors.torch import load_file
-from test_so3lr import SMILES, conformers, geometry, molecules, numerical_force, rotation
 from torch import Tensor
 
+from atoms_in_space import SMILES, TASK, conformers, geometry, molecules, numerical_force, rotation
+from published_encoders import fetched
 from roftmol.core.errors import UserError
 from roftmol.encoders.aimnet2 import CUTOFF, Aimnet2, read_published
 from roftmol.encoders.checkpoints import convert, load_encoder
@@ -24,13 +24,11 @@ from roftmol.features import featurize
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods import METHODS
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.fit import Fit, Fold, TrainSettings
 from roftmol.training.loop import train
 from roftmol.training.model import new_model
 
 ARCHITECTURE = {"kind": "aimnet2", "layers": 3, "width": 256}
-TASK = Task("regression", "rmse")
-FOLD = Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
 
 
 @pytest.fixture(scope="module")

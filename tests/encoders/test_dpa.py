@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_so3lr import SMILES, conformers, molecules, numerical_force, rotation
-from test_spatial import FOLD, HONEST, TASK, fitted
 from torch import Tensor
 
+from atoms_in_space import FOLD, HONEST, SMILES, TASK, conformers, fitted, molecules, numerical_force, rotation
 from roftmol.core.errors import UserError
 from roftmol.encoders.checkpoints import architecture_of, convert, load_encoder
 from roftmol.encoders.dpa import Dpa

@@ -3,16 +3,15 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 
-import golden
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import SMILES, corpus
-from plain_pyg import PlainEncoder, as_pyg
-from published import fetched
 from rdkit import Chem
 from safetensors.torch import save_file
 
+import golden
+from plain_pyg import PlainEncoder, as_pyg
+from published_encoders import fetched
 from roftmol.core.errors import UserError
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
@@ -21,6 +20,7 @@ from roftmol.encoders.ops import Linear, dropout, linear
 from roftmol.features import featurize
 from roftmol.features.vocabulary import MASKED_ELEMENT, SELF_LOOP
 from roftmol.registry.catalog import checkpoints
+from small_dataset import SMILES, corpus
 
 KINDS = sorted(CONVOLUTIONS)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published import fetched
 from rdkit import Chem
 
+from published_encoders import fetched
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.encoders.kinds import new_encoder
 from roftmol.encoders.minimol import MiniMol

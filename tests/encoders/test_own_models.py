@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import own_stacks
 import pytest
 import torch
-import yaml
-from molecules_for_tests import SMILES, labels_of_size
 from safetensors.torch import save_file
-from settings_of_stages import settings_for
-from test_workflow import Place, write_molecules
 from torch_geometric.nn import global_add_pool
 
+from own_models import EXAMPLE, FENCED, GINE, PARTS, architecture, code_of
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.encoders.base import Encoder, Norm, norms, statistics_of_first
@@ -39,12 +35,10 @@ from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.loop import train
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, new_model, set_training
+from small_dataset import SMILES, labels_of_size
+from stage_settings import settings_for
+from workspaces import Workspace, write_molecules
 
-DOCS = Path(__file__).parents[2] / "docs"
-EXAMPLE = DOCS / "own_model" / "my_model.py"
-FENCED = dict(re.findall(r"```(\w+)\n(.*?)```", (DOCS / "own-models.md").read_text(), re.DOTALL))
-GINE = yaml.safe_load(FENCED["yaml"])["own_models"]["my-gine"]
-PARTS = {"gine": {key: GINE[key] for key in own_stacks.CONFIG["gat"]}, **own_stacks.CONFIG}
 FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")
 SHORT = TrainSettings(epochs=2, batch_size=7)
@@ -73,16 +67,6 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             encoder(batch)
     encoder.requires_grad_(True)
     return Own(encoder, molecules, fitted(encoder, molecules, "full_ft", None, epochs=6))
-
-
-def code_of(name: str, folder: Path) -> Path:
-    path = folder / f"{name}.py"
-    path.write_text(EXAMPLE.read_text() if name == "gine" else f"from own_stacks import {name} as build, featurize\n")
-    return path
-
-
-def architecture(name: str, code: Path) -> dict[str, Any]:
-    return {"kind": "own", "code": str(code), **PARTS[name]}
 
 
 def fitted(encoder, molecules, name, setting, protocol="honest", seed=0, epochs=2) -> Model:
@@ -458,20 +442,20 @@ def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A folder with the example's code, its weights, and molecules."""
     shutil.copy(EXAMPLE, tmp_path)
     monkeypatch.chdir(tmp_path)
     torch.save(new_encoder(architecture("gine", Path("my_model.py"))).module.state_dict(), "my_gine.pt")
     write_molecules(tmp_path / "mine.csv")
-    return Place(tmp_path)
+    return Workspace(tmp_path)
 
 
 def test_the_documented_code_is_the_tested_code():
     assert FENCED["python"] == EXAMPLE.read_text()
 
 
-def test_a_model_of_ones_own_is_a_checkpoint(place: Place):
+def test_a_model_of_ones_own_is_a_checkpoint(workspace: Workspace):
     made = experiment({"models": ["my-gine"], "own_models": {"my-gine": GINE}})
     checkpoint = made.checkpoints["my-gine"]
     assert (checkpoint.layers, checkpoint.featurizer, checkpoint.code) == (3, "my-gine", "my_model.py")
@@ -493,31 +477,31 @@ def test_a_model_of_ones_own_is_a_checkpoint(place: Place):
         ({"embed": ["convs"]}, "'convs.0' lies in 'convs', which is named too"),
     ],
 )
-def test_a_mistake_in_the_configuration_is_named(change: dict[str, Any], told: str, place: Place):
+def test_a_mistake_in_the_configuration_is_named(change: dict[str, Any], told: str, workspace: Workspace):
     with pytest.raises(UserError, match=re.escape(told)):
         experiment({"models": ["my-gine"], "own_models": {"my-gine": {**GINE, **change}}})
 
 
 @pytest.mark.parametrize("name", ["gin-zinc-masking", "hu", "morgan"])
-def test_a_model_of_ones_own_takes_no_name_that_is_in_use(name: str, place: Place):
+def test_a_model_of_ones_own_takes_no_name_that_is_in_use(name: str, workspace: Workspace):
     with pytest.raises(UserError, match=f"own_models: '{name}' is taken"):
         experiment({"own_models": {name: GINE}})
 
 
-def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(place: Place):
-    place.configure(models=["my-gine"], own_models={"my-gine": GINE}, methods=["full_ft", "dwise_ft"])
+def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(workspace: Workspace):
+    workspace.configure(models=["my-gine"], own_models={"my-gine": GINE}, methods=["full_ft", "dwise_ft"])
     runs = "results/runs/honest/my-gine/mine/random-20"
-    place.make(f"{runs}/dwise_ft/fits.parquet")
-    fits = schemas.read("fits", place.folder / runs / "dwise_ft" / "fits.parquet")
+    workspace.make(f"{runs}/dwise_ft/fits.parquet")
+    fits = schemas.read("fits", workspace.folder / runs / "dwise_ft" / "fits.parquet")
     assert set(fits["status"]) == {"ok"}
-    coefficients = schemas.read("coefficients", place.folder / runs / "dwise_ft" / "coefficients.parquet")
+    coefficients = schemas.read("coefficients", workspace.folder / runs / "dwise_ft" / "coefficients.parquet")
     assert set(coefficients["part"]) == {"embed", "blocks.0", "blocks.1", "blocks.2", "readout"}
     # What is left of a whole run: the audit of what the model has seen, and what follows it.
     audit = ("corpus", "overlap", "provenance")
     tables = ("aggregate", "diagnostics", "embeddings", "statistics")
     ends = dict.fromkeys((*audit, "landscape", *tables, "plot", "report"), 1)
-    (place.folder / "my_model.py").touch()
-    assert place.jobs() == ends
+    (workspace.folder / "my_model.py").touch()
+    assert workspace.jobs() == ends
     code = EXAMPLE.read_text()
-    (place.folder / "my_model.py").write_text(code.replace("nn.Dropout(0.2)", "nn.Dropout(0.3)"))
-    assert place.jobs() == {"featurize": 1, "fetch_checkpoint": 1, "finetune": 1, "interpolate": 1, **ends}
+    (workspace.folder / "my_model.py").write_text(code.replace("nn.Dropout(0.2)", "nn.Dropout(0.3)"))
+    assert workspace.jobs() == {"featurize": 1, "fetch_checkpoint": 1, "finetune": 1, "interpolate": 1, **ends}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.resources
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -12,87 +11,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from rdkit import Chem
-from rdkit.Chem import rdDistGeom
 from safetensors.torch import load_file
 
+from atoms_in_space import SMILES, TASK, conformers, geometry, molecules, numerical_force, rotation
+from published_encoders import so3lr_weights
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Spatial
-from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.checkpoints import convert
 from roftmol.encoders.ops import all_pairs
 from roftmol.encoders.so3lr import ARCHITECTURE, So3lr, pairs, read_published
 from roftmol.features import featurize, graphs
 from roftmol.features.featurizers.geometry import CUTOFF
-from roftmol.features.graphs import Batch, Graphs
 from roftmol.registry import catalog
-from roftmol.training.fit import Fold, Task
 from roftmol.training.model import Model
 
-SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "FC(F)CN", "O", "CSCC(=O)O", "C#CC", "ClCCP"]
-TASK = Task("regression", "rmse")
-FOLD = Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
 
-
-def published() -> Path:
-    """The weights that the package brings, with the checksum of the registry's."""
-    return Path(str(importlib.resources.files("so3krates_torch"))) / "pretrained" / "so3lr" / "so3lr.model"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("so3lr") / "so3lr.safetensors"
-    convert(published(), catalog.checkpoints()["so3lr"].architecture, path, name="so3lr")
-    return path
-
-
-@pytest.fixture
-def encoder(checkpoint: Path) -> So3lr:
-    found = load_encoder(checkpoint, 0.0)
-    assert isinstance(found, So3lr)
-    return found.eval()
-
-
-def geometry(smiles: str, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = seed
-    assert rdDistGeom.EmbedMolecule(molecule, parameters) == 0
-    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
-    return numbers, np.array(molecule.GetConformer().GetPositions())
-
-
-def conformers(smiles: list[str] = SMILES) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    numbers, positions = zip(*map(geometry, smiles), strict=True)
-    return list(numbers), list(positions)
-
-
-def molecules(smiles: list[str] = SMILES) -> Graphs:
-    labels = np.linspace(-1, 1, len(smiles)).astype(np.float32)[:, None]
-    return featurize.from_conformers(*conformers(smiles), labels)
-
-
-def rotation(seed: int = 0) -> np.ndarray:
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
-    return q * np.linalg.det(q)
-
-
-def numerical_force(encoder: Spatial, batch: Batch, atom: int, axis: int, step: float) -> float:
-    """Minus the slope of the energy as one atom is moved, by the central difference."""
-    ends = []
-    for sign in (1, -1):
-        moved = batch.atoms[:, 1:].clone()
-        moved[atom, axis] += sign * step
-        with torch.no_grad():
-            ends.append(float(encoder.energies(batch.at(moved))))
-    return -(ends[0] - ends[1]) / (2 * step)
-
-
-def test_energies_forces_and_vectors_are_the_packages(encoder: So3lr):
+def test_energies_forces_and_vectors_are_the_packages(so3lr: So3lr):
     """The encoder arranges the package's parts anew; the package's own forward pass must give the same."""
     from so3krates_torch.modules import models
 
     theirs = models.SO3LR(**ARCHITECTURE)
-    theirs.load_state_dict(read_published(published()))
+    theirs.load_state_dict(read_published(so3lr_weights()))
     batch = molecules().batch(range(len(SMILES)))
     numbers, (sender, receiver) = batch.atoms[:, 0].long(), batch.edges
     i, j = all_pairs(batch.sizes.long())
@@ -112,37 +50,37 @@ def test_energies_forces_and_vectors_are_the_packages(encoder: So3lr):
         **{name: torch.zeros(len(i), 3) for name in ("shifts_lr", "unit_shifts_lr")},
     }
     wanted = theirs.eval()(data, return_descriptors=True)
-    energies, forces = encoder.energies_and_forces(batch)
+    energies, forces = so3lr.energies_and_forces(batch)
     assert torch.allclose(energies, wanted["energy"], rtol=1e-6, atol=0)
     assert torch.allclose(forces, wanted["forces"], atol=3e-5)
-    assert torch.allclose(encoder.nodes(batch), wanted["inv_features"], atol=1e-5)
+    assert torch.allclose(so3lr.nodes(batch), wanted["inv_features"], atol=1e-5)
 
 
-def test_training_mode_changes_nothing(encoder: So3lr):
+def test_training_mode_changes_nothing(so3lr: So3lr):
     batch = molecules().batch(range(len(SMILES)))
-    assert encoder.steady
+    assert so3lr.steady
     with torch.no_grad():
-        still = encoder.eval().nodes(batch)
-        assert torch.equal(encoder.train().nodes(batch), still)
-    encoder.eval()
+        still = so3lr.eval().nodes(batch)
+        assert torch.equal(so3lr.train().nodes(batch), still)
+    so3lr.eval()
 
 
-def test_forces_are_minus_the_gradient_of_the_energy(encoder: So3lr):
-    encoder = copy.deepcopy(encoder).double()
+def test_forces_are_minus_the_gradient_of_the_energy(so3lr: So3lr):
+    so3lr = copy.deepcopy(so3lr).double()
     batch = molecules(["CCO"]).batch([0])
     batch = replace(batch, atoms=batch.atoms.double())
-    _, forces = encoder.energies_and_forces(batch)
+    _, forces = so3lr.energies_and_forces(batch)
     step = 1e-5
     for atom, axis in [(0, 0), (2, 1), (5, 2)]:
-        assert numerical_force(encoder, batch, atom, axis, step) == pytest.approx(
+        assert numerical_force(so3lr, batch, atom, axis, step) == pytest.approx(
             float(forces[atom, axis]), rel=1e-5, abs=1e-6
         )
 
 
 @pytest.mark.parametrize("extensive", [False, True])
-def test_properties_depend_on_neither_frame_nor_order(encoder: So3lr, extensive: bool):
+def test_properties_depend_on_neither_frame_nor_order(so3lr: So3lr, extensive: bool):
     torch.manual_seed(1)
-    model = Model(encoder, 1, replace(TASK, extensive=extensive)).eval()
+    model = Model(so3lr, 1, replace(TASK, extensive=extensive)).eval()
     numbers, positions = conformers()
     rng = np.random.default_rng(3)
     labels = np.zeros((len(numbers), 1), np.float32)
@@ -159,21 +97,21 @@ def test_properties_depend_on_neither_frame_nor_order(encoder: So3lr, extensive:
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
-def test_forces_turn_with_the_molecule(encoder: So3lr):
+def test_forces_turn_with_the_molecule(so3lr: So3lr):
     numbers, positions = geometry("CC(=O)N")
     Q = rotation()
     here, there = (
-        encoder.energies_and_forces(featurize.from_conformers([numbers], [p], np.zeros((1, 1), np.float32)).batch([0]))
+        so3lr.energies_and_forces(featurize.from_conformers([numbers], [p], np.zeros((1, 1), np.float32)).batch([0]))
         for p in (positions, positions @ Q.T)
     )
     assert torch.allclose(here[0], there[0], rtol=1e-6)
     assert torch.allclose(here[1] @ torch.from_numpy(Q.T).float(), there[1], atol=5e-5)
 
 
-def test_a_molecule_does_not_feel_its_batch(encoder: So3lr):
+def test_a_molecule_does_not_feel_its_batch(so3lr: So3lr):
     data = molecules()
-    together = encoder.energies_and_forces(data.batch(range(len(data))))
-    alone = [encoder.energies_and_forces(data.batch([m])) for m in range(len(data))]
+    together = so3lr.energies_and_forces(data.batch(range(len(data))))
+    alone = [so3lr.energies_and_forces(data.batch([m])) for m in range(len(data))]
     assert torch.allclose(together[0], torch.cat([energy for energy, _ in alone]), rtol=1e-6)
     assert torch.allclose(together[1], torch.cat([force for _, force in alone]), atol=3e-5)
 
@@ -196,14 +134,14 @@ def test_pairs_find_both_directions():
     assert torch.equal(ends[:, first][:, pair], ends)
 
 
-def test_methods_address_its_parts(encoder: So3lr):
-    assert encoder.parts == ("embed", "blocks.0", "blocks.1", "blocks.2")
-    assert sum(theta.numel() for theta in encoder.parameters()) == 529_852
-    assert {encoder.part_of(name) for name in encoder.state_dict()} == {*encoder.parts, "force_field"}
+def test_methods_address_its_parts(so3lr: So3lr):
+    assert so3lr.parts == ("embed", "blocks.0", "blocks.1", "blocks.2")
+    assert sum(theta.numel() for theta in so3lr.parameters()) == 529_852
+    assert {so3lr.part_of(name) for name in so3lr.state_dict()} == {*so3lr.parts, "force_field"}
 
 
-def test_weights_are_under_our_names_and_nothing_else_is_built(checkpoint: Path, tmp_path: Path):
-    assert len(load_file(checkpoint)) == len(read_published(published()))
+def test_weights_are_under_our_names_and_nothing_else_is_built(so3lr_checkpoint: Path, tmp_path: Path):
+    assert len(load_file(so3lr_checkpoint)) == len(read_published(so3lr_weights()))
     harmful = tmp_path / "so3lr.model"
     with open(harmful, "wb") as stream:
         pickle.dump(Path(tmp_path), stream)
@@ -215,7 +153,7 @@ def test_weights_are_under_our_names_and_nothing_else_is_built(checkpoint: Path,
 def test_the_registry_names_the_weights_that_the_package_brings():
     from roftmol.core.files import sha256
 
-    assert catalog.checkpoints()["so3lr"].sources[0].sha256 == sha256(published())
+    assert catalog.checkpoints()["so3lr"].sources[0].sha256 == sha256(so3lr_weights())
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_so3lr import molecules
 from torch import Tensor
 
+from atoms_in_space import FOLD, HONEST, TASK, fitted, molecules
 from roftmol.encoders.base import Spatial
 from roftmol.encoders.kinds import new_encoder
 from roftmol.methods import METHODS
-from roftmol.methods.protocols import PROTOCOLS
 from roftmol.training import mixing
-from roftmol.training.fit import Fit, Fold, Task, TrainSettings
-from roftmol.training.loop import train
-from roftmol.training.model import Model, new_model
-
-TASK = Task("regression", "rmse")
-FOLD = Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
-HONEST = PROTOCOLS["honest"]
+from roftmol.training.fit import Fit
+from roftmol.training.model import Model
 
 
 @pytest.fixture(params=[("so3lr", 128), ("aimnet2", 256)], ids=lambda known: known[0])
@@ -33,15 +27,6 @@ def encoder(request: pytest.FixtureRequest) -> Spatial:
     found = new_encoder({"kind": kind, "layers": 3, "width": width}).eval()
     assert isinstance(found, Spatial)
     return found
-
-
-def fitted(encoder: Spatial, name: str, setting: dict, epochs: int = 2) -> Model:
-    data, method = molecules(), METHODS[name]
-    training = TrainSettings(epochs, batch_size=3)
-    fit = Fit(method, method.parse(setting), data, FOLD, TASK, HONEST, training)
-    model = new_model(encoder, fit)
-    assert len(train(model, fit).curve) == epochs
-    return model
 
 
 @pytest.mark.parametrize(

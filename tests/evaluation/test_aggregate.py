@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import synthetic
 from rdkit import Chem
 from sklearn.metrics import log_loss, roc_auc_score
 
+import made_up_tables
 from roftmol.core.errors import UserError
 from roftmol.evaluation.aggregate import TABLES, aggregate, summarise
 from roftmol.evaluation.contamination import Audit
@@ -74,7 +74,7 @@ def write_run(root, method, outputs, model="gin", budget="50", failed=()):
         peak_memory_mb=100.0,
         device="cpu",
         part="0",
-        **synthetic.ORIGIN,
+        **made_up_tables.ORIGIN,
     )
     path = root / model / budget / method
     schemas.write("fits", frame, path / "fits.parquet")

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from safetensors.numpy import load_file
-from settings_of_stages import settings_for
 from sklearn.metrics import davies_bouldin_score
-from small_results import truncate
-from test_jobs import FIRST, finetune, interpolate, parts
 
+import made_up_tables
+from cell_jobs import FULL_FT, finetune, interpolate, parts
 from roftmol import figures
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
@@ -26,8 +24,10 @@ from roftmol.experiment.config import experiment
 from roftmol.features.atom_kinds import CLASSES
 from roftmol.scoring.representation import PICTURED, Picture, davies_bouldin, picture, planes, sample
 from roftmol.tables import schemas
+from small_results import truncate
+from stage_settings import settings_for
 
-ASKED = replace(FIRST, pictures=True)
+ASKED = replace(FULL_FT, pictures=True)
 WISE = replace(ASKED, method="wise_ft", grid=({"alpha": 0.5}, {"alpha": 1.0}))
 
 
@@ -73,10 +73,10 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 # -- what a fit keeps ------------------------------------------------------------------------------------------------
 
 
-def test_every_method_has_the_same_atoms_and_only_the_first_seed_and_fold_has_any(place):
-    schemas.write("splits", two_folds(place), place / "splits.parquet")
-    full = finetune(place, ASKED)
-    runs = [full, interpolate(place, WISE, full), finetune(place, replace(ASKED, method="scratch"), "scratch")]
+def test_every_method_has_the_same_atoms_and_only_the_first_seed_and_fold_has_any(cell):
+    schemas.write("splits", two_folds(cell), cell / "splits.parquet")
+    full = finetune(cell, ASKED)
+    runs = [full, interpolate(cell, WISE, full), finetune(cell, replace(ASKED, method="scratch"), "scratch")]
     found = [pictures(run) for run in runs]
     assert [list(of) for of in found] == [[(0, "{}")], [(0, '{"alpha":0.5}'), (0, '{"alpha":1.0}')], [(0, "{}")]]
     kept = [one for of in found for one in of.values()]
@@ -90,25 +90,25 @@ def test_every_method_has_the_same_atoms_and_only_the_first_seed_and_fold_has_an
     assert np.abs(half - tuned).max() > 0.05
 
 
-def two_folds(place: Path) -> pd.DataFrame:
-    split = schemas.read("splits", place / "splits.parquet")
+def two_folds(cell: Path) -> pd.DataFrame:
+    split = schemas.read("splits", cell / "splits.parquet")
     return pd.concat([split, split[split["seed"] == 0].assign(fold=1)])
 
 
-def test_an_encoder_that_stays_has_the_same_vectors_after(place):
-    (one,) = pictures(finetune(place, replace(ASKED, method="linear_probing"))).values()
+def test_an_encoder_that_stays_has_the_same_vectors_after(cell):
+    (one,) = pictures(finetune(cell, replace(ASKED, method="linear_probing"))).values()
     np.testing.assert_array_equal(one.before, one.after)
     assert len(np.unique(one.before, axis=0)) > 10
 
 
-def test_where_none_are_asked_for_a_part_has_none_and_its_old_name(place):
-    plain = finetune(place, FIRST)
+def test_where_none_are_asked_for_a_part_has_none_and_its_old_name(cell):
+    plain = finetune(cell, FULL_FT)
     assert pictures(plain) == {}
     before = parts(plain)
-    asked = parts(finetune(place, ASKED))
+    asked = parts(finetune(cell, ASKED))
     assert before.items() < asked.items()  # found again: one fit more, the first seed's
     assert len(asked) == len(before) + 1
-    assert parts(finetune(place, FIRST)) == asked
+    assert parts(finetune(cell, FULL_FT)) == asked
 
 
 def test_only_what_asks_for_pictures_is_told_so():
@@ -180,11 +180,11 @@ def test_a_picture_has_at_most_so_many_atoms_of_a_class():
 
 
 @pytest.fixture
-def cells(place: Path) -> list[Path]:
+def cells(cell: Path) -> list[Path]:
     """The runs of three methods of one cell."""
-    full = finetune(place, ASKED)
-    still = finetune(place, replace(ASKED, method="linear_probing"), "probe")
-    return [full, still, interpolate(place, WISE, full)]
+    full = finetune(cell, ASKED)
+    still = finetune(cell, replace(ASKED, method="linear_probing"), "probe")
+    return [full, still, interpolate(cell, WISE, full)]
 
 
 def test_the_tables_of_a_setting(cells, tmp_path):
@@ -217,17 +217,17 @@ def test_the_tables_of_a_setting(cells, tmp_path):
         pd.testing.assert_frame_equal(table, found[name], check_exact=True)
 
 
-def test_what_was_not_selected_or_has_no_picture_has_no_row(cells, place, tmp_path):
+def test_what_was_not_selected_or_has_no_picture_has_no_row(cells, cell, tmp_path):
     full, still, mixed = cells
     embed(cells, select(tmp_path / "a", full), tmp_path / "a")
     assert set(tables(tmp_path / "a")["tsne"]["method"]) == {"full_ft"}
     embed([], tmp_path / "a", tmp_path / "b")
     assert all(table.empty for table in tables(tmp_path / "b").values())
-    plain = finetune(place, FIRST, "plain")
+    plain = finetune(cell, FULL_FT, "plain")
     embed([plain], select(tmp_path / "c", plain), tmp_path / "c")
     assert all(table.empty for table in tables(tmp_path / "c").values())
     # Of a method whose first seed is not there, no other one's atoms are shown beside the others'.
-    later = finetune(place, replace(ASKED, method="l2_sp", grid=({"lam": 0.1},), seeds=(1,)), "later")
+    later = finetune(cell, replace(ASKED, method="l2_sp", grid=({"lam": 0.1},), seeds=(1,)), "later")
     assert list(pictures(later)) == [(1, '{"lam":0.1}')]
     embed([still, mixed, later], select(tmp_path / "d", still, mixed, later), tmp_path / "d")
     assert set(tables(tmp_path / "d")["tsne"]["method"]) == {"linear_probing", "wise_ft"}
@@ -260,12 +260,14 @@ def test_the_command_reads_runs_only_where_pictures_are_asked_for(tmp_path):
 
 
 def test_the_figure_says_the_ratios_and_shows_what_is_no_number_as_empty(tmp_path):
-    selected = synthetic.selected_rows({name: [0.7, 0.8] for name in ("scratch", "full_ft", "fingerprint", "my_own")})
-    made = synthetic.pictures_of(selected)
-    figures.draw(synthetic.write_tables(tmp_path / "tables", selected, **made), tmp_path / "figures")
+    selected = made_up_tables.selected_rows(
+        {name: [0.7, 0.8] for name in ("scratch", "full_ft", "fingerprint", "my_own")}
+    )
+    made = made_up_tables.pictures_of(selected)
+    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected, **made), tmp_path / "figures")
     entries = {entry["kind"]: entry for entry in json.loads((tmp_path / "figures" / "figures.json").read_text())}
     assert "Full FT 2.00, From scratch undefined, my_own 2.00" in entries["embeddings"]["alt"]
     assert entries["embeddings"]["facets"]["dataset"] == ["bbbp"]
-    without = synthetic.write_tables(tmp_path / "none", selected)
+    without = made_up_tables.write_tables(tmp_path / "none", selected)
     figures.draw(without, tmp_path / "no_figures")
     assert "embeddings" not in {e["kind"] for e in json.loads((tmp_path / "no_figures" / "figures.json").read_text())}

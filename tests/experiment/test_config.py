@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from settings_of_stages import settings_for
 
 from roftmol import stages
 from roftmol.cli.main import main
@@ -25,6 +24,7 @@ from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
 from roftmol.training.pretraining import RECIPES, PretrainSettings
 from roftmol.training.references import BaselineSettings
+from stage_settings import settings_for
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from molecule_tables import SMILES, molecule_table
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
+from molecule_tables import SMILES, molecule_table
 from roftmol.core.errors import UserError
 from roftmol.core.records import build
 from roftmol.data import splits

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import SMILES, corpus
-from plain_pyg import as_pyg
 from rdkit import Chem
 
+from plain_pyg import as_pyg
 from roftmol.core.errors import UserError
 from roftmol.data import molecules
 from roftmol.features import featurize, graphs
 from roftmol.features.featurizers import hu
 from roftmol.features.vocabulary import SELF_LOOP
 from roftmol.registry import catalog
+from small_dataset import SMILES, corpus
 
 
 def test_flat_arrays_hold_what_rdkit_says():

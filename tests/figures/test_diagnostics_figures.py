@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
+import made_up_tables
 from roftmol import figures, report
 from roftmol.evaluation.diagnostics import calibration
 from roftmol.evaluation.diagnostics.shift import shift
@@ -25,9 +25,9 @@ def runs() -> pd.DataFrame:
     better = {name: [value + 0.1 for value in scores] for name, scores in values.items()}
     rmse = {name: [2 * (1 - value) for value in scores] for name, scores in values.items()}
     frames = [
-        synthetic.selected_rows(values, dataset="bbbp", split="scaffold", budget="50"),
-        synthetic.selected_rows(better, split="random", budget="50"),
-        synthetic.selected_rows(rmse, dataset="esol", budget="50", seen=(0.1, "labels")),
+        made_up_tables.selected_rows(values, dataset="bbbp", split="scaffold", budget="50"),
+        made_up_tables.selected_rows(better, split="random", budget="50"),
+        made_up_tables.selected_rows(rmse, dataset="esol", budget="50", seen=(0.1, "labels")),
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -65,7 +65,7 @@ def tables_of(selected: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("beyond")
     selected = runs()
-    synthetic.write_tables(folder / "tables", selected, **tables_of(selected))
+    made_up_tables.write_tables(folder / "tables", selected, **tables_of(selected))
     figures.draw(folder / "tables", folder / "figures")
     report.build(folder / "tables", folder / "figures", {}, folder / "report.html")
     return folder
@@ -93,13 +93,15 @@ def test_each_question_has_its_figure(drawn):
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path):
-    figures.draw(synthetic.write_tables(tmp_path / "tables", runs()), tmp_path / "figures")
+    figures.draw(made_up_tables.write_tables(tmp_path / "tables", runs()), tmp_path / "figures")
     assert entries(tmp_path) == []
 
 
 def test_the_best_of_the_others_stands_out():
     selected = runs()
-    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    results = Results(
+        made_up_tables.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients")
+    )
     assert results.emphasised(Condition("honest", "gin_masking", "bbbp", "scaffold", "50")) == [
         "full_ft",
         "fingerprint",

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
+import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
 from roftmol.figures import critical_difference, ranks
@@ -21,8 +21,8 @@ from roftmol.tables import schemas
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("drawn")
-    selected = synthetic.experiment_rows(seeds=3)
-    tables = synthetic.write_tables(folder / "tables", selected, **synthetic.pictures_of(selected))
+    selected = made_up_tables.experiment_rows(seeds=3)
+    tables = made_up_tables.write_tables(folder / "tables", selected, **made_up_tables.pictures_of(selected))
     figures.draw(tables, folder / "figures")
     return tables, folder / "figures"
 
@@ -66,10 +66,10 @@ def test_only_what_was_run_is_drawn(tmp_path):
 
     Without a landscape there is neither path nor plane.
     """
-    selected = synthetic.selected_rows(
+    selected = made_up_tables.selected_rows(
         {"full_ft": [0.7], "scratch": [np.nan], "my_method": [0.8]}, dataset="a$b$ <i>c</i>", model="my/model"
     )
-    tables = synthetic.write_tables(tmp_path / "tables", selected, paths=schemas.empty("paths"))
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, paths=schemas.empty("paths"))
     figures.draw(tables, tmp_path / "figures")
     entries = manifest(tmp_path / "figures")
     assert [entry["file"] for entry in entries] == [
@@ -90,11 +90,13 @@ def test_one_look_a_method():
 
 
 def test_fingerprint_is_ranked_beside_every_model():
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.7], "fingerprint": [0.8, 0.8]})
-    other = synthetic.selected_rows({"full_ft": [0.9, 0.9]}, model="other")
-    alone = synthetic.selected_rows({"fingerprint": [0.6]}, dataset="bace")
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.7], "fingerprint": [0.8, 0.8]})
+    other = made_up_tables.selected_rows({"full_ft": [0.9, 0.9]}, model="other")
+    alone = made_up_tables.selected_rows({"fingerprint": [0.6]}, dataset="bace")
     selected = pd.concat([selected, other, alone], ignore_index=True)
-    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    results = Results(
+        made_up_tables.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients")
+    )
     places = results.cells.set_index(["dataset", "model", "method"])["place"].to_dict()
     assert places == {
         ("bbbp", "gin_masking", "full_ft"): 2,
@@ -107,11 +109,13 @@ def test_fingerprint_is_ranked_beside_every_model():
 
 def test_tied_methods_share_their_ranks_in_the_mean_alone():
     frames = [
-        synthetic.selected_rows({"full_ft": [0.7], "wise_ft": [0.7], "bss": [bss]}, budget=budget)
+        made_up_tables.selected_rows({"full_ft": [0.7], "wise_ft": [0.7], "bss": [bss]}, budget=budget)
         for budget, bss in (("50", 0.6), ("all", 0.8))
     ]
     selected = pd.concat(frames, ignore_index=True)
-    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    results = Results(
+        made_up_tables.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients")
+    )
     (drawing,) = ranks.drawings(results)
     texts = [text.get_text() for text in drawing.figure.axes[0].texts]
     # full FT, WiSE-FT, BSS: 1, 1, 3 and 2, 2, 1
@@ -120,12 +124,14 @@ def test_tied_methods_share_their_ranks_in_the_mean_alone():
 
 def test_conditions_are_in_reading_order():
     frames = [
-        synthetic.selected_rows({"full_ft": [0.7]}, budget=budget, split=split)
+        made_up_tables.selected_rows({"full_ft": [0.7]}, budget=budget, split=split)
         for budget in ("all", "100", "50")
         for split in ("size", "scaffold")
     ]
     selected = pd.concat(frames, ignore_index=True)
-    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    results = Results(
+        made_up_tables.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients")
+    )
     assert [(condition.split, condition.budget) for condition in results.conditions] == [
         (split, budget) for split in ("scaffold", "size") for budget in ("50", "100", "all")
     ]
@@ -134,11 +140,13 @@ def test_conditions_are_in_reading_order():
 def test_marks_say_what_pretraining_has_seen_and_nothing_where_nobody_can_tell():
     verdicts = {"bbbp": "structures", "bace": "labels", "esol": "unknown", "lipo": "none"}
     frames = [
-        synthetic.selected_rows({"full_ft": [0.7], "scratch": [0.7]}, dataset=name, seen=(0.1, kind))
+        made_up_tables.selected_rows({"full_ft": [0.7], "scratch": [0.7]}, dataset=name, seen=(0.1, kind))
         for name, kind in verdicts.items()
     ]
     selected = pd.concat(frames, ignore_index=True)
-    results = Results(synthetic.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients"))
+    results = Results(
+        made_up_tables.summarise(selected), selected, schemas.empty("alphas"), schemas.empty("coefficients")
+    )
     bace, bbbp, esol, lipo = results.conditions
     assert [results.mark(condition) for condition in (bace, bbbp, esol, lipo)] == ["‡", "†", "", ""]
     assert results.mark(bbbp, bace) == "‡"
@@ -174,24 +182,24 @@ def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
 
 
 def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
-    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
+    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
     captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
     assert "mixed like the weights" in captions["path"]
     assert "estimated" not in captions["path"] + captions["plane"]
 
 
 def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8]})
-    changes = synthetic.changes_of(selected)
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8]})
+    changes = made_up_tables.changes_of(selected)
     deep = [changes.assign(part=changes["part"].str.replace("blocks.0", f"blocks.{n}")) for n in range(5, 16)]
-    wide = synthetic.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
+    wide = made_up_tables.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
     for name, tables in {
         "deep": {"changes": pd.concat([changes, *deep]).drop_duplicates(["method", "seed", "part", "quantity"])},
         "wide": {"paths": wide},
         "still": {"changes": changes[changes["method"] == "linear_probing"]},
     }.items():
-        figures.draw(synthetic.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
+        figures.draw(made_up_tables.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
         assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
     still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
     assert "no encoder moved" in still["alt"]

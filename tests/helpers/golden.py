@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain_pyg import PlainEncoder, as_pyg
 
+from plain_pyg import PlainEncoder, as_pyg
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import read_state
 from roftmol.encoders.gnn import GNN, Architecture

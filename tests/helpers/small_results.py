@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from molecule_tables import SMILES, molecule_table
 from rdkit import Chem
 from rdkit.Chem import Crippen
 from safetensors.numpy import load_file, save_file
 
+from molecule_tables import SMILES, molecule_table
 from roftmol.data import splits
 from roftmol.encoders.checkpoints import convert
 from roftmol.encoders.kinds import new_encoder

@@ -57,12 +57,12 @@ REPORT = """
 import sys
 from pathlib import Path
 
-import synthetic
+import made_up_tables
 from roftmol import figures, report
 
 out = Path(sys.argv[1])
-selected = synthetic.selected_rows({"full_ft": [0.7, 0.72], "toy": [0.8, 0.83], "constant": [0.5, 0.5]})
-tables = synthetic.write_tables(out / "tables", selected)
+selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.72], "toy": [0.8, 0.83], "constant": [0.5, 0.5]})
+tables = made_up_tables.write_tables(out / "tables", selected)
 figures.KINDS = figures.KINDS[:1]
 figures.draw(tables, out / "figures")
 report.build(tables, out / "figures", {}, out / "report.html")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from molecule_tables import SMILES, molecule_table
 
+from molecule_tables import SMILES, molecule_table
 from roftmol.data import splits
 from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.methods.base import NoSettings

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import corpus
 from sklearn.linear_model import Ridge
-from test_jobs import FIRST
-from test_methods import FOLD, REGRESSION, fit_of, pretrained, state
 from torch import nn
 from torch.nn.utils import parametrize
 
+from cell_jobs import FULL_FT
 from roftmol.methods import METHODS, full_ft, linear_probing
 from roftmol.methods.base import Adapter, Method
 from roftmol.methods.protocols import PROTOCOLS
@@ -28,6 +26,8 @@ from roftmol.training.fit import DivergedError, TrainSettings
 from roftmol.training.forward import Adam, pooled
 from roftmol.training.loop import train
 from roftmol.training.model import Model, new_model
+from small_dataset import corpus
+from small_fits import FOLD, REGRESSION, fit_of, pretrained, state
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 SHORT = TrainSettings(epochs=3, batch_size=7, learning_rate=0.01)
@@ -235,14 +235,14 @@ def test_a_head_that_predicts_no_numbers_ends_the_fit():
         fitted(replace(RIDGE, fit_head=broken), Strength())
 
 
-def test_a_head_in_closed_form_is_a_fit_like_any_other(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_head_in_closed_form_is_a_fit_like_any_other(cell: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(METHODS, "ridge", RIDGE)
-    settings = replace(FIRST, method="ridge", grid=({"lam": 0.1}, {"lam": 10.0}))
-    paths = (place / name for name in ("graphs.safetensors", "splits.parquet", "encoder.safetensors", "run"))
+    settings = replace(FULL_FT, method="ridge", grid=({"lam": 0.1}, {"lam": 10.0}))
+    paths = (cell / name for name in ("graphs.safetensors", "splits.parquet", "encoder.safetensors", "run"))
     jobs.finetune(settings, *paths)
-    fits = schemas.read("fits", place / "run" / "fits.parquet")
+    fits = schemas.read("fits", cell / "run" / "fits.parquet")
     assert set(fits["status"]) == {"ok"}
     assert (fits[["best_epoch", "epochs"]] == 0).all(axis=None)
     assert set(fits["trained_parameters"]) == {17}
     assert fits["valid_metric"].nunique() == 4
-    assert len(schemas.read("curves", place / "run" / "curves.parquet")) == 4
+    assert len(schemas.read("curves", cell / "run" / "curves.parquet")) == 4

@@ -1,4 +1,4 @@
-"""The mathematics of every method, and what all of them must do."""
+"""What each method trains, freezes and mixes, and what all of them must do."""
 
 import copy
 import dataclasses
@@ -7,10 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import corpus
 
 from roftmol.core.errors import UserError
-from roftmol.encoders.base import Encoder
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.methods import (
     BASELINES,
@@ -20,231 +18,20 @@ from roftmol.methods import (
     SCRATCH,
     WITHOUT_ENCODER,
     WITHOUT_PRETRAINING,
-    Step,
-    bss,
     dwise_ft,
-    feature_map,
-    l2_sp,
     setting_text,
 )
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.tables import base as tables
-from roftmol.training import loop
-from roftmol.training.curve import Epoch, best_epoch, selection_key
-from roftmol.training.fit import DivergedError, Fit, Fold, Task, TrainSettings
-from roftmol.training.forward import Adam, Forward
-from roftmol.training.loop import _Best, train
+from roftmol.training.curve import best_epoch
+from roftmol.training.fit import Fold, TrainSettings
+from roftmol.training.loop import train
 from roftmol.training.model import freeze, new_model, set_training, task_loss
+from small_dataset import corpus
+from small_fits import CLASSIFICATION, FOLD, LAYERS, REGRESSION, SHORT, fit_of, pretrained, state, trained
 
 TRAINED = [method for method in METHODS.values() if method.kind == "train"]
-LAYERS = 3
-FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
-REGRESSION, CLASSIFICATION = Task("regression", "rmse"), Task("classification", "roc_auc")
-SHORT = TrainSettings(epochs=3, batch_size=7)
-
-
-def pretrained(dropout: float = 0.5) -> Encoder:
-    torch.manual_seed(1)
-    return GNN(Architecture("gin", LAYERS, 16), dropout)
-
-
-def fit_of(method, settings=None, *, protocol="honest", data=None, task=REGRESSION, **changes) -> Fit:
-    """A fit of the molecules of the tests."""
-    data = data or corpus(classification=task.kind == "classification")
-    return Fit(method, settings, data, **{"fold": FOLD, "task": task, "protocol": PROTOCOLS[protocol], **changes})
-
-
-def trained(method, settings, *, training=SHORT, encoder=None, **changes):
-    fit = fit_of(method, settings, training=training, **changes)
-    model = new_model(encoder or pretrained(), fit)
-    return model, train(model, fit).curve
-
-
-def step(**values) -> Step:
-    empty = {"theta": {}, "theta_0": {}, "phi": {}, "Z": torch.zeros(1, 1), "Z_0": None, "features": torch.zeros(1, 1)}
-    return Step(**{**empty, "normalise": False, **values})
-
-
-def state(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-# -- penalties -------------------------------------------------------------------------------------------------------
-
-
-def test_bss_of_a_3_by_2_matrix_by_hand():
-    # F^T F = [[9, 0], [0, 16]]: singular values 3 and 4.
-    F = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
-    assert bss.penalty(bss.Settings(lam=0.5, k=1), step(features=F)).item() == pytest.approx(0.5 * 9)
-    assert bss.penalty(bss.Settings(lam=0.5, k=2), step(features=F)).item() == pytest.approx(0.5 * 25)
-    honest = bss.penalty(bss.Settings(lam=0.5, k=1), step(features=F, normalise=True))
-    assert honest.item() == pytest.approx(0.5 * 9 / 3)
-
-
-@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
-def test_bss_is_what_the_singular_values_say(shape):
-    F = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
-    value = bss.penalty(bss.Settings(lam=1.0, k=2), step(features=F))
-    expected = torch.linalg.svdvals(F)[-2:].square().sum()
-    assert torch.allclose(value, expected)
-    assert torch.allclose(*(torch.autograd.grad(v, F, retain_graph=True)[0] for v in (value, expected)))
-
-
-def test_l2_sp_is_zero_at_the_start_and_quadratic_beside_it():
-    theta_0 = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([[3.0]])}
-    phi = {"weight": torch.tensor([[2.0]])}
-    settings = l2_sp.Settings(lam=0.1, lam_head=0.5)
-    assert l2_sp.penalty(settings, step(theta=theta_0, theta_0=theta_0, phi=phi)).item() == pytest.approx(0.25 * 4)
-    moved = {"a": torch.tensor([2.0, 4.0]), "b": torch.tensor([[0.0]])}
-    found = l2_sp.penalty(settings, step(theta=moved, theta_0=theta_0, phi=phi)).item()
-    assert found == pytest.approx(0.05 * (1 + 4 + 9) + 0.25 * 4)
-
-
-def test_feature_map_is_half_the_squared_distance():
-    Z, Z_0 = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 1.0], [1.0, 4.0]])
-    settings = feature_map.Settings(lam=0.2)
-    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0)).item() == pytest.approx(0.1 * 5)
-    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z_0, normalise=True)).item() == pytest.approx(0.1 * 5 / 2)
-    assert feature_map.penalty(settings, step(Z=Z, Z_0=Z)).item() == 0
-
-
-@pytest.mark.parametrize(
-    ("method", "settings"),
-    [(l2_sp, l2_sp.Settings(0.2)), (bss, bss.Settings(0.2)), (feature_map, feature_map.Settings(0.2))],
-)
-def test_in_the_paper_protocol_every_penalty_draws_the_head_to_zero_with_its_own_strength(method, settings):
-    theta, Z = {"a": torch.tensor([1.0, 2.0])}, torch.tensor([[1.0, 2.0]])
-    phi = {"weight": torch.tensor([[2.0, -1.0]]), "bias": torch.tensor([3.0])}
-    at_rest = step(theta=theta, theta_0=theta, Z=Z, Z_0=Z, phi=phi)
-    paper = dataclasses.replace(at_rest, decay_head=True)
-    assert method.penalty(settings, paper).item() == pytest.approx(0.1 * (4 + 1 + 9))
-    rest = 0.01 / 2 * 14 if method is l2_sp else 0
-    assert method.penalty(settings, at_rest).item() == pytest.approx(rest)
-    if method is l2_sp:  # one that is given counts in both
-        own = l2_sp.Settings(0.2, lam_head=0.5)
-        assert [l2_sp.penalty(own, s).item() for s in (at_rest, paper)] == pytest.approx([0.25 * 14] * 2)
-
-
-def test_what_is_left_to_the_protocol_is_not_in_a_settings_text():
-    assert setting_text(l2_sp.Settings(0.1)) == '{"lam":0.1}'
-    assert setting_text(l2_sp.Settings(0.1, 0.0)) == '{"lam":0.1,"lam_head":0.0}'
-
-
-@pytest.mark.parametrize(("protocol", "decays"), [("honest", False), ("paper", True)])
-@pytest.mark.parametrize("name", ["l2_sp", "bss", "feature_map"])
-def test_the_loop_tells_penalties_whether_the_head_decays(name, protocol, decays):
-    told = []
-
-    def penalty(settings, step):
-        told.append((step.decay_head, set(step.phi)))
-        return METHODS[name].penalty(settings, step)
-
-    method = dataclasses.replace(METHODS[name], penalty=penalty)
-    trained(method, method.grid(LAYERS)[0], protocol=protocol, training=TrainSettings(1, 14))
-    assert told == [(decays, {"weight", "bias"})]
-
-
-@pytest.mark.parametrize(
-    ("name", "protocol", "cut"), [("bss", "paper", 10), ("bss", "honest", 1e4), ("full_ft", "paper", 1e4)]
-)
-def test_under_a_penalty_gradients_are_cut_number_by_number_in_the_paper_protocol(monkeypatch, name, protocol, cut):
-    largest = []
-
-    class Watched(Adam):
-        def step(self):
-            largest.append(max(theta.grad.abs().max().item() for theta in self.parameters if theta.grad is not None))
-            super().step()
-
-    monkeypatch.setattr(loop, "Adam", Watched)
-    monkeypatch.setattr(loop, "task_loss", lambda *args, **named: 1e4 * task_loss(*args, **named))
-    settings = bss.Settings(0.0) if name == "bss" else None
-    trained(METHODS[name], settings, protocol=protocol, training=TrainSettings(1, 14))
-    assert len(largest) == 1
-    assert largest[0] == 10 if cut == 10 else largest[0] > 100
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("l2_sp", l2_sp.Settings(lam=0.0, lam_head=0.0)),
-        ("bss", bss.Settings(lam=0.0)),
-        ("feature_map", feature_map.Settings(lam=0.0)),
-    ],
-)
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-def test_strength_zero_is_full_fine_tuning_to_the_bit(name, settings, protocol):
-    plain, _ = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], protocol=protocol)
-    penalised, _ = trained(METHODS[name], settings, protocol=protocol)
-    for one, two in zip(plain.state_dict().values(), penalised.state_dict().values(), strict=True):
-        assert torch.equal(one, two)
-
-
-def watched(protocol, lam, training, *, kind="gin", dropout=0.5):
-    """Feature-map's value and its Z and Z_0 at every step of a fit, and the model that was fitted."""
-    torch.manual_seed(1)
-    encoder = GNN(Architecture(kind, LAYERS, 16), dropout)
-    seen = []
-
-    def penalty(settings, step):
-        value = feature_map.penalty(settings, step)
-        seen.append((value.item(), step.Z.detach().clone(), step.Z_0.clone()))
-        return value
-
-    method = dataclasses.replace(METHODS["feature_map"], penalty=penalty)
-    model, _ = trained(method, feature_map.Settings(lam=lam), protocol=protocol, training=training, encoder=encoder)
-    return seen, model
-
-
-@pytest.mark.parametrize("kind", ["gin", "gcn", "graphsage"])
-def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(kind):
-    # With a learning rate of 0 every batch is one at theta_0, with dropout of a half and statistics of its own.
-    seen, _ = watched("honest", 1.0, TrainSettings(3, 7, learning_rate=0.0), kind=kind)
-    assert len(seen) == 6
-    assert all(Z.abs().max() > 0 for _, Z, _ in seen)
-    assert [value for value, _, _ in seen] == [0] * 6
-
-
-def test_feature_maps_penalty_has_its_minimum_at_Z_0():  # noqa: N802
-    # Held by the penalty alone, Z is Z_0 at the end of a fit and not a part of it, as where dropout is in one of them.
-    seen, _ = watched("honest", 100.0, TrainSettings(60, 7, patience=60))
-    Z, Z_0 = (torch.cat([maps[place].flatten() for maps in seen[-8:]]) for place in (1, 2))
-    assert (Z @ Z_0 / (Z_0 @ Z_0)).item() == pytest.approx(1, abs=0.05)
-
-
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-def test_feature_map_looks_at_the_last_convolution_before_batchnorm_and_dropout(protocol):
-    data, seen, given = corpus(), [], []
-    encoder = pretrained()
-    model = new_model(encoder, fit_of(METHODS["feature_map"], data=data, protocol=protocol))
-    convolution = model.encoder.blocks[-1].convolution
-    convolution.register_forward_hook(lambda _module, _inputs, output: given.append(output))
-
-    def penalty(settings, step):
-        seen.append((step.Z, step.Z_0))
-        return feature_map.penalty(settings, step)
-
-    method = dataclasses.replace(METHODS["feature_map"], penalty=penalty)
-    settings, training = feature_map.Settings(1.0), TrainSettings(1, 7, learning_rate=0.0)
-    train(model, fit_of(method, settings, data=data, protocol=protocol, training=training))
-    maps = [output for output in given if output.requires_grad]  # not those of validation and of the pretrained twin
-    assert [torch.equal(Z, output) for (Z, _), output in zip(seen, maps, strict=True)] == [True, True]
-    if protocol == "paper":  # Z_0 as the released scripts have it: the pretrained encoder in eval mode
-        with torch.no_grad():
-            every = encoder.eval().state_and_map(data.batch(range(24)))[1]
-        assert all(torch.cdist(Z_0, every).min(1).values.max() < 1e-3 for _, Z_0 in seen)
-
-
-def test_a_strong_penalty_holds_the_encoder():
-    start = pretrained()
-    strong, _ = trained(METHODS["l2_sp"], l2_sp.Settings(lam=1.0))
-    free, _ = trained(METHODS["l2_sp"], l2_sp.Settings(lam=0.0))
-
-    def drift(model):
-        pairs = zip(model.encoder.parameters(), start.parameters(), strict=True)
-        return sum((a - b).square().sum().item() for a, b in pairs)
-
-    assert drift(strong) < drift(free)
 
 
 # -- what trains and what is frozen ----------------------------------------------------------------------------------
@@ -452,159 +239,7 @@ def test_twenty_molecules_can_be_learned_by_heart(name):
     assert np.sqrt(np.mean((model.predict(data, everything) - data.labels[:20]) ** 2)) < 0.2 * before
 
 
-# -- losses, labels, selection ---------------------------------------------------------------------------------------
-
-
-def test_missing_labels_are_masked():
-    output = torch.tensor([[1.0, 5.0], [2.0, -3.0]], requires_grad=True)
-    labels = torch.tensor([[0.0, float("nan")], [float("nan"), -1.0]])
-    loss = task_loss(output, labels, "regression")
-    assert loss.item() == pytest.approx((1 + 4) / 2)
-    loss.backward()
-    assert output.grad[0, 1] == output.grad[1, 0] == 0
-    assert task_loss(output, labels, "regression", root=True).item() == pytest.approx(2.5**0.5)
-    assert task_loss(output, torch.full((2, 2), float("nan")), "classification").item() == 0
-
-
-def test_targets_are_standardised_on_training_labels_in_honest_only():
-    data = corpus()
-    honest = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data))
-    labels = data.labels[FOLD.train]
-    assert honest.shift.item() == pytest.approx(labels.mean(), rel=1e-6)
-    assert honest.scale.item() == pytest.approx(labels.std(), rel=1e-6)
-    paper = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data, protocol="paper"))
-    assert (paper.shift.item(), paper.scale.item()) == (0, 1)
-
-
-def test_each_task_is_standardised_by_its_own_training_labels():
-    # The second task has another unit and origin, and misses every third label.
-    data = corpus(tasks=2)
-    data.labels[:, 1] = 40 * data.labels[:, 1] + 7
-    data.labels[::3, 1] = np.nan
-    model = new_model(pretrained(), fit_of(METHODS["full_ft"], data=data))
-    for task in range(2):
-        known = data.labels[FOLD.train, task]
-        known = known[~np.isnan(known)].astype(np.float64)
-        assert model.shift[task].item() == pytest.approx(known.mean(), rel=1e-6)
-        assert model.scale[task].item() == pytest.approx(known.std(), rel=1e-6)
-
-
-@pytest.mark.parametrize(("metric", "worse", "better"), [("roc_auc", 0.7, 0.8), ("rmse", 0.8, 0.7)])
-def test_epochs_are_ordered_by_metric_then_by_loss_and_last_where_the_loss_is_no_number(metric, worse, better):
-    nan, inf = float("nan"), float("inf")
-    order = [(better, 0.4), (better, 0.5), (worse, 0.1)]
-    keys = [selection_key(metric, *scores) for scores in order]
-    assert keys == sorted(set(keys))
-    assert selection_key(metric, nan, 0.4) < selection_key(metric, nan, 0.5)
-    for broken in (nan, inf):
-        assert keys[-1] < selection_key(metric, nan, broken)
-
-
-def test_of_epochs_that_are_equal_the_first_is_kept_and_one_without_a_loss_never():
-    model = new_model(pretrained(), fit_of(METHODS["full_ft"]))
-    best = _Best(model)
-    given = [(float("nan"), 1), (0.5, 0), (0.5, 1), (0.6, 2), (0.5, 3), (0.4, 0), (float("nan"), 1)]
-    for number, (score, waited) in enumerate(given):
-        torch.nn.init.constant_(model.head.bias, number)
-        best.offer(Epoch(0, number + 1, 1.0, score, score), "rmse")
-        assert best.waited == waited
-        if number == 4:
-            assert best.state["head.bias"].item() == 1
-    best.restore()
-    assert model.head.bias.item() == 5
-
-
-def test_a_fit_whose_validation_is_no_number_has_diverged():
-    # One finite step, which is so long that no prediction after it is a number.
-    long = TrainSettings(epochs=1, batch_size=14, learning_rate=1e38)
-    with pytest.raises(DivergedError, match="validation loss was never a number"):
-        trained(METHODS["full_ft"], None, training=long)
-
-
-def test_batches_are_drawn_anew_in_every_epoch_stage_and_seed(monkeypatch):
-    drawn = []
-    given = Forward.training_batches
-
-    def watched(self, molecules, size):
-        drawn[-1].append(tuple(molecules.tolist()))
-        return given(self, molecules, size)
-
-    monkeypatch.setattr(Forward, "training_batches", watched)
-    for seed in (0, 1, 0):
-        drawn.append([])
-        trained(METHODS["lp_ft"], None, training=dataclasses.replace(SHORT, patience=9), seed=seed)
-    assert drawn[0] == drawn[2]
-    orders = {*drawn[0], *drawn[1]}
-    assert len(orders) == 12  # two seeds, two stages, three epochs
-    assert all(sorted(order) == FOLD.train.tolist() for order in orders)
-
-
-def test_the_loss_of_an_epoch_is_the_mean_over_its_molecules(monkeypatch):
-    steps = []
-
-    def watched(output, labels, kind, *, root=False):
-        loss = task_loss(output, labels, kind, root=root)
-        steps.append((loss.item(), len(labels)))
-        return loss
-
-    monkeypatch.setattr(loop, "task_loss", watched)
-    _, curve = trained(METHODS["full_ft"], None, training=TrainSettings(1, 5))
-    losses, sizes = np.array(steps).T
-    assert len(set(sizes)) > 1
-    assert curve[0].train_loss == pytest.approx(np.average(losses, weights=sizes))
-
-
-def test_the_kept_weights_are_those_of_the_best_epoch():
-    for task in (REGRESSION, CLASSIFICATION):
-        model, curve = trained(METHODS["full_ft"], METHODS["full_ft"].grid(LAYERS)[0], task=task)
-        data = corpus(classification=task.kind == "classification")
-        kept = metrics.loss(task.kind, data.labels[FOLD.valid], model.predict(data, FOLD.valid))
-        assert kept == pytest.approx(best_epoch(curve, task.metric).valid_loss, rel=1e-6)
-
-
-def test_what_trains_on_after_the_best_epoch_does_not_reach_the_kept_weights():
-    # Steps that end with the best epoch, and steps that go on and destroy what they reached, leave the same weights.
-    bold = TrainSettings(epochs=30, batch_size=7, learning_rate=0.03, patience=30)
-    model, curve = trained(METHODS["full_ft"], None, training=bold)
-    best = best_epoch(curve, "rmse")
-    assert best.epoch < len(curve)
-    ended, _ = trained(METHODS["full_ft"], None, training=dataclasses.replace(bold, epochs=best.epoch))
-    assert all(torch.equal(tensor, state(ended)[name]) for name, tensor in state(model).items())
-
-
-@pytest.mark.parametrize("patience", [1, 3])
-def test_a_fit_ends_after_so_many_epochs_without_a_better_one(patience):
-    impatient = TrainSettings(epochs=200, batch_size=7, learning_rate=0.03, patience=patience)
-    _, curve = trained(METHODS["full_ft"], None, training=impatient)
-    reached = np.array([point.valid_metric for point in curve])
-    improves = reached < np.concatenate([[np.inf], np.minimum.accumulate(reached)[:-1]])
-    assert len(curve) < 200
-    assert improves[-patience - 1]
-    assert not improves[-patience:].any()
-    waits = np.diff(np.flatnonzero(improves)) - 1
-    assert (waits < patience).all()
-
-
-def test_one_class_in_validation_selects_by_loss():
-    data = corpus(classification=True)
-    data.labels[FOLD.valid] = 1
-    _, curve = trained(METHODS["full_ft"], None, data=data, task=CLASSIFICATION, training=TrainSettings(6, 7))
-    assert all(np.isnan(point.valid_metric) for point in curve)
-    assert best_epoch(curve, "roc_auc").valid_loss == min(point.valid_loss for point in curve)
-
-
-def test_a_loss_that_is_no_number_is_reported():
-    data = corpus()
-    data.labels[FOLD.train[0]] = np.inf
-    with pytest.raises(DivergedError, match="epoch 1"):
-        trained(METHODS["full_ft"], None, data=data, protocol="paper")
-
-
-def test_early_stopping_only_where_the_protocol_allows():
-    impatient = TrainSettings(epochs=30, batch_size=7, patience=1)
-    for protocol, expected in (("honest", False), ("paper", True)):
-        _, curve = trained(METHODS["full_ft"], None, protocol=protocol, training=impatient)
-        assert (len(curve) == 30) == expected
+# -- mixtures --------------------------------------------------------------------------------------------------------
 
 
 def test_dwise_groups_are_the_blocks():

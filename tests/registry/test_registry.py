@@ -55,6 +55,7 @@ def test_every_entry_survives_json_and_names_its_origin(entry: Dataset | Checkpo
 
 @pytest.mark.parametrize("dataset", datasets().values(), ids=lambda dataset: dataset.name)
 def test_every_source_of_data_has_checksum_and_rows(dataset: Dataset) -> None:
+    assert dataset.sources
     for source in dataset.sources:
         assert re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.rows
@@ -197,10 +198,13 @@ def test_the_registry_agrees_with_the_mirrors_manifest() -> None:
     manifest = json.loads((Path(os.environ["ROFTMOL_MIRROR"]) / "MANIFEST.json").read_text())
     assets = {asset["file"]: asset for asset in manifest["assets"]}
     published = {asset["url"]: asset["git_oid"] for asset in manifest["missing_checkpoints"]}
-    for entry in [*datasets().values(), *checkpoints().values()]:
-        for source in entry.sources:
-            if source.file in assets:
-                assert source.sha256 == assets[source.file]["content_sha256"]
-                assert source.rows == assets[source.file].get("rows")
-            if source.file in published:
-                assert source.git_blob == published[source.file]
+    sources = [source for entry in [*datasets().values(), *checkpoints().values()] for source in entry.sources]
+    in_mirror = [source for source in sources if source.file in assets]
+    elsewhere = [source for source in sources if source.file in published]
+    assert in_mirror
+    assert elsewhere
+    for source in in_mirror:
+        assert source.sha256 == assets[source.file]["content_sha256"]
+        assert source.rows == assets[source.file].get("rows")
+    for source in elsewhere:
+        assert source.git_blob == published[source.file]

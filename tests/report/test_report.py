@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
+import made_up_tables
 from roftmol import figures, report
 from roftmol.core.errors import UserError
 from roftmol.figures.cells import Results
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 def build(folder: Path, selected: pd.DataFrame | None = None, experiment: dict | None = None, **tables) -> str:
     """The page of these tables, with an empty set of figures unless `folder` has one."""
-    synthetic.write_tables(folder / "tables", selected, **tables)
+    made_up_tables.write_tables(folder / "tables", selected, **tables)
     if not (folder / "figures").exists():
         (folder / "figures").mkdir()
         (folder / "figures" / "figures.json").write_text("[]")
@@ -71,15 +71,15 @@ def build(folder: Path, selected: pd.DataFrame | None = None, experiment: dict |
 
 
 def answer(values: dict[str, list[float]], **cell: str) -> Answer:
-    selected = synthetic.selected_rows(values, **cell)
+    selected = made_up_tables.selected_rows(values, **cell)
     tables = schemas.empty("alphas"), schemas.empty("coefficients")
-    return answers(Results(synthetic.summarise(selected), selected, *tables), schemas.empty("left_out"))[0]
+    return answers(Results(made_up_tables.summarise(selected), selected, *tables), schemas.empty("left_out"))[0]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    tables = synthetic.write_tables(folder / "tables", synthetic.experiment_rows(seeds=3))
+    tables = made_up_tables.write_tables(folder / "tables", made_up_tables.experiment_rows(seeds=3))
     figures.draw(tables, folder / "figures")
     experiment = {
         "models": {"gin_masking": {"pretraining": "self-supervised"}},
@@ -87,7 +87,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         "versions": {"torch": "2.13.0"},
         "mirror": None,
     }
-    return build(folder, synthetic.experiment_rows(seeds=3), experiment)
+    return build(folder, made_up_tables.experiment_rows(seeds=3), experiment)
 
 
 def test_page_stands_alone(page):
@@ -124,15 +124,15 @@ def test_failures_fallbacks_and_rejects_are_shown(page):
 
 
 def test_only_the_first_rejects_are_listed(tmp_path):
-    many = synthetic.data_tables("bbbp", "classification", rejects=201)["rejects"]
-    text = Page(build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}), rejects=many)).text
+    many = made_up_tables.data_tables("bbbp", "classification", rejects=201)["rejects"]
+    text = Page(build(tmp_path, made_up_tables.selected_rows({"full_ft": [0.7]}), rejects=many)).text
     assert "the first 200 of 201 records" in text
 
 
 def test_names_are_text(tmp_path):
-    data = synthetic.data_tables(MARKUP, "classification", name=MARKUP)
+    data = made_up_tables.data_tables(MARKUP, "classification", name=MARKUP)
     data["rejects"]["smiles"] = data["rejects"]["reason"] = data["rejects"]["detail"] = MARKUP
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], MARKUP: [0.7, 0.9]}, dataset=MARKUP, model=MARKUP)
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], MARKUP: [0.7, 0.9]}, dataset=MARKUP, model=MARKUP)
     selected["note"] = MARKUP
     page = build(tmp_path, selected, {MARKUP: [MARKUP], "nested": {MARKUP: MARKUP}, "title": MARKUP}, **data)
     assert Page(page).tags.count("script") == 1
@@ -140,14 +140,14 @@ def test_names_are_text(tmp_path):
 
 
 def test_oracle_is_loud(tmp_path, page):
-    chosen = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}, rule="oracle"))
+    chosen = build(tmp_path, made_up_tables.selected_rows({"full_ft": [0.7]}, rule="oracle"))
     assert Page(chosen).text.count("Oracle selection") == 1
     assert 'class="warning"' in chosen
     assert 'class="warning"' not in page
 
 
 def test_missing_figures_are_named(tmp_path):
-    synthetic.write_tables(tmp_path / "tables")
+    made_up_tables.write_tables(tmp_path / "tables")
     with pytest.raises(UserError, match=r"figures\.json"):
         report.build(tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
@@ -155,7 +155,7 @@ def test_missing_figures_are_named(tmp_path):
 
 def test_experiment_is_given_back_whole(tmp_path):
     experiment = {"seeds": [0, 1], "grids": {"l2_sp": {"lam": [1, 0.1]}}}
-    page = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}), experiment)
+    page = build(tmp_path, made_up_tables.selected_rows({"full_ft": [0.7]}), experiment)
     shown = re.search(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
     assert shown
     assert json.loads(shown[1].replace("&#34;", '"')) == experiment
@@ -178,14 +178,14 @@ def test_contaminated_cells_are_marked(page):
 
 @pytest.mark.parametrize("seen", [0.0, math.nan])
 def test_a_suspicion_is_no_finding(tmp_path, seen):
-    page = build(tmp_path, synthetic.selected_rows({"full_ft": [0.7]}, seen=(seen, "labels")))
+    page = build(tmp_path, made_up_tables.selected_rows({"full_ft": [0.7]}, seen=(seen, "labels")))
     assert "‡ Pretraining is suspected to have learnt labels of bbbp." in Page(page).text
     assert "‡ labels suspected" in page
 
 
 def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8]}, seen=(math.nan, "unknown"))
-    tables = synthetic.write_tables(tmp_path / "tables", selected)
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8]}, seen=(math.nan, "unknown"))
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
     figures.draw(tables, tmp_path / "figures")
     text = Page(build(tmp_path, selected)).text
     assert "† pretraining" not in text
@@ -195,7 +195,7 @@ def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
 
 
 def test_what_is_left_out_is_listed(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [0.7], "l2_sp": [0.8], "scratch": [0.6], "fingerprint": [0.7]})
+    selected = made_up_tables.selected_rows({"full_ft": [0.7], "l2_sp": [0.8], "scratch": [0.6], "fingerprint": [0.7]})
     gone = selected["method"].isin(["full_ft", "l2_sp"])
     left_out = selected.loc[gone, list(schemas.CELL)].assign(seen=0.02, contamination="labels")
     text = Page(build(tmp_path, selected[~gone], left_out=left_out)).text
@@ -206,9 +206,9 @@ def test_what_is_left_out_is_listed(tmp_path):
 
 
 def test_everything_may_be_left_out(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [0.7]})
+    selected = made_up_tables.selected_rows({"full_ft": [0.7]})
     left_out = selected[list(schemas.CELL)].assign(seen=math.nan, contamination="unknown")
-    tables = synthetic.write_tables(tmp_path / "tables", selected, left_out=left_out)
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, left_out=left_out)
     for name in ("selected", "summary", "scores", "timings"):
         schemas.write(name, schemas.empty(name), tables / f"{name}.parquet")
     figures.draw(tables, tmp_path / "figures")
@@ -218,7 +218,7 @@ def test_everything_may_be_left_out(tmp_path):
 
 
 def test_models_that_are_one_share_a_row():
-    about = synthetic.models_of(synthetic.selected_rows({"full_ft": [0.7]})).iloc[0].to_dict()
+    about = made_up_tables.models_of(made_up_tables.selected_rows({"full_ft": [0.7]})).iloc[0].to_dict()
     twins = {"a": ["b", "c"], "x": [], "b": ["a", "c"]}
     models = pd.DataFrame([about | {"model": name, "same_as": others} for name, others in twins.items()])
     table = provenance.models_table(models, {"a": {"overlaps": "a is known"}}, {"chembl": {"title": "ChEMBL"}})
@@ -278,7 +278,7 @@ def test_a_method_with_fewer_seeds_cannot_win():
 
 
 def test_nothing_to_answer(tmp_path):
-    selected = synthetic.selected_rows({"full_ft": [math.nan, math.nan], "bss": [math.nan, math.nan]})
+    selected = made_up_tables.selected_rows({"full_ft": [math.nan, math.nan], "bss": [math.nan, math.nan]})
     assert "No method has a defined ROC-AUC" in Page(build(tmp_path, selected)).text
 
 
@@ -301,7 +301,7 @@ def test_the_evidence_of_a_recommendation_repeats_its_verdict_and_gives_no_other
     sentences = ["Take the fingerprint baseline.", "Expect RMSE 1.2."]
     (tmp_path / "verdict.json").write_text(json.dumps({"sentences": sentences}))
     values = {"full_ft": [0.6] * 10, "l2_sp": list(np.linspace(0.89, 0.91, 10)), "fingerprint": [0.5] * 10}
-    selected = synthetic.selected_rows(values)
+    selected = made_up_tables.selected_rows(values)
     own = Page(build(tmp_path, selected)).text
     assert "Fine-tune with Full FT and L2-SP on bbbp" in own
     report.build(tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "evidence.html", tmp_path / "verdict.json")
@@ -330,10 +330,10 @@ def test_what_fine_tuning_changes_has_its_section(page):
 
 
 def test_the_table_of_changes():
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8], "fingerprint": [0.6]})
-    changed = synthetic.changes_of(selected)
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8], "fingerprint": [0.6]})
+    changed = made_up_tables.changes_of(selected)
     tables = schemas.empty("alphas"), schemas.empty("coefficients")
-    table = changes.changes_table(Results(synthetic.summarise(selected), selected, *tables, changes=changed))
+    table = changes.changes_table(Results(made_up_tables.summarise(selected), selected, *tables, changes=changed))
     rows = [dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows]
     assert [row["Method"] for row in rows] == ["Full FT", "Linear probing"]
     assert rows[0]["#Distance"] == "0.140 ± 0.000"
@@ -343,13 +343,13 @@ def test_the_table_of_changes():
     assert rows[0]["#Rank before"] == "55.0 ± 0.0"
     of_other_settings = changed.assign(setting='{"lam":9}')
     assert not changes.changes_table(
-        Results(synthetic.summarise(selected), selected, *tables, changes=of_other_settings)
+        Results(made_up_tables.summarise(selected), selected, *tables, changes=of_other_settings)
     ).rows
 
 
 def test_pictures_beyond_what_a_page_holds_are_linked(tmp_path, monkeypatch):
-    selected = synthetic.selected_rows({"full_ft": [0.7, 0.8], "l2_sp": [0.8, 0.9]})
-    figures.draw(synthetic.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "l2_sp": [0.8, 0.9]})
+    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
     whole = build(tmp_path, selected)
     manifest = json.loads((tmp_path / "figures" / "figures.json").read_text())
     first = len(base64.b64encode((tmp_path / "figures" / manifest[0]["file"]).read_bytes()))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import browser
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
+import browser
+import made_up_tables
 from roftmol import figures, report
 from roftmol.deploy.verdict import VerdictSettings, judge
 from roftmol.report import recommendation
@@ -43,7 +43,7 @@ TIP = "document.getElementById('tip').hidden ? '' : document.getElementById('tip
 @pytest.fixture(scope="module")
 def selected() -> pd.DataFrame:
     """A model on two datasets, another on a third, two budgets, and not more methods than are quickly drawn."""
-    rows = synthetic.experiment_rows(seeds=3)
+    rows = made_up_tables.experiment_rows(seeds=3)
     rows = rows[rows["method"].isin(METHODS)].reset_index(drop=True)
     rows.loc[(rows["dataset"] == "bace") & (rows["method"] != "fingerprint"), "model"] = MODELS[1]
     return rows
@@ -52,7 +52,7 @@ def selected() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, selected: pd.DataFrame) -> str:
     folder: Path = tmp_path_factory.mktemp("report")
-    tables = synthetic.write_tables(folder / "tables", selected)
+    tables = made_up_tables.write_tables(folder / "tables", selected)
     figures.draw(tables, folder / "figures")
     report.build(tables, folder / "figures", {"seeds": [0, 1, 2]}, folder / "report.html")
     return (folder / "report.html").as_uri()
@@ -291,10 +291,10 @@ def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
     rng = np.random.default_rng(1)
     levels = {"full_ft": 1.4, "linear_probing": 1.1, "fingerprint": 1.2}
     values = {name: list(level + 0.1 * rng.normal(size=10)) for name, level in levels.items()}
-    rows = synthetic.selected_rows(values, dataset="mine", metric="rmse", split="cv", budget="all")
+    rows = made_up_tables.selected_rows(values, dataset="mine", metric="rmse", split="cv", budget="all")
     cells = rows.assign(partition="test", molecule=0, prediction=[[0.5]] * len(rows), spread=None)
     predictions = cells[schemas.schema("predictions").names]
-    tables = synthetic.write_tables(folder / "tables", rows, predictions=predictions)
+    tables = made_up_tables.write_tables(folder / "tables", rows, predictions=predictions)
     timings = schemas.read("timings", tables / "timings.parquet")
     settings = VerdictSettings("mine", "log<i>S", "regression", "rmse", "cv")
     ranking, verdict = judge(rows, timings, settings)

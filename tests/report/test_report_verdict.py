@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
+import made_up_tables
 import null_simulation
 from roftmol.figures.cells import Results
 from roftmol.report.answers import answers
@@ -30,10 +30,10 @@ def results(
         hard = 0.02 * rng.normal(size=seeds)
         values = {name: list(level + hard + noise * rng.normal(size=seeds)) for name, level in levels.items()}
         values |= {"constant": [0.5] * seeds} if constant else {}
-        frames.append(synthetic.selected_rows(values, dataset=dataset, **{"metric": "roc_auc", **cell}))
+        frames.append(made_up_tables.selected_rows(values, dataset=dataset, **{"metric": "roc_auc", **cell}))
     selected = pd.concat(frames, ignore_index=True)
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    return Results(synthetic.summarise(selected), selected, *blank, **stage.made(selected, replicates=300))
+    return Results(made_up_tables.summarise(selected), selected, *blank, **stage.made(selected, replicates=300))
 
 
 def said(found: Results) -> list[str]:
@@ -158,7 +158,7 @@ def test_what_varies_is_said_of_a_place():
     frames = [results({"a": L2_SP_AHEAD}, budget=budget).selected for budget in ("50", "100")]
     selected = pd.concat(frames, ignore_index=True)
     blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
-    found = Results(synthetic.summarise(selected), selected, *blank, **stage.made(selected, replicates=300))
+    found = Results(made_up_tables.summarise(selected), selected, *blank, **stage.made(selected, replicates=300))
     advice, *_ = said(found)
     assert advice.startswith("Fine-tune with L2-SP on a (50 labels) and on a (100 labels): better than the fingerprint")
 

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import synthetic
 
+import made_up_tables
 from roftmol import figures
 from roftmol.figures.cells import Condition, Results, facets_of
 from roftmol.methods import WITHOUT_ENCODER
@@ -19,7 +19,10 @@ TABLE = Captioned("a table", Table("", ["Word"], [[word("here")]]))
 
 def read(selected) -> Results:
     return Results(
-        synthetic.summarise(selected), selected, synthetic.alphas_of(selected), synthetic.coefficients_of(selected)
+        made_up_tables.summarise(selected),
+        selected,
+        made_up_tables.alphas_of(selected),
+        made_up_tables.coefficients_of(selected),
     )
 
 
@@ -46,10 +49,10 @@ def test_a_table_of_no_section_is_refused():
 
 
 def test_a_figure_says_which_settings_it_shows(tmp_path):
-    rows = synthetic.experiment_rows(seeds=2)
+    rows = made_up_tables.experiment_rows(seeds=2)
     rows = rows[rows["method"].isin(["full_ft", "l2_sp"]) & (rows["dataset"] != "bace")]
     rows = rows[~((rows["dataset"] == "esol") & (rows["budget"] == "50"))]  # so that only bbbp has several budgets
-    figures.draw(synthetic.write_tables(tmp_path / "tables", rows), tmp_path / "figures")
+    figures.draw(made_up_tables.write_tables(tmp_path / "tables", rows), tmp_path / "figures")
     entries = {e["kind"]: e["facets"] for e in json.loads((tmp_path / "figures" / "figures.json").read_text())}
     all_of_them = {"protocol": ["honest"], "model": ["gin_masking"], "split": ["scaffold"], "budget": ["50", "all"]}
     assert entries["scores"] == entries["ranks"] == entries["time"] == {**all_of_them, "dataset": ["bbbp", "esol"]}
@@ -64,15 +67,15 @@ def test_facets_of_conditions():
 
 
 def test_rows_carry_what_they_say():
-    selected = synthetic.experiment_rows(seeds=2)
+    selected = made_up_tables.experiment_rows(seeds=2)
     found = read(selected)
     tables = [
         results.results_table(found),
         results.hyperparameters_table(found.runs),
         audit.notes_table(found.runs),
-        audit.failures_table(synthetic.timings_of(selected)),
-        audit.undefined_table(synthetic.scores_of(selected), selected),
-        provenance.overlaps_table(synthetic.overlaps_of(selected)),
+        audit.failures_table(made_up_tables.timings_of(selected)),
+        audit.undefined_table(made_up_tables.scores_of(selected), selected),
+        provenance.overlaps_table(made_up_tables.overlaps_of(selected)),
     ]
     for table in tables:
         assert table.rows
@@ -83,8 +86,8 @@ def test_rows_carry_what_they_say():
 
 
 def test_references_without_an_encoder_stay_whichever_model_is_chosen():
-    selected = synthetic.experiment_rows(seeds=2)
-    timings = synthetic.timings_of(selected)
+    selected = made_up_tables.experiment_rows(seeds=2)
+    timings = made_up_tables.timings_of(selected)
     timings.loc[timings["method"].isin(WITHOUT_ENCODER), "status"] = "failed"
     cost = results.timings_table(timings)
     failed = audit.failures_table(timings)
@@ -98,7 +101,7 @@ def test_references_without_an_encoder_stay_whichever_model_is_chosen():
 def test_the_chart_shades_what_is_worse_than_the_constant_predictor():
     for metric, levels in {"roc_auc": (0.4, 0.5, 0.7), "rmse": (1.5, 1.2, 1.0)}.items():
         values = dict(zip(("full_ft", "constant", "bss"), ([level, level] for level in levels), strict=True))
-        (panel,) = panels(read(synthetic.selected_rows(values, metric=metric)))
+        (panel,) = panels(read(made_up_tables.selected_rows(values, metric=metric)))
         rows = {row.title: row for row in panel.rows}
         assert panel.below
         low, high = panel.below
@@ -110,13 +113,13 @@ def test_the_chart_shades_what_is_worse_than_the_constant_predictor():
         assert not inside["BSS"]
         assert rows["Full FT"].words.endswith("worse than predicting the mean")
         assert "worse" not in rows["BSS"].words
-    (without,) = panels(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    (without,) = panels(read(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})))
     assert without.below is None
 
 
 def test_the_table_of_scores_has_r2_and_the_constant_predictor():
     values = {"full_ft": [1.5, 1.6], "bss": [1.0, 1.1], "constant": [1.3, 1.3]}
-    table = results.results_table(read(synthetic.selected_rows(values, metric="rmse")))
+    table = results.results_table(read(made_up_tables.selected_rows(values, metric="rmse")))
     titles = [column.removeprefix("#") for column in table.columns]
     rows = {row[titles.index("Method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
     assert rows["BSS"]["R²"].text == "0.72"
@@ -124,13 +127,13 @@ def test_the_table_of_scores_has_r2_and_the_constant_predictor():
     assert rows["Full FT"]["− Constant"].tone == "worse"
     assert rows["BSS"]["− Constant"].text == "−0.250 ± 0.071"
     assert rows["Constant"]["− Constant"].text == ""
-    plain = results.results_table(read(synthetic.selected_rows({"full_ft": [0.7, 0.8]})))
+    plain = results.results_table(read(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})))
     assert not {"#R²", "#− Constant"} & {*plain.columns}
 
 
 def test_the_chart_is_true_to_scale():
     values = {"full_ft": [0.70, 0.72, 0.74], "l2_sp": [0.80, 0.82, 0.84], "bss": [np.nan] * 3}
-    (panel,) = panels(read(synthetic.selected_rows(values, seen=(0.1, "structures"))))
+    (panel,) = panels(read(made_up_tables.selected_rows(values, seen=(0.1, "structures"))))
     assert (panel.metric, panel.mark) == ("ROC-AUC (higher is better)", "†")
     rows = {row.title: row for row in panel.rows}
     own = {"Full FT": values["full_ft"], "L2-SP": values["l2_sp"]}
@@ -153,7 +156,7 @@ def test_the_chart_is_true_to_scale():
 
 def test_what_is_far_away_stands_at_the_edge_with_its_value():
     values = {name: [0.70, 0.71, 0.72] for name in ("full_ft", "linear_probing", "lp_ft", "l2_sp", "scratch")}
-    (panel,) = panels(read(synthetic.selected_rows({**values, "feature_map": [14.0, 15.0, 0.71]}, metric="rmse")))
+    (panel,) = panels(read(made_up_tables.selected_rows({**values, "feature_map": [14.0, 15.0, 0.71]}, metric="rmse")))
     row = next(row for row in panel.rows if row.title == "Feature-map")
     assert [dot.beyond for dot in row.seeds] == [">", ">", ""]
     assert row.seeds[0].x == WIDTH - RIGHT
@@ -161,9 +164,9 @@ def test_what_is_far_away_stands_at_the_edge_with_its_value():
 
 
 def test_a_setting_without_a_score_has_no_panel():
-    assert panels(read(synthetic.selected_rows({"full_ft": [np.nan, np.nan]}))) == []
+    assert panels(read(made_up_tables.selected_rows({"full_ft": [np.nan, np.nan]}))) == []
 
 
 def test_one_seed_has_no_mean_of_its_own():
-    (panel,) = panels(read(synthetic.selected_rows({"full_ft": [0.7]})))
+    (panel,) = panels(read(made_up_tables.selected_rows({"full_ft": [0.7]})))
     assert panel.rows[0].words == "seed 0: 0.700"

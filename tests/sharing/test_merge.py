@@ -11,6 +11,18 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
+from roftmol import statistics
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
+from roftmol.core.paths import Found
+from roftmol.core.weights_digest import content_digest
+from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
+from roftmol.methods import WITHOUT_ENCODER
+from roftmol.sharing import verify
+from roftmol.sharing.merge import MergeSettings, merge
+from roftmol.tables import schemas
 from small_results import (
     METHODS,
     MODEL,
@@ -26,18 +38,6 @@ from small_results import (
     truncate,
     write_checkpoint,
 )
-
-from roftmol import statistics
-from roftmol.cli.main import main
-from roftmol.core.errors import UserError
-from roftmol.core.files import sha256
-from roftmol.core.paths import Found
-from roftmol.core.weights_digest import content_digest
-from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
-from roftmol.methods import WITHOUT_ENCODER
-from roftmol.sharing import verify
-from roftmol.sharing.merge import MergeSettings, merge
-from roftmol.tables import schemas
 
 TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *atom_embeddings.TABLES, *statistics.TABLES)
 

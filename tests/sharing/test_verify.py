@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import root_mean_squared_error
-from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
 
 from roftmol.cli.main import main
 from roftmol.sharing.verify import RUN_TABLES, verify
 from roftmol.tables import schemas
+from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
 
 
 @pytest.fixture(scope="module")

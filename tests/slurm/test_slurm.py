@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cluster
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from test_workflow import BAD_LABEL, ROOT, RUNS, SNAKEMAKE, Place, spoil, write_molecules
+
+import cluster
+from workspaces import BAD_LABEL, ROOT, RUNS, SNAKEMAKE, Workspace, spoil, write_molecules
 
 MISHAPS = {"linear_probing": "fail", "l2_sp": "hang", "full_ft": "kill"}
 METHODS = [*MISHAPS, "wise_ft", "fingerprint"]
@@ -34,7 +35,7 @@ MEASURED = {"started", "wall_seconds", "cpu_seconds", "peak_memory_mb"}
 class Cluster:
     """A folder in which the profile is used, and what its jobs wrote down."""
 
-    place: Place
+    workspace: Workspace
     notes: Path
 
     def command(self, *arguments: str) -> list[str]:
@@ -44,10 +45,10 @@ class Cluster:
         profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
         profile["set-resources"]["finetune"]["runtime"] = "attempt"
         profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 1, "latency-wait": 5}
-        own = self.place.folder / "profile"
+        own = self.workspace.folder / "profile"
         own.mkdir(exist_ok=True)
         (own / "config.yaml").write_text(yaml.safe_dump(profile))
-        files = ["--directory", str(self.place.folder), "--configfile", str(self.place.folder / "own.yaml")]
+        files = ["--directory", str(self.workspace.folder), "--configfile", str(self.workspace.folder / "own.yaml")]
         return [str(SNAKEMAKE), "--profile", str(own), *arguments, *files]
 
     @property
@@ -72,11 +73,11 @@ class Cluster:
         return [line for line in lines if line.split()[0] == stage and name in [*line.split()[1:2], ""]]
 
 
-def prepared(folder: Path) -> Place:
-    place = Place(folder)
+def prepared(folder: Path) -> Workspace:
+    workspace = Workspace(folder)
     write_molecules(folder / "mine.csv")
-    place.configure(methods=METHODS, seeds=[0, 1, 2])
-    return place
+    workspace.configure(methods=METHODS, seeds=[0, 1, 2])
+    return workspace
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,10 +88,10 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = prepared(tmp_path_factory.mktemp("local"))
-    place.make(TARGET)
-    return place
+def local(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = prepared(tmp_path_factory.mktemp("local"))
+    workspace.make(TARGET)
+    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +106,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return found
 
 
-def test_the_tables_are_a_local_runs_to_the_bit(run: Cluster, local: Place):
-    ours, theirs = (_tables(place.folder / "results/tables") for place in (run.place, local))
+def test_the_tables_are_a_local_runs_to_the_bit(run: Cluster, local: Workspace):
+    ours, theirs = (_tables(workspace.folder / "results/tables") for workspace in (run.workspace, local))
     assert len(ours) >= 15
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
@@ -127,7 +128,7 @@ def test_a_killed_job_keeps_its_finished_fits(run: Cluster):
     assert len(run.jobs("finetune", "full_ft")) == 2
     saved = dict(line.split() for line in (run.notes / "full_ft" / "finished").read_text().splitlines())
     assert 0 < len(saved) < 3
-    parts = run.place.folder / RUNS / "full_ft" / "parts"
+    parts = run.workspace.folder / RUNS / "full_ft" / "parts"
     now = {path.name: path.stat().st_mtime for path in parts.glob("[!.]*")}
     assert len(now) == 3
     assert {name: now[name] for name in saved} == pytest.approx({name: float(time) for name, time in saved.items()})
@@ -145,9 +146,9 @@ def test_every_job_has_what_it_asked_for(run: Cluster):
 def test_a_job_that_fails_to_the_last_has_the_last_word(tmp_path: Path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    place = prepared(tmp_path)
+    workspace = prepared(tmp_path)
     spoil(tmp_path / "mine.csv")
-    refused = Cluster(place, notes)
+    refused = Cluster(workspace, notes)
     done = refused.run("results/data/mine/molecules.parquet")
     assert done.returncode == 1
     log = tmp_path / "results/logs/molecules/mine.log"
@@ -164,9 +165,9 @@ def hanging(run: Cluster, tmp_path: Path) -> Iterator[tuple[Cluster, subprocess.
     notes = tmp_path / "notes"
     (notes / "full_ft").mkdir(parents=True)
     (notes / "full_ft" / "hang").touch()
-    shutil.copytree(run.place.folder, tmp_path / "folder")
+    shutil.copytree(run.workspace.folder, tmp_path / "folder")
     shutil.rmtree(tmp_path / "folder" / RUNS / "full_ft")
-    found = Cluster(Place(tmp_path / "folder"), notes)
+    found = Cluster(Workspace(tmp_path / "folder"), notes)
     with subprocess.Popen(
         found.command(FITS),
         cwd=ROOT,

@@ -43,7 +43,10 @@ def test_tukey_has_the_error_of_repeated_measures():
 
 
 def test_p_values_and_intervals_agree():
-    for row in compare(scores(2, spread=0.3).assign(m0=lambda t: t["m0"] + 0.5), 0.25).to_dict("records"):
+    rows = compare(scores(2, spread=0.3).assign(m0=lambda t: t["m0"] + 1), 0.25).to_dict("records")
+    for kind in ("tukey", "corrected"):
+        assert {row[f"{kind}_p"] < 0.05 for row in rows} == {True, False}
+    for row in rows:
         assert (row["tukey_p"] < 0.05) == (row["tukey_low"] > 0 or row["tukey_high"] < 0)
         assert (row["corrected_p"] < 0.05) == (row["corrected_low"] > 0 or row["corrected_high"] < 0)
         assert row["corrected_p_holm"] >= row["corrected_p"]

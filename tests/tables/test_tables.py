@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,21 @@ import pytest
 
 from roftmol.core.errors import UserError
 from roftmol.core.source_code import PACKAGE, sources
+from roftmol.data.splits import SplitSettings
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
+from roftmol.figures.cells import Condition
 from roftmol.report.glossary import table_lines
+from roftmol.report.results import TITLES
 from roftmol.stages import STAGES, Code
 from roftmol.statistics import TABLES as STATISTICS
+from roftmol.statistics.blocks import Family
+from roftmol.statistics.stage import Cell
 from roftmol.tables import schemas
 from roftmol.tables.base import Table
 from roftmol.tables.descriptions import reference
+from roftmol.training.cell import RunSettings
+from roftmol.training.landscape import LandscapeSettings
+from roftmol.training.references import BaselineSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 DESCRIPTIONS = PACKAGE / "tables" / "descriptions"
@@ -81,6 +89,15 @@ def test_what_is_written_is_read(name: str, tmp_path: Path):
 
 def test_no_two_tables_have_one_name():
     assert len(schemas.TABLES) == sum(len(module.TABLES) for module in schemas.MODULES)
+
+
+def test_what_identifies_a_cell_are_the_columns_of_the_tables():
+    """Records with a field a column, which have to be written out."""
+    assert tuple(schemas.CELL) == Cell._fields
+    assert tuple(schemas.CONDITION) == Condition._fields == tuple(TITLES)
+    assert {field.name for field in fields(Family)} == {*schemas.FAMILY, "scores"}
+    for settings in (RunSettings, BaselineSettings, LandscapeSettings, SplitSettings):
+        assert {field.name for field in fields(settings)} >= schemas.CONTEXT.keys(), settings
 
 
 def test_an_older_file_lacks_new_columns_and_is_read(older: Path):

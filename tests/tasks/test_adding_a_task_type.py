@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from molecules_for_tests import SMILES, labels_of_size
+from small_dataset import SMILES, labels_of_size
 
 from roftmol.core.errors import UserError
 from roftmol.data import molecules, splits
@@ -132,7 +132,7 @@ def test_censored_regression_runs_from_a_file_to_tables(tmp_path: Path):
     )
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     folder = copy / "roftmol" / "tasks"
-    (folder / "censored.py").write_text(*code)
+    (folder / "censored.py").write_text(code)
     table = folder / "__init__.py"
     assert table.read_text().count(END) == 1
     table.write_text(table.read_text().replace(END, LINE + END))

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import golden
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from rdkit import Chem
-from test_so3lr import SMILES as SPATIAL
-from test_so3lr import checkpoint, conformers, encoder, geometry, molecules  # noqa: F401 (two are fixtures)
 from torch import Tensor
 
+import golden
+from atoms_in_space import FOLD as SPATIAL_FOLD
+from atoms_in_space import SMILES as SPATIAL
+from atoms_in_space import conformers, geometry, molecules
 from roftmol.core.errors import UserError
 from roftmol.data import corpora
 from roftmol.encoders.base import Encoder
@@ -57,10 +58,6 @@ FOLD = Fold(np.arange(7), np.arange(7, 9), np.arange(9, 10))
 def flat() -> tuple[Encoder, Graphs]:
     labels = np.linspace(-1, 1, len(SMILES)).astype(np.float32)[:, None]
     return golden.shipped(), featurize.from_smiles(SMILES, labels)
-
-
-def spatial_fold() -> Fold:
-    return Fold(np.arange(5), np.arange(5, 7), np.arange(7, 8))
 
 
 @dataclass
@@ -116,12 +113,12 @@ def test_without_second_steps_it_is_full_ft_to_the_bit(name: str):
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 @pytest.mark.parametrize("name", ["mft", "mft_same_steps"])
-def test_without_second_steps_it_is_full_ft_to_the_bit_in_space(encoder: So3lr, name: str, protocol: str):  # noqa: F811
-    data, fold = molecules(), spatial_fold()
-    task = ForceField(labelled_by(encoder, data))
-    one = fitted(encoder, data, name, {"probability": 0.0}, task, 2, fold, protocol)
-    assert equal(one, fitted(encoder, data, "full_ft", {}, None, 2, fold, protocol))
-    other = fitted(encoder, data, name, {"probability": 0.8}, task, 2, fold, protocol)
+def test_without_second_steps_it_is_full_ft_to_the_bit_in_space(so3lr: So3lr, name: str, protocol: str):
+    data, fold = molecules(), SPATIAL_FOLD
+    task = ForceField(labelled_by(so3lr, data))
+    one = fitted(so3lr, data, name, {"probability": 0.0}, task, 2, fold, protocol)
+    assert equal(one, fitted(so3lr, data, "full_ft", {}, None, 2, fold, protocol))
+    other = fitted(so3lr, data, name, {"probability": 0.8}, task, 2, fold, protocol)
     assert not equal(one, other)
 
 
@@ -144,13 +141,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("name", ["full_ft", "mft"])
 def test_in_the_paper_protocol_every_step_in_space_is_cut_and_the_rate_falls(
-    encoder: So3lr,  # noqa: F811
+    so3lr: So3lr,
     taken: list[tuple[float, float]],
     name: str,
 ):
-    data, fold, epochs = molecules(), spatial_fold(), 4
-    task = ForceField(labelled_by(encoder, data)) if name == "mft" else None
-    fitted(encoder, data, name, {}, task, epochs, fold, "paper")
+    data, fold, epochs = molecules(), SPATIAL_FOLD, 4
+    task = ForceField(labelled_by(so3lr, data)) if name == "mft" else None
+    fitted(so3lr, data, name, {}, task, epochs, fold, "paper")
     rates = [1e-3 * 0.01 ** (epoch / epochs) for epoch in range(epochs)]
     assert list(dict.fromkeys(rate for rate, _ in taken)) == pytest.approx(rates)
     assert len(taken) == 3 * epochs if name == "full_ft" else len(taken) > 3 * epochs
@@ -158,18 +155,18 @@ def test_in_the_paper_protocol_every_step_in_space_is_cut_and_the_rate_falls(
     assert sum(length > CLIP * 0.999 for _, length in taken) >= 3 * epochs
 
 
-def test_in_honest_the_rate_stays_and_forces_alone_are_cut(encoder: So3lr, taken: list[tuple[float, float]]):  # noqa: F811
-    data, fold = molecules(), spatial_fold()
-    labels = labelled_by(encoder, data)
-    fitted(encoder, data, "mft", {}, ForceField(replace(labels, forces=labels.forces + 10)), 4, fold)
+def test_in_honest_the_rate_stays_and_forces_alone_are_cut(so3lr: So3lr, taken: list[tuple[float, float]]):
+    data, fold = molecules(), SPATIAL_FOLD
+    labels = labelled_by(so3lr, data)
+    fitted(so3lr, data, "mft", {}, ForceField(replace(labels, forces=labels.forces + 10)), 4, fold)
     assert {rate for rate, _ in taken} == {1e-3}
     assert sum(length > 2 * CLIP for _, length in taken) == 12
     assert sum(length <= CLIP * 1.001 for _, length in taken) == len(taken) - 12 > 0
 
 
-def test_rates_by_layer_fall_together_in_the_paper_protocol(encoder: So3lr, taken: list[tuple[float, float]]):  # noqa: F811
-    fitted(encoder, molecules(), "layerwise_decay", {"decay": 0.5}, None, 2, spatial_fold(), "paper")
-    groups = len(encoder.parts) + 1
+def test_rates_by_layer_fall_together_in_the_paper_protocol(so3lr: So3lr, taken: list[tuple[float, float]]):
+    fitted(so3lr, molecules(), "layerwise_decay", {"decay": 0.5}, None, 2, SPATIAL_FOLD, "paper")
+    groups = len(so3lr.parts) + 1
     rates = [rate for rate, _ in taken]
     for epoch in range(2):
         first = rates[3 * groups * epoch :][:groups]
@@ -236,40 +233,40 @@ def test_a_probability_is_one(probability: float):
         METHODS["mft"].parse({"probability": probability})
 
 
-def test_the_force_field_is_kept(encoder: So3lr):  # noqa: F811
+def test_the_force_field_is_kept(so3lr: So3lr):
     """The same fit with and without its own forces as second task: with them they drift far less."""
     numbers, positions = conformers()
     rng = np.random.default_rng(0)
     shaken = [p + rng.normal(0, 0.05, p.shape) for p in positions]
     moved = featurize.from_conformers(numbers, shaken, np.zeros((len(numbers), 1), np.float32))
-    own = labelled_by(encoder, moved)
+    own = labelled_by(so3lr, moved)
     probe = Probe(own, own)
-    assert probe.quantities(encoder) == {"force_drift": 0.0, "force_error": 0.0}
-    data, fold = molecules(), spatial_fold()
-    full = fitted(encoder, data, "full_ft", {}, None, 20, fold)
-    kept = fitted(encoder, data, "mft", {}, ForceField(own), 20, fold)
+    assert probe.quantities(so3lr) == {"force_drift": 0.0, "force_error": 0.0}
+    data, fold = molecules(), SPATIAL_FOLD
+    full = fitted(so3lr, data, "full_ft", {}, None, 20, fold)
+    kept = fitted(so3lr, data, "mft", {}, ForceField(own), 20, fold)
     drifts = [probe.quantities(model.encoder)["force_drift"] for model in (full, kept)]
     assert drifts[1] < drifts[0] / 2
-    assert equal(kept, fitted(encoder, data, "mft", {}, ForceField(own), 20, fold)), "two runs differ"
+    assert equal(kept, fitted(so3lr, data, "mft", {}, ForceField(own), 20, fold)), "two runs differ"
     trained = {name for name, theta in kept.encoder.named_parameters() if theta.requires_grad}
     assert any(name.startswith("force_field.") for name in trained)
 
 
-def test_the_loss_of_forces_by_hand(encoder: So3lr):  # noqa: F811
+def test_the_loss_of_forces_by_hand(so3lr: So3lr):
     data = molecules()
-    own = labelled_by(encoder, data)
+    own = labelled_by(so3lr, data)
     shifted = Labels(data, own.energies + 2.0, own.forces + 0.5)
     for progress, energy, force in ((0.0, 0.2, 100.0), (1.0, 20 + (0.2 - 20) * 0.01, 60 + (100 - 60) * 0.01)):
-        loss = ForceField(shifted).on(encoder).loss(progress, np.random.default_rng(0))
+        loss = ForceField(shifted).on(so3lr).loss(progress, np.random.default_rng(0))
         sizes = np.diff(data.offsets)
         assert len(sizes) <= BATCH
         assert float(loss.detach()) == pytest.approx(energy * (4 / sizes).mean() + force * 0.25, rel=2e-3)
-    assert ForceField(own).on(encoder).clip == CLIP
+    assert ForceField(own).on(so3lr).clip == CLIP
 
 
-def test_another_zero_of_energy_is_taken_off(encoder: So3lr):  # noqa: F811
+def test_another_zero_of_energy_is_taken_off(so3lr: So3lr):
     data = molecules()
-    own = labelled_by(encoder, data)
+    own = labelled_by(so3lr, data)
     counts = composition(data)
     assert counts.sum(1).tolist() == np.diff(data.offsets).tolist()
     offsets = np.linspace(-500, 300, counts.shape[1])
@@ -301,43 +298,43 @@ def table(count: int = 6) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_the_last_molecules_are_measured_and_not_learnt(encoder: So3lr, tmp_path: Path):  # noqa: F811
+def test_the_last_molecules_are_measured_and_not_learnt(so3lr: So3lr, tmp_path: Path):
     rows = table()
     rows.loc[1, ["status", "reason"]] = ["failed", "not converged"]
     schemas.write("force_labels", rows, tmp_path / "forces.parquet")
-    found = tasks.read(tmp_path / "forces.parquet", "gfn2", encoder, 32)
+    found = tasks.read(tmp_path / "forces.parquet", "gfn2", so3lr, 32)
     assert isinstance(found.task, ForceField)
     assert found.probe
     assert len(found.task.labels.conformers) == 9  # five molecules of two conformers, one of which failed
     assert found.probe.molecules == 2
     np.testing.assert_allclose(found.task.labels.forces, 0.1)
-    own = tasks.read(tmp_path / "forces.parquet", "self", encoder, 32)
+    own = tasks.read(tmp_path / "forces.parquet", "self", so3lr, 32)
     assert isinstance(own.task, ForceField)
-    np.testing.assert_allclose(own.task.labels.forces, labelled_by(encoder, own.task.labels.conformers).forces)
-    assert found.probe.quantities(encoder)["force_error"] > 0
+    np.testing.assert_allclose(own.task.labels.forces, labelled_by(so3lr, own.task.labels.conformers).forces)
+    assert found.probe.quantities(so3lr)["force_error"] > 0
     schemas.write("force_labels", rows.assign(source="native"), tmp_path / "native.parquet")
-    given = tasks.read(tmp_path / "native.parquet", "native", encoder, 32)
+    given = tasks.read(tmp_path / "native.parquet", "native", so3lr, 32)
     assert isinstance(given.task, ForceField)
     np.testing.assert_array_equal(given.task.labels.conformers.labels, found.task.labels.conformers.labels)
     np.testing.assert_array_equal(given.task.labels.forces, found.task.labels.forces)
-    assert tasks.read(tmp_path / "forces.parquet", "", encoder, 32).task is None
-    nothing = tasks.read(None, "gfn2", encoder, 32)
+    assert tasks.read(tmp_path / "forces.parquet", "", so3lr, 32).task is None
+    nothing = tasks.read(None, "gfn2", so3lr, 32)
     assert (nothing.task, nothing.probe) == (None, None)
 
 
-def test_what_cannot_be_a_second_task_is_said(encoder: So3lr, tmp_path: Path):  # noqa: F811
+def test_what_cannot_be_a_second_task_is_said(so3lr: So3lr, tmp_path: Path):
     schemas.write("force_labels", table(1), tmp_path / "forces.parquet")
     with pytest.raises(UserError, match="labels of 1 molecules"):
-        tasks.read(tmp_path / "forces.parquet", "gfn2", encoder, 32)
+        tasks.read(tmp_path / "forces.parquet", "gfn2", so3lr, 32)
     with pytest.raises(UserError, match="'graphmae' is not for this model; choose one of gfn2, self, native"):
-        tasks.read(tmp_path / "forces.parquet", "graphmae", encoder, 32)
+        tasks.read(tmp_path / "forces.parquet", "graphmae", so3lr, 32)
     with pytest.raises(UserError, match="'gfn2' is not for this model"):
         tasks.read(tmp_path / "forces.parquet", "gfn2", golden.shipped(), 32)
     strange = table()
     strange.at[3, "numbers"] = np.array([14, *strange.at[3, "numbers"][1:]], np.int8)
     schemas.write("force_labels", strange, tmp_path / "forces.parquet")
     with pytest.raises(UserError, match=r"has Si; .* are given H, C.*auxiliary\.elements"):
-        tasks.read(tmp_path / "forces.parquet", "gfn2", encoder, 32)
+        tasks.read(tmp_path / "forces.parquet", "gfn2", so3lr, 32)
     with pytest.raises(UserError, match="needs an encoder with Hu et al"):
         Pretraining.prepared(OBJECTIVES["attribute_masking"](), SMILES, MiniMol(), 32)
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_own_models
 import torch
-from molecules_for_tests import SMILES, corpus, labels_of_size
-from test_jobs import FIRST, finetune, interpolate
 
+import own_models
+from cell_jobs import FULL_FT, finetune, interpolate
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.encoders.kinds import new_encoder
@@ -28,6 +27,7 @@ from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.forward import pooled
 from roftmol.training.loop import train
 from roftmol.training.model import new_model
+from small_dataset import SMILES, corpus, labels_of_size
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")
@@ -202,15 +202,15 @@ def test_labels_are_not_read_and_the_molecules_are_the_same_for_every_method(enc
     assert set(seen[0]) <= set(np.concatenate([FOLD.valid, FOLD.test]).tolist())
 
 
-@pytest.mark.parametrize("name", ["minimol", *test_own_models.PARTS])
+@pytest.mark.parametrize("name", ["minimol", *own_models.PARTS])
 def test_other_encoders(name, tmp_path):
     """No BatchNorm, parts of the user's own, weights under two names."""
     torch.manual_seed(0)
     if name == "minimol":
         one, data = MiniMol(), featurize.from_smiles(SMILES, labels_of_size(), name="minimol")
     else:
-        code = test_own_models.code_of(name, tmp_path)
-        one = new_encoder(test_own_models.architecture(name, code))
+        code = own_models.code_of(name, tmp_path)
+        one = new_encoder(own_models.architecture(name, code))
         data = featurize.from_smiles(SMILES, labels_of_size(), name=str(code))
     model = fitted(one, "surgical_ft", METHODS["surgical_ft"].parse({"block": 1}), data)
     rows = Reference(one, data).changes(model.encoder, model.predict_held_out(data, FOLD).vectors, 0, 0, FOLD)
@@ -227,8 +227,8 @@ def table(run):
     return schemas.read("changes", run / "changes.parquet")
 
 
-def test_the_table_of_a_cell(place):
-    full = finetune(place, FIRST)
+def test_the_table_of_a_cell(cell):
+    full = finetune(cell, FULL_FT)
     found = table(full)
     assert set(found["seed"]) == {0, 1}
     assert found.groupby("seed")["part"].agg(list)[0] == [
@@ -239,8 +239,8 @@ def test_the_table_of_a_cell(place):
         *["vectors"] * 3,
         *["atoms"] * 3,
     ]
-    settings = replace(FIRST, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}))
-    mixed = table(interpolate(place, settings, full))
+    settings = replace(FULL_FT, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}))
+    mixed = table(interpolate(cell, settings, full))
     whole = mixed[(mixed["part"] == "all") & (mixed["seed"] == 1)].set_index("setting")["value"]
     tuned = found[(found["part"] == "all") & (found["seed"] == 1)]["value"].item()
     assert whole['{"alpha":0.0}'] == 0
@@ -251,20 +251,20 @@ def test_the_table_of_a_cell(place):
     np.testing.assert_allclose(ends, wanted, atol=1e-6)
 
 
-def test_from_scratch_distances_are_from_its_own_draw_and_vectors_from_the_pretrained_ones(place):
-    found = table(finetune(place, replace(FIRST, method="scratch")))
-    tuned = table(finetune(place, FIRST, "tuned"))
+def test_from_scratch_distances_are_from_its_own_draw_and_vectors_from_the_pretrained_ones(cell):
+    found = table(finetune(cell, replace(FULL_FT, method="scratch")))
+    tuned = table(finetune(cell, FULL_FT, "tuned"))
     distance = found[found["part"] == "all"].set_index("seed")["value"]
     assert (distance < 0.5).all()  # two independent draws would be at about the square root of 2
     column = "effective_rank_pretrained"
     one, other = (frame[frame["quantity"] == column]["value"].tolist() for frame in (found, tuned))
     np.testing.assert_allclose(one, other)
     cka = found[found["quantity"] == "cka"].set_index("seed")["value"]
-    data, encoder = corpus(), load_encoder(place / "encoder.safetensors", FIRST.training.dropout)
-    method, honest, assigned = METHODS["scratch"], PROTOCOLS["honest"], schemas.read("splits", place / "splits.parquet")
-    for seed in FIRST.seeds:
+    data, encoder = corpus(), load_encoder(cell / "encoder.safetensors", FULL_FT.training.dropout)
+    method, honest, assigned = METHODS["scratch"], PROTOCOLS["honest"], schemas.read("splits", cell / "splits.parquet")
+    for seed in FULL_FT.seeds:
         _, fold = next(folds(assigned, seed))
-        fit = Fit(method, method.parse({}), data, fold, TASK, honest, FIRST.training, seed)
+        fit = Fit(method, method.parse({}), data, fold, TASK, honest, FULL_FT.training, seed)
         model = new_model(encoder, fit)
         train(model, fit)
         before, after = (Centred(pooled(network, data, fold.held_out)) for network in (encoder, model.encoder))

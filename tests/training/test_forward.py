@@ -7,13 +7,12 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-import golden
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from molecules_for_tests import SMILES, corpus
 
+import golden
 import plain
 from roftmol.core.errors import UserError
 from roftmol.encoders import products
@@ -30,6 +29,7 @@ from roftmol.training.forward import Adam, evaluation_batches
 from roftmol.training.loop import train
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, new_model, task_loss
+from small_dataset import SMILES, corpus
 
 LAYERS = 3
 LOCAL = sorted(kind for kind, convolution in CONVOLUTIONS.items() if convolution.local)
@@ -51,8 +51,10 @@ def encoder(kind: str = "gin", dropout: float = 0.0) -> GNN:
 class PreciseGraphs(graphs.Graphs):
     """Molecules whose batches are in float64, where what remains of a difference is no rounding."""
 
-    def batch(self, molecules: graphs.Indices, merge: range = range(0), lent: int | None = None) -> graphs.Batch:
-        batch = super().batch(molecules, merge, lent)
+    def batch(
+        self, molecules: graphs.Indices, merge: range = range(0), norm_molecules: int | None = None
+    ) -> graphs.Batch:
+        batch = super().batch(molecules, merge, norm_molecules)
         assert batch.hop is not None
 
         def double(hop: graphs.Hop) -> graphs.Hop:
@@ -158,7 +160,9 @@ def test_the_map_is_the_last_convolutions_with_a_row_for_every_atom(kind, layers
 
 
 def test_networks_that_look_further_are_never_merged():
-    for kind in set(CONVOLUTIONS) - set(LOCAL):
+    further = set(CONVOLUTIONS) - set(LOCAL)
+    assert further
+    for kind in further:
         network = encoder(kind)
         assert not network.local
         assert all(not batch.merged for batch in evaluation_batches(network, corpus(), ALL))
@@ -183,9 +187,9 @@ def test_training_with_the_lowest_block_merged_is_training(kind):
         assert torch.allclose(buffers[name], value, rtol=1e-10), name
 
 
-def test_batchnorm_takes_the_statistics_of_the_lending_atoms():
+def test_batchnorm_takes_the_statistics_of_the_first_molecules():
     network, data = encoder().eval(), corpus()
-    merged, whole = data.batch(ALL, range(LAYERS), lent=7), data.batch(ALL)
+    merged, whole = data.batch(ALL, range(LAYERS), norm_molecules=7), data.batch(ALL)
     with torch.no_grad():
         plainly = network(whole)
         with statistics_of_first(network, whole, 7):

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from molecules_for_tests import SMILES, corpus, split_table
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from cell_jobs import FULL_FT, finetune, interpolate, parts
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
 from roftmol.encoders import products
@@ -25,34 +25,7 @@ from roftmol.training import batchnorm, jobs, saved_fits
 from roftmol.training.cell import folds
 from roftmol.training.fit import Task, TrainSettings
 from roftmol.training.model import Model
-
-FIRST = jobs.RunSettings(
-    protocol="honest",
-    model="tiny",
-    dataset="sizes",
-    split="random",
-    budget="all",
-    method="full_ft",
-    task="regression",
-    metric="rmse",
-    seeds=(0, 1),
-    grid=({},),
-    training=TrainSettings(epochs=3, batch_size=8),
-    device="cpu",
-)
-
-
-def finetune(place: Path, settings: jobs.RunSettings, out: str = "run") -> Path:
-    jobs.finetune(
-        settings, place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", place / out
-    )
-    return place / out
-
-
-def interpolate(place: Path, settings: jobs.RunSettings, source: Path, out: str = "mixed") -> Path:
-    paths = (place / "graphs.safetensors", place / "splits.parquet", place / "encoder.safetensors", source, place / out)
-    jobs.interpolate(settings, *paths)
-    return place / out
+from small_dataset import SMILES, corpus, split_table
 
 
 @pytest.mark.parametrize("run", ["finetune", "interpolate"])
@@ -73,18 +46,14 @@ def test_threads_are_limited_before_anything_is_prepared(run: str, tmp_path: Pat
     torch.set_num_threads(2)
     try:
         with pytest.raises(ReadError, match=r"^1$"):
-            getattr(jobs, run)(FIRST, *[tmp_path] * (4 if run == "finetune" else 5))
+            getattr(jobs, run)(FULL_FT, *[tmp_path] * (4 if run == "finetune" else 5))
     finally:
         torch.set_num_threads(before)
 
 
-def parts(run: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (run / "parts").iterdir()}
-
-
-def test_tables_of_a_cell(place):
-    settings = replace(FIRST, method="l2_sp", grid=({"lam": 0.1}, {"lam": 0.001}))
-    run = finetune(place, settings)
+def test_tables_of_a_cell(cell):
+    settings = replace(FULL_FT, method="l2_sp", grid=({"lam": 0.1}, {"lam": 0.001}))
+    run = finetune(cell, settings)
     fits = schemas.read("fits", run / "fits.parquet")
     assert len(fits) == 4
     assert set(fits["status"]) == {"ok"}
@@ -99,28 +68,28 @@ def test_tables_of_a_cell(place):
     assert len(curves) == fits["epochs"].sum()
 
 
-def test_finished_fits_are_not_computed_again(place):
-    run = finetune(place, FIRST)
+def test_finished_fits_are_not_computed_again(cell):
+    run = finetune(cell, FULL_FT)
     before, table = parts(run), (run / "fits.parquet").read_bytes()
-    finetune(place, FIRST)
+    finetune(cell, FULL_FT)
     assert parts(run) == before
     assert (run / "fits.parquet").read_bytes() == table
-    schemas.write("splits", split_table(seeds=(0, 1, 2)), place / "splits.parquet")
-    finetune(place, replace(FIRST, seeds=(0, 1, 2)))
+    schemas.write("splits", split_table(seeds=(0, 1, 2)), cell / "splits.parquet")
+    finetune(cell, replace(FULL_FT, seeds=(0, 1, 2)))
     after = parts(run)
     assert len(after) == 3
     assert before.items() <= after.items()
 
 
-def test_finished_fits_are_found_by_what_their_inputs_say_not_by_their_bytes(place):
+def test_finished_fits_are_found_by_what_their_inputs_say_not_by_their_bytes(cell):
     """The format writes metadata in no fixed order: files made again differ in bytes though not in content."""
-    run = finetune(place, FIRST)
+    run = finetune(cell, FULL_FT)
     for name in ("encoder.safetensors", "graphs.safetensors"):
-        path, known = place / name, parts(run)
+        path, known = cell / name, parts(run)
         with safe_open(path, "np") as file:
             metadata = file.metadata()
         save_file(load_file(path), path, metadata=metadata | {"more": "said"})
-        finetune(place, FIRST)
+        finetune(cell, FULL_FT)
         again = parts(run)
         assert len(again) > len(known)  # what is said counts
         before = path.read_bytes()
@@ -128,7 +97,7 @@ def test_finished_fits_are_found_by_what_their_inputs_say_not_by_their_bytes(pla
             save_file(load_file(path), path, metadata=metadata)
             if path.read_bytes()[:200] != before[:200]:
                 break
-        finetune(place, FIRST)
+        finetune(cell, FULL_FT)
         assert parts(run) == again
 
 
@@ -140,38 +109,38 @@ def test_finished_fits_are_found_by_what_their_inputs_say_not_by_their_bytes(pla
         {"method": "scratch"},
     ],
 )
-def test_whatever_changes_the_result_is_computed_again(place, change):
-    run = finetune(place, FIRST)
+def test_whatever_changes_the_result_is_computed_again(cell, change):
+    run = finetune(cell, FULL_FT)
     before = parts(run)
-    finetune(place, replace(FIRST, **change))
+    finetune(cell, replace(FULL_FT, **change))
     assert len(parts(run)) == 2 * len(before)
 
 
-def test_seeds_that_share_a_split_have_fits_of_their_own(place):
+def test_seeds_that_share_a_split_have_fits_of_their_own(cell):
     # As in protocol `paper`, where every seed trains on the same molecules.
     table = split_table(seeds=(0,))
-    schemas.write("splits", pd.concat([table, table.assign(seed=1)]), place / "splits.parquet")
-    run = finetune(place, FIRST)
+    schemas.write("splits", pd.concat([table, table.assign(seed=1)]), cell / "splits.parquet")
+    run = finetune(cell, FULL_FT)
     assert len(parts(run)) == 2
     predictions = schemas.read("predictions", run / "predictions.parquet")
     one, two = (np.stack(predictions.loc[predictions["seed"] == seed, "prediction"]) for seed in (0, 1))
     assert not np.array_equal(one, two)
 
 
-def test_a_seed_starts_from_the_pretrained_weights_whatever_was_fitted_before(place):
-    both = finetune(place, FIRST)
-    alone = finetune(place, replace(FIRST, seeds=(1,)), "alone")
+def test_a_seed_starts_from_the_pretrained_weights_whatever_was_fitted_before(cell):
+    both = finetune(cell, FULL_FT)
+    alone = finetune(cell, replace(FULL_FT, seeds=(1,)), "alone")
     fitted = [schemas.read("predictions", run / "predictions.parquet") for run in (both, alone)]
     one, two = (np.stack(table.loc[table["seed"] == 1, "prediction"]) for table in fitted)
     assert np.array_equal(one, two)
 
 
-def test_mixing_is_computed_again_where_the_fine_tuned_weights_are_others(place):
-    how = replace(FIRST, method="wise_ft", grid=({"alpha": 0.5},))
-    mixed = interpolate(place, how, finetune(place, FIRST))
+def test_mixing_is_computed_again_where_the_fine_tuned_weights_are_others(cell):
+    how = replace(FULL_FT, method="wise_ft", grid=({"alpha": 0.5},))
+    mixed = interpolate(cell, how, finetune(cell, FULL_FT))
     before = parts(mixed)
-    longer = finetune(place, replace(FIRST, training=TrainSettings(epochs=2, batch_size=4)), "longer")
-    interpolate(place, how, longer)
+    longer = finetune(cell, replace(FULL_FT, training=TrainSettings(epochs=2, batch_size=4)), "longer")
+    interpolate(cell, how, longer)
     assert len(parts(mixed)) == 2 * len(before)
 
 
@@ -190,33 +159,33 @@ def test_the_best_setting_by_validation_is_mixed(metric, better, worse):
         assert {where: source["setting"] for where, source in found.items()} == {(0, 0): "best", (0, 1): "alone"}
 
 
-def test_another_split_is_computed_again(place):
-    run = finetune(place, FIRST)
+def test_another_split_is_computed_again(cell):
+    run = finetune(cell, FULL_FT)
     table = split_table()
     swapped = table["seed"].eq(1) & table["role"].isin(["train", "valid"])
     first, last = table.index[swapped][[0, -1]]
     table.loc[[first, last], "molecule"] = table.loc[[last, first], "molecule"].to_numpy()
-    schemas.write("splits", table, place / "splits.parquet")
-    finetune(place, FIRST)
+    schemas.write("splits", table, cell / "splits.parquet")
+    finetune(cell, FULL_FT)
     assert len(parts(run)) in (2, 3)  # seed 1 again, unless both molecules had one role
-    schemas.write("splits", split_table().assign(seed=lambda t: t["seed"] * 5), place / "splits.parquet")
+    schemas.write("splits", split_table().assign(seed=lambda t: t["seed"] * 5), cell / "splits.parquet")
     with pytest.raises(UserError, match="no seed 1"):
-        finetune(place, FIRST)
+        finetune(cell, FULL_FT)
 
 
-def test_a_truncated_part_is_computed_again(place):
-    run = finetune(place, FIRST)
+def test_a_truncated_part_is_computed_again(cell):
+    run = finetune(cell, FULL_FT)
     table = schemas.read("predictions", run / "predictions.parquet")
     victim = next((run / "parts").iterdir())
     victim.write_bytes(victim.read_bytes()[:1000])
-    finetune(place, FIRST)
+    finetune(cell, FULL_FT)
     again = schemas.read("predictions", run / "predictions.parquet")
     assert np.array_equal(np.stack(table["prediction"]), np.stack(again["prediction"]))
 
 
-def test_interpolation_uses_the_saved_weights(place):
-    full = finetune(place, FIRST)
-    mixed = interpolate(place, replace(FIRST, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 1.0})), full)
+def test_interpolation_uses_the_saved_weights(cell):
+    full = finetune(cell, FULL_FT)
+    mixed = interpolate(cell, replace(FULL_FT, method="wise_ft", grid=({"alpha": 0.0}, {"alpha": 1.0})), full)
     tuned = schemas.read("predictions", full / "predictions.parquet")
     swept = schemas.read("predictions", mixed / "predictions.parquet")
     end = swept[swept["setting"] == '{"alpha":1.0}']
@@ -226,14 +195,14 @@ def test_interpolation_uses_the_saved_weights(place):
     start = swept[(swept["setting"] == '{"alpha":0.0}') & (swept["seed"] == 1) & (swept["partition"] == "test")]
     part = schemas.read("fits", full / "fits.parquet").set_index("seed").loc[1, "part"]
     weights = saved_fits.saved_weights(full / "parts" / part)
-    model = Model(load_encoder(place / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
+    model = Model(load_encoder(cell / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
-    _, fold = next(folds(schemas.read("splits", place / "splits.parquet"), 1))
+    _, fold = next(folds(schemas.read("splits", cell / "splits.parquet"), 1))
     batchnorm.estimate_all(model.encoder, corpus(), batchnorm.sample(fold.train, 1))
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)
     assert not np.allclose(expected, np.stack(end[end["seed"] == 1]["prediction"])[-len(expected) :])
-    learned = interpolate(place, replace(FIRST, method="dwise_ft", grid=({"start": 0.5},)), full, "learned")
+    learned = interpolate(cell, replace(FULL_FT, method="dwise_ft", grid=({"start": 0.5},)), full, "learned")
     assert set(schemas.read("coefficients", learned / "coefficients.parquet")["part"]) == {
         "embed",
         "blocks.0",
@@ -241,17 +210,17 @@ def test_interpolation_uses_the_saved_weights(place):
     }
 
 
-def test_missing_weights_are_named(place):
-    full = finetune(place, FIRST)
+def test_missing_weights_are_named(cell):
+    full = finetune(cell, FULL_FT)
     for part in (full / "parts").iterdir():
         part.unlink()
     with pytest.raises(UserError, match="fine-tuned weights cannot be read"):
-        interpolate(place, replace(FIRST, method="wise_ft", grid=({"alpha": 0.5},)), full)
+        interpolate(cell, replace(FULL_FT, method="wise_ft", grid=({"alpha": 0.5},)), full)
 
 
-def test_cross_fitting_pools_validation_and_averages_test(place):
-    schemas.write("splits", split_table(folds=4), place / "splits.parquet")
-    run = finetune(place, replace(FIRST, seeds=(0,)))
+def test_cross_fitting_pools_validation_and_averages_test(cell):
+    schemas.write("splits", split_table(folds=4), cell / "splits.parquet")
+    run = finetune(cell, replace(FULL_FT, seeds=(0,)))
     fits = schemas.read("fits", run / "fits.parquet")
     assert fits["fold"].tolist() == [0, 1, 2, 3]
     predictions = schemas.read("predictions", run / "predictions.parquet")
@@ -264,37 +233,37 @@ def test_cross_fitting_pools_validation_and_averages_test(place):
     assert np.allclose(np.stack(test["prediction"]), np.mean(folds, 0))
 
 
-def test_a_run_that_diverges_is_recorded_and_the_others_go_on(place):
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(cell):
     data = corpus()
     poisoned = split_table().query("seed == 1 and role == 'train'")["molecule"].iloc[0]
     table = split_table()
     elsewhere = (table["seed"] == 0) & (table["molecule"] == poisoned)
-    schemas.write("splits", table[~elsewhere], place / "splits.parquet")
+    schemas.write("splits", table[~elsewhere], cell / "splits.parquet")
     data.labels[poisoned] = np.inf
-    data.save(place / "graphs.safetensors")
-    run = finetune(place, replace(FIRST, protocol="paper"))
+    data.save(cell / "graphs.safetensors")
+    run = finetune(cell, replace(FULL_FT, protocol="paper"))
     fits = schemas.read("fits", run / "fits.parquet").set_index("seed")
     assert fits.loc[1, "status"] == "failed"
     assert "epoch 1" in fits.loc[1, "reason"]
     assert fits.loc[0, "status"] == "ok"
-    mixed = interpolate(place, replace(FIRST, protocol="paper", method="wise_ft", grid=({"alpha": 0.5},)), run)
+    mixed = interpolate(cell, replace(FULL_FT, protocol="paper", method="wise_ft", grid=({"alpha": 0.5},)), run)
     fits = schemas.read("fits", mixed / "fits.parquet").set_index("seed")
     assert fits.loc[1, "reason"].startswith("full_ft failed")
 
 
-def test_a_killed_job_goes_on_where_it_was(place):
+def test_a_killed_job_goes_on_where_it_was(cell):
     """SIGKILL in the middle: the repeated job keeps the finished fits and ends with an undisturbed one's tables."""
-    settings = replace(FIRST, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(6)))
+    settings = replace(FULL_FT, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(6)))
     settings = replace(settings, training=TrainSettings(epochs=25, batch_size=4, patience=25))
     command = [
         *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
-        *("--data", place / "graphs.safetensors", "--splits", place / "splits.parquet"),
-        *("--checkpoint", place / "encoder.safetensors", "--out", place / "killed"),
+        *("--data", cell / "graphs.safetensors", "--splits", cell / "splits.parquet"),
+        *("--checkpoint", cell / "encoder.safetensors", "--out", cell / "killed"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(Path(jobs.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     environment["ROFTMOL_PRODUCTS"] = products.chosen().name  # a trial of its own may end otherwise
     job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
-    folder = place / "killed" / "parts"
+    folder = cell / "killed" / "parts"
     deadline = time.monotonic() + 120
     while not (folder.exists() and len(list(folder.glob("*.safetensors"))) >= 2):
         assert job.poll() is None
@@ -304,15 +273,15 @@ def test_a_killed_job_goes_on_where_it_was(place):
     job.wait()
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
     assert 2 <= len(finished) < 12
-    assert not (place / "killed" / "fits.parquet").exists()
-    finetune(place, settings, "killed")
+    assert not (cell / "killed" / "fits.parquet").exists()
+    finetune(cell, settings, "killed")
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
-    undisturbed = finetune(place, settings, "undisturbed")
+    undisturbed = finetune(cell, settings, "undisturbed")
     for name in ("predictions", "curves"):
-        assert (place / "killed" / f"{name}.parquet").read_bytes() == (undisturbed / f"{name}.parquet").read_bytes()
+        assert (cell / "killed" / f"{name}.parquet").read_bytes() == (undisturbed / f"{name}.parquet").read_bytes()
 
 
-def test_fine_tuning_does_not_change_its_checkpoint(place):
-    before = (place / "encoder.safetensors").read_bytes()
-    finetune(place, FIRST)
-    assert (place / "encoder.safetensors").read_bytes() == before
+def test_fine_tuning_does_not_change_its_checkpoint(cell):
+    before = (cell / "encoder.safetensors").read_bytes()
+    finetune(cell, FULL_FT)
+    assert (cell / "encoder.safetensors").read_bytes() == before

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import corpus
 
 from roftmol.encoders.gnn import GNN, Architecture, Norm
 from roftmol.methods import METHODS
@@ -19,6 +18,7 @@ from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.loop import train
 from roftmol.training.mixing import PATIENCE, _Learner, groups_of, interpolate, mix, put
 from roftmol.training.model import new_model
+from small_dataset import corpus
 
 FOLD = Fold(np.arange(0, 12), np.arange(12, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")

@@ -4,7 +4,6 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from molecules_for_tests import SMILES
 from safetensors.torch import load_file
 
 from roftmol.core.errors import UserError
@@ -14,6 +13,7 @@ from roftmol.features.vocabulary import MASKED_ELEMENT
 from roftmol.training.pretraining import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
 from roftmol.training.pretraining.graphmae import Decoder, scaled_cosine_error
 from roftmol.training.pretraining.supervised import mean_absolute_error
+from small_dataset import SMILES
 
 TINY = PretrainSettings(
     Architecture("gin", 2, 16), epochs=3, batch_size=6, warmup_steps=2, held_out=6, save_every=1, learning_rate=3e-3

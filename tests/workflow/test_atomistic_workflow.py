@@ -17,13 +17,13 @@ import pytest
 import yaml
 from rdkit import Chem
 from rdkit.Chem import AllChem, Crippen, Descriptors3D
-from test_so3lr import published
-from test_workflow import ENDS, Place, _counts
 
+from published_encoders import so3lr_weights
 from roftmol.cli.main import main
 from roftmol.data import conformers, molecules
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
+from workspaces import ENDS, Workspace, job_counts
 
 # fmt: off
 #: One to six heavy atoms; as many molecules as make each of BOOM's two tests more than one.
@@ -74,12 +74,12 @@ def config(**changes: Any) -> dict[str, Any]:
             "layerwise_decay": {"decay": [0.65]},
         },
         "auxiliary": {"force_molecules": 8, "conformers": 2},
-        "files": {"so3lr": str(published()), "zinc250k": "list.smi"},
+        "files": {"so3lr": str(so3lr_weights()), "zinc250k": "list.smi"},
     } | changes
 
 
-def configure(place: Place, changed: dict[str, Any]) -> None:
-    (place.folder / "own.yaml").write_text(yaml.safe_dump(changed))
+def configure(workspace: Workspace, changed: dict[str, Any]) -> None:
+    (workspace.folder / "own.yaml").write_text(yaml.safe_dump(changed))
 
 
 def embedded(smiles: str) -> Chem.Mol:
@@ -112,35 +112,35 @@ def blocks(smiles: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A run from end to end; tests that change something work on a copy."""
-    place = Place(tmp_path_factory.mktemp("atomistic"))
-    (place.folder / "mine.extxyz").write_text(as_xyz([embedded(smiles) for smiles in SMILES]))
-    (place.folder / "list.smi").write_text("\n".join(CORPUS))
-    configure(place, config())
-    place.make()
-    return place
+    workspace = Workspace(tmp_path_factory.mktemp("atomistic"))
+    (workspace.folder / "mine.extxyz").write_text(as_xyz([embedded(smiles) for smiles in SMILES]))
+    (workspace.folder / "list.smi").write_text("\n".join(CORPUS))
+    configure(workspace, config())
+    workspace.make()
+    return workspace
 
 
 @pytest.fixture
-def copy(finished: Place, tmp_path: Path) -> Place:
+def copy(finished: Workspace, tmp_path: Path) -> Workspace:
     shutil.copytree(finished.folder, tmp_path / "copy")
-    return Place(tmp_path / "copy")
+    return Workspace(tmp_path / "copy")
 
 
-def table(place: Place, name: str) -> pd.DataFrame:
-    return schemas.read(name, place.folder / f"results/tables/{name}.parquet")
+def table(workspace: Workspace, name: str) -> pd.DataFrame:
+    return schemas.read(name, workspace.folder / f"results/tables/{name}.parquet")
 
 
-def parts(place: Place, method: str) -> dict[str, int]:
+def parts(workspace: Workspace, method: str) -> dict[str, int]:
     """The finished fits of a method, with the times when they were written."""
-    return {path.name: path.stat().st_mtime_ns for path in (place.folder / RUNS / method / "parts").glob("[!.]*")}
+    return {path.name: path.stat().st_mtime_ns for path in (workspace.folder / RUNS / method / "parts").glob("[!.]*")}
 
 
 # -- from structures to a report -------------------------------------------------------------------------------------
 
 
-def test_structures_become_a_report(finished: Place):
+def test_structures_become_a_report(finished: Workspace):
     page = (finished.folder / "results/report.html").read_text()
     for title in ("MFT (same steps)", "MFT + WiSE", "Layer-wise decay", "so3lr"):
         assert title in page
@@ -150,7 +150,7 @@ def test_structures_become_a_report(finished: Place):
     assert np.isfinite(summary["mean"]).all()
 
 
-def test_every_method_predicts_for_both_tests_and_has_a_shift(finished: Place):
+def test_every_method_predicts_for_both_tests_and_has_a_shift(finished: Workspace):
     splits = schemas.read("splits", finished.folder / "results/splits/honest/mine/boom-20.parquet")
     expected = {key: set(rows) for key, rows in splits.groupby(["seed", "role"])["molecule"]}
     found = table(finished, "predictions").groupby(["method", "seed", "partition"])["molecule"]
@@ -166,7 +166,7 @@ def test_every_method_predicts_for_both_tests_and_has_a_shift(finished: Place):
     assert np.isfinite(shift[["reference_mean", "shifted_mean", "drop", "drop_error"]]).all(axis=None)
 
 
-def test_the_rarest_labels_are_the_test_out_of_distribution(finished: Place):
+def test_the_rarest_labels_are_the_test_out_of_distribution(finished: Workspace):
     molecules = schemas.read("molecules", finished.folder / "results/data/mine/molecules.parquet")
     assert molecules["canonical"].tolist() == [Chem.CanonSmiles(text) for text in SMILES]
     labels = np.array([row[0] for row in molecules["labels"]])
@@ -176,7 +176,7 @@ def test_the_rarest_labels_are_the_test_out_of_distribution(finished: Place):
     assert np.abs(rare - np.median(labels)).min() > np.abs(inside - np.median(labels)).max()
 
 
-def test_every_methods_loss_of_forces_is_measured(finished: Place):
+def test_every_methods_loss_of_forces_is_measured(finished: Workspace):
     """None where there is no force field: the fingerprint's, and that of random weights."""
     changes = table(finished, "changes")
     drift = changes[changes["quantity"] == "force_drift"]
@@ -194,7 +194,7 @@ def test_every_methods_loss_of_forces_is_measured(finished: Place):
         assert alpha < 1 or value == pytest.approx(tuned, rel=1e-5)
 
 
-def test_no_forces_on_a_molecule_of_the_data(finished: Place):
+def test_no_forces_on_a_molecule_of_the_data(finished: Workspace):
     """By formula and connections, whichever way the corpus writes it."""
     labels = schemas.read("force_labels", finished.folder / FORCES)
     assert set(labels["status"]) == {"ok"}
@@ -205,7 +205,7 @@ def test_no_forces_on_a_molecule_of_the_data(finished: Place):
     assert known.isdisjoint(key.split("-")[0] for key in labels["inchikey"])
 
 
-def test_the_results_agree_with_themselves(finished: Place, capsys: pytest.CaptureFixture[str]):
+def test_the_results_agree_with_themselves(finished: Workspace, capsys: pytest.CaptureFixture[str]):
     main(["verify", str(finished.folder / "results")])
     told = capsys.readouterr().out
     assert f"runs {len(METHODS)}" in told
@@ -215,23 +215,23 @@ def test_the_results_agree_with_themselves(finished: Place, capsys: pytest.Captu
 # -- what runs again -------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_does_nothing(finished: Place):
+def test_a_second_run_does_nothing(finished: Workspace):
     done = finished.run("--cores", "2")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-def test_another_source_of_forces_fits_mft_alone_again(copy: Place):
+def test_another_source_of_forces_fits_mft_alone_again(copy: Workspace):
     """The geometries are the same, the forces the frozen model's own; mft_wise mixes what is fitted again."""
     configure(copy, config(auxiliary={"forces": "self", "force_molecules": 8, "conformers": 2}))
     dry = copy.run("--dry-run")
-    assert _counts(dry) == {"finetune": 2, "interpolate": 1, **ENDS}
+    assert job_counts(dry) == {"finetune": 2, "interpolate": 1, **ENDS}
     told = dry.stdout + dry.stderr
     for method in METHODS:
         assert (f"boom-20: {method}\n" in told) == method.startswith("mft"), method
 
 
-def test_another_seed_keeps_the_finished_fits(copy: Place):
+def test_another_seed_keeps_the_finished_fits(copy: Workspace):
     before = {method: parts(copy, method) for method in ("mft", "mft_wise")}
     configure(copy, config(seeds=[0, 1, 2]))
     assert copy.jobs() == {"split": 1, "baseline": 1, "finetune": 6, "interpolate": 3, **ENDS}
@@ -264,12 +264,12 @@ def test_an_sdf_says_the_same(tmp_path: Path):
 
 
 def test_an_element_that_the_model_does_not_know_ends_the_run_with_its_row(tmp_path: Path, capsys):
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     (tmp_path / "mine.extxyz").write_text(as_xyz([embedded(smiles) for smiles in [*SMILES[:3], "C[SiH3]"]]))
     (tmp_path / "list.smi").write_text("C\n")
-    configure(place, config())
+    configure(workspace, config())
     graphs = "results/data/mine/graphs/geometry.safetensors"
-    done = place.run("--cores", "2", graphs)
+    done = workspace.run("--cores", "2", graphs)
     message = "dataset mine, row 3, 'C[SiH3]': it has Si; models of atoms in space are given H, C, N, O, F, P, S, Cl"
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
@@ -296,10 +296,10 @@ FLAT = {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "reg
     ],
 )
 def test_what_does_not_go_together_is_told_before_anything_runs(change: dict[str, Any], told: str, tmp_path: Path):
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     write_flat(tmp_path)
-    configure(place, config(**change))
-    done = place.run("--cores", "2")
+    configure(workspace, config(**change))
+    done = workspace.run("--cores", "2")
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -317,7 +317,7 @@ def write_flat(folder: Path) -> None:
 
 
 def test_masking_goes_on_beside_a_property_of_graphs(tmp_path: Path):
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     write_flat(tmp_path)
     changed = {
         **SMALL,
@@ -330,13 +330,13 @@ def test_masking_goes_on_beside_a_property_of_graphs(tmp_path: Path):
         "auxiliary": {"molecules": 20},
         "files": {"zinc250k": "list.smi"},
     }
-    configure(place, changed)
-    place.make()
+    configure(workspace, changed)
+    workspace.make()
     assert "MFT" in (tmp_path / "results/report.html").read_text()
     found = schemas.read("pretraining", tmp_path / "results/auxiliary/molecules.parquet")["smiles"]
     assert len(found) == 20
     assert set(found) <= {Chem.CanonSmiles(text) for text in CORPUS} - {Chem.CanonSmiles(text) for text in SMILES}
-    predictions = table(place, "predictions").query("partition == 'test'").set_index("method")["prediction"]
+    predictions = table(workspace, "predictions").query("partition == 'test'").set_index("method")["prediction"]
     assert set(predictions.index) == {"full_ft", "mft"}
     assert not np.allclose(*(np.stack(predictions[name]) for name in ("full_ft", "mft")))
-    assert not table(place, "changes")["quantity"].str.startswith("force").any()
+    assert not table(workspace, "changes")["quantity"].str.startswith("force").any()

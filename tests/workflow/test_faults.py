@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from molecules_for_tests import corpus, split_table
 from safetensors.numpy import save_file
-from test_jobs import FIRST, finetune
 
+from cell_jobs import FULL_FT, finetune
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, canonical_json
 from roftmol.scoring import metrics
@@ -28,6 +27,7 @@ from roftmol.training import jobs
 from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import TrainSettings
 from roftmol.training.jobs import within_memory
+from small_dataset import corpus, split_table
 
 WORKFLOW = Path(jobs.__file__).parents[2]
 
@@ -122,30 +122,30 @@ def test_an_unreadable_source_is_not_blamed_on_the_output(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["splits.parquet", "graphs.safetensors", "encoder.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>Please log in</html>"], ids=["empty", "page"])
-def test_an_input_without_content_is_named(place: Path, name: str, content: bytes):
-    (place / name).write_bytes(content)
+def test_an_input_without_content_is_named(cell: Path, name: str, content: bytes):
+    (cell / name).write_bytes(content)
     with pytest.raises(UserError, match=name):
-        finetune(place, FIRST)
+        finetune(cell, FULL_FT)
 
 
-def test_an_empty_part_is_fitted_again(place: Path):
-    run = finetune(place, FIRST)
+def test_an_empty_part_is_fitted_again(cell: Path):
+    run = finetune(cell, FULL_FT)
     table = (run / "predictions.parquet").read_bytes()
     victim, *others = sorted((run / "parts").iterdir())
     before = {path: path.stat().st_mtime_ns for path in others}
     victim.write_bytes(b"")
-    finetune(place, FIRST)
+    finetune(cell, FULL_FT)
     assert victim.stat().st_size > 0
     assert {path: path.stat().st_mtime_ns for path in others} == before
     assert (run / "predictions.parquet").read_bytes() == table
 
 
-def test_two_jobs_in_one_folder_give_whole_tables(place: Path):
-    settings = replace(FIRST, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(4)))
+def test_two_jobs_in_one_folder_give_whole_tables(cell: Path):
+    settings = replace(FULL_FT, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(4)))
     command = [
         *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
-        *("--data", place / "graphs.safetensors", "--splits", place / "splits.parquet"),
-        *("--checkpoint", place / "encoder.safetensors", "--out", place / "both"),
+        *("--data", cell / "graphs.safetensors", "--splits", cell / "splits.parquet"),
+        *("--checkpoint", cell / "encoder.safetensors", "--out", cell / "both"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
     started = [
@@ -154,10 +154,10 @@ def test_two_jobs_in_one_folder_give_whole_tables(place: Path):
     for job in started:
         _, said = job.communicate(timeout=120)
         assert job.returncode == 0, said
-    alone = finetune(place, settings, "alone")
+    alone = finetune(cell, settings, "alone")
     for name in ("predictions", "curves", "changes"):
-        assert (place / "both" / f"{name}.parquet").read_bytes() == (alone / f"{name}.parquet").read_bytes()
-    assert not list((place / "both").rglob("*.tmp"))
+        assert (cell / "both" / f"{name}.parquet").read_bytes() == (alone / f"{name}.parquet").read_bytes()
+    assert not list((cell / "both").rglob("*.tmp"))
 
 
 # Fits that cannot be as they were asked for
@@ -193,7 +193,7 @@ def test_batches_are_halved_where_the_gpus_memory_is_too_small(capsys: pytest.Ca
         within_memory(within(1), training)
 
 
-def test_halved_batches_stand_in_the_table_of_fits(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_halved_batches_stand_in_the_table_of_fits(cell: Path, monkeypatch: pytest.MonkeyPatch):
     train = jobs.train
 
     def limited(model, fit):
@@ -202,20 +202,20 @@ def test_halved_batches_stand_in_the_table_of_fits(place: Path, monkeypatch: pyt
         return train(model, fit)
 
     monkeypatch.setattr(jobs, "train", limited)
-    wanted = replace(FIRST, training=replace(FIRST.training, batch_size=8))
-    fits = schemas.read("fits", finetune(place, wanted) / "fits.parquet")
+    wanted = replace(FULL_FT, training=replace(FULL_FT.training, batch_size=8))
+    fits = schemas.read("fits", finetune(cell, wanted) / "fits.parquet")
     assert (fits["status"] == "ok").all()
     assert fits["note"].str.contains("fitted with batches of 4").all()
 
 
-def test_a_task_without_a_positive_in_train_is_fitted_and_scored(place: Path):
+def test_a_task_without_a_positive_in_train_is_fitted_and_scored(cell: Path):
     data, table = corpus(), split_table()
     train = table.query("role == 'train'")["molecule"].unique()
     labels = (np.arange(2 * len(data)) % 2).reshape(len(data), 2).astype(np.float32)
     labels[:, 1] = np.arange(len(data)) // 2 % 2
     labels[train, 1] = 0
-    replace(data, labels=labels).save(place / "graphs.safetensors")
-    run = finetune(place, replace(FIRST, task="classification", metric="roc_auc"))
+    replace(data, labels=labels).save(cell / "graphs.safetensors")
+    run = finetune(cell, replace(FULL_FT, task="classification", metric="roc_auc"))
     fits = schemas.read("fits", run / "fits.parquet")
     assert (fits["status"] == "ok").all()
     for values in schemas.read("predictions", run / "predictions.parquet")["prediction"]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from molecule_tables import SMILES, molecule_table
 
+from molecule_tables import SMILES, molecule_table
 from roftmol.cli import last_words
 from roftmol.cli.last_words import Failure
 from roftmol.cli.main import main

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic
 import torch
 import yaml
-from molecules_for_tests import SMILES
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+import made_up_tables
 from roftmol import figures, report
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
@@ -32,6 +31,7 @@ from roftmol.registry import catalog
 from roftmol.registry.catalog import Archive, Source
 from roftmol.report import recommendation
 from roftmol.tables import schemas
+from small_dataset import SMILES
 
 ROOT = Path(__file__).parents[2]
 MARKUP = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
@@ -174,15 +174,17 @@ class _Elements(HTMLParser):
 
 def test_a_page_shows_markup_as_text(tmp_path: Path):
     """In SMILES, reasons, notes and names of datasets, columns, models and settings, on both pages."""
-    data = synthetic.data_tables(MARKUP, "regression", name=MARKUP)
+    data = made_up_tables.data_tables(MARKUP, "regression", name=MARKUP)
     for column in ("smiles", "reason", "detail"):
         data["rejects"][column] = MARKUP
     values = {"full_ft": [0.7, 0.8], "linear_probing": [0.5, 0.6], "fingerprint": [0.7, 0.9]}
-    selected = synthetic.selected_rows(values, dataset=MARKUP, model=MARKUP, metric="rmse", split="cv", budget="all")
+    selected = made_up_tables.selected_rows(
+        values, dataset=MARKUP, model=MARKUP, metric="rmse", split="cv", budget="all"
+    )
     selected["note"] = MARKUP
     tested = selected.assign(partition="test", molecule=0, prediction=[[0.5]] * len(selected), spread=None)
     predictions = tested[schemas.schema("predictions").names]
-    tables = synthetic.write_tables(tmp_path / "tables", selected, predictions=predictions, **data)
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, predictions=predictions, **data)
     figures.draw(tables, tmp_path / "figures")
     report.build(tables, tmp_path / "figures", {MARKUP: MARKUP}, tmp_path / "report.html")
     ranking, verdict = judge(

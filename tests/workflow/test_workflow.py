@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +19,27 @@ import pandas as pd
 import pytest
 import yaml
 from markupsafe import escape
-from molecules_for_tests import SMILES
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
 from roftmol.registry import catalog
 from roftmol.tables import schemas
+from small_dataset import SMILES
+from workspaces import (
+    BAD_LABEL,
+    CONFIG,
+    ENDS,
+    EXACT,
+    OWN_DATASETS,
+    ROOT,
+    RUNS,
+    SNAKEMAKE,
+    Workspace,
+    job_counts,
+    spoil,
+    write_molecules,
+)
 
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
-SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
-#: One cell a method: small enough to be run for real.
-OWN = {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}}
-CONFIG: dict[str, Any] = {
-    "models": ["gin-zinc-masking"],
-    "datasets": ["mine"],
-    "splits": ["random"],
-    "budgets": [20],
-    "methods": ["full_ft", "linear_probing", "wise_ft", "dwise_ft", "fingerprint"],
-    "seeds": [0],
-    "training": {"epochs": 2},
-    "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
-    "files": {"zinc250k": "corpus.smi"},
-    "own_datasets": OWN,
-}
-RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
-#: The tables that hold no times.
-EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes", "paths", "planes", "curves")
 #: Those that do.
 TIMED = ("timings", "summary")
 
@@ -55,71 +49,27 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """A folder with a configuration, where the workflow of `code` runs."""
-
-    folder: Path
-    code: Path = ROOT
-    said: str = ""  # by the run that made it
-
-    def command(self, *arguments: str) -> list[str]:
-        return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
-
-    def make(self, *targets: str) -> str:
-        """Run to the end and return what was said."""
-        done = self.run("--cores", "2", *targets)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stderr
-
-    def configure(self, **changes: Any) -> None:
-        (self.folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | changes))
-
-    def jobs(self) -> dict[str, int]:
-        """How many jobs of each rule a run would start, the target's left out."""
-        dry = self.run("--dry-run", "--quiet", "rules")
-        return _counts(dry)
-
-    def error(self) -> str:
-        dry = self.run("--dry-run")
-        assert dry.returncode != 0
-        return dry.stdout + dry.stderr
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        return {name: schemas.read(name, self.folder / f"results/tables/{name}.parquet") for name in EXACT}
-
-    def parts(self, method: str) -> dict[str, int]:
-        """The finished fits of a method, with the times when they were written."""
-        return {path.name: path.stat().st_mtime_ns for path in (self.folder / RUNS / method / "parts").glob("[!.]*")}
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A run from end to end; tests that change something work on a copy."""
     code = tmp_path_factory.mktemp("code")
     for name in ("Snakefile", "config.yaml", "README.md"):
         shutil.copy2(ROOT / name, code)
     for name in ("rules", "workflow", "envs", "docs"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
-    place = Place(tmp_path_factory.mktemp("finished"), code)
-    write_molecules(place.folder / "mine.csv")
-    place.configure()
-    return replace(place, said=place.make())
+    workspace = Workspace(tmp_path_factory.mktemp("finished"), code)
+    write_molecules(workspace.folder / "mine.csv")
+    workspace.configure()
+    return replace(workspace, said=workspace.make())
 
 
 @pytest.fixture
-def copy(finished: Place, tmp_path: Path) -> Place:
+def copy(finished: Workspace, tmp_path: Path) -> Workspace:
     shutil.copytree(finished.folder, tmp_path / "copy")
-    return Place(tmp_path / "copy", finished.code)
+    return Workspace(tmp_path / "copy", finished.code)
 
 
-def test_an_own_file_becomes_a_report(finished: Place):
+def test_an_own_file_becomes_a_report(finished: Workspace):
     page = (finished.folder / "results/report.html").read_text()
     for title in ("Full FT", "Linear probing", "WiSE-FT", "DWiSE-FT", "Fingerprint", "mine"):
         assert title in page
@@ -137,31 +87,31 @@ def test_an_own_file_becomes_a_report(finished: Place):
 LAST = "The report is results/report.html: open it in a browser, for example: xdg-open results/report.html"
 
 
-def test_the_last_words_say_where_the_report_lies(finished: Place):
+def test_the_last_words_say_where_the_report_lies(finished: Workspace):
     assert finished.said.splitlines()[-1] == LAST
     dry = finished.run("--dry-run", "--forcerun", "report")
     assert dry.returncode == 0
     assert "xdg-open" not in dry.stdout + dry.stderr
 
 
-def test_a_second_run_does_nothing(finished: Place):
+def test_a_second_run_does_nothing(finished: Workspace):
     done = finished.run("--cores", "2")
     assert done.returncode == 0
     assert "Nothing to be done" in done.stdout + done.stderr
     assert done.stderr.splitlines()[-1] == LAST
 
 
-def test_snakemake_makes_its_own_report(finished: Place):
+def test_snakemake_makes_its_own_report(finished: Workspace):
     done = finished.run("--report", "snakemake.html")
     assert done.returncode == 0, done.stderr
     assert (finished.folder / "snakemake.html").stat().st_size > 100_000
 
 
-def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finished: Place, tmp_path: Path):
+def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finished: Workspace, tmp_path: Path):
     """One core instead of two, so another order of the jobs, in another folder, killed again and again."""
-    place = Place(tmp_path, finished.code)
-    write_molecules(place.folder / "mine.csv")
-    place.configure()
+    workspace = Workspace(tmp_path, finished.code)
+    write_molecules(workspace.folder / "mine.csv")
+    workspace.configure()
     started = tmp_path / "started"
     started.touch()
     # Each job's bash reads this: it writes down the stage and is otherwise as before.
@@ -169,8 +119,8 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finish
     environment = {**os.environ, "BASH_ENV": str(tmp_path / "note.sh")}
     for stage in ("molecules", "finetune", "interpolate", "aggregate", "plot"):
         with subprocess.Popen(
-            place.command("--cores", "1", "--rerun-incomplete"),
-            cwd=place.folder,
+            workspace.command("--cores", "1", "--rerun-incomplete"),
+            cwd=workspace.folder,
             env=environment,
             start_new_session=True,
             stderr=subprocess.DEVNULL,
@@ -180,8 +130,8 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finish
                 time.sleep(0.02)
             time.sleep(1.5)  # into the middle of it: a stage's imports alone take about so long
             os.killpg(running.pid, signal.SIGKILL)
-        assert place.run("--unlock").returncode == 0
-    done = place.run("--cores", "1", "--rerun-incomplete")
+        assert workspace.run("--unlock").returncode == 0
+    done = workspace.run("--cores", "1", "--rerun-incomplete")
     assert done.returncode == 0, done.stderr
     tables = finished.folder / "results/tables"
     names = {path.name for path in tables.glob("*.parquet")} - {f"{name}.parquet" for name in TIMED}
@@ -192,7 +142,7 @@ def test_a_run_killed_at_every_stage_ends_with_the_same_tables_to_the_bit(finish
     assert differing == []
 
 
-def test_a_second_start_in_the_same_folder_is_refused(copy: Place):
+def test_a_second_start_in_the_same_folder_is_refused(copy: Workspace):
     (copy.folder / "wait.sh").write_text("command() { sleep 60; }\n")
     environment = {**os.environ, "BASH_ENV": str(copy.folder / "wait.sh")}
     command = copy.command("--cores", "1", "--forcerun", "plot")
@@ -210,14 +160,11 @@ def test_a_second_start_in_the_same_folder_is_refused(copy: Place):
     assert "cannot be locked" in second.stderr
 
 
-def test_a_touch_starts_nothing(copy: Place, finished: Place):
+def test_a_touch_starts_nothing(copy: Workspace, finished: Workspace):
     (copy.folder / "mine.csv").touch()
     for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
         path.touch()
     assert copy.jobs() == {}
-
-
-ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plot": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +179,7 @@ ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plo
             {"split": 1, "baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
         ),
         (
-            {"datasets": ["mine", "yours"], "own_datasets": {**OWN, "yours": OWN["mine"]}},
+            {"datasets": ["mine", "yours"], "own_datasets": {**OWN_DATASETS, "yours": OWN_DATASETS["mine"]}},
             {
                 **{"fetch_data": 1, "molecules": 1, "featurize": 1, "split": 1, "overlap": 1},
                 **{"baseline": 1, "finetune": 2, "interpolate": 2, "landscape": 1, **ENDS},
@@ -250,7 +197,7 @@ ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plo
         ),
     ],
 )
-def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], expected: dict[str, int]):
+def test_only_what_changed_is_planned(copy: Workspace, change: Mapping[str, Any], expected: dict[str, int]):
     copy.configure(**change)
     assert copy.jobs() == expected
 
@@ -270,7 +217,7 @@ def test_only_what_changed_is_planned(copy: Place, change: Mapping[str, Any], ex
         (["report/page.css"], {"report": 1}),
     ],
 )
-def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], expected: dict[str, int]):
+def test_an_edit_reruns_what_depends_on_it(finished: Workspace, files: list[str], expected: dict[str, int]):
     paths = [finished.code / "workflow" / "roftmol" / file for file in files]
     before = {path: path.read_bytes() for path in paths}
     for path, content in before.items():
@@ -283,9 +230,12 @@ def test_an_edit_reruns_what_depends_on_it(finished: Place, files: list[str], ex
             path.write_bytes(content)
 
 
-def test_another_source_reruns_its_data_set_alone(copy: Place):
+def test_another_source_reruns_its_data_set_alone(copy: Workspace):
     shutil.copy2(copy.folder / "mine.csv", copy.folder / "yours.csv")
-    two = {"own_datasets": {**OWN, "yours": OWN["mine"] | {"path": "yours.csv"}}, "datasets": ["mine", "yours"]}
+    two = {
+        "own_datasets": {**OWN_DATASETS, "yours": OWN_DATASETS["mine"] | {"path": "yours.csv"}},
+        "datasets": ["mine", "yours"],
+    }
     copy.configure(**two)
     added = copy.jobs()
     with open(copy.folder / "mine.csv", "a") as stream:
@@ -294,7 +244,7 @@ def test_another_source_reruns_its_data_set_alone(copy: Place):
     assert copy.jobs() == {rule: count + (rule not in ENDS) * count for rule, count in added.items()}
 
 
-def test_what_is_contaminated_can_be_left_out(copy: Place):
+def test_what_is_contaminated_can_be_left_out(copy: Workspace):
     copy.configure(leave_out_contaminated=["structures"])
     copy.make()
     tables = copy.folder / "results/tables"
@@ -306,7 +256,7 @@ def test_what_is_contaminated_can_be_left_out(copy: Place):
     assert "4 cells were left out for what pretraining has seen of the test molecules (structures)" in page
 
 
-def test_a_larger_grid_and_another_seed_keep_the_finished_fits(copy: Place):
+def test_a_larger_grid_and_another_seed_keep_the_finished_fits(copy: Workspace):
     before = {method: copy.parts(method) for method in ("full_ft", "wise_ft", "linear_probing")}
     copy.configure(seeds=[0, 1], grids=CONFIG["grids"] | {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 0.9, 1]}})
     copy.make("results/tables/alphas.parquet")
@@ -319,7 +269,7 @@ def test_a_larger_grid_and_another_seed_keep_the_finished_fits(copy: Place):
         assert len(now) == 2 * len(parts) + added
 
 
-def test_a_killed_run_goes_on_where_it_was(copy: Place):
+def test_a_killed_run_goes_on_where_it_was(copy: Workspace):
     undisturbed = copy.tables()
     shutil.rmtree(copy.folder / RUNS / "wise_ft")
     shutil.rmtree(copy.folder / "results/tables")
@@ -339,20 +289,16 @@ def test_a_killed_run_goes_on_where_it_was(copy: Place):
         pd.testing.assert_frame_equal(table, undisturbed[name])
 
 
-BAD_LABEL = (
-    "error: results/data/mine/source: column 'logP', record 1: the label 'soluble' is not a number. "
-    "Correct or empty it, name another column, or translate labels by `values`."
-)
 #: A user's own code that the system kills, as it does what takes too much memory.
 KILLED = "import os, signal\ndef featurize(molecule):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
 def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     write_molecules(tmp_path / "mine.csv")
     spoil(tmp_path / "mine.csv")
-    place.configure()
-    done = place.run("--cores", "2")
+    workspace.configure()
+    done = workspace.run("--cores", "2")
     assert done.returncode == 1
     said = done.stderr.splitlines()
     assert said[-1] == BAD_LABEL
@@ -364,21 +310,21 @@ def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
 
 def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
     """One stage is killed by the system, one refuses its input; the user is told even if told nothing else."""
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     for name in ("mine", "yours"):
         write_molecules(tmp_path / f"{name}.csv")
     spoil(tmp_path / "mine.csv")
     (tmp_path / "own.py").write_text(KILLED)
     (tmp_path / "own.pt").touch()
     model = {"code": "own.py", "weights": "own.pt", "embed": ["a"], "pooling": "mean", "readout": [], "blocks": [["b"]]}
-    place.configure(
-        own_datasets={name: OWN["mine"] | {"path": f"{name}.csv"} for name in ("mine", "yours")},
+    workspace.configure(
+        own_datasets={name: OWN_DATASETS["mine"] | {"path": f"{name}.csv"} for name in ("mine", "yours")},
         own_models={"own": model | {"pretraining": "self-supervised"}},
         models=["own"],
         datasets=["mine", "yours"],
     )
     targets = [f"results/data/{name}/graphs/own.safetensors" for name in ("mine", "yours")]
-    done = place.run("--cores", "2", "--keep-going", "--quiet", "all", "--", *targets)
+    done = workspace.run("--cores", "2", "--keep-going", "--quiet", "all", "--", *targets)
     assert done.returncode == 1
     said = done.stderr.splitlines()
     assert said[-5:] == [
@@ -391,10 +337,10 @@ def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
 
 
 def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
-    place = Place(tmp_path)
+    workspace = Workspace(tmp_path)
     write_molecules(tmp_path / "mine.csv")
-    place.configure(datasets=["mien"])
-    message = place.error()
+    workspace.configure(datasets=["mien"])
+    message = workspace.error()
     assert "Traceback" not in message
     assert "datasets: 'mien' is not known; did you mean 'mine'?" in message
 
@@ -408,7 +354,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         text=True,
         check=False,
     )
-    counts = _counts(dry)
+    counts = job_counts(dry)
     assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 2 * 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
@@ -422,7 +368,7 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
         text=True,
         check=False,
     )
-    counts = _counts(dry)
+    counts = job_counts(dry)
     cells = 12 * 3 * 4
     models = len(yaml.safe_load((ROOT / "config/paper.yaml").read_text())["models"])
     assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (
@@ -437,33 +383,6 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
     assert int(told[1].replace(",", "")) == 10 * cells * models
 
 
-def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    assert dry.returncode == 0, dry.stdout + dry.stderr
-    counts = re.findall(r"^(\w+) +(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
-    return {rule: int(count) for rule, count in counts if rule not in ("all", "total")}
-
-
-def write_molecules(path: Path) -> None:
-    """Real molecules and their computed logP: the test set's, and benzenes with two substituents.
-
-    Beside them a corpus of the same molecules, each written from its last atom.
-    """
-    smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
-    rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]
-    pd.DataFrame(rows, columns=["SMILES", "logP"]).to_csv(path, index=False)
-    molecules = [Chem.MolFromSmiles(text) for text in smiles]
-    written = [Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1) for molecule in molecules]
-    assert set(written) & {Chem.MolToSmiles(molecule) for molecule in molecules} != set(written)
-    path.with_name("corpus.smi").write_text("\n".join(written))
-
-
-def spoil(path: Path) -> None:
-    """Put a word in place of the second molecule's number."""
-    lines = path.read_text().splitlines()
-    lines[2] = f"{lines[2].split(',')[0]},soluble"
-    path.write_text("\n".join(lines))
-
-
 def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
     smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
@@ -471,8 +390,8 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
     config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "data": "my data.csv"}))
-    place = Place(tmp_path)
-    done = place.run("--cores", "2", "recommend")
+    workspace = Workspace(tmp_path)
+    done = workspace.run("--cores", "2", "recommend")
     assert done.returncode == 0, done.stderr
     model = "results/recommendation/my-data/my-data.roftmol"
     assert done.stderr.splitlines()[-2:] == [
@@ -501,7 +420,7 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "out.csv").dropna(subset="log<i>P_prediction")) == len(smiles)
 
     (tmp_path / "few.csv").write_text("smiles,y\nC,1\nCC,2\n")
-    done = place.run("--cores", "2", "recommend", "--config", "data=few.csv")
+    done = workspace.run("--cores", "2", "recommend", "--config", "data=few.csv")
     assert done.returncode == 2
     assert "2 molecules with a label can be used, and a recommendation needs 20" in done.stderr
     assert not (tmp_path / "results/recommendation/few").exists()

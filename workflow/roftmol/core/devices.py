@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ LOCKS = Path(tempfile.gettempdir())
 
 
 def device_of(name: str) -> torch.device:
-    """The device that a setting names; "auto" is a GPU where there is one, "cuda" the freest where there are several.
+    """Return the device of this name; "auto" is a GPU if there is one, "cuda" the freest if there are several.
 
     A scheduler that gives each job its own GPU shows it that one alone. Snakemake on one machine only counts them
     (profile `workstation`), so its jobs share them out among themselves.
@@ -36,21 +35,23 @@ def device_of(name: str) -> torch.device:
 
 @cache  # a process has one
 def claim(ids: Sequence[str], folder: Path = LOCKS) -> int:
-    """The place in `ids` of the device that this process takes: one that no other process of this user has.
+    """Return the index in `ids` of the device that this process takes: one that no other process of this user has.
 
     Where all are taken each gets a second process before any gets a third. The claim is a lock on a file, which the
     system takes back when the process ends, however it ends.
     """
     if len(ids) < 2:
         return 0
-    rounds = ((number, place) for number in itertools.count() for place in range(len(ids)))
-    return next(
-        place for number, place in rounds if _lock(folder / f"roftmol-{os.getuid()}-{ids[place]}-{number}.lock")
-    )
+    number = 0  # of the processes that each device has already
+    while True:
+        for index, name in enumerate(ids):
+            if _lock(folder / f"roftmol-{os.getuid()}-{name}-{number}.lock"):
+                return index
+        number += 1
 
 
 def _lock(path: Path) -> bool:
-    """Lock a file for as long as this process lasts, unless another has it."""
+    """Lock a file for as long as this process lasts, unless another has it; return whether it is locked."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # left open: closing it would unlock
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,7 +30,7 @@ os.umask(_UMASK)
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path beside `path`; it is renamed to `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never a part, also after a power cut; an error leaves no trace. Raises
     `UserError` if the place cannot be written to, or is full.
@@ -58,10 +58,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _refusal(error: Exception, temporary: Path) -> int | None:
-    """The number of an error of the place written to; None for any other, such as one of a file that is read."""
+    """Return the error number of a path that cannot be written to; None for any other error, such as one of reading."""
     if isinstance(error, OSError) and error.errno is not None:
-        places = (str(temporary), *map(str, temporary.parents))
-        code = error.errno if error.filename is None or str(error.filename) in places else None
+        written_to = (str(temporary), *map(str, temporary.parents))
+        code = error.errno if error.filename is None or str(error.filename) in written_to else None
     else:  # writers in Rust and C++ only say it
         said = re.search(r"(?:os error|errno) (\d+)", str(error), re.IGNORECASE)
         code = int(said[1]) if said else None
@@ -70,7 +70,7 @@ def _refusal(error: Exception, temporary: Path) -> int | None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path` that takes its place when the block ends without an error.
+    """Yield an empty folder beside `path`; it is renamed to `path` when the block ends without an error.
 
     `path` must not be there. An error leaves no trace.
     """
@@ -84,16 +84,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def sha256(path: Path | str) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return a file's SHA-256 in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values have equal text."""
+    """Return JSON with sorted keys and no spaces: equal values have equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """A short name for a JSON value: 16 hexadecimal digits of the SHA-256 of its canonical text."""
+    """Return a short name for a JSON value: 16 hexadecimal digits of the SHA-256 of its canonical text."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

@@ -12,7 +12,10 @@ Made = TypeVar("Made")
 
 
 def each(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> Iterator[Made]:
-    """What `function` makes of each item, in order; by this process alone where more would have nothing to do."""
+    """Yield what `function` makes of each item, in order, on at most so many processes.
+
+    This process works alone where others would have nothing to do.
+    """
     if processes == 1 or len(items) < 2:
         yield from map(function, items)
         return
@@ -23,5 +26,8 @@ def each(function: Callable[[Item], Made], items: Sequence[Item], processes: int
 def by_chunk(
     function: Callable[[Sequence[Item]], Made], items: Sequence[Item], size: int, processes: int
 ) -> Iterator[Made]:
-    """What `function` makes of each `size` items, in order, for items that take less time than their way there."""
+    """Yield what `function` makes of each chunk of `size` items, in order.
+
+    It is for items that take less time than their way to another process.
+    """
     return each(function, [items[start : start + size] for start in range(0, len(items), size)], processes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 #: Where table "models" is, in a results folder and in a recommendation's.
@@ -65,10 +66,10 @@ class Found:
     def tables(self) -> list[Path]:
         """Every table of a stage but the corpora; what is aggregated from them stands under `tables`."""
         stages = ("data", "splits", "overlaps", "provenance", "runs", "landscapes")
-        return [file for stage in stages for file in self._files(f"{stage}/**/*.parquet")]
+        return list(chain.from_iterable(self._files(f"{stage}/**/*.parquet") for stage in stages))
 
     def split_of(self, cell: Mapping[str, str]) -> Path:
-        """The file of a cell's split."""
+        """Return the file of a cell's split."""
         folder = self.results / "splits" / cell["protocol"] / cell["dataset"]
         return folder / f"{cell['split']}-{cell['budget']}.parquet"
 

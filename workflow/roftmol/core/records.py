@@ -12,18 +12,19 @@ Settings = TypeVar("Settings")
 
 
 def build(kind: type[Settings], value: Any) -> Settings:
-    """Turn what JSON gives into the dataclass `kind`; nested dataclasses and tuples included.
+    """Return what JSON gives as the dataclass `kind`, nested dataclasses and tuples included.
 
     Raises `UserError` if the value is no object, or names the unknown and the missing keys.
     """
     assert is_dataclass(kind)
     if not isinstance(value, Mapping):
         raise UserError(f"{kind.__name__}: expected an object with keys, found {value!r}")
-    known = {field.name for field in fields(kind)}
-    needed = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
-    unknown, missing = sorted(value.keys() - known), sorted(needed - value.keys())
+    names = {field.name for field in fields(kind)}
+    required = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
+    unknown = sorted(value.keys() - names)
+    missing = sorted(required - value.keys())
     if unknown or missing:
-        raise UserError(f"{kind.__name__}: unknown keys {unknown}, missing keys {missing}. Known: {sorted(known)}")
+        raise UserError(f"{kind.__name__}: unknown keys {unknown}, missing keys {missing}. Known: {sorted(names)}")
     hints = get_type_hints(kind)
     return kind(**{key: _convert(hints[key], entry) for key, entry in value.items()})
 
@@ -43,8 +44,8 @@ def without_defaults(value: Any) -> Any:
     not use it. Where a default itself is changed, the digest of the code tells old results from new ones.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        said = {field.name: getattr(value, field.name) for field in fields(value) if not _is_default(field, value)}
-        return without_defaults(said)
+        changed = [field.name for field in fields(value) if not _is_default(field, value)]
+        return without_defaults({name: getattr(value, name) for name in changed})
     if isinstance(value, Mapping):
         return {key: without_defaults(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):

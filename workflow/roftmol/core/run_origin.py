@@ -42,15 +42,16 @@ def origin(settings: Any = None, details: Sequence[str] = (), accelerator: str =
     `details` go behind the versions of the software; `accelerator` is the one that was used, if it is known better than
     by what the system has.
     """
-    told = without_defaults(settings)
+    content = without_defaults(settings)
     used = ", ".join([software(), *details])
     machine = ", ".join(filter(None, [processor(), accelerator or _accelerators()]))
-    return Origin(code(), "" if told is None else digest(told), digest([used, machine]), used, machine)
+    configuration = "" if content is None else digest(content)
+    return Origin(code(), configuration, digest([used, machine]), used, machine)
 
 
 @cache
 def code(package: Path = PACKAGE) -> str:
-    """The version of the package with the commit that it stands at, or with a digest of its files where none says it.
+    """Return the package's version with its commit, or with a digest of its files where there is no commit.
 
     A checkout whose package was edited is "dirty", and has the digest too.
     """
@@ -67,31 +68,31 @@ def code(package: Path = PACKAGE) -> str:
 
 @cache
 def software() -> str:
-    """Python and the packages that numbers come from, each with its version."""
-    found = [f"Python {platform.python_version()}"]
+    """Return Python and the packages that numbers come from, each with its version."""
+    versions = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            versions.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
 @cache
 def processor() -> str:
-    """The processor's model, as Linux calls it; elsewhere its architecture."""
+    """Return the processor's model, as Linux calls it; elsewhere its architecture."""
     return _value(Path("/proc/cpuinfo"), "model name") or platform.machine()
 
 
 @cache
 def _accelerators() -> str:
-    """The models of NVIDIA GPUs that the driver lists, asked for without torch, which most stages do without."""
-    found = {_value(path, "Model") for path in GPUS.glob("*/information")}
-    return ", ".join(sorted(filter(None, found)))
+    """Return the models of NVIDIA GPUs that the driver lists; no torch is imported, which most stages do without."""
+    models = {_value(path, "Model") for path in GPUS.glob("*/information")}
+    return ", ".join(sorted(filter(None, models)))
 
 
 def _value(path: Path, key: str) -> str:
-    """The value of the first line `key: value` of a file of the kernel's, "" if there is none."""
+    """Return the value of the first line `key: value` of a file of the kernel's, "" if there is none."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -109,7 +110,7 @@ def _version(package: Path) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git says, "" where there is no git or no repository."""
+    """Return what git says, "" where there is no git or no repository."""
     # Many jobs ask at once; none of them may lock the index.
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:

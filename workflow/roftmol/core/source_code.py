@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
 
     `leaves` are modules left out, with whatever only they import.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     seen = {PACKAGE.name, *leaves}
     waiting = list(modules)
     while waiting:
@@ -35,19 +36,21 @@ def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
         if module in seen or path is None:
             continue
         seen.add(module)
-        found.add(path)
+        files.add(path)
         if path.name == "__init__.py":
-            found.update(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py")
-        ours = [name for name in _read(path).imports if name.split(".")[0] == PACKAGE.name]
-        waiting += [one for name in ours for one in (_folder(name) if name.endswith(ANY) else [name])]
+            others = filter(Path.is_file, path.parent.iterdir())
+            files.update(other for other in others if other.suffix != ".py")
+        for name in _read(path).imports:
+            if name.split(".")[0] == PACKAGE.name:
+                waiting += _folder(name) if name.endswith(ANY) else [name]
         waiting.append(module.rpartition(".")[0])
-    return sorted(found)
+    return sorted(files)
 
 
 def third_party(paths: Iterable[Path]) -> set[str]:
     """Return the first names of what these files import from elsewhere, the standard library included."""
-    names = {name.split(".")[0] for path in paths if path.suffix == ".py" for name in _read(path).imports}
-    return names - {PACKAGE.name}
+    imports = chain.from_iterable(_read(path).imports for path in paths if path.suffix == ".py")
+    return {name.split(".")[0] for name in imports} - {PACKAGE.name}
 
 
 #: Classes and functions, each with those of its arguments by keyword that do not count.
@@ -76,8 +79,8 @@ def _content(path: Path, uncounted: Uncounted) -> str:
 
 
 def _file(module: str) -> Path | None:
-    place = PACKAGE.joinpath(*module.split(".")[1:])
-    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    folder = PACKAGE.joinpath(*module.split(".")[1:])
+    candidates = (folder.with_suffix(".py"), folder / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -148,16 +151,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ast.Constant):
         return ["Constant", ascii(value.value)]
     if isinstance(value, ast.AST):
-        named = ((name, getattr(value, name, None)) for name in value._fields)
-        shown = [[name, _plain(entry)] for name, entry in named if entry is not None and entry != []]
-        return [type(value).__name__, *shown]
+        entries = ((name, getattr(value, name, None)) for name in value._fields)
+        filled = [(name, entry) for name, entry in entries if entry is not None and entry != []]
+        return [type(value).__name__, *([name, _plain(entry)] for name, entry in filled)]
     if isinstance(value, list):
         return [_plain(entry) for entry in value if not _says_nothing(entry)]
     return value
 
 
 def _says_nothing(node: Any) -> bool:
-    """Whether a statement is a text alone: a docstring, or a comment by another name."""
+    """Return whether a statement is a text alone: a docstring, or a comment by another name."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

@@ -15,18 +15,18 @@ from roftmol.core.files import sha256
 
 
 def function(path: str, name: str) -> Callable[..., Any]:
-    """The function of this name in the file.
+    """Return the function of this name in the file.
 
     Raises `UserError` if the file cannot be read or run, or has no such function.
     """
-    found = getattr(_load(path), name, None)
-    if not callable(found):
+    member = getattr(_load(path), name, None)
+    if not callable(member):
         raise UserError(f"{path}: there is no function {name}(); define it at the top level of the file")
-    return found
+    return member
 
 
 @contextmanager
-def blamed(path: str, what: str) -> Iterator[None]:
+def as_user_error(path: str, what: str) -> Iterator[None]:
     """Turn whatever the file's code raises inside the block into a `UserError` that names the line."""
     try:
         yield
@@ -34,13 +34,13 @@ def blamed(path: str, what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # a user's code may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        place = f", line {lines[-1]}" if lines else ""
+        line = f", line {lines[-1]}" if lines else ""
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise UserError(f"{path}{place}: {what} raised {reason}") from error
+        raise UserError(f"{path}{line}: {what} raised {reason}") from error
 
 
 def _load(path: str) -> ModuleType:
-    """The file as a module, run once for each content it has."""
+    """Return the file as a module, run once for each content that it has."""
     if not Path(path).is_file():
         raise UserError(f"there is no file {path!r} (from {Path.cwd()})")
     # Under a name of its own among the modules: PyTorch Geometric and dataclasses look up there where a class is from.
@@ -51,7 +51,7 @@ def _load(path: str) -> ModuleType:
     module.__file__ = path
     sys.modules[name] = module
     try:
-        with blamed(path, "reading it"):
+        with as_user_error(path, "reading it"):
             # Compiled here, so that no cached bytecode is trusted and none is left beside the user's file.
             exec(compile(Path(path).read_bytes(), path, "exec"), module.__dict__)
     except UserError:

@@ -12,20 +12,22 @@ from roftmol.core.files import digest
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a safetensors file's names, types, shapes and values, whatever their order and the metadata.
+    """Return the SHA-256 of a safetensors file's names, types, shapes and values.
+
+    Neither their order nor the metadata count.
 
     BatchNorm's batch counters are left out: nothing reads them, and old files lack them.
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, array in sorted(load_file(path).items()):
         if not name.endswith("num_batches_tracked"):
-            found.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            found.update(array.tobytes())
-    return found.hexdigest()
+            sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            sha256.update(array.tobytes())
+    return sha256.hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """A digest of all that a safetensors file says, its metadata included, in whatever order."""
+    """Return a digest of all that a safetensors file says, its metadata included, in whatever order."""
     with safe_open(path, "np") as file:
-        told = dict(file.metadata() or {})
-    return digest({"tensors": content_digest(path), "metadata": told})
+        metadata = dict(file.metadata() or {})
+    return digest({"tensors": content_digest(path), "metadata": metadata})

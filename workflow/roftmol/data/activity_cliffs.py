@@ -27,7 +27,10 @@ from roftmol.core.files import sha256
 from roftmol.data.molecules import load
 from roftmol.registry.catalog import Dataset
 
-RADIUS, BITS = 2, 1024
+#: The radius of the Morgan fingerprints.
+RADIUS = 2
+#: Their length.
+BITS = 1024
 SIMILARITY = 0.9
 #: Labels are base-10 logarithms in single precision, whose rounding must not turn tenfold into more than tenfold.
 DIFFERENCE = 1.0 + 1e-5
@@ -36,19 +39,24 @@ Flags = NDArray[np.bool_]
 
 
 def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Table "cliff_molecules" of a dataset: by `dataset.cliff_column` of its file, or computed where it has none."""
+    """Return table "cliff_molecules" of a dataset: by `dataset.cliff_column`, or computed where it has none."""
     if dataset.cliff_column:
-        flags, origin = published(source, molecules["row"].to_numpy(), dataset), "published"
+        origin = "published"
+        flags = published(source, molecules["row"].to_numpy(), dataset)
     else:
+        origin = "computed"
         labels = np.array(molecules["labels"].tolist(), np.float64)[:, 0]
-        flags, origin = computed(molecules["canonical"].tolist(), labels), "computed"
+        flags = computed(molecules["canonical"].tolist(), labels)
     return pd.DataFrame(
         {"dataset": dataset.name, "molecule": molecules["molecule"].to_numpy(), "cliff": flags, "origin": origin}
     )
 
 
 def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
-    """What the file's own column says of the records `rows`; raises `UserError` for a value that is neither 0 nor 1."""
+    """Return which of the records `rows` are in a cliff by the file's own column.
+
+    Raises `UserError` for a value that is neither 0 nor 1.
+    """
     assert dataset.cliff_column
     origin = dataset.source_of(sha256(source))
     name = (origin.columns if origin else {}).get(dataset.cliff_column, dataset.cliff_column)
@@ -63,9 +71,10 @@ def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
 
 
 def computed(smiles: list[str], labels: NDArray[np.float64]) -> Flags:
-    """Which molecules are in a cliff with any other; `smiles` are canonical, `labels` base-10 logarithms (NaN: no).
+    """Return which molecules are in a cliff with any other.
 
-    Every pair is looked at, so the time grows with the square of their number: 4,000 molecules take some ten seconds.
+    `smiles` are canonical; `labels` are base-10 logarithms, NaN where missing. Every pair is looked at, so the time
+    grows with the square of the number of molecules: 4,000 take some ten seconds.
     """
     whole, scaffolds = _fingerprints(smiles)
     flags = np.zeros(len(smiles), np.bool_)
@@ -78,17 +87,18 @@ def computed(smiles: list[str], labels: NDArray[np.float64]) -> Flags:
             continue
         alike = np.zeros(len(others), np.bool_)
         for prints in (whole, scaffolds):
-            found = BulkTanimotoSimilarity(prints[one], [prints[other] for other in others.tolist()])
-            alike |= np.array(found) >= SIMILARITY
-        for place in np.flatnonzero(~alike).tolist():
-            alike[place] = Levenshtein.normalized_similarity(smiles[one], smiles[others[place]]) >= SIMILARITY
+            similarities = BulkTanimotoSimilarity(prints[one], [prints[other] for other in others.tolist()])
+            alike |= np.array(similarities) >= SIMILARITY
+        for position in np.flatnonzero(~alike).tolist():
+            similarity = Levenshtein.normalized_similarity(smiles[one], smiles[others[position]])
+            alike[position] = similarity >= SIMILARITY
         flags[others[alike]] = True
         flags[one] |= bool(alike.any())
     return flags
 
 
 def _fingerprints(smiles: list[str]) -> tuple[list[ExplicitBitVect], list[ExplicitBitVect]]:
-    """The fingerprints of the molecules and of their generic scaffolds."""
+    """Return the fingerprints of the molecules and of their generic scaffolds."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     with rdBase.BlockLogs():
         molecules = [Chem.MolFromSmiles(text) for text in smiles]
@@ -97,7 +107,10 @@ def _fingerprints(smiles: list[str]) -> tuple[list[ExplicitBitVect], list[Explic
 
 
 def _generic(molecule: Chem.Mol) -> Chem.Mol:
-    """The molecule with every atom a carbon and every bond single; its Murcko scaffold where that breaks a valence."""
+    """Return the molecule with every atom a carbon and every bond single.
+
+    Where that breaks a valence, it is the molecule's Murcko scaffold.
+    """
     try:
         return MakeScaffoldGeneric(molecule)
     except (ValueError, RuntimeError):

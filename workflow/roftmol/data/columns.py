@@ -11,21 +11,21 @@ SMILES_NAMES = ("smiles", "canonicalsmiles", "isomericsmiles", "smi", "structure
 
 
 def smiles_column(names: Iterable[str], where: str = "the table") -> str:
-    """The column of SMILES, by its name.
+    """Return the column of SMILES, by its name.
 
     Raises `UserError` if no name or more than one is a usual one; `where` begins the message.
     """
     names = list(names)
     for usual in SMILES_NAMES:
-        found = [name for name in names if "".join(filter(str.isalpha, name.casefold())) == usual]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UserError(f"{where}: {' and '.join(map(repr, found))} may both hold SMILES; name one with `smiles`.")
+        usable = [name for name in names if "".join(filter(str.isalpha, name.casefold())) == usual]
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise UserError(f"{where}: {' and '.join(map(repr, usable))} may both hold SMILES; name one with `smiles`.")
     raise UserError(f"{where}: no column is called SMILES; name it with `smiles`. The columns are {listed(names)}.")
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """Names for a message."""
+    """Return names as a message lists them, at most `most` of them."""
     names = list(names)
     return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")

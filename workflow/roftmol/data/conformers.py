@@ -36,7 +36,7 @@ class _DamagedError(ValueError):
 
 
 def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """Table "conformers" of a dataset's file: a row for each row of table "molecules", found by its `row`.
+    """Read table "conformers" from a dataset's file: a row for each row of table "molecules", found by its `row`.
 
     Raises `UserError`, which names file, row and mend, where a geometry is missing or damaged, has two atoms closer
     than 0.3 A, or is of another molecule than the SMILES.
@@ -47,22 +47,23 @@ def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
             "XYZ or SDF file."
         )
     rows = molecules["row"].tolist()
-    found = _of_csv(source, rows, dataset) if dataset.format == "csv" else _of_structures(source, rows, dataset)
-    numbers, positions = [], []
+    geometries = _of_csv(source, rows, dataset) if dataset.format == "csv" else _of_structures(source, rows, dataset)
+    numbers = []
+    positions = []
     with rdBase.BlockLogs():
-        for row, smiles, (elements, places) in zip(rows, molecules["smiles"], found, strict=True):
+        for row, smiles, (elements, coordinates) in zip(rows, molecules["smiles"], geometries, strict=True):
             try:
-                check(elements, places, smiles)
+                check(elements, coordinates, smiles)
             except _DamagedError as error:
                 raise UserError(f"{source}: record {row}, {smiles!r}: {error}") from error
             numbers.append(elements.astype(np.int8))
-            positions.append(places.astype(np.float32).ravel())
+            positions.append(coordinates.astype(np.float32).ravel())
     molecule = molecules["molecule"].to_numpy()
     return pd.DataFrame({"dataset": dataset.name, "molecule": molecule, "numbers": numbers, "positions": positions})
 
 
 def check(numbers: Numbers, positions: Positions, smiles: str) -> None:
-    """Raise if atoms (n) at positions (n x 3, in A) cannot be a geometry of the molecule."""
+    """Raise `_DamagedError` if atoms (n) at positions (n x 3, in A) cannot be a geometry of the molecule."""
     if not len(positions):
         raise _DamagedError("it has no geometry in space. Give one, or remove the record.")
     if len(numbers) != len(positions):
@@ -81,20 +82,21 @@ def check(numbers: Numbers, positions: Positions, smiles: str) -> None:
             "positions in A, and each atom once."
         )
     mol = Chem.MolFromSmiles(smiles)
-    wanted = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
-    wanted[1] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
-    here = Counter(numbers.tolist())
-    if _heavy(here) != _heavy(wanted):
+    expected = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
+    expected[1] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    given = Counter(numbers.tolist())
+    if _heavy(given) != _heavy(expected):
         raise _DamagedError(
-            f"the geometry is of another molecule, with {_formula(here)} where the SMILES has {_formula(wanted)}, "
+            f"the geometry is of another molecule, with {_formula(given)} where the SMILES has {_formula(expected)}, "
             "hydrogens not counted. Give the molecule's own."
         )
-    if wanted[1] and not here[1]:
+    if expected[1] and not given[1]:
         raise _DamagedError("the geometry lacks the hydrogens. Give one with all atoms.")
 
 
 def _heavy(counts: Counter[int]) -> dict[int, int]:
-    return {number: count for number, count in sorted(counts.items()) if number > 1 and count}
+    heavy = sorted(number for number in counts if number > 1)
+    return {number: counts[number] for number in heavy if counts[number]}
 
 
 def _formula(counts: Counter[int]) -> str:
@@ -102,8 +104,8 @@ def _formula(counts: Counter[int]) -> str:
 
 
 def _of_structures(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tuple[Numbers, Positions]]:
-    found = structures(source, dataset)
-    return ((found[row].numbers, found[row].positions) for row in rows)
+    records = structures(source, dataset)
+    return ((records[row].numbers, records[row].positions) for row in rows)
 
 
 def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tuple[Numbers, Positions]]:
@@ -120,36 +122,39 @@ def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tup
 
 
 def _numbers(text: str) -> Numbers:
-    """The atomic numbers (n) of a list of symbols."""
+    """Return the atomic numbers (n) of a list of symbols."""
     symbols = _list(text, "elements", "a list of symbols, such as ['C','H']")
-    found = [SYMBOLS.get(str(symbol).strip().capitalize(), 0) for symbol in symbols]
-    if 0 in found:
-        raise _DamagedError(f"{symbols[found.index(0)]!r} is no element. Write its symbol.")
-    return np.array(found, np.int64)
+    numbers = [SYMBOLS.get(str(symbol).strip().capitalize(), 0) for symbol in symbols]
+    if 0 in numbers:
+        raise _DamagedError(f"{symbols[numbers.index(0)]!r} is no element. Write its symbol.")
+    return np.array(numbers, np.int64)
 
 
 def _positions(text: str) -> Positions:
-    """The positions (n x 3) of a list of lists of numbers."""
+    """Return the positions (n x 3) of a list of lists of numbers."""
     form = "a list of [x, y, z]"
     entries = _list(text, "positions", form)
     try:
-        found = np.array(entries, np.float64)
+        positions = np.array(entries, np.float64)
     except (TypeError, ValueError):
-        found = np.zeros(0)
-    if entries and found.shape != (len(entries), 3):
+        positions = np.zeros(0)
+    if entries and positions.shape != (len(entries), 3):
         raise _DamagedError(f"the positions are not {form}: {text[:40]!r}. Write three numbers for each atom.")
-    return found.reshape(-1, 3)
+    return positions.reshape(-1, 3)
 
 
 def _list(text: str, what: str, form: str) -> list[object]:
-    """A list that is written as JSON or as Python, which knows more numbers but is slow; an empty one of no text."""
+    """Return a list that is written as JSON or as Python; an empty one where there is no text.
+
+    JSON is tried first: Python knows more numbers, but is slow to read.
+    """
     try:
-        found = json.loads(text.replace("'", '"')) if text else []
+        entries = json.loads(text.replace("'", '"')) if text else []
     except ValueError:
-        found = _literal(text)
-    if not isinstance(found, list):
+        entries = _literal(text)
+    if not isinstance(entries, list):
         raise _DamagedError(f"the {what} are not {form}: {text[:40]!r}. Write them so.")
-    return found
+    return entries
 
 
 def _literal(text: str) -> object:

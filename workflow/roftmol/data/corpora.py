@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,14 @@ Labels = npt.NDArray[np.float32]
 
 
 def read(paths: Sequence[Path], corpus: Corpus, processes: int = 1) -> pd.DataFrame:
-    """Table "corpora" of a corpus' files, in their order; what RDKit cannot read is left out and counted on stderr.
+    """Read table "corpora" from a corpus' files, in their order.
 
-    Raises `UserError` if a file has no such columns, or if RDKit can read less than half of it.
+    What RDKit cannot read is left out and counted on stderr. Raises `UserError` if a file has no such columns, or if
+    RDKit can read less than half of it.
     """
     parts = [_columns(path, corpus) for path in paths]
     smiles = [text for texts, _ in parts for text in texts]
-    canonical = [text for chunk in by_chunk(_canonical, smiles, CHUNK, processes) for text in chunk]
+    canonical = list(chain.from_iterable(by_chunk(_canonical, smiles, CHUNK, processes)))
     table = pd.DataFrame(
         {
             "corpus": corpus.name,
@@ -58,26 +60,26 @@ def with_labels(
     per_atom: Iterable[str] = (),
     processes: int = 1,
 ) -> tuple[list[str], Labels, list[str]]:
-    """The SMILES of several corpora, their labels (molecules x tasks, NaN where a corpus lacks one), and the tasks.
+    """Return the SMILES of several corpora, their labels, and the tasks.
 
-    `names` are the label columns of each corpus, `computed` the properties that `rdkit.Chem.Descriptors` calculates for
-    it; those `per_atom` are divided by the number of heavy atoms. Raises `UserError` for a property that RDKit lacks.
+    Labels are molecules x tasks, NaN where a corpus lacks one. `names` are the label columns of each corpus, `computed`
+    the properties that `rdkit.Chem.Descriptors` calculates for it. Those `per_atom` are divided by the number of heavy
+    atoms. Raises `UserError` for a property that RDKit lacks.
     """
-    for name in sorted({name for some in computed.values() for name in some}):
+    for name in sorted(set(chain.from_iterable(computed.values()))):
         if not hasattr(Descriptors, name):
             raise UserError(f"computed: rdkit.Chem.Descriptors has no {name!r}.")
-    tasks = list(dict.fromkeys(name for some in (*names.values(), *computed.values()) for name in some))
+    tasks = list(dict.fromkeys(chain.from_iterable([*names.values(), *computed.values()])))
     smiles: list[str] = []
     blocks = []
     for corpus, table in tables.items():
         texts = table["smiles"].tolist()
-        own = np.stack(table["labels"].tolist()) if len(names[corpus]) else np.zeros((len(table), 0), np.float32)
-        wanted = list(computed.get(corpus, ()))
-        calculated = np.concatenate(list(by_chunk(partial(_properties, names=wanted), texts, CHUNK, processes)))
+        published = np.stack(table["labels"].tolist()) if len(names[corpus]) else np.zeros((len(table), 0), np.float32)
+        properties = list(computed.get(corpus, ()))
+        calculated = np.concatenate(list(by_chunk(partial(_properties, names=properties), texts, CHUNK, processes)))
         block = np.full((len(table), len(tasks)), np.nan, np.float32)
-        block[:, [tasks.index(name) for name in (*names[corpus], *wanted)]] = np.concatenate(
-            [own, calculated[:, 1:]], axis=1
-        )
+        columns = [tasks.index(name) for name in (*names[corpus], *properties)]
+        block[:, columns] = np.concatenate([published, calculated[:, 1:]], axis=1)
         block[:, [name in per_atom for name in tasks]] /= calculated[:, :1]
         blocks.append(block)
         smiles += texts
@@ -85,7 +87,7 @@ def with_labels(
 
 
 def _columns(path: Path, corpus: Corpus) -> tuple[list[str], Labels]:
-    """The SMILES of one file, and its labels: molecules x labels."""
+    """Return the SMILES of one file, and its labels: molecules x labels."""
     if corpus.smiles is None:
         # What follows a SMILES on its line is the molecule's name.
         smiles = [words[0] for line in path.read_text(encoding="utf-8").splitlines() if (words := line.split())]
@@ -102,14 +104,17 @@ def _columns(path: Path, corpus: Corpus) -> tuple[list[str], Labels]:
 
 
 def _canonical(smiles: Sequence[str]) -> list[str]:
-    """Canonical SMILES as in table "molecules"; "" for what cannot be read."""
+    """Return canonical SMILES as in table "molecules"; "" for what cannot be read."""
     with rdBase.BlockLogs():
         parsed = [Chem.MolFromSmiles(text) for text in smiles]
     return [Chem.MolToSmiles(molecule) if molecule else "" for molecule in parsed]
 
 
 def _properties(smiles: Sequence[str], names: Sequence[str]) -> Labels:
-    """Heavy atoms and the named properties: molecules x (1 + properties), NaN where RDKit gives no finite number."""
+    """Return the numbers of heavy atoms and the named properties: molecules x (1 + properties).
+
+    A property is NaN where RDKit gives no finite number.
+    """
     functions = [getattr(Descriptors, name) for name in names]
     rows = []
     with rdBase.BlockLogs():
@@ -120,13 +125,13 @@ def _properties(smiles: Sequence[str], names: Sequence[str]) -> Labels:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def others(corpus: pd.DataFrame, known: Sequence[pd.DataFrame], count: int) -> pd.DataFrame:
-    """Table "pretraining" of `count` molecules of table "corpora" that are in none of the tables "molecules".
+def others(corpus: pd.DataFrame, datasets: Sequence[pd.DataFrame], count: int) -> pd.DataFrame:
+    """Return table "pretraining": `count` molecules of a table "corpora" that are in none of the `datasets`.
 
-    They are compared by canonical SMILES, and stand in the order of a hash of that: a larger number keeps the first
-    ones, and another dataset takes its own molecules out alone. Raises `UserError` if there are not as many.
+    They are compared by canonical SMILES, and stand in the order of a hash of that. So a larger number keeps the first
+    ones, and another dataset takes nothing out but its molecules. Raises `UserError` if there are not as many.
     """
-    taken = {text for table in known for text in table["canonical"]}
+    taken = {text for table in datasets for text in table["canonical"]}
     free = [text for text in dict.fromkeys(corpus["canonical"]) if text not in taken]
     if len(free) < count:
         raise UserError(

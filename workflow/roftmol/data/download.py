@@ -51,7 +51,7 @@ class _UnusableError(Exception):
 
 
 def mirror() -> Path | None:
-    """The folder of registered files that the environment names; None where it names none."""
+    """Return the folder of registered files that the environment names; None where it names none."""
     folder = os.environ.get("ROFTMOL_MIRROR")
     return Path(folder) if folder else None
 
@@ -95,7 +95,7 @@ def _bring(source: Source, raw: Path, mirror: Path | None, archives: Path | None
 
 
 def _local(source: Source, mirror: Path | None) -> Path:
-    """Where a source on this machine lies."""
+    """Return the path of a source on this machine."""
     if source.kind == "shipped":
         path = Path(__file__).parents[1] / source.file
     elif source.kind == "path":
@@ -149,7 +149,7 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
 
 
 def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
-    """Whether an answer to a request for the rest is that rest, or the whole file anew."""
+    """Return whether an answer to a request for the rest is that rest, or the whole file anew."""
     if response.status_code != requests.codes.partial_content:
         return response.status_code != requests.codes.requested_range_not_satisfiable
     start = headers["Range"].removeprefix("bytes=").removesuffix("-")
@@ -159,7 +159,7 @@ def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
 
 
 def _archive(archive: Archive, folder: Path) -> Path:
-    """The wheel in `folder`, through the user's own pip and its configuration if it is not there yet.
+    """Return the wheel in `folder`; if it is not there yet, download it by the user's own pip and its configuration.
 
     The name holds the checksum and the file is renamed into place, so that concurrent calls cannot harm each other.
     """
@@ -174,14 +174,14 @@ def _archive(archive: Archive, folder: Path) -> Path:
         command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input", "--quiet"]
         command += ["--dest", scratch, f"{archive.name}=={archive.version}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
-        found = list(Path(scratch).iterdir())
-        if done.returncode != 0 or len(found) != 1:
+        wheels = list(Path(scratch).iterdir())
+        if done.returncode != 0 or len(wheels) != 1:
             lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
             raise _UnusableError(f"pip download failed: {' '.join(lines).strip() or 'no message'}")
-        digest = sha256(found[0])
+        digest = sha256(wheels[0])
         if digest != archive.sha256:
-            raise _UnusableError(f"{found[0].name} has SHA-256 {digest}, expected {archive.sha256}")
-        os.replace(found[0], path)
+            raise _UnusableError(f"{wheels[0].name} has SHA-256 {digest}, expected {archive.sha256}")
+        os.replace(wheels[0], path)
     return path
 
 
@@ -204,13 +204,13 @@ def _read_members(archive: Path, members: Sequence[str], raw: Path) -> None:
 
 
 def _end_of_line(stream: BinaryIO) -> bytes:
-    """What ends the last line that was written, if nothing does yet."""
+    """Return what is missing at the end of the last line that was written: a newline, or nothing."""
     stream.seek(-1, os.SEEK_END)
     return b"" if stream.read(1) == b"\n" else b"\n"
 
 
 def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
-    """Check `raw` as published, unpack it to `delivered`, check that."""
+    """Check `raw` as published, unpack it to `delivered`, and check that."""
     with open(raw, "rb") as stream:
         start = stream.read(64).lstrip().lower()
     hint = next((f" (it is {what}, not the file)" for mark, what in NOT_DATA.items() if start.startswith(mark)), "")
@@ -228,7 +228,7 @@ def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
 
 
 def git_blob(path: Path) -> str:
-    """The object id that git gives a file's content: SHA-1 of "blob", its size and itself."""
+    """Return the object id that git gives a file's content: SHA-1 of "blob", its size and itself."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with open(path, "rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
@@ -237,14 +237,14 @@ def git_blob(path: Path) -> str:
 
 
 def _by_hand(sources: Sequence[Source], reasons: Sequence[str], name: str) -> str:
-    """The message when every source failed: what was tried, and what the user can do."""
+    """Return the message when every source failed: what was tried, and what the user can do."""
     lines = [f"{name}: none of its {len(reasons)} sources could be used."]
     lines += [f"  {number}. {reason}" for number, reason in enumerate(reasons, 1)]
     lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
-    places = [source.file for source in sources if source.kind == "mirror"]
-    if places:
+    mirrored = [source.file for source in sources if source.kind == "mirror"]
+    if mirrored:
         lines[-1] += ", or save it as"
-        lines.append(f"{' or '.join(places)} in a folder named by the key `mirror` or by ROFTMOL_MIRROR")
+        lines.append(f"{' or '.join(mirrored)} in a folder named by the key `mirror` or by ROFTMOL_MIRROR")
     lines[-1] += "."
     sums = {f"SHA-256 {source.sha256}" for source in sources if source.sha256}
     sums |= {f"git object id {source.git_blob}" for source in sources if source.git_blob}

@@ -54,8 +54,10 @@ BLOCK = 14  # letters of an InChIKey that say formula and connections, without s
 CHUNK = 500  # SMILES or structures handed to a worker at a time
 HEAVIEST = 86  # the last element that GFN2-xTB has parameters for
 MAX_FAILED = 0.1
-#: The source of a user's own labels, and the largest share of their structures that may not be learnt from.
-NATIVE, MAX_NATIVE_FAILED = "native", 0.5
+#: The source of a user's own labels.
+NATIVE = "native"
+#: The largest share of their structures that may not be learnt from.
+MAX_NATIVE_FAILED = 0.5
 
 
 class LabelError(Exception):
@@ -63,7 +65,7 @@ class LabelError(Exception):
 
 
 def gfn2(numbers: npt.NDArray[np.int64], positions: Array) -> tuple[float, Array]:
-    """Energy (eV) and forces (n x 3, eV/A) by GFN2-xTB of neutral closed-shell atoms at `positions` (n x 3, A).
+    """Return energy (eV) and forces (n x 3, eV/A) by GFN2-xTB of neutral closed-shell atoms at `positions` (n x 3, A).
 
     Raises `LabelError` if the charges do not converge or atoms are too close.
     """
@@ -106,8 +108,8 @@ class ForceSettings:
         if not 0 < self.displacement < np.inf:
             raise UserError(f"displacement: {self.displacement!r} must be a number of A above 0.")
         table = Chem.GetPeriodicTable()
-        known = {table.GetElementSymbol(number) for number in range(1, HEAVIEST + 1)}
-        if unknown := [symbol for symbol in self.elements if symbol not in known]:
+        symbols = {table.GetElementSymbol(number) for number in range(1, HEAVIEST + 1)}
+        if unknown := [symbol for symbol in self.elements if symbol not in symbols]:
             raise UserError(f"elements: {unknown} are no symbols of elements up to {HEAVIEST}; write them as in H, Cl.")
 
 
@@ -130,7 +132,7 @@ class Job(NamedTuple):
 def label(
     corpus: pd.DataFrame, exclude: Sequence[pd.DataFrame], settings: ForceSettings, parts: Path, processes: int
 ) -> pd.DataFrame:
-    """Table "force_labels" of molecules of a table "corpora" that are in none of the tables "molecules" `exclude`.
+    """Return table "force_labels" of molecules of a table "corpora" that are in no table "molecules" of `exclude`.
 
     Each molecule is saved under `parts` when it is done, and found there by the next run. Raises `UserError` if no
     molecule of the corpus fits, or if more than a tenth of the conformers have no label.
@@ -158,10 +160,10 @@ def label(
 def choose(
     corpus: pd.DataFrame, exclude: Sequence[pd.DataFrame], settings: ForceSettings, processes: int = 1
 ) -> pd.DataFrame:
-    """The molecules to label: `row` in the corpus, canonical `smiles`, `inchikey`; ordered by a hash of the last.
+    """Return the molecules to label: `row` in the corpus, canonical `smiles`, `inchikey`.
 
-    So a larger number keeps all earlier ones. Raises `UserError` if there are none, or if RDKit cannot read a
-    dataset's molecule.
+    They are ordered by a hash of the InChIKey, so that a larger number keeps all earlier ones. Raises `UserError` if
+    there are none, or if RDKit cannot read a dataset's molecule.
     """
     downstream = _downstream(exclude, settings.heavy_atoms, processes)
     keys = _chunked(partial(_fitting, settings=settings), corpus["canonical"].tolist(), processes)
@@ -185,7 +187,7 @@ def choose(
 
 
 def native(path: Path, exclude: Sequence[pd.DataFrame], processes: int = 1) -> pd.DataFrame:
-    """Table "force_labels" of a user's own extended XYZ: a row a structure, with its energy (eV) and forces (eV/A).
+    """Read table "force_labels" from a user's own extended XYZ: a row a structure, with energy (eV) and forces (eV/A).
 
     What has a fragment in one of the tables "molecules" `exclude`, or cannot be compared with them, is "failed". Raises
     `UserError`, which names the structure, for what has no labels or is nothing that the models read, and if more than
@@ -195,9 +197,11 @@ def native(path: Path, exclude: Sequence[pd.DataFrame], processes: int = 1) -> p
     from roftmol.features.featurizers.geometry import ELEMENTS
 
     text = read_text(path, "an XYZ text in UTF-8", "Give an extended XYZ, as ASE writes it.")
-    found = _chunked(partial(_own, path=path, known=ELEMENTS), list(enumerate(frames_of(path, text))), processes)
-    downstream = _downstream(exclude, max(int((item.numbers > 1).sum()) for item in found), processes)
-    labels = pd.DataFrame([_native_row(item, downstream) for item in found])
+    read = partial(_native_structure, path=path, elements=ELEMENTS)
+    structures = _chunked(read, list(enumerate(frames_of(path, text))), processes)
+    heavy_atoms = max(int((item.numbers > 1).sum()) for item in structures)
+    downstream = _downstream(exclude, heavy_atoms, processes)
+    labels = pd.DataFrame([_native_row(item, downstream) for item in structures])
     labels["row"] = np.arange(len(labels))
     labels["conformer"] = labels.groupby("inchikey").cumcount()
     _check_native_failures(path, labels)
@@ -205,13 +209,15 @@ def native(path: Path, exclude: Sequence[pd.DataFrame], processes: int = 1) -> p
 
 
 def molecule_labels(smiles: str, inchikey: str, settings: ForceSettings) -> pd.DataFrame:
-    """Table "force_labels" of one molecule without `row`: a row a conformer, that of a failure with its reason."""
+    """Return table "force_labels" of one molecule without `row`: a row a conformer, a failed one with its reason."""
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.int64)
     rows = []
     for conformer in range(settings.conformers):
         positions = np.empty((0, 3), np.float32)
-        forces, energy, reason = np.empty((0, 3)), np.nan, ""
+        forces = np.empty((0, 3))
+        energy = np.nan
+        reason = ""
         try:
             positions = _displaced(molecule, inchikey, conformer, settings)
             energy, forces = _finite(*SOURCES[settings.source](numbers, positions.astype(np.float64)))
@@ -235,18 +241,21 @@ def molecule_labels(smiles: str, inchikey: str, settings: ForceSettings) -> pd.D
 
 
 def part_name(smiles: str, inchikey: str, settings: ForceSettings) -> str:
-    """What a molecule's file is called: a digest of all that its labels depend on."""
-    return digest({"smiles": smiles, "inchikey": inchikey, **_told(settings), **_versions(settings.source)})
+    """Return the name of a molecule's file: a digest of all that its labels depend on."""
+    return digest({"smiles": smiles, "inchikey": inchikey, **_label_settings(settings), **_versions(settings.source)})
 
 
-def _told(settings: ForceSettings) -> dict[str, Any]:
-    """The settings that a molecule's labels depend on; the others say which molecules there are."""
+def _label_settings(settings: ForceSettings) -> dict[str, Any]:
+    """Return the settings that a molecule's labels depend on; the others say which molecules there are."""
     return {name: getattr(settings, name) for name in ("source", "conformers", "displacement", "seed")}
 
 
 @cache
 def _versions(source: str) -> dict[str, str]:
-    """The software that a molecule's labels depend on: ours, without what only reads and writes tables, and others'."""
+    """Return the software that a molecule's labels depend on: the digest of our code, and the versions of packages.
+
+    Code that only reads and writes tables does not count.
+    """
     packages = ("numpy", "rdkit", *(("tblite",) if source == "gfn2" else ()))
     # What reads a user's own file labels nothing, and tables are only read and written.
     leaves = ["roftmol.tables.schemas", "roftmol.data.molecules", "roftmol.features.featurizers.geometry"]
@@ -255,13 +264,13 @@ def _versions(source: str) -> dict[str, str]:
 
 
 def _finish(job: Job) -> None:
-    """Label a molecule and save it; what its row in a corpus is does not count here."""
+    """Label a molecule and save it, whatever its row in a corpus."""
     labels = molecule_labels(job.smiles, job.inchikey, job.settings).assign(row=-1)
-    schemas.write("force_labels", labels, job.path, _told(job.settings))
+    schemas.write("force_labels", labels, job.path, _label_settings(job.settings))
 
 
 def _finished(path: Path) -> pd.DataFrame | None:
-    """The labels of a molecule that is done, or None if there is no such file or it cannot be read."""
+    """Return the labels of a molecule that is done, or None if there is no such file or it cannot be read."""
     try:
         return schemas.read("force_labels", path)
     except UserError:
@@ -269,10 +278,10 @@ def _finished(path: Path) -> pd.DataFrame | None:
 
 
 def _displaced(molecule: Chem.Mol, inchikey: str, conformer: int, settings: ForceSettings) -> npt.NDArray[np.float32]:
-    """Positions (n x 3, A) of a conformer of its own seed, relaxed by MMFF where it can be, then displaced.
+    """Return the positions (n x 3, A) of a conformer of its own seed, relaxed by MMFF where it can be, then displaced.
 
-    In single precision before they are labelled, so that labels belong to the positions that are stored. Raises
-    `LabelError` if RDKit finds no conformer.
+    They are in single precision before they are labelled, so that labels belong to the positions that are stored.
+    Raises `LabelError` if RDKit finds no conformer.
     """
     placed = Chem.Mol(molecule)
     parameters = rdDistGeom.ETKDGv3()
@@ -294,7 +303,7 @@ def _finite(energy: float, forces: Array) -> tuple[float, Array]:
     return energy, forces
 
 
-class Own(NamedTuple):
+class NativeStructure(NamedTuple):
     """A structure of a user's own file: atomic numbers (n), positions (n x 3, A), energy (eV), forces (n x 3, eV/A).
 
     `fragments` are the first blocks of the InChIKeys of its fragments. With a `reason`, it cannot be compared.
@@ -310,8 +319,8 @@ class Own(NamedTuple):
     reason: str = ""
 
 
-def _own(entry: tuple[int, str], path: Path, known: Mapping[int, str]) -> Own:
-    """A structure's number in the file and its text as what it is, with atoms of `known` elements.
+def _native_structure(entry: tuple[int, str], path: Path, elements: Mapping[int, str]) -> NativeStructure:
+    """Return the structure of an entry, which is its number in the file and its text; its atoms are of `elements`.
 
     Raises `UserError` for what cannot be read, has no labels, or is no molecule of these elements.
     """
@@ -328,8 +337,9 @@ def _own(entry: tuple[int, str], path: Path, known: Mapping[int, str]) -> Own:
             "key=value pairs, `charge` a number if any, and a line an atom with its symbol, position and forces."
         ) from error
     # Whatever is called so, ASE takes for results of a calculation.
-    told = getattr(atoms.calc, "results", {})
-    energy, forces = (_numbers(told.get(name)) for name in ("energy", "forces"))
+    results = getattr(atoms.calc, "results", {})
+    energy = _numbers(results.get("energy"))
+    forces = _numbers(results.get("forces"))
     for name, values, shape in (("energy", energy, ()), ("forces", forces, atoms.positions.shape)):
         if values.shape != shape:
             raise UserError(
@@ -338,11 +348,12 @@ def _own(entry: tuple[int, str], path: Path, known: Mapping[int, str]) -> Own:
             )
     for name, values in (("energy", energy), ("forces", forces), ("positions", atoms.positions)):
         if not np.isfinite(values).all():
-            found = values[~np.isfinite(values)][0]
-            raise UserError(f"{where}: {found} in its {name} is no finite number. Mend it, or remove the structure.")
-    if strange := sorted({atom.symbol for atom in atoms if atom.number not in known}):
+            value = values[~np.isfinite(values)][0]
+            raise UserError(f"{where}: {value} in its {name} is no finite number. Mend it, or remove the structure.")
+    if unsupported := sorted({atom.symbol for atom in atoms if atom.number not in elements}):
         raise UserError(
-            f"{where} has {', '.join(strange)}, and the models know {', '.join(known.values())}. Remove the structure."
+            f"{where} has {', '.join(unsupported)}, and the models know {', '.join(elements.values())}. "
+            "Remove the structure."
         )
     if atoms.pbc.any():
         raise UserError(
@@ -350,11 +361,12 @@ def _own(entry: tuple[int, str], path: Path, known: Mapping[int, str]) -> Own:
         )
     smiles = _smiles(atoms.info.get("smiles", ""))
     structure = Structure(atoms.numbers.astype(np.int64), atoms.positions, {}, smiles, charge)
-    return Own(structure.numbers, structure.positions, float(energy), forces, *_identified(structure, where))
+    identity = _identified(structure, where)
+    return NativeStructure(structure.numbers, structure.positions, float(energy), forces, *identity)
 
 
 def _numbers(values: object) -> Array:
-    """Values as numbers; none if they are missing or something else."""
+    """Return values as numbers; an empty array if they are missing or something else."""
     try:
         return np.zeros(0) if values is None else np.asarray(values, np.float64)
     except (TypeError, ValueError):
@@ -362,16 +374,17 @@ def _numbers(values: object) -> Array:
 
 
 def _smiles(value: object) -> str:
-    """The SMILES of a structure's line: ASE takes hydrogen fluoride's for False, and "" for an empty array."""
+    """Return the SMILES of a structure's line: ASE takes hydrogen fluoride's for False, and "" for an empty array."""
     if value is False:
         return "F"
     return "" if isinstance(value, np.ndarray) and not value.size else str(value)
 
 
 def _identified(structure: Structure, where: str) -> tuple[str, str, frozenset[str], str]:
-    """A structure's canonical SMILES, InChIKey and the first blocks of those of its fragments; or a reason for none.
+    """Return a structure's canonical SMILES, InChIKey and the first blocks of its fragments' InChIKeys, and a reason.
 
-    Its bonds follow from its positions unless it has a SMILES. Raises `UserError` if that is none, or not of its atoms.
+    The reason says why the others are empty, and is "" where they are not. Bonds follow from the positions unless the
+    structure has a SMILES. Raises `UserError` if that is none, or not of its atoms.
     """
     written = structure.smiles
     text = written or bonded(structure)
@@ -398,25 +411,27 @@ def _identified(structure: Structure, where: str) -> tuple[str, str, frozenset[s
 
 
 def _plain(molecule: Chem.Mol) -> bool:
-    """Whether there are no radicals, and each charge has its opposite beside it, as in a nitro group.
+    """Return whether there are no radicals, and each charge has its opposite beside it, as in a nitro group.
 
     Other bonds that are found, such as none to a proton where one is stretched, are too often another molecule's.
     """
-    charges = [atom.GetFormalCharge() for atom in molecule.GetAtoms()]
-    return not any(
-        atom.GetNumRadicalElectrons()
-        or (charge and not any(charge * charges[other.GetIdx()] < 0 for other in atom.GetNeighbors()))
-        for atom, charge in zip(molecule.GetAtoms(), charges, strict=True)
-    )
+    for atom in molecule.GetAtoms():
+        if atom.GetNumRadicalElectrons():
+            return False
+        charge = atom.GetFormalCharge()
+        opposite = any(charge * other.GetFormalCharge() < 0 for other in atom.GetNeighbors())
+        if charge and not opposite:
+            return False
+    return True
 
 
 def _elements(molecule: Chem.Mol) -> Counter[int]:
-    """How many atoms of each atomic number a molecule has, hydrogens included."""
+    """Return how many atoms of each atomic number a molecule has, hydrogens included."""
     return Counter(atom.GetAtomicNum() for atom in Chem.AddHs(molecule).GetAtoms())
 
 
-def _native_row(item: Own, downstream: set[str]) -> dict[str, Any]:
-    """A row of table "force_labels" without `row` and `conformer`; with labels only where it is learnt from."""
+def _native_row(item: NativeStructure, downstream: set[str]) -> dict[str, Any]:
+    """Return a row of table "force_labels" without `row` and `conformer`; with labels only where it is learnt from."""
     reason = item.reason or ("in a dataset" if item.fragments & downstream else "")
     return {
         "smiles": item.smiles,
@@ -432,7 +447,7 @@ def _native_row(item: Own, downstream: set[str]) -> dict[str, Any]:
 
 
 def _fitting(smiles: str, settings: ForceSettings) -> str:
-    """The InChIKey of a molecule that may be labelled, "" for any other.
+    """Return the InChIKey of a molecule that may be labelled, "" for any other.
 
     It is one fragment of the elements and the size allowed, without a charge as a whole (nitro groups stay) and
     without radicals. What InChI has no key for could not be compared with the datasets.
@@ -441,7 +456,9 @@ def _fitting(smiles: str, settings: ForceSettings) -> str:
     if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= settings.heavy_atoms:
         return ""
     atoms = list(molecule.GetAtoms())
-    elements = {atom.GetSymbol() for atom in atoms} | ({"H"} if any(atom.GetTotalNumHs() for atom in atoms) else set())
+    elements = {atom.GetSymbol() for atom in atoms}
+    if any(atom.GetTotalNumHs() for atom in atoms):
+        elements.add("H")
     if (
         not elements <= set(settings.elements)
         or Chem.GetFormalCharge(molecule)
@@ -453,22 +470,22 @@ def _fitting(smiles: str, settings: ForceSettings) -> str:
 
 
 def _downstream(exclude: Sequence[pd.DataFrame], heavy_atoms: int, processes: int) -> set[str]:
-    """The first blocks of the InChIKeys of the fragments, of so many heavy atoms at most, of tables "molecules".
+    """Return the first blocks of the InChIKeys of all fragments in tables "molecules".
 
-    Raises `UserError` if RDKit cannot read one.
+    Fragments of more than `heavy_atoms` are left out. Raises `UserError` if RDKit cannot read one.
     """
     texts = list(dict.fromkeys(text for table in exclude for text in table["canonical"]))
-    found = _chunked(partial(_blocks, heavy_atoms=heavy_atoms), texts, processes)
-    if unread := [text for text, blocks in zip(texts, found, strict=True) if blocks is None]:
+    blocks_of = _chunked(partial(_blocks, heavy_atoms=heavy_atoms), texts, processes)
+    if unread := [text for text, blocks in zip(texts, blocks_of, strict=True) if blocks is None]:
         raise UserError(
             f"{len(unread)} molecules of the datasets cannot be compared with those that have forces, for RDKit does "
             f"not read them; the first is {unread[0]!r}. Run the stage `molecules` again."
         )
-    return {block for blocks in found for block in blocks or ()}
+    return set(chain.from_iterable(filter(None, blocks_of)))
 
 
 def _blocks(smiles: str, heavy_atoms: int) -> frozenset[str] | None:
-    """The first blocks of the InChIKeys of a molecule's fragments; None for what RDKit does not read.
+    """Return the first blocks of the InChIKeys of a molecule's fragments; None for what RDKit does not read.
 
     Fragments of more heavy atoms are left out: the block says the formula, so they equal nothing that is labelled.
     """
@@ -511,12 +528,12 @@ def _check_native_failures(path: Path, labels: pd.DataFrame) -> None:
 
 
 def _reasons(failed: pd.DataFrame) -> str:
-    """The commonest reasons and how often each is given."""
+    """Return the commonest reasons and how often each is given."""
     return ", ".join(f"{count} {reason!r}" for reason, count in Counter(failed["reason"]).most_common(3))
 
 
 def _chunked(function: Callable[[Item], Made], items: Sequence[Item], processes: int) -> list[Made]:
-    """What `function` makes of each item, in order; RDKit's warnings are not shown."""
+    """Return what `function` makes of each item, in order; RDKit's warnings are not shown."""
     made = by_chunk(partial(_silent, function), items, CHUNK, processes)
     return list(chain.from_iterable(made))
 
@@ -528,7 +545,7 @@ def _silent(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Mad
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Have tblite, in this process and in those that it starts meanwhile, loaded with one thread.
+    """Let tblite be loaded with one thread, in this process and in those that it starts meanwhile.
 
     Several threads on a small molecule wait for each other, up to 75 times as long as one takes.
     """

@@ -76,7 +76,7 @@ class Table:
     lines: list[int]  #: where each record ends in the file, counted from 1
 
     def column(self, name: str) -> list[str]:
-        """The stripped cells of a column; a name that is not in the header once raises `UserError`."""
+        """Return the stripped cells of a column; a name that is not in the header once raises `UserError`."""
         if self.header.count(name) != 1:
             fault = "no column" if name not in self.header else "more than one column"
             folded = {head.casefold(): head for head in self.header}
@@ -84,13 +84,13 @@ class Table:
             hint = f" Did you mean {folded[near[0]]!r}?" if near and name not in self.header else ""
             some = ", ".join(map(repr, self.header[:20])) + (", ..." if len(self.header) > 20 else "")
             raise UserError(f"{self.path}: {fault} {name!r}.{hint} The columns are {some}.")
-        place = self.header.index(name)
-        return [record[place].strip() for record in self.records]
+        position = self.header.index(name)
+        return [record[position].strip() for record in self.records]
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A record of a structure file: atomic numbers (n), positions (n x 3, in A; none if flat), and what it is told of.
+    """A record of a structure file: atomic numbers (n), positions (n x 3, in A; none if flat), and its properties.
 
     `smiles` is what the file says; where it says nothing, bonds follow from the positions and the total `charge`. With
     a `fault`, RDKit makes nothing of the record.
@@ -98,7 +98,7 @@ class Structure:
 
     numbers: NDArray[np.int64]
     positions: NDArray[np.float64]
-    told: Mapping[str, str]
+    properties: Mapping[str, str]
     smiles: str = ""
     charge: int = 0
     fault: str = ""
@@ -113,14 +113,15 @@ def read(
     number (for classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.
     """
     records = [] if dataset.format == "csv" else structures(source, dataset)
-    table = _told(source, records) if records else load(source)
+    table = _property_table(source, records) if records else load(source)
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
     if records:
-        smiles, faults = _written(records, processes)
+        smiles, faults = _smiles_of(records, processes)
     else:
-        smiles, faults = table.column(named.get(dataset.smiles, dataset.smiles)), {}
+        smiles = table.column(named.get(dataset.smiles, dataset.smiles))
+        faults = {}
     names = _label_names(table, dataset)
     labels = _labels(table, [named.get(name, name) for name in names], dataset.task, values)
     split = dataset.split_column
@@ -131,10 +132,10 @@ def read(
     rejects |= faults
     for row in np.flatnonzero(np.isnan(labels).all(axis=1)).tolist():
         rejects.setdefault(row, Reject("missing_labels", f"no label in {len(names)} column(s)"))
-    found = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
-    rejects |= _settle_duplicates(found, labels, dataset)
+    usable = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
+    rejects |= _settle_duplicates(usable, labels, dataset)
     dropped = {row for row, reject in rejects.items() if reject.action == "dropped"}
-    kept = [row for row in found if row not in dropped]
+    kept = [row for row in usable if row not in dropped]
     _check_share(table, rejects, dropped, max_rejected)
 
     molecules = pd.DataFrame(
@@ -143,9 +144,9 @@ def read(
             "molecule": np.arange(len(kept), dtype=np.int32),
             "row": np.array(kept, dtype=np.int64),
             "smiles": [smiles[row] for row in kept],
-            "canonical": [found[row].canonical for row in kept],
-            "scaffold": [found[row].scaffold for row in kept],
-            "atoms": np.array([found[row].atoms for row in kept], dtype=np.int32),
+            "canonical": [usable[row].canonical for row in kept],
+            "scaffold": [usable[row].scaffold for row in kept],
+            "atoms": np.array([usable[row].atoms for row in kept], dtype=np.int32),
             "group": [groups[row] for row in kept],
             "labels": list(labels[kept].astype(np.float32)),
         }
@@ -188,21 +189,24 @@ def load(path: Path) -> Table:
 
 
 def structures(path: Path, dataset: Dataset) -> list[Structure]:
-    """The records of an XYZ or SDF file, packed by gzip or not, in their order.
+    """Read the records of an XYZ or SDF file, packed by gzip or not, in their order.
 
     Raises `UserError` for a file that is empty or not of that format, and for an XYZ record that cannot be read; an SDF
     record that cannot has a `fault`.
     """
     kind = dataset.format.upper()
     text = read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
-    found = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
-    if not any(len(item.numbers) for item in found):
-        raise UserError(f"{path}: RDKit reads none of its {len(found)} records; is it an {kind} file?")
-    return found
+    records = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
+    if not any(len(item.numbers) for item in records):
+        raise UserError(f"{path}: RDKit reads none of its {len(records)} records; is it an {kind} file?")
+    return records
 
 
 def read_text(path: Path, what: str, mend: str) -> str:
-    """The text of a file, packed by gzip or not; raises `UserError` if it is no text or empty."""
+    """Return the text of a file, packed by gzip or not.
+
+    Raises `UserError` if it is empty or no text; `what` it should be and how to `mend` it stand in the message.
+    """
     content = path.read_bytes()
     try:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
@@ -214,25 +218,29 @@ def read_text(path: Path, what: str, mend: str) -> str:
 
 
 def _of_xyz(path: Path, text: str, smiles: str) -> Iterator[Structure]:
-    """The records of an extended XYZ; `smiles` is the key under which a record may have its SMILES."""
+    """Yield the records of an extended XYZ; `smiles` is the key under which a record may have its SMILES."""
     from ase.io import iread
 
     for row, frame in enumerate(frames_of(path, text)):
         try:
             (atoms,) = iread(io.StringIO(frame), format="extxyz")
             # ASE takes some keys, such as `energy`, for results of a calculation.
-            told = {key: _cell(value) for key, value in {**atoms.info, **getattr(atoms.calc, "results", {})}.items()}
-            charge = round(float(told.get("charge", "0")))
+            values = {**atoms.info, **getattr(atoms.calc, "results", {})}
+            properties = {key: _cell(value) for key, value in values.items()}
+            charge = round(float(properties.get("charge", "0")))
         except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: record {row} is no (extended) XYZ: {type(error).__name__} {error}. Give it a line of "
                 "key=value pairs, `charge` a number if any, and for each atom a line with its symbol and position."
             ) from error
-        yield Structure(atoms.numbers, atoms.positions, told, told.get(smiles, ""), charge)
+        yield Structure(atoms.numbers, atoms.positions, properties, properties.get(smiles, ""), charge)
 
 
 def frames_of(path: Path, text: str) -> Iterator[str]:
-    """The text of each record of an XYZ: a number of atoms, a comment, and a line an atom."""
+    """Yield the text of each record of an XYZ: a number of atoms, a comment, and a line an atom.
+
+    Raises `UserError` where no record begins, or if the file ends within one.
+    """
     lines = text.splitlines(keepends=True)
     start = row = 0
     while start < len(lines):
@@ -249,16 +257,17 @@ def frames_of(path: Path, text: str) -> Iterator[str]:
         if end > len(lines):
             raise UserError(f"{path}: the file ends within record {row}. Complete or remove it.")
         yield "".join(lines[start:end])
-        start, row = end, row + 1
+        start = end
+        row += 1
 
 
 def _cell(value: object) -> str:
-    """A value of an XYZ's comment line as a label is written."""
+    """Return a value of an XYZ's comment line as a label is written."""
     return str(int(value)) if isinstance(value, bool | np.bool_) else str(value)
 
 
 def _of_sdf(text: str, smiles: str) -> Iterator[Structure]:
-    """The records of an SDF; `smiles` is the property in which a record may have its SMILES."""
+    """Yield the records of an SDF; `smiles` is the property in which a record may have its SMILES."""
     # Blank lines behind the last record would be taken for one more.
     stream = io.BytesIO(text.rstrip().encode() + b"\n")
     with rdBase.BlockLogs():
@@ -267,44 +276,54 @@ def _of_sdf(text: str, smiles: str) -> Iterator[Structure]:
                 nowhere = np.zeros((0, 3))
                 yield Structure(np.zeros(0, np.int64), nowhere, {}, fault="RDKit cannot read the record")
                 continue
-            told = {name: mol.GetProp(name).strip() for name in mol.GetPropNames()}
+            properties = {name: mol.GetProp(name).strip() for name in mol.GetPropNames()}
             shape = mol.GetConformer()
             yield Structure(
                 np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64),
                 shape.GetPositions() if shape.Is3D() else np.zeros((0, 3)),
-                told,
-                told.get(smiles) or Chem.MolToSmiles(Chem.RemoveHs(mol)),
+                properties,
+                properties.get(smiles) or Chem.MolToSmiles(Chem.RemoveHs(mol)),
             )
 
 
-def _told(path: Path, found: Sequence[Structure]) -> Table:
-    """What structures are told of as a table, "" where one lacks what another has."""
-    header = list(dict.fromkeys(name for item in found for name in item.told))
-    records = [[item.told.get(name, "") for name in header] for item in found]
-    return Table(path, header, records, list(range(len(found))))
+def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
+    """Return the properties of structures as a table, "" where one lacks what another has."""
+    header = list(dict.fromkeys(chain.from_iterable(item.properties for item in structures)))
+    records = [[item.properties.get(name, "") for name in header] for item in structures]
+    return Table(path, header, records, list(range(len(structures))))
 
 
-def _written(found: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
-    """The SMILES of each structure, by its bonds where the file says none; by row, why there is none."""
-    silent = [row for row, item in enumerate(found) if not item.smiles and not item.fault]
-    made = by_chunk(_bond_chunk, [found[row] for row in silent], CHUNK, processes)
-    bonded = dict(zip(silent, chain.from_iterable(made), strict=True))
-    faults = {row: Reject("invalid_structure", item.fault) for row, item in enumerate(found) if item.fault}
-    faults |= {row: item for row, item in bonded.items() if isinstance(item, Reject)}
-    told = [item if isinstance(item := bonded.get(row, one.smiles), str) else "" for row, one in enumerate(found)]
-    return told, faults
+def _smiles_of(structures: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
+    """Return the SMILES of each structure, and by row, why one has none.
+
+    Where the file gives no SMILES, it follows from the bonds.
+    """
+    smiles = [item.smiles for item in structures]
+    faults = {row: Reject("invalid_structure", item.fault) for row, item in enumerate(structures) if item.fault}
+    rows = [row for row, item in enumerate(structures) if not item.smiles and not item.fault]
+    made = by_chunk(_bond_chunk, [structures[row] for row in rows], CHUNK, processes)
+    for row, text in zip(rows, chain.from_iterable(made), strict=True):
+        if isinstance(text, Reject):
+            faults[row] = text
+        else:
+            smiles[row] = text
+    return smiles, faults
 
 
-def _bond_chunk(found: Sequence[Structure]) -> list[str | Reject]:
+def _bond_chunk(structures: Sequence[Structure]) -> list[str | Reject]:
     with rdBase.BlockLogs():
-        return [bonded(item) for item in found]
+        return [bonded(item) for item in structures]
 
 
 def bonded(item: Structure) -> str | Reject:
-    """The SMILES of a structure by its atoms' distances, with the stereochemistry of its positions; or why not."""
+    """Return the SMILES of a structure by its atoms' distances, or why there is none.
+
+    Its stereochemistry is that of the positions.
+    """
     if not np.isfinite(item.positions).all():
         return Reject("invalid_structure", "a position is not finite")
-    mol, shape = Chem.RWMol(), Chem.Conformer(len(item.numbers))
+    mol = Chem.RWMol()
+    shape = Chem.Conformer(len(item.numbers))
     for number, position in zip(item.numbers.tolist(), item.positions.tolist(), strict=True):
         shape.SetAtomPosition(mol.AddAtom(Chem.Atom(number)), position)
     mol.AddConformer(shape)
@@ -316,7 +335,7 @@ def bonded(item: Structure) -> str | Reject:
 
 
 def _label_names(table: Table, dataset: Dataset) -> list[str]:
-    """The label columns; "*" is every column but the SMILES, the split column and those to ignore."""
+    """Return the label columns; "*" is every column but the SMILES, the split column and those to ignore."""
     if dataset.labels != ("*",):
         return list(dataset.labels)
     other = {dataset.smiles, dataset.split_column, *dataset.ignore, *dataset.geometry}
@@ -327,7 +346,7 @@ def _label_names(table: Table, dataset: Dataset) -> list[str]:
 
 
 def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, float]) -> np.ndarray:
-    """The labels, molecules x tasks, NaN where missing."""
+    """Return the labels, molecules x tasks, NaN where missing."""
     columns = []
     for name in names:
         texts = table.column(name)
@@ -344,7 +363,7 @@ def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, 
 
 
 def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
-    """A label's number, NaN if it is missing, None if it cannot be a label of the task."""
+    """Return a label's number, NaN if it is missing, None if it cannot be a label of the task."""
     if text.casefold() in MISSING:
         return np.nan
     try:
@@ -354,13 +373,16 @@ def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
 
 
 def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
-    """What `parse` makes of each SMILES, without RDKit's warnings."""
+    """Return what `parse` makes of each SMILES, without RDKit's warnings."""
     with rdBase.BlockLogs():
         return [parse(text) for text in smiles]
 
 
 def parse(smiles: str) -> Molecule | Reject:
-    """What RDKit makes of one SMILES: canonical form, Bemis-Murcko scaffold with chirality, atoms; or why not."""
+    """Return what RDKit makes of one SMILES, or why it makes nothing of it.
+
+    That is the canonical form, the Bemis-Murcko scaffold with chirality, and the number of atoms.
+    """
     if not smiles:
         return Reject("empty_smiles", "")
     mol = Chem.MolFromSmiles(smiles)
@@ -379,7 +401,7 @@ def parse(smiles: str) -> Molecule | Reject:
 
 
 def _fault(smiles: str) -> str:
-    """RDKit's own words on why a SMILES is no molecule."""
+    """Return RDKit's own words on why a SMILES is no molecule."""
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     if mol is None:
         return "not SMILES"
@@ -390,19 +412,19 @@ def _fault(smiles: str) -> str:
     return "not a molecule"
 
 
-def _settle_duplicates(found: dict[int, Molecule], labels: np.ndarray, dataset: Dataset) -> dict[int, Reject]:
+def _settle_duplicates(molecules: dict[int, Molecule], labels: np.ndarray, dataset: Dataset) -> dict[int, Reject]:
     """Judge records with the same canonical SMILES by `dataset.duplicates`; "average" writes means into `labels`."""
     rejects = {}
-    for rows in _repeated(found):
+    for rows in _repeated(molecules):
         block = labels[rows]
         given = ~np.isnan(block)
-        low, high = np.where(given, block, np.inf).min(axis=0), np.where(given, block, -np.inf).max(axis=0)
+        low = np.where(given, block, np.inf).min(axis=0)
+        high = np.where(given, block, -np.inf).max(axis=0)
         contradicting = bool((low < high).any())
         averaged = dataset.duplicates == "average" and not (contradicting and TASKS[dataset.task].classes)
         if averaged:
-            labels[rows[0]] = np.where(given, block, 0).sum(axis=0) / np.where(
-                given.any(axis=0), given.sum(axis=0), np.nan
-            )
+            counts = np.where(given.any(axis=0), given.sum(axis=0), np.nan)
+            labels[rows[0]] = np.where(given, block, 0).sum(axis=0) / counts
         for row in rows if contradicting else rows[1:]:
             stays = dataset.duplicates == "keep" or (averaged and row == rows[0])
             others = ", ".join(str(other) for other in rows if other != row)
@@ -414,10 +436,10 @@ def _settle_duplicates(found: dict[int, Molecule], labels: np.ndarray, dataset: 
     return rejects
 
 
-def _repeated(found: dict[int, Molecule]) -> Iterator[list[int]]:
-    """The groups of records that hold one molecule, each in the order of the file."""
+def _repeated(molecules: dict[int, Molecule]) -> Iterator[list[int]]:
+    """Return the groups of records that hold one molecule, each in the order of the file."""
     rows: dict[str, list[int]] = {}
-    for row, molecule in found.items():
+    for row, molecule in molecules.items():
         rows.setdefault(molecule.canonical, []).append(row)
     return (group for group in rows.values() if len(group) > 1)
 
@@ -438,7 +460,10 @@ def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], ma
 
 
 def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.DataFrame:
-    """One row a label column: how many labels, how many positive, mean and (population) standard deviation."""
+    """Return table "tasks": a row a label column, with its numbers of labels and of positives, mean and deviation.
+
+    The standard deviation is the population's.
+    """
     task = TASKS[dataset.task]
     present = [column[~np.isnan(column)] for column in labels.T]
     values = [column[~np.isnan(column)] for column in task.values(labels).T]

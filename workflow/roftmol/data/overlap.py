@@ -14,10 +14,10 @@ from roftmol.tables import schemas
 
 
 def find(molecules: Path, corpus: Path) -> pd.DataFrame:
-    """Table "hits" of a dataset's table of molecules against a corpus' table."""
-    own = schemas.read("molecules", molecules, ["dataset", "molecule", "canonical"])
-    known = schemas.read("corpora", corpus, ["corpus", "canonical"])
-    hits = own[own["canonical"].isin(known["canonical"])]
-    name = known["corpus"].iloc[0] if len(known) else corpus.stem
-    print(f"{name}: has {len(hits):,} of the dataset's {len(own):,} molecules", file=sys.stderr)
+    """Return table "hits": the molecules of a dataset's table that are in a corpus' table."""
+    tested = schemas.read("molecules", molecules, ["dataset", "molecule", "canonical"])
+    pretrained = schemas.read("corpora", corpus, ["corpus", "canonical"])
+    hits = tested[tested["canonical"].isin(pretrained["canonical"])]
+    name = pretrained["corpus"].iloc[0] if len(pretrained) else corpus.stem
+    print(f"{name}: has {len(hits):,} of the dataset's {len(tested):,} molecules", file=sys.stderr)
     return hits[["dataset", "molecule"]].assign(corpus=name).reset_index(drop=True)

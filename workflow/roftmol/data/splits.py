@@ -51,15 +51,16 @@ PROTOCOLS = ("paper", "honest")
 VALIDATIONS = ("holdout", "crossfit")
 #: The seed of the released scripts, for whatever protocol "paper" draws.
 PAPER_SEED = 42
-#: Of "boom": as many are out of distribution at most, and but a tenth; one in so many of the others is drawn to be
-#: tested, and of what is left to be validated.
-RARE, DRAWN = 10_000, 20
+#: Of "boom": the most molecules out of distribution, of which there is never more than a tenth.
+RARE = 10_000
+#: Of "boom": one in so many of the others is drawn to be tested, and of what is left then to be validated.
+DRAWN = 20
 BLOCK = 1 << 16  # distances held at a time; more leave the processor's cache
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """What the split stage is told; `validation`, `fraction` and `folds` are about protocol "honest" alone.
+    """The settings of the split stage; `validation`, `fraction` and `folds` are about protocol "honest" alone.
 
     Of each test part, `max_test` molecules are kept at most.
     """
@@ -138,19 +139,21 @@ def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | No
 
 
 def scott(values: Array) -> float:
-    """Scott's bandwidth for a density of values (n): s n^(-1/5), with their standard deviation s by n - 1."""
+    """Return Scott's bandwidth for a density of values (n): s n^(-1/5), with their standard deviation s by n - 1."""
     return float(values.std(ddof=1) * len(values) ** -0.2)
 
 
 def density(values: Array, h: float) -> Array:
-    """The Gaussian kernel density of bandwidth `h` at each of the values (n) of all of them, exactly.
+    """Return the Gaussian kernel density of the values (n) at each of them, of bandwidth `h`, exactly.
 
     Equal values are one kernel, so the time grows with the square of the different ones: 60,000 take a quarter of a
     minute.
     """
     n = len(values)
     levels, level_of, counts = np.unique(values, return_inverse=True, return_counts=True)
-    z, weights, total = levels / h, counts.astype(np.float64), np.zeros(len(levels))
+    z = levels / h
+    weights = counts.astype(np.float64)
+    total = np.zeros(len(levels))
     step = max(1, BLOCK // len(z))
     for start in range(0, len(z), step):
         end = min(start + step, len(z))
@@ -165,7 +168,7 @@ def density(values: Array, h: float) -> Array:
 
 
 def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = False) -> Ints:
-    """A random order of which every beginning holds each stratum nearly in proportion, so that cutting it stratifies.
+    """Return a random order of which every beginning holds each stratum nearly in proportion: cutting it stratifies.
 
     Systematic sampling: member j of a stratum of s stands at (j + u) / s, u uniform on [0, 1) for each stratum.
     With `every`, one member of each stratum stands before all others.
@@ -184,8 +187,9 @@ def stratified_order(strata: Ints, rng: np.random.Generator, *, every: bool = Fa
 def _roles(
     molecules: pd.DataFrame, labels: Array, rare: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> list[Dealt]:
-    """What is dealt for each fold."""
-    honest, split = settings.protocol == "honest", SPLITS[settings.split]
+    """Return what is dealt for each fold."""
+    honest = settings.protocol == "honest"
+    split = SPLITS[settings.split]
     cell = (settings.protocol, settings.dataset, settings.split, seed if honest else "fixed")
     labelled = np.asarray(np.isfinite(labels).any(axis=1))
     in_file = np.arange(len(labels))
@@ -201,20 +205,25 @@ def _roles(
     if split.two_tests:
         _demand(parts, (TRAIN, TEST, TEST_ID), settings, "add molecules")
     _demand(parts, (TRAIN, TEST), settings, "a group of molecules may be too large for 80/10/10: choose another split")
-    twins = pd.factorize(molecules["canonical"])[0]
+    canonical = pd.factorize(molecules["canonical"])[0]  # identical molecules have one number
     if honest:
-        subset, hold_out = generator("subset", *cell), generator("hold-out", *cell, settings.budget)
-        folds = [Dealt(fold, in_file) for fold in _honest(parts, labels, twins, settings, subset, hold_out)]
+        subset = generator("subset", *cell)
+        hold_out = generator("hold-out", *cell, settings.budget)
+        folds = [Dealt(fold, in_file) for fold in _honest(parts, labels, canonical, settings, subset, hold_out)]
     else:
         # The same validation for every budget.
-        folds = [_paper(Dealt(parts, dealt.order), labels, twins, settings, generator("hold-out", *cell))]
+        hold_out = generator("hold-out", *cell)
+        folds = [_paper(Dealt(parts, dealt.order), labels, canonical, settings, hold_out)]
     for fold in folds:
         _demand(fold.parts, (TRAIN, VALID), settings, "raise the budget")
     return folds
 
 
 def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
-    """Which molecules have the labels of least density: a tenth of those with one, at most 10,000; ties by position."""
+    """Return which molecules have the labels of least density: a tenth of those with one, at most 10,000.
+
+    Of equal densities, the first molecules are taken. Raises `UserError` for anything but a regression of one label.
+    """
     if TASKS[settings.task].classes or labels.shape[1] != 1:
         raise UserError(
             f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
@@ -232,7 +241,7 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
 
 
 def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
-    """The rare are TEST; of the rest a twentieth is TEST_ID and a twentieth of what is left VALID, by whole groups."""
+    """Return the parts of "boom": the rare are TEST, of the rest a twentieth is TEST_ID, and of what is left VALID."""
     parts = np.where(rare, TEST, TRAIN)
     rest = np.flatnonzero(labelled & ~rare)
     codes, values = pd.factorize(groups.iloc[rest])
@@ -243,25 +252,28 @@ def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_
 
 
 def _cut(parts: Ints, settings: SplitSettings) -> Ints:
-    """Keep `max_test` of each test part; a part that is the same for several seeds or budgets is cut the same."""
+    """Return the parts with `max_test` molecules of each test part.
+
+    A part that is the same for several seeds or budgets is cut the same.
+    """
     parts = parts.copy()
     for part in (TEST, TEST_ID):
-        found = np.flatnonzero(parts == part)
-        if settings.max_test is not None and len(found) > settings.max_test:
+        members = np.flatnonzero(parts == part)
+        if settings.max_test is not None and len(members) > settings.max_test:
             rng = generator("max-test", settings.dataset, settings.split, ROLES[part])
-            parts[rng.permutation(found)[settings.max_test :]] = NOWHERE
+            parts[rng.permutation(members)[settings.max_test :]] = NOWHERE
     return parts
 
 
 def _cross_validation(
     molecules: pd.DataFrame, labels: Array, labelled: NDArray[np.bool_], settings: SplitSettings, seed: int
 ) -> Ints:
-    """The part of this seed is TEST, all others TRAIN."""
+    """Return the parts of a seed: one of the cross-validation is TEST, all others are TRAIN."""
     repetition, part = divmod(seed, PARTS)
     rng = generator("cross-validation", settings.dataset, settings.split, repetition)
-    found = CROSS_VALIDATIONS[settings.split](molecules, labels, labelled, settings, rng)
+    part_of = CROSS_VALIDATIONS[settings.split](molecules, labels, labelled, settings, rng)
     parts = np.full(len(molecules), TRAIN)
-    parts[np.flatnonzero(labelled)[found == part]] = TEST
+    parts[np.flatnonzero(labelled)[part_of == part]] = TEST
     return parts
 
 
@@ -272,9 +284,9 @@ def _even_parts(
     settings: SplitSettings,
     rng: np.random.Generator,
 ) -> Ints:
-    """The part of each labelled molecule: labels are dealt evenly."""
-    twins = pd.factorize(molecules["canonical"])[0]
-    return stratified_folds(labels[labelled], twins[labelled], settings.where, PARTS, settings.task, rng)
+    """Return the part of each labelled molecule: labels are dealt evenly."""
+    canonical = pd.factorize(molecules["canonical"])[0]
+    return stratified_folds(labels[labelled], canonical[labelled], settings.where, PARTS, settings.task, rng)
 
 
 def _scaffold_parts(
@@ -284,25 +296,34 @@ def _scaffold_parts(
     _settings: SplitSettings,
     rng: np.random.Generator,
 ) -> Ints:
-    """The part of each labelled molecule, by whole scaffolds: the largest first, each into the part that holds least,
-    so that the parts come out even.
+    """Return the part of each labelled molecule, by whole scaffolds.
+
+    The largest are dealt first, each into the part that holds least, so that the parts come out even.
     """
     groups = pd.factorize(molecules["scaffold"][labelled])[0]
     sizes = np.bincount(groups)
     shuffled = rng.permutation(len(sizes))
-    filled, of_group = np.zeros(PARTS, np.int64), np.empty(len(sizes), np.int64)
+    filled = np.zeros(PARTS, np.int64)
+    of_group = np.empty(len(sizes), np.int64)
     for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
         of_group[group] = filled.argmin()
         filled[of_group[group]] += sizes[group]
     return of_group[groups]
 
 
-def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, hold_out: np.random.Generator) -> Dealt:
-    """Cut the training part to the budget; a split without validation first gets a tenth of the data out of train."""
-    parts, order = dealt.parts.copy(), dealt.order
+def _paper(
+    dealt: Dealt, labels: Array, canonical: Ints, settings: SplitSettings, hold_out: np.random.Generator
+) -> Dealt:
+    """Return the parts with the training part cut to the budget.
+
+    A split without validation first gets a tenth of the data out of train.
+    """
+    parts = dealt.parts.copy()
+    order = dealt.order
     if not (parts == VALID).any():
         train = np.flatnonzero(parts == TRAIN)
-        parts[train[_held_out(labels[train], twins[train], len(parts) // 10, settings.task, hold_out)]] = VALID
+        valid = _held_out(labels[train], canonical[train], len(parts) // 10, settings.task, hold_out)
+        parts[train[valid]] = VALID
     if settings.budget == "all":
         return Dealt(parts, order)
     train = order[parts[order] == TRAIN]
@@ -314,59 +335,69 @@ def _paper(dealt: Dealt, labels: Array, twins: Ints, settings: SplitSettings, ho
 
 
 def _shuffled(values: Ints) -> Ints:
-    """The values in the order of the released scripts: by Python's own generator, seeded anew."""
+    """Return the values in the order of the released scripts: by Python's own generator, seeded anew."""
     listed = values.tolist()
     random.Random(PAPER_SEED).shuffle(listed)
     return np.array(listed, dtype=np.int64)
 
 
 def _canonical_scaffolds(molecules: pd.DataFrame) -> pd.Series:
-    """The scaffold of each canonical SMILES; the molecule's own, should RDKit not read what it wrote.
+    """Return the scaffold of each canonical SMILES; that of the file's SMILES, should RDKit not read what it wrote.
 
     Both are the same but for the marks at double bonds and centres that the scaffold cuts free: which of them stay
     depends on how the SMILES was written.
     """
-    parsed = zip(parse_all(molecules["canonical"].tolist()), molecules["scaffold"], strict=True)
-    return pd.Series([item.scaffold if isinstance(item, Molecule) else own for item, own in parsed], dtype=object)
+    parsed = parse_all(molecules["canonical"].tolist())
+    scaffolds = [
+        item.scaffold if isinstance(item, Molecule) else scaffold
+        for item, scaffold in zip(parsed, molecules["scaffold"], strict=True)
+    ]
+    return pd.Series(scaffolds, dtype=object)
 
 
 def _honest(
     parts: Ints,
     labels: Array,
-    twins: Ints,
+    canonical: Ints,
     settings: SplitSettings,
     subset: np.random.Generator,
     hold_out: np.random.Generator,
 ) -> list[Ints]:
-    """The budget drawn from all but test, and validation out of the budget; all of it keeps the split's validation."""
+    """Return each fold's parts: the budget is drawn from all but test, and validation out of the budget.
+
+    A budget of all molecules keeps the split's validation.
+    """
     pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
     count = _budget(settings, len(pool), "outside the test part")
     strata = TASKS[settings.task].strata(labels[pool])
     order = stratified_order(strata.of, subset, every=strata.classes)
     chosen = np.sort(pool[order[:count]])
     if settings.validation == "crossfit":
-        fold = stratified_folds(labels[chosen], twins[chosen], settings.where, settings.folds, settings.task, hold_out)
+        fold = stratified_folds(
+            labels[chosen], canonical[chosen], settings.where, settings.folds, settings.task, hold_out
+        )
         held_out = [fold == number for number in range(settings.folds)]
     elif settings.budget == "all" and (parts == VALID).any():
         held_out = [parts[chosen] == VALID]
     else:
         size = max(1, round(settings.fraction * count))
-        held_out = [_held_out(labels[chosen], twins[chosen], size, settings.task, hold_out)]
+        held_out = [_held_out(labels[chosen], canonical[chosen], size, settings.task, hold_out)]
     folds = []
     for valid in held_out:
-        folds.append(np.where((parts == TEST) | (parts == TEST_ID), parts, NOWHERE))
-        folds[-1][chosen] = np.where(valid, VALID, TRAIN)
+        fold_parts = np.where((parts == TEST) | (parts == TEST_ID), parts, NOWHERE)
+        fold_parts[chosen] = np.where(valid, VALID, TRAIN)
+        folds.append(fold_parts)
     return folds
 
 
-def _demand(parts: Ints, wanted: tuple[int, ...], settings: SplitSettings, mend: str) -> None:
-    for part in wanted:
+def _demand(parts: Ints, required: tuple[int, ...], settings: SplitSettings, mend: str) -> None:
+    for part in required:
         if not (parts == part).any():
             raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
 
 
 def _in_groups(groups: Ints, order: Ints, pool: int) -> Dealt:
-    """Whole groups in this order, eight tenths of the molecules to train and `pool` to train or validate."""
+    """Deal whole groups in this order: eight tenths of the molecules to train, and `pool` to train or validate."""
     turn = np.argsort(order)  # when each group is dealt
     return Dealt(_fill(groups, order, 8 * len(groups) // 10, pool), np.argsort(turn[groups], kind="stable"))
 
@@ -397,15 +428,18 @@ def _size(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
 
 
 def _size_strict(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
-    n, atoms = len(molecules), molecules["atoms"].to_numpy()
+    n = len(molecules)
+    atoms = molecules["atoms"].to_numpy()
     up_to = np.bincount(atoms).cumsum()[atoms]  # molecules of this size or smaller
     parts = np.where(up_to <= 8 * n // 10, TRAIN, np.where(up_to <= 9 * n // 10, VALID, TEST))
     return Dealt(parts, np.arange(n))
 
 
 def _fill(groups: Ints, order: Ints, train: int, pool: int) -> Ints:
-    """Deal whole groups greedily, as published: to train while it holds at most `train` molecules with the group, else
-    to validation while both hold at most `pool`, else to test. A later, smaller group can enter where a larger did not.
+    """Deal whole groups greedily, as published, and return each molecule's part.
+
+    A group goes to train while that holds at most `train` molecules with it, else to validation while both hold at most
+    `pool`, else to test. A later, smaller group can enter where a larger one did not.
     """
     sizes = np.bincount(groups)
     part = np.full(len(sizes), TEST)
@@ -436,7 +470,7 @@ def _column(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
 
 
 def _budget(settings: SplitSettings, available: int, where: str) -> int:
-    """The number of molecules that the budget allows; more than there are raises `UserError`."""
+    """Return the number of molecules that the budget allows; more than there are raises `UserError`."""
     if settings.budget == "all":
         return available
     if int(settings.budget) > available:
@@ -447,12 +481,13 @@ def _budget(settings: SplitSettings, available: int, where: str) -> int:
     return int(settings.budget)
 
 
-def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose `count` molecules, stratified, identical ones together (then, rarely, a few fewer).
+def _held_out(labels: Array, canonical: Ints, count: int, task: str, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return a choice of `count` molecules, stratified, identical ones together (then, rarely, a few fewer).
 
-    A class of one stays in training; a larger one is on both sides, as far as `count` allows.
+    Molecules with one number in `canonical` are identical. A class of one stays in training; a larger one is on both
+    sides, as far as `count` allows.
     """
-    first, codes, sizes = np.unique(twins, return_index=True, return_inverse=True, return_counts=True)[1:]
+    first, codes, sizes = np.unique(canonical, return_index=True, return_inverse=True, return_counts=True)[1:]
     of_all = TASKS[task].strata(labels)
     strata = of_all.of[first]
     order = stratified_order(strata, rng, every=of_all.classes)
@@ -469,12 +504,15 @@ def _held_out(labels: Array, twins: Ints, count: int, task: str, rng: np.random.
     return chosen[codes]
 
 
-def stratified_folds(labels: Array, twins: Ints, where: str, folds: int, task: str, rng: np.random.Generator) -> Ints:
-    """The fold of each molecule: every stratum dealt evenly, identical molecules together.
+def stratified_folds(
+    labels: Array, canonical: Ints, where: str, folds: int, task: str, rng: np.random.Generator
+) -> Ints:
+    """Return the fold of each molecule: every stratum is dealt evenly, identical molecules together.
 
-    Raises `UserError`, which begins with `where`, if there are fewer different molecules than folds.
+    Molecules with one number in `canonical` are identical. Raises `UserError`, which begins with `where`, if there are
+    fewer different molecules than folds.
     """
-    first, codes = np.unique(twins, return_index=True, return_inverse=True)[1:]
+    first, codes = np.unique(canonical, return_index=True, return_inverse=True)[1:]
     if len(first) < folds:
         raise UserError(
             f"{where}: {len(first)} different molecules cannot make {folds} folds; raise the budget or lower folds."

@@ -28,7 +28,7 @@ class Columns:
 
 
 def describe(path: Path, smiles: str | None = None, target: str | None = None, task: str | None = None) -> Columns:
-    """Say what the columns of a CSV are; what is not given is guessed.
+    """Return what the columns of a CSV are; what is not given is guessed.
 
     The target is the one other column of numbers; it is a classification if its labels are 0 and 1 and nothing else.
     Raises `UserError` if the file is missing or no CSV, a column is not in it, or there is no single guess.
@@ -47,8 +47,9 @@ def describe(path: Path, smiles: str | None = None, target: str | None = None, t
     given = {text for text in labels if text.casefold() not in MISSING}
     if not given:
         raise UserError(f"{path}: column {target!r} holds no label; name another `target`.")
-    wrong = next((row for row, text in enumerate(labels) if text in given and _number(text) is None), None)
-    if wrong is not None:
+    no_numbers = {text for text in given if _number(text) is None}
+    if no_numbers:
+        wrong = next(row for row, text in enumerate(labels) if text in no_numbers)
         raise UserError(
             f"{path}: column {target!r}, line {table.lines[wrong]}: {labels[wrong]!r} is not a number. Give "
             "numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured."
@@ -70,13 +71,14 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
     labels = [label[0] for label in kept["labels"]]
     contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
     if len(contradicting) and not settle_duplicates:
-        texts, names = table.column(target), table.column(dataset.smiles)
+        texts = table.column(target)
+        names = table.column(dataset.smiles)
         rows = contradicting["row"].tolist()
-        found = {row: molecules.parse(names[row]) for row in rows}
-        same = [row for row in rows if found[row] == found[rows[0]]]
-        told = " and ".join(f"{texts[row]} in line {table.lines[row]}" for row in same)
+        parsed = {row: molecules.parse(names[row]) for row in rows}
+        same = [row for row in rows if parsed[row] == parsed[rows[0]]]
+        differing = " and ".join(f"{texts[row]} in line {table.lines[row]}" for row in same)
         raise UserError(
-            f"{path}: {names[rows[0]]!r} has different labels: {told}. Remove all but one, or say "
+            f"{path}: {names[rows[0]]!r} has different labels: {differing}. Remove all but one, or say "
             "`duplicates=average` or `duplicates=drop`"
             + (f" ({len(rows)} lines are of such molecules)." if len(rows) > len(same) else ".")
         )
@@ -97,21 +99,23 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
 
 
 def _target(table: Table, smiles: str) -> str:
-    """The one column of numbers beside the SMILES."""
-    found = []
+    """Return the one column of numbers beside the SMILES; raise `UserError` if there is none or more than one."""
+    numeric = []
     for name in dict.fromkeys(table.header):
         if name == smiles or table.header.count(name) > 1:
             continue
         texts = [text for text in table.column(name) if text.casefold() not in MISSING]
         if texts and all(_number(text) is not None for text in texts):
-            found.append(name)
-    if len(found) == 1:
-        return found[0]
+            numeric.append(name)
+    if len(numeric) == 1:
+        return numeric[0]
     others = [name for name in table.header if name != smiles]
     if len(others) == 1:
         return others[0]  # with labels that are no numbers, which is said later by name
-    if found:
-        raise UserError(f"{table.path}: {listed(found)} are columns of numbers; name the one to predict with `target`.")
+    if numeric:
+        raise UserError(
+            f"{table.path}: {listed(numeric)} are columns of numbers; name the one to predict with `target`."
+        )
     raise UserError(f"{table.path}: no column beside {smiles!r} holds numbers alone; name one with `target`.")
 
 

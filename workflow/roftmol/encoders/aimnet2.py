@@ -37,19 +37,30 @@ from roftmol.encoders.base import EncoderFile, Spatial, State, slots
 from roftmol.encoders.ops import all_pairs, rows, sum_by
 from roftmol.features.graphs import Batch
 
-LAYERS, WIDTH = 3, 256
-#: Channels, radial shells, and combinations of shells that vectors are summed over.
-CHANNELS, SHELLS, COMBINATIONS = 16, 16, 12
-#: Rows of the tables of elements: by the network, and by D3, which has up to 5 reference systems an element.
-ELEMENTS, D3_ELEMENTS, REFERENCES = 64, 95, 5
-#: Angstrom: neighbours are nearer than the first; the first shell; electrostatics are whole beyond the last.
-CUTOFF, FIRST_SHELL, SHORT_RANGE = 5.0, 0.8, 4.6
+LAYERS = 3
+WIDTH = 256
+CHANNELS = 16
+SHELLS = 16  #: radial ones
+COMBINATIONS = 12  #: of shells, that vectors are summed over
+ELEMENTS = 64  #: rows of the network's tables of elements
+D3_ELEMENTS = 95  #: rows of D3's tables of elements
+REFERENCES = 5  #: reference systems of D3, at most so many an element
+CUTOFF = 5.0  #: Angstrom; neighbours are nearer
+FIRST_SHELL = 0.8  #: Angstrom
+SHORT_RANGE = 4.6  #: Angstrom; electrostatics are whole beyond it
 #: How wide the layers of each pass are.
 HIDDEN = ((512, 380), (512, 380), (512, 380, 380))
-#: Coulomb's constant in eV Angstrom / e^2, the Hartree in eV and the Angstrom in Bohr, as the model was trained with.
-COULOMB, HARTREE, BOHR = 2 * 7.1998226, 2 * 13.605693012183622, 1.8897261258369282
-#: D3(BJ) for wB97M: scales of both terms, the two of the damping, steepness of coordination numbers and of references.
-S6, S8, A1, A2, K1, K3 = 1.0, 0.3908, 0.566, 3.128, 16.0, 4.0
+# Units as the model was trained with.
+COULOMB = 2 * 7.1998226  #: Coulomb's constant, eV Angstrom / e^2
+HARTREE = 2 * 13.605693012183622  #: eV
+BOHR = 1.8897261258369282  #: an Angstrom, in Bohr
+# D3(BJ) for wB97M.
+S6 = 1.0  #: the scale of the sixth power's term
+S8 = 0.3908  #: the scale of the eighth power's term
+A1 = 0.566  #: of the damping
+A2 = 3.128  #: of the damping
+K1 = 16.0  #: the steepness of coordination numbers
+K3 = 4.0  #: the steepness of references
 
 #: Patterns of the names in the published file, and ours.
 PUBLISHED_NAMES = (
@@ -69,7 +80,7 @@ class Around(NamedTuple):
     """Who surrounds whom in a batch of b molecules of up to N atoms, laid out densely."""
 
     kernel: Tensor  #: b x shells x 4N x N: of each atom, phi_g and the three entries of phi_g u_ij for every other
-    slot: Tensor  #: n, the place of each atom among the b * N
+    slot: Tensor  #: n, which of the b * N is each atom
 
 
 class Surroundings(nn.Module):
@@ -90,14 +101,15 @@ class Surroundings(nn.Module):
         self.W_q = nn.Parameter(torch.randn(1, SHELLS, COMBINATIONS) * 0.75)
 
     def around(self, batch: Batch) -> Around:
-        """What surrounds each atom of the batch, with gradient to the positions."""
-        b, sizes = len(batch), batch.sizes.long()
+        """Return what surrounds each atom of the batch, with gradient to the positions."""
+        b = len(batch)
+        sizes = batch.sizes.long()
         slot, largest = slots(batch)
-        places = _laid_out(batch.atoms[:, 1:], slot, b * largest).view(b, largest, 3)
+        positions = _laid_out(batch.atoms[:, 1:], slot, b * largest).view(b, largest, 3)
         real = torch.arange(largest, device=sizes.device) < sizes.unsqueeze(1)
         itself = torch.eye(largest, dtype=torch.bool, device=sizes.device)
         near = real.unsqueeze(1) & real.unsqueeze(2) & ~itself
-        r = places.unsqueeze(1) - places.unsqueeze(2)
+        r = positions.unsqueeze(1) - positions.unsqueeze(2)
         # Where there is no pair, a distance whose root has a gradient.
         length = torch.where(near, r.square().sum(-1), self.cutoff.square()).sqrt()
         phi = (torch.cos(math.pi * (length / self.cutoff).clamp(max=1)) * 0.5 + 0.5) * near
@@ -106,7 +118,7 @@ class Surroundings(nn.Module):
         return Around((phi.unsqueeze(2) * u.unsqueeze(1)).flatten(2, 3), slot)
 
     def forward(self, x: Tensor, W: Tensor, around: Around) -> Tensor:
-        """n x channels x shells, or n x channels x 1 -> n x (channels * shells + channels * combinations)."""
+        """Return the sums: n x channels x shells (or x 1) -> n x (channels * shells + channels * combinations)."""
         b, shells, _, largest = around.kernel.shape
         dense = _laid_out(x, around.slot, b * largest).view(b, largest, *x.shape[1:]).permute(0, 3, 1, 2)
         summed = around.kernel @ dense.expand(-1, shells, -1, -1)
@@ -117,7 +129,7 @@ class Surroundings(nn.Module):
 
 
 def _laid_out(x: Tensor, slot: Tensor, slots: int) -> Tensor:
-    """The rows of x at their slots, zeros elsewhere."""
+    """Return the rows of x at their slots, zeros elsewhere."""
     return x.new_zeros(slots, *x.shape[1:]).index_copy(0, slot, x)
 
 
@@ -131,7 +143,7 @@ class Embed(nn.Module):
         self.surroundings = Surroundings()
 
     def forward(self, batch: Batch) -> State:
-        """n x (a, q), without charges yet."""
+        """Return the atoms' first features, n x (a, q), with charges of zero."""
         a = self.elements(batch.atoms[:, 0].long())
         return State(torch.cat([a, a.new_zeros(len(a), 1)], 1))
 
@@ -141,29 +153,34 @@ class Block(nn.Module):
 
     def __init__(self, number: int):
         super().__init__()
-        self.first, self.last = number == 0, number == LAYERS - 1
+        self.first = number == 0
+        self.last = number == LAYERS - 1
         read = CHANNELS * (2 * SHELLS + COMBINATIONS) + (0 if self.first else 1 + SHELLS + COMBINATIONS)
         self.layers = _network(read, *HIDDEN[number], WIDTH + (0 if self.last else 2))
         if not self.first:  # as published
             self.layers.append(nn.GELU())
 
     def forward(self, state: State, batch: Batch, surroundings: Surroundings, around: Around) -> State:
-        """n x (a, q) -> the same after the pass, or n x d."""
-        a, q = state.atoms[:, :WIDTH], state.atoms[:, WIDTH:]
+        """Return the state after the pass: n x (a, q) -> n x (a, q), or n x d after the last one."""
+        a = state.atoms[:, :WIDTH]
+        q = state.atoms[:, WIDTH:]
         seen = [a, surroundings(a.view(len(a), CHANNELS, SHELLS), surroundings.W_a, around)]
         if not self.first:
             seen += [q, surroundings(q.unsqueeze(1), surroundings.W_q, around)]
         y = self.layers(torch.cat(seen, 1))
         if self.last:
             return State(y)
-        q, share = q + y[:, :1], y[:, 1:2].square()
+        q = q + y[:, :1]
+        share = y[:, 1:2].square()
         surplus = sum_by(q, batch.graph, len(batch)) / (sum_by(share, batch.graph, len(batch)) + 1e-6)
         return State(torch.cat([a + y[:, 2:], q - share * rows(surplus, batch.graph)], 1))
 
 
 def _network(*sizes: int) -> nn.Sequential:
-    """Linear layers with GELU between them."""
-    layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.GELU())]
+    """Return linear layers of these sizes with GELU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -187,27 +204,31 @@ class ForceField(nn.Module):
             self.register_buffer(name, torch.zeros(D3_ELEMENTS))
 
     def forward(self, z: Tensor, charges: Tensor, batch: Batch) -> Tensor:
-        """The molecules' energies in eV, b, from the atoms' vectors (n x d) and charges (n).
+        """Return the molecules' energies in eV, b, from the atoms' vectors (n x d) and charges (n).
 
-        In float64: the shifts of elements are tens of thousands of eV, beside which float32 loses what is learnt.
+        They are in float64: the shifts of elements are tens of thousands of eV, beside which float32 loses what is
+        learnt.
         """
-        numbers, positions = batch.atoms[:, 0].long(), batch.atoms[:, 1:]
-        own = self.energy(z).double() + self.shifts(numbers).double()
+        numbers = batch.atoms[:, 0].long()
+        positions = batch.atoms[:, 1:]
+        atoms = self.energy(z).double() + self.shifts(numbers).double()
         i, j = all_pairs(batch.sizes.long())
         length = torch.linalg.vector_norm(rows(positions, i) - rows(positions, j), dim=1)
         pairs = self._electrostatics(rows(charges, i) * rows(charges, j), length)
         pairs = pairs + self._dispersion(numbers, i, j, length * BOHR)
         # Every pair stands there twice.
-        return sum_by(own[:, 0], batch.graph, len(batch)) + sum_by(pairs / 2, rows(batch.graph, i), len(batch))
+        b = len(batch)
+        return sum_by(atoms[:, 0], batch.graph, b) + sum_by(pairs / 2, rows(batch.graph, i), b)
 
     def _electrostatics(self, product: Tensor, length: Tensor) -> Tensor:
-        """The Coulomb energy of pairs of charges, faded out at short range, where the network knows it."""
+        """Return the Coulomb energy of pairs of charges, faded out at short range, where the network knows it."""
         inside = 1 - (length / self.short_range).clamp(max=1 - 1e-6).square()
         return (1 - torch.exp(1 - 1 / inside)) * (COULOMB * product / length).double()
 
     def _dispersion(self, numbers: Tensor, i: Tensor, j: Tensor, length: Tensor) -> Tensor:
-        """The D3(BJ) energy of pairs of atoms, `length` in Bohr."""
-        z_i, z_j = rows(numbers, i), rows(numbers, j)
+        """Return the D3(BJ) energy of pairs of atoms, `length` in Bohr."""
+        z_i = rows(numbers, i)
+        z_j = rows(numbers, j)
         bonded = torch.sigmoid(K1 * ((self.rcov[z_i] + self.rcov[z_j]) / length - 1))
         coordination = torch.minimum(sum_by(bonded, i, len(numbers)), self.cnmax[numbers])
         c6, reference_i, reference_j = self.c6ab[z_i, z_j].flatten(1, 2).unbind(-1)
@@ -218,7 +239,9 @@ class ForceField(nn.Module):
         c6 = torch.where(total < 1e-5, 0.0, (c6 * weight).sum(1) / total.clamp(min=1e-5))
         ratio = 3 * self.r4r2[z_i] * self.r4r2[z_j]
         radius = A1 * ratio.sqrt() + A2
-        return -HARTREE * (c6 * (S6 / (length**6 + radius**6) + S8 * ratio / (length**8 + radius**8))).double()
+        sixth = S6 / (length**6 + radius**6)
+        eighth = S8 * ratio / (length**8 + radius**8)
+        return -HARTREE * (c6 * (sixth + eighth)).double()
 
 
 class Aimnet2(Spatial):
@@ -234,7 +257,7 @@ class Aimnet2(Spatial):
         self.force_field = ForceField()
 
     def state(self, batch: Batch, state: State | None = None, start: int = 0, stop: int | None = None) -> State:
-        """The state after the blocks [start, stop), from `state`, which reaches block `start`; see `Encoder.state`."""
+        """Return the state after the blocks [start, stop), from `state`, which reaches block `start`."""
         if state is None:
             state = self.embed(batch)
         if blocks := list(self.blocks[start:stop]):
@@ -245,17 +268,17 @@ class Aimnet2(Spatial):
         return state
 
     def fresh(self) -> Aimnet2:
-        """The same network with weights drawn anew; constants stay."""
+        """Return the same network with weights drawn anew; constants stay."""
         other = Aimnet2()
         other.load_state_dict(dict(self.named_buffers()), strict=False)
         return other
 
     def charges(self, batch: Batch) -> Tensor:
-        """The atoms' partial charges in e, n."""
+        """Return the atoms' partial charges in e, n."""
         return self.state(batch, stop=LAYERS - 1).atoms[:, WIDTH]
 
     def energies(self, batch: Batch) -> Tensor:
-        """The force field's energies in eV, b, in float64."""
+        """Return the force field's energies in eV, b, in float64."""
         charged = self.state(batch, stop=LAYERS - 1)
         z = self.state(batch, charged, start=LAYERS - 1).atoms
         return self.force_field(z, charged.atoms[:, WIDTH], batch)
@@ -275,23 +298,24 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, archive: ZipFile, root: str):
         super().__init__(archive.open(f"{root}/data.pkl"))
-        self.archive, self.root = archive, root
+        self.archive = archive
+        self.root = root
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a class of the archive; raises `UnpicklingError` for all but modules and tensors."""
+        """Return what stands for a class of the archive; raise `UnpicklingError` for all but modules and tensors."""
         if module.startswith("__torch__."):
             return type(name, (_Module,), {})
-        known = {
+        allowed = {
             "torch._utils._rebuild_tensor_v2": _tensor,
             "torch.FloatStorage": torch.float32,
             "collections.OrderedDict": OrderedDict,
         }
-        if f"{module}.{name}" not in known:
+        if f"{module}.{name}" not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return known[f"{module}.{name}"]
+        return allowed[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """The numbers of a storage."""
+        """Return the numbers of a storage."""
         _, dtype, key, *_ = pid
         return torch.frombuffer(bytearray(self.archive.read(f"{self.root}/data/{key}")), dtype=dtype)
 
@@ -301,7 +325,7 @@ def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[i
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """The tensors of a TorchScript archive by their published names; the code in it is neither run nor read.
+    """Return the tensors of a TorchScript archive by their published names; the code in it is neither run nor read.
 
     Raises whatever its reader does if the file is none, or holds anything but modules of tensors.
     """
@@ -311,13 +335,13 @@ def read_published(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors_of(module: _Module) -> dict[str, Tensor]:
-    found = {}
+    tensors = {}
     for name, value in module.attributes.items():
         if isinstance(value, Tensor):
-            found[name] = value
+            tensors[name] = value
         elif isinstance(value, _Module):
-            found |= {f"{name}.{inner}": tensor for inner, tensor in _tensors_of(value).items()}
-    return found
+            tensors |= {f"{name}.{inner}": tensor for inner, tensor in _tensors_of(value).items()}
+    return tensors
 
 
 ENCODER = EncoderFile(

@@ -52,15 +52,15 @@ class Encoder(nn.Module):
         return ("embed", *(f"blocks.{layer}" for layer in range(len(self.blocks))))
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter or buffer belongs to: "blocks.3.norm.weight" -> "blocks.3"."""
+        """Return the part that a parameter or buffer belongs to: "blocks.3.norm.weight" -> "blocks.3"."""
         return next(part for part in self.parts if name.startswith(f"{part}."))
 
     def modules_of(self, part: str) -> tuple[nn.Module, ...]:
-        """The modules that make up a part."""
+        """Return the modules that make up a part."""
         return (self.get_submodule(part),)
 
     def state(self, batch: Batch, state: State | None = None, start: int = 0, stop: int | None = None) -> State:
-        """The state after the blocks [start, stop), from `state`, which reaches block `start`.
+        """Return the state after the blocks [start, stop), from `state`, which reaches block `start`.
 
         Without `state` the batch is embedded first.
         """
@@ -71,15 +71,15 @@ class Encoder(nn.Module):
         return state
 
     def merged(self, start: int = 0, stop: int | None = None) -> range:
-        """Those of the blocks [start, stop) in which atoms of one environment can share a row: all or none."""
+        """Return those of the blocks [start, stop) in which atoms of one environment can share a row: all or none."""
         return range(len(self.blocks))[start:stop] if self.local else range(0)
 
     def nodes(self, batch: Batch) -> Tensor:
-        """The atoms' vectors Z after the last block, n x d."""
+        """Return the atoms' vectors Z after the last block, n x d."""
         return self.state(batch).atoms
 
     def state_and_map(self, batch: Batch, state: State | None = None, start: int = 0) -> tuple[State, Tensor]:
-        """The state after the last block, and Z, the atoms' vectors that feature-map keeps, n x d.
+        """Return the state after the last block, and Z, the atoms' vectors that feature-map keeps, n x d.
 
         Z is the last state's where an encoder has nothing better: vectors before the last norm and dropout.
         """
@@ -87,30 +87,30 @@ class Encoder(nn.Module):
         return state, state.atoms
 
     def pool(self, state: State, batch: Batch) -> Tensor:
-        """Molecule vectors from the last state, b x width."""
+        """Return molecules' vectors from the last state, b x width."""
         raise NotImplementedError
 
     def features(self, state: State, batch: Batch) -> Tensor:
-        """What a head reads of the last state: b x width, or n x width where `reads` says atoms."""
+        """Return what a head reads of the last state: b x width, or n x width where `reads` says atoms."""
         return state.atoms if self.reads == "atoms" else self.pool(state, batch)
 
     def read(self, batch: Batch) -> Tensor:
-        """What a head reads of a batch, through all blocks."""
+        """Return what a head reads of a batch, through all blocks."""
         return self.features(self.state(batch), batch)
 
     def new_head(self, tasks: int, _extensive: bool) -> nn.Module:
-        """A head with weights drawn anew; called with features and batch, it gives b x tasks."""
+        """Return a head with weights drawn anew; called with features and batch, it gives b x tasks."""
         return Head(self.width, tasks)
 
     def fresh(self) -> Encoder:
-        """The same network with weights drawn anew."""
+        """Return the same network with weights drawn anew."""
         raise NotImplementedError
 
     def check_draw(self) -> None:
         """Raise `UserError` where :meth:`fresh` would always give the same weights; ours never do."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """Molecule vectors, b x width."""
+        """Return molecules' vectors, b x width."""
         return self.pool(self.state(batch), batch)
 
 
@@ -147,23 +147,23 @@ class Spatial(Encoder):
     force_field: nn.Module
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter belongs to; `force_field` is none that methods address."""
+        """Return the part that a parameter belongs to; `force_field` is none that methods address."""
         return "force_field" if name.startswith("force_field.") else super().part_of(name)
 
     def pool(self, state: State, batch: Batch) -> Tensor:
-        """Mean over each molecule's atoms: n x d -> b x d."""
+        """Return the mean over each molecule's atoms: n x d -> b x d."""
         return sum_by(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
 
     def new_head(self, tasks: int, extensive: bool) -> nn.Module:
-        """A network an atom, averaged over the molecule or, for extensive properties, summed."""
+        """Return a head of a network an atom, averaged over the molecule or, for extensive properties, summed."""
         return AtomHead(self.width, tasks, extensive)
 
     def energies(self, batch: Batch) -> Tensor:
-        """The force field's energies in eV, b."""
+        """Return the force field's energies in eV, b."""
         raise NotImplementedError
 
     def energies_and_forces(self, batch: Batch, *, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Energies (b, eV) and forces (n x 3, eV/Angstrom), minus the energies' gradient.
+        """Return energies (b, eV) and forces (n x 3, eV/Angstrom), which are minus the energies' gradient.
 
         `training` keeps what a gradient of the forces needs.
         """
@@ -175,8 +175,10 @@ class Spatial(Encoder):
 
 
 def slots(batch: Batch) -> tuple[Tensor, int]:
-    """The place of each of n atoms where b molecules lie side by side, each with as many places as the largest; and how
-    many these are."""
+    """Return the slot of each of n atoms, where b molecules lie side by side, and how many slots a molecule has.
+
+    Each molecule has as many slots as the largest has atoms.
+    """
     sizes = batch.sizes.long()
     largest = int(sizes.max())
     starts = sizes.cumsum(0) - sizes
@@ -187,14 +189,14 @@ class Head(Linear):
     """A linear map of the molecules' vectors."""
 
     def forward(self, features: Tensor, _batch: object = None) -> Tensor:  # type: ignore[override]
-        """b x width -> b x tasks."""
+        """Return the outputs: b x width -> b x tasks."""
         return super().forward(features)
 
 
 class AtomHead(nn.Module):
     """A network of three layers an atom, its outputs averaged over the molecule, or summed for extensive properties.
 
-    That of the MFT paper (arXiv 2601.08486): 3 x 240.
+    It is that of the MFT paper (arXiv 2601.08486): 3 x 240.
     """
 
     WIDTH = 240
@@ -203,11 +205,13 @@ class AtomHead(nn.Module):
         super().__init__()
         self.extensive = extensive
         sizes = (width, self.WIDTH, self.WIDTH, self.WIDTH)
-        layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.SiLU())]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes):
+            layers += [nn.Linear(inputs, outputs), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(self.WIDTH, tasks))
 
     def forward(self, features: Tensor, batch: Batch) -> Tensor:
-        """n x width -> b x tasks."""
+        """Return the outputs: n x width -> b x tasks."""
         total = sum_by(self.layers(features), batch.graph, len(batch))
         return total if self.extensive else total / batch.sizes.unsqueeze(1)
 
@@ -215,21 +219,21 @@ class AtomHead(nn.Module):
 class Norm(nn.BatchNorm1d):
     """BatchNorm that can take its statistics from the first rows of a batch, with gradient through them.
 
-    `reference` says by the number of rows how many lend their statistics, whatever the mode: rows are atoms, bonds or
-    molecules. So mixed weights can be learned with the statistics that belong to them. Where rows are something else,
-    or fewer than two lend, the running statistics serve.
+    `reference` says, by the number of rows, how many of them the statistics are of, whatever the mode: rows are atoms,
+    bonds or molecules. So mixed weights can be learned with the statistics that belong to them. Where rows are
+    something else, or there would be fewer than two, the running statistics serve.
     """
 
     reference: Mapping[int, int] = {}
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
-        """n x d -> n x d, or n x d x l.
+        """Return the normalised rows: n x d -> n x d, or n x d x l.
 
-        `counts` (n) says for how many of the atoms that lend their statistics each row stands, where rows are merged.
+        Where rows are merged, `counts` (n) says for how many of the atoms that give the statistics each row stands.
         """
         if counts is not None:
-            lends = (self.training or self.reference) and counts.sum() >= 2
-            return self._weighted(x, counts) if lends else super().forward(x)
+            of_batch = (self.training or self.reference) and counts.sum() >= 2
+            return self._weighted(x, counts) if of_batch else super().forward(x)
         rows = self.reference.get(len(x), 0)
         if rows < 2:
             return super().forward(x)
@@ -241,7 +245,7 @@ class Norm(nn.BatchNorm1d):
         return y * self.weight.view(shape) + self.bias.view(shape)
 
     def _weighted(self, x: Tensor, counts: Tensor) -> Tensor:
-        """BatchNorm of rows that stand for several atoms, as if each atom had its own."""
+        """Return BatchNorm of rows that stand for several atoms, as if each atom had its own."""
         n = counts.sum()
         mean = counts @ x / n
         centred = x - mean
@@ -266,25 +270,25 @@ class Norm(nn.BatchNorm1d):
 
 
 def norms(module: nn.Module) -> list[Norm]:
-    """Every BatchNorm of a module."""
+    """Return every BatchNorm of a module."""
     return [child for child in module.modules() if isinstance(child, Norm)]
 
 
 @contextmanager
 def statistics_of_first(module: nn.Module, batch: Batch, molecules: int) -> Iterator[None]:
-    """Let BatchNorm take its statistics from the first so many molecules of `batch`; none changes nothing."""
-    found = norms(module) if molecules else []
+    """Let BatchNorm take its statistics from the first `molecules` of `batch`; 0 changes nothing."""
+    layers = norms(module) if molecules else []
     atoms = int(batch.sizes[:molecules].sum())
     # Bonds are sorted by the atom that receives, so those of the first molecules come first.
     bonds = int((batch.edges[1] < atoms).sum())
     rows: dict[int, int] = {}
-    for total, lent in ((batch.edges.size(1), bonds), (len(batch.atoms), atoms), (len(batch), molecules)):
+    for total, first in ((batch.edges.size(1), bonds), (len(batch.atoms), atoms), (len(batch), molecules)):
         # Where two kinds are as many, the fewer rows are of the first molecules whichever kind is meant.
-        rows[total] = min(lent, rows.get(total, lent))
-    for norm in found:
+        rows[total] = min(first, rows.get(total, first))
+    for norm in layers:
         norm.reference = rows
     try:
         yield
     finally:
-        for norm in found:
+        for norm in layers:
             norm.reference = {}

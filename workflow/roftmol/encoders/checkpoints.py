@@ -96,13 +96,13 @@ def convert(
 
 
 def _as_here(key: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> Tensor:
-    """Weights in the encoder's precision, whatever they were published in; counters as they are."""
+    """Return weights in the encoder's precision, whatever they were published in; counters as they are."""
     precision = expected[key].dtype if key in expected else torch.float32
     return tensor.to(precision) if tensor.is_floating_point() else tensor
 
 
 def _in_our_rows(key: str, tensor: Tensor, expected: Mapping[str, Tensor], vocabulary: str) -> Tensor:
-    """An embedding table of another vocabulary with its rows where ours are; any other tensor as it is."""
+    """Return an embedding table of another vocabulary with its rows where ours are; any other tensor as it is."""
     for ending, rows in _ROWS[vocabulary].items():
         if key in expected and key.endswith(ending) and len(tensor) == len(rows):
             ours = tensor.new_zeros(len(expected[key]), *tensor.shape[1:])
@@ -147,7 +147,7 @@ def read_state(path: Path, architecture: Mapping[str, Any] = MappingProxyType({}
 
 
 def load_encoder(path: Path, dropout: float) -> Encoder:
-    """The encoder that :func:`convert` wrote.
+    """Return the encoder that :func:`convert` wrote.
 
     Raises `UserError` if the file is of another kind, or the user's code of its module was edited since.
     """
@@ -162,7 +162,7 @@ def load_encoder(path: Path, dropout: float) -> Encoder:
 
 
 def architecture_of(path: Path) -> dict[str, Any]:
-    """The architecture of the encoder that :func:`convert` wrote; raises as :func:`load_encoder`."""
+    """Return the architecture of the encoder that :func:`convert` wrote; raise as :func:`load_encoder`."""
     architecture: dict[str, Any] = json.loads(_metadata(path)["architecture"])
     return architecture
 

@@ -60,7 +60,7 @@ class Laid(NamedTuple):
     types: Tensor  #: b x N, rows of the model's table of elements
     neighbours: Tensor  #: b x N x (as many as there are or the model takes), nearest first, -1 for none
     itself: Tensor  #: b x N, of each atom the one of which it is an image: itself
-    slot: Tensor  #: n, the place of each atom among the b * N
+    slot: Tensor  #: n, which of the b * N is each atom
 
 
 class Dpa(Spatial):
@@ -95,69 +95,80 @@ class Dpa(Spatial):
         return self.module.fitting_net
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter or buffer belongs to; `force_field` is none that methods address."""
+        """Return the part that a parameter or buffer belongs to; `force_field` is none that methods address."""
         if layer := LAYER.match(name):
             return f"blocks.{layer[1]}"
         return "embed" if name.startswith(f"{PREFIX}descriptor.") else "force_field"
 
     def modules_of(self, part: str) -> tuple[nn.Module, ...]:
-        """The modules that make up a part."""
+        """Return the modules that make up a part."""
         descriptor = self.module.descriptor
         if part == "embed":
             return (descriptor.type_embedding, descriptor.repflows.edge_embd, descriptor.repflows.angle_embd)
         return (descriptor.repflows.layers[int(part.removeprefix("blocks."))],)
 
     def state(self, batch: Batch, state: State | None = None, start: int = 0, stop: int | None = None) -> State:
-        """The state after the last layer: `state` itself where `start` is beyond it. No layer can be left out."""
+        """Return the state after the last layer; no layer can be left out.
+
+        Where `start` is beyond the last layer, that is `state`.
+        """
         if start == self.architecture.layers:
             assert state is not None
             return state
         laid = self._laid_out(batch)
-        found = functional_call(
+        vectors = functional_call(
             self.module.descriptor,
             self._statistics("repflows", laid),
             (laid.positions, laid.types.clamp(min=0), laid.neighbours, laid.itself),
         )[0]
-        return State(rows(found.flatten(0, 1), laid.slot).to(batch.atoms.dtype))
+        return State(rows(vectors.flatten(0, 1), laid.slot).to(batch.atoms.dtype))
 
     def energies(self, batch: Batch) -> Tensor:
-        """The force field's energies in eV, b, in float64."""
+        """Return the force field's energies in eV, b, in float64."""
         laid = self._laid_out(batch)
-        found = functional_call(
+        energies = functional_call(
             self.module,
             self._statistics("descriptor.repflows", laid),
             (laid.positions, laid.types, laid.neighbours, laid.itself),
         )["energy"]
-        return sum_by(rows(found.flatten(), laid.slot), batch.graph, len(batch))
+        return sum_by(rows(energies.flatten(), laid.slot), batch.graph, len(batch))
 
     def fresh(self) -> Dpa:
-        """The same network with weights drawn anew; statistics of its training data stay."""
+        """Return the same network with weights drawn anew; statistics of its training data stay."""
         other = Dpa(self.architecture)
         other.load_state_dict(dict(self.named_buffers()), strict=False)
         return other
 
     def _laid_out(self, batch: Batch) -> Laid:
-        """The batch's molecules side by side, with gradient to the positions."""
+        """Return the batch's molecules side by side, with gradient to the positions."""
         slot, largest = slots(batch)
         b = len(batch)
-        places = batch.atoms.new_zeros(b * largest, 3, dtype=torch.float64)
-        places = places.index_copy(0, slot, batch.atoms[:, 1:].double()).view(b, largest, 3)
+        positions = batch.atoms.new_zeros(b * largest, 3, dtype=torch.float64)
+        positions = positions.index_copy(0, slot, batch.atoms[:, 1:].double()).view(b, largest, 3)
         types = torch.full((b * largest,), -1, device=slot.device)
         types = types.index_copy(0, slot, self.type_of[batch.atoms[:, 0].long()]).view(b, largest)
-        cutoff, most = self.module.get_rcut(), self.module.get_sel()
-        places, types, itself, neighbours = self._neighbours(places, types, cutoff, most, mixed_types=True)
+        cutoff = self.module.get_rcut()
+        most = self.module.get_sel()
+        positions, types, itself, neighbours = self._neighbours(positions, types, cutoff, most, mixed_types=True)
         if self.module.descriptor.repflows.use_dynamic_sel:  # which takes a list of any width; else sums depend on it
             neighbours = neighbours[:, :, : max(largest - 1, 1)]
-        return Laid(places, types, neighbours, itself, slot)
+        return Laid(positions, types, neighbours, itself, slot)
 
     def _statistics(self, prefix: str, laid: Laid) -> dict[str, Tensor]:
-        """What distances are normalised by, cut to as many neighbours as are listed: models allow for a thousand."""
-        repflows, width = self.module.descriptor.repflows, laid.neighbours.shape[2]
+        """Return what distances are normalised by, cut to as many neighbours as are listed.
+
+        Models allow for a thousand.
+        """
+        repflows = self.module.descriptor.repflows
+        width = laid.neighbours.shape[2]
         return {f"{prefix}.{name}": getattr(repflows, name)[:, :width] for name in ("mean", "stddev")}
 
 
 def _package() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What is used of deepmd-kit: what builds a model, and what finds neighbours."""
+    """Return what is used of deepmd-kit: what builds a model, and what finds neighbours.
+
+    Raises `UserError` if it cannot be imported.
+    """
     try:
         from deepmd.pt.model.model import get_model
         from deepmd.pt.utils.nlist import extend_input_and_build_neighbor_list
@@ -170,7 +181,7 @@ def _package() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def _undetermined(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without seeds, so that weights are drawn by torch's own generator."""
+    """Return the parameters without seeds, so that weights are drawn by torch's own generator."""
     plain = deepcopy(dict(parameters))
     for part in ("descriptor", "fitting_net"):
         plain[part] = {key: value for key, value in plain[part].items() if key != "seed"}
@@ -178,7 +189,7 @@ def _undetermined(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(path: Path, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """The architecture with the parameters that a checkpoint of deepmd-kit gives for its branch.
+    """Return the architecture with the parameters that a checkpoint of deepmd-kit gives for its branch.
 
     Raises `UserError` if the file has no such branch, or is no DPA-3 of these layers and this width.
     """
@@ -195,7 +206,7 @@ def described(path: Path, architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_published(path: Path, branch: str) -> dict[str, Tensor]:
-    """The weights of one branch of a checkpoint of deepmd-kit, under our names.
+    """Return the weights of one branch of a checkpoint of deepmd-kit, under our names.
 
     Raises `UserError` if the file has no such branch, and whatever torch does if it holds more than plain values.
     """
@@ -205,7 +216,7 @@ def read_published(path: Path, branch: str) -> dict[str, Tensor]:
 
 
 def _contents(path: Path) -> dict[str, Any]:
-    """The state dict of a checkpoint, whose `_extra_state` says how the model is built."""
+    """Return the state dict of a checkpoint, whose `_extra_state` says how the model is built."""
     contents = torch.load(path, weights_only=True, map_location="cpu")
     contents = contents.get("model", contents)
     if "model_params" not in contents.get("_extra_state", {}):
@@ -214,15 +225,18 @@ def _contents(path: Path) -> dict[str, Any]:
 
 
 def _branch(contents: Mapping[str, Any], path: Path, name: str) -> str:
-    """What the file calls the branch: its name, one of its other names, or Default where there is but one."""
+    """Return what the file calls the branch: its name, of which `name` may be an alias, or Default for the only one.
+
+    Raises `UserError` if there is no such branch.
+    """
     parameters = contents["_extra_state"]["model_params"]
     if "model_dict" not in parameters:
         return "Default"
-    names = {known: {known, *about.get("model_branch_alias", ())} for known, about in parameters["model_dict"].items()}
-    found = [branch for branch, known in names.items() if name in known]
-    if not found:
-        raise UserError(f"{path}: it has no branch {name!r}; write one of {', '.join(sorted(names))}")
-    return found[0]
+    branches = parameters["model_dict"]
+    for branch, about in branches.items():
+        if name == branch or name in about.get("model_branch_alias", ()):
+            return str(branch)
+    raise UserError(f"{path}: it has no branch {name!r}; write one of {', '.join(sorted(branches))}")
 
 
 def _parameters(contents: Mapping[str, Any], path: Path, name: str) -> dict[str, Any]:

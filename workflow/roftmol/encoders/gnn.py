@@ -57,7 +57,7 @@ class AtomEmbedding(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """What all share: the bond tables. From the rows below to the rows above by the messages of `hop`."""
+    """What all convolutions share: the bond tables, and a map of rows below to rows above by the messages of `hop`."""
 
     #: Whether a row's new vector depends on the rows that it sums over and its bonds, and on nothing else.
     local = True
@@ -70,7 +70,7 @@ class _Convolution(nn.Module):
             nn.init.xavier_uniform_(table.weight)
 
     def bond_tables(self) -> Tensor:
-        """Both tables, one under the other: 9 x d, matching `Hop.bond_counts`."""
+        """Return both tables, one under the other: 9 x d, matching `Hop.bond_counts`."""
         return torch.cat([self.bond_type.weight, self.bond_direction.weight])
 
 
@@ -79,11 +79,12 @@ class GIN(_Convolution):
 
     def __init__(self, width: int):
         super().__init__(width)
-        lower, upper = Linear(width, 2 * width), Linear(2 * width, width)
+        lower = Linear(width, 2 * width)
+        upper = Linear(2 * width, width)
         self.mlp = nn.ModuleDict({"0": lower, "2": upper})  # numbered as published, where a ReLU lies between them
 
     def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
-        """n x d -> r x d."""
+        """Return the rows above: n x d -> r x d."""
         total = neighbour_sum(x, hop).addmm_(hop.bond_counts, self.bond_tables())
         return self.mlp["2"](self.mlp["0"](total, relu=True))
 
@@ -98,11 +99,13 @@ class GCN(_Convolution):
     local = False
 
     def forward(self, x: Tensor, hop: Hop, batch: Batch) -> Tensor:
-        """n x d -> n x d."""
+        """Return the rows above: n x d -> n x d."""
         scale = hop.degree.rsqrt().unsqueeze(1)
         # The bonds' share is weighted by both ends' degrees, so the counts are weighted by the sender's.
         sender, receiver = batch.edges
-        kinds = torch.cat([F.one_hot(batch.bonds[:, 0], BOND_TYPES), F.one_hot(batch.bonds[:, 1], BOND_DIRECTIONS)], 1)
+        types = F.one_hot(batch.bonds[:, 0], BOND_TYPES)
+        directions = F.one_hot(batch.bonds[:, 1], BOND_DIRECTIONS)
+        kinds = torch.cat([types, directions], 1)
         counts = sum_by(kinds * scale[sender], receiver, len(x))
         counts[:, [SELF_LOOP, BOND_TYPES]] += scale
         return scale * neighbour_sum(scale * self.linear(x), hop).addmm_(counts, self.bond_tables())
@@ -122,7 +125,7 @@ class MolCLRGCN(_Convolution):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
-        """n x d -> r x d."""
+        """Return the rows above: n x d -> r x d."""
         total = linear(neighbour_sum(x, hop), self.weight.t(), self.bias)
         return total + hop.bond_counts @ self.bond_tables()
 
@@ -135,7 +138,7 @@ class GraphSAGE(_Convolution):
         self.linear = Linear(width, width)
 
     def forward(self, x: Tensor, hop: Hop, _batch: Batch) -> Tensor:
-        """n x d -> r x d, rows of length 1."""
+        """Return the rows above, of length 1: n x d -> r x d."""
         total = neighbour_sum(self.linear(x), hop).addmm_(hop.bond_counts, self.bond_tables())
         return F.normalize(total / hop.degree.unsqueeze(1), dim=-1)
 
@@ -159,7 +162,7 @@ class GAT(_Convolution):
         nn.init.xavier_uniform_(self.attention)
 
     def forward(self, x: Tensor, _hop: Hop, batch: Batch) -> Tensor:
-        """n x d -> n x d."""
+        """Return the rows above: n x d -> n x d."""
         n, width = x.shape
         itself = torch.arange(n, device=x.device)
         sender, receiver = torch.cat([batch.edges, itself.expand(2, n)], 1)
@@ -190,15 +193,15 @@ class Block(nn.Module):
         self.dropout = dropout
 
     def forward(self, state: State, batch: Batch) -> State:
-        """The state after the layer; the atoms' vectors stay n x d, or become those of the batch's merged rows."""
+        """Return the state after the layer: a vector for each atom, or for each of the batch's merged rows."""
         return self.finish(self.convolve(state, batch), batch)
 
     def convolve(self, state: State, batch: Batch) -> Tensor:
-        """What the convolution gives: n x d, or a row for each of the batch's merged atoms."""
+        """Return what the convolution gives: n x d, or a row for each of the batch's merged atoms."""
         return self.convolution(state.atoms, batch.hop_of(self.layer), batch)
 
     def finish(self, x: Tensor, batch: Batch) -> State:
-        """The state after the layer from what the convolution gives."""
+        """Return the state after the layer from what the convolution gives."""
         hop = batch.hop_of(self.layer)
         x = self.norm(x, hop.counts)
         drops = self.training and self.dropout > 0
@@ -230,7 +233,7 @@ class GNN(Encoder):
         )
 
     def state_and_map(self, batch: Batch, state: State | None = None, start: int = 0) -> tuple[State, Tensor]:
-        """The state after the last block, and what its convolution gives for each atom, before BatchNorm."""
+        """Return the state after the last block, and what its convolution gives for each atom, before BatchNorm."""
         *_, last = self.blocks
         assert isinstance(last, Block)
         x = last.convolve(self.state(batch, state, start, last.layer), batch)
@@ -238,11 +241,11 @@ class GNN(Encoder):
         return last.finish(x, batch), x if row_of is None else x[row_of]
 
     def pool(self, state: State, batch: Batch) -> Tensor:
-        """Mean over each molecule's atoms: n x d -> b x d."""
+        """Return the mean over each molecule's atoms: n x d -> b x d."""
         return sum_by(state.atoms, batch.graph, len(batch)) / batch.sizes.unsqueeze(1)
 
     def fresh(self) -> GNN:
-        """The same network with weights drawn anew."""
+        """Return the same network with weights drawn anew."""
         return GNN(self.architecture, self.dropout)
 
 

@@ -15,8 +15,8 @@ def encoder_file(kind: object) -> EncoderFile:
 
     Raises `UserError` for an unknown kind.
     """
-    found: EncoderFile = import_module(f"roftmol.encoders.{encoder_kind(kind).file}").ENCODER
-    return found
+    file: EncoderFile = import_module(f"roftmol.encoders.{encoder_kind(kind).file}").ENCODER
+    return file
 
 
 def new_encoder(architecture: Mapping[str, Any], dropout: float = 0.5) -> Encoder:

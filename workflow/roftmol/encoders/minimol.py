@@ -31,23 +31,26 @@ from roftmol.encoders.base import Encoder, EncoderFile, State
 from roftmol.encoders.ops import Linear, max_by, sum_by
 from roftmol.features.graphs import Batch
 
-#: Columns of `batch.atoms` as `featurizers.minimol` lays them out: eigenvectors, eigenvalues, return probabilities,
-#: properties.
-EIGENVECTORS, EIGENVALUES, WALKS, PROPERTIES = 8, 8, 16, 85
+#: Columns of `batch.atoms`, in the order in which `featurizers.minimol` lays them out.
+EIGENVECTORS = 8
+EIGENVALUES = 8
+WALKS = 16  #: return probabilities
+PROPERTIES = 85
 #: Columns of `batch.bonds`.
 BOND_PROPERTIES = 13
 
 BLOCKS = 16
 WIDTH = 336  #: of the atoms between the blocks, and of the virtual node
 BASE_WIDTH = 168  #: of the virtual node in muP's base network
-ATOM_WIDTH, BOND_WIDTH = 128, 168  #: of what `embed` returns
+ATOM_WIDTH = 128  #: of the atoms that `embed` returns
+BOND_WIDTH = 168  #: of the bonds that `embed` returns
 ENCODING = 32  #: width of the encoding of spectrum and walks
 
 
 def _layer(
     inputs: int, outputs: int, activation: type[nn.Module] = nn.Identity, dropout: float = 0.0, norm: bool = True
 ) -> nn.Sequential:
-    """activation(dropout(LN(W x + b))): rows x inputs -> rows x outputs."""
+    """Return a module of activation(dropout(LN(W x + b))): rows x inputs -> rows x outputs."""
     parts: list[tuple[str, nn.Module]] = [("linear", Linear(inputs, outputs))]
     if norm:
         parts.append(("norm", nn.LayerNorm(outputs)))
@@ -76,11 +79,12 @@ class Spectrum(nn.Module):
         self.flip = flip
 
     def forward(self, vectors: Tensor, values: Tensor) -> Tensor:
-        """n x 8, n x 8 -> n x 32."""
+        """Return the atoms' encodings: n x 8, n x 8 -> n x 32."""
         if self.flip and self.training:
             values = values * torch.randint(0, 2, (values.size(1),), device=values.device).mul(2).sub(1)
         pairs = torch.stack([values, vectors], 2)
-        return self.merge(self.each(self.lift(pairs.flatten(0, 1))).unflatten(0, pairs.shape[:2]).sum(1))
+        lifted = self.each(self.lift(pairs.flatten(0, 1)))
+        return self.merge(lifted.unflatten(0, pairs.shape[:2]).sum(1))
 
 
 class Embed(nn.Module):
@@ -98,7 +102,7 @@ class Embed(nn.Module):
         self.bonds = nn.Sequential(_layer(BOND_PROPERTIES, 128, nn.ReLU, dropout), _layer(128, BOND_WIDTH))
 
     def forward(self, batch: Batch) -> State:
-        """n x 117, m x 13 -> atoms n x 128, bonds m x 168, molecules b x 336 (zeros)."""
+        """Return the state before the first block: n x 117, m x 13 -> n x 128, m x 168 and zeros, b x 336."""
         vectors, values, walks, properties = batch.atoms.split([EIGENVECTORS, EIGENVALUES, WALKS, PROPERTIES], 1)
         encoding = self.spectrum(vectors, values) + self.walks(walks)
         return State(
@@ -113,7 +117,8 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, first: bool, last: bool, dropout: float):
         super().__init__()
-        self.first, self.last = first, last
+        self.first = first
+        self.last = last
         if not first:
             self.read = Linear(WIDTH, inputs)
         self.bond = Linear(BOND_WIDTH, inputs)
@@ -124,7 +129,7 @@ class Block(nn.Module):
             self.write = _layer(WIDTH, WIDTH, nn.GELU, dropout)
 
     def forward(self, state: State, batch: Batch) -> State:
-        """Atoms n x inputs -> n x outputs, bonds m x 168 and molecules b x 336 of the same shapes."""
+        """Return the state after the layer: atoms n x inputs -> n x outputs; bonds and molecules keep their shapes."""
         h, bonds, v = state
         assert bonds is not None
         assert v is not None
@@ -154,24 +159,20 @@ class MiniMol(Encoder):
     def __init__(self, dropout: float = 0.02, encoding_dropout: float = 0.1, flip: bool = False):
         super().__init__()
         self.embed = Embed(dropout, encoding_dropout, flip)
-        last = BLOCKS - 1
-        self.blocks = nn.ModuleList(
-            Block(
-                inputs=WIDTH if layer else ATOM_WIDTH,
-                outputs=self.width if layer == last else WIDTH,
-                first=layer == 0,
-                last=layer == last,
-                dropout=dropout,
-            )
-            for layer in range(BLOCKS)
-        )
+        self.blocks = nn.ModuleList()
+        for layer in range(BLOCKS):
+            first = layer == 0
+            last = layer == BLOCKS - 1
+            inputs = ATOM_WIDTH if first else WIDTH
+            outputs = self.width if last else WIDTH
+            self.blocks.append(Block(inputs, outputs, first=first, last=last, dropout=dropout))
 
     def pool(self, state: State, batch: Batch) -> Tensor:
-        """Largest value over each molecule's atoms: n x 512 -> b x 512."""
+        """Return the largest value over each molecule's atoms: n x 512 -> b x 512."""
         return max_by(state.atoms, batch.graph, len(batch))
 
     def fresh(self) -> MiniMol:
-        """The same network with weights drawn anew."""
+        """Return the same network with weights drawn anew."""
         return MiniMol()
 
 

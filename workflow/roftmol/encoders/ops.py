@@ -37,7 +37,7 @@ class _Affine(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool = False) -> Tensor:
-    """`x weight^T + bias`, or its ReLU, for x of n x i, weight of o x i, bias of o."""
+    """Return `x weight^T + bias`, or its ReLU, for x of n x i, weight of o x i, bias of o."""
     if x.device.type == "cpu" and x.dtype == torch.float32 and len(x):  # oneDNN takes no matrix without rows
         return _Affine.apply(x, weight, bias, relu)
     y = F.linear(x, weight, bias)
@@ -48,7 +48,7 @@ class Linear(nn.Linear):
     """`torch.nn.Linear` on the faster product."""
 
     def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
-        """n x i -> n x o; `relu` takes its ReLU."""
+        """Return the product: n x i -> n x o; `relu` takes its ReLU."""
         return linear(x, self.weight, self.bias, relu=relu)
 
 
@@ -64,7 +64,7 @@ class _NeighbourSum(torch.autograd.Function):
 
 
 def neighbour_sum(x: Tensor, hop: Hop) -> Tensor:
-    """sum_j x_j over the rows that a row sums over, itself among them: rows below x d -> rows above x d.
+    """Return sum_j x_j over the rows that a row sums over, itself among them: rows below x d -> rows above x d.
 
     A bag of embeddings is the same sum, in a quarter of the time of a sparse matrix product.
     """
@@ -76,12 +76,15 @@ def _sum(x: Tensor, senders: Tensor, starts: Tensor) -> Tensor:
 
 
 def rows(x: Tensor, index: Tensor) -> Tensor:
-    """`x[index]`, whose gradient is summed in a third of the time."""
+    """Return `x[index]`, whose gradient is summed in a third of the time."""
     return x.index_select(0, index)
 
 
 def all_pairs(sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Every ordered pair of different atoms of one molecule, for molecules of these sizes laid one after the other."""
+    """Return every ordered pair of different atoms of one molecule.
+
+    Molecules of these `sizes` (b) lie one after the other; both members of the pairs are indices of atoms.
+    """
     starts = sizes.cumsum(0) - sizes
     n = sizes.repeat_interleave(sizes)  # of each atom, the size of its molecule
     i = torch.arange(len(n), device=n.device).repeat_interleave(n)
@@ -91,18 +94,21 @@ def all_pairs(sizes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sum_by(x: Tensor, index: Tensor, rows: int) -> Tensor:
-    """The sum of the rows of x with the same index: n x d, n -> rows x d."""
+    """Return the sum of the rows of x with the same index: n x d, n -> rows x d."""
     return x.new_zeros(rows, *x.shape[1:]).index_add_(0, index, x)
 
 
 def max_by(x: Tensor, index: Tensor, rows: int) -> Tensor:
-    """The largest of the rows of x with the same index, entry by entry: n x d, n -> rows x d; every index occurs."""
+    """Return, entry by entry, the largest of the rows of x with the same index: n x d, n -> rows x d.
+
+    Every index occurs.
+    """
     index = index.unsqueeze(1).expand_as(x)
     return x.new_zeros(rows, x.shape[1]).scatter_reduce_(0, index, x, "amax", include_self=False)
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """Zero each entry with probability p, to the nearest 1/65536, and scale the rest by 1 / (1 - p).
+    """Set each entry to zero with probability p, to the nearest 1/65536, and scale the rest by 1 / (1 - p).
 
     On a CPU, torch draws a random number for each entry, which took a sixth of a training step; four entries share one
     64-bit draw here.
@@ -128,14 +134,14 @@ class _ReLUDropout(torch.autograd.Function):
 
 
 def relu_dropout(x: Tensor, p: float) -> Tensor:
-    """`dropout(relu(x), p)` in the place of x; the result alone says where gradients flow."""
+    """Return `dropout(relu(x), p)`, computed in the memory of x; the result alone says where gradients flow."""
     if x.device.type != "cpu":
         return F.dropout(F.relu(x, inplace=True), p)
     return _ReLUDropout.apply(x, p)
 
 
 def _kept(x: Tensor, p: float) -> Tensor:
-    """Which entries a dropout keeps, a boolean like x."""
+    """Return which entries a dropout keeps, a boolean like x."""
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     lanes = draws.view(torch.int16)[: x.numel()].view(x.shape)
     return lanes >= round(p * 2**16) - 2**15

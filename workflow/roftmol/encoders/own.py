@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -39,11 +40,10 @@ class OwnArchitecture:
     kind: str = "own"
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The names in each part that has any, bottom up."""
+        """Return the names in each part that has any, bottom up."""
         blocks = {f"blocks.{number}": names for number, names in enumerate(self.blocks)}
-        return {
-            part: names for part, names in {"embed": self.embed, **blocks, "readout": self.readout}.items() if names
-        }
+        parts = {"embed": self.embed, **blocks, "readout": self.readout}
+        return {part: names for part, names in parts.items() if names}
 
 
 class Own(Encoder):
@@ -54,7 +54,7 @@ class Own(Encoder):
     def __init__(self, architecture: OwnArchitecture):
         super().__init__()
         self.architecture = architecture
-        with self._blamed("build()"):
+        with self._as_user_error("build()"):
             self.module = user_code.function(architecture.code, "build")()
         if not isinstance(self.module, nn.Module):
             raise self._error(f"build() returned {type(self.module).__name__}, expected a torch.nn.Module")
@@ -69,16 +69,16 @@ class Own(Encoder):
         return tuple(self.architecture.parts())
 
     def part_of(self, name: str) -> str:
-        """The part that a parameter or buffer belongs to; one that was added lies where its module does."""
+        """Return the part that a parameter or buffer belongs to; one that was added lies where its module does."""
         return self.part_of_name[name] if name in self.part_of_name else self._declared_part(name)
 
     def modules_of(self, part: str) -> tuple[nn.Module, ...]:
-        """The submodules that make up a part; parameters of their own are none."""
+        """Return the submodules that make up a part; parameters that the part names themselves are none."""
         modules = dict(self.module.named_modules(remove_duplicate=False))
         return tuple(modules[name] for name in self.architecture.parts()[part] if name in modules)
 
     def state(self, batch: Batch, state: State | None = None, start: int = 0, stop: int | None = None) -> State:
-        """The state after the last block, or after the module where it returns atoms; no block can be left out."""
+        """Return the state after the last block, or after the module if it returns atoms; no block can be left out."""
         if self.architecture.pooling != "none":
             return State(self._output(batch))
         caught: list[Tensor] = []
@@ -90,7 +90,7 @@ class Own(Encoder):
         return State(caught[-1] if caught else molecules, molecules=molecules)
 
     def pool(self, state: State, batch: Batch) -> Tensor:
-        """The module's own vectors of molecules, or the mean, sum or maximum over each molecule's atoms, b x d."""
+        """Return the module's own vectors of molecules, or the mean, sum or maximum over a molecule's atoms, b x d."""
         if state.molecules is not None:
             return state.molecules
         if self.architecture.pooling == "max":
@@ -99,7 +99,7 @@ class Own(Encoder):
         return total / batch.sizes.unsqueeze(1) if self.architecture.pooling == "mean" else total
 
     def fresh(self) -> Own:
-        """The same network with weights drawn anew, by `build()`."""
+        """Return the same network with weights drawn anew, by `build()`."""
         return Own(self.architecture)
 
     def check_draw(self) -> None:
@@ -119,13 +119,12 @@ class Own(Encoder):
         )
 
     def _top(self) -> nn.Module:
-        """The submodule whose output are the atoms' vectors, where the module pools itself."""
+        """Return the submodule whose output are the atoms' vectors, where the module pools itself."""
         return self.modules_of(f"blocks.{len(self.architecture.blocks) - 1}")[-1]
 
     def _check_names(self) -> None:
-        known = {*dict(self.module.named_modules(remove_duplicate=False)), *self.module.state_dict()}
-        named = [name for names in self.architecture.parts().values() for name in names]
-        if unknown := [name for name in named if name not in known]:
+        names = {*dict(self.module.named_modules(remove_duplicate=False)), *self.module.state_dict()}
+        if unknown := [name for name in chain.from_iterable(self.architecture.parts().values()) if name not in names]:
             children = ", ".join(name for name, _ in self.module.named_children())
             raise self._error(f"the module has no {', '.join(unknown)}; its submodules are {children}")
         if self.architecture.pooling == "none" and not self.modules_of(f"blocks.{len(self.architecture.blocks) - 1}"):
@@ -135,19 +134,20 @@ class Own(Encoder):
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """The width of a molecule's vector, by running a few; lazy modules take their shapes here."""
+        """Return the width of a molecule's vector, by running a few; lazy modules take their shapes here."""
         labels = np.zeros((len(PROBE), 1), np.float32)
         batch = featurize.from_smiles(list(PROBE), labels, name=self.architecture.code).batch(range(len(PROBE)))
         self.eval()
-        with self._blamed("the module, called with x, edge_index, edge_attr and batch,"):
+        with self._as_user_error("the module, called with x, edge_index, edge_attr and batch,"):
             atoms, _, molecules = self.state(batch)
         self.train()
-        n, b = len(batch.atoms), len(batch)
-        self._check_rows("the module", atoms if molecules is None else molecules, n if molecules is None else b)
-        if molecules is not None:
-            last = self.architecture.blocks[-1][-1]
-            self._check_rows(f"the last submodule of the last block ({last})", atoms, n)
-        return (atoms if molecules is None else molecules).shape[1]
+        if molecules is None:
+            self._check_rows("the module", atoms, len(batch.atoms))
+            return atoms.shape[1]
+        self._check_rows("the module", molecules, len(batch))
+        last = self.architecture.blocks[-1][-1]
+        self._check_rows(f"the last submodule of the last block ({last})", atoms, len(batch.atoms))
+        return molecules.shape[1]
 
     def _check_rows(self, what: str, output: object, rows: int) -> None:
         """Raise `UserError` unless the output is rows x d, float32."""
@@ -168,33 +168,37 @@ class Own(Encoder):
                 raise self._error(f"{name} is a {type(child).__name__}; of the kind, only torch's BatchNorm1d is known")
 
     def _assign(self) -> dict[str, str]:
-        """The part of every parameter and buffer, by name."""
-        found = {name: self._declared_part(name) for name in self.state_dict()}
-        if lost := [name.removeprefix(PREFIX) for name, part in found.items() if not part]:
+        """Return the part of every parameter and buffer, by name.
+
+        Raises `UserError` for what lies in no part, or in two.
+        """
+        part_of = {name: self._declared_part(name) for name in self.state_dict()}
+        if lost := [name.removeprefix(PREFIX) for name, part in part_of.items() if not part]:
             shown = ", ".join(lost[:8]) + (f" and {len(lost) - 8} more" if len(lost) > 8 else "")
             raise self._error(f"in no part: {shown}. Name their submodules in embed, blocks or readout")
-        for one, other in self._twins():
-            if found[one] != found[other]:
+        for one, other in self._shared():
+            if part_of[one] != part_of[other]:
                 names = " and ".join(name.removeprefix(PREFIX) for name in (one, other))
                 raise self._error(f"{names} are the same weights in two parts; name their submodules in one part")
-        return found
+        return part_of
 
     def _declared_part(self, name: str) -> str:
-        """The part whose submodules hold what has this name, "" for none."""
+        """Return the part whose submodules hold what has this name, "" for none."""
         for part, modules in self.architecture.parts().items():
             if any(f"{name}.".startswith(f"{PREFIX}{module}.") for module in modules):
                 return part
         return ""
 
-    def _twins(self) -> Iterator[tuple[str, str]]:
-        """Every parameter's first name, with each other one that it has."""
+    def _shared(self) -> Iterator[tuple[str, str]]:
+        """Yield, of parameters with several names, the first name with each other one."""
         first: dict[Tensor, str] = {}
         for name, parameter in self.named_parameters(remove_duplicate=False):
-            if (known := first.setdefault(parameter, name)) != name:
-                yield known, name
+            first_name = first.setdefault(parameter, name)
+            if first_name != name:
+                yield first_name, name
 
-    def _blamed(self, what: str):  # type: ignore[no-untyped-def]
-        return user_code.blamed(self.architecture.code, what)
+    def _as_user_error(self, what: str):  # type: ignore[no-untyped-def]
+        return user_code.as_user_error(self.architecture.code, what)
 
     def _error(self, message: str) -> UserError:
         return UserError(f"{self.architecture.code}: {message}")

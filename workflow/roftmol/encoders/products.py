@@ -22,10 +22,12 @@ from torch import Tensor
 
 from roftmol.core.errors import UserError
 
-#: So much faster oneDNN has to be, by the median of so many trials. A choice that differs from process to process would
-#: change the last bits of results, so the margin lies far from what either kind of processor shows (0.9 and 2), each
-#: trial compares both in turn, and time is the thread's own: other work on the machine moves the ratio little.
-MARGIN, TRIALS = 1.5, 7
+#: So many times as fast oneDNN has to be. A choice that differs from process to process would change the last bits of
+#: results, so the margin lies far from what either kind of processor shows (0.9 and 2).
+MARGIN = 1.5
+#: So many trials' median counts. Each trial compares both in turn, and time is the thread's own: other work on the
+#: machine moves the ratio little.
+TRIALS = 7
 #: What is tried: rows, inputs and outputs as in training the usual network on a batch of 32 molecules.
 TRIED = (768, 300, 600)
 #: The largest error against float64, relative to the largest entry.
@@ -69,23 +71,21 @@ def _onednn_outer(y: Tensor, x: Tensor) -> Tensor:
 TORCH = Backend("torch", _torch_product, _torch_outer)
 ONEDNN = Backend("onednn", _onednn_product, _onednn_outer)
 #: What this build of torch has.
-BACKENDS = {
-    backend.name: backend
-    for backend in (TORCH, ONEDNN)
-    if backend is TORCH or (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"))
-}
+BACKENDS = {TORCH.name: TORCH}
+if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    BACKENDS[ONEDNN.name] = ONEDNN
 
 
 @cache
 def chosen() -> Backend:
-    """The backend of this process, by a trial of a few hundredths of a second when it is first asked for.
+    """Return the backend of this process; the first call finds it by a trial of a few hundredths of a second.
 
     Raises `UserError` if ROFTMOL_PRODUCTS names none that this build of torch has.
     """
-    if wanted := os.environ.get("ROFTMOL_PRODUCTS"):
-        if wanted not in BACKENDS:
-            raise UserError(f"ROFTMOL_PRODUCTS={wanted!r}: choose {' or '.join(BACKENDS)}, or unset it")
-        return BACKENDS[wanted]
+    if name := os.environ.get("ROFTMOL_PRODUCTS"):
+        if name not in BACKENDS:
+            raise UserError(f"ROFTMOL_PRODUCTS={name!r}: choose {' or '.join(BACKENDS)}, or unset it")
+        return BACKENDS[name]
     if ONEDNN.name not in BACKENDS:
         return TORCH
     rows, inputs, outputs = TRIED
@@ -101,7 +101,7 @@ def chosen() -> Backend:
 
 
 def _seconds(backend: Backend, x: Tensor, y: Tensor, weight: Tensor) -> float:
-    """CPU seconds of one product forward and two backward."""
+    """Return the CPU seconds of one product forward and two backward."""
     start = time.thread_time()
     backend.product(x, weight, None, False)
     backend.product(y, weight.t(), None, False)
@@ -110,9 +110,9 @@ def _seconds(backend: Backend, x: Tensor, y: Tensor, weight: Tensor) -> float:
 
 
 def _error(backend: Backend, x: Tensor, y: Tensor, weight: Tensor) -> float:
-    """The largest error against float64, relative to the largest entry."""
+    """Return the largest error against float64, relative to the largest entry."""
     pairs = (
         (backend.product(x, weight, None, False), x.double() @ weight.double().t()),
         (backend.outer(y, x), y.double().t() @ x.double()),
     )
-    return max(float((found - exact).abs().max() / exact.abs().max()) for found, exact in pairs)
+    return max(float((product - exact).abs().max() / exact.abs().max()) for product, exact in pairs)

@@ -31,7 +31,8 @@ from roftmol.encoders.ops import all_pairs, rows, sum_by
 from roftmol.features.featurizers.geometry import CUTOFF
 from roftmol.features.graphs import Batch
 
-LAYERS, WIDTH = 3, 128
+LAYERS = 3
+WIDTH = 128
 #: The published model, in the names of so3krates-torch.
 ARCHITECTURE: Mapping[str, Any] = {
     "r_max": CUTOFF,
@@ -93,8 +94,9 @@ class Embed(nn.Module):
         self.euclidean = sum(2 * degree + 1 for degree in ARCHITECTURE["degrees"])
 
     def forward(self, batch: Batch) -> State:
-        """`atoms` are n x (x, v), `bonds` the m x (harmonics, cutoff, basis) of the neighbours."""
-        numbers, positions = batch.atoms[:, 0].long(), batch.atoms[:, 1:]
+        """Return the state before the first layer: atoms n x (x, v), neighbours m x (harmonics, cutoff, basis)."""
+        numbers = batch.atoms[:, 0].long()
+        positions = batch.atoms[:, 1:]
         x = rows(self.inv_feature_embedding.embedding.weight.t(), numbers - 1) / self.scale
         v = x.new_zeros(len(x), self.euclidean)
         sender, receiver = batch.edges
@@ -113,23 +115,29 @@ class Block(nn.Module):
         self.last = last
 
     def forward(self, state: State, batch: Batch) -> State:
-        """The state after the layer."""
-        layer, attention = self.transformer, self.transformer.euclidean_attention_block
+        """Return the state after the layer."""
+        layer = self.transformer
+        attention = layer.euclidean_attention_block
         assert state.bonds is not None
-        x, v = state.atoms[:, :WIDTH], state.atoms[:, WIDTH:]
-        y, phi, basis = state.bonds[:, : v.shape[1]], state.bonds[:, v.shape[1], None], state.bonds[:, v.shape[1] + 1 :]
+        x = state.atoms[:, :WIDTH]
+        v = state.atoms[:, WIDTH:]
+        harmonics = v.shape[1]
+        y = state.bonds[:, :harmonics]
+        phi = state.bonds[:, harmonics, None]
+        basis = state.bonds[:, harmonics + 1 :]
         sender, receiver = batch.edges
         first, pair = pairs(batch.edges, len(x))
         difference = attention.so3_conv_invariants(rows(v, sender[first]) - rows(v, receiver[first]))
         nets = (layer.filter_net_inv, layer.filter_net_ev)
         w_x, w_v = (rows(net(rows(basis, first), difference), pair) for net in nets)
-        heads, per_degree = x.view(len(x), attention.inv_heads, -1), x.view(len(x), attention.ev_heads, -1)
+        heads = x.view(len(x), attention.inv_heads, -1)
+        per_degree = x.view(len(x), attention.ev_heads, -1)
         q, k, value = (_by_head(heads, W) for W in (attention.W_q_inv, attention.W_k_inv, attention.W_v_inv))
         a = (rows(q, receiver) * rows(k, sender) * w_x.view(len(w_x), *heads.shape[1:])).sum(-1, keepdim=True)
         message = (phi / attention.att_norm_inv).unsqueeze(-1) * a * rows(value, sender)
         q, k = (_by_head(per_degree, W) for W in (attention.W_q_ev, attention.W_k_ev))
         b = (rows(q, receiver) * rows(k, sender) * w_v.view(len(w_v), *per_degree.shape[1:])).sum(-1)
-        b = (b * (phi / attention.att_norm_ev)).repeat_interleave(attention.degree_repeats, 1, output_size=v.shape[1])
+        b = (b * (phi / attention.att_norm_ev)).repeat_interleave(attention.degree_repeats, 1, output_size=harmonics)
         x = layer.layer_norm_inv_1(x + sum_by(message.flatten(1), receiver, len(x)))
         x = x + layer.mlp_1(x)
         v = v + sum_by(b * y, receiver, len(v))
@@ -139,12 +147,15 @@ class Block(nn.Module):
 
 
 def _by_head(x: Tensor, W: Tensor) -> Tensor:
-    """n x h x d times h x d x e -> n x h x e."""
+    """Return x W by head: n x h x d times h x d x e -> n x h x e."""
     return torch.einsum("nhd,hde->nhe", x, W)
 
 
 def pairs(edges: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Of m directed edges, sorted by receiver and sender: those with sender < receiver, and each edge's place there."""
+    """Return which edges have sender < receiver, and of each edge the one of these that joins the same atoms.
+
+    The m directed edges are sorted by receiver and sender.
+    """
     sender, receiver = edges
     key = torch.maximum(sender, receiver) * n + torch.minimum(sender, receiver)
     first = torch.nonzero(sender < receiver)[:, 0]
@@ -166,8 +177,10 @@ class ForceField(nn.Module):
         self.cutoff: Any = published.cutoff_fn
 
     def forward(self, x: Tensor, batch: Batch, positions: Tensor) -> Tensor:
-        """The molecules' energies in eV, b, from the features x (n x d) and positions (n x 3, Angstrom)."""
-        numbers, n, b = batch.atoms[:, 0].long(), len(x), len(batch)
+        """Return the molecules' energies in eV, b, from the features x (n x d) and positions (n x 3, Angstrom)."""
+        numbers = batch.atoms[:, 0].long()
+        n = len(x)
+        b = len(batch)
         elements = torch.nn.functional.one_hot(numbers - 1, 118).to(x.dtype)
         energy = self.atomic_energy_output_block(x, {"node_attrs": elements})
         sender, receiver = batch.edges
@@ -196,16 +209,16 @@ class So3lr(Spatial):
         self.force_field = ForceField(published)
 
     def fresh(self) -> So3lr:
-        """The same network with weights drawn anew."""
+        """Return the same network with weights drawn anew."""
         return So3lr()
 
     def energies(self, batch: Batch) -> Tensor:
-        """The force field's energies in eV, b."""
+        """Return the force field's energies in eV, b."""
         return self.force_field(self.nodes(batch), batch, batch.atoms[:, 1:])
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """The state dict of the package's own file, a pickled module, of which only modules of known classes are built.
+    """Return the state dict of the package's own file, a pickled module of which only allowed classes are built.
 
     Raises whatever torch does if the file holds anything else.
     """
@@ -220,7 +233,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     )
     from so3krates_torch.modules import cutoff, models, spherical_harmonics
 
-    known = [
+    allowed = [
         models.SO3LR,
         spherical_harmonics.RealSphericalHarmonics,
         cutoff.PhysNetCutoff,
@@ -242,7 +255,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
         ),
         *(nn.Sequential, nn.Linear, nn.SiLU, nn.LayerNorm, nn.ModuleList, nn.Embedding, nn.Identity, set),
     ]
-    with torch.serialization.safe_globals(known):
+    with torch.serialization.safe_globals(allowed):
         return dict(torch.load(path, weights_only=True, map_location="cpu").state_dict())
 
 

@@ -16,7 +16,7 @@ Classes = npt.NDArray[np.int64]
 
 
 def equal_rows(rows: npt.NDArray[np.generic]) -> Classes:
-    """The class of every row of whole numbers, n x k -> n: the same number for equal rows, from 0 up."""
+    """Return the class of every row of whole numbers, n x k -> n: equal rows have one number, from 0 up."""
     classes = np.zeros(len(rows), np.int64)
     for column in rows.T:
         classes = _paired(classes, column.astype(np.int64))
@@ -24,7 +24,7 @@ def equal_rows(rows: npt.NDArray[np.generic]) -> Classes:
 
 
 def refine(classes: Classes, indptr: Classes, senders: Classes, bonds: Classes) -> Classes:
-    """The classes after one more layer, n -> n.
+    """Return the classes after one more layer, n -> n.
 
     Two atoms stay in one class if they were in one and receive the same bonds from the same classes, in any order.
     `senders` and `bonds` (classes of bonds) are in CSR form: atom i receives those in [indptr[i], indptr[i + 1]).
@@ -33,14 +33,14 @@ def refine(classes: Classes, indptr: Classes, senders: Classes, bonds: Classes) 
     receivers = np.repeat(np.arange(len(classes)), degree)
     messages = _paired(classes[senders], bonds)
     messages = messages[np.lexsort((messages, receivers))]
-    for place in range(degree.max(initial=0)):
-        more = degree > place
+    for position in range(degree.max(initial=0)):
+        more = degree > position
         message = np.full(len(classes), -1)
-        message[more] = messages[indptr[:-1][more] + place]
+        message[more] = messages[indptr[:-1][more] + position]
         classes = _paired(classes, message)
     return classes
 
 
 def _paired(one: Classes, other: Classes) -> Classes:
-    """The class of every pair; entries of `other` may be -1."""
+    """Return the class of every pair; entries of `other` may be -1."""
     return pd.factorize(one * (other.max(initial=0) + 2) + other + 1)[0].astype(np.int64)

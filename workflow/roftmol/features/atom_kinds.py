@@ -21,7 +21,7 @@ Classes = NDArray[np.int8]
 
 
 def _class_table() -> Classes:
-    """The class by atomic number and number of neighbours, of which the last column is for more."""
+    """Return the table of classes by atomic number and number of neighbours; its last column is for more neighbours."""
     table = np.full((ELEMENTS + 1, 6), -1, np.int8)
     for index, name in enumerate(CLASSES):
         neighbours = int(name[1:]) if name[1:] else slice(None)
@@ -33,12 +33,12 @@ _CLASS = _class_table()
 
 
 def _classes(numbers: NDArray[np.integer], neighbours: NDArray[np.integer]) -> Classes:
-    """The class of atoms by their atomic numbers and how many neighbours each has, n; n -> n."""
+    """Return the classes of atoms by their atomic numbers and their numbers of neighbours: n, n -> n."""
     return _CLASS[numbers, np.minimum(neighbours, _CLASS.shape[1] - 1)]
 
 
 def classes_of(molecule: Chem.Mol) -> Classes:
-    """The class of every atom of a molecule, in the order of its graph: an index into `CLASSES`, or -1 for none.
+    """Return the class of every atom of a molecule, in the order of its graph: an index into `CLASSES`, or -1 for none.
 
     Hydrogens are counted as neighbours whether or not the graph has them.
     """
@@ -50,7 +50,7 @@ def classes_of(molecule: Chem.Mol) -> Classes:
 
 
 def classes_in_space(numbers: NDArray[np.integer], positions: NDArray[np.floating]) -> Classes:
-    """The same for the atoms of one geometry: atomic numbers n and positions n x 3 in angstrom -> n.
+    """Return the same for the atoms of one geometry: atomic numbers n and positions n x 3 in angstrom -> n.
 
     Neighbours are atoms within `REACH` times the sum of the covalent radii. Raises `UserError` for an atomic number
     that is no element's and for a position that is not finite.

@@ -24,7 +24,7 @@ CHUNK = 200
 
 
 def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> Graphs:
-    """Turn checked molecules (table `molecules`) into flat arrays by the featurizer `name`, on so many processes.
+    """Return flat arrays of checked molecules (table `molecules`) by the featurizer `name`, on so many processes.
 
     Raises `UserError` that names the row if the featurizer cannot read a molecule.
     """
@@ -32,12 +32,15 @@ def featurize(molecules: pd.DataFrame, name: str = "hu", processes: int = 1) -> 
 
 
 def _labels(molecules: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Molecules x tasks."""
+    """Return the labels, molecules x tasks."""
     return np.array(molecules["labels"].tolist(), np.float32).reshape(len(molecules), -1)
 
 
 def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: int = 1, name: str = "hu") -> Graphs:
-    """Flat arrays of these SMILES under the featurizer `name`; `labels` is molecules x tasks."""
+    """Return flat arrays of these SMILES by the featurizer `name`; `labels` is molecules x tasks.
+
+    Raises `UserError` that names the molecule if the featurizer cannot read it.
+    """
     chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
     if processes > 1 and len(chunks) > 1:
         with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
@@ -48,17 +51,18 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
 
 
 def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
-    """Flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`), row for row.
+    """Return flat arrays of checked molecules (table `molecules`) at their geometries (table `conformers`).
 
-    Raises `UserError` for an element that not all models were trained on, or a charge, and names the molecule's row.
+    The tables agree row for row. Raises `UserError` that names the molecule's row for an element that not all models
+    were trained on, and for a charge.
     """
     numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
     for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
         where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
-        if strange := geometry.strange(atoms.tolist()):
+        if unsupported := geometry.unsupported(atoms.tolist()):
             raise UserError(
-                f"{where}: it has {strange}; models of atoms in space are given {geometry.KNOWN} here, which all of "
-                "them were trained on. Leave the molecule out."
+                f"{where}: it has {unsupported}; models of atoms in space are given {geometry.SYMBOLS} here, which all "
+                "of them were trained on. Leave the molecule out."
             )
         if re.search(r"[+-]", text) and (charge := Chem.GetFormalCharge(Chem.MolFromSmiles(text))):
             raise UserError(f"{where}: it has a charge of {charge}; only neutral molecules are read. Leave it out.")
@@ -71,11 +75,13 @@ def from_conformers(
     positions: Sequence[npt.NDArray[np.floating]],
     labels: npt.NDArray[np.float32],
 ) -> Graphs:
-    """Flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom); neighbours are
-    bonds."""
-    found = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
+    """Return flat arrays of molecules given by their atoms' elements (n) and positions (n x 3, Angstrom).
+
+    Neighbours are bonds.
+    """
+    graphs = [geometry.featurize(*atoms) for atoms in zip(numbers, positions, strict=True)]
     kinds = [atom_kinds.classes_in_space(*atoms) for atoms in zip(numbers, positions, strict=True)]
-    part = _part(found, kinds, [f"molecule {row}" for row in range(len(found))])
+    part = _part(graphs, kinds, [f"molecule {row}" for row in range(len(graphs))])
     return _joined([part], labels, geometry.NAME)
 
 
@@ -108,43 +114,48 @@ class _Part(NamedTuple):
 
 
 def _featurize(chunk: tuple[str, int, list[str]]) -> _Part:
-    """The graphs of some molecules, from the row `first` on."""
+    """Return the graphs of some molecules, from the row `first` on."""
     name, first, smiles = chunk
     one = featurizer(name)
-    found: list[Graph] = []
+    graphs: list[Graph] = []
     kinds: list[npt.NDArray[np.int8]] = []
     with rdBase.BlockLogs():  # what RDKit remarks on was judged when the molecule was read
         for row, text in enumerate(smiles, first):
             try:
                 molecule = Chem.MolFromSmiles(text)
-                found.append(one(molecule))
-                kinds.append(_kinds(molecule, len(found[-1].atoms)))
+                graph = one(molecule)
+                graphs.append(graph)
+                kinds.append(_kinds(molecule, len(graph.atoms)))
             except Exception as error:
                 reason = str(error) if isinstance(error, UserError) else repr(error)
                 raise UserError(f"molecule {row}, {text!r}: the featurizer {name} cannot read it: {reason}") from error
-    return _part(found, kinds, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
+    return _part(graphs, kinds, [f"molecule {row}, {text!r}" for row, text in enumerate(smiles, first)])
 
 
 def _kinds(molecule: Chem.Mol, nodes: int) -> npt.NDArray[np.int8]:
-    """The atoms' classes; a user's own featurizer may have other nodes than the molecule's atoms, which are of none."""
+    """Return the atoms' classes.
+
+    A user's own featurizer may have other nodes than the molecule's atoms; these are of no class.
+    """
     if molecule.GetNumAtoms() != nodes:
         return np.full(nodes, -1, np.int8)
     return atom_kinds.classes_of(molecule)
 
 
-def _part(found: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str]) -> _Part:
-    """Graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
-    sizes = np.array([len(graph.atoms) for graph in found])
-    bonds_each = [len(graph.senders) for graph in found]
-    receivers = np.concatenate([g.receivers for g in found]) + np.repeat(np.cumsum(sizes) - sizes, bonds_each)
-    senders = np.concatenate([graph.senders for graph in found])
+def _part(graphs: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str]) -> _Part:
+    """Return graphs one after the other, their bonds sorted by the atom that receives; `names` are for messages."""
+    sizes = np.array([len(graph.atoms) for graph in graphs])
+    bonds_each = [len(graph.senders) for graph in graphs]
+    first_atoms = np.cumsum(sizes) - sizes
+    receivers = np.concatenate([graph.receivers for graph in graphs]) + np.repeat(first_atoms, bonds_each)
+    senders = np.concatenate([graph.senders for graph in graphs])
     order = np.lexsort((senders, receivers))
     return _Part(
         sizes=sizes,
-        atoms=_rows([graph.atoms for graph in found], names, "atom"),
+        atoms=_rows([graph.atoms for graph in graphs], names, "atom"),
         degrees=np.bincount(receivers, minlength=int(sizes.sum())),
         neighbours=senders[order].astype(np.int32),
-        bonds=_rows([graph.bonds for graph in found], names, "bond")[order],
+        bonds=_rows([graph.bonds for graph in graphs], names, "bond")[order],
         classes=np.concatenate(kinds),
         first_with_atoms=next((name for name, size in zip(names, sizes, strict=True) if size), names[0]),
         first_with_bonds=next((name for name, bonds in zip(names, bonds_each, strict=True) if bonds), names[0]),
@@ -152,15 +163,19 @@ def _part(found: list[Graph], kinds: list[npt.NDArray[np.int8]], names: list[str
 
 
 def _rows(arrays: list[npt.NDArray[np.generic]], names: list[str], what: str) -> npt.NDArray[np.generic]:
-    """The molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width."""
-    filled = [place for place, array in enumerate(arrays) if len(array)]
+    """Return the molecules' atoms (or bonds) one under the other; a molecule without any says nothing of their width.
+
+    Raises `UserError` if two molecules have different numbers of features.
+    """
+    filled = [(name, array) for name, array in zip(names, arrays, strict=True) if len(array)]
     if not filled:
         return arrays[0]
-    first, width = names[filled[0]], arrays[filled[0]].shape[1]
-    for place in filled:
-        if (found := arrays[place].shape[1]) != width:
+    first, first_array = filled[0]
+    width = first_array.shape[1]
+    for name, array in filled:
+        if array.shape[1] != width:
             raise UserError(
-                f"{names[place]}: the featurizer gives {found} features an {what}, and {width} for {first}; "
+                f"{name}: the featurizer gives {array.shape[1]} features an {what}, and {width} for {first}; "
                 "give every molecule the same"
             )
-    return np.concatenate([arrays[place] for place in filled])
+    return np.concatenate([array for _, array in filled])

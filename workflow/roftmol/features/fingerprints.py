@@ -11,42 +11,43 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import BulkTanimotoSimilarity, CreateFromBitString, ExplicitBitVect
 from scipy.sparse import csr_matrix
 
-RADIUS, BITS = 2, 2048
+RADIUS = 2
+BITS = 2048
 
 
 def fingerprints(molecules: Sequence[Chem.Mol]) -> list[ExplicitBitVect]:
-    """The Morgan bits of each molecule."""
+    """Return the Morgan bits of each molecule."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     return [generator.GetFingerprint(molecule) for molecule in molecules]
 
 
 def nearest(ones: Sequence[ExplicitBitVect], others: Sequence[ExplicitBitVect]) -> npt.NDArray[np.float64]:
-    """The similarity of each one to the most similar of the others: |a and b| / |a or b|."""
+    """Return the similarity of each one to the most similar of the others: |a and b| / |a or b|."""
     return np.array([max(BulkTanimotoSimilarity(one, others)) for one in ones])
 
 
-def pack(found: Sequence[ExplicitBitVect]) -> npt.NDArray[np.uint8]:
-    """Fingerprints as n x 256 bytes."""
-    return np.packbits(np.array([list(one) for one in found], np.uint8), axis=1)
+def pack(prints: Sequence[ExplicitBitVect]) -> npt.NDArray[np.uint8]:
+    """Return fingerprints as n x 256 bytes."""
+    return np.packbits(np.array([list(one) for one in prints], np.uint8), axis=1)
 
 
 def unpack(packed: npt.NDArray[np.uint8]) -> list[ExplicitBitVect]:
-    """What :func:`pack` packed."""
+    """Return what :func:`pack` packed."""
     texts = np.unpackbits(packed, axis=1) + ord("0")
     return [CreateFromBitString(row.tobytes().decode()) for row in texts]
 
 
 def morgan_counts(smiles: Sequence[str]) -> csr_matrix:
-    """How often each molecule has each hashed Morgan environment, n x 2048."""
+    """Return how often each molecule has each hashed Morgan environment, n x 2048."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     columns: list[int] = []
     counts: list[int] = []
     ends = [0]
-    with rdBase.BlockLogs():  # what is odd about a molecule is told where it is read
+    with rdBase.BlockLogs():  # what is odd about a molecule is said where it is read
         for text in smiles:
-            found = generator.GetCountFingerprint(Chem.MolFromSmiles(text)).GetNonzeroElements()
-            columns += found.keys()
-            counts += found.values()
+            count_of = generator.GetCountFingerprint(Chem.MolFromSmiles(text)).GetNonzeroElements()
+            columns += count_of.keys()
+            counts += count_of.values()
             ends.append(len(columns))
     matrix = csr_matrix((np.array(counts, np.float64), columns, ends), shape=(len(smiles), BITS))
     matrix.sort_indices()

@@ -39,9 +39,8 @@ class Hop:
     senders: Tensor  #: the rows below that each row above sums over, row by row
     starts: Tensor  #: r + 1, where each row's senders begin
     below: int  #: how many rows there are below
-    bond_counts: (
-        Tensor  #: r x 9 with the featurizer `hu`: how often each bond type and direction is received; else r x 0
-    )
+    #: r x 9 with the featurizer `hu`: how often each bond type and direction is received; else r x 0.
+    bond_counts: Tensor
     row_of: Tensor | None = None  #: n, the row of each atom, where the next layer wants one an atom again
     counts: Tensor | None = None  #: r, for how many of the batch's first atoms a row stands; None where for one each
     transpose: tuple[Tensor, Tensor] | None = None  #: the senders and starts of the sums that gradients take
@@ -61,7 +60,7 @@ class Hop:
         return receivers[torch.argsort(self.senders, stable=True)], torch.cat([starts.new_zeros(1), starts])
 
     def to(self, device: torch.device) -> Hop:
-        """The same messages on another device."""
+        """Return the same messages on another device."""
         return Hop(
             senders=self.senders.to(device),
             starts=self.starts.to(device),
@@ -94,17 +93,20 @@ class Batch:
         return len(self.sizes)
 
     def hop_of(self, layer: int) -> Hop:
-        """The messages of a layer, counted from 0."""
+        """Return the messages of a layer, counted from 0."""
         hop = self.merged.get(layer, self.hop)
         assert hop is not None
         return hop
 
     def at(self, positions: Tensor) -> Batch:
-        """The same molecules with their atoms at other places (n x 3), with gradient to these; neighbours stay."""
+        """Return the same molecules with their atoms at other positions, n x 3, with gradient to these.
+
+        Neighbours stay.
+        """
         return replace(self, atoms=torch.cat([self.atoms[:, :1], positions], 1))
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
+        """Return the same batch on another device."""
         if self.atoms.device == device:
             return self
         return Batch(
@@ -165,25 +167,25 @@ class Graphs:
         return [equal_rows(self.atoms)]
 
     def environments(self, layers: int) -> Classes:
-        """The class of every atom's environment, as far as so many layers see it."""
-        found = self._environments
-        if len(found) <= layers:
+        """Return the class of every atom's environment, as far as so many layers see it."""
+        by_layers = self._environments
+        if len(by_layers) <= layers:
             first = np.repeat(self.offsets[:-1], np.diff(self.indptr[self.offsets]))
             senders = first + self.neighbours.astype(np.int64)  # counted from the dataset's first atom
             bonds = equal_rows(self.bonds)
-            while len(found) <= layers:
-                found.append(refine(found[-1], self.indptr, senders, bonds))
-        return found[layers]
+            while len(by_layers) <= layers:
+                by_layers.append(refine(by_layers[-1], self.indptr, senders, bonds))
+        return by_layers[layers]
 
-    def batch(self, molecules: Indices, merge: range = range(0), lent: int | None = None) -> Batch:
-        """Cut out the molecules at these positions, in this order.
+    def batch(self, molecules: Indices, merge: range = range(0), norm_molecules: int | None = None) -> Batch:
+        """Return the molecules at these positions, in this order.
 
         In the layers `merge`, atoms with the same environment share a row, until the last of these layers gives every
-        atom its own again. `lent` says how many of the molecules, from the first, count where a layer takes statistics
-        over atoms; None: all.
+        atom its own again. Where a layer takes statistics over atoms, the first `norm_molecules` count; None: all.
         """
         chosen = np.asarray(molecules, np.int64)
-        first_atom, sizes = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
+        first_atom = self.offsets[chosen]
+        sizes = self.offsets[chosen + 1] - first_atom
         atoms = ranges(first_atom, sizes)
         first_bond = self.indptr[first_atom]
         bonds_each = self.indptr[self.offsets[chosen + 1]] - first_bond
@@ -193,7 +195,7 @@ class Graphs:
         degree = self.indptr[atoms + 1] - self.indptr[atoms]
         receiver = np.repeat(np.arange(len(atoms)), degree)
         shift = np.repeat(starts, sizes)
-        lending = len(atoms) if lent is None else int(sizes[:lent].sum())
+        norm_atoms = len(atoms) if norm_molecules is None else int(sizes[:norm_molecules].sum())
         return Batch(
             atoms=_tensor(self.atoms[atoms]),
             edges=torch.from_numpy(np.stack([sender, receiver])),
@@ -203,11 +205,11 @@ class Graphs:
             labels=torch.from_numpy(self.labels[chosen]),
             molecules=chosen,
             hop=self._hop(atoms, shift) if self.featurizer == "hu" else None,
-            merged=self._merged(merge, atoms, shift, lending),
+            merged=self._merged(merge, atoms, shift, norm_atoms),
         )
 
     def _hop(self, atoms: Classes, shift: Classes) -> Hop:
-        """The messages between all these atoms."""
+        """Return the messages between all these atoms."""
         senders, bounds = self._messages(atoms, shift)
         return Hop(
             senders=torch.from_numpy(senders),
@@ -219,16 +221,17 @@ class Graphs:
         )
 
     def _messages(self, atoms: Classes, shift: Classes) -> tuple[Classes, Classes]:
-        """The senders of these atoms' closed neighbourhoods, shifted to their molecules' places, and their bounds."""
+        """Return the senders of these atoms' closed neighbourhoods, as rows of the batch, and where each begins."""
         indptr, senders = self._closed
         degree = indptr[atoms + 1] - indptr[atoms]
-        found = senders[ranges(indptr[atoms], degree)] + np.repeat(shift, degree)
-        return found, np.concatenate([[0], np.cumsum(degree)])
+        shifted = senders[ranges(indptr[atoms], degree)] + np.repeat(shift, degree)
+        return shifted, np.concatenate([[0], np.cumsum(degree)])
 
-    def _merged(self, layers: range, atoms: Classes, shift: Classes, lending: int) -> dict[int, Hop]:
-        """Layer -> its messages between distinct environments of these atoms."""
+    def _merged(self, layers: range, atoms: Classes, shift: Classes, norm_atoms: int) -> dict[int, Hop]:
+        """Return, by layer, its messages between distinct environments of these atoms."""
         hops = {}
-        row_below, below = None, len(atoms)
+        row_below = None
+        below = len(atoms)
         for layer in layers:
             # A row is computed for the first atom of its kind.
             _, first, row = np.unique(self.environments(layer + 1)[atoms], return_index=True, return_inverse=True)
@@ -239,18 +242,19 @@ class Graphs:
                 below=below,
                 bond_counts=torch.from_numpy(self.bond_counts[atoms[first]].astype(np.float32)),
                 row_of=torch.from_numpy(row) if layer == layers[-1] else None,
-                counts=torch.from_numpy(np.bincount(row[:lending], minlength=len(first)).astype(np.float32)),
+                counts=torch.from_numpy(np.bincount(row[:norm_atoms], minlength=len(first)).astype(np.float32)),
             )
-            row_below, below = row, len(first)
+            row_below = row
+            below = len(first)
         return hops
 
     def classes_of(self, molecules: Indices) -> npt.NDArray[np.int8]:
-        """The classes of the atoms of these molecules, in their order."""
+        """Return the classes of the atoms of these molecules, in their order."""
         chosen = np.asarray(molecules, np.int64)
         return self.classes[ranges(self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen])]
 
     def batches(self, molecules: Indices, size: int, merge: range = range(0)) -> Iterator[Batch]:
-        """Cut the molecules into ceil(count / size) batches whose sizes differ by at most one.
+        """Yield the molecules in ceil(count / size) batches whose sizes differ by at most one.
 
         Even sizes spare BatchNorm a last batch of one or two molecules. `merge`: see :meth:`batch`.
         """
@@ -285,17 +289,17 @@ def load(path: Path) -> Graphs:
 
 
 def evenly(molecules: Indices, size: int) -> list[npt.NDArray[np.int64]]:
-    """The molecules, in their order, in ceil(count / size) parts whose sizes differ by at most one."""
+    """Return the molecules, in their order, in ceil(count / size) parts whose sizes differ by at most one."""
     chosen = np.asarray(molecules, np.int64)
     return np.array_split(chosen, max(1, -(-len(chosen) // size)))
 
 
 def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The integers of every range [start, start + length), one range after the other."""
+    """Return the integers of every range [start, start + length), one range after the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
 def _tensor(features: npt.NDArray[np.generic]) -> Tensor:
-    """Features as networks take them: float32, or int64 for rows of embedding tables."""
+    """Return features as networks take them: float32, or int64 for rows of embedding tables."""
     return torch.from_numpy(features.astype(np.float32 if features.dtype.kind == "f" else np.int64))

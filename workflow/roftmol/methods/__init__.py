@@ -37,10 +37,16 @@ METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values
 
 #: Full fine-tuning: what others penalise, mix or freeze a part of.
 FULL_FT = _FULL_FT.name
-#: The mixing whose whole path is shown, and the one whose solution spans a plane with full FT's.
-WISE_FT, DWISE_FT = _WISE_FT.name, _DWISE_FT.name
-#: What says how much pretraining is worth, how much a network is worth, and whether there is anything to predict.
-SCRATCH, FINGERPRINT, CONSTANT = _SCRATCH.name, _FINGERPRINT.name, _CONSTANT.name
+#: The mixing whose whole path is shown.
+WISE_FT = _WISE_FT.name
+#: The mixing whose solution spans a plane with full FT's.
+DWISE_FT = _DWISE_FT.name
+#: What says how much pretraining is worth.
+SCRATCH = _SCRATCH.name
+#: What says how much a network is worth.
+FINGERPRINT = _FINGERPRINT.name
+#: What says whether there is anything to predict.
+CONSTANT = _CONSTANT.name
 
 #: The methods without an encoder, fitted once for all models; each with what stands where a model's name would.
 WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}

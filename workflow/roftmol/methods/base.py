@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from roftmol.encoders.base import Encoder
     from roftmol.features.inputs import Inputs
 
-#: A method's settings: a frozen dataclass of its own.
+#: A method's hyperparameters: a frozen dataclass of its own.
 Settings = Any
 #: The parts of an encoder, bottom up: ("embed", "blocks.0", ...).
 Parts = tuple[str, ...]
@@ -52,7 +52,7 @@ class Mixing:
     """theta_g = (1 - alpha_g) theta_0,g + alpha_g theta_ft,g for every group g of encoder parameters."""
 
     source: str  #: the method whose fine-tuned weights are mixed
-    group: Callable[[Settings, str, str], str]  #: (settings, parameter name, its part of the encoder) -> its group
+    group: Callable[[Settings, str, str], str]  #: (hyperparameters, parameter's name, its part) -> its group
     start: Callable[[Settings], float]  #: the first, or the only, alpha
     learned: bool  #: whether alpha is fitted on held-out labels
 
@@ -91,7 +91,7 @@ class Learner:
     """How a method learns that trains no encoder: features of molecules, and a fit that predicts others.
 
     `features` takes of the inputs, which are what the method's `reads` names, what it learns from: rows that an array
-    of numbers chooses. `fit_predict` takes the settings, the kind of task, X (n rows), Y (n x t, NaN for a missing
+    of numbers chooses. `fit_predict` takes the hyperparameters, the kind of task, X (n rows), Y (n x t, NaN for a missing
     label), X_new (m rows) and a seed, and gives probabilities or values in label units.
     """
 
@@ -142,22 +142,23 @@ class Method:
     colour: str
     marker: str  #: no other method has it in this colour
     settings: type[Settings]
-    grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the settings that are tried
+    grid: Callable[[int], tuple[Settings, ...]]  #: layers -> the hyperparameters that are tried
     stages: Callable[[Settings, Parts], tuple[Parts, ...]] | None = None  #: encoder parts that train, stage by stage
     penalty: Callable[[Settings, Step], Tensor] | None = None
     needs_Z_0: bool = False  # noqa: N815
     pretrained: bool = True  #: False: its encoder starts from random weights
     mixing: Mixing | None = None
     alternation: Callable[[Settings], Alternation] | None = None  #: for methods with a second task
-    rate: Callable[[Settings, str, Parts], float] | None = None  #: (settings, part, parts) -> factor of its rate
+    rate: Callable[[Settings, str, Parts], float] | None = None  #: (hyperparameters, part, parts) -> factor of its rate
     adapter: Adapter | None = None
     trains: Callable[[Settings, str], bool] | None = None  #: of the parts that train, which parameters do, by name
-    #: (settings, the loss of the step's batch, what trains) -> the loss; it leaves the gradients of the step in what
-    #: trains. None is the gradient of the loss. The loss can be asked for again: of the same batch, dropout drawn anew.
+    #: (hyperparameters, the loss of the step's batch, what trains) -> the loss; it leaves the gradients of the step in
+    #: what trains. None is the gradient of the loss. The loss can be asked for again: of the same batch, dropout drawn
+    #: anew.
     gradients: Callable[[Settings, Callable[[], Tensor], Sequence[Tensor]], Tensor] | None = None
-    #: (settings, X, Y, head) -> the head, fitted in closed form after the last stage: X are the training molecules'
-    #: vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It may be the
-    #: head that is given, with other weights; a stage before it is not needed.
+    #: (hyperparameters, X, Y, head) -> the head, fitted in closed form after the last stage: X are the training
+    #: molecules' vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It
+    #: may be the head that is given, with other weights; a stage before it is not needed.
     fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
@@ -186,39 +187,39 @@ class Method:
         """Whether it learns from a frozen encoder's vectors."""
         return "vectors" in self.reads
 
-    def parse(self, setting: Mapping[str, Any]) -> Settings:
-        """Settings from a mapping.
+    def parse(self, values: Mapping[str, Any]) -> Settings:
+        """Return hyperparameters from a mapping of their names to their values.
 
         Raises `UserError` on a key that the method does not have.
         """
-        known = {field.name for field in fields(self.settings)}
-        for key in setting:
-            if key not in known:
-                raise UserError(f"method {self.name}: unknown setting {key!r}; it has {sorted(known) or 'none'}")
-        return self.settings(**setting)
+        names = {field.name for field in fields(self.settings)}
+        for key in values:
+            if key not in names:
+                raise UserError(f"method {self.name}: unknown setting {key!r}; it has {sorted(names) or 'none'}")
+        return self.settings(**values)
 
     def grid_from(self, axes: Mapping[str, list[Any]]) -> tuple[Settings, ...]:
-        """The cartesian product of lists of values, equal settings once."""
-        product = itertools.product(*axes.values())
-        return tuple(dict.fromkeys(self.parse(dict(zip(axes, values, strict=True))) for values in product))
+        """Return the cartesian product of lists of values, equal hyperparameters once."""
+        points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+        return tuple(dict.fromkeys(map(self.parse, points)))
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
-    """`||x - y||^2`, in half the passes over memory that writing it out takes."""
+    """Return `||x - y||^2`, in half the passes over memory that writing it out takes."""
     from torch.nn.functional import mse_loss
 
     return mse_loss(x, y, reduction="sum")
 
 
 def head_decay(lam: float, step: Step) -> Tensor:
-    """`lam / 2 * ||phi||^2`."""
+    """Return `lam / 2 * ||phi||^2`."""
     from torch import stack
 
     return lam / 2 * stack([phi.square().sum() for phi in step.phi.values()]).sum()
 
 
 def setting_text(settings: Settings) -> str:
-    """Settings as canonical JSON, the `setting` column of the tables; without those that are left to the protocol."""
+    """Return hyperparameters as canonical JSON, the column `setting` of tables, without those left to the protocol."""
     return canonical_json({name: value for name, value in asdict(settings).items() if value is not None})
 
 
@@ -228,7 +229,7 @@ class NoSettings:
 
 
 def no_grid(_layers: int) -> tuple[NoSettings, ...]:
-    """The grid of a method without hyperparameters."""
+    """Return the grid of a method without hyperparameters."""
     return (NoSettings(),)
 
 

@@ -27,7 +27,7 @@ class Settings:
 
 
 def penalty(settings: Settings, step: Step) -> Tensor:
-    """The penalty, a scalar."""
+    """Return the penalty, a scalar."""
     from torch.linalg import eigvalsh
 
     F = step.features

@@ -21,7 +21,7 @@ class Cells:
     methods: tuple[str, ...]
 
     def runs(self, results: Path) -> list[Path]:
-        """The folder of each cell's runs, in the order of the names."""
+        """Return the folder of each cell's runs, in the order of the names."""
         folders = [
             results / "runs" / protocol / model_of(method, model) / dataset / f"{split}-{budget}" / method
             for protocol, model, dataset, split, budget, method in product(
@@ -31,7 +31,7 @@ class Cells:
         return list(dict.fromkeys(folders))
 
     def landscapes(self, results: Path) -> list[Path]:
-        """The folder of each cell's loss landscape; none without full FT, whose weights it needs."""
+        """Return the folder of each cell's loss landscape; none without full FT, whose weights it needs."""
         if FULL_FT not in self.methods:
             return []
         return [
@@ -42,12 +42,12 @@ class Cells:
         ]
 
     def split_files(self, results: Path) -> list[Path]:
-        """The file of each split."""
+        """Return the file of each split."""
         return [
             results / "splits" / protocol / dataset / f"{split}-{budget}.parquet"
             for protocol, dataset, split, budget in product(self.protocols, self.datasets, self.splits, self.budgets)
         ]
 
     def data(self, results: Path) -> list[Path]:
-        """The folder of each dataset."""
+        """Return the folder of each dataset."""
         return [results / "data" / dataset for dataset in self.datasets]

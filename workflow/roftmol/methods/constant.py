@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 
 def fit_predict(_settings: NoSettings, task: str, _X: Any, Y: NDArray[np.float64], X_new: Any, _seed: int) -> Fitted:
-    """Predict each task's mean label for every molecule asked for; a missing label does not count."""
+    """Predict each task's mean label for every molecule of `X_new`; a missing label does not count."""
     import numpy as np
 
-    known = ~np.isnan(Y)
-    labelled = known.sum(axis=0)
-    means = np.where(labelled > 0, np.where(known, Y, 0.0).sum(axis=0) / np.maximum(labelled, 1), TASKS[task].unknown)
-    return Fitted(np.tile(means, (len(X_new), 1)), parameters=int((labelled > 0).sum()))
+    labelled = ~np.isnan(Y)
+    counts = labelled.sum(axis=0)
+    means = np.where(labelled, Y, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    means = np.where(counts > 0, means, TASKS[task].unknown)
+    return Fitted(np.tile(means, (len(X_new), 1)), parameters=int((counts > 0).sum()))
 
 
 METHOD = Method(

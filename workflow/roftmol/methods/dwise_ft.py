@@ -26,7 +26,7 @@ class Settings:
 
 
 def group(settings: Settings, name: str, part: str) -> str:
-    """The coefficient of a parameter: "encoder", its block, or the parameter itself."""
+    """Return the name of a parameter's coefficient: "encoder", its block, or the parameter itself."""
     return {"global": "encoder", "block": part, "parameter": name}[settings.granularity]
 
 

@@ -33,7 +33,7 @@ class Settings:
 
 
 def penalty(settings: Settings, step: Step) -> Tensor:
-    """The penalty, a scalar."""
+    """Return the penalty, a scalar."""
     assert step.Z_0 is not None
     value = settings.lam / 2 * squared_distance(step.Z, step.Z_0) / (len(step.Z) if step.normalise else 1)
     return value + head_decay(settings.lam, step) if step.decay_head else value

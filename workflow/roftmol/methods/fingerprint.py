@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-TREES, FEW_TREES, MANY_TASKS = 100, 20, 30  # few trees for each of ToxCast's 617 tasks
+#: Trees of a forest.
+TREES = 100
+#: Trees of a forest where there are more than `MANY_TASKS`, such as the 617 of ToxCast.
+FEW_TREES = 20
+MANY_TASKS = 30
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Settings:
 GRID = (*(Settings("linear", alpha) for alpha in (1.0, 10.0, 100.0)), Settings("forest"))
 
 
-def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: csr_matrix, seed: int) -> Fitted:
+def fit_predict(hyperparameters: Settings, task: str, X: csr_matrix, Y: Array, X_new: csr_matrix, seed: int) -> Fitted:
     """Fit each task on the molecules with its label and predict others: probabilities, or values in label units.
 
     X: n x 2048, Y: n x t with NaN for a missing label, X_new: m x 2048.
@@ -62,9 +66,9 @@ def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: cs
 
     def one(number: int, rows: NDArray[np.integer], y: Array) -> tuple[Array, int]:
         # Trees are drawn for each task by itself, whatever the other tasks are.
-        model = learner(setting, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y)
+        model = learner(hyperparameters, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y)
         p = model.predict_proba(X_new)[:, 1] if TASKS[task].classes else model.predict(X_new)
-        if setting.learner != "forest":
+        if hyperparameters.learner != "forest":
             return p, X.shape[1] + 1
         if TASKS[task].classes:
             # One more tree, which knows the rate alone: no probability is 0 or 1, and the order is as it was.
@@ -74,20 +78,20 @@ def fit_predict(setting: Settings, task: str, X: csr_matrix, Y: Array, X_new: cs
     return by_column(one, Y, X_new.shape[0], TASKS[task].unknown)
 
 
-def learner(setting: Settings, task: str, trees: int, seed: int) -> Any:
-    """The untrained scikit-learn model of a setting."""
+def learner(hyperparameters: Settings, task: str, trees: int, seed: int) -> Any:
+    """Return the untrained scikit-learn model of these hyperparameters."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    if setting.learner == "forest":
+    if hyperparameters.learner == "forest":
         if TASKS[task].classes:
             return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
         # A third of the features a split, Breiman's rule: as good as all of them on ESOL and Lipo, and far faster.
         return RandomForestRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=1)
-    assert setting.alpha is not None
+    assert hyperparameters.alpha is not None
     if TASKS[task].classes:
-        return LogisticRegression(C=1 / setting.alpha, max_iter=1000)
-    return Ridge(setting.alpha)
+        return LogisticRegression(C=1 / hyperparameters.alpha, max_iter=1000)
+    return Ridge(hyperparameters.alpha)
 
 
 def _learner() -> Learner:

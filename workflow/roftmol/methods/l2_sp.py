@@ -30,7 +30,7 @@ class Settings:
 
 
 def penalty(settings: Settings, step: Step) -> Tensor:
-    """The penalty, a scalar; zero on the encoder at theta_0."""
+    """Return the penalty, a scalar; its part on the encoder is zero at theta_0."""
     from torch import stack
 
     drift = stack([squared_distance(theta, step.theta_0[name]) for name, theta in step.theta.items()]).sum()

@@ -23,7 +23,7 @@ class Settings:
 
 
 def rate(settings: Settings, part: str, parts: Parts) -> float:
-    """The factor of a part's learning rate."""
+    """Return the factor of a part's learning rate."""
     return settings.decay ** (len(parts) - parts.index(part))
 
 

@@ -1,4 +1,4 @@
-"""The two ways to run the benchmark, as settings that the stages read.
+"""The two ways to run the benchmark, as fields that the stages read.
 
 `paper` follows the released scripts so that numbers compare; `honest` mends what flatters or disturbs them: every label
 used counts towards the budget, frozen means frozen, targets are standardised, penalties do not depend on the batch.
@@ -26,8 +26,8 @@ class Protocol:
     estimate_norm: bool  # BatchNorm statistics of trained and of mixed weights are estimated on training molecules
     keep_start: bool  # the start of a later stage is a candidate for its best epoch
     crossfit_mixing: bool  # learned mixing: within [0, 1], its steps chosen by cross-validation, the start a candidate
-    mixing_steps: int  # the most steps (cross-fitted) or epochs for learned coefficients, and Adam's rate
-    mixing_rate: float
+    mixing_steps: int  # the most steps (cross-fitted) or epochs for learned coefficients
+    mixing_rate: float  # Adam's rate for learned coefficients
     pair_maps: bool  # feature-map's Z_0 under the dropout and batch statistics of its Z, not in eval mode
     train_norms: bool  # where some parts train alone, BatchNorm's weight and bias train with theirs
     decay_head: bool  # every penalty draws the head to zero with its own strength

@@ -18,7 +18,7 @@ class Settings:
 
 
 def stages(settings: Settings, parts: Parts) -> tuple[Parts, ...]:
-    """One stage, one block; raises `UserError` if the encoder does not have it."""
+    """Return one stage of one block; raise `UserError` if the encoder does not have it."""
     part = f"blocks.{settings.block}"
     if part not in parts:
         last = sum(part.startswith("blocks.") for part in parts) - 1

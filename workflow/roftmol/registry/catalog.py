@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
-from itertools import permutations
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -45,7 +45,7 @@ class Archive:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Build from plain values; an unknown or missing key raises `UserError`."""
+        """Return the archive that plain values describe; an unknown or missing key raises `UserError`."""
         return cls(**_checked(cls, values, where))
 
 
@@ -73,19 +73,22 @@ class Source:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
-        """Build from plain values; an unknown or missing key, or a kind without what it needs, raises `UserError`."""
-        known = _checked(cls, values, where)
-        _one_of(known["kind"], SOURCE_KINDS, f"{where}: kind")
-        _one_of(known.get("unpack", ""), ("", "gzip"), f"{where}: unpack")
-        _label_values(known.get("values", {}), where)
-        if known.get("archive") is not None:
-            known["archive"] = Archive.from_dict(known["archive"], f"{where}: archive")
-        elif known["kind"] == "package":
+        """Return the source that plain values describe.
+
+        Raises `UserError` for an unknown or missing key, and for a kind without what it needs.
+        """
+        entry = _checked(cls, values, where)
+        _one_of(entry["kind"], SOURCE_KINDS, f"{where}: kind")
+        _one_of(entry.get("unpack", ""), ("", "gzip"), f"{where}: unpack")
+        _label_values(entry.get("values", {}), where)
+        if entry.get("archive") is not None:
+            entry["archive"] = Archive.from_dict(entry["archive"], f"{where}: archive")
+        elif entry["kind"] == "package":
             raise UserError(f"{where}: a source of kind package needs `archive` with name, version and sha256.")
-        known["parts"] = _names(known.get("parts", ()), f"{where}: parts", "members of the archive")
-        if known["parts"] and (known["kind"] != "package" or known.get("unpack")):
+        entry["parts"] = _names(entry.get("parts", ()), f"{where}: parts", "members of the archive")
+        if entry["parts"] and (entry["kind"] != "package" or entry.get("unpack")):
             raise UserError(f"{where}: parts are members of a package, as they are; leave them out, or `unpack`.")
-        return cls(**known)
+        return cls(**entry)
 
     def __str__(self) -> str:
         if self.archive is not None:
@@ -129,10 +132,10 @@ class Dataset:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+        """Return the dataset that plain values describe.
 
-        Its ending says the format where none is given. Raises `UserError` for an unknown or missing key and for a value
-        that is not allowed.
+        A user's own file may be given as `path`, in place of `sources` or before them. Its ending says the format where
+        none is given. Raises `UserError` for an unknown or missing key and for a value that is not allowed.
         """
         where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
@@ -141,21 +144,21 @@ class Dataset:
         plain.setdefault("smiles", "")
         if "path" in values:
             plain.setdefault("format", SUFFIXES.get(Path(str(values["path"])).suffix.lower(), "csv"))
-        known = _checked(cls, plain, where)
-        _name(known["name"], where)
+        entry = _checked(cls, plain, where)
+        _name(entry["name"], where)
         _one_of(task, TASKS, f"{where}: task")
-        _one_of(known["metric"], (TASKS[task].primary.name,), f"{where}: metric")
-        _one_of(known.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
-        _label_values(known.get("values", {}), where)
-        known["sources"] = _sources(known["sources"], where)
+        _one_of(entry["metric"], (TASKS[task].primary.name,), f"{where}: metric")
+        _one_of(entry.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
+        _label_values(entry.get("values", {}), where)
+        entry["sources"] = _sources(entry["sources"], where)
         for key in ("labels", "ignore", "geometry"):
-            known[key] = _names(known.get(key, ()), f"{where}: {key}")
-        if not known["labels"]:
+            entry[key] = _names(entry.get(key, ()), f"{where}: {key}")
+        if not entry["labels"]:
             raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
-        if known.get("cliff_column") or known.get("potency"):
-            _one_potency(known, where)
-        _one_form(known, where)
-        return cls(**known)
+        if entry.get("cliff_column") or entry.get("potency"):
+            _one_potency(entry, where)
+        _one_form(entry, where)
+        return cls(**entry)
 
     @property
     def has_cliffs(self) -> bool:
@@ -168,11 +171,11 @@ class Dataset:
         return bool(self.geometry) or self.format != "csv"
 
     def to_dict(self) -> dict[str, Any]:
-        """The dataset as values of JSON."""
+        """Return the dataset as values of JSON."""
         return cast(dict[str, Any], without_defaults(self))
 
     def source_of(self, sha256: str) -> Source | None:
-        """The source whose content has this checksum; None for a file that the registry does not know."""
+        """Return the source whose content has this checksum; None for a file that the registry does not know."""
         return next((source for source in self.sources if source.sha256 == sha256), None)
 
 
@@ -202,23 +205,24 @@ class Checkpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values; a user's own file may be given as `path`, in place of `sources` or before them.
+        """Return the checkpoint that plain values describe.
 
-        Raises `UserError` for an unknown or missing key and for a value that is not allowed.
+        A user's own file may be given as `path`, in place of `sources` or before them. Raises `UserError` for an
+        unknown or missing key and for a value that is not allowed.
         """
         where = f"checkpoint {values.get('name', '?')}"
         plain = _with_own_file(values)
-        known = _checked(cls, plain, where)
-        _name(known["name"], where)
-        _one_of(known["pretraining"], PRETRAINING, f"{where}: pretraining")
-        known["architecture"] = _architecture(known["architecture"], where)
-        _one_of(known.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
-        known["drop"] = _names(known.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
+        entry = _checked(cls, plain, where)
+        _name(entry["name"], where)
+        _one_of(entry["pretraining"], PRETRAINING, f"{where}: pretraining")
+        entry["architecture"] = _architecture(entry["architecture"], where)
+        _one_of(entry.get("vocabulary", "hu"), VOCABULARIES, f"{where}: vocabulary")
+        entry["drop"] = _names(entry.get("drop", ()), f"{where}: drop", "beginnings of weights' names")
         for key in ("corpora", "labelled", "suspected"):
-            known[key] = _names(known.get(key, ()), f"{where}: {key}", "names")
-        drawn = known["pretraining"] == "none"
-        known["sources"] = () if drawn and not known["sources"] else _sources(known["sources"], where)
-        return cls(**known)
+            entry[key] = _names(entry.get(key, ()), f"{where}: {key}", "names")
+        drawn = entry["pretraining"] == "none"
+        entry["sources"] = () if drawn and not entry["sources"] else _sources(entry["sources"], where)
+        return cls(**entry)
 
     @property
     def layers(self) -> int:
@@ -246,7 +250,7 @@ class Checkpoint:
         return self.kind.spatial
 
     def to_dict(self) -> dict[str, Any]:
-        """The checkpoint as values of JSON."""
+        """Return the checkpoint as values of JSON."""
         return cast(dict[str, Any], without_defaults(self))
 
     @property
@@ -275,18 +279,18 @@ class Corpus:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from plain values; an unknown or missing key raises `UserError`."""
+        """Return the corpus that plain values describe; an unknown or missing key raises `UserError`."""
         where = f"corpus {values.get('name', '?')}"
-        known = _checked(cls, values, where)
-        _name(known["name"], where)
-        known["labels"] = _names(known.get("labels", ()), f"{where}: labels")
-        known["files"] = tuple(
-            _sources(sources, f"{where}: file {number}") for number, sources in enumerate(known.get("files", ()), 1)
+        entry = _checked(cls, values, where)
+        _name(entry["name"], where)
+        entry["labels"] = _names(entry.get("labels", ()), f"{where}: labels")
+        entry["files"] = tuple(
+            _sources(sources, f"{where}: file {number}") for number, sources in enumerate(entry.get("files", ()), 1)
         )
-        return cls(**known)
+        return cls(**entry)
 
     def to_dict(self) -> dict[str, Any]:
-        """The corpus as values of JSON."""
+        """Return the corpus as values of JSON."""
         return cast(dict[str, Any], without_defaults(self))
 
 
@@ -303,29 +307,29 @@ class Recipe:
 
 
 def datasets() -> dict[str, Dataset]:
-    """The registered datasets by name, in the order of `registry/yaml/datasets.yaml`."""
+    """Return the registered datasets by name, in the order of `registry/yaml/datasets.yaml`."""
     return {name: Dataset.from_dict({"name": name, **entry}) for name, entry in _load("datasets.yaml").items()}
 
 
 def checkpoints() -> dict[str, Checkpoint]:
-    """The registered pretrained encoders by name, in the order of `registry/yaml/checkpoints.yaml`."""
+    """Return the registered pretrained encoders by name, in the order of `registry/yaml/checkpoints.yaml`."""
     return {name: Checkpoint.from_dict({"name": name, **entry}) for name, entry in _load("checkpoints.yaml").items()}
 
 
 def corpora() -> dict[str, Corpus]:
-    """The registered pretraining corpora by name, in the order of `registry/yaml/corpora.yaml`."""
+    """Return the registered pretraining corpora by name, in the order of `registry/yaml/corpora.yaml`."""
     return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("corpora.yaml").items()}
 
 
 def recipes() -> dict[str, Recipe]:
-    """The pretraining recipes by name, in the order of `registry/yaml/pretraining.yaml`."""
+    """Return the pretraining recipes by name, in the order of `registry/yaml/pretraining.yaml`."""
     return {name: build(Recipe, entry) for name, entry in _load("pretraining.yaml").items()}
 
 
 def about(
     datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], corpora: Mapping[str, Corpus]
 ) -> dict[str, Any]:
-    """What the report tells of datasets, models and pretraining corpora, each by name."""
+    """Return what the report tells of datasets, models and pretraining corpora, each by name."""
     text = ("citation", "licence", "note")
     of_models = ("pretraining", "corpora", "labelled", "suspected", "overlaps", *text)
     return {
@@ -345,14 +349,14 @@ def _load(file: str) -> dict[str, dict[str, Any]]:
 
 
 def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with `path`, where given, as the first of the sources."""
+    """Return the values with `path`, where given, as the first of the sources."""
     plain = dict(values)
-    own = [{"kind": "path", "file": str(plain.pop("path"))}] if "path" in plain else []
-    return {**plain, "sources": [*own, *plain.get("sources", [])]}
+    own_file = [{"kind": "path", "file": str(plain.pop("path"))}] if "path" in plain else []
+    return {**plain, "sources": [*own_file, *plain.get("sources", [])]}
 
 
 def _architecture(values: Any, where: str) -> dict[str, Any]:
-    """The architecture with the keys of its kind, each of the right form."""
+    """Return the architecture, whose keys must be those of its kind, each of the right form."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: architecture is {values!r}; give its kind and that kind's keys.")
     _one_of(values.get("kind"), tuple(ENCODER_KINDS), f"{where}: architecture kind")
@@ -372,14 +376,14 @@ def _architecture(values: Any, where: str) -> dict[str, Any]:
 
 
 def _own_architecture(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """An own module's architecture with every part as a list of names, none of which holds another."""
+    """Return a user's own module's architecture with every part as a list of names, none of which holds another."""
     of = "names of submodules or parameters"
     parts = {key: list(_names(values[key], f"{where}: {key}", of)) for key in ("embed", "readout")}
     blocks = [list(_names(block, f"{where}: blocks.{number}", of)) for number, block in enumerate(values["blocks"])]
     if not blocks or not all(blocks):
         raise UserError(f"{where}: blocks is {blocks!r}; name at least one submodule in each block, bottom up.")
     _one_of(values["pooling"], POOLINGS, f"{where}: pooling")
-    named = [*parts["embed"], *(name for block in blocks for name in block), *parts["readout"]]
+    named = [*parts["embed"], *chain.from_iterable(blocks), *parts["readout"]]
     for one, two in permutations(named, 2):
         if f"{two}.".startswith(f"{one}."):
             raise UserError(f"{where}: {two!r} lies in {one!r}, which is named too; name each submodule in one part.")
@@ -393,18 +397,19 @@ def _sources(values: Any, where: str) -> tuple[Source, ...]:
 
 
 def _checked(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The values as keyword arguments of dataclass `cls`; an unknown or missing key raises `UserError`."""
+    """Return the values as keyword arguments of dataclass `cls`; an unknown or missing key raises `UserError`."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: expected keys and values, not {values!r}.")
-    known = {item.name for item in fields(cls)}
+    names = {item.name for item in fields(cls)}
     for key in values:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(sorted(known))}."
+        if key not in names:
+            near = get_close_matches(str(key), names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(sorted(names))}."
             raise UserError(f"{where}: unknown key {key!r}.{hint}")
-    needed = [item.name for item in fields(cls) if item.name not in values and _required(item)]
-    if needed:
-        raise UserError(f"{where}: missing {', '.join(needed)}.")
+    required = [item.name for item in fields(cls) if _required(item)]
+    missing = [name for name in required if name not in values]
+    if missing:
+        raise UserError(f"{where}: missing {', '.join(missing)}.")
     return dict(values)
 
 
@@ -429,27 +434,28 @@ def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
     return values
 
 
-def _one_potency(known: Mapping[str, Any], where: str) -> None:
-    key = "cliff_column" if known.get("cliff_column") else "potency"
-    if TASKS[known["task"]].classes or len(known["labels"]) != 1 or known["labels"] == ("*",):
+def _one_potency(entry: Mapping[str, Any], where: str) -> None:
+    key = "cliff_column" if entry.get("cliff_column") else "potency"
+    if TASKS[entry["task"]].classes or len(entry["labels"]) != 1 or entry["labels"] == ("*",):
         raise UserError(
-            f"{where}: {key} is for a regression of one label column, not a {known['task']} of "
-            f"{', '.join(map(repr, known['labels']))}. Leave it out."
+            f"{where}: {key} is for a regression of one label column, not a {entry['task']} of "
+            f"{', '.join(map(repr, entry['labels']))}. Leave it out."
         )
 
 
-def _one_form(known: Mapping[str, Any], where: str) -> None:
+def _one_form(entry: Mapping[str, Any], where: str) -> None:
     """Raise `UserError` unless the file's format and the columns that are named of it go together."""
-    form, geometry = known.get("format", "csv"), known["geometry"]
+    form = entry.get("format", "csv")
+    geometry = entry["geometry"]
     _one_of(form, FORMATS, f"{where}: format")
-    if form == "csv" and not known["smiles"]:
+    if form == "csv" and not entry["smiles"]:
         raise UserError(
             f"{where}: missing smiles, the column of SMILES; only structure files ({', '.join(SUFFIXES)}) do without."
         )
     if len(geometry) not in (0, 2):
         raise UserError(f"{where}: geometry is {list(geometry)!r}; name the columns of elements and of positions.")
     for key in ("geometry", "cliff_column"):
-        if form != "csv" and known.get(key):
+        if form != "csv" and entry.get(key):
             raise UserError(f"{where}: {key} is for a CSV, and the format is {form!r}; leave it out.")
 
 

@@ -50,7 +50,7 @@ CELL = {name: pa.string() for name in ("protocol", "model", "dataset", "split", 
 CONDITION = {name: kind for name, kind in CELL.items() if name != "method"}
 #: What has the same molecules in its parts, seed by seed: a condition without its model.
 CONTEXT = {name: kind for name, kind in CONDITION.items() if name != "model"}
-#: A run is a cell with a seed and a setting (the method's hyperparameters as canonical JSON, "{}" for none).
+#: A run is a cell with a seed and the method's hyperparameters, `setting`, as canonical JSON ("{}" for none).
 RUN = {**CELL, "setting": pa.string(), "seed": pa.int32()}
 #: The key of a run, the seed first: as messages name a row.
 RUN_KEY = (*CELL, "seed", "setting")

@@ -6,6 +6,9 @@ import pyarrow as pa
 
 from roftmol.tables.base import COMPARED, Table
 
+#: What a method's score is compared with: the references, and the best method.
+DIFFERENCES = (*(f"vs_{name}" for name in COMPARED), "vs_best")
+
 TABLES = (
     Table(
         "ranking",
@@ -18,11 +21,7 @@ TABLES = (
             "better": pa.int32(),
             "resamples": pa.int32(),
             **{name: pa.float64() for name in ("mean", "std", "low", "high", "new_low", "new_high")},
-            **{
-                f"{reference}{end}": pa.float64()
-                for reference in (*(f"vs_{name}" for name in COMPARED), "vs_best")
-                for end in ("", "_low", "_high")
-            },
+            **{f"{name}{end}": pa.float64() for name in DIFFERENCES for end in ("", "_low", "_high")},
             "r2": pa.float64(),
             "tukey_low": pa.float64(),
             "tukey_high": pa.float64(),

@@ -77,13 +77,13 @@ def marked(name: str, settings: Any = None, source: Path | None = None) -> pa.Sc
 
 
 def table(name: str, frame: pd.DataFrame) -> pa.Table:
-    """Turn a frame into table `name`; extra or missing columns and wrong types raise `ValueError`."""
-    wanted = schema(name)
-    if set(frame.columns) != set(wanted.names):
-        missing = sorted(set(wanted.names) - set(frame.columns))
-        extra = sorted(set(frame.columns) - set(wanted.names))
+    """Return a frame as table `name`; extra or missing columns and wrong types raise `ValueError`."""
+    expected = schema(name)
+    if set(frame.columns) != set(expected.names):
+        missing = sorted(set(expected.names) - set(frame.columns))
+        extra = sorted(set(frame.columns) - set(expected.names))
         raise ValueError(f"table {name}: missing columns {missing}, unknown columns {extra}")
-    return pa.Table.from_pandas(frame[wanted.names], schema=wanted, preserve_index=False)
+    return pa.Table.from_pandas(frame[expected.names], schema=expected, preserve_index=False)
 
 
 def empty(name: str) -> pd.DataFrame:
@@ -94,7 +94,7 @@ def empty(name: str) -> pd.DataFrame:
 def write(name: str, frame: pd.DataFrame, path: Path | str, settings: Any = None, source: Path | None = None) -> None:
     """Write `frame` as table `name` to `path`, atomically.
 
-    `settings` are what the stage was told, a dataclass or a JSON value; `source` is the file whose digest is recorded.
+    `settings` are the stage's, a dataclass or a JSON value; `source` is the file whose digest is recorded.
     """
     rows = table(name, frame)
     rows = rows.replace_schema_metadata({**rows.schema.metadata, **marked(name, settings, source).metadata})
@@ -112,10 +112,10 @@ def read(
     Raises `UserError` if the file is missing, unreadable, another table, of a version that cannot be read, or has other
     columns than its version.
     """
-    wanted = TABLES[name].columns if columns is None else columns
+    names = TABLES[name].columns if columns is None else columns
     with _opened(name, path) as file:
-        rows = file.read(_present(file, wanted))
-    return _completed(name, rows, wanted).to_pandas()
+        rows = file.read(_present(file, names))
+    return _completed(name, rows, names).to_pandas()
 
 
 def stream(name: str, path: Path | str) -> Iterator[pa.Table]:
@@ -133,26 +133,30 @@ class Indexed:
     """
 
     def __init__(self, name: str, path: Path | str, keys: Sequence[str]):
-        self._name, self._path = name, path
+        self._name = name
+        self._path = path
         with _reading(path):
             self._file = pq.ParquetFile(path)
         _check(name, path, self._file.schema_arrow)
         metadata = self._file.metadata
-        places = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
+        number_of = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         # A cell whose fits all failed leaves a group without rows, which has no least and no largest value.
         self._filled = [number for number, group in enumerate(groups) if group.num_rows]
         groups = [groups[number] for number in self._filled]
-        found = {key: [group.column(places[key]).statistics for group in groups] for key in keys}
-        self._least = {key: np.array([of_group.min for of_group in parts], object) for key, parts in found.items()}
-        self._most = {key: np.array([of_group.max for of_group in parts], object) for key, parts in found.items()}
+        self._least: dict[str, np.ndarray] = {}
+        self._most: dict[str, np.ndarray] = {}
+        for key in keys:
+            of_groups = [group.column(number_of[key]).statistics for group in groups]
+            self._least[key] = np.array([of_group.min for of_group in of_groups], object)
+            self._most[key] = np.array([of_group.max for of_group in of_groups], object)
 
     def read(self, where: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
         """Return these columns of the rows with these values of keys."""
-        here = np.ones(len(self._filled), bool)
+        may_hold = np.ones(len(self._filled), bool)
         for key, value in where.items():
-            here &= (self._least[key] <= value) & (self._most[key] >= value)
-        groups = [self._filled[place] for place in np.flatnonzero(here)]
+            may_hold &= (self._least[key] <= value) & (self._most[key] >= value)
+        groups = [self._filled[position] for position in np.flatnonzero(may_hold)]
         with _reading(self._path):
             rows = self._file.read_row_groups(groups, _present(self._file, dict.fromkeys([*columns, *where])))
         for key, value in where.items():
@@ -179,18 +183,18 @@ def marks(path: Path | str) -> dict[str, str]:
     Raises `UserError` if it is no table of this workflow, or as :func:`read` does.
     """
     with _reading(path):
-        found = pq.read_schema(path)
-    told = {key.decode(): value.decode() for key, value in (found.metadata or {}).items()}
-    name = told.get("roftmol.table", "")
+        written = pq.read_schema(path)
+    texts = {key.decode(): value.decode() for key, value in (written.metadata or {}).items()}
+    name = texts.get("roftmol.table", "")
     if name not in TABLES:
         raise UserError(f"{path}: it is no table of this workflow. {ANEW}")
-    _check(name, path, found)
-    return told
+    _check(name, path, written)
+    return texts
 
 
 @contextmanager
 def _opened(name: str, path: Path | str) -> Iterator[pq.ParquetFile]:
-    """Open a file that is table `name`, and close it."""
+    """Yield a file that is table `name`, open; it is closed afterwards."""
     with _reading(path), pq.ParquetFile(path) as file:
         _check(name, path, file.schema_arrow)
         yield file
@@ -206,9 +210,10 @@ def _reading(path: Path | str) -> Iterator[None]:
 
 def _check(name: str, path: Path | str, schema: pa.Schema) -> None:
     """Raise `UserError` unless the file is table `name`, of a version that can be read and with its columns."""
-    table, told = TABLES[name], schema.metadata or {}
-    written = told.get(b"roftmol.table", b"?").decode()
-    version = told.get(b"roftmol.version", b"?").decode()
+    table = TABLES[name]
+    metadata = schema.metadata or {}
+    written = metadata.get(b"roftmol.table", b"?").decode()
+    version = metadata.get(b"roftmol.version", b"?").decode()
     number = int(version) if version.isdecimal() else 0
     if written != name or not table.oldest <= number <= table.version:
         newer = written == name and number > table.version
@@ -234,10 +239,9 @@ def _present(file: pq.ParquetFile, columns: Iterable[str]) -> list[str]:
 def _completed(name: str, rows: pa.Table, columns: Iterable[str]) -> pa.Table:
     """Return these columns of table `name`, empty where the `rows` are of an older file that lacks one."""
     kinds = {column: TABLES[name].columns[column] for column in columns}
-    arrays = {
-        column: rows[column] if column in rows.column_names else _nothing(kind, len(rows))
-        for column, kind in kinds.items()
-    }
+    arrays = {}
+    for column, kind in kinds.items():
+        arrays[column] = rows[column] if column in rows.column_names else _nothing(kind, len(rows))
     return pa.table(arrays).cast(pa.schema(kinds))
 
 

@@ -1,4 +1,4 @@
-"""A cell of the benchmark as the stages that fit in it are told: what is fitted, on which folds. Imports no torch."""
+"""The settings of the stages that fit in a cell of the benchmark: what is fitted, on which folds. Imports no torch."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RunSettings:
         return Task(self.task, self.metric, self.extensive)
 
     def pictured(self, seed: int, fold: int) -> bool:
-        """Return whether the fits of a seed and fold keep atoms' vectors: those of the first ones."""
+        """Return whether the fits of a seed and fold keep atoms' vectors: those of the first seed and fold do."""
         return self.pictures and seed == self.seeds[0] and fold == 0
 
 

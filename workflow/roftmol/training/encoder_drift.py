@@ -42,8 +42,12 @@ from roftmol.training.forward import evaluation_batches, pooled
 
 #: Held-out molecules whose vectors are compared; fewer where a fold has not as many. Their labels are not read.
 MOLECULES = 100
-#: The part that stands for the whole encoder, and what stands for its output: the molecules' vectors, and the atoms'.
-ALL, VECTORS, ATOMS = "all", "vectors", "atoms"
+#: The part that stands for the whole encoder.
+ALL = "all"
+#: The part that stands for the molecules' vectors.
+VECTORS = "vectors"
+#: The part that stands for the atoms' vectors.
+ATOMS = "atoms"
 #: The part that stands for the force field of an atomistic model.
 FORCES = "forces"
 
@@ -61,7 +65,7 @@ class Centred:
     """The vectors of some molecules with their mean taken off, as their Gram matrix."""
 
     def __init__(self, vectors: Tensor):
-        """`vectors` is n x d."""
+        """Take the mean off `vectors`, n x d."""
         X = vectors.double()
         X = X - X.mean(0)
         self.gram = X @ X.T  #: n x n
@@ -85,9 +89,9 @@ class Centred:
         return self.gram - torch.diag(self.gram.diagonal())
 
     def hsic(self, other: Centred) -> float:
-        """The unbiased estimate of HSIC with linear kernels; NaN for fewer than four molecules.
+        """Return the unbiased estimate of HSIC with linear kernels, NaN for fewer than four molecules.
 
-        (tr(KL) + 1'K1 1'L1 / ((n - 1)(n - 2)) - 2 1'KL1 / (n - 2)) / (n (n - 3)), both without their diagonals.
+        (tr(KL) + 1'K1 1'L1 / ((n - 1)(n - 2)) - 2 1'KL1 / (n - 2)) / (n (n - 3)), K and L without their diagonals.
         """
         K, L = self._hollow, other._hollow
         n = len(K)
@@ -104,19 +108,19 @@ class Centred:
 
 
 def linear_cka(one: Centred, other: Centred) -> float:
-    """Linear CKA of two encoders' vectors of the same molecules, by the unbiased HSIC.
+    """Return the linear CKA of two encoders' vectors of the same molecules, by the unbiased HSIC.
 
-    1 for vectors that are equal up to a rotation, a shift and a scale. NaN for fewer than four molecules, or where the
-    estimate of either HSIC with itself is not positive.
+    It is 1 for vectors that are equal up to a rotation, a shift and a scale. It is NaN for fewer than four molecules,
+    or where the estimate of either HSIC with itself is not positive.
     """
     square = one.own_hsic * other.own_hsic if min(one.own_hsic, other.own_hsic) > 0 else math.nan
     return one.hsic(other) / math.sqrt(square)
 
 
 def distances(start: Encoder, end: Encoder) -> dict[str, float]:
-    """||theta - theta_0|| / ||theta_0|| of every part, bottom up, and of all of them.
+    """Return ||theta - theta_0|| / ||theta_0|| of every part, bottom up, and of all of them.
 
-    Both encoders are of one architecture. NaN where a part has no parameters or starts at zero.
+    Both encoders are of one architecture. The distance is NaN where a part has no parameters or starts at zero.
     """
     theta_0 = dict(start.named_parameters())
     names = list(theta_0)
@@ -127,13 +131,16 @@ def distances(start: Encoder, end: Encoder) -> dict[str, float]:
     squares = torch.stack([torch.stack(moved), torch.stack(first)]).double().square().cpu().numpy()
     parts = np.array([end.part_of(name) for name in names])
     groups = {part: parts == part for part in end.parts} | {ALL: np.ones(len(parts), bool)}
-    sums = {part: squares[:, chosen].sum(1) for part, chosen in groups.items()}
-    return {part: math.sqrt(above / below) if below else math.nan for part, (above, below) in sums.items()}
+    result = {}
+    for part, chosen in groups.items():
+        above, below = squares[:, chosen].sum(1)
+        result[part] = math.sqrt(above / below) if below else math.nan
+    return result
 
 
 @torch.no_grad()
 def atom_vectors(encoder: Encoder, graphs: Graphs, molecules: np.ndarray) -> Vectors:
-    """The vectors of the molecules' atoms in eval mode, n x d; the encoder is left in that mode."""
+    """Return the vectors of the molecules' atoms in eval mode, n x d; leave the encoder in that mode."""
     encoder.eval()
     device = next(encoder.parameters()).device
     batches = evaluation_batches(encoder, graphs, molecules)
@@ -141,7 +148,7 @@ def atom_vectors(encoder: Encoder, graphs: Graphs, molecules: np.ndarray) -> Vec
 
 
 def _drawn(seed: int, number: int, fold: Fold) -> np.ndarray:
-    """The positions in `fold.held_out` of at most `MOLECULES` molecules, the same for every fit of a seed and fold."""
+    """Return at most `MOLECULES` positions in `fold.held_out`, the same for every fit of a seed and fold."""
     return np.sort(generator("changes", seed, number).permutation(len(fold.held_out))[:MOLECULES])
 
 
@@ -158,7 +165,7 @@ class Reference:
     def changes(
         self, end: Encoder, vectors: Tensor, seed: int, number: int, fold: Fold, start: Encoder | None = None
     ) -> tuple[Change, ...]:
-        """The rows of one fit, which ended with the encoder `end`.
+        """Return the rows of table "changes" of one fit, which ended with the encoder `end`.
 
         `vectors` are those of the fold's validation and test molecules, in this order, as `end` gives them; at most
         `MOLECULES` of them are used, drawn by seed and fold. `start` is where the fit started, if not here.
@@ -168,28 +175,34 @@ class Reference:
         after = Centred(vectors[torch.from_numpy(chosen).to(vectors.device)])
         atoms_before = self._atoms_before(seed, number, molecules)
         if self._is(end):  # an encoder that has not moved gives the vectors that it gave before
-            before, atoms = after, atoms_before
+            before = after
+            atoms = atoms_before
         else:
             before = self._before(seed, number, molecules)
             atoms = atom_vectors(end, self.graphs, molecules)
         classes = self.graphs.classes_of(molecules)
         drawn = sample(classes, LIMIT, generator("changes atoms", seed, number))
-        measured = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
+        of_atoms = measures(atoms_before[drawn], atoms[drawn], classes[drawn], generator("directions", seed, number))
         of_vectors = [
             ("cka", linear_cka(before, after)),
             ("effective_rank", after.effective_rank),
             ("effective_rank_pretrained", before.effective_rank),
         ]
-        forces = self.probe.quantities(end).items() if self.probe and start is None else ()
-        return (
-            *(Change(FORCES, quantity, value, self.probe.molecules if self.probe else 0) for quantity, value in forces),
-            *(Change(part, "distance", value, 0) for part, value in distances(start or self.encoder, end).items()),
-            *(Change(VECTORS, quantity, value, len(chosen)) for quantity, value in of_vectors),
-            *(Change(ATOMS, quantity, value, len(chosen)) for quantity, value in measured.items()),
-        )
+        rows: list[Change] = []
+        if self.probe and start is None:
+            of_forces = self.probe.quantities(end)
+            rows += [Change(FORCES, quantity, value, self.probe.molecules) for quantity, value in of_forces.items()]
+        of_parts = distances(start or self.encoder, end)
+        rows += [Change(part, "distance", value, 0) for part, value in of_parts.items()]
+        rows += [Change(VECTORS, quantity, value, len(chosen)) for quantity, value in of_vectors]
+        rows += [Change(ATOMS, quantity, value, len(chosen)) for quantity, value in of_atoms.items()]
+        return tuple(rows)
 
     def picture(self, end: Encoder, seed: int, number: int, fold: Fold) -> Picture:
-        """At most `PICTURED` atoms of a class, of the molecules of :meth:`changes`, before and as `end` gives them."""
+        """Return at most `PICTURED` atoms of a class, before and as `end` gives them.
+
+        They are of the molecules of :meth:`changes`.
+        """
         molecules = fold.held_out[_drawn(seed, number, fold)]
         before = self._atoms_before(seed, number, molecules)
         after = before if self._is(end) else atom_vectors(end, self.graphs, molecules)
@@ -208,7 +221,7 @@ class Reference:
         return self.atoms[seed, number]
 
     def _is(self, end: Encoder) -> bool:
-        """Whether the weights and BatchNorm's statistics of `end` are the pretrained ones, to the bit."""
+        """Return whether the weights and BatchNorm's statistics of `end` are the pretrained ones, to the bit."""
         state = end.state_dict()
         return all(
             torch.equal(tensor, state[name])

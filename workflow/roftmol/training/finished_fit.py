@@ -45,7 +45,7 @@ class FinishedFit:
 
     @classmethod
     def failed(cls, reason: str, tasks: int) -> FinishedFit:
-        """Return what a fit of so many tasks gives that ended without predictions, which is a result too."""
+        """Return what a fit gives that ended without predictions, which is a result too."""
         nothing = np.empty((0, tasks), np.float32)
         return cls(nothing, nothing, nothing, reason=reason)
 
@@ -66,7 +66,7 @@ class Cost:
 
 
 class Stopwatch:
-    """Runs from when it is made."""
+    """It measures from when it is made."""
 
     def __init__(self) -> None:
         self.started = datetime.now(UTC)

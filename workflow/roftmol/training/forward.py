@@ -22,9 +22,10 @@ from torch.optim.adam import adam
 from roftmol.encoders.base import Encoder, State
 from roftmol.features.graphs import Batch, Graphs, Indices, evenly, ranges
 
-#: Molecules a batch where no gradient is kept; the result does not depend on it. The more molecules, the more of their
-#: atoms are merged.
-EVALUATION_BATCH, EVALUATION_BATCH_MERGED = 256, 1024
+#: Molecules a batch where no gradient is kept; the result does not depend on it.
+EVALUATION_BATCH = 256
+#: The same where equal atoms are merged: the more molecules, the more of their atoms are.
+EVALUATION_BATCH_MERGED = 1024
 #: Cached states may take this many float32 numbers (400 MB); beyond it they are computed anew.
 CACHE_LIMIT = 100_000_000
 
@@ -32,7 +33,7 @@ CACHE_LIMIT = 100_000_000
 def evaluation_batches(
     encoder: Encoder, graphs: Graphs, molecules: Indices, start: int = 0, stop: int | None = None
 ) -> Iterator[Batch]:
-    """The molecules in batches for the encoder's blocks [start, stop) in eval mode."""
+    """Yield the molecules in batches for the encoder's blocks [start, stop) in eval mode."""
     if not encoder.local:
         return graphs.batches(molecules, EVALUATION_BATCH)
     return graphs.batches(molecules, EVALUATION_BATCH_MERGED, encoder.merged(start, stop))
@@ -40,7 +41,7 @@ def evaluation_batches(
 
 @torch.no_grad()
 def pooled(encoder: Encoder, graphs: Graphs, molecules: Indices) -> Tensor:
-    """The molecules' vectors in eval mode, b x width, on the encoder's device; the encoder is left in that mode."""
+    """Return the molecules' vectors in eval mode, b x width, on the encoder's device; leave it in that mode."""
     encoder.eval()
     device = next(encoder.parameters()).device
     return torch.cat([encoder(batch.to(device)) for batch in evaluation_batches(encoder, graphs, molecules)])
@@ -58,7 +59,7 @@ class States:
         device: torch.device,
         stop: int | None = None,
     ):
-        """`compute` gives a batch's state after the encoder's blocks [0, stop)."""
+        """Compute the states of `molecules`; `compute` gives a batch's state after the encoder's blocks [0, stop)."""
         self.compute = compute
         self.cached: State | None = None
         batches = (batch.to(device) for batch in evaluation_batches(encoder, graphs, molecules, stop=stop))
@@ -69,11 +70,12 @@ class States:
                 return
             parts = [first, *(compute(batch) for batch in batches)]
         self.cached = _each_level(lambda *level: torch.cat(level), *parts)
-        atoms, bonds = np.diff(graphs.offsets), np.diff(graphs.indptr[graphs.offsets])
+        atoms = np.diff(graphs.offsets)
+        bonds = np.diff(graphs.indptr[graphs.offsets])
         self.rows = [_Rows(count, molecules) for count in (atoms, bonds, np.ones_like(atoms))]
 
     def of(self, batch: Batch) -> State:
-        """The state of a batch of these molecules, without gradient."""
+        """Return the state of a batch of these molecules, without gradient."""
         if self.cached is None:
             with torch.no_grad():
                 return self.compute(batch)
@@ -82,7 +84,7 @@ class States:
 
 
 def _each_level(function: Callable[..., Tensor], *states: State) -> State:
-    """`function` of all states, level by level: the atoms', and the bonds' and molecules' where they have such."""
+    """Return `function` of all states, level by level: the atoms', and the bonds' and molecules' if any."""
 
     def of(level: int) -> Tensor | None:
         return function(*(state[level] for state in states)) if states[0][level] is not None else None
@@ -99,7 +101,7 @@ class _Rows:
         self.start[molecules] = np.cumsum(count[molecules]) - count[molecules]
 
     def of(self, molecules: npt.NDArray[np.int64]) -> Tensor:
-        """The rows of these molecules, in their order."""
+        """Return the rows of these molecules, in their order."""
         return torch.from_numpy(ranges(self.start[molecules], self.count[molecules]))
 
 
@@ -146,14 +148,14 @@ class Forward:
             )
 
     def training_batches(self, molecules: Indices, size: int) -> Iterator[Batch | Vectors]:
-        """Batches of about this size for a pass in training mode."""
+        """Yield batches of about this size for a pass in training mode."""
         if self.pooled is not None:
             return (self._vectors(part, self.pooled) for part in evenly(molecules, size))
         lowest = self.encoder.merged(self.start, self.start + 1)
         return (batch.to(self.device) for batch in self.graphs.batches(molecules, size, lowest))
 
     def evaluation_batches(self, molecules: Indices) -> list[Batch | Vectors]:
-        """Batches for a pass in eval mode; those of molecules that are evaluated often can be kept."""
+        """Return the batches for a pass in eval mode, as a list that can be kept for molecules evaluated often."""
         if self.pooled is not None:
             return [self._vectors(np.asarray(molecules, np.int64), self.pooled)]
         batches = evaluation_batches(self.encoder, self.graphs, molecules, self.start)
@@ -164,14 +166,14 @@ class Forward:
         return Vectors(pooled[torch.from_numpy(self.row[molecules]).to(self.device)], labels)
 
     def __call__(self, batch: Batch | Vectors) -> tuple[Tensor, Tensor]:
-        """Z (n x d, see `Encoder.state_and_map`; none where all is frozen) and what the head reads."""
+        """Return Z (n x d, see `Encoder.state_and_map`; empty where all is frozen) and what the head reads."""
         if isinstance(batch, Vectors):
             return batch.pooled.new_empty(0, 0), batch.pooled
         state, Z = self.encoder.state_and_map(batch, self._below(batch), self.start)
         return Z, self.encoder.features(state, batch)
 
     def features(self, batch: Batch | Vectors) -> Tensor:
-        """What the head reads, b x width or n x width."""
+        """Return what the head reads, b x width or n x width."""
         if isinstance(batch, Vectors):
             return batch.pooled
         return self.encoder.features(self.encoder.state(batch, self._below(batch), self.start), batch)
@@ -199,12 +201,12 @@ class Adam:
             theta.grad = None
 
     def slow(self, factor: float) -> None:
-        """Go on with so much of the learning rate at the start."""
+        """Go on with the learning rate of the start times `factor`."""
         self.learning_rate = self.start_rate * factor
 
     @torch.no_grad()
     def step(self) -> None:
-        """One step along the gradients; parameters without one stay."""
+        """Take one step along the gradients; parameters without one stay."""
         gradients = [(number, theta.grad) for number, theta in enumerate(self.parameters) if theta.grad is not None]
         moved = [number for number, _ in gradients]
         adam(
@@ -226,5 +228,5 @@ class Adam:
 
 
 def frozen_below(encoder: Encoder, trained: tuple[str, ...]) -> int:
-    """How many parts from the bottom are frozen while the parts `trained` train."""
+    """Return how many parts from the bottom are frozen while the parts `trained` train."""
     return next((position for position, part in enumerate(encoder.parts) if part in trained), len(encoder.parts))

@@ -124,10 +124,10 @@ class _Cell:
 def finetune(
     settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path, auxiliary: Path | None = None
 ) -> None:
-    """Train every setting, seed and fold of a cell on the graphs `data`; fits, predictions and curves go to `out`.
+    """Train a cell's fits on the graphs `data`, one for each combination of hyperparameters, seed and fold.
 
-    `auxiliary` is the table that a second task learns from, and that a force field is measured on. Raises `UserError`
-    if a method with a second task has none.
+    Fits, predictions and curves go to `out`. `auxiliary` is the table that a second task learns from, and that a force
+    field is measured on. Raises `UserError` if a method with a second task has none.
     """
     cell = _Cell(settings, data, checkpoint, auxiliary)
     method = cell.method
@@ -191,10 +191,11 @@ def interpolate(
     out: Path,
     auxiliary: Path | None = None,
 ) -> None:
-    """Mix the pretrained weights with those that the run folder `tuned` holds, for every setting, seed and fold.
+    """Mix the pretrained weights with the fine-tuned ones in the run folder `tuned`.
 
-    Where that was run with several settings, its best by validation is mixed. `auxiliary`: see :func:`finetune`. Raises
-    `UserError` if the fine-tuned weights are not there.
+    Every combination of hyperparameters, seed and fold is a fit. Where the fine-tuning was run with several
+    hyperparameters, the best by validation are mixed. `auxiliary`: see :func:`finetune`. Raises `UserError` if the
+    fine-tuned weights are not there.
     """
     cell = _Cell(settings, data, checkpoint, auxiliary)
     assert cell.method.mixing is not None
@@ -228,15 +229,19 @@ def interpolate(
 
 
 def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str, Any]]:
-    """Return the row of each seed and fold in table "fits": the best by validation where there are several settings."""
+    """Return the row of each seed and fold in table "fits".
+
+    Where there are several hyperparameters, it is that of the best by validation.
+    """
     chosen: dict[tuple[int, int], dict[str, Any]] = {}
     best: dict[tuple[int, int], tuple[float, ...]] = {}
     rows: list[dict[str, Any]] = fits.to_dict("records")  # type: ignore[assignment]
     for row in rows:
-        where = (row["seed"], row["fold"])
+        seed_and_fold = (row["seed"], row["fold"])
         key = selection_key(metric, row["valid_metric"], row["valid_loss"]) if row["status"] == "ok" else (math.inf,)
-        if where not in best or key < best[where]:
-            best[where], chosen[where] = key, row
+        if seed_and_fold not in best or key < best[seed_and_fold]:
+            best[seed_and_fold] = key
+            chosen[seed_and_fold] = row
     return chosen
 
 
@@ -253,7 +258,7 @@ def _run(
     """
     settings = cell.settings
     assigned = schemas.read("splits", splits)
-    hyperparameters = [cell.method.parse(setting) for setting in settings.grid]
+    hyperparameters = [cell.method.parse(text) for text in settings.grid]
     work = [
         Planned(seed, number, fold, chosen)
         for seed in settings.seeds
@@ -315,7 +320,10 @@ def _collect(cell: _Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, i
 
     With several folds, validation predictions are put together and test predictions are the folds' mean.
     """
-    predictions, curves, coefficients, changes = [], [], [], []
+    predictions: list[pd.DataFrame] = []
+    curves: list[dict[str, Any]] = []
+    coefficients: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     fits = pd.DataFrame(rows, columns=schemas.SCHEMAS["fits"].names)
     for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
         run = {**cell.settings.cell, "setting": text, "seed": seed}

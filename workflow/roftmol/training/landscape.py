@@ -53,8 +53,10 @@ from roftmol.training.saved_fits import saved_weights
 
 #: The line, from beyond one end to beyond the other.
 ALPHAS = tuple(step / 4 for step in range(-2, 7))
-#: The plane: points a side, and the room around its three points as a share of their larger extent.
-SIDE, MARGIN = 9, 0.3
+#: The plane's points a side.
+SIDE = 9
+#: The room around the plane's three points, as a share of their larger extent.
+MARGIN = 0.3
 #: Molecules of each partition on the plane, whose many points would take long on more.
 PLANE_MOLECULES = 32
 #: The three points lie in line if the third is nearer to the line than this share of its length.
@@ -103,7 +105,10 @@ class Plane:
 
     @classmethod
     def through(cls, theta_0: Weights, theta: Weights, alpha: Mapping[str, float], parameters: list[str]) -> Plane:
-        """The plane of the coefficients `alpha`; lengths are over `parameters`, without BatchNorm's statistics."""
+        """Return the plane of the coefficients `alpha`.
+
+        Lengths are over `parameters`, which leave out BatchNorm's statistics.
+        """
         square = {name: float((theta[name] - theta_0[name]).double().square().sum()) for name in parameters}
         total = sum(square.values())
         k = sum(alpha[name] * part for name, part in square.items()) / total if total else math.nan
@@ -121,15 +126,20 @@ class Plane:
         }
 
     def coefficients(self, x: float, y: float) -> dict[str, float]:
-        """c at (x, y), by the name of the weight."""
+        """Return c at (x, y), by the name of the weight."""
         return {name: x / self.length + (a - self.k) * y / self.height for name, a in self.alpha.items()}
 
     def axes(self) -> tuple[Array, Array]:
-        """The grid's x and y: around the three points, and no flatter than half as high as it is wide."""
+        """Return the grid's x and y.
+
+        It lies around the three points and is at least half as high as it is wide.
+        """
         x, y, _ = zip(*self.points.values(), strict=True)
         margin = MARGIN * max(max(x) - min(x), max(y) - min(y))
-        low, high = min(x) - margin, max(x) + margin
-        middle, reach = self.height / 2, max(self.height / 2 + margin, (high - low) / 4)
+        low = min(x) - margin
+        high = max(x) + margin
+        middle = self.height / 2
+        reach = max(middle + margin, (high - low) / 4)
         return np.linspace(low, high, SIDE), np.linspace(middle - reach, middle + reach, SIDE)
 
 
@@ -146,11 +156,12 @@ def landscape(settings: LandscapeSettings, data: Path, splits: Path, checkpoint:
     assigned = schemas.read("splits", splits)
     tuned = schemas.read("fits", runs / full_ft.METHOD.name / "fits.parquet")
     learned = _Learned.read(runs / dwise_ft.METHOD.name, settings.metric) if settings.plane else None
-    paths, plane = [schemas.empty("paths")], schemas.empty("planes")
+    paths = [schemas.empty("paths")]
+    plane = schemas.empty("planes")
     for seed in settings.seeds:
         number, fold = next(folds(assigned, seed))
         fits = tuned[(tuned["seed"] == seed) & (tuned["fold"] == number) & (tuned["status"] == "ok")]
-        for part in fits["part"]:  # full FT has no settings: one, or none where it failed
+        for part in fits["part"]:  # full FT has no hyperparameters: one, or none where it failed
             model = Model(copy.deepcopy(encoder), molecules.labels.shape[1], settings.predicted).to(device)
             model.load_state_dict(saved_weights(runs / full_ft.METHOD.name / "parts" / part))
             ends = _Ends(settings, molecules, seed, number, fold, model, encoder.state_dict())
@@ -171,16 +182,16 @@ class _Learned:
 
     @classmethod
     def read(cls, run: Path, metric: str) -> _Learned:
-        """The tables of the folder `run`."""
+        """Read the tables of the folder `run`."""
         fits, coefficients = (schemas.read(name, run / f"{name}.parquet") for name in ("fits", "coefficients"))
         return cls(fits, coefficients, METRICS[metric].sign)
 
     def of(self, seed: int, number: int) -> tuple[dwise_ft.Settings, dict[str, float]] | None:
-        """The setting that validation selects and its coefficients by group; None if all fits failed."""
+        """Return what validation selects, hyperparameters and coefficients by group; None if all fits failed."""
         fits = _of(self.fits, seed, number)
         fits = fits[fits["status"] == "ok"]
         scores = fits[["setting", "valid_metric", "valid_loss"]].itertuples(index=False, name=None)
-        candidates = [Candidate(setting, value, loss, math.nan) for setting, value, loss in scores]
+        candidates = [Candidate(text, value, loss, math.nan) for text, value, loss in scores]
         if not candidates:
             return None
         chosen = validation(candidates, self.better)[0].setting
@@ -219,13 +230,13 @@ class _Ends:
         self.identity = {**settings.cell, "seed": seed, "fold": number}
 
     def path(self) -> pd.DataFrame:
-        """Table "paths" of this seed."""
+        """Return table "paths" of this seed."""
         partitions = {"train": self.train, "valid": self.fold.valid, "test": self.fold.test}
         metric = self.settings.metric
         rows = []
         for alpha in ALPHAS:
             self._put(dict.fromkeys(self.theta, alpha))
-            rows += [(alpha, *found) for found in self._predict(partitions)]
+            rows += [(alpha, *predictions) for predictions in self._predict(partitions)]
         return pd.DataFrame(
             {
                 **self.identity,
@@ -240,13 +251,13 @@ class _Ends:
         )
 
     def plane(self, learned: _Learned) -> pd.DataFrame:
-        """Table "planes" of this seed, empty where its three points are in line."""
+        """Return table "planes" of this seed, empty where its three points are in line."""
         mixing = dwise_ft.METHOD.mixing
         solution = learned.of(self.seed, self.number)
         if solution is None or mixing is None:
             return schemas.empty("planes")
-        setting, by_group = solution
-        groups = groups_of(self.model.encoder, mixing, setting)
+        hyperparameters, by_group = solution
+        groups = groups_of(self.model.encoder, mixing, hyperparameters)
         alpha = {name: by_group[group] for name, group in groups.items()}
         parameters = [name for name, _ in self.model.encoder.named_parameters()]
         plane = Plane.through(self.theta_0, self.theta, alpha, parameters)
@@ -254,22 +265,22 @@ class _Ends:
             return schemas.empty("planes")
         test = generator("plane", self.seed).permutation(self.fold.test)
         partitions = {"train": self.train[:PLANE_MOLECULES], "test": test[:PLANE_MOLECULES]}
-        columns, rows = plane.axes()
-        points = [(name, *at) for name, at in plane.points.items()]
-        points += [("", x, y, plane.coefficients(x, y)) for y in rows for x in columns]
-        found = []
+        xs, ys = plane.axes()
+        points = [(name, *point) for name, point in plane.points.items()]
+        points += [("", x, y, plane.coefficients(x, y)) for y in ys for x in xs]
+        rows = []
         for name, x, y, coefficients in points:
             self._put(coefficients)
             for partition, labels, predicted in self._predict(partitions):
                 at = {"partition": partition, "molecules": len(labels), "point": name, "x": x, "y": y}
-                found.append({**self.identity, **at, "loss": self._loss(labels, predicted)})
-        return pd.DataFrame(found)
+                rows.append({**self.identity, **at, "loss": self._loss(labels, predicted)})
+        return pd.DataFrame(rows)
 
     def _put(self, alpha: Mapping[str, float]) -> None:
         put(self.model, self.theta_0, self.theta, alpha, self.molecules, self.norm_molecules)
 
     def _predict(self, partitions: Mapping[str, Molecules]) -> Iterator[tuple[str, Array, Array]]:
-        """Each partition with its labels and the present model's predictions, made in one pass."""
+        """Yield each partition with its labels and the present model's predictions, made in one pass."""
         members = list(partitions.values())
         predicted = self.model.predict(self.molecules, np.concatenate(members))
         ends = np.cumsum([len(part) for part in members])[:-1]
@@ -277,6 +288,6 @@ class _Ends:
             yield name, self.molecules.labels[part], values
 
     def _loss(self, labels: Array, predicted: Array) -> float:
-        """The loss, NaN where it is no finite number."""
+        """Return the loss, NaN where it is not finite."""
         loss = metrics.loss(self.settings.task, labels, predicted)
         return loss if math.isfinite(loss) else math.nan

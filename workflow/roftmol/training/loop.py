@@ -113,8 +113,9 @@ class _Stage:
         self.norm_batches = self.forward.evaluation_batches(sample) if self.norms else []
 
     def run(self) -> list[Epoch]:
-        """Train, and leave the best epoch's weights in the model; return the curve."""
-        fit, best = self.fit, _Best(self.model)
+        """Train, leave the best epoch's weights in the model, and return the curve."""
+        fit = self.fit
+        best = _Best(self.model)
         curve: list[Epoch] = []
         if self.number and fit.protocol.keep_start:
             curve.append(self._validated(0, math.nan))
@@ -131,7 +132,9 @@ class _Stage:
 
     def _epoch(self, epoch: int, progress: float) -> float:
         """Take a step on every batch; return the mean training loss, NaN where all turns were the second task's."""
-        fit, total, molecules = self.fit, 0.0, 0
+        fit = self.fit
+        total = 0.0
+        molecules = 0
         set_training(self.model, self.trained, fully=fit.protocol.freeze_fully)
         for optimizer in self.optimizers:
             optimizer.slow(self.rate_end**progress)
@@ -203,7 +206,8 @@ class _Best:
         if not key < self.key:
             self.waited += 1
             return
-        self.key, self.waited = key, 0
+        self.key = key
+        self.waited = 0
         self.state = {name: tensor.detach().clone() for name, tensor in self.moving.items()}
 
     def restore(self) -> None:
@@ -258,7 +262,10 @@ def _pretrained_maps(pretrained: Model, trained: Parts, fit: Fit) -> Callable[[B
     With `protocol.pair_maps` it is asked before the pass that gives Z and draws the same dropout: both are one function
     of the weights, so that Z is Z_0 at theta_0. Else it is in eval mode.
     """
-    encoder, device, graphs, train = pretrained.encoder, pretrained.shift.device, fit.graphs, fit.fold.train
+    encoder = pretrained.encoder
+    device = pretrained.shift.device
+    graphs = fit.graphs
+    train = fit.fold.train
     if not fit.protocol.pair_maps or encoder.steady:
         encoder.eval()
         states = States(encoder, graphs, train, lambda batch: State(encoder.state_and_map(batch)[1]), device)
@@ -278,10 +285,12 @@ def _pretrained_maps(pretrained: Model, trained: Parts, fit: Fit) -> Callable[[B
 def _optimizers(model: Model, fit: Fit, auxiliary: AuxiliaryTask | None) -> list[Adam]:
     """Return Adam for all that trains, one for each learning rate that the method asks for."""
     theta = [*model.parameters(), *(auxiliary.extra if auxiliary else ())]
-    rate_of, learning_rate = fit.method.rate, fit.training.learning_rate
+    rate_of = fit.method.rate
+    learning_rate = fit.training.learning_rate
     if rate_of is None:
         return [Adam(theta, learning_rate)]
-    parts, rates = model.encoder.parts, {}
+    parts = model.encoder.parts
+    rates = {}
     for name, tensor in model.encoder.named_parameters():
         if (part := model.encoder.part_of(name)) in parts:
             rates[tensor] = rate_of(fit.hyperparameters, part, parts)
@@ -338,7 +347,8 @@ def _fit_head(model: Model, fit: Fit, stage: int) -> Epoch:
 def _point(fit: Fit, stage: int, epoch: int, train_loss: float, predicted: np.ndarray) -> Epoch:
     """Return a point of the curve from predictions for the validation molecules."""
     truth = fit.graphs.labels[fit.fold.valid]
-    loss, metric = metrics.loss(fit.task.kind, truth, predicted), metrics.primary(fit.task.metric, truth, predicted)
+    loss = metrics.loss(fit.task.kind, truth, predicted)
+    metric = metrics.primary(fit.task.metric, truth, predicted)
     return Epoch(stage, epoch, train_loss, loss, metric)
 
 

@@ -27,15 +27,17 @@ from roftmol.training.model import Model, task_loss
 
 State = dict[str, Tensor]
 
-#: Folds of the held-out labels in which the number of steps is chosen, and steps without a better one before that ends.
-FOLDS, PATIENCE = 3, 8
-#: Training molecules that lend BatchNorm their statistics while coefficients are learned.
+#: Folds of the held-out labels in which the number of steps is chosen.
+FOLDS = 3
+#: That choice ends after so many steps without a better one.
+PATIENCE = 8
+#: Training molecules whose statistics BatchNorm takes while coefficients are learned.
 NORM_SAMPLE = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A mixed model's predictions, its coefficients by group, and how many steps they were learned."""
+    """A mixed model's predictions, its coefficients by group, and for how many steps they were learned."""
 
     valid: npt.NDArray[np.float32]
     test: npt.NDArray[np.float32]
@@ -47,7 +49,7 @@ class Mixed:
 
 
 def interpolate(theta_0: State, theta: State, alpha: Mapping[str, float]) -> dict[str, Tensor]:
-    """(1 - alpha) theta_0 + alpha theta, name by name; alpha 0 and 1 give the ends to the bit.
+    """Return (1 - alpha) theta_0 + alpha theta, name by name; alpha 0 and 1 give the ends to the bit.
 
     Integer buffers (BatchNorm's counters) are those of `theta`. A coefficient beyond the ends (protocol `paper`) does
     not carry BatchNorm's statistics along: a variance that is extrapolated can become negative.
@@ -81,11 +83,12 @@ class _Between(torch.autograd.Function):
 
 
 def groups_of(encoder: Encoder, mixing: Mixing, settings: Settings) -> dict[str, str]:
-    """The mixing group of everything in the encoder's state dict, by name.
+    """Return the mixing group of everything in the encoder's state dict, by name.
 
     What lies beside the parts, such as a force field's heads, follows the top one.
     """
-    first, names = _first_names(encoder), list(encoder.state_dict())
+    first = _first_names(encoder)
+    names = list(encoder.state_dict())
     parts = {name: encoder.part_of(name) for name in names}
     beside = [name for name in names if parts[name] not in encoder.parts]
     top = next(name for name in reversed(names) if parts[name] == encoder.parts[-1])
@@ -125,36 +128,43 @@ def mix(model: Model, theta_0: State, fit: Fit) -> Mixed:
     groups = groups_of(model.encoder, mixing, hyperparameters)
     learner = _Learner(model, theta_0, theta, groups, fit)
     start = mixing.start(hyperparameters)
-    if not mixing.learned:
-        alpha, steps, valid, note = dict.fromkeys(groups.values(), start), 0, None, ""
-    else:
-        alpha, steps, valid, note = learner.learn(start)
-    learner.apply(alpha)
+    learnt = learner.learn(start) if mixing.learned else _Learnt(dict.fromkeys(groups.values(), start))
+    learner.apply(learnt.alpha)
     model.encoder.load_state_dict(learner.statistics, strict=False)
     held_out = model.predict_held_out(fit.graphs, fit.fold)
     return Mixed(
-        valid=held_out.valid if valid is None else valid,
+        valid=held_out.valid if learnt.valid is None else learnt.valid,
         test=held_out.test,
         test_id=held_out.test_id,
         vectors=held_out.vectors,
-        coefficients=alpha,
-        steps=steps,
-        note=note,
+        coefficients=learnt.alpha,
+        steps=learnt.steps,
+        note=learnt.note,
     )
 
 
 def _first_names(encoder: Encoder) -> dict[str, str]:
-    """Every name of a parameter -> its first one, so that weights under two names have one coefficient."""
+    """Return the first name of every parameter, by each of its names: weights under two names have one coefficient."""
     first: dict[Tensor, str] = {}
     return {name: first.setdefault(theta, name) for name, theta in encoder.named_parameters(remove_duplicate=False)}
 
 
 def _affine(name: str) -> str:
-    """BatchNorm's statistics and counters follow the coefficient of its affine weight."""
+    """Return the name whose coefficient a weight takes: BatchNorm's statistics take that of its affine weight."""
     for buffer in ("running_mean", "running_var", "num_batches_tracked"):
         if name.endswith(buffer):
             return name.removesuffix(buffer) + "weight"
     return name
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """Coefficients by group, and how they were learned."""
+
+    alpha: dict[str, float]
+    steps: int = 0
+    valid: npt.NDArray[np.float32] | None = None  #: out-of-fold validation predictions, in protocol `honest`
+    note: str = ""
 
 
 @dataclass(eq=False)
@@ -172,7 +182,7 @@ class _Learner:
         self.position = {name: self.names.index(self.groups[name]) for name in self.delta}
         self.statistics: State = {}  # BatchNorm's, where learning moved them
         self.norm_sample = batchnorm.sample(self.fold.train, self.fit.seed)
-        # Networks without BatchNorm have no statistics to be lent or estimated.
+        # Networks without BatchNorm have no statistics to estimate.
         self.estimate = self.protocol.estimate_norm and bool(norms(self.model))
 
     def apply(self, alpha: Mapping[str, float]) -> None:
@@ -181,21 +191,24 @@ class _Learner:
         norm_molecules = self.norm_sample if self.estimate else None
         put(self.model, self.theta_0, self.theta, by_name, self.graphs, norm_molecules)
 
-    def learn(self, start: float) -> tuple[dict[str, float], int, npt.NDArray[np.float32] | None, str]:
-        """Coefficients, the number of steps, out-of-fold validation predictions (honest), and a note."""
-        valid, steps = self.fold.valid, self.protocol.mixing_steps
+    def learn(self, start: float) -> _Learnt:
+        """Learn the coefficients on the validation labels, from `start` on, as the protocol says."""
         if not self.protocol.crossfit_mixing:
-            return *self._train(start), None, ""
+            return _Learnt(*self._train(start))
+        valid = self.fold.valid
         # Honest: the number of steps is chosen by cross-validation within the held-out labels, step 0 (the start)
         # among the candidates; the coefficients are then fitted on all of them.
         folds = np.array_split(generator("mixing folds", self.fit.seed).permutation(len(valid)), min(FOLDS, len(valid)))
         if len(folds) < 2:
-            return dict.fromkeys(self.names, start), 0, None, "one validation molecule: coefficients stay at the start"
+            alpha = dict.fromkeys(self.names, start)
+            return _Learnt(alpha, note="one validation molecule: coefficients stay at the start")
         rests = [np.setdiff1d(np.arange(len(valid)), held) for held in folds]
         paths = [self._descend(start, valid[rest], valid[held]) for rest, held in zip(rests, folds, strict=True)]
         labels = self.graphs.labels[valid]
-        out_of_fold, losses, best = [], [], 0
-        for step, points in enumerate(islice(zip(*paths, strict=True), steps + 1)):
+        out_of_fold: list[npt.NDArray[np.float32]] = []
+        losses: list[float] = []
+        best = 0
+        for step, points in enumerate(islice(zip(*paths, strict=True), self.protocol.mixing_steps + 1)):
             predicted = np.empty(labels.shape, np.float32)
             for (_, predictions), rest, held in zip(points, rests, folds, strict=True):
                 predicted[held] = predictions[len(rest) :]
@@ -206,10 +219,10 @@ class _Learner:
             if step - best >= PATIENCE:
                 break
         alpha, _ = next(islice(self._descend(start, valid, valid[:0]), best, None))
-        return alpha, best, out_of_fold[best], ""
+        return _Learnt(alpha, best, out_of_fold[best])
 
     def _train(self, start: float) -> tuple[dict[str, float], int]:
-        """Coefficients of the best epoch by validation, and that epoch, as in the released script.
+        """Return the coefficients of the best epoch by validation, and that epoch, as in the released script.
 
         The held-out labels are trained on in shuffled batches, in training mode. BatchNorm's statistics are those of
         `theta` at first and move as in training; those of the best epoch stay.
@@ -220,7 +233,9 @@ class _Learner:
         optimizer = Adam([alpha], protocol.mixing_rate)
         order = generator("mixing batches", self.fit.seed)
         torch.manual_seed(seed_of("mixing dropout", self.fit.seed))
-        best_key, best, values = (math.inf, math.inf), 0, dict.fromkeys(self.names, start)
+        best_key = (math.inf, math.inf)
+        best = 0
+        values = dict.fromkeys(self.names, start)
         for epoch in range(1, protocol.mixing_steps + 1):
             model.train()
             for part in self.graphs.batches(order.permutation(valid), protocol.mixing_batch, encoder.merged(0, 1)):
@@ -238,14 +253,16 @@ class _Learner:
             encoder.load_state_dict({name: mixed[name] for name in self.delta}, strict=False)
             key = self._selection_key(valid, model.predict(self.graphs, valid))
             if key < best_key:
-                best_key, best, values = key, epoch, now
+                best_key = key
+                best = epoch
+                values = now
                 self.statistics = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
         if not best:
             raise DivergedError("the validation loss of the mixed model was never a number")
         return values, best
 
     def _weights(self, alpha: Tensor) -> State:
-        """The encoder's mixed weights, with gradient to alpha."""
+        """Return the encoder's mixed weights, with gradient to alpha."""
         return {
             f"encoder.{name}": _Between.apply(alpha[self.position[name]], self.theta_0[name], delta)
             for name, delta in self.delta.items()
@@ -264,7 +281,7 @@ class _Learner:
     ) -> Iterator[tuple[dict[str, float], npt.NDArray[np.float32]]]:
         """Descend the task loss of the `fitted` molecules over alpha, by Adam, for as long as one asks.
 
-        Gives, for every step from the start on, the coefficients and the predictions for both kinds of molecules.
+        Yields, for every step from the start on, the coefficients and the predictions for both kinds of molecules.
         """
         model, device = self.model, self.model.shift.device
         model.eval()
@@ -294,7 +311,7 @@ class _Learner:
                 alpha.clamp_(0, 1)
 
     def _batches(self, molecules: npt.NDArray[np.int64]) -> list[Batch]:
-        """The molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
+        """Return the molecules in batches, each after the training molecules whose statistics BatchNorm is to take."""
         sample = self.norm_sample[: NORM_SAMPLE if self.estimate else 0]
         parts = (molecules[first : first + EVALUATION_BATCH] for first in range(0, len(molecules), EVALUATION_BATCH))
         merged = self.model.encoder.merged()
@@ -304,7 +321,7 @@ class _Learner:
         ]
 
     def _output(self, weights: State, batch: Batch) -> Tensor:
-        """The mixed model's outputs for a batch's molecules, those that only lend their statistics left out."""
-        lent = min(NORM_SAMPLE, len(self.norm_sample)) if self.estimate else 0
-        with statistics_of_first(self.model, batch, lent):
-            return functional_call(self.model, weights, (batch,))[lent:]
+        """Return the mixed model's outputs for a batch, without the molecules that serve only BatchNorm's averages."""
+        norm_molecules = min(NORM_SAMPLE, len(self.norm_sample)) if self.estimate else 0
+        with statistics_of_first(self.model, batch, norm_molecules):
+            return functional_call(self.model, weights, (batch,))[norm_molecules:]

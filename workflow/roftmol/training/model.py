@@ -23,7 +23,7 @@ AnyBatch = TypeVar("AnyBatch")
 
 
 class HeldOut(NamedTuple):
-    """What a model says of a fold's validation and test molecules."""
+    """What a model gives for a fold's validation and test molecules."""
 
     valid: npt.NDArray[np.float32]  #: predictions, molecules x tasks
     test: npt.NDArray[np.float32]
@@ -50,7 +50,7 @@ class Model(nn.Module):
         self.register_buffer("scale", torch.ones(tasks))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits or standardised values, b x t."""
+        """Return logits or standardised values, b x t."""
         return self.head(self.encoder.read(batch), batch)
 
     def standardised(self, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Methods that train no encoder, in one cell: every setting, seed and fold fitted and written as any run.
+"""Methods that train no encoder, in one cell: all hyperparameters, seeds and folds, written as any run.
 
 These are the references, and the heads that are fitted in closed form to a frozen encoder's vectors. What each learns
 is its own (`methods`). A fit learns from the training molecules. One that selects nothing also learns from the
@@ -40,7 +40,7 @@ Rows = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class BaselineSettings:
-    """What the stage is told."""
+    """The settings of the stage `baseline`: a cell, its seeds and grid."""
 
     protocol: str
     dataset: str
@@ -75,7 +75,7 @@ def run(
     descriptors: Path | None = None,
     vectors: Path | None = None,
 ) -> None:
-    """Fit every setting, seed and fold of a cell and write fits, predictions and (empty) curves to `out`.
+    """Fit a cell for all its hyperparameters, seeds and folds; write fits, predictions and (empty) curves to `out`.
 
     `descriptors` and `vectors` are the dataset's files of what the method reads beside SMILES. Raises `UserError` if
     the table `splits` lacks a seed.
@@ -125,12 +125,14 @@ class _Fitting:
         settings = self.settings
         held_out = [part.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
 
-        def fitted_on(learnt: Rows, asked: list[Rows]) -> Fitted:
-            X, X_new = self.features[learnt], self.features[np.concatenate(asked)]
-            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[learnt], X_new, seed)
+        def fitted_on(labelled: Rows, predicted: list[Rows]) -> Fitted:
+            X = self.features[labelled]
+            X_new = self.features[np.concatenate(predicted)]
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[labelled], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
-        valid, *tests = np.split(fitted.predictions, np.cumsum([len(rows) for rows in held_out[:2]]))
+        ends = np.cumsum([len(rows) for rows in held_out[:2]])
+        valid, *tests = np.split(fitted.predictions, ends)
         if not self.learner.selects and settings.budget_has_validation:
             fitted = fitted_on(np.concatenate([part["train"], part["valid"]]), held_out[1:])
             tests = np.split(fitted.predictions, [len(held_out[1])])

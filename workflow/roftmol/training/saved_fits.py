@@ -122,7 +122,7 @@ def saved_row(path: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, eq=False)
 class SavedFit:
-    """What the tables tell of a saved fit."""
+    """What the cell's tables take from a saved fit."""
 
     predictions: Mapping[str, Array]  #: by partition, molecules x tasks
     curve: list[dict[str, Any]]

@@ -20,5 +20,5 @@ def featurizer(name: str) -> Featurizer:
     """Return the featurizer of this name, or that of a user's own file at this path."""
     if name not in FEATURIZERS:
         return own.featurizer(name)
-    found: Featurizer = import_module(f"roftmol.features.featurizers.{name}").featurize
-    return found
+    featurize: Featurizer = import_module(f"roftmol.features.featurizers.{name}").featurize
+    return featurize

@@ -19,17 +19,18 @@ NAME = "geometry"
 #: What every registered model was trained on: a model would give numbers for any element. AIMNet2 was trained on B, Si,
 #: As, Se, Br and I as well.
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl"}
-KNOWN = ", ".join(ELEMENTS.values())
+#: The same for messages.
+SYMBOLS = ", ".join(ELEMENTS.values())
 
 
-def strange(numbers: Iterable[int]) -> str:
-    """The symbols of the elements among these atomic numbers that not all models were trained on, "" for none."""
+def unsupported(numbers: Iterable[int]) -> str:
+    """Return the symbols of the elements in `numbers` that not all models were trained on, "" for none."""
     table = Chem.GetPeriodicTable()
     return ", ".join(table.GetElementSymbol(number) for number in sorted(set(numbers) - ELEMENTS.keys()))
 
 
 def featurize(numbers: npt.NDArray[np.integer], positions: npt.NDArray[np.floating]) -> Graph:
-    """The neighbourhood graph of n atoms: atoms n x (element, x, y, z) in Angstrom, bonds m x 0 without features.
+    """Return the neighbourhood graph of n atoms: atoms n x (element, x, y, z) in Angstrom, bonds without features.
 
     Raises `UserError` if vesin, which finds the neighbours, is not installed.
     """

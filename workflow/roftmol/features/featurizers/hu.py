@@ -20,7 +20,7 @@ DIRECTION = {Chem.BondDir.ENDUPRIGHT: 1, Chem.BondDir.ENDDOWNRIGHT: 2}
 
 
 def featurize(molecule: Chem.Mol) -> Graph:
-    """The molecule's graph; atoms are n x (element, chirality), bonds m x (type, direction), as rows of the tables.
+    """Return the molecule's graph; atoms are n x (element, chirality), bonds m x (type, direction), as rows of tables.
 
     Raises `KeyError` on a bond that `molecules.read` would have rejected.
     """
@@ -31,8 +31,10 @@ def featurize(molecule: Chem.Mol) -> Graph:
     ]
     received = []
     for bond in map(molecule.GetBondWithIdx, range(molecule.GetNumBonds())):
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        kind, direction = BOND_TYPE[bond.GetBondType()], DIRECTION.get(bond.GetBondDir(), 0)
+        i = bond.GetBeginAtomIdx()
+        j = bond.GetEndAtomIdx()
+        kind = BOND_TYPE[bond.GetBondType()]
+        direction = DIRECTION.get(bond.GetBondDir(), 0)
         received += [(i, j, kind, direction), (j, i, kind, direction)]
     edges = np.array(received, np.int64).reshape(-1, 4)
     return Graph(np.array(atoms, np.uint8), edges[:, 1], edges[:, 0], edges[:, 2:].astype(np.uint8))

@@ -39,8 +39,10 @@ from roftmol.features.featurizers.base import Graph
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-EIGENPAIRS, STEPS = 8, 16
-ATOM_COLUMNS, BOND_COLUMNS = 117, 13
+EIGENPAIRS = 8
+STEPS = 16
+ATOM_COLUMNS = 117
+BOND_COLUMNS = 13
 
 _GAP = 1e-6
 _ZERO = 1e-6
@@ -67,27 +69,35 @@ _BOND_STEREO = {
     Chem.BondStereo.STEREOCIS: 9,
     Chem.BondStereo.STEREOTRANS: 10,
 }
-_OTHER_TYPE, _OTHER_STEREO, _BOND_IN_RING = 4, 11, 12
-_ELEMENT, _GROUP, _PERIOD, _VALENCE, _OTHER_VALENCE = 37, 81, 101, 109, 116
+# Columns of bonds.
+_OTHER_TYPE = 4
+_OTHER_STEREO = 11
+_BOND_IN_RING = 12
+# Columns of atoms, where each group of them begins.
+_ELEMENT = 37
+_GROUP = 81
+_PERIOD = 101
+_VALENCE = 109
+_OTHER_VALENCE = 116
 
 
 def _group_and_period(number: int) -> tuple[int, int]:
-    """Group 1..18, or 19 for none, and period 1..7 of an element."""
+    """Return the group 1..18, or 19 for none, and the period 1..7 of an element."""
     noble = (2, 10, 18, 36, 54, 86, 118)
     period = 1 + sum(number > last for last in noble)
-    place = number - (0, *noble)[period - 1]
+    position = number - (0, *noble)[period - 1]  # in its period, from 1
     length = (2, 8, 8, 18, 18, 32, 32)[period - 1]
-    if place <= 2 and number != 2:
-        return place, period
-    if length == 32 and 4 <= place <= 17:  # La and Ac stand in group 3
+    if position <= 2 and number != 2:
+        return position, period
+    if length == 32 and 4 <= position <= 17:  # La and Ac stand in group 3
         return 19, period
-    if place == 3 and length >= 18:
+    if position == 3 and length >= 18:
         return 3, period
-    return 18 - (length - place), period
+    return 18 - (length - position), period
 
 
 def _ones_of_element(number: int) -> tuple[int, int, int]:
-    """The columns that hold a one for an atomic number."""
+    """Return the columns that hold a one for an atomic number."""
     symbol = Chem.GetPeriodicTable().GetElementSymbol(number) if number else "*"
     element = _ELEMENTS.index(symbol) if symbol in _ELEMENTS else len(_ELEMENTS)
     # The published code reads a dummy atom's group and period off the last row of its table, that of element 118.
@@ -99,7 +109,7 @@ _ONES_OF_ELEMENT = [_ones_of_element(number) for number in range(119)]
 
 
 def featurize(molecule: Chem.Mol) -> Graph:
-    """Atoms n x 117, senders m, receivers m and bonds m x 13 of a molecule, bonds in both directions by receiver."""
+    """Return a molecule's graph: atoms n x 117, bonds m x 13, in both directions and sorted by receiver."""
     n = molecule.GetNumAtoms()
     atoms = np.zeros((n, ATOM_COLUMNS), np.float16)
     plain: list[tuple[int, ...]] = []
@@ -121,13 +131,15 @@ def featurize(molecule: Chem.Mol) -> Graph:
 
     directed = []
     for bond in molecule.GetBonds():
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        i = bond.GetBeginAtomIdx()
+        j = bond.GetEndAtomIdx()
         kind = _BOND_TYPE.get(bond.GetBondType(), _OTHER_TYPE)
         stereo = _BOND_STEREO.get(bond.GetStereo(), _OTHER_STEREO)
         ring = bond.IsInRing()
         directed += [(i, j, kind, stereo, ring), (j, i, kind, stereo, ring)]
     table = np.array(sorted(directed), np.int64).reshape(-1, 5)
-    receiver, sender = table[:, 0].copy(), table[:, 1].copy()
+    receiver = table[:, 0].copy()
+    sender = table[:, 1].copy()
     bonds = np.zeros((len(table), BOND_COLUMNS), np.float16)
     every = np.arange(len(table))
     bonds[every, table[:, 2]] = bonds[every, table[:, 3]] = 1
@@ -141,7 +153,7 @@ def featurize(molecule: Chem.Mol) -> Graph:
 
 
 def returns(adjacency: Floats) -> Floats:
-    """diag((D^-1 A)^k) for k = 1..16: n x n -> n x 16."""
+    """Return diag((D^-1 A)^k) for k = 1..16: n x n -> n x 16."""
     n = len(adjacency)
     if n == 1:
         return np.ones((1, STEPS))
@@ -150,14 +162,16 @@ def returns(adjacency: Floats) -> Floats:
     powers = [np.eye(n), step]
     while len(powers) <= STEPS // 2:
         powers.append(powers[-1] @ step)
-    stacked, k = np.stack(powers), np.arange(1, STEPS + 1)
+    stacked = np.stack(powers)
+    k = np.arange(1, STEPS + 1)
     return np.einsum("kab,kba->ak", stacked[k // 2], stacked[k - k // 2])
 
 
 def spectrum(molecule: Chem.Mol, adjacency: Floats) -> tuple[Floats, Floats]:
-    """Eigenvectors and eigenvalues of the components' Laplacians, each n x 8."""
+    """Return eigenvectors and eigenvalues of the components' Laplacians, each n x 8."""
     n = len(adjacency)
-    vectors, values = np.zeros((n, EIGENPAIRS)), np.zeros((n, EIGENPAIRS))
+    vectors = np.zeros((n, EIGENPAIRS))
+    values = np.zeros((n, EIGENPAIRS))
     laplacian = np.diag(adjacency.sum(1)) - adjacency
     rank = _Rank(molecule)
     for component in Chem.GetMolFrags(molecule):
@@ -177,14 +191,17 @@ class _Rank:
         self.ranks: Integers | None = None
 
     def order(self, part: Integers) -> Integers:
-        """Positions in `part`, by rank."""
+        """Return positions in `part`, by rank."""
         if self.ranks is None:
             self.ranks = np.array(Chem.CanonicalRankAtoms(self.molecule, breakTies=True), np.int64)
         return np.argsort(self.ranks[part])
 
 
 def _definite(lam: Floats, u: Floats, kept: int, part: Integers, rank: _Rank) -> Floats:
-    """The first `kept` eigenvectors with repeated eigenvalues' bases and all signs fixed: c x c -> c x kept."""
+    """Return the first `kept` eigenvectors, with definite bases of repeated eigenvalues and definite signs.
+
+    c x c -> c x kept.
+    """
     first = 0
     while first < kept:
         last = first + 1
@@ -202,7 +219,7 @@ def _definite(lam: Floats, u: Floats, kept: int, part: Integers, rank: _Rank) ->
 
 
 def _basis(u: Floats, order: Integers) -> Floats:
-    """An orthonormal basis of span(u) that depends on the span alone: c x d -> c x d."""
+    """Return an orthonormal basis of span(u) that depends on the span alone: c x d -> c x d."""
     basis: list[Floats] = []
     for atom in order:
         column = u @ u[atom]

@@ -26,7 +26,7 @@ def featurizer(path: str) -> Callable[[Chem.Mol], Graph]:
     featurize = user_code.function(path, "featurize")
 
     def one(molecule: Chem.Mol) -> Graph:
-        with user_code.blamed(path, "featurize()"):
+        with user_code.as_user_error(path, "featurize()"):
             data = featurize(molecule)
         return as_graph(data)
 
@@ -34,28 +34,31 @@ def featurizer(path: str) -> Callable[[Chem.Mol], Graph]:
 
 
 def as_graph(data: Any) -> Graph:
-    """A `Data` of n nodes and m edges as a graph; without edges or edge features it needs no particular empty tensors.
+    """Return a `Data` of n nodes and m edges as a graph.
 
-    Raises `UserError` that says what is wrong with it.
+    Without edges or edge features, it needs no particular empty tensors. Raises `UserError` that says what is wrong
+    with it.
     """
     from torch_geometric.data import Data  # two seconds of import that nobody else's featurizer needs
 
     if not isinstance(data, Data):
         raise UserError(f"expected a torch_geometric.data.Data, found {type(data).__name__}")
-    others = [key for key, value in data.to_dict().items() if key not in PASSED_ON and isinstance(value, Tensor)]
+    tensors = [key for key, value in data.to_dict().items() if isinstance(value, Tensor)]
+    others = [key for key in tensors if key not in PASSED_ON]
     if others:
         raise UserError(
             f"the Data has {', '.join(others)}, and only x, edge_index and edge_attr are passed on to the model; "
             "encodings of nodes belong into x"
         )
-    x, edges, features = data.x, data.edge_index, data.edge_attr
+    x = data.x
+    edges = data.edge_index
+    features = data.edge_attr
     if not isinstance(x, Tensor) or x.dim() != 2 or not x.numel():
         raise UserError(f"x must be nodes x features, found {_form(x)}")
     if not isinstance(edges, Tensor) or (edges.numel() and (edges.dim() != 2 or len(edges) != 2)):
         raise UserError(f"edge_index must be 2 x edges, found {_form(edges)}")
-    edges = edges.long().reshape(
-        2, -1
-    )  # torch.tensor([]) of a molecule without bonds, which is neither 2 x m nor whole
+    # A molecule without bonds may have torch.tensor([]), which is neither 2 x m nor whole.
+    edges = edges.long().reshape(2, -1)
     m = edges.shape[1]
     if m and not 0 <= edges.min() <= edges.max() < len(x):
         raise UserError(
@@ -74,6 +77,6 @@ def _form(value: Any) -> str:
 
 
 def _array(tensor: Tensor) -> npt.NDArray[np.generic]:
-    """On the disk, numbers are float32 or whole."""
+    """Return a tensor's numbers as on the disk: float32 or whole."""
     tensor = tensor.detach()
     return np.asarray(tensor.float() if tensor.is_floating_point() else tensor.long())

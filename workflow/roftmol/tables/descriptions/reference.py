@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,12 +56,15 @@ def descriptions() -> dict[str, Description]:
     Raises `ValueError` if a table or a column has none, or one is described that there is not.
     """
     shared = _load("shared")
-    written = {name: build(Description, entry) for module in MODULES for name, entry in _load(_name(module)).items()}
+    written: dict[str, Description] = {}
+    for module in MODULES:
+        entries = _load(_name(module))
+        written |= {name: build(Description, entry) for name, entry in entries.items()}
     if written.keys() != TABLES.keys():
         raise ValueError(
             f"{FOLDER}: tables that are only defined or only described: {sorted(written.keys() ^ TABLES.keys())}"
         )
-    unused = shared.keys() - {column for table in TABLES.values() for column in table.columns}
+    unused = shared.keys() - set(chain.from_iterable(table.columns for table in TABLES.values()))
     if unused:
         raise ValueError(f"{FOLDER / 'shared.yaml'}: no table has the columns {sorted(unused)}")
     return {name: _complete(table, written[name], shared) for name, table in TABLES.items()}
@@ -76,14 +80,14 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
-def _complete(table: Table, own: Description, shared: Mapping[str, str]) -> Description:
+def _complete(table: Table, description: Description, shared: Mapping[str, str]) -> Description:
     """Return the description of a table with what all its columns mean, its own words before the shared ones."""
-    meanings = {**shared, **own.columns}
+    meanings = {**shared, **description.columns}
     missing = [column for column in table.columns if column not in meanings]
-    unknown = sorted(own.columns.keys() - table.columns.keys())
+    unknown = sorted(description.columns.keys() - table.columns.keys())
     if missing or unknown:
         raise ValueError(f"{FOLDER}: table {table.name}: no description of {missing}, and no columns {unknown}")
-    return replace(own, columns={column: meanings[column] for column in table.columns})
+    return replace(description, columns={column: meanings[column] for column in table.columns})
 
 
 def section(table: Table, about: Description) -> str:

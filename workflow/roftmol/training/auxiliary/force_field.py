@@ -24,10 +24,16 @@ from roftmol.encoders.base import Encoder, Spatial
 from roftmol.features.graphs import Batch, Graphs
 from roftmol.methods.protocols import RATE_FALL
 
-#: Prefactors of energy and forces at the start and at the end, and the largest norm of a gradient.
-ENERGY, FORCES, CLIP = (0.2, 20.0), (100.0, 60.0), 5.0
-#: Conformers a batch, few since a step on forces costs three times one on a property; and where nothing trains.
-BATCH, EVALUATION = 8, 64
+#: The energy's prefactor, at the start and at the end.
+ENERGY = (0.2, 20.0)
+#: The forces' prefactor, at the start and at the end.
+FORCES = (100.0, 60.0)
+#: The largest norm of a gradient.
+CLIP = 5.0
+#: Conformers a batch. They are few, since a step on forces costs three times one on a property.
+BATCH = 8
+#: Conformers a batch where nothing trains.
+EVALUATION = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +45,17 @@ class Labels:
     forces: npt.NDArray[np.float32]  #: atoms x 3, eV/Angstrom, in the order of the conformers' atoms
 
     def forces_of(self, batch: Batch) -> Tensor:
-        """The forces on a batch's atoms, n x 3."""
+        """Return the forces on a batch's atoms, n x 3."""
         offsets = self.conformers.offsets
         rows = np.concatenate([np.arange(offsets[m], offsets[m + 1]) for m in batch.molecules])
         return torch.from_numpy(self.forces[rows]).to(batch.atoms.device)
 
 
 def labelled_by(model: Spatial, conformers: Graphs) -> Labels:
-    """The conformers with the model's own energies and forces."""
-    device, energies, forces = next(model.parameters()).device, [], []
+    """Return the conformers with the energies and forces that the model gives them."""
+    device = next(model.parameters()).device
+    energies = []
+    forces = []
     model.eval()
     for batch in conformers.batches(np.arange(len(conformers)), EVALUATION):
         energy, force = model.energies_and_forces(batch.to(device))
@@ -56,15 +64,18 @@ def labelled_by(model: Spatial, conformers: Graphs) -> Labels:
     return Labels(conformers, np.concatenate(energies), np.concatenate(forces))
 
 
-def aligned(labels: Labels, own: Labels) -> Labels:
-    """The labels with an offset an element taken off, so that their energies are nearest to those of `own`."""
+def aligned(labels: Labels, pretrained: Labels) -> Labels:
+    """Return the labels with an offset an element taken off.
+
+    The offsets bring the energies nearest to those of `pretrained`, by least squares.
+    """
     counts = composition(labels.conformers)
-    offsets, *_ = np.linalg.lstsq(counts, labels.energies - own.energies, rcond=None)
+    offsets, *_ = np.linalg.lstsq(counts, labels.energies - pretrained.energies, rcond=None)
     return replace(labels, energies=labels.energies - counts @ offsets)
 
 
 def composition(conformers: Graphs) -> npt.NDArray[np.float64]:
-    """How many atoms of each element that occurs a molecule has: molecules x elements."""
+    """Return how many atoms of each element that occurs a molecule has: molecules x elements."""
     molecule = np.repeat(np.arange(len(conformers)), np.diff(conformers.offsets))
     elements, column = np.unique(conformers.atoms[:, 0], return_inverse=True)
     counts = np.zeros((len(conformers), len(elements)))
@@ -85,12 +96,12 @@ class Probe:
         return len(self.labels.conformers)
 
     def quantities(self, encoder: Encoder) -> dict[str, float]:
-        """The mean absolute differences of the encoder's forces, eV/Angstrom an axis, from both."""
+        """Return the mean absolute differences of the encoder's forces from both, in eV/Angstrom an axis."""
         assert isinstance(encoder, Spatial)
-        found = labelled_by(encoder, self.labels.conformers).forces
+        forces = labelled_by(encoder, self.labels.conformers).forces
         return {
-            "force_drift": float(np.abs(found - self.pretrained.forces).mean()),
-            "force_error": float(np.abs(found - self.labels.forces).mean()),
+            "force_drift": float(np.abs(forces - self.pretrained.forces).mean()),
+            "force_error": float(np.abs(forces - self.labels.forces).mean()),
         }
 
 
@@ -120,7 +131,7 @@ class ForceField:
         chosen = rng.choice(len(conformers), min(BATCH, len(conformers)), replace=False)
         batch = conformers.batch(chosen).to(next(self.encoder.parameters()).device)
         energies, forces = self.encoder.energies_and_forces(batch, training=True)
-        wanted = torch.from_numpy(self.labels.energies[chosen]).to(energies.device)
-        error = (energies - wanted).square() / batch.sizes
+        labels = torch.from_numpy(self.labels.energies[chosen]).to(energies.device)
+        error = (energies - labels).square() / batch.sizes
         weights = [end + (start - end) * RATE_FALL**progress for start, end in (ENERGY, FORCES)]
         return weights[0] * error.mean() + weights[1] * (forces - self.labels.forces_of(batch)).square().mean()

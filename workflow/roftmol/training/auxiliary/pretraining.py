@@ -27,13 +27,17 @@ from roftmol.training.pretraining import AttributeMasking, GraphMAE, Objective
 
 #: The objectives that need no labels, by name.
 OBJECTIVES: dict[str, Callable[[], Objective]] = {"attribute_masking": AttributeMasking, "graphmae": GraphMAE}
-#: How the decoder is fitted first: steps, molecules a step, learning rate.
-STEPS, BATCH, RATE = 200, 128, 1e-3
+#: The decoder is fitted first, for so many steps.
+STEPS = 200
+#: Molecules a step of that.
+BATCH = 128
+#: The learning rate of that.
+RATE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Pretraining:
-    """The task on a corpus, in batches of so many molecules."""
+    """The task on a corpus, in batches of `batch_size` molecules."""
 
     objective: Objective
     corpus: Graphs
@@ -56,7 +60,8 @@ class Pretraining:
         torch.manual_seed(seed_of("auxiliary decoder"))
         task = cls(objective, corpus, targets, objective.decoder(encoder.width, 0).to(device), batch_size)
         still = copy.deepcopy(encoder).eval().requires_grad_(False)
-        optimizer, rng = Adam(task.decoder.parameters(), RATE), generator("auxiliary decoder")
+        optimizer = Adam(task.decoder.parameters(), RATE)
+        rng = generator("auxiliary decoder")
         for _ in range(STEPS):
             loss = task.loss_of(still, BATCH, rng)
             optimizer.zero_grad()
@@ -74,7 +79,7 @@ class Pretraining:
         return list(self.decoder.parameters())
 
     def train(self) -> None:
-        """The decoder takes gradients as it is."""
+        """Do nothing: the decoder takes gradients as it is."""
 
     def loss(self, _progress: float, rng: np.random.Generator) -> Tensor:
         """Return the objective on one batch."""

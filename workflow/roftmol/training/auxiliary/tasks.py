@@ -39,9 +39,9 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> A
     """
     if path is None:
         return AuxiliaryData()
-    known = FORCE_SOURCES if isinstance(encoder, Spatial) else tuple(OBJECTIVES)
-    if source and source not in known:
-        raise UserError(f"auxiliary source {source!r} is not for this model; choose one of {', '.join(known)}")
+    sources = FORCE_SOURCES if isinstance(encoder, Spatial) else tuple(OBJECTIVES)
+    if source and source not in sources:
+        raise UserError(f"auxiliary source {source!r} is not for this model; choose one of {', '.join(sources)}")
     if not isinstance(encoder, Spatial):
         smiles = schemas.read("pretraining", path)["smiles"].tolist()
         return AuxiliaryData(
@@ -54,28 +54,29 @@ def read(path: Path | None, source: str, encoder: Encoder, batch_size: int) -> A
     if len(molecules) < 2:
         raise UserError(f"{path}: it has the labels of {len(molecules)} molecules; at least two are needed")
     last = table["inchikey"].isin(molecules[-max(1, round(HELD_OUT * len(molecules))) :])
-    learnt, held = labels_of(table[~last]), labels_of(table[last])
-    probe = Probe(held, labelled_by(encoder, held.conformers))
+    learnt = labels_of(table[~last])
+    held_out = labels_of(table[last])
+    probe = Probe(held_out, labelled_by(encoder, held_out.conformers))
     if not source:
         return AuxiliaryData(probe=probe)
-    own = labelled_by(encoder, learnt.conformers)
-    return AuxiliaryData(ForceField(own if source == "self" else aligned(learnt, own)), probe)
+    pretrained = labelled_by(encoder, learnt.conformers)
+    return AuxiliaryData(ForceField(pretrained if source == "self" else aligned(learnt, pretrained)), probe)
 
 
 def _check_elements(path: Path, table: pd.DataFrame) -> None:
     """Raise `UserError` for labels of an element that not all models were trained on: they give numbers for any."""
     for smiles, numbers in zip(table["smiles"], table["numbers"], strict=True):
-        if strange := geometry.strange(numbers.tolist()):
+        if unsupported := geometry.unsupported(numbers.tolist()):
             raise UserError(
-                f"{path}: {smiles!r} has {strange}; models of atoms in space are given {geometry.KNOWN} here; leave "
-                "other elements out of auxiliary.elements"
+                f"{path}: {smiles!r} has {unsupported}; models of atoms in space are given {geometry.SYMBOLS} here; "
+                "leave other elements out of auxiliary.elements"
             )
 
 
 def labels_of(table: pd.DataFrame) -> Labels:
-    """The conformers, energies and forces of table "force_labels"."""
+    """Return the conformers, energies and forces of table "force_labels"."""
     numbers = [np.asarray(row) for row in table["numbers"]]
     positions = [np.asarray(row).reshape(-1, 3) for row in table["positions"]]
-    found = featurize.from_conformers(numbers, positions, np.empty((len(table), 0), np.float32))
+    conformers = featurize.from_conformers(numbers, positions, np.empty((len(table), 0), np.float32))
     forces = np.concatenate([np.asarray(row, np.float32).reshape(-1, 3) for row in table["forces"]])
-    return Labels(found, table["energy"].to_numpy(np.float64), forces)
+    return Labels(conformers, table["energy"].to_numpy(np.float64), forces)

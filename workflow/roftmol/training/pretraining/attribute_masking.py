@@ -38,7 +38,7 @@ RADII = (0, 1)
 
 @dataclass(frozen=True)
 class AttributeMasking:
-    """The objective's settings: the share of atoms chosen, and what happens to them."""
+    """The objective's hyperparameters: the share of atoms chosen, and what happens to them."""
 
     chosen: float = 0.25
     masked: float = 0.8
@@ -48,20 +48,20 @@ class AttributeMasking:
     level: ClassVar[Level] = "atom"
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
-        """The corpus as graphs, and its atoms' tokens: atoms x radii."""
+        """Return the corpus as graphs, and its atoms' tokens: atoms x radii."""
         corpus = featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         with ProcessPoolExecutor(processes) as pool:
             environments = np.concatenate(list(pool.map(_environments, smiles, chunksize=500)))
         return corpus, np.stack([_tokens(column, self.vocabulary) for column in environments.T], 1)
 
     def decoder(self, width: int, _tasks: int) -> nn.Module:
-        """One linear map a radius, from an atom's vector to its token's logits."""
+        """Return one linear map a radius, from an atom's vector to its token's logits."""
         return nn.ModuleList(nn.Linear(width, self.vocabulary) for _ in RADII)
 
     def loss(
         self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator
     ) -> Tensor:
-        """The objective on one batch; `targets` is atoms x radii."""
+        """Return the objective on one batch; `targets` is atoms x radii."""
         chosen, corrupted = self.corrupt(batch, rng)
         z = encoder.nodes(corrupted)[chosen]
         assert isinstance(decoder, nn.ModuleList)
@@ -81,22 +81,22 @@ class AttributeMasking:
 
 
 def _environments(smiles: str) -> npt.NDArray[np.int64]:
-    """The Morgan identifiers of each atom, one column a radius."""
+    """Return the Morgan identifiers of each atom, one column a radius."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=max(RADII), includeRedundantEnvironments=True)
     output = rdFingerprintGenerator.AdditionalOutput()
     output.AllocateBitInfoMap()
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     generator.GetSparseCountFingerprint(molecule, additionalOutput=output)
-    found = np.zeros((molecule.GetNumAtoms(), len(RADII)), np.int64)
-    for identifier, places in output.GetBitInfoMap().items():
-        for atom, radius in places:
-            found[atom, radius] = identifier
-    return found
+    identifiers = np.zeros((molecule.GetNumAtoms(), len(RADII)), np.int64)
+    for identifier, environments in output.GetBitInfoMap().items():
+        for atom, radius in environments:
+            identifiers[atom, radius] = identifier
+    return identifiers
 
 
 def _tokens(identifiers: Iterable[int], vocabulary: int) -> npt.NDArray[np.int64]:
-    """Number the identifiers by falling frequency; all beyond the vocabulary become its last token."""
+    """Return the identifiers numbered by falling frequency; all beyond the vocabulary become its last token."""
     identifiers = np.asarray(identifiers)
     counts = Counter(identifiers.tolist())
     ranked = sorted(counts, key=lambda identifier: (-counts[identifier], identifier))

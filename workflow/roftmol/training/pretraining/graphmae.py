@@ -39,14 +39,14 @@ class Decoder(nn.Module):
         self.leave = Linear(width, ELEMENTS)
 
     def forward(self, Z: Tensor, masked: Tensor, batch: Batch) -> Tensor:
-        """n x d vectors -> the masked atoms' outputs, m x elements."""
+        """Return the masked atoms' outputs, m x elements, from the atoms' vectors `Z`, n x d."""
         hidden = self.enter(self.activation(Z)).index_fill(0, masked, 0.0)
         return self.leave(self.layer(hidden, batch.hop, batch)[masked])
 
 
 @dataclass(frozen=True)
 class GraphMAE:
-    """The objective's settings: the share of atoms masked, and the exponent of the error."""
+    """The objective's hyperparameters: the share of atoms masked, and the exponent of the error."""
 
     masked: float = 0.25
     gamma: float = 2.0
@@ -54,18 +54,18 @@ class GraphMAE:
     level: ClassVar[Level] = "atom"
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
-        """The corpus as graphs, and its atoms' elements: atoms."""
+        """Return the corpus as graphs, and its atoms' elements, one number an atom."""
         corpus = featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
         return corpus, corpus.atoms[:, 0].astype(np.int64)
 
     def decoder(self, width: int, _tasks: int) -> nn.Module:
-        """What rebuilds the atoms."""
+        """Return what rebuilds the atoms."""
         return Decoder(width)
 
     def loss(
         self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator
     ) -> Tensor:
-        """The objective on one batch; `targets` are the atoms' elements."""
+        """Return the objective on one batch; `targets` are the atoms' elements."""
         n = len(batch.atoms)
         chosen = rng.choice(n, max(1, round(self.masked * n)), replace=False)
         masked = torch.from_numpy(chosen).to(batch.atoms.device)
@@ -77,5 +77,5 @@ class GraphMAE:
 
 
 def scaled_cosine_error(x: Tensor, y: Tensor, gamma: float) -> Tensor:
-    """Mean over rows of (1 - cos(x_i, y_i))^gamma."""
+    """Return the mean over rows of (1 - cos(x_i, y_i))^gamma."""
     return (1 - F.cosine_similarity(x, y, dim=-1)).pow(gamma).mean()

@@ -35,15 +35,15 @@ class Objective(Protocol):
     level: ClassVar[Level]
 
     def prepare(self, smiles: list[str], labels: Labels, processes: int, /) -> tuple[Graphs, npt.NDArray[np.generic]]:
-        """The corpus as graphs, and the targets; `labels` is molecules x tasks."""
+        """Return the corpus as graphs, and the targets; `labels` is molecules x tasks."""
 
     def decoder(self, width: int, tasks: int, /) -> nn.Module:
-        """What turns the encoder's vectors into predictions; dropped after pretraining."""
+        """Return what turns the encoder's vectors into predictions; it is dropped after pretraining."""
 
     def loss(
         self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, rng: np.random.Generator, /
     ) -> Tensor:
-        """The loss on one batch."""
+        """Return the loss on one batch."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def pretrain(
 
     `labels` is molecules x tasks, with no column for objectives that need none.
 
-    `state` is kept beside the run and lets a killed one go on where it was, with the same result. Returns the learning
-    curve: one entry an epoch with train and held-out loss and molecules per second.
+    `state` is kept beside the run. With it, a run that was killed goes on where it was, with the same result. Returns
+    the learning curve: one entry an epoch with train and held-out loss and molecules per second.
     """
     device = device_of("auto")
     corpus, targets = objective.prepare(smiles, labels, processes)
@@ -86,7 +86,8 @@ def pretrain(
         [*encoder.parameters(), *decoder.parameters()], settings.learning_rate, weight_decay=settings.weight_decay
     )
     order = generator("pretrain split", settings.seed).permutation(len(corpus))
-    held_out, training = order[: settings.held_out], order[settings.held_out :]
+    held_out = order[: settings.held_out]
+    training = order[settings.held_out :]
     steps = math.ceil(len(training) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings, steps))
 
@@ -106,7 +107,11 @@ def pretrain(
             "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
         }
     )
-    first, position, curve, best, running = 0, 0, [], math.inf, (0.0, 0, 0.0)
+    first_epoch = 0
+    first_step = 0
+    running = (0.0, 0, 0.0)  # of this epoch so far: the sum of the molecules' losses, the molecules, the seconds
+    curve: list[dict[str, float]] = []
+    best = math.inf
     best_weights: dict[str, Tensor] = {}
     if state.exists():
         saved = torch.load(state, weights_only=True, map_location=device)
@@ -115,8 +120,12 @@ def pretrain(
             decoder.load_state_dict(saved["decoder"])
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
-            first, position, best, running = saved["epoch"], saved["step"], saved["best"], saved["running"]
-            curve, best_weights = json.loads(saved["curve"]), saved["best_weights"]
+            first_epoch = saved["epoch"]
+            first_step = saved["step"]
+            running = saved["running"]
+            curve = json.loads(saved["curve"])
+            best = saved["best"]
+            best_weights = saved["best_weights"]
 
     def save(epoch: int, step: int) -> None:
         content = {
@@ -135,12 +144,12 @@ def pretrain(
         with atomic(state) as temporary:
             torch.save(content, temporary)
 
-    for epoch in range(first, settings.epochs):
+    for epoch in range(first_epoch, settings.epochs):
         shuffled = generator("pretrain order", settings.seed, epoch).permutation(training)
         batches = np.array_split(shuffled, steps)
         encoder.train()
-        bar = tqdm(total=steps, initial=position, desc=f"epoch {epoch + 1}/{settings.epochs}", mininterval=10)
-        for step in range(position, steps):
+        bar = tqdm(total=steps, initial=first_step, desc=f"epoch {epoch + 1}/{settings.epochs}", mininterval=10)
+        for step in range(first_step, steps):
             started = time.perf_counter()
             loss, count = loss_of(batches[step], epoch, step)
             optimizer.zero_grad()
@@ -156,10 +165,8 @@ def pretrain(
         bar.close()
         encoder.eval()
         with torch.no_grad():
-            losses = [
-                loss_of(part, "held out", number)
-                for number, part in enumerate(np.array_split(held_out, math.ceil(len(held_out) / settings.batch_size)))
-            ]
+            parts = np.array_split(held_out, math.ceil(len(held_out) / settings.batch_size))
+            losses = [loss_of(part, "held out", number) for number, part in enumerate(parts)]
         value = sum(loss.item() * count for loss, count in losses) / len(held_out)
         total, molecules, seconds = running
         curve.append(
@@ -174,7 +181,8 @@ def pretrain(
         if value < best:
             best = value
             best_weights = {name: tensor.detach().cpu().clone() for name, tensor in encoder.state_dict().items()}
-        position, running = 0, (0.0, 0, 0.0)
+        first_step = 0
+        running = (0.0, 0, 0.0)
         save(epoch + 1, 0)
     with atomic(out) as temporary:
         save_file(best_weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
@@ -182,7 +190,7 @@ def pretrain(
 
 
 def _rate(step: int, settings: PretrainSettings, steps_an_epoch: int) -> float:
-    """The learning rate's factor: rises linearly, then falls along a cosine to zero."""
+    """Return the learning rate's factor: it rises linearly, then falls along a cosine to zero."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     total = settings.epochs * steps_an_epoch

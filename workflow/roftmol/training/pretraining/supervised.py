@@ -25,12 +25,12 @@ from roftmol.training.pretraining.loop import Labels, Level
 
 @dataclass(frozen=True)
 class Supervised:
-    """The objective has no settings of its own."""
+    """The objective has no hyperparameters."""
 
     level: ClassVar[Level] = "molecule"
 
     def prepare(self, smiles: list[str], labels: Labels, processes: int) -> tuple[Graphs, Labels]:
-        """The corpus as graphs, and the labels standardised task by task: molecules x tasks.
+        """Return the corpus as graphs, and the labels standardised task by task: molecules x tasks.
 
         Raises `UserError` if there are no labels, or a task has a single value.
         """
@@ -41,24 +41,23 @@ class Supervised:
             constant = np.flatnonzero(~(deviation > 0)).tolist()
             raise UserError(f"objective supervised: the tasks {constant} (from 0) have one value or none")
         standardised = (labels - np.nanmean(labels, 0, dtype=np.float64)) / deviation
-        return featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes), standardised.astype(
-            np.float32
-        )
+        corpus = featurize.from_smiles(smiles, np.zeros((len(smiles), 0), np.float32), processes)
+        return corpus, standardised.astype(np.float32)
 
     def decoder(self, width: int, tasks: int) -> nn.Module:
-        """A linear map from a molecule's vector to its properties."""
+        """Return a linear map from a molecule's vector to its properties."""
         return Linear(width, tasks)
 
     def loss(
         self, encoder: Encoder, decoder: nn.Module, batch: Batch, targets: Tensor, _rng: np.random.Generator
     ) -> Tensor:
-        """The objective on one batch; `targets` is molecules x tasks, NaN where missing."""
+        """Return the objective on one batch; `targets` is molecules x tasks, NaN where missing."""
         return mean_absolute_error(decoder(encoder(batch)), targets)
 
 
 def mean_absolute_error(predicted: Tensor, targets: Tensor) -> Tensor:
-    """The mean over the tasks with a label of their mean absolute error."""
-    known = ~targets.isnan()
-    error = (predicted - torch.where(known, targets, predicted.detach())).abs()
-    labelled = known.sum(0)
-    return (error.sum(0) / labelled.clamp(min=1)).sum() / (labelled > 0).sum().clamp(min=1)
+    """Return the mean, over the tasks with a label, of their mean absolute error."""
+    labelled = ~targets.isnan()
+    error = (predicted - torch.where(labelled, targets, predicted.detach())).abs()
+    molecules = labelled.sum(0)
+    return (error.sum(0) / molecules.clamp(min=1)).sum() / (molecules > 0).sum().clamp(min=1)

