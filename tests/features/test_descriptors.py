@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from molecules_for_tests import SMILES
 from rdkit import Chem
 from rdkit.Chem import Descriptors
 
 from roftmol.features.descriptors import NAMES, SLOW, descriptors
+from small_dataset import SMILES
 
 
 def test_they_are_rdkits_numbers():

@@ -22,7 +22,7 @@ D = 4
 def drawn(n: int, seed: int = 0, noise: float = 0.3) -> tuple[Inputs, np.ndarray]:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, D))
-    return Inputs(vectors=X), 5 + 2 * X[:, 0] + np.sin(2 * X[:, 1]) + rng.normal(scale=noise, size=n)
+    return Inputs(n, vectors=X), 5 + 2 * X[:, 0] + np.sin(2 * X[:, 1]) + rng.normal(scale=noise, size=n)
 
 
 def test_the_evidence_is_a_normal_density_and_its_gradient_right():

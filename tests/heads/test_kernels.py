@@ -62,7 +62,7 @@ def test_what_rounding_leaves_of_a_constant_is_no_column(value: float):
 
 def test_kernels_go_over_what_there_is():
     counts = morgan_counts(SMILES)
-    train = Inputs(vectors=made_up(6, 3), descriptors=made_up(6, 4), counts=counts)
+    train = Inputs(6, vectors=made_up(6, 3), descriptors=made_up(6, 4), counts=counts)
     kernels = Kernels.of(train)
     assert kernels.names == (
         *("vectors, linear", "vectors, RBF", "descriptors, linear", "descriptors, RBF"),
@@ -75,4 +75,4 @@ def test_kernels_go_over_what_there_is():
     assert np.linalg.eigvalsh(square).min() > -1e-9  # each is a kernel
     others = train[np.array([4, 1])]
     assert kernels.between(others) == pytest.approx(square[:, [4, 1]])
-    assert Kernels.of(Inputs(counts=counts)).names == ("counts, Tanimoto",)
+    assert Kernels.of(Inputs(6, counts=counts)).names == ("counts, Tanimoto",)

@@ -90,9 +90,9 @@ class Fitted:
 class Learner:
     """How a method learns that trains no encoder: features of molecules, and a fit that predicts others.
 
-    `features` takes of the inputs, which are what the method's `reads` names, what it learns from: rows that an array
-    of numbers chooses. `fit_predict` takes the hyperparameters, the kind of task, X (n rows), Y (n x t, NaN for a missing
-    label), X_new (m rows) and a seed, and gives probabilities or values in label units.
+    `features` takes what it learns from out of the inputs, which are what the method's `reads` names: rows that an
+    array of numbers chooses. `fit_predict` takes the hyperparameters, the kind of task, X (n rows), Y (n x t, NaN for a
+    missing label), X_new (m rows) and a seed. It gives probabilities or values in label units.
     """
 
     features: Callable[[Inputs], Any]
