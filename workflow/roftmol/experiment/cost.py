@@ -12,7 +12,7 @@ import yaml
 
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
-from roftmol.methods import FULL_FT, METHODS, WITHOUT_ENCODER, Method
+from roftmol.methods import FULL_FT, METHODS, Method
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
 
@@ -49,14 +49,14 @@ class _Sizes:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """The cost of all cells of an experiment, that of references without an encoder left out."""
+    """The cost of all cells of an experiment, that of methods that train no encoder left out."""
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs, fits, seconds = 0, 0, 0.0
     for model, name in product(cells.models, cells.methods):
-        if name in WITHOUT_ENCODER:
+        if METHODS[name].learner:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))
