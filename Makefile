@@ -1,9 +1,11 @@
+# make install  install into .venv, run nothing
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
 # make test     install, lint, run the tests
 # make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
 # make lint     what `make test` checks before the tests
+# make docs     write anew what is made from the code: references in docs/, the schema of config.yaml, README's table of methods
 # make bench    time the engine beside the same work in plain PyTorch Geometric, leave results/tables/bench.parquet
 # make clean    remove the results and what the tools left; .venv stays
 #
@@ -18,7 +20,9 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: report atomistic test test-slow test-slurm lint bench clean
+.PHONY: install report atomistic test test-slow test-slurm lint docs bench clean
+
+install: $(VENV)/run.stamp
 
 report: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet reason
@@ -44,6 +48,10 @@ lint: $(VENV)/dev.stamp
 	PYTHONPATH=workflow $(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+docs: $(VENV)/run.stamp
+	set -e; for part in experiment tables.descriptions methods cli deploy; do \
+	  PYTHONPATH=workflow $(BIN)/python -m roftmol.$$part.reference; done
 
 bench: $(VENV)/run.stamp
 	$(BIN)/snakemake $(BENCH_DATA) --cores $(CORES) --rerun-incomplete --quiet reason

@@ -98,8 +98,8 @@ def main(arguments: argparse.Namespace) -> None:
     print("| model | dataset | method | " + " | ".join(VARIANTS) + " |")
     print("|---" * (3 + len(VARIANTS)) + "|")
     for key in dict.fromkeys((model, dataset, method) for model, dataset, method, _ in cells.index):
-        found = [cells.loc[(*key, name)] for name in VARIANTS]
-        print("| " + " | ".join([*key, *(f"{cell['mean']:.3f} ± {cell['std']:.3f}" for cell in found)]) + " |")
+        variants = [cells.loc[(*key, name)] for name in VARIANTS]
+        print("| " + " | ".join([*key, *(f"{cell['mean']:.3f} ± {cell['std']:.3f}" for cell in variants)]) + " |")
 
 
 if __name__ == "__main__":

@@ -140,11 +140,11 @@ class Subject:
     splits: Mapping[str, Fold]  #: by budget
 
     def model(self, fold: Fold, protocol: Protocol = HONEST, method: str = "full_ft", seed: int = 0) -> Model:
-        """The engine's model at the start of a fit."""
+        """Return the engine's model at the start of a fit."""
         return new_model(self.encoder, Fit(METHODS[method], None, self.graphs, fold, self.task, protocol, seed=seed))
 
     def fit(self, pair: Pair, fold: Fold, epochs: int, protocol: Protocol = HONEST, seed: int = 0) -> Model:
-        """A model that the engine trained for so many epochs."""
+        """Train a model by the engine for so many epochs."""
         model = self.model(fold, protocol, pair.method, seed)
         training = TrainSettings(epochs=epochs, patience=epochs)
         method = METHODS[pair.method]
@@ -152,7 +152,7 @@ class Subject:
         return model
 
     def loaders(self, fold: Fold) -> plain.Loaders:
-        """The plain implementation's loaders of a fold."""
+        """Return the plain implementation's loaders of a fold."""
         return plain.loaders(*([self.data[m] for m in role] for role in (fold.train, fold.valid, fold.test)))
 
     @property
@@ -162,14 +162,14 @@ class Subject:
 
 
 def as_plain(model: Model, dropout: float = 0.5) -> plain.GraphPredictor:
-    """The plain implementation's model with the same weights."""
+    """Return the plain implementation's model with the same weights."""
     other = plain.GraphPredictor(plain.load(model.encoder.state_dict(), dropout), model.head.out_features)
     other.head.load_state_dict(model.head.state_dict())
     return other
 
 
 def read(results: Path, dataset: str) -> Subject:
-    """What the stages left of a dataset."""
+    """Read what the stages made of a dataset."""
     entry = datasets()[dataset]
     molecules = schemas.read("molecules", results / memory.MOLECULES.format(dataset))
     flat = graphs.load(results / memory.GRAPHS.format(dataset))
@@ -185,14 +185,14 @@ def read(results: Path, dataset: str) -> Subject:
 
 
 def _fold(path: Path) -> Fold:
-    """The first fold of the first seed."""
+    """Return the first fold of the first seed."""
     assigned = schemas.read("splits", path)
     return next(folds(assigned, int(assigned["seed"].min())))[1]
 
 
 def clock(work: Callable[[], object]) -> Cost:
-    """What a piece of work takes, its child processes included."""
-    gc.collect()  # what earlier work left is not this one's to clear away
+    """Measure what a piece of work takes, with its child processes."""
+    gc.collect()  # so that this work does not clear away what earlier work left
     wall, cpu = time.perf_counter(), _cpu_seconds()
     work()
     return Cost(time.perf_counter() - wall, _cpu_seconds() - cpu)
@@ -204,13 +204,13 @@ def _cpu_seconds() -> float:
 
 
 def further(train: Callable[[int], object], epochs: int) -> Cost:
-    """One epoch after the first, by the difference of two lengths of training, so that the start cancels."""
-    train(1)  # untimed: what a process does once, and pages that memory is first given in
+    """Measure an epoch after the first, by the difference of two lengths of training, so that the start cancels."""
+    train(1)  # untimed: what a process does once, and the first use of memory
     return (clock(lambda: train(1 + epochs)) - clock(lambda: train(1))) / epochs
 
 
 def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator[Item]:
-    """All that is timed with a dataset."""
+    """Yield all that is timed with a dataset."""
     yield from featurization(subject)
     yield evaluation(subject)
     yield floor(subject)
@@ -224,7 +224,7 @@ def items(subject: Subject, budgets: tuple[str, ...], results: Path) -> Iterator
 
 
 def featurization(subject: Subject) -> Iterator[Item]:
-    """From SMILES to what batches are made of; the plain way has one process."""
+    """Time the way from SMILES to what batches are made of; the plain way has one process."""
 
     def ours(processes: int) -> Callable[[int], Cost]:
         return lambda _: clock(lambda: featurize.from_smiles(subject.smiles, subject.labels, processes))
@@ -238,7 +238,7 @@ def featurization(subject: Subject) -> Iterator[Item]:
 
 
 def evaluation(subject: Subject) -> Item:
-    """Predictions in eval mode."""
+    """Time predictions in eval mode."""
     everything = np.arange(len(subject.graphs))
     model = subject.model(subject.splits["all"])
     other, loader = as_plain(model), plain.evaluation_loader(subject.data)
@@ -252,7 +252,7 @@ def evaluation(subject: Subject) -> Item:
 
 
 def step(subject: Subject, pair: Pair) -> Item:
-    """A training step of one method."""
+    """Time a training step of one method."""
     whole = subject.splits["all"]
     chosen = np.random.default_rng(0).permutation(whole.train)[:STEP_TRAIN]
     fold = Fold(chosen, whole.valid[:STEP_VALID], whole.test)
@@ -276,9 +276,9 @@ def step(subject: Subject, pair: Pair) -> Item:
 
 
 def floor(subject: Subject) -> Item:
-    """The matrix products of a step of full FT and nothing else: what no engine that multiplies so falls below.
+    """Time only the matrix products of a step of full FT: no engine that makes these products is faster.
 
-    Ours are those with the lowest block's atoms merged.
+    Ours are the products after merging the lowest block's atoms.
     """
     chosen = np.random.default_rng(0).permutation(subject.splits["all"].train)[:STEP_TRAIN]
     batches = list(subject.graphs.batches(chosen, plain.BATCH, range(1)))
@@ -310,7 +310,7 @@ def floor(subject: Subject) -> Item:
 
 
 def epoch(subject: Subject, budget: str) -> Item:
-    """An epoch of full FT with what selection needs."""
+    """Time an epoch of full FT with what selection needs."""
     fold = subject.splits[budget]
     loaders = subject.loaders(fold)
     other = as_plain(subject.model(fold))
@@ -329,7 +329,7 @@ def epoch(subject: Subject, budget: str) -> Item:
 
 
 def mixing(subject: Subject, budget: str) -> Iterator[Item]:
-    """WiSE-FT's whole sweep and DWiSE-FT, from the same fine-tuned weights to scores of validation and test."""
+    """Time WiSE-FT's whole sweep and DWiSE-FT, from the same fine-tuned weights to scores of validation and test."""
     fold = subject.splits[budget]
     loaders = subject.loaders(fold)
     tuned = subject.fit(PAIRS[0], fold, 1, MIXING)
@@ -364,7 +364,7 @@ def mixing(subject: Subject, budget: str) -> Iterator[Item]:
 
 
 def process(dataset: str, results: Path) -> Item:
-    """A fit in a process of its own, for its memory, that of imports included."""
+    """Measure the memory of a fit in its own process, with that of its imports."""
 
     def run(implementation: str) -> Cost:
         command = [sys.executable, memory.__file__, implementation, str(results), dataset]
@@ -385,7 +385,7 @@ def process(dataset: str, results: Path) -> Item:
 
 
 def measure(item: Item, dataset: str, repeat: int) -> Iterator[dict[str, object]]:
-    """One repeat of an item: a row for each implementation."""
+    """Measure one repeat of an item: yield a row for each implementation."""
     implementations = [("ours", item.ours), ("plain", item.plain)]
     for name, work in implementations if repeat % 2 == 0 else reversed(implementations):
         cost = work(repeat)
@@ -402,9 +402,9 @@ def measure(item: Item, dataset: str, repeat: int) -> Iterator[dict[str, object]
 
 
 def summary(item: Item, dataset: str, rows: pd.DataFrame) -> dict[str, str]:
-    """A line of the printed table: medians, the ratio of the medians, and the ratios of the repeats."""
-    mine = rows[(rows["dataset"] == dataset) & (rows["item"] == item.name) & (rows["labels"] == item.labels)]
-    values = mine.pivot(index="repeat", columns="implementation", values=item.compared)
+    """Make a line of the printed table: medians, the ratio of the medians, and the ratios of the repeats."""
+    of_item = rows[(rows["dataset"] == dataset) & (rows["item"] == item.name) & (rows["labels"] == item.labels)]
+    values = of_item.pivot(index="repeat", columns="implementation", values=item.compared)
     ours, usual = values["ours"].median(), values["plain"].median()
     ratios = values["plain"] / values["ours"]
     unit = {"cpu_seconds": "CPU ms", "wall_seconds": "wall ms", "peak_memory_mb": "MB"}[item.compared]
@@ -426,14 +426,14 @@ def _number(value: float) -> str:
 
 
 def write(rows: pd.DataFrame, about: str, path: Path) -> None:
-    """The measurements as Parquet, with what they were made on in its metadata."""
+    """Write the measurements as Parquet, with the machine and software they were made on in its metadata."""
     table = pa.Table.from_pandas(rows, preserve_index=False)
     with atomic(path) as temporary:
         pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"machine": about.encode()}), temporary)
 
 
 def machine() -> str:
-    """What the numbers were made on, and when."""
+    """Say on what machine and software the numbers were made, and when."""
     return (
         f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {processor()}, "
         f"{os.cpu_count()} cores of which one thread is used, load {os.getloadavg()[0]:.1f}, "

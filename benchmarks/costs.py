@@ -67,7 +67,7 @@ def _costs(architecture: dict, path: Path) -> dict[str, float]:
 
 
 def _epoch(encoder, method, setting, molecules, fold) -> float:  # type: ignore[no-untyped-def]
-    """One more epoch, its validation included: the difference of two lengths of training, so that the start cancels."""
+    """Measure one more epoch, with its validation, by the difference of two lengths of training."""
 
     def seconds(epochs: int) -> float:
         training = TrainSettings(epochs=epochs, patience=epochs)
@@ -89,7 +89,7 @@ def _seconds(function, repeats: int = REPEATS) -> float:  # type: ignore[no-unty
 
 
 def processor() -> str:
-    """The model of this machine's processor."""
+    """Return the model of this machine's processor."""
     names = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     return names[0].strip() if names else platform.processor()
 

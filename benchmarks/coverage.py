@@ -124,7 +124,7 @@ def bundle_draw(draw: Draw, data: Path, out: Path) -> dict[str, Any]:
 
 
 def parted(molecules: pd.DataFrame, y: np.ndarray, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-    """The molecules whose labels are known, and those that are predicted: the same for every method."""
+    """Draw the molecules whose labels are known, and those that are predicted: the same for every method."""
     rng = generator("coverage", draw.dataset, draw.split, draw.number)
     known = np.flatnonzero(np.isfinite(y))
     order = rng.permutation(known)
@@ -276,7 +276,7 @@ def recommendation_draw(options: argparse.Namespace, number: int) -> dict[str, A
 
 
 def _score(table: pd.DataFrame, target: str, verdict: dict[str, Any]) -> dict[str, float]:
-    """The metric on the molecules that could be predicted, and how many labels lie in their intervals."""
+    """Return the metric on the molecules that could be predicted, and how many labels lie in their intervals."""
     regression = verdict["task"] == "regression"
     column = f"{target}_{'prediction' if regression else 'probability'}"
     known = table[table[column].notna()]

@@ -18,7 +18,7 @@ SPLIT = "splits/honest/{}/scaffold-{}.parquet"
 
 
 def ours(results: Path, dataset: str) -> None:
-    """The engine, from the arrays of the stage `featurize`."""
+    """Fit by the engine, from the arrays of the stage `featurize`."""
     import torch
 
     from roftmol.encoders.checkpoints import load_encoder
@@ -33,7 +33,9 @@ def ours(results: Path, dataset: str) -> None:
     from roftmol.training.model import new_model
 
     torch.set_num_threads(1)
-    entry, protocol, method = datasets()[dataset], PROTOCOLS["honest"], METHODS["full_ft"]
+    entry = datasets()[dataset]
+    protocol = PROTOCOLS["honest"]
+    method = METHODS["full_ft"]
     task = Task(entry.task, entry.metric)
     molecules = graphs.load(results / GRAPHS.format(dataset))
     assigned = schemas.read("splits", results / SPLIT.format(dataset, "all"))
@@ -46,7 +48,7 @@ def ours(results: Path, dataset: str) -> None:
 
 
 def plain(results: Path, dataset: str) -> None:
-    """Plain PyTorch Geometric, from SMILES."""
+    """Fit by plain PyTorch Geometric, from SMILES."""
     import numpy as np
     import pandas as pd
     import torch
@@ -58,8 +60,8 @@ def plain(results: Path, dataset: str) -> None:
     molecules = pd.read_parquet(results / MOLECULES.format(dataset))
     data = plain.featurize_all(molecules["smiles"], molecules["labels"])
     assigned = pd.read_parquet(results / SPLIT.format(dataset, "all"))
-    mine = assigned[(assigned["seed"] == assigned["seed"].min()) & (assigned["fold"] == 0)]
-    sets = ([data[m] for m in mine.loc[mine["role"] == role, "molecule"]] for role in ("train", "valid", "test"))
+    fold = assigned[(assigned["seed"] == assigned["seed"].min()) & (assigned["fold"] == 0)]
+    sets = ([data[m] for m in fold.loc[fold["role"] == role, "molecule"]] for role in ("train", "valid", "test"))
     labels = np.concatenate([item.y.numpy() for item in data])
     kind = "classification" if np.isin(labels[~np.isnan(labels)], (0, 1)).all() else "regression"
     model = plain.GraphPredictor(plain.load(load_file(results / CHECKPOINT)), labels.shape[1])
@@ -67,9 +69,9 @@ def plain(results: Path, dataset: str) -> None:
 
 
 def peak() -> float:
-    """The largest resident size so far, in MB (10^6 bytes).
+    """Return the largest resident size so far, in MB (10^6 bytes).
 
-    From /proc, for `ru_maxrss` of a new process begins at what the one that started it took.
+    It is read from /proc, because `ru_maxrss` of a new process begins at that of the process which started it.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6

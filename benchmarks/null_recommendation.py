@@ -79,15 +79,15 @@ class Rates:
 
 
 def rates(null: Null, experiments: int) -> Rates:
-    """What is said of candidates that are no better than the constant, which varies as they do."""
+    """Return what the verdict says of candidates that are no better than the constant, which varies as they do."""
     rng = generator("null recommendation", null)
-    found = []
+    outcomes = []
     for _ in range(experiments):
         errors = null.draw(rng)
         ranking, verdict = judge(*tables(errors[:, :-1], errors[:, -1]), SETTINGS)
-        told = ranking.loc[ranking["behind"], "method"]
-        found.append((len(told) > 0, (told == "fingerprint").any(), verdict["predictable"]))
-    return Rates(*np.mean(found, axis=0).tolist())
+        behind = ranking.loc[ranking["behind"], "method"]
+        outcomes.append((len(behind) > 0, (behind == "fingerprint").any(), verdict["predictable"]))
+    return Rates(*np.mean(outcomes, axis=0).tolist())
 
 
 def main() -> None:
@@ -101,17 +101,17 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for resamples, candidates, kind in product((5, 10), (4, 6, 11), KINDS):
         null = Null(candidates, resamples, kind)
-        found = rates(null, experiments)
-        cells = (resamples, candidates, kind, percent(found.behind), percent(found.predictable))
+        observed = rates(null, experiments)
+        cells = (resamples, candidates, kind, percent(observed.behind), percent(observed.predictable))
         print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-        for name, rate in (("behind", found.behind), ("predictable", found.predictable)):
+        for name, rate in (("behind", observed.behind), ("predictable", observed.predictable)):
             if rate > bound(ALPHA, experiments):
                 failed.append(f"{name}, {null}: {rate:.1%}")
     print("\nHow often a candidate that is worse is called behind\n")
     print("| test parts | candidates | by 2 standard deviations of a score | by 3 | by 4 |\n|---|---|---|---|---|")
     for resamples, candidates in product((5, 10), (4, 11)):
-        told = [rates(Null(candidates, resamples, worse=worse), experiments).first for worse in (2.0, 3.0, 4.0)]
-        print("| " + " | ".join(map(str, (resamples, candidates, *map(percent, told)))) + " |", flush=True)
+        power = [rates(Null(candidates, resamples, worse=worse), experiments).first for worse in (2.0, 3.0, 4.0)]
+        print("| " + " | ".join(map(str, (resamples, candidates, *map(percent, power)))) + " |", flush=True)
     if failed:
         raise SystemExit("above 5%: " + "; ".join(failed))
 

@@ -53,7 +53,7 @@ class Scores:
     rest: float = 0.02
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """Scores, datasets x seeds x methods."""
+        """Draw scores, datasets x seeds x methods."""
         D, S, K = self.datasets, self.seeds, self.methods
         return (
             self.dataset * rng.normal(size=(D, 1, 1))
@@ -64,12 +64,12 @@ class Scores:
 
 
 def friedman(blocks: Array) -> float:
-    """The rate at which Friedman's test finds a difference: simulations x blocks x methods."""
+    """Return the rate at which Friedman's test finds a difference in simulations x blocks x methods."""
     return float(np.mean([stats.friedmanchisquare(*table.T).pvalue <= ALPHA for table in blocks]))
 
 
 def signed_ranks(blocks: Array) -> float:
-    """The rate at which any method differs from the first by Wilcoxon's test with Holm's correction.
+    """Return the rate at which any method differs from the first by Wilcoxon's test with Holm's correction.
 
     All simulations at once; `comparisons.wilcoxon` gives the same p, as no two scores are equal. Any of Holm's tests is
     significant if the first step's is: m times the smallest p.
@@ -79,7 +79,7 @@ def signed_ranks(blocks: Array) -> float:
 
 
 def over_datasets(scores: Scores, simulations: int) -> dict[str, float]:
-    """False-positive rates with the datasets' means as blocks, and with rows of dataset x seed."""
+    """Return false-positive rates with the datasets' means as blocks, and with rows of dataset x seed."""
     rng = generator("null", "over datasets", scores)
     values = np.stack([scores.draw(rng) for _ in range(simulations)])
     means, rows = values.mean(2), values.reshape(simulations, -1, scores.methods)
@@ -92,14 +92,14 @@ def over_datasets(scores: Scores, simulations: int) -> dict[str, float]:
 
 
 def over_resamples(overlap: bool, simulations: int, resamples: int = 10, methods: int = 5) -> dict[str, float]:
-    """Rates at which any pair is told apart on one dataset, resampled in five parts; twice, unless told otherwise.
+    """Return the rates at which any pair is told apart on one dataset, resampled in five parts, by default twice.
 
     With `overlap`, scores of one method correlate over resamples by 0.2, the share of the molecules that are test: what
     Nadeau and Bengio take for the effect of shared training molecules.
     """
     rng = generator("null", "over resamples", overlap)
     shared = 0.2 if overlap else 0.0
-    found: dict[str, list[bool]] = {"tukey": [], "corrected": []}
+    hits: dict[str, list[bool]] = {"tukey": [], "corrected": []}
     for _ in range(simulations):
         values = (
             rng.normal(size=(resamples, 1))
@@ -107,9 +107,9 @@ def over_resamples(overlap: bool, simulations: int, resamples: int = 10, methods
             + np.sqrt(1 - shared) * rng.normal(size=(resamples, methods))
         )
         pairs = compare(pd.DataFrame(values), 0.25, ALPHA, tukey_p=False)
-        found["tukey"].append(bool((pairs["tukey_low"] * pairs["tukey_high"] > 0).any()))
-        found["corrected"].append(bool((pairs["corrected_p_holm"] <= ALPHA).any()))
-    return {name: float(np.mean(hits)) for name, hits in found.items()}
+        hits["tukey"].append(bool((pairs["tukey_low"] * pairs["tukey_high"] > 0).any()))
+        hits["corrected"].append(bool((pairs["corrected_p_holm"] <= ALPHA).any()))
+    return {name: float(np.mean(of_test)) for name, of_test in hits.items()}
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,14 @@ class Runs:
     in_seed: float = 0.05
 
     def draw(self, rng: np.random.Generator, replicates: int) -> tuple[list[Pair], list[float]]:
-        """The pair on each dataset, and the true effect there: that of infinitely many molecules and seeds."""
+        """Draw the pair on each dataset, and the true effect there: that of infinitely many molecules and seeds."""
         return tuple(zip(*(self._dataset(rng, replicates) for _ in range(self.datasets)), strict=True))
 
     def _dataset(self, rng: np.random.Generator, replicates: int) -> tuple[Pair, float]:
         classes = self.metric == "roc_auc"
         y = (rng.random(self.pool) < 0.4).astype(float) if classes else rng.normal(size=self.pool)
         shared = self.molecule * rng.normal(size=self.pool)
-        own = self.method * rng.normal(size=(2, self.pool))
+        of_method = self.method * rng.normal(size=(2, self.pool))
         skill = self.on_dataset * rng.normal(size=2)
         weights = bootstrap.draw(rng, self.pool, replicates)
         values, resampled = np.empty((2, self.seeds)), np.empty((2, replicates, self.seeds))
@@ -148,7 +148,7 @@ class Runs:
             for k in range(2):
                 noise = self.run * rng.normal(size=self.tested)
                 scale = np.exp(skill[k] + self.in_seed * rng.normal())
-                p = y[part] + scale * (shared[part] + own[k, part] + noise)
+                p = y[part] + scale * (shared[part] + of_method[k, part] + noise)
                 once = np.ones((1, self.tested), np.uint16)
                 values[k, seed] = bootstrap.resampled(self.metric, y[part, None], p[:, None], once)[0]
                 resampled[k, :, seed] = bootstrap.resampled(self.metric, y[part, None], p[:, None], weights[:, part])
@@ -157,16 +157,16 @@ class Runs:
 
 
 def redrawn(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int) -> Array:
-    """A dataset's effect with seeds drawn from those under resampled molecules: the plain nested bootstrap."""
+    """Return a dataset's effect with seeds drawn under resampled molecules: the plain nested bootstrap."""
     seeds = len(pair.method)
     picks = rng.integers(seeds, size=(replicates, seeds))
     rows = np.arange(replicates)[:, None]
-    own, other = (values[rows, picks].mean(1) for values in (pair.method_resampled, pair.reference_resampled))
-    return bootstrap.effect(own, other, relative)
+    method, reference = (values[rows, picks].mean(1) for values in (pair.method_resampled, pair.reference_resampled))
+    return bootstrap.effect(method, reference, relative)
 
 
 def coverage(runs: Runs, simulations: int, replicates: int = 200) -> dict[str, float]:
-    """How often 95% intervals hold the true mean effect: ours, the plain nested bootstrap's, and a t-test's.
+    """Measure how often 95% intervals hold the true mean effect: ours, the plain nested bootstrap's, a t-test's.
 
     The t-test is that of the datasets' effects; for one dataset, of its seeds'. `wide` is our mean width over its.
     """
@@ -194,17 +194,17 @@ def coverage(runs: Runs, simulations: int, replicates: int = 200) -> dict[str, f
             half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
             hits["t"].append(abs(gaps.mean() - truth) <= half)
         widths.append((estimate.high - estimate.low, 2 * half))
-    own, other = np.mean(widths, axis=0)
-    return {name: float(np.mean(held)) if held else np.nan for name, held in hits.items()} | {"wide": own / other}
+    ours, t = np.mean(widths, axis=0)
+    return {name: float(np.mean(held)) if held else np.nan for name, held in hits.items()} | {"wide": ours / t}
 
 
 def percent(rate: float) -> str:
-    """A rate as a table has it."""
+    """Write a rate for a table."""
     return "–" if np.isnan(rate) else f"{100 * rate:.1f}%"
 
 
 def bound(rate: float, simulations: int) -> float:
-    """What an observed rate exceeds in one of a thousand runs, if the true one is `rate`."""
+    """Return the bound that an observed rate exceeds in one of a thousand runs, if the true one is `rate`."""
     return float(stats.binom.ppf(0.999, simulations, rate) / simulations)
 
 
@@ -217,7 +217,7 @@ class Row:
 
 
 def table(columns: list[str], rows: Iterable[Row], simulations: int) -> list[str]:
-    """Print a table of Markdown, a row as soon as it is known; returns what erred more often than it may."""
+    """Print a table of Markdown, each row as soon as it is made; return what erred more often than it may."""
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
     failed = []
     for row in rows:
@@ -228,7 +228,7 @@ def table(columns: list[str], rows: Iterable[Row], simulations: int) -> list[str
 
 
 def datasets_row(datasets: int, seeds: int, simulations: int) -> Row:
-    """False positives over datasets."""
+    """Make the row of false positives over datasets."""
     rates = over_datasets(Scores(datasets, seeds), simulations)
     names = ["friedman", "friedman_rows", "wilcoxon", "wilcoxon_rows"]
     where = f"over {datasets} datasets, {seeds} seeds"
@@ -237,21 +237,21 @@ def datasets_row(datasets: int, seeds: int, simulations: int) -> Row:
 
 
 def resamples_row(words: str, overlap: bool, simulations: int) -> Row:
-    """False positives on one dataset; both comparisons are widened for the resamples' overlap."""
+    """Make the row of false positives on one dataset; both comparisons are widened for the resamples' overlap."""
     rates = over_resamples(overlap, simulations)
     held = {f"{name}, resamples {words}": rate for name, rate in rates.items()}
     return Row([words, percent(rates["tukey"]), percent(rates["corrected"])], held)
 
 
 def coverage_row(runs: Runs, simulations: int) -> Row:
-    """Coverage of intervals; one seed on one dataset is known to leave out what training varies."""
+    """Make the row of intervals' coverage; with one seed on one dataset, they leave out what training varies."""
     rates = coverage(runs, simulations)
     parts = "shared" if runs.tested == runs.pool else "drawn anew"
     cells = [runs.metric, runs.datasets, runs.on_dataset, runs.seeds, parts]
     percents = [percent(rates[name]) for name in ("interval", "nested", "t")]
     wide = "–" if np.isnan(rates["wide"]) else f"{rates['wide']:.2f}"
-    known = runs.datasets == runs.seeds == 1
-    return Row([*cells, *percents, wide], {} if known else {f"interval of {runs}": 1 - rates["interval"]})
+    one_seed = runs.datasets == runs.seeds == 1
+    return Row([*cells, *percents, wide], {} if one_seed else {f"interval of {runs}": 1 - rates["interval"]})
 
 
 # The report: whole experiments, from made-up predictions through the functions that make its sentences
@@ -262,7 +262,8 @@ METHODS = (*TUNED, "scratch", *WITHOUT_ENCODER)
 #: What a sentence has that prefers one method to another.
 PREFERS = re.compile(r"Fine-tune|Use the|you fine-tune|(?:is|are) (?:better|worse) than (?!predicting|that of)")
 CANNOT = "These labels cannot be predicted from these structures"
-TOLD_NOTHING = {"nothing", "too few seeds to tell"}
+#: What the table says of a condition in which no method is known to be better.
+NO_DIFFERENCE = {"nothing", "too few seeds to tell"}
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,7 @@ class Shape:
     better: Mapping[str, float] = field(default_factory=dict)  #: methods whose errors are larger by this factor
 
     def parts(self, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-        """The test molecules of each seed: drawn anew, or dealt out by a cross-validation."""
+        """Draw the test molecules of each seed, or deal them out by a cross-validation."""
         if self.split != "cv":
             return [np.sort(rng.permutation(self.molecules)[: self.tested]) for _ in range(self.seeds)]
         rounds = [np.array_split(rng.permutation(self.molecules), 5) for _ in range(-(-self.seeds // 5))]
@@ -304,10 +305,10 @@ NULLS = [*((shape, permuted) for shape in (DEFAULT, ONE, MANY) for permuted in (
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says: its first sentences, and what its table says of single settings."""
+    """What a page says: its first sentences, and what its table says of single conditions."""
 
     sentences: list[str]
-    settings: list[str]
+    conditions: list[str]
 
     @property
     def advises(self) -> bool:
@@ -317,7 +318,7 @@ class Page:
     @property
     def prefers(self) -> bool:
         """Whether the page does so anywhere."""
-        return self.advises or any(text not in TOLD_NOTHING for text in self.settings)
+        return self.advises or any(text not in NO_DIFFERENCE for text in self.conditions)
 
     @property
     def cannot(self) -> bool:
@@ -326,9 +327,9 @@ class Page:
 
 
 def page(shape: Shape, rng: np.random.Generator, permuted: bool = False, replicates: int = 200) -> Page:
-    """The page of an experiment: tables as the stages make them, and the report's own functions on these.
+    """Make the page of an experiment: tables as the stages make them, and the report's own functions on these.
 
-    With `permuted` labels no prediction has anything to do with them.
+    With `permuted` labels, no prediction has anything to do with the labels.
     """
     rows: list[dict[str, object]] = []
     resampled: dict[stage.Cell, stage.Resampled] = {}
@@ -344,17 +345,17 @@ def page(shape: Shape, rng: np.random.Generator, permuted: bool = False, replica
     results = Results(summarise(selected, timings), selected, *empty, **stage.made(selected, resampled.get, replicates))
     given = answers(results, schemas.empty("left_out"))
     table = answers_table(given, results.runs)
-    place = list(table.columns).index("Known beyond doubt")
-    return Page(verdict(results, given), [row[place].text for row in table.rows])
+    column = list(table.columns).index("Known beyond doubt")
+    return Page(verdict(results, given), [row[column].text for row in table.rows])
 
 
 def _cells(
     shape: Shape, dataset: str, metric: str, permuted: bool, rng: np.random.Generator, replicates: int
 ) -> Iterable[tuple[stage.Cell, Array, stage.Resampled]]:
-    """The cells of a dataset, each with its test score by seed and under resampled molecules."""
+    """Yield the cells of a dataset, each with its test score by seed and under resampled molecules."""
     n, classes = shape.molecules, metric == "roc_auc"
     y = (rng.random(n) < 0.4).astype(float) if classes else rng.normal(size=n)
-    # what is learnt where labels were permuted: something else, of the same kind
+    # with permuted labels, something else of the same kind is learnt
     learnt = rng.permutation(y) if permuted else y
     members = int(min(y.sum(), n - y.sum())) if classes else n
     weights = bootstrap.draw(rng, n, replicates)
@@ -364,12 +365,12 @@ def _cells(
     for model, method in product(shape.models, METHODS):
         if method in WITHOUT_ENCODER and model != shape.models[0]:
             continue
-        own = 0.4 * rng.normal(size=n)
+        of_method = 0.4 * rng.normal(size=n)
         skill = shape.on_dataset * rng.normal() + np.log(shape.better.get(method, 1.0))
         amount = rng.uniform(0.05, 0.6) if permuted else 0.55
         values, drawn = [], {}
         for seed, part in enumerate(parts):
-            error = shared[part] + own[part] + 0.7 * rng.normal(size=len(part))
+            error = shared[part] + of_method[part] + 0.7 * rng.normal(size=len(part))
             error *= np.exp(skill + shape.in_seed * rng.normal())
             guess = offsets[seed] + (0.0 if method == CONSTANT else amount) * (learnt[part] + error)
             values.append(metrics.primary(metric, y[part, None], guess[:, None]))
@@ -379,7 +380,7 @@ def _cells(
 
 
 def pages(shape: Shape, experiments: int, permuted: bool = False, processes: int = 1) -> dict[str, float]:
-    """How often a page of this shape says what; `page` counts its table of settings too."""
+    """Return how often pages of this shape say what; `page` counts their table of conditions too."""
     made = list(each(partial(_numbered, shape, permuted), range(experiments), processes))
     return {
         "sentences": float(np.mean([one.advises for one in made])),
@@ -393,19 +394,19 @@ def _numbered(shape: Shape, permuted: bool, number: int) -> Page:
 
 
 def pages_row(shape: Shape, permuted: bool, experiments: int) -> Row:
-    """How often a page errs: prefers a method where none is better, or errs about whether labels can be predicted."""
+    """Make the row of how often a page errs: prefers a method if none is better, or errs about predictability."""
     rates = pages(shape, experiments, permuted, os.cpu_count() or 1)
     wrong = 1 - rates["cannot"] if permuted else rates["cannot"]
     words = f"{shape.name}, {'labels permuted' if permuted else 'methods equal'}"
     held = {f"sentences that prefer a method, {words}": rates["sentences"], f"predictability, {words}": wrong}
-    if shape is not VARIED:  # where a method is better on a dataset, the table of settings may say so
+    if shape is not VARIED:  # there a method is better on a dataset, and the table of conditions may say so
         held[f"the page prefers a method, {words}"] = rates["page"]
     names = ("sentences", "page", "cannot")
     return Row([shape.name, "permuted" if permuted else "equal", *(percent(rates[name]) for name in names)], held)
 
 
 def power_row(shape: Shape, words: str, experiments: int) -> Row:
-    """How often a page says so where a method is better; it must in more than half of all cases."""
+    """Make the row of how often a page says that a method is better, if one is; it must in more than half of them."""
     rates = pages(shape, experiments, processes=os.cpu_count() or 1)
     held = {f"missed: {words}": max(0.0, 0.5 - rates["sentences"])}
     return Row([shape.name, words, percent(rates["sentences"])], held)

@@ -2,10 +2,10 @@
 
     PYTHONPATH=workflow python benchmarks/page.py results/paper_small/results/tables
 
-A number is the mean over the seeds of the test metric, with the setting chosen on validation; ± is the standard
-deviation over the seeds. Then, over groups of cells, how often a method's mean beats full FT's, and how often it is
-worse than the constant predictor's; last what the fits did
-to the representation, next to the scores on both tests where a split has two.
+A number is the mean over the seeds of the test metric, with the hyperparameters chosen on validation; ± is the standard
+deviation over the seeds. Then, over groups of cells, follows how often a method's mean beats full FT's, and how often
+it is worse than the constant predictor's. Last comes what the fits did to the representation, next to the scores on
+both tests if a split has two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from roftmol.tasks import TASK_OF
 
 
 def main(tables: Path) -> None:
-    """Scores by model, mean ranks, and differences from full FT."""
+    """Print scores by model, mean ranks, and differences from full FT."""
     summary = schemas.read("summary", tables / "summary.parquet")
     pretraining = schemas.read("models", tables / "models.parquet").set_index("model")["pretraining"]
     kinds = {metric: task.name for metric, task in TASK_OF.items()}
@@ -32,9 +32,9 @@ def main(tables: Path) -> None:
     runs["method"] = pd.Categorical(runs["method"], [name for name in METHODS if name not in WITHOUT_ENCODER])
     runs["task"] = runs["metric"].map(kinds)
     runs["pretraining"] = runs["model"].map(pretraining)
-    for (protocol, budget, model), mine in runs.groupby(["protocol", "budget", "model"], sort=False):
+    for (protocol, budget, model), of_model in runs.groupby(["protocol", "budget", "model"], sort=False):
         print(f"\n### {model}, {protocol}, {budget} labels\n")
-        scores(mine, reference[(reference["protocol"] == protocol) & (reference["budget"] == budget)])
+        scores(of_model, reference[(reference["protocol"] == protocol) & (reference["budget"] == budget)])
     print("\n### Mean rank of the methods\n")
     ranks(runs)
     print("\n### Against full FT\n")
@@ -47,17 +47,17 @@ def main(tables: Path) -> None:
     representation(tables)
 
 
-def scores(mine: pd.DataFrame, references: pd.DataFrame) -> None:
-    """A row a method, a column a dataset; the best of the pretrained network's methods is set in bold."""
-    names = list(dict.fromkeys(mine["dataset"]))
-    print("| method | " + " | ".join(f"{name} {_metric(mine, name)}" for name in names) + " |")
+def scores(of_model: pd.DataFrame, references: pd.DataFrame) -> None:
+    """Print a row a method, a column a dataset; the best of the pretrained encoder's methods is in bold."""
+    names = list(dict.fromkeys(of_model["dataset"]))
+    print("| method | " + " | ".join(f"{name} {_metric(of_model, name)}" for name in names) + " |")
     print("|---" * (len(names) + 1) + "|")
     best = {}
     for name in names:
-        column = mine[(mine["dataset"] == name) & (mine["method"] != "scratch")]
+        column = of_model[(of_model["dataset"] == name) & (of_model["method"] != "scratch")]
         best[name] = column.loc[(column["mean"] * column["better"]).idxmax(), "method"]
-    for method in sorted(set(mine["method"]), key=list(METHODS).index):
-        cells = [_cell(mine, name, method, bold=best[name] == method) for name in names]
+    for method in sorted(set(of_model["method"]), key=list(METHODS).index):
+        cells = [_cell(of_model, name, method, bold=best[name] == method) for name in names]
         print(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
     for method in [name for name in METHODS if name in set(references["method"])]:
         print(f"| {METHODS[method].title} | " + " | ".join(_cell(references, name, method) for name in names) + " |")
@@ -77,17 +77,17 @@ def _cell(table: pd.DataFrame, dataset: str, method: str, *, bold: bool = False)
 
 
 def ranks(runs: pd.DataFrame) -> None:
-    """A row a method: its rank among the pretrained network's methods, averaged over the datasets of a kind."""
+    """Print a row a method: its rank among the pretrained encoder's methods, averaged over the datasets of a kind."""
     runs = runs[runs["method"] != "scratch"].copy()
     cell = ["protocol", "budget", "model", "dataset"]
-    runs["place"] = (-runs["mean"] * runs["better"]).groupby([runs[name] for name in cell]).rank()
+    runs["rank"] = (-runs["mean"] * runs["better"]).groupby([runs[name] for name in cell]).rank()
     groups = [runs["protocol"], runs["budget"], runs["pretraining"], runs["task"]]
-    table = runs.groupby([runs["method"], *groups], observed=True)["place"].mean().unstack([1, 2, 3, 4])
+    table = runs.groupby([runs["method"], *groups], observed=True)["rank"].mean().unstack([1, 2, 3, 4])
     _print(table, "{:.1f}")
 
 
 def against_full_ft(runs: pd.DataFrame) -> None:
-    """A row a method: in how many of the cells (model x dataset) its mean over the seeds is better than full FT's."""
+    """Print a row a method: in how many cells (model x dataset) its mean over the seeds is better than full FT's."""
     others = runs[runs["method"] != "full_ft"].copy()
     others["wins"] = others["vs_full_ft"] * others["better"] > 0
     groups = [others["protocol"], others["budget"], others["pretraining"], others["task"]]
@@ -97,26 +97,27 @@ def against_full_ft(runs: pd.DataFrame) -> None:
 
 
 def below_constant(runs: pd.DataFrame) -> None:
-    """A row a method: in how many of the cells its mean over the seeds is worse than that of predicting the mean."""
-    known = runs[runs["vs_constant"].notna()].copy()
-    if known.empty:
+    """Print a row a method: in how many cells its mean over the seeds is worse than that of predicting the mean."""
+    compared = runs[runs["vs_constant"].notna()].copy()
+    if compared.empty:
         print("The constant predictor was not run.")
         return
-    known["below"] = known["vs_constant"] * known["better"] < 0
-    groups = [known["protocol"], known["budget"], known["pretraining"], known["task"]]
-    counted = known.groupby([known["method"], *groups], observed=True)["below"].agg(["sum", "count"])
+    compared["below"] = compared["vs_constant"] * compared["better"] < 0
+    groups = [compared["protocol"], compared["budget"], compared["pretraining"], compared["task"]]
+    counted = compared.groupby([compared["method"], *groups], observed=True)["below"].agg(["sum", "count"])
     _print((counted["sum"].astype(str) + " of " + counted["count"].astype(str)).unstack([1, 2, 3, 4]), "{}")
 
 
 def overfitting(curves: pd.DataFrame) -> None:
-    """Losses of full FT in the last epoch over those in the epoch of the lowest validation loss, median of the fits.
+    """Print the ratio of full FT's losses in the last epoch to those in its best epoch, as the median over the fits.
 
-    Training stops some epochs after the best; what falls in training and rises in validation by then was overfitted.
+    The best epoch has the lowest validation loss; training stops some epochs later. If by then the training loss has
+    fallen and the validation loss risen, the fit has overfitted.
     """
-    mine = curves[curves["method"] == "full_ft"]
+    full_ft = curves[curves["method"] == "full_ft"]
     fit = ["protocol", "budget", "dataset", "model", "seed", "fold"]
-    lowest = mine.loc[mine.groupby(fit)["valid_loss"].idxmin()].set_index(fit)
-    last = mine.loc[mine.groupby(fit)["epoch"].idxmax()].set_index(fit)
+    lowest = full_ft.loc[full_ft.groupby(fit)["valid_loss"].idxmin()].set_index(fit)
+    last = full_ft.loc[full_ft.groupby(fit)["epoch"].idxmax()].set_index(fit)
     ratios = (last[["train_loss", "valid_loss"]] / lowest[["train_loss", "valid_loss"]]).groupby(fit[:3]).median()
     print("| protocol, labels | dataset | training loss, last over best epoch | validation loss |\n|---|---|---|---|")
     for (protocol, budget, dataset), row in ratios.iterrows():
@@ -124,8 +125,10 @@ def overfitting(curves: pd.DataFrame) -> None:
 
 
 def representation(tables: Path) -> None:
-    """By setting, a row a method: what its fits changed, and both errors where there are two tests; then rank
-    correlations with the loss of score."""
+    """Print by condition a row a method: what its fits changed, and both errors if there are two tests.
+
+    Rank correlations with the loss of score follow.
+    """
     selected = schemas.read("selected", tables / "selected.parquet")
     changed = points(schemas.read("changes", tables / "changes.parquet"), selected)
     shift = schemas.read("shift", tables / "shift.parquet").set_index(list(schemas.CELL))

@@ -45,7 +45,7 @@ DIRECTION = {Chem.BondDir.ENDUPRIGHT: 1, Chem.BondDir.ENDDOWNRIGHT: 2}
 
 
 def featurize(molecule: Chem.Mol, labels: Iterable[float]) -> Data:
-    """The molecule's graph: atoms are (element, chirality), bonds both ways (type, direction), labels 1 x tasks."""
+    """Make a graph: atoms are (element, chirality), bonds are both ways (type, direction), labels are 1 x tasks."""
     atoms = [(atom.GetAtomicNum() - 1, CHIRALITY.get(atom.GetChiralTag(), 0)) for atom in molecule.GetAtoms()]
     edges, attributes = [], []
     for bond in molecule.GetBonds():
@@ -85,11 +85,11 @@ class GINConv(MessagePassing):
         return self.propagate(edge_index, x=x, edge=self.edge_embedding1(kind) + self.edge_embedding2(direction))
 
     def message(self, x_j: Tensor, edge: Tensor) -> Tensor:
-        """What a neighbour sends over a bond."""
+        """Return what a neighbour sends over a bond."""
         return x_j + edge
 
     def update(self, total: Tensor) -> Tensor:
-        """The atom's new vector."""
+        """Return the atom's new vector."""
         return self.mlp(total)
 
 
@@ -105,7 +105,7 @@ class GNN(nn.Module):
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, Tensor]:
-        """The atoms' vectors after the last layer and before its BatchNorm, n x d each."""
+        """Return the atoms' vectors after the last layer and before its BatchNorm, n x d each."""
         h = self.x_embedding1(x[:, 0]) + self.x_embedding2(x[:, 1])
         last = len(self.gnns) - 1
         for layer, (convolution, norm) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
@@ -143,7 +143,7 @@ class GraphPredictor(nn.Module):
 
 
 def published_names(state: Mapping[str, Tensor]) -> State:
-    """The weights of the project's GIN under the names that `GNN` has."""
+    """Return the weights of the project's GIN under the names that `GNN` has."""
     patterns = (
         (r"^embed\.element\.", "x_embedding1."),
         (r"^embed\.chirality\.", "x_embedding2."),
@@ -161,7 +161,7 @@ def published_names(state: Mapping[str, Tensor]) -> State:
 
 
 def load(state: Mapping[str, Tensor], dropout: float = 0.5) -> GNN:
-    """The encoder with the weights of the project's GIN, from its state dict."""
+    """Return the encoder with the weights of the project's GIN, from its state dict."""
     renamed = published_names(state)
     layers = sum(name.startswith("batch_norms.") and name.endswith(".weight") for name in renamed)
     gnn = GNN(layers, renamed["x_embedding1.weight"].shape[1], dropout)
@@ -208,7 +208,7 @@ def l2_sp(pretrained: GraphPredictor, lam: float, lam_head: float = 0.01) -> Met
 
 
 def bss(lam: float, k: int = 1) -> Method:
-    """The squares of the k smallest singular values of a batch's molecule vectors are penalised."""
+    """Return BSS, which penalises the squares of the k smallest singular values of a batch's molecule vectors."""
 
     def penalty(model: GraphPredictor, batch: Batch, output: Output) -> Tensor:
         return lam * torch.linalg.svd(output.pooled, full_matrices=False).S[-k:].pow(2).sum()
@@ -217,7 +217,7 @@ def bss(lam: float, k: int = 1) -> Method:
 
 
 def feature_map(pretrained: GraphPredictor, lam: float) -> Method:
-    """The squared distance of Z from a frozen copy's, which runs on every batch with the same dropout, is penalised."""
+    """Return feature-map, which penalises the squared distance of Z from a frozen copy's with the same dropout."""
     frozen = copy.deepcopy(pretrained.gnn).train()
 
     def penalty(model: GraphPredictor, batch: Batch, output: Output) -> Tensor:
@@ -245,16 +245,16 @@ def evaluation_loader(data: list[Data]) -> DataLoader:
 
 
 def loaders(train: list[Data], valid: list[Data], test: list[Data]) -> Loaders:
-    """The loaders of one fit."""
+    """Make the loaders of one fit."""
     return Loaders(DataLoader(train, BATCH, shuffle=True), *(evaluation_loader(data) for data in (train, valid, test)))
 
 
 def task_loss(prediction: Tensor, labels: Tensor, kind: str, *, root: bool = False) -> Tensor:
     """Mean over the labelled entries of binary cross entropy with logits, or of the squared error, or its `root`."""
-    known = ~labels.isnan()
+    labelled = ~labels.isnan()
     if kind == "classification":
-        return F.binary_cross_entropy_with_logits(prediction[known], labels[known])
-    error = F.mse_loss(prediction[known], labels[known])
+        return F.binary_cross_entropy_with_logits(prediction[labelled], labels[labelled])
+    error = F.mse_loss(prediction[labelled], labels[labelled])
     return error.sqrt() if root else error
 
 
@@ -299,19 +299,19 @@ def predict(model: GraphPredictor, loader: DataLoader) -> tuple[np.ndarray, np.n
 
 
 def score(predictions: np.ndarray, labels: np.ndarray, kind: str) -> float:
-    """The mean over the tasks of ROC-AUC or RMSE, without the tasks that have labels of one class alone."""
+    """Return the mean over the tasks of ROC-AUC or RMSE, without the tasks whose labels are of one class."""
     scores = []
     for p, y in zip(predictions.T, labels.T, strict=True):
-        known = ~np.isnan(y)
+        labelled = ~np.isnan(y)
         if kind == "regression":
-            scores.append(root_mean_squared_error(y[known], p[known]))
-        elif len(np.unique(y[known])) == 2:
-            scores.append(roc_auc_score(y[known], p[known]))
+            scores.append(root_mean_squared_error(y[labelled], p[labelled]))
+        elif len(np.unique(y[labelled])) == 2:
+            scores.append(roc_auc_score(y[labelled], p[labelled]))
     return float(np.mean(scores)) if scores else math.nan
 
 
 def evaluate(model: GraphPredictor, loader: DataLoader, kind: str) -> float:
-    """The score of a set."""
+    """Return the score of a set."""
     return score(*predict(model, loader), kind)
 
 
@@ -350,7 +350,7 @@ def mix(start: State, end: State, alpha: Mapping[str, Tensor | float]) -> State:
 
 
 def wise_ft(model: GraphPredictor, start: State, data: Loaders, kind: str) -> dict[float, tuple[float, float]]:
-    """Validation and test score for every mixture of the encoder's weights `start` with those of `model`."""
+    """Return validation and test score for every mixture of the encoder's weights `start` with those of `model`."""
     end = copy.deepcopy(model.gnn.state_dict())
     scores = {}
     for alpha in ALPHAS:
@@ -396,9 +396,9 @@ def dwise_ft(
         predictions, labels = (torch.from_numpy(array) for array in predict(model, data.valid))
         # An undefined score decides nothing, and equal ones leave it to the loss.
         reached = sign * score(predictions.numpy(), labels.numpy(), kind)
-        standing = (0.0 if math.isnan(reached) else reached, -task_loss(predictions, labels, kind).item())
-        if standing > best:
-            best, values, best_state = standing, fixed.tolist(), copy.deepcopy(model.state_dict())
+        selection_key = (0.0 if math.isnan(reached) else reached, -task_loss(predictions, labels, kind).item())
+        if selection_key > best:
+            best, values, best_state = selection_key, fixed.tolist(), copy.deepcopy(model.state_dict())
     model.load_state_dict(best_state)
     return Mixture(
         dict(zip(blocks, values, strict=True)), evaluate(model, data.valid, kind), evaluate(model, data.test, kind)
@@ -406,5 +406,5 @@ def dwise_ft(
 
 
 def _block(name: str) -> str:
-    """The block of a parameter or buffer of `GNN`: the embeddings, or a layer with its BatchNorm."""
+    """Return the block of a parameter or buffer of `GNN`: the embeddings, or a layer with its BatchNorm."""
     return "embed" if name.startswith("x_embedding") else f"blocks.{name.split('.')[1]}"

@@ -66,7 +66,7 @@ class Spent:
     memory_mb: float
 
     def row(self, *cells: object) -> str:
-        """A row of the printed table."""
+        """Return the row of the table."""
         return f"| {' | '.join(map(str, cells))} | {self.wall:.1f} | {self.cpu:.1f} | {self.memory_mb:.0f} |"
 
 
@@ -84,7 +84,7 @@ def measured(command: list[Any], **options: Any) -> Spent:
 
 
 def scheduler(scratch: Path, config: dict[str, Any], run: bool) -> None:
-    """The DAG of a configuration, and a run of it with jobs that only make their outputs."""
+    """Measure the DAG of a configuration, and a run of it with jobs that only make their outputs."""
     folder = scratch / "scheduler"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -243,7 +243,7 @@ report.build(results / "tables", results / "figures", {}, results / "report.html
 
 
 def stages(scratch: Path, config: dict[str, Any], most: int) -> None:
-    """The stages after the fits, over run folders of made-up scores."""
+    """Measure the stages after the fits, over run folders of made-up scores."""
     results = scratch / "results"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)

@@ -57,44 +57,44 @@ def environment():
 
 
 def settings(stage):
-    """The parameter `settings`: what a stage is told."""
+    """Return the function of a rule's parameter `settings`: the settings of the stage's job, as JSON."""
     return lambda wildcards: canonical_json(
         STAGES[stage].settings_of(EXPERIMENT, dict(wildcards.items()))
     )
 
 
 def code(stage):
-    """The parameter `code`: it changes when, and only when, the code that the result depends on does."""
+    """Return the function of a rule's parameter `code`: a digest of the code that the job's result depends on."""
     return lambda wildcards: STAGES[stage].code_of(EXPERIMENT, dict(wildcards.items()))
 
 
 def env(stage):
-    """The conda environment of a stage."""
+    """Return the path of a stage's conda environment."""
     return f"{workflow.basedir}/envs/{STAGES[stage].environment}.yaml"
 
 
 def command(stage, *options, **paths):
-    """The shell command of a stage: its settings, these paths, its processes; what it says goes to terminal and log.
+    """Return the shell command of a stage, with its settings, these paths and its processes.
 
-    A path is a name of Snakemake, such as "input.molecules", or else stands for itself. `options` are for paths that
-    the command can do without.
+    A path is a name of Snakemake, such as "input.molecules", or else is taken as it is. `options` are for paths that
+    the command can do without. What the command prints goes to terminal and log.
     """
-    known = STAGES[stage]
-    assert set(known.paths) <= set(paths) <= {*known.paths, *known.optional}, stage
+    record = STAGES[stage]
+    assert set(record.paths) <= set(paths) <= {*record.paths, *record.optional}, stage
     named = ("input", "output", "params")
-    arguments = ["--settings {params.settings:q}"] if known.settings else []
+    arguments = ["--settings {params.settings:q}"] if record.settings else []
     arguments += [
         f"--{name} {{{path}:q}}" if path.split(".")[0] in named else f"--{name} {path}"
         for name, path in paths.items()
     ]
-    arguments += [*options, *(["--processes {threads}"] if known.parallel else [])]
+    arguments += [*options, *(["--processes {threads}"] if record.parallel else [])]
     # Worker processes share the cores that the job has.
-    threads = "OMP_NUM_THREADS=1 " if known.parallel else ""
-    return f"{threads}python -m roftmol {known.command} {' '.join(arguments)} 2>&1 | tee {{log:q}}"
+    threads = "OMP_NUM_THREADS=1 " if record.parallel else ""
+    return f"{threads}python -m roftmol {record.command} {' '.join(arguments)} 2>&1 | tee {{log:q}}"
 
 
 def methods_of(kind):
-    """A wildcard constraint: the methods that a stage runs."""
+    """Return a wildcard constraint: the methods that a stage runs."""
     return "|".join(name for name, method in METHODS.items() if method.kind == kind)
 
 

@@ -16,17 +16,17 @@ def say(words):
 
 
 def where_the_report_lies():
-    """The last words of a run that was to make the page, unless it is to be quiet."""
+    """Return the last words of a run that was to make the page; "" if the run is to be quiet."""
     page = f"{OUT}/report.html"
-    asked = any(page in job.output for job in workflow.dag.jobs)
-    if not asked or Quietness.ALL in (workflow.output_settings.quiet or ()):
+    makes_page = any(page in job.output for job in workflow.dag.jobs)
+    if not makes_page or Quietness.ALL in (workflow.output_settings.quiet or ()):
         return ""
     bundle = FOLDER / BUNDLE if EXPERIMENT.recommendation else None
     return last_words.of_success(FOLDER / page, bundle)
 
 
 def why_jobs_failed():
-    """The last words of a run with failed jobs; one that was interrupted may have none."""
+    """Return the last words of a run with failed jobs; an interrupted run may have none."""
     jobs = [
         job
         for failed in workflow.scheduler.failed
@@ -40,12 +40,12 @@ def why_jobs_failed():
 
 
 def where_it_has_been():
-    """The last words of a run with nothing to be done, for which Snakemake calls no handler."""
+    """Return the last words of a run with nothing to do, for which Snakemake calls no handler."""
     scheduled = workflow.scheduler is not None and len(workflow.dag) == 0
     return where_the_report_lies() if scheduled and not workflow.dryrun else ""
 
 
-# A job on a cluster is a run of snakemake too, by which the user is not told.
+# A job on a cluster is a run of snakemake too, which must not print last words.
 if workflow.is_main_process:
     atexit.register(lambda: say(where_it_has_been()))
 

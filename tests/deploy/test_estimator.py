@@ -65,7 +65,7 @@ def test_cross_validation_and_grid_search():
 def test_a_saved_model_is_a_bundle(tmp_path):
     model = RoftMolRegressor("linear_probing", **QUICK).fit(SMILES, VALUES)
     model.save(tmp_path / "a.roftmol")
-    found = roftmol.read_bundle(tmp_path / "a.roftmol").predict(SMILES)["prediction"]
+    found = roftmol.read_bundle(str(tmp_path / "a.roftmol")).predict(SMILES)["prediction"]
     np.testing.assert_allclose(found, model.predict(SMILES), rtol=1e-6)
 
 

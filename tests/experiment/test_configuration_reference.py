@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATIONS = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", reference.PAGE.read_text(), re.DOTALL)
 VALIDATOR = Draft7Validator(json.loads(reference.SCHEMA.read_text()))
-OUT_OF_DATE = "write it anew: python -m roftmol.experiment.reference"
+OUT_OF_DATE = "write it anew: make docs"
 
 
 def test_the_schema_and_the_page_are_made_from_the_keys():

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from roftmol.experiment.config import experiment
-from roftmol.experiment.cost import COSTS, DESCENTS, LENT, estimate
+from roftmol.experiment.cost import COSTS, DESCENTS, NORM_MOLECULES, estimate
 from roftmol.methods import METHODS
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.training import batchnorm, mixing
@@ -94,4 +94,4 @@ def test_an_own_file_is_counted_by_its_lines(tmp_path):
 
 def test_what_mixing_costs_is_counted_as_mixing_does():
     # The estimate keeps its own copies: importing the mixing would make every start of snakemake seconds slower.
-    assert (LENT, DESCENTS) == (batchnorm.SAMPLE, mixing.FOLDS + 1)
+    assert (NORM_MOLECULES, DESCENTS) == (batchnorm.SAMPLE, mixing.FOLDS + 1)

@@ -10,7 +10,7 @@ import pytest
 import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
-from roftmol.figures import critical_difference, ranks
+from roftmol.figures import critical_difference, path, ranks, time
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
 from roftmol.figures.style import in_order, limits, look
@@ -46,8 +46,8 @@ def test_every_kind_is_drawn_and_described(drawn):
 
 def test_same_tables_same_bytes(drawn, tmp_path):
     figures.draw(drawn[0], tmp_path)
-    for path in sorted(drawn[1].glob("*.svg")):
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    for file in sorted(drawn[1].glob("*.svg")):
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
     assert manifest(drawn[1]) == manifest(tmp_path)
 
 
@@ -178,7 +178,7 @@ def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
     assert "bace, scaffold split, 50 labels, 2.10, 0.60, 0.70" in words["plane"]
     captions = {entry["kind"]: entry["caption"] for entry in manifest(drawn[1])}
     assert "statistics are estimated on the training molecules" in captions["path"]
-    assert "Of 32 molecules" in captions["plane"]
+    assert "The losses are of 32 molecules" in captions["plane"]
 
 
 def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
@@ -187,6 +187,25 @@ def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
     captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
     assert "mixed like the weights" in captions["path"]
     assert "estimated" not in captions["path"] + captions["plane"]
+
+
+def test_ticks_of_a_loss_over_decades_are_numbers():
+    """No text is read as mathematics, so a tick must not be written as such."""
+    selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})
+    wide = made_up_tables.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    (drawing,) = path.drawings(Results(made_up_tables.summarise(selected), selected, *blank, paths=wide))
+    loss = drawing.figure.axes[0]
+    drawing.figure.draw_without_rendering()
+    assert loss.get_yscale() == "log"
+    labels = [text.get_text() for text in loss.get_yticklabels(which="both")]
+    assert "1" in labels
+    assert not any("$" in label for label in labels)
+
+
+def test_ticks_of_time_keep_apart():
+    assert time.ticks(0.002, 30) == [0.01, 0.1, 1, 20]
+    assert time.ticks(50, 400) == [60, 300]
 
 
 def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_path):

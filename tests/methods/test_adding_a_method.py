@@ -1,8 +1,10 @@
-"""A method is one file and one line: a toy is added so to a copy of the project, and everything takes it."""
+"""A method is one file and one line: the tutorial's is added to a copy of the project, and everything takes it."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,47 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: The file.
-TOY = '''"""A toy: full fine-tuning that draws the head to zero."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from roftmol.methods.base import Method, Step, head_decay
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The strength."""
-
-    lam: float
-
-
-def penalty(settings: Settings, step: Step) -> Tensor:
-    """The penalty, a scalar."""
-    return head_decay(settings.lam, step)
-
-
-METHOD = Method(
-    name="toy",
-    title="Toy decay",
-    mechanism="head-based",
-    summary="Full FT with a penalty on the head that nobody asked for.",
-    colour="#12A4B6",
-    marker="8",
-    settings=Settings,
-    grid=lambda _layers: (Settings(0.1), Settings(0.01)),
-    stages=lambda _settings, parts: (parts,),
-    penalty=penalty,
-)
-'''
-#: The line, and before which it stands.
-LINE, END = "from roftmol.methods.toy import METHOD as _TOY\n", "# isort: on\n"
+TUTORIAL = (ROOT / "docs" / "tutorial-method.md").read_text(encoding="utf-8")
+#: The file, the line, and the test by hand; and what is said of the line's place.
+FILE, LINE, TEST = re.findall(r"```python\n(.*?)```", TUTORIAL, re.DOTALL)
+BEFORE = "from roftmol.methods.l2_sp import METHOD as _L2_SP\n"
 #: Figures (of one kind, for they take seconds each) and the page of a made-up experiment, in the folder `argv[1]`.
 REPORT = """
 import sys
@@ -61,7 +26,7 @@ import made_up_tables
 from roftmol import figures, report
 
 out = Path(sys.argv[1])
-selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.72], "toy": [0.8, 0.83], "constant": [0.5, 0.5]})
+selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.72], "l1_sp": [0.8, 0.83], "constant": [0.5, 0.5]})
 tables = made_up_tables.write_tables(out / "tables", selected)
 figures.KINDS = figures.KINDS[:1]
 figures.draw(tables, out / "figures")
@@ -71,17 +36,19 @@ report.build(tables, out / "figures", {}, out / "report.html")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the toy."""
+    """A copy of the project with the method."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("Snakefile", "config.yaml", "pyproject.toml"):
+    for name in ("Snakefile", "config.yaml", "pyproject.toml", "README.md"):
         shutil.copy2(ROOT / name, copy)
     for name in ("rules", "workflow", "envs", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     methods = copy / "workflow" / "roftmol" / "methods"
-    (methods / "toy.py").write_text(TOY)
+    assert "Write `workflow/roftmol/methods/l1_sp.py`." in TUTORIAL
+    (methods / "l1_sp.py").write_text(FILE)
     lines = (methods / "__init__.py").read_text()
-    assert lines.count(END) == 1
-    (methods / "__init__.py").write_text(lines.replace(END, LINE + END))
+    assert lines.count(BEFORE) == 1
+    (methods / "__init__.py").write_text(lines.replace(BEFORE, BEFORE + LINE))
+    (copy / "tests" / "methods" / "test_l1_sp.py").write_text(TEST)
     return copy
 
 
@@ -96,7 +63,7 @@ def run(project: Path, *command: str) -> str:
 def test_the_tests_of_all_methods_take_it(project: Path):
     """Those that go over all methods, and those of what all of them have together."""
     names = ("methods/test_methods", "figures/test_figures", "experiment/test_cost", "experiment/test_config")
-    files = [f"tests/{name}.py" for name in names]
+    files = [f"tests/{name}.py" for name in (*names, "methods/test_l1_sp")]
     together = (
         "test_methods_of_one_mechanism_stand_together",
         "test_one_look_a_method",
@@ -104,27 +71,37 @@ def test_the_tests_of_all_methods_take_it(project: Path):
         "test_the_default_runs_the_methods_of_the_paper_and_the_reference_points",
         "test_every_stage_accepts_its_settings",
     )
-    chosen = " or ".join(("toy", *together))
+    chosen = " or ".join(("l1_sp", *together))
     told = run(project, sys.executable, "-m", "pytest", "-vv", "-p", "no:cacheprovider", *files, "-k", chosen)
-    for name in ("test_conformance[toy-honest]", "test_conformance[toy-paper]", *together):
+    by_hand = "test_l1_sp_is_the_sum_of_absolute_distances"
+    for name in ("test_conformance[l1_sp-honest]", "test_conformance[l1_sp-paper]", by_hand, *together):
         assert f"::{name} PASSED" in told
 
 
 def test_the_workflow_plans_it_and_says_what_it_costs(project: Path):
     snakemake = str(Path(sys.executable).parent / "snakemake")
-    changes = ("methods=[full_ft, toy]", "grids={toy: {lam: [0.3, 0.2, 0.1]}}")
-    told = run(project, snakemake, "--dry-run", "--config", *changes)
-    assert told.count(": toy\n") == 6  # two models on three datasets
-    assert "12 fine-tuning and interpolation jobs with 72 fits" in told  # three seeds of one setting and of three
+    (changes,) = re.findall(r"snakemake -n --config (.*)", TUTORIAL)
+    told = run(project, snakemake, "--dry-run", "--config", *shlex.split(changes))
+    assert told.count(": l1_sp\n") == 6  # two models on three datasets
+    (plan,) = re.findall(r"^ {4}(\d+ fine-tuning .*)$", TUTORIAL, re.MULTILINE)
+    assert f"{plan}\n" in told
+
+
+def test_readmes_table_is_made_with_it(project: Path):
+    run(project, sys.executable, "-m", "roftmol.methods.reference")
+    page = (project / "README.md").read_text(encoding="utf-8")
+    row = "| `l1_sp` | L1-SP | Full FT with a penalty on the absolute distance from the pretrained weights θ₀. |"
+    assert f"{row} Li et al. 2018, [arXiv 1802.01483](https://arxiv.org/abs/1802.01483) |\n| `bss` |" in page
 
 
 def test_figures_and_page_name_it(project: Path, tmp_path: Path):
     run(project, sys.executable, "-c", REPORT, str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert "Best mean" in page
-    assert page.count("Toy decay") > 3
-    assert '<span class="mechanism">head-based</span> Full FT with a penalty on the head that nobody asked for.' in page
-    assert "#12A4B6" in page  # the chart to point at
+    assert page.count("L1-SP") > 3
+    line = "Full FT with a penalty on the absolute distance from the pretrained weights θ₀."
+    assert f'<span class="mechanism">weight-based</span> {line} (Li et al. 2018, arXiv 1802.01483)</dd>' in page
+    assert "#F2A65A" in page  # the chart to point at
     (picture,) = (tmp_path / "figures").glob("scores-*.svg")
-    assert "#12a4b6" in picture.read_text()
-    assert "best mean Toy decay at 0.815" in (tmp_path / "figures" / "figures.json").read_text()
+    assert "#f2a65a" in picture.read_text()
+    assert "best mean L1-SP at 0.815" in (tmp_path / "figures" / "figures.json").read_text()

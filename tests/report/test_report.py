@@ -190,7 +190,7 @@ def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
     text = Page(build(tmp_path, selected)).text
     assert "† pretraining" not in text
     assert "‡ pretraining" not in text
-    assert "Of 1 condition with a pretrained model" in text
+    assert "1 condition has a pretrained encoder" in text
     assert "1 cannot be checked" in text
 
 
@@ -358,6 +358,6 @@ def test_pictures_beyond_what_a_page_holds_are_linked(tmp_path, monkeypatch):
     assert len(manifest) > 3
     assert whole.count("data:image/svg+xml") == len(manifest)
     assert page.count("data:image/svg+xml") == 1
-    links = re.findall(r'More pictures than one page holds: <a href="([^"]+)"', page)
+    links = re.findall(r'more pictures than one page holds: <a href="([^"]+)"', page)
     assert sorted(links) == sorted(f"figures/{entry['file']}" for entry in manifest[1:])
     assert all((tmp_path / link).is_file() for link in links)

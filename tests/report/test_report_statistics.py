@@ -20,7 +20,7 @@ def read(rows: pd.DataFrame) -> Results:
 def test_the_report_says_how_many_data_sets_it_would_take():
     results = read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.0}, 3))
     assert report.power(results) == (
-        "3 datasets are too few to tell methods apart over datasets: 2 comparisons take 7 or more."
+        "3 datasets are too few to tell methods apart over datasets: 2 comparisons need 7 or more."
     )
     assert report.beyond_chance(results) == ""
     table = report.comparisons_table(results)

@@ -14,7 +14,7 @@ from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import stage
 from roftmol.tables import schemas
 
-DEFAULT = "By default take the fingerprint baseline, which needs no network: that is no claim that it is better."
+DEFAULT = "By default, take the fingerprint baseline, which needs no network. That is not a claim that it is better."
 #: Levels of ROC-AUC; the constant predictor has one half, always.
 LEVEL = {"full_ft": 0.7, "l2_sp": 0.7, "bss": 0.7, "fingerprint": 0.7}
 L2_SP_AHEAD = LEVEL | {"l2_sp": 0.85}
@@ -65,7 +65,7 @@ def test_on_several_data_sets_these_decide_and_not_their_seeds():
     two = results(dict.fromkeys("ab", L2_SP_AHEAD))
     advice, *rest = said(two)
     assert advice.startswith("No method is known to be better than the others.")
-    few = "2 datasets are too few to tell methods apart over datasets: 5 comparisons take 8 or more."
+    few = "2 datasets are too few to tell methods apart over datasets: 5 comparisons need 8 or more."
     assert few in rest
     # what holds on each of them is said of it, not of others
     beyond = [row["Known beyond doubt"] for row in conditions_table(two)]
@@ -80,7 +80,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
     found = results({"a": levels | {"method0": 0.74}}, seeds=3, noise=0.02)
     advice, *rest = said(found)
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert rest[-1] == "3 seeds are too few to tell methods apart on one dataset: 19 comparisons take 4 or more."
+    assert rest[-1] == "3 seeds are too few to tell methods apart on one dataset: 19 comparisons need 4 or more."
     (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "too few seeds to tell"
     assert "▲" not in " ".join(row.values())
@@ -112,9 +112,9 @@ def test_full_ft_where_the_fingerprint_says_nothing():
     level = results({"a": LEVEL | {"full_ft": 0.55, "bss": 0.705}}, noise=0.015)
     advice, *_ = said(level)
     assert advice.startswith("If you fine-tune, do so with L2-SP and BSS on a: better than full FT, beyond doubt.")
-    assert advice.endswith("Whether that is better than the fingerprint baseline is not known.")
+    assert advice.endswith("Whether that is also better than the fingerprint baseline is not known.")
     advice, *_ = said(results({"a": {"full_ft": 0.7, "l2_sp": 0.7}}))
-    assert advice.endswith("By default take full FT, which is the plainest: that is no claim that it is better.")
+    assert advice.endswith("By default, take full FT, which is the plainest. That is not a claim that it is better.")
 
 
 def test_labels_that_nothing_predicts():

@@ -33,7 +33,6 @@ from roftmol.training.cell import RunSettings
 from roftmol.training.landscape import LandscapeSettings
 from roftmol.training.references import BaselineSettings
 
-DOCS = Path(__file__).parents[2] / "docs"
 DESCRIPTIONS = PACKAGE / "tables" / "descriptions"
 #: A text, a number with a fraction, a whole one, a list and a truth: what a later version might add to "scores".
 NEW = {
@@ -233,11 +232,7 @@ def test_the_report_has_a_line_for_every_table_beside_it():
 
 
 def test_the_documentation_is_what_the_records_say():
-    text = (DOCS / "tables.md").read_text(encoding="utf-8")
-    assert text == reference.markdown(), (
-        "docs/tables.md is out of date. Write it anew: PYTHONPATH=workflow python -c "
-        "'from roftmol.tables.descriptions import reference; print(reference.markdown(), end=\"\")' > docs/tables.md"
-    )
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.markdown(), "write it anew: make docs"
 
 
 def test_the_documentation_says_since_when_a_column_is_there():

@@ -21,8 +21,8 @@ def add_commands(commands: Any) -> None:
     one.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
     one.add_argument("table", metavar="TABLE", help="CSV, TSV or Parquet with a column of SMILES; - for standard input")
     one.add_argument("-o", "--out", required=True, metavar="OUT", help="CSV, TSV or Parquet; - for standard output")
-    one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, where its name does not say it")
-    one.add_argument("--prefix", default="", metavar="TEXT", help="what the names of the new columns begin with")
+    one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, if its name does not say so")
+    one.add_argument("--prefix", default="", metavar="TEXT", help="the beginning of the new columns' names")
     one.add_argument("--batch-size", type=_positive, default=2000, metavar="N", help="rows at a time (2000)")
     one.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes that featurize (1)")
     two = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
@@ -32,9 +32,9 @@ def add_commands(commands: Any) -> None:
     three.set_defaults(run=merge)
     three.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results folders")
     three.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a folder that is not there yet")
-    three.add_argument("--prefer", type=Path, metavar="RESULTS", help="whose fits count where folders differ")
+    three.add_argument("--prefer", type=Path, metavar="RESULTS", help="the folder whose fits count if folders differ")
     three.add_argument(
-        "--selection", choices=RULES, default="validation", help="the rule that picks a method's setting"
+        "--selection", choices=RULES, default="validation", help="the rule that selects a method's hyperparameters"
     )
     three.add_argument("--without-parts", action="store_true", help="leave out the finished fits and their weights")
     four = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
@@ -54,7 +54,7 @@ def predict(options: argparse.Namespace) -> None:
     try:
         rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; Python must not complain of it again when it ends.
+        # The reader of our output has closed it, as `head` does; Python must not complain again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     print(f"{rows:,} rows", file=sys.stderr)
@@ -68,7 +68,7 @@ def show(options: argparse.Namespace) -> None:
 
 
 def merge(options: argparse.Namespace) -> None:
-    """Put results folders together, of several runs or machines, and write the report of all."""
+    """Merge results folders of several runs or machines, and write the report of all of them."""
     from roftmol.sharing import merge as stage
 
     settings = stage.MergeSettings(options.selection, options.prefer, not options.without_parts)
@@ -77,16 +77,16 @@ def merge(options: argparse.Namespace) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    """Compute a results folder's scores anew from its predictions and labels, and tell what differs."""
+    """Compute a results folder's scores anew from its predictions and labels, and list what differs."""
     from roftmol.sharing import verify as stage
 
-    found = stage.verify(options.results)
-    for difference in found.differences[:SHOWN]:
+    verification = stage.verify(options.results)
+    for difference in verification.differences[:SHOWN]:
         print(difference)
-    if (more := len(found.differences) - SHOWN) > 0:
+    if (more := len(verification.differences) - SHOWN) > 0:
         print(f"and {more:,} more")
-    print(found)
-    if found.differences:
+    print(verification)
+    if verification.differences:
         raise SystemExit(1)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
 
-#: So many failed jobs are told one by one.
-TOLD = 5
+#: At most so many failed jobs are shown one by one.
+SHOWN = 5
 ERROR, TRACEBACK = "error: ", "Traceback (most recent call last):"
 
 
@@ -26,13 +26,12 @@ class Failure:
 
 def of_failures(failures: Sequence[Failure], since: float) -> str:
     """Return each failed job with the sentence that its log ends with; `since` is when the run began."""
-    told = sorted(failures, key=lambda failure: str(failure.log))[:TOLD]
     texts = [
         f"{failure.rule} failed: {failure.task} (log: {_typed(failure.log)})\n{reason(failure.log, since)}"
-        for failure in told
+        for failure in sorted(failures, key=lambda failure: str(failure.log))[:SHOWN]
     ]
-    if len(failures) > TOLD:
-        texts.insert(0, f"{len(failures)} jobs failed. The first {TOLD} of them, each with its log:")
+    if len(failures) > SHOWN:
+        texts.insert(0, f"{len(failures)} jobs failed. The first {SHOWN} of them, each with its log:")
     return "\n\n".join(texts)
 
 
@@ -51,17 +50,18 @@ def reason(log: Path, since: float) -> str:
 
 
 def of_success(page: Path, bundle: Path | None) -> str:
-    """Return how to open the page of a run; of a recommendation its verdict before, and how to predict behind.
+    """Return how to open the page of a run.
 
-    The verdict lies beside the page. Where there is nothing to predict with, nobody is told how.
+    For a recommendation, its verdict is before that and how to predict after it, unless nothing can be predicted. The
+    verdict is read from the file beside the page.
     """
     shown = _typed(page)
     what = "recommendation" if bundle else "report"
     text = f"The {what} is {shown}: open it in a browser, for example: xdg-open {shown}"
     verdict = page.with_name("verdict.json")
-    told = json.loads(verdict.read_text(encoding="utf-8")) if bundle and verdict.is_file() else {}
-    text = "\n".join([*told.get("sentences", ()), text])
-    if bundle and bundle.is_file() and told.get("predictable", True):
+    decided = json.loads(verdict.read_text(encoding="utf-8")) if bundle and verdict.is_file() else {}
+    text = "\n".join([*decided.get("sentences", ()), text])
+    if bundle and bundle.is_file() and decided.get("predictable", True):
         shown = _typed(bundle)
         program = _typed(Path(sys.executable).with_name("roftmol"))
         text += f"\nThe model is {shown}: predict with it: {program} predict {shown} new.csv -o predicted.csv"

@@ -17,8 +17,8 @@ from roftmol.stages import STAGES, Stage
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; bad input ends it with one message and exit status 2, a worker that was killed with 1."""
-    # torch's remarks on its own sparse tensors would drown the progress of every job.
+    """Run one command; end with a message and exit status 2 for bad input, 1 if a worker process was killed."""
+    # torch's remarks on its own sparse tensors would hide the progress of every job.
     warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
         options = _parser().parse_args(arguments)
@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="roftmol", description="Bundles put to use, and the stages of the workflow.")
+    parser = argparse.ArgumentParser(
+        prog="roftmol",
+        description="Predict with bundles, merge and verify results, and run single stages of the workflow.",
+    )
     parsers = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_commands(parsers)
     for stage in STAGES.values():
@@ -41,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_stage(parsers: Any, stage: Stage) -> None:
-    """Add a stage's command, whose options are what the stage runs with."""
+    """Add a stage's command; its options are the parameters of the stage's `run`."""
     one = parsers.add_parser(stage.command, help=stage.title, description=stage.title)
     if stage.settings:
         one.add_argument("--settings", type=_json, required=True, metavar="JSON", help="the stage's settings")

@@ -1,9 +1,10 @@
-"""Where a model may be asked: molecules like those that taught it, by similarity, elements, and size and its like.
+"""The applicability domain: molecules like the training molecules, by similarity, elements, and simple descriptors.
 
-Similarity alone knows no size: a chain of 800 carbons has the Morgan bits of decane. So the ranges of the descriptors
-that chemists look at first count too. A range reaches a tenth of its width beyond the training molecules on both sides,
-at least 1 where it counts something: of new molecules that are drawn as 100 training molecules were, 2% then lie beyond
-some range, in place of 6%, and they are still those with the larger errors (benchmarks/coverage.py margins).
+Similarity alone does not see size: a chain of 800 carbons has the Morgan bits of decane. So the ranges of the
+descriptors that chemists look at first count too. A range reaches a tenth of its width beyond the training molecules on
+both sides, and at least 1 for a descriptor that counts something. Then 2% of new molecules, drawn as 100 training
+molecules were, lie beyond some range; without margins it is 6%. They are still those with the larger errors
+(benchmarks/coverage.py margins).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from roftmol.features.fingerprints import BITS, RADIUS
 
-#: A molecule is as similar to its nearest training molecule as all but this share of those are to theirs.
+#: The least similarity of a molecule in the domain is this quantile of the training molecules' own to their nearest.
 QUANTILE = 0.05
-#: How far ranges reach beyond the training molecules, in widths of the range.
+#: How far a range reaches beyond the training molecules, as a share of its width.
 MARGIN = 0.1
 
 
@@ -32,14 +33,14 @@ def _weight(molecule: Chem.Mol) -> float:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A number of a molecule, the least margin of its range, and the least value that there is."""
+    """A descriptor of a molecule, the least margin of its range, and the least value that it can have."""
 
     value_of: Callable[[Chem.Mol], float]
     margin: float = 0.0
     least: float = 0.0
 
 
-#: What has a range, by the words for it.
+#: The descriptors that have a range, by their names for readers.
 DESCRIPTORS = {
     "heavy atoms": Descriptor(lambda molecule: molecule.GetNumHeavyAtoms(), 1),
     "molecular weight": Descriptor(_weight),
@@ -56,7 +57,7 @@ DESCRIPTORS = {
 
 @dataclass(frozen=True)
 class Domain:
-    """The least similarity, the elements that are known, and the range of each descriptor, margins included."""
+    """The least similarity, the training molecules' elements, and the range of each descriptor with its margins."""
 
     threshold: float
     elements: tuple[int, ...]
@@ -64,7 +65,7 @@ class Domain:
 
     @classmethod
     def of(cls, molecules: Sequence[Chem.Mol], similarity: npt.NDArray[np.float64], margin: float = MARGIN) -> Domain:
-        """The domain of training molecules, each with its `similarity` to the nearest other one."""
+        """Make the domain of training molecules, each with its `similarity` to the nearest other one."""
         ranges = {}
         for name, descriptor in DESCRIPTORS.items():
             values = [float(descriptor.value_of(molecule)) for molecule in molecules]
@@ -76,12 +77,12 @@ class Domain:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Domain:
-        """What :meth:`to_card` wrote."""
+        """Read what :meth:`to_card` wrote."""
         ranges = {name: tuple(card["ranges"][name]) for name in DESCRIPTORS}
         return cls(card["threshold"], tuple(card["elements"]), ranges)
 
     def to_card(self) -> dict[str, Any]:
-        """The domain as JSON."""
+        """Return the domain as JSON."""
         return {
             "threshold": self.threshold,
             "elements": list(self.elements),
@@ -90,28 +91,28 @@ class Domain:
         }
 
     def outside(self, molecule: Chem.Mol, similarity: float) -> str:
-        """Why a molecule is outside, "" if it is not."""
-        told = []
+        """Say why a molecule is outside the domain; "" if it is inside."""
+        reasons = []
         if similarity < self.threshold:
-            told.append(f"similarity {similarity:.2f}, below {self.threshold:.2f}")
-        if strange := sorted(_elements(molecule) - set(self.elements)):
-            told.append(f"elements {symbols(strange)}")
-        return "; ".join([*told, *self.beyond(molecule)])
+            reasons.append(f"similarity {similarity:.2f}, below {self.threshold:.2f}")
+        if other_elements := sorted(_elements(molecule) - set(self.elements)):
+            reasons.append(f"elements {symbols(other_elements)}")
+        return "; ".join([*reasons, *self.beyond(molecule)])
 
     def beyond(self, molecule: Chem.Mol) -> list[str]:
-        """Which ranges a molecule is beyond, in words."""
-        told = []
+        """Name the ranges that a molecule lies beyond."""
+        reasons = []
         with rdBase.BlockLogs():
             for name, (low, high) in self.ranges.items():
                 value = float(DESCRIPTORS[name].value_of(molecule))
                 if not low <= value <= high:
                     side = f"above {high:.4g}" if value > high else f"below {low:.4g}"
-                    told.append(f"{name} {value:.4g}, {side}")
-        return told
+                    reasons.append(f"{name} {value:.4g}, {side}")
+        return reasons
 
 
 def symbols(elements: Sequence[int]) -> str:
-    """The symbols of atomic numbers."""
+    """Return the symbols of atomic numbers."""
     return ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in elements)
 
 

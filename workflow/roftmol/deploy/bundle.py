@@ -1,7 +1,7 @@
-"""A fine-tuned ensemble as one file that predicts: safetensors, and a card in its metadata. See docs/bundle.md.
+"""A fine-tuned ensemble as one file that predicts: safetensors, with a card in its metadata. See docs/bundle.md.
 
-The file holds tensors and JSON and nothing that runs. It does not hold the training molecules, but their fingerprints,
-by which the similarity of a new molecule is measured.
+The file holds tensors and JSON, and no code. It does not hold the training molecules, only their fingerprints, which
+measure the similarity of a new molecule.
 """
 
 from __future__ import annotations
@@ -60,37 +60,37 @@ class Bundle:
 
     @property
     def columns(self) -> list[str]:
-        """What :meth:`predict` gives, in order."""
+        """The columns that :meth:`predict` returns, in order."""
         return [*self.certainty.columns, "similarity", "in_domain", "problem"]
 
     @property
     def certainty(self) -> Certainty:
-        """What its outputs are made into."""
+        """The calibration that makes columns of the members' outputs."""
         return uncertainty.from_card(self.card["calibration"])
 
     def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
-        """A row a SMILES, in order; one that cannot be featurized is empty but for `problem`, the reason.
+        """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
 
-        `prediction` is the members' mean in label units with its interval `low` to `high`, `probability` that of
-        class 1, calibrated; `similarity` is the Tanimoto similarity to the nearest training molecule. Of a molecule
-        outside the domain `problem` says why it is.
+        `prediction` is the members' mean in label units, `low` to `high` its interval, `probability` the calibrated
+        probability of class 1, `similarity` the Tanimoto similarity to the nearest training molecule. `problem` is the
+        reason why a SMILES cannot be featurized or why a molecule is outside the domain.
         """
-        found = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
-        found["problem"] = ""
-        read = {text: parse(text) for text in dict.fromkeys(smiles)}
-        bad = [isinstance(read[text], Reject) for text in smiles]
+        table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
+        table["problem"] = ""
+        parsed = {text: parse(text) for text in dict.fromkeys(smiles)}
+        bad = [isinstance(parsed[text], Reject) for text in smiles]
         for row in np.flatnonzero(bad).tolist():
-            reason, detail, _ = read[smiles[row]]
-            found.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
+            reason, detail, _ = parsed[smiles[row]]
+            table.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
         good = np.flatnonzero(~np.array(bad, bool)).tolist()
         texts = list(dict.fromkeys(smiles[row] for row in good))
         if texts:
-            place = {text: number for number, text in enumerate(texts)}
-            known = self._predict(texts, processes).iloc[[place[smiles[row]] for row in good]]
-            for column in known:
-                found.loc[good, column] = known[column].to_numpy()
+            row_of = {text: row for row, text in enumerate(texts)}
+            predicted = self._predict(texts, processes).iloc[[row_of[smiles[row]] for row in good]]
+            for column in predicted:
+                table.loc[good, column] = predicted[column].to_numpy()
         numbers = [name for name in self.columns if name not in ("in_domain", "problem")]
-        return found.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
+        return table.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
 
     def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
         outputs = self._outputs(smiles, processes)
@@ -104,31 +104,30 @@ class Bundle:
         return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
 
     def _outputs(self, smiles: list[str], processes: int) -> Array:
-        """Members x molecules: each one's probabilities or values."""
+        """Return probabilities or values, members x molecules."""
         if isinstance(self.members[0], Reference):
             X = morgan_counts(smiles)
-            found = [m.predict(X, self.card["task"]) for m in self.members if isinstance(m, Reference)]
-        else:
-            nothing = np.full((len(smiles), 1), np.nan, np.float32)
-            data = featurize.from_smiles(smiles, nothing, processes, self.card["featurizer"])
-            return predict_networks([m for m in self.members if isinstance(m, Model)], data).astype(np.float64)
-        return np.stack(found).astype(np.float64)
+            outputs = [member.predict(X, self.card["task"]) for member in self.members if isinstance(member, Reference)]
+            return np.stack(outputs).astype(np.float64)
+        no_labels = np.full((len(smiles), 1), np.nan, np.float32)
+        data = featurize.from_smiles(smiles, no_labels, processes, self.card["featurizer"])
+        networks = [member for member in self.members if isinstance(member, Model)]
+        return predict_networks(networks, data).astype(np.float64)
 
 
 def make(
     ensemble: Ensemble,
-    found: OutOfSample,
+    predicted: OutOfSample,
     smiles: Sequence[str],
     labels: npt.NDArray[np.float32],
     about: Mapping[str, Any],
     level: float = 0.9,
 ) -> Bundle:
-    """Calibrate an ensemble by the predictions `found` of like ensembles for molecules they did not have; its card.
+    """Make the bundle of an ensemble: calibrate its predictions, draw its domain, write its card.
 
-    `about` says target, task, metric, method, model and what else the card is to tell. How predictions are calibrated:
-    `certainty`; the domain: `domain`.
-
-    Raises `UserError` for a user's own module, whose code a bundle cannot hold.
+    `predicted` are predictions of ensembles like it for molecules that these did not have (see `uncertainty`). `about`
+    says target, task, metric, method, model and whatever else the card is to say. Raises `UserError` for a user's own
+    module, whose code a bundle cannot hold.
     """
     first = ensemble.members[0]
     architecture: Mapping[str, Any] | None = None
@@ -142,18 +141,19 @@ def make(
     molecules = _molecules(smiles)
     training = fingerprints(molecules)
     similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
-    truth, constant = labels[found.molecule].astype(np.float64), np.empty(len(found.molecule))
-    distance = np.empty(len(found.molecule))
-    for part in np.unique(found.part):
-        rows = np.flatnonzero(found.part == part)
-        learnt = np.setdiff1d(np.arange(len(smiles)), found.molecule[rows])
+    truth = labels[predicted.molecule].astype(np.float64)
+    constant = np.empty(len(predicted.molecule))
+    distance = np.empty(len(predicted.molecule))
+    for part in np.unique(predicted.part):
+        rows = np.flatnonzero(predicted.part == part)
+        learnt = np.setdiff1d(np.arange(len(smiles)), predicted.molecule[rows])
         constant[rows] = labels[learnt].mean()
-        mine = [training[number] for number in found.molecule[rows]]
-        distance[rows] = 1 - nearest(mine, [training[number] for number in learnt])
-    certainty = uncertainty.certainty_of(TASKS[about["task"]]).of(found, truth, distance, level)
+        held_out = [training[number] for number in predicted.molecule[rows]]
+        distance[rows] = 1 - nearest(held_out, [training[number] for number in learnt])
+    certainty = uncertainty.certainty_of(TASKS[about["task"]]).of(predicted, truth, distance, level)
     scores = {
         name: metrics.primary(about["metric"], truth[:, None], values[:, None])
-        for name, values in {"score": found.prediction, "constant": constant}.items()
+        for name, values in {"score": predicted.prediction, "constant": constant}.items()
     }
     always = METRICS[about["metric"]].constant
     if always is not None:
@@ -182,13 +182,13 @@ def make(
 
 
 def write(bundle: Bundle, path: Path) -> None:
-    """Write the bundle to one file, atomically. What is the same in all members is stored once."""
+    """Write the bundle to one file, atomically; tensors that are equal in all members are stored once."""
     states = [_tensors(member) for member in bundle.members]
-    shared = {
-        name
-        for name, tensor in states[0].items()
-        if all(tensor.equal(state[name]) if tensor.shape == state[name].shape else False for state in states[1:])
-    }
+
+    def equal(tensor: Tensor, other: Tensor) -> bool:
+        return tensor.shape == other.shape and tensor.equal(other)
+
+    shared = {name for name, tensor in states[0].items() if all(equal(tensor, state[name]) for state in states[1:])}
     tensors = {f"shared.{name}": states[0][name] for name in shared}
     for number, state in enumerate(states):
         tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
@@ -199,11 +199,12 @@ def write(bundle: Bundle, path: Path) -> None:
         save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, metadata=metadata)
 
 
-def read(path: Path) -> Bundle:
-    """The bundle that :func:`write` wrote.
+def read(path: Path | str) -> Bundle:
+    """Read the bundle that :func:`write` wrote.
 
     Raises `UserError` if the file is missing, truncated, no bundle, or of another version.
     """
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     try:
@@ -235,19 +236,19 @@ def read(path: Path) -> Bundle:
         )
     states = []
     for number in range(card["members"]):
-        own = f"member.{number}."
+        prefix = f"member.{number}."
         states.append(
             {
-                name.removeprefix("shared.").removeprefix(own): tensor
+                name.removeprefix("shared.").removeprefix(prefix): tensor
                 for name, tensor in tensors.items()
-                if name.startswith(("shared.", own))
+                if name.startswith(("shared.", prefix))
             }
         )
-    # Members that all kept the pretrained encoder share one, which then runs once.
-    together = None
+    # If all members kept the pretrained encoder, they share one, which then runs once.
+    shared_encoder = None
     if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
-        together = new_encoder(card["architecture"])
-    members = [_member(card, state, together) for state in states]
+        shared_encoder = new_encoder(card["architecture"])
+    members = [_member(card, state, shared_encoder) for state in states]
     return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
 
 
@@ -272,7 +273,7 @@ def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
 
 
 def describe(card: Mapping[str, Any]) -> str:
-    """The card as lines of text."""
+    """Describe the card in lines of text."""
     title = METHODS[card["method"]].title
     made, scores = card["made"], card["out_of_sample"]
     domain = Domain.from_card(card["domain"])
@@ -281,7 +282,7 @@ def describe(card: Mapping[str, Any]) -> str:
     ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
         "predicts": f"{card['target']} ({card['task']})",
-        "method": f"{method}, setting {json.dumps(card['setting'])}",
+        "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
         "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
         "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",

@@ -1,10 +1,10 @@
-"""Several models of one method, each stopped on another part of the labels, so that all labels teach.
+"""Several models of one method, each stopped on another part of the labels, so that every label is trained on.
 
-Member k trains on all parts but k and chooses its epoch, and what else a method learns on held-out labels, on part k.
-The members predict together, by their mean. This is what `validation: crossfit` fits and scores in an experiment: the
-same parts' strata, seeds and rule for the setting.
+Member k trains on all parts but k. Part k chooses its epoch, and whatever else a method learns on held-out labels. The
+prediction is the mean of the members'. With `validation: crossfit`, an experiment fits and scores the same: parts with
+the same strata, the same seeds, and hyperparameters selected by the same rule.
 
-No prediction by a member calibrates anything: member k was stopped where part k is predicted best.
+A member's own predictions for part k calibrate nothing, because the member was stopped where part k is predicted best.
 :func:`out_of_sample` gives every molecule the prediction of a whole ensemble that did not have it.
 """
 
@@ -46,7 +46,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class EnsembleSettings:
-    """What is fitted: a method and the settings to choose from, on one label column."""
+    """What is fitted: a method with the grid of hyperparameters to choose from, on one label column."""
 
     method: str
     grid: tuple[dict[str, Any], ...]
@@ -59,7 +59,7 @@ class EnsembleSettings:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """The members, and the setting they share."""
+    """The members, and the hyperparameters that they share, as JSON."""
 
     members: Sequence[Model] | Sequence[Reference]
     setting: str
@@ -76,15 +76,15 @@ class Reference:
 
     @classmethod
     def of(cls, model: Any, task: str, rate: float) -> Reference:
-        """The arrays of a fitted model; `rate` is the mean label, one more tree of a classifying forest."""
+        """Take the arrays of a fitted model; `rate` is the mean label, one more tree of a classifying forest."""
         if not hasattr(model, "estimators_"):
             return cls({"coefficients": np.ravel(model.coef_), "intercept": np.atleast_1d(model.intercept_)})
         trees = [estimator.tree_ for estimator in model.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
 
         def shifted(children: str) -> npt.NDArray[np.int32]:
-            found = [getattr(tree, children) for tree in trees]
-            parts = [np.where(child < 0, -1, child + start) for child, start in zip(found, starts[:-1], strict=True)]
+            numbers = [getattr(tree, children) for tree in trees]
+            parts = [np.where(child < 0, -1, child + start) for child, start in zip(numbers, starts[:-1], strict=True)]
             return np.concatenate(parts).astype(np.int32)
 
         values = np.concatenate([tree.value[:, 0, -1] for tree in trees])  # of two classes the second, as a share
@@ -101,7 +101,7 @@ class Reference:
         )
 
     def predict(self, X: csr_matrix, task: str) -> Array:
-        """Probabilities or values for n x 2048 counts: n."""
+        """Predict n probabilities or values from n x 2048 counts."""
         a = self.arrays
         if "constant" in a:
             return np.repeat(a["constant"], X.shape[0]).astype(np.float32)
@@ -109,7 +109,8 @@ class Reference:
             output = X @ a["coefficients"] + a["intercept"]
             return (1 / (1 + np.exp(-output)) if TASKS[task].classes else output).astype(np.float32)
         counts = X.toarray().astype(np.float32)
-        rows, total = np.arange(len(counts)), np.zeros(len(counts))
+        rows = np.arange(len(counts))
+        total = np.zeros(len(counts))
         for root in a["roots"]:
             node = np.full(len(counts), root)
             while (inner := a["left"][node] >= 0).any():
@@ -120,26 +121,26 @@ class Reference:
         return ((total + a["rate"][0]) / (trees + 1) if "rate" in a else total / trees).astype(np.float32)
 
 
-#: From a setting to a member and its predictions for its validation molecules; raises `DivergedError`.
+#: Fits a member with some hyperparameters, and predicts its validation molecules; raises `DivergedError`.
 Fitting = Callable[[Settings], tuple[Any, Array]]
 
 
 class Source(Protocol):
-    """n labelled molecules as a method learns from them."""
+    """n labelled molecules, in the form that a method learns from."""
 
     @property
     def labels(self) -> Array:
         """The labels, n."""
 
     @property
-    def twins(self) -> npt.NDArray[np.integer]:
-        """Numbers of the molecules, identical ones alike: they stay in one part."""
+    def structures(self) -> npt.NDArray[np.integer]:
+        """The number of each molecule's structure; identical molecules have one number, and stay in one part."""
 
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
-        """What fits a fold's member, whatever its setting."""
+        """Return the function that fits a fold's member with given hyperparameters."""
 
     def predict(self, members: Sequence[Any], molecules: Rows, settings: EnsembleSettings) -> Array:
-        """Every member's predictions, members x molecules."""
+        """Return every member's predictions, members x molecules."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ class Networks:
 
     encoder: Encoder
     graphs: Graphs
-    twins: npt.NDArray[np.integer]
+    structures: npt.NDArray[np.integer]
 
     @property
     def labels(self) -> Array:
@@ -156,10 +157,10 @@ class Networks:
         return self.graphs.labels[:, 0]
 
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
-        """Return what trains a model for each setting, or mixes it from one that is trained here."""
+        """Return the function that trains a model, or mixes it from one that is trained here."""
         method = METHODS[settings.method]
 
-        def asked(method: Method, hyperparameters: Settings) -> Fit:
+        def fit_of(method: Method, hyperparameters: Settings) -> Fit:
             task = Task(settings.task, settings.metric)
             return Fit(method, hyperparameters, self.graphs, fold, task, HONEST, settings.training, settings.seed)
 
@@ -171,22 +172,22 @@ class Networks:
         if method.mixing is None:
 
             def fitted(hyperparameters: Settings) -> tuple[Model, Array]:
-                model = trained(asked(method, hyperparameters))
+                model = trained(fit_of(method, hyperparameters))
                 return model, model.predict(self.graphs, fold.valid)[:, 0]
 
             return fitted
         source = METHODS[method.mixing.source]
         theta_0 = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
-        tuned = trained(asked(source, source.grid(len(self.encoder.blocks))[0]))
+        tuned = trained(fit_of(source, source.grid(len(self.encoder.blocks))[0]))
 
         def mixed(hyperparameters: Settings) -> tuple[Model, Array]:
             model = copy.deepcopy(tuned)
-            return model, mix(model, theta_0, asked(method, hyperparameters)).valid[:, 0]
+            return model, mix(model, theta_0, fit_of(method, hyperparameters)).valid[:, 0]
 
         return mixed
 
     def predict(self, members: Sequence[Model], molecules: Rows, settings: EnsembleSettings) -> Array:
-        """Every member's predictions, members x molecules."""
+        """Return every member's predictions, members x molecules."""
         return predict_networks(members, self.graphs, molecules)
 
 
@@ -196,58 +197,64 @@ class References:
 
     X: csr_matrix
     labels: Array
-    twins: npt.NDArray[np.integer]
+    structures: npt.NDArray[np.integer]
 
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
-        """A learner for each setting; the constant selects nothing, so it learns from the validation labels too."""
+        """Return the function that fits a learner.
+
+        The constant selects nothing, so it learns from the validation labels too.
+        """
         seed = seed_of("member", settings.seed, number) % 2**32
         y = self.labels.astype(np.float64)
 
         def fitted(setting: Settings) -> tuple[Reference, Array]:
             if settings.method == CONSTANT:
-                found = Reference({"constant": np.array([y[np.concatenate([fold.train, fold.valid])].mean()])})
-                return found, np.full(len(fold.valid), y[fold.train].mean(), np.float32)
+                mean = y[np.concatenate([fold.train, fold.valid])].mean()
+                held_out = np.full(len(fold.valid), y[fold.train].mean(), np.float32)
+                return Reference({"constant": np.array([mean])}), held_out
             model = learner(setting, settings.task, TREES, seed).fit(self.X[fold.train], y[fold.train])
-            found = Reference.of(model, settings.task, float(y[fold.train].mean()))
-            return found, found.predict(self.X[fold.valid], settings.task)
+            reference = Reference.of(model, settings.task, float(y[fold.train].mean()))
+            return reference, reference.predict(self.X[fold.valid], settings.task)
 
         return fitted
 
     def predict(self, members: Sequence[Reference], molecules: Rows, settings: EnsembleSettings) -> Array:
-        """Every member's predictions, members x molecules."""
+        """Return every member's predictions, members x molecules."""
         return np.stack([member.predict(self.X[molecules], settings.task) for member in members])
 
 
 @torch.no_grad()
 def predict_networks(members: Sequence[Model], graphs: Graphs, molecules: Rows | None = None) -> Array:
-    """Every member's predictions for one label column, members x molecules; of all molecules, if none are named.
+    """Return every member's predictions for one label column, members x molecules; without `molecules`, for all.
 
-    Batches are cut once for all, and an encoder that several members share runs once.
+    Batches are cut once for all members, and an encoder that several members share runs once.
     """
     for model in members:
         model.eval()
-    found = []
-    asked = np.arange(len(graphs)) if molecules is None else molecules
-    for batch in evaluation_batches(members[0].encoder, graphs, asked):
-        encoders = {id(model.encoder): model.encoder for model in members}
-        read = {number: encoder.read(batch) for number, encoder in encoders.items()}
-        outputs = [model.in_label_units(model.head(read[id(model.encoder)], batch)) for model in members]
-        found.append(torch.stack(outputs)[..., 0])
-    return torch.cat(found, 1).numpy()
+    if molecules is None:
+        molecules = np.arange(len(graphs))
+    encoders = {id(model.encoder): model.encoder for model in members}
+    predictions = []
+    for batch in evaluation_batches(members[0].encoder, graphs, molecules):
+        vectors = {key: encoder.read(batch) for key, encoder in encoders.items()}
+        outputs = [model.in_label_units(model.head(vectors[id(model.encoder)], batch)) for model in members]
+        predictions.append(torch.stack(outputs)[..., 0])
+    return torch.cat(predictions, 1).numpy()
 
 
 def deal(source: Source, molecules: Rows, settings: EnsembleSettings) -> list[Fold]:
-    """The members' training and validation molecules out of these; nothing is left for a test."""
+    """Deal these molecules out as the members' training and validation molecules; none is left for a test."""
     rng = generator("members", settings.seed)
     part = _parts(source, molecules, settings.members, "ensemble", settings, rng)
-    nothing = np.empty(0, np.int64)
-    return [Fold(molecules[part != number], molecules[part == number], nothing) for number in range(settings.members)]
+    no_test = np.empty(0, np.int64)
+    return [Fold(molecules[part != number], molecules[part == number], no_test) for number in range(settings.members)]
 
 
 def fit_ensemble(source: Source, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
-    """A member a fold, of the setting whose out-of-fold predictions are best, by the rule that selects everywhere.
+    """Fit a member a fold, with the hyperparameters whose out-of-fold predictions are best.
 
-    Raises `UserError` if every setting diverged.
+    The rule of `scoring.selection.validation` selects them, as in an experiment. Raises `UserError` if every fit of the
+    grid diverged.
     """
     method = METHODS[settings.method]
     grid = list(dict.fromkeys(method.parse(setting) for setting in settings.grid))
@@ -272,23 +279,21 @@ def fit_ensemble(source: Source, folds: Sequence[Fold], settings: EnsembleSettin
             out_of_fold[setting].append(valid)
     left = [setting for setting in grid if setting not in reasons]
     if not left:
-        told = "; ".join(f"{setting_text(setting)}: {reason}" for setting, reason in reasons.items())
-        raise UserError(f"{settings.method}: no setting could be fitted: {told}. Choose another method.")
+        details = "; ".join(f"{setting_text(setting)}: {reason}" for setting, reason in reasons.items())
+        raise UserError(f"{settings.method}: no hyperparameters could be fitted: {details}. Choose another method.")
     labels = source.labels[np.concatenate([fold.valid for fold in folds])][:, None]
     candidates = []
     for setting in left:
         predicted = np.concatenate(out_of_fold[setting])[:, None]
-        score, loss = (
-            metrics.primary(settings.metric, labels, predicted),
-            metrics.loss(settings.task, labels, predicted),
-        )
+        score = metrics.primary(settings.metric, labels, predicted)
+        loss = metrics.loss(settings.task, labels, predicted)
         candidates.append(Candidate(setting_text(setting), score, loss, float("nan")))
     chosen = validation(candidates, METRICS[settings.metric].sign)[0].setting
     return Ensemble(next(members[setting] for setting in left if setting_text(setting) == chosen), chosen)
 
 
 def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
-    """Predictions for every molecule by an ensemble that did not have it, neither to learn from nor to stop by.
+    """Predict every molecule by an ensemble that had it neither for training nor for early stopping.
 
     The molecules are dealt into as many parts as a cross-validation has, and an ensemble is fitted without each.
     """
@@ -306,7 +311,7 @@ def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
 def _parts(
     source: Source, molecules: Rows, count: int, where: str, settings: EnsembleSettings, rng: np.random.Generator
 ) -> Rows:
-    """The part of each of these molecules: labels dealt evenly, identical molecules together."""
+    """Return the part of each of these molecules; labels are dealt evenly, identical molecules together."""
     labels = source.labels[molecules, None].astype(np.float64)
-    found = stratified_folds(labels, source.twins[molecules], where, count, settings.task, rng)
-    return found.astype(np.int64)
+    parts = stratified_folds(labels, source.structures[molecules], where, count, settings.task, rng)
+    return parts.astype(np.int64)

@@ -81,10 +81,13 @@ class _Estimator(BaseEstimator):
         with TemporaryDirectory() as folder:
             pretrained = None if self.method in WITHOUT_ENCODER else _pretrained(self.encoder, Path(folder))
             layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
-            own = None if self.setting is None else [dict(self.setting)]
+            if self.setting is None:
+                grid = [asdict(setting) for setting in METHODS[self.method].grid(layers)]
+            else:
+                grid = [dict(self.setting)]
             settings = EnsembleSettings(
                 method=self.method,
-                grid=tuple(own or [asdict(setting) for setting in METHODS[self.method].grid(layers)]),
+                grid=tuple(grid),
                 task=self._task,
                 metric=TASKS[self._task].primary.name,
                 training=training,
@@ -109,39 +112,39 @@ class _Estimator(BaseEstimator):
 class RoftMolRegressor(RegressorMixin, _Estimator):
     """Fine-tune a pretrained encoder on SMILES with values by any method of this project.
 
-    A fit is one ensemble on all labels, and five more, each without a fifth of them: by their predictions for that
-    fifth intervals or probabilities are calibrated.
+    A fit trains one ensemble on all labels, and five more, each without a fifth of them. The predictions of these five
+    for their fifths calibrate the intervals or probabilities.
 
     Parameters
     ----------
     method
         A name in `roftmol.methods.METHODS`.
     encoder
-        A shipped model's name, or the path of a file in results/checkpoints. The fingerprint baseline needs none.
+        A shipped encoder's name, or the path of a file in results/checkpoints. The fingerprint baseline needs none.
     setting
-        The method's settings; None chooses among its grid by out-of-fold predictions.
+        The method's hyperparameters; None chooses from its grid by out-of-fold predictions.
     members
         Models in an ensemble, each stopped on another part of the labels.
     epochs, patience, batch_size, learning_rate, dropout
         As in config.yaml.
     level
-        Of the prediction intervals in `bundle_`.
+        The share of labels that the prediction intervals in `bundle_` hold.
     random_state
-        Seed of everything drawn.
+        The seed of everything that is drawn.
 
     """
 
     _task = regression.TASK.name
 
     def fit(self, X: Sequence[str], y: Sequence[float]) -> Self:
-        """Fit on n SMILES and n values; raises `ValueError` for a SMILES that is no molecule or a missing value."""
+        """Fit on n SMILES and n values; raise `ValueError` for a SMILES that is no molecule or for a missing value."""
         labels = np.asarray(y, np.float32)
         if labels.ndim != 1 or not np.isfinite(labels).all():
             raise ValueError("y: give one finite number a molecule")
         return self._fit(X, labels)
 
     def predict(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Values, one a SMILES."""
+        """Predict values, one a SMILES."""
         return self._predicted(X, "prediction")
 
 
@@ -151,54 +154,56 @@ class RoftMolClassifier(ClassifierMixin, _Estimator):
     _task = classification.TASK.name
 
     def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
-        """Fit on n SMILES and n labels of two classes; raises `ValueError` for any other number of them."""
+        """Fit on n SMILES and n labels of two classes; raise `ValueError` for any other number of classes."""
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"y: {len(self.classes_)} classes, and this classifier tells two apart")
         return self._fit(X, codes.astype(np.float32))
 
     def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Calibrated probabilities of both classes, n x 2."""
+        """Predict calibrated probabilities of both classes, n x 2."""
         p = self._predicted(X, "probability")
         return np.stack([1 - p, p], 1)
 
     def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:
-        """The more probable class, one a SMILES."""
+        """Predict the more probable class, one a SMILES."""
         return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)]
 
 
 def _texts(smiles: Sequence[str]) -> list[str]:
-    found = list(smiles)
-    if not found or not all(isinstance(text, str) for text in found):
+    texts = list(smiles)
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise ValueError("X: give a list of SMILES, one a molecule")
-    return [str(text) for text in found]
+    return [str(text) for text in texts]
 
 
 def _molecules(texts: list[str]) -> list[Molecule]:
-    found = []
+    molecules = []
     for row, text in enumerate(texts):
         molecule = parse(text)
         if not isinstance(molecule, Molecule):
             raise ValueError(f"X: row {row}, {text!r}: {molecule.reason} {molecule.detail}".strip())
-        found.append(molecule)
-    return found
+        molecules.append(molecule)
+    return molecules
 
 
 def _pretrained(name: str, folder: Path) -> Pretrained:
-    """The encoder of a path, or a shipped one, whose weights are laid out in `folder`."""
-    known = catalog.checkpoints()
+    """Return the encoder at a path, or a shipped one, whose weights are written into `folder`."""
+    checkpoints = catalog.checkpoints()
     if Path(name).is_file():
         kind = architecture_of(Path(name))["kind"]
-        return Pretrained(
-            name, Path(name), next(c.featurizer for c in known.values() if c.architecture["kind"] == kind)
-        )
-    shipped = {key: source for key, entry in known.items() for source in entry.sources if source.kind == "shipped"}
+        featurizer = next(entry.featurizer for entry in checkpoints.values() if entry.architecture["kind"] == kind)
+        return Pretrained(name, Path(name), featurizer)
+    shipped = {
+        key: source for key, entry in checkpoints.items() for source in entry.sources if source.kind == "shipped"
+    }
     if name not in shipped:
         raise ValueError(
             f"encoder: {name!r} is neither a file nor shipped; choose one of {', '.join(shipped)}, or bring another by "
             "`snakemake results/checkpoints/NAME.safetensors` and give that path"
         )
-    entry, path = known[name], folder / "encoder.safetensors"
+    entry = checkpoints[name]
+    path = folder / "encoder.safetensors"
     raw = catalog.REGISTRY.parents[1] / shipped[name].file
     convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
     return Pretrained(name, path, entry.featurizer)

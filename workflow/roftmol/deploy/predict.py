@@ -1,4 +1,4 @@
-"""A table of molecules through a bundle, in chunks, so that a table of any length takes little memory."""
+"""Predict a table of molecules by a bundle, in chunks, so that a table of any length takes little memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How a table is read: the column of SMILES (None: by its name), rows at a time, and how our columns begin."""
+    """How a table is read: the column of SMILES (None: by its name), rows at a time, and the prefix of our columns."""
 
     smiles: str | None = None
     batch_size: int = 2000
@@ -34,11 +34,11 @@ class PredictSettings:
 
 
 def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) -> int:
-    """Predict for every row of `source` and write it, with our columns behind its own, to `out`; returns the rows.
+    """Predict for every row of `source`, write it with our columns after its own to `out`, and return how many rows.
 
-    Both are paths to CSV, TSV or Parquet, by their endings; `-` is CSV from standard input or to standard output. A
-    file appears when it is whole. Raises `UserError` if the table is missing, empty or damaged, if there is no column
-    of SMILES, or if it has columns of our names.
+    Both are paths to CSV, TSV or Parquet, by their endings; `-` is CSV from standard input or to standard output. The
+    file appears only when it is complete. Raises `UserError` if the table is missing, empty or damaged, if it has no
+    column of SMILES, or if it already has a column of one of our names.
     """
     chunks = _read(source, settings.batch_size)
     rows = 0
@@ -47,9 +47,9 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
             if not rows:
                 column = _columns(chunk, bundle, source, settings)
             texts = [str(text).strip() for text in chunk[column].to_pylist()]
-            found = bundle.predict([text if text != "None" else "" for text in texts], settings.processes)
+            predicted = bundle.predict([text if text != "None" else "" for text in texts], settings.processes)
             for name in bundle.columns:
-                chunk = chunk.append_column(named(bundle, name, settings.prefix), _array(found[name]))
+                chunk = chunk.append_column(named(bundle, name, settings.prefix), _array(predicted[name]))
             write(chunk)
             rows += len(texts)
             bar.update(len(texts))
@@ -59,13 +59,13 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
 
 
 def named(bundle: Bundle, column: str, prefix: str) -> str:
-    """A column of the bundle as it stands in the table: the target's values carry its name."""
+    """Name a column of the bundle for the table: predictions of the target carry the target's name."""
     about_target = column in ("prediction", "low", "high", "probability")
     return prefix + (f"{bundle.card['target']}_{column}" if about_target else column)
 
 
 def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSettings) -> str:
-    """The column of SMILES; columns that would be there twice are refused."""
+    """Return the column of SMILES; raise `UserError` if the table has a column of one of our names."""
     names, where = chunk.column_names, _name(source)
     column = settings.smiles or smiles_column(names, where)
     if column not in names:
@@ -88,7 +88,7 @@ def _name(source: str) -> str:
 
 
 def _read(source: str, size: int) -> Iterator[pa.Table]:
-    """The table in pieces of `size` rows; the cells of a text stay texts."""
+    """Read the table in pieces of `size` rows; the cells of a text file stay texts."""
     if source != STREAM and not Path(source).is_file():
         raise UserError(f"{source}: there is no such file.")
     if source.endswith(".parquet"):
@@ -115,7 +115,7 @@ def _read(source: str, size: int) -> Iterator[pa.Table]:
 
 @contextmanager
 def _writer(out: str) -> Iterator[Any]:
-    """A function that writes one piece after the other."""
+    """Yield a function that writes one piece after the other."""
     if out == STREAM:
         yield _csv_writer(sys.stdout, ",")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The method that was recommended, fitted on all labels: from molecules and a verdict to a bundle."""
+"""Fit the recommended method on all labels: from molecules and a verdict to a bundle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from roftmol.training.fit import TrainSettings
 
 @dataclass(frozen=True)
 class RefitSettings:
-    """The target, the grids by model and method, and how to fit; which of them is in the verdict."""
+    """The target, the grids by model and method, and how to fit; the verdict says which model and method."""
 
     target: str
     task: str
@@ -53,13 +53,13 @@ class Pretrained:
 def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
     """Fit the verdict's choice as an ensemble on the table `molecules` and write the bundle `out`.
 
-    It is calibrated by what like ensembles said of the test parts in the aggregated `tables`.
+    It is calibrated by what ensembles like it predicted for the test parts, in the aggregated `tables`.
     """
     torch.set_num_threads(1)
     table = schemas.read("molecules", molecules)
     evidence = json.loads(verdict.read_text(encoding="utf-8"))
     model, method = evidence["choice"]["model"], evidence["choice"]["method"]
-    how = EnsembleSettings(
+    ensemble_settings = EnsembleSettings(
         method=method,
         grid=tuple(settings.grids[model][method]),
         task=settings.task,
@@ -73,22 +73,32 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
         pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurizers[model])
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
-    found = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
-    made = fit_bundle(
-        table["smiles"].tolist(), table["canonical"], labels, how, pretrained, about, settings.level, found
+    predicted = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    fitted = fit_bundle(
+        table["smiles"].tolist(),
+        table["canonical"],
+        labels,
+        ensemble_settings,
+        pretrained,
+        about,
+        settings.level,
+        predicted,
     )
-    bundle.write(made, out)
+    bundle.write(fitted, out)
 
 
 def tested(tables: Path, model: str, method: str, molecules: npt.NDArray[np.int64]) -> OutOfSample:
-    """What a candidate's ensembles said of the test part of each resample; molecules by their place in `molecules`."""
+    """Read what a candidate's ensembles predicted for the test part of each resample.
+
+    Its molecules are numbered by their position in `molecules`.
+    """
     rows = schemas.read("predictions", tables / "predictions.parquet")
     rows = rows[(rows["partition"] == "test") & (rows["model"] == model) & (rows["method"] == method)]
-    place = pd.Series(np.arange(len(molecules)), index=molecules)
+    position = pd.Series(np.arange(len(molecules)), index=molecules)
     values = {
         name: rows[name].map(lambda values: float(values[0])).to_numpy(np.float64) for name in ("prediction", "spread")
     }
-    return OutOfSample(place[rows["molecule"]].to_numpy(np.int64), **values, part=rows["seed"].to_numpy(np.int64))
+    return OutOfSample(position[rows["molecule"]].to_numpy(np.int64), **values, part=rows["seed"].to_numpy(np.int64))
 
 
 def fit_bundle(
@@ -99,15 +109,15 @@ def fit_bundle(
     pretrained: Pretrained | None,
     about: Mapping[str, Any],
     level: float,
-    found: OutOfSample | None = None,
+    predicted: OutOfSample | None = None,
 ) -> Bundle:
-    """A bundle fitted on n molecules; `pretrained` is None for references, `about` more for the card.
+    """Fit a bundle on n molecules; `pretrained` is None for references, `about` is put on the card too.
 
-    It is calibrated by the predictions `found` of ensembles that did not have the molecule. Where there are none yet,
-    such ensembles are fitted, as many as a cross-validation has parts.
+    `predicted` are the predictions of ensembles that did not have the molecule; they calibrate the bundle. Without
+    them, such ensembles are fitted here, as many as a cross-validation has parts.
     """
-    twins = pd.factorize(pd.Series(list(canonical)))[0]
-    known = {
+    structures = pd.factorize(pd.Series(list(canonical)))[0]
+    card = {
         **about,
         "task": settings.task,
         "metric": settings.metric,
@@ -117,17 +127,18 @@ def fit_bundle(
     }
     source: Networks | References
     if pretrained is None:
-        source = References(morgan_counts(smiles), labels, twins)
-        known |= {"model": model_of(settings.method, "")}
+        source = References(morgan_counts(smiles), labels, structures)
+        card |= {"model": model_of(settings.method, "")}
     else:
         encoder = load_encoder(pretrained.weights, settings.training.dropout)
-        source = Networks(encoder, featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer), twins)
-        known |= {
+        graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
+        source = Networks(encoder, graphs, structures)
+        card |= {
             "model": pretrained.name,
             "architecture": architecture_of(pretrained.weights),
             "featurizer": pretrained.featurizer,
             "encoder_sha256": sha256(pretrained.weights),
         }
-    found = found or out_of_sample(source, settings)
+    predicted = predicted or out_of_sample(source, settings)
     ensemble = fit_ensemble(source, deal(source, np.arange(len(smiles)), settings), settings)
-    return bundle.make(ensemble, found, smiles, labels, known, level)
+    return bundle.make(ensemble, predicted, smiles, labels, card, level)

@@ -1,15 +1,15 @@
-"""How sure a prediction is, from predictions for molecules that had no part in making what predicted them.
+"""How sure a prediction is, from predictions of ensembles for molecules that they were not fitted on.
 
 Regression: normalised conformal prediction (Papadopoulos et al. 2008, Neural networks regression inductive conformal
 predictor, doi 10.1109/ICTAI.2008.118). With a difficulty sigma(x) and scores s_i = |y_i - mu_i| / sigma(x_i) of n
 molecules, the interval of a new one at a level is mu(x) +- q sigma(x), where q is the ceil((n + 1) level)-th smallest
-score. The difficulty is linear in what is known before the label is: how far the members' predictions spread, and how
-far the nearest training molecule is.
+score. The difficulty is linear in two quantities that need no label: the spread of the members' predictions, and the
+distance to the nearest training molecule.
 
 Classification: Platt's logistic regression of the label on the logit, whose slope is never negative. At slope 0 every
 probability is the share of class 1.
 
-Both are a :class:`Certainty`, which a bundle asks for its columns, whatever is predicted.
+Both are a :class:`Certainty`, which makes a bundle's columns for either kind of task.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from sklearn.linear_model import LogisticRegression
 
 from roftmol.tasks import TaskType
 
-#: A difficulty begins as half constant and a quarter each of spread and distance, as if so many molecules had said so.
-BEFORE, MOLECULES = (0.5, 0.25, 0.25), 10
-#: No part of it falls below this share of the mean residual: what spreads more or lies further is never surer.
+#: The prior of a difficulty: half is constant, a quarter each comes from spread and distance.
+BEFORE = (0.5, 0.25, 0.25)
+#: The prior weighs as much as this many molecules.
+MOLECULES = 10
+#: No coefficient falls below this share of the mean residual: more spread or distance never makes a prediction surer.
 LEAST = 0.05
 ROUNDING = 1e-9  # 10 * 0.9 is 9
 EDGE = 1e-6  # probabilities stay this far from 0 and 1, so that their logits are finite
@@ -38,9 +40,9 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class OutOfSample:
-    """Predictions of molecules by ensembles that did not have them, neither to learn from nor to stop by; r rows.
+    """Predictions, in r rows, for molecules that an ensemble had neither for training nor for early stopping.
 
-    A molecule may be there several times: by another ensemble each.
+    A molecule may have several rows, each from another ensemble.
     """
 
     molecule: npt.NDArray[np.int64]  #: which of the labelled molecules
@@ -50,27 +52,27 @@ class OutOfSample:
 
 
 class Certainty(Protocol):
-    """What a bundle's outputs are made into, and by how many molecules that is known."""
+    """How a bundle's outputs become columns that say how sure they are, calibrated on so many molecules."""
 
     kind: ClassVar[str]  #: its name on the card
     columns: ClassVar[tuple[str, ...]]
 
     @classmethod
-    def of(cls, found: OutOfSample, labels: Array, distance: Array, level: float) -> Self:
-        """Calibrate by the rows of `found`, the label and the distance of each."""
+    def of(cls, predicted: OutOfSample, labels: Array, distance: Array, level: float) -> Self:
+        """Calibrate by the rows of `predicted`, with the label and the distance of each."""
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
-        """What :meth:`to_card` wrote."""
+        """Read what :meth:`to_card` wrote."""
 
     def to_card(self) -> dict[str, Any]:
-        """Itself as JSON."""
+        """Return the calibration as JSON."""
 
     def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
-        """The columns, from members x molecules outputs and the molecules' distance from training."""
+        """Return the columns; `outputs` are members x molecules, `distance` is to the nearest training molecule."""
 
     def words(self) -> str:
-        """What is sure, in words."""
+        """Describe the calibration in words."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Difficulty:
 
     @classmethod
     def of(cls, residuals: Array, spread: Array, distance: Array) -> Difficulty:
-        """Least squares of |residual| with coefficients that are not negative, drawn towards `BEFORE`."""
+        """Fit |residual| by least squares with positive coefficients, drawn towards `BEFORE`."""
         mean = max(float(np.abs(residuals).mean()), np.finfo(float).tiny)
         units = np.array([1.0, spread.mean() or 1.0, distance.mean() or 1.0])
         X = np.stack([np.ones(len(residuals)), spread, distance], 1) / units
@@ -93,7 +95,7 @@ class Difficulty:
         return cls(*(mean * lsq_linear(A, b, (LEAST, np.inf)).x / units).tolist())
 
     def __call__(self, spread: Array, distance: Array) -> Array:
-        """The difficulty of molecules, above 0."""
+        """Return the difficulty of molecules, above 0."""
         return self.constant + self.of_spread * spread + self.of_distance * distance
 
 
@@ -101,7 +103,7 @@ class Difficulty:
 class Intervals:
     """Prediction +- quantile * difficulty holds the label of a share `level` of molecules like the training molecules.
 
-    `half_widths` are what a tenth, half and nine tenths of these stay below.
+    `half_widths` are the tenth, median and ninetieth percentile of half the intervals' widths.
     """
 
     kind: ClassVar[str] = "normalised conformal"
@@ -115,45 +117,47 @@ class Intervals:
     note: str = ""
 
     @classmethod
-    def of(cls, found: OutOfSample, labels: Array, distance: Array, level: float) -> Intervals:
-        """Intervals from the rows of `found`, the label and the distance of each.
+    def of(cls, predicted: OutOfSample, labels: Array, distance: Array, level: float) -> Intervals:
+        """Calibrate by the rows of `predicted`, with the label and the distance of each.
 
-        A row's difficulty is by a model of the other parts' residuals. Rows of one molecule do not count as several in
-        the quantile's rank.
+        A row's difficulty comes from the other parts' residuals. Several rows of one molecule count as one in the
+        quantile's rank.
         """
-        residuals = np.abs(labels - found.prediction)
+        residuals = np.abs(labels - predicted.prediction)
         sigma = np.empty(len(residuals))
-        for part in np.unique(found.part):
-            mine = found.part == part
-            other = Difficulty.of(residuals[~mine], found.spread[~mine], distance[~mine])
-            sigma[mine] = other(found.spread[mine], distance[mine])
-        quantile, enough = conformal_quantile(residuals / sigma, level, n := len(np.unique(found.molecule)))
-        difficulty = Difficulty.of(residuals, found.spread, distance)
-        widths = quantile * np.quantile(difficulty(found.spread, distance), [0.1, 0.5, 0.9])
+        for part in np.unique(predicted.part):
+            here = predicted.part == part
+            of_others = Difficulty.of(residuals[~here], predicted.spread[~here], distance[~here])
+            sigma[here] = of_others(predicted.spread[here], distance[here])
+        n = len(np.unique(predicted.molecule))
+        quantile, enough = conformal_quantile(residuals / sigma, level, n)
+        difficulty = Difficulty.of(residuals, predicted.spread, distance)
+        widths = quantile * np.quantile(difficulty(predicted.spread, distance), [0.1, 0.5, 0.9])
         note = "" if enough else f"{n} molecules are too few for this level"
         return cls(level, quantile, difficulty, n, tuple(widths.tolist()), note)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Intervals:
-        """What :meth:`to_card` wrote."""
-        known = {name: card[name] for name in ("level", "quantile", "molecules", "note")}
-        return cls(**known, difficulty=Difficulty(**card["difficulty"]), half_widths=tuple(card["half_widths"]))
+        """Read what :meth:`to_card` wrote."""
+        plain = {name: card[name] for name in ("level", "quantile", "molecules", "note")}
+        return cls(**plain, difficulty=Difficulty(**card["difficulty"]), half_widths=tuple(card["half_widths"]))
 
     def to_card(self) -> dict[str, Any]:
-        """The intervals as JSON."""
+        """Return the intervals as JSON."""
         return {"kind": self.kind, **asdict(self), "half_widths": list(self.half_widths)}
 
     def half(self, spread: Array, distance: Array) -> Array:
-        """Half the width of molecules' intervals."""
+        """Return half the width of molecules' intervals."""
         return self.quantile * self.difficulty(spread, distance)
 
     def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
-        """The members' mean, and the interval around it."""
-        mean, half = outputs.mean(0), self.half(outputs.std(0, ddof=1), distance)
+        """Return the members' mean and the interval around it."""
+        mean = outputs.mean(0)
+        half = self.half(outputs.std(0, ddof=1), distance)
         return {"prediction": mean, "low": mean - half, "high": mean + half}
 
     def words(self) -> str:
-        """Level and widths."""
+        """Describe the intervals by their level and widths."""
         low, middle, high = self.half_widths
         return (
             f"{self.level:.0%} intervals, a width for each molecule: prediction ± {middle:.3g} in the middle, "
@@ -174,26 +178,26 @@ class Probabilities:
     molecules: int
 
     @classmethod
-    def of(cls, found: OutOfSample, labels: Array, _distance: Array, _level: float) -> Probabilities:
-        """Calibrate by the rows of `found` and the label of each."""
-        return cls(*platt(found.prediction, labels), len(np.unique(found.molecule)))
+    def of(cls, predicted: OutOfSample, labels: Array, _distance: Array, _level: float) -> Probabilities:
+        """Calibrate by the rows of `predicted` and the label of each."""
+        return cls(*platt(predicted.prediction, labels), len(np.unique(predicted.molecule)))
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Probabilities:
-        """What :meth:`to_card` wrote."""
+        """Read what :meth:`to_card` wrote."""
         return cls(card["slope"], card["intercept"], card["molecules"])
 
     def to_card(self) -> dict[str, Any]:
-        """The calibration as JSON."""
+        """Return Platt's calibration as JSON."""
         return {"kind": self.kind, **asdict(self)}
 
     def values(self, outputs: Array, _distance: Array) -> dict[str, Array]:
-        """The calibrated probability of class 1."""
+        """Return the calibrated probability of class 1."""
         logit = self.slope * logits(outputs.mean(0)) + self.intercept
         return {"probability": 1 / (1 + np.exp(-logit))}
 
     def words(self) -> str:
-        """The slope."""
+        """Describe the calibration by its slope."""
         return f"probabilities calibrated by Platt's method, slope {self.slope:.3g}, on {_molecules(self.molecules)}"
 
 
@@ -201,12 +205,12 @@ KINDS: dict[str, type[Certainty]] = {kind.kind: kind for kind in (Probabilities,
 
 
 def certainty_of(task: TaskType) -> type[Certainty]:
-    """Return how predictions for this kind of label are made sure of."""
+    """Return the kind of calibration for a task type."""
     return Probabilities if task.classes else Intervals
 
 
 def from_card(card: Mapping[str, Any]) -> Certainty:
-    """Return what a bundle's card says of its certainty."""
+    """Read the calibration of a bundle's card."""
     return KINDS[card["kind"]].from_card(card)
 
 
@@ -215,26 +219,27 @@ def _molecules(count: int) -> str:
 
 
 def conformal_quantile(scores: Array, level: float, molecules: int) -> tuple[float, bool]:
-    """The ceil((n + 1) level)-th smallest of n scores, or the largest and False where n is too few.
+    """Return the ceil((n + 1) level)-th smallest of n scores and True, or the largest and False if n is too small.
 
-    With several scores a molecule, the quantile of all of them at the share ceil((n + 1) level) / n of n molecules.
+    If molecules have several scores, it is the quantile of all scores at the share ceil((n + 1) level) / n, where n
+    is the number of molecules.
     """
     rank = math.ceil((molecules + 1) * level - ROUNDING)
-    place = math.ceil(min(rank, molecules) * len(scores) / molecules - ROUNDING)
-    return float(np.sort(scores)[place - 1]), rank <= molecules
+    rank_of_scores = math.ceil(min(rank, molecules) * len(scores) / molecules - ROUNDING)
+    return float(np.sort(scores)[rank_of_scores - 1]), rank <= molecules
 
 
 def logits(probabilities: npt.NDArray[Any]) -> Array:
-    """log p / (1 - p), finite at the ends."""
+    """Return log p / (1 - p), finite at the ends."""
     p = np.clip(np.asarray(probabilities, np.float64), EDGE, 1 - EDGE)
     return np.log(p / (1 - p))
 
 
 def platt(probabilities: Array, labels: npt.NDArray[Any]) -> tuple[float, float]:
-    """Slope, at least 0, and intercept of the label's logit on that of the prediction.
+    """Return slope, at least 0, and intercept of the label's logit on the prediction's.
 
-    The loss is convex, so where its minimum has a negative slope the best one allowed is 0, with the logit of the share
-    of class 1.
+    The loss is convex. So if its minimum has a negative slope, the best slope allowed is 0, with the logit of the share
+    of class 1 as intercept.
     """
     fitted = LogisticRegression(C=1.0).fit(logits(probabilities)[:, None], labels.astype(int))
     slope = float(fitted.coef_[0, 0])

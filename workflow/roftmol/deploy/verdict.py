@@ -1,14 +1,14 @@
 """Which method to take for one dataset: from the scores over its resamples to a ranking and a verdict in words.
 
-A candidate is a method on a pretrained model, or the fingerprint baseline; a score is that of an ensemble as the bundle
-holds it. The best mean alone decides nothing: a candidate is behind the best only if both comparisons of
-`statistics.resampled` say so, each corrected for all candidates. Of the others, those count that are better than the
-constant predictor beyond doubt, again corrected for all candidates. Of these the fingerprint baseline is taken, which
-needs no network, or else the cheapest; or the best mean, where that is asked for. Where no candidate is better than the
+A candidate is a method with a pretrained encoder, or the fingerprint baseline. A score is that of an ensemble like the
+one in the bundle. A candidate is behind the best only if both comparisons of `statistics.resampled` say so, each
+corrected for all candidates; the best mean alone decides nothing. Of the others, those count that are better than the
+constant predictor beyond doubt, again corrected for all candidates. Of these, the fingerprint baseline is taken, which
+needs no network, or else the cheapest; or, if the settings say so, the best mean. If no candidate is better than the
 constant, the labels cannot be predicted, and there is nothing to take.
 
-What the choice is worth is known from resamples that had no part in it: it is made on all but one, and scored on that
-one, for each.
+The score to expect comes from resamples that had no part in the choice: the choice is made on all resamples but one and
+scored on that one, for each.
 """
 
 from __future__ import annotations
@@ -53,26 +53,26 @@ class VerdictSettings:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What the rule makes of some resamples."""
+    """What the rule chooses on some resamples."""
 
     order: list[Candidate]  #: the best mean first
-    behind: frozenset[Candidate]
-    useful: list[Candidate]  #: those that are better than the constant beyond doubt; all, where there is none
+    behind: frozenset[Candidate]  #: worse than the best beyond doubt
+    useful: list[Candidate]  #: better than the constant beyond doubt; all candidates, if there is no constant
     chosen: Candidate
 
     @property
     def best(self) -> Candidate:
-        """The best mean."""
+        """The candidate with the best mean."""
         return self.order[0]
 
     @property
     def level(self) -> list[Candidate]:
-        """Those not told apart from the best, itself among them."""
+        """The candidates that are not told apart from the best, and the best."""
         return [candidate for candidate in self.order if candidate not in self.behind]
 
 
 def decide(settings: VerdictSettings, tables: Path, out: Path) -> None:
-    """Rank the candidates in the aggregated `tables`; `out` gets ranking.parquet, ranking.csv and verdict.json."""
+    """Rank the candidates of the aggregated `tables`; write ranking.parquet, ranking.csv and verdict.json to `out`."""
     selected = schemas.read("selected", tables / "selected.parquet")
     timings = schemas.read("timings", tables / "timings.parquet")
     scores = schemas.read("scores", tables / "scores.parquet")
@@ -92,9 +92,9 @@ def judge(
     scores: pd.DataFrame | None = None,
     labels: int | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Table "ranking" and the verdict, from the tables "selected" and "timings" of one dataset.
+    """Make the table "ranking" and the verdict from the tables "selected" and "timings" of one dataset.
 
-    R2 is read from the table `scores`; `labels` is how many there are. Raises `UserError` if no candidate has a score
+    R2 is read from the table `scores`; `labels` is the number of labels. Raises `UserError` if no candidate has a score
     in every resample.
     """
     better = METRICS[settings.metric].sign
@@ -106,19 +106,20 @@ def judge(
         raise UserError(
             f"{settings.name}: no method has a score in every resample; see the fits that failed in tables/"
         )
-    gains, nothing = better * whole, None if constant is None else better * constant
+    gains = better * whole
+    constant_gains = None if constant is None else better * constant
     cost = _costs(timings, len(whole))
-    choice = choose(gains, nothing, cost, settings.choose)
-    expected = choices_of_others(gains, nothing, cost, settings.choose)
+    choice = choose(gains, constant_gains, cost, settings.choose)
+    expected = choices_of_others(gains, constant_gains, cost, settings.choose)
     scored = _of_choices(tested, expected)
     predictable = bool(choice.useful)
     r2 = _r2(scores, selected)
-    known = whole.copy()
+    complete = whole.copy()
     if constant is not None:
-        known[NOTHING] = constant
+        complete[NOTHING] = constant
     chosen = choice.chosen if predictable else NOTHING
-    ranking = _ranking(known, candidates, choice, chosen, r2, cost, settings.metric)
-    told = _Told(settings, ranking, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
+    ranking = _ranking(complete, candidates, choice, chosen, r2, cost, settings.metric)
+    words = _Words(settings, ranking, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
     return ranking, {
         **{"name": settings.name, "target": settings.target, "task": settings.task, "metric": settings.metric},
         "split": settings.split,
@@ -129,14 +130,14 @@ def judge(
         "choice": dict(zip(("model", "method"), chosen, strict=True)),
         "best": dict(zip(("model", "method"), choice.best, strict=True)),
         "not_behind": [{"model": model, "method": method} for model, method in choice.level],
-        "expected": _plain(told.expected if predictable else told.of_constant),
-        "constant": _plain(told.of_constant),
-        "sentences": told.sentences() if predictable else told.nothing_to_take(),
+        "expected": _plain(words.expected if predictable else words.of_constant),
+        "constant": _plain(words.of_constant),
+        "sentences": words.sentences() if predictable else words.nothing_to_take(),
     }
 
 
 def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str) -> Choice:
-    """Apply the rule to scores, resamples x candidates, of which more is better, and those of the constant."""
+    """Apply the rule to the scores of candidates, resamples x candidates, and of the constant; more is better."""
     columns: list[Any] = gains.columns.to_list()
     order: list[Candidate] = sorted(columns, key=lambda candidate: -gains[candidate].mean())
     best = order[0]
@@ -147,7 +148,7 @@ def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candid
     if constant is not None:
         p = dict(zip(columns, above_zero(gains.sub(constant, axis=0), TEST_SHARE), strict=True))
         useful = [candidate for candidate in order if p[candidate] < ALPHA]
-    # What is better than the constant may all be behind a best whose scores vary too much to say so.
+    # The best may vary too much to be better than the constant beyond doubt, while all that are lie behind it.
     pool = [candidate for candidate in useful if candidate not in behind] or useful[:1] or [best]
     if how == "best":
         return Choice(order, behind, useful, pool[0])
@@ -158,28 +159,29 @@ def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candid
 def choices_of_others(
     gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str
 ) -> pd.Series:
-    """For each resample, what the rule chooses on all others; with fewer than three, what it chooses on all."""
+    """Return for each resample what the rule chooses on all others; of fewer than three, what it chooses on all."""
     if len(gains) < 3:
         return pd.Series([choose(gains, constant, cost, how).chosen] * len(gains), gains.index)
-    found = [
-        choose(gains.drop(index=seed), None if constant is None else constant.drop(index=seed), cost, how).chosen
-        for seed in gains.index
-    ]
-    return pd.Series(found, gains.index)
+    chosen = []
+    for seed in gains.index:
+        constant_of_others = None if constant is None else constant.drop(index=seed)
+        chosen.append(choose(gains.drop(index=seed), constant_of_others, cost, how).chosen)
+    return pd.Series(chosen, gains.index)
 
 
 def against(gains: pd.DataFrame, best: Candidate) -> pd.DataFrame:
-    """Every other candidate's comparison with the best, corrected for all candidates; a row each, by candidate."""
+    """Compare every other candidate with the best, corrected for all candidates; return a row each, by candidate."""
     names: list[Any] = gains.columns.to_list()
     if len(names) < 2 or len(gains) < 2:
         return pd.DataFrame(columns=["tukey_low", "tukey_high", "corrected_p_holm"])
-    mine = names.index(best)
-    pairs = compare(gains.set_axis(range(len(names)), axis=1), TEST_SHARE, ALPHA, mine, tukey_p=False)
-    return pairs.set_index(pd.Index([names[other] for other in pairs["a"] + pairs["b"] - mine], tupleize_cols=False))
+    number = names.index(best)
+    pairs = compare(gains.set_axis(range(len(names)), axis=1), TEST_SHARE, ALPHA, number, tukey_p=False)
+    others = pairs["a"] + pairs["b"] - number  # one of the two is the best
+    return pairs.set_index(pd.Index([names[other] for other in others], tupleize_cols=False))
 
 
 def _constant(tested: pd.DataFrame, metric: str) -> pd.Series | None:
-    """The constant's score on each test part, if there is one."""
+    """Return the constant's score on each test part, if there is one."""
     if NOTHING in tested.columns and not tested[NOTHING].isna().any():
         return tested[NOTHING]
     score = METRICS[metric].constant
@@ -187,7 +189,7 @@ def _constant(tested: pd.DataFrame, metric: str) -> pd.Series | None:
 
 
 def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame) -> pd.DataFrame:
-    """R2 of the selected runs on the test parts, resamples x candidates; empty where it is not defined."""
+    """Return R2 of the selected runs on the test parts, resamples x candidates; empty if it is not defined."""
     if scores is None:
         return pd.DataFrame()
     rows = scores[(scores["metric"] == "r2") & (scores["partition"] == "test") & (scores["task"] == MACRO)]
@@ -196,13 +198,13 @@ def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_choices(values: pd.DataFrame, chosen: pd.Series) -> pd.Series:
-    """The value of each resample in the column of its choice, NaN where there is none."""
-    found = [values[candidate].get(seed) if candidate in values else np.nan for seed, candidate in chosen.items()]
-    return pd.Series(found, chosen.index, dtype=float)
+    """Return the value of each resample in the column of what is chosen for it, NaN if there is none."""
+    picked = [values[candidate].get(seed) if candidate in values else np.nan for seed, candidate in chosen.items()]
+    return pd.Series(picked, chosen.index, dtype=float)
 
 
 def _ranking(
-    known: pd.DataFrame,
+    complete: pd.DataFrame,
     candidates: pd.DataFrame,
     choice: Choice,
     chosen: Candidate,
@@ -210,13 +212,17 @@ def _ranking(
     cost: Mapping[Candidate, float],
     metric: str,
 ) -> pd.DataFrame:
-    """Table "ranking": the candidates and the constant, the best mean first, then those without all scores."""
+    """Make the table "ranking": candidates and constant, the best mean first, then candidates without all scores.
+
+    `complete` holds the scores of candidates and constant that have one in every resample, `candidates` those of all
+    candidates, each resamples x candidates.
+    """
     better = METRICS[metric].sign
-    columns: list[Any] = known.columns.to_list()
-    pairs = against(better * known[choice.order], choice.best)
+    columns: list[Any] = complete.columns.to_list()
+    pairs = against(better * complete[choice.order], choice.best)
     rows: list[dict[str, Any]] = []
-    for place, candidate in enumerate(sorted(columns, key=lambda one: -better * known[one].mean()), 1):
-        differences, compared = _differences(known, candidate, choice.best), candidate in pairs.index
+    for place, candidate in enumerate(sorted(columns, key=lambda one: -better * complete[one].mean()), 1):
+        differences = _differences(complete, candidate, choice.best)
         half = pairs["tukey_high"].sub(pairs["tukey_low"]).div(2).get(candidate, np.nan)
         rows.append(
             {
@@ -225,13 +231,13 @@ def _ranking(
                 "method": candidate[1],
                 "metric": metric,
                 "better": better,
-                "resamples": len(known),
-                **_spread(known[candidate], metric),
+                "resamples": len(complete),
+                **_spread(complete[candidate], metric),
                 **differences,
                 "r2": r2[candidate].mean() if candidate in r2 else np.nan,
                 "tukey_low": differences["vs_best"] - half,
                 "tukey_high": differences["vs_best"] + half,
-                "holm_p": pairs.at[candidate, "corrected_p_holm"] if compared else np.nan,
+                "holm_p": pairs.at[candidate, "corrected_p_holm"] if candidate in pairs.index else np.nan,
                 "behind": candidate in choice.behind,
                 "cpu_seconds": cost.get(candidate, np.nan),
                 "chosen": candidate == chosen,
@@ -239,13 +245,23 @@ def _ranking(
             }
         )
     empty = dict.fromkeys(set(schemas.schema("ranking").names) - {"note"})
-    left_out: list[Any] = [candidate for candidate in candidates.columns if candidate not in known.columns]
+    left_out: list[Any] = [candidate for candidate in candidates.columns if candidate not in complete.columns]
     for candidate in left_out:
         failed = int(candidates[candidate].isna().sum())
-        identity = {"model": candidate[0], "method": candidate[1], "metric": metric, "better": better}
-        told = {"place": 0, "resamples": len(candidates) - failed, "behind": True, "chosen": False}
         rows.append(
-            {**empty, **identity, **told, "cpu_seconds": cost[candidate], "note": f"no score in {failed} resamples"}
+            {
+                **empty,
+                "place": 0,
+                "model": candidate[0],
+                "method": candidate[1],
+                "metric": metric,
+                "better": better,
+                "resamples": len(candidates) - failed,
+                "behind": True,
+                "cpu_seconds": cost[candidate],
+                "chosen": False,
+                "note": f"no score in {failed} resamples",
+            }
         )
     ranking = pd.DataFrame(rows)
     numbers = [field.name for field in schemas.schema("ranking") if str(field.type) == "double"]
@@ -253,19 +269,17 @@ def _ranking(
 
 
 def _costs(timings: pd.DataFrame, resamples: int) -> dict[Candidate, float]:
-    """CPU seconds a resample, the search over settings included; a method that mixes needs the fits it mixes."""
-    spent = timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples
-    own: dict[Any, float] = spent.to_dict()
-
+    """Return the CPU seconds a resample, with the search over the grid; a method that mixes needs the fits it mixes."""
+    spent: dict[Any, float] = (timings.groupby(["model", "method"])["cpu_seconds"].sum() / resamples).to_dict()
     sources = {name: method.mixing.source for name, method in METHODS.items() if method.mixing}
     return {
-        (model, method): seconds + (own[model, sources[method]] if method in sources else 0.0)
-        for (model, method), seconds in own.items()
+        (model, method): seconds + (spent[model, sources[method]] if method in sources else 0.0)
+        for (model, method), seconds in spent.items()
     }
 
 
 def _spread(values: pd.Series, metric: str) -> dict[str, float]:
-    """Mean, deviation and intervals, which end where the metric does."""
+    """Return mean, deviation and intervals, which end where the metric's range does."""
     ends = interval(values.to_numpy(), TEST_SHARE, ALPHA)
     new_ends = interval(values.to_numpy(), TEST_SHARE, ALPHA, new_test=True)
     names = ("low", "high", "new_low", "new_high")
@@ -274,54 +288,56 @@ def _spread(values: pd.Series, metric: str) -> dict[str, float]:
     return {"mean": values.mean(), "std": values.std(), **bounds}
 
 
-def _differences(known: pd.DataFrame, candidate: Candidate, best: Candidate) -> dict[str, float]:
-    """Candidate minus the best, minus its own model's full FT and minus the references, each with its interval."""
+def _differences(complete: pd.DataFrame, candidate: Candidate, best: Candidate) -> dict[str, float]:
+    """Return candidate minus best, minus full FT of the same encoder and minus the references, with intervals."""
     others = {"vs_best": best} | {f"vs_{name}": (model_of(name, candidate[0]), name) for name in COMPARED}
-    found = {}
+    differences = {}
     for name, other in others.items():
-        there = other in known.columns and other != candidate
-        gaps = (known[candidate] - known[other]).to_numpy() if there else np.array([np.nan])
-        found[name] = float(gaps.mean())
-        found[f"{name}_low"], found[f"{name}_high"] = interval(gaps, TEST_SHARE, ALPHA)
-    return found
+        comparable = other in complete.columns and other != candidate
+        gaps = (complete[candidate] - complete[other]).to_numpy() if comparable else np.array([np.nan])
+        differences[name] = float(gaps.mean())
+        differences[f"{name}_low"], differences[f"{name}_high"] = interval(gaps, TEST_SHARE, ALPHA)
+    return differences
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
-    """The verdict in words, of numbers that are all in the ranking, but for those of the nested choice."""
+class _Words:
+    """The verdict in words; its numbers are in the ranking, except those of the nested choice."""
 
     settings: VerdictSettings
     ranking: pd.DataFrame
     choice: Choice
     labels: int | None
-    scored: pd.Series  #: the score on each resample of what was chosen on the others
-    constant: pd.Series | None
-    r2: float  #: of these
+    scored: pd.Series  #: on each resample, the score of what was chosen on the others
+    constant: pd.Series | None  #: on each resample, the score of the constant predictor
+    r2: float  #: the mean R2 of what was chosen on the others
 
     @property
     def expected(self) -> dict[str, float]:
-        """What the choice is worth on resamples that had no part in it, with intervals."""
+        """The score of the choice on resamples that had no part in it, with intervals."""
         return {**_spread(self.scored, self.settings.metric), "r2": self.r2}
 
     @property
     def of_constant(self) -> dict[str, float]:
-        """The constant predictor's score with intervals; NaN where it was not fitted."""
+        """The constant predictor's score with intervals; NaN if it was not fitted."""
         if self.constant is None:
             return dict.fromkeys(self.expected, float("nan"))
         row = self._rows().get(NOTHING)
         return {**_spread(self.constant, self.settings.metric), "r2": row["r2"] if row else float("nan")}
 
     def sentences(self) -> list[str]:
-        """What to take, how it compares, what it costs, what to expect."""
+        """Say what to take, how it compares, what it costs and what score to expect."""
         return [self._take(), *self._differences(), *self._cost(), self._expect()]
 
     def nothing_to_take(self) -> list[str]:
-        """Why there is nothing to take."""
+        """Say why there is nothing to take."""
         assert self.constant is not None
         constant = TASKS[self.settings.task].constant_title
         count = f"{self.labels} labels" if self.labels else "so many labels"
-        best, row = self._title(self.choice.best), self._rows()[self.choice.best]
-        gain, low, high = row["better"] * row[f"vs_{CONSTANT}"], row[f"vs_{CONSTANT}_low"], row[f"vs_{CONSTANT}_high"]
+        best = self._title(self.choice.best)
+        row = self._rows()[self.choice.best]
+        gain = row["better"] * row[f"vs_{CONSTANT}"]
+        low, high = row[f"vs_{CONSTANT}_low"], row[f"vs_{CONSTANT}_high"]
         chance = f" Among {_several(len(self.choice.order), 'candidate')} that may be chance."
         return [
             f"These labels cannot be predicted from these structures with {count}: no method is better, beyond doubt, "
@@ -388,31 +404,32 @@ class _Told:
         ]
 
     def _cost(self) -> list[str]:
-        """What the choice and the best cost, as the ranking's column has it."""
-        rows, choice = self._rows(), self.choice
-        own, best = rows[choice.chosen]["cpu_seconds"], rows[choice.best]["cpu_seconds"]
-        level = [rows[candidate]["cpu_seconds"] for candidate in choice.level]
-        told = f"It took {_figure(own)} s of CPU time a test part"
+        """Say what the choice and the best cost, from the ranking's column."""
+        choice = self.choice
+        seconds = {candidate: row["cpu_seconds"] for candidate, row in self._rows().items()}
+        sentence = f"It took {_figure(seconds[choice.chosen])} s of CPU time a test part"
         if choice.chosen != choice.best:
-            told += f", {self._title(choice.best)} {_figure(best)} s"
-        least = len(level) > 1 and own <= min(level)
-        return [f"{told}{': the least of those that cannot be told apart' if least else ''}."]
+            sentence += f", {self._title(choice.best)} {_figure(seconds[choice.best])} s"
+        level = [seconds[candidate] for candidate in choice.level]
+        if len(level) > 1 and seconds[choice.chosen] <= min(level):
+            sentence += ": the least of those that cannot be told apart"
+        return [f"{sentence}."]
 
     def _expect(self) -> str:
-        found = self.expected
+        expected = self.expected
         constant = ""
         if self.constant is not None:
             score = _with_r2(self.constant.mean(), self.of_constant["r2"])
             constant = f", where {TASKS[self.settings.task].constant_title} has {score}"
         return (
-            f"Expect {self._metric} {_with_r2(found['mean'], found['r2'])} on molecules like these{constant}. This is "
-            "the score on test parts that had no say in the choice; a test set of the size of a part would lie between "
-            f"{_figure(found['new_low'])} and {_figure(found['new_high'])} in 95 of 100 cases."
+            f"Expect {self._metric} {_with_r2(expected['mean'], expected['r2'])} on molecules like these{constant}. "
+            "This is the score on test parts that had no say in the choice; a test set of the size of a part would lie "
+            f"between {_figure(expected['new_low'])} and {_figure(expected['new_high'])} in 95 of 100 cases."
         )
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    """Numbers as JSON has them: what is not defined is null."""
+    """Convert numbers for JSON, where undefined ones are null."""
     return {name: None if np.isnan(value) else float(value) for name, value in numbers.items()}
 
 
@@ -421,10 +438,10 @@ def _with_r2(score: float, r2: float) -> str:
 
 
 def _gap(gain: float, low: float, high: float, metric: str) -> str:
-    """How much better or worse, in words, and the interval of that; `low` to `high` is of the metric's difference."""
+    """Say how much better or worse, with the interval; `low` to `high` is of the metric's difference."""
     doubt = "" if low * high > 0 else ", which may be chance"
     side = "better" if gain > 0 else "worse"
-    if low + high < 0:  # its middle is the number that is told, without a sign
+    if low + high < 0:  # the sentence gives the middle of the interval without a sign
         low, high = -high, -low
     ends = f"95% interval {_figure(low)} to {_figure(high)}"
     return f"{_figure(abs(gain))} {metric} {side} ({ends}){doubt}"

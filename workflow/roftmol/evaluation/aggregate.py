@@ -1,8 +1,8 @@
-"""All runs' tables -> the tables of the results: scores, selection, summary, and what they rest on.
+"""From all runs' tables to the tables of the results: scores, selection, summary, and what they rest on.
 
 Rows are in the order of protocol, model, dataset, split, budget (50 before 100, "all" last) and method; within a cell
-by seed, the grid's order of settings, validation before test, and the macro mean before the tasks. The same inputs
-give the same tables, in whatever order the directories are named.
+by seed, the grid's order of hyperparameters, validation before test, and the macro mean before the tasks. The same
+inputs give the same tables, in whatever order the directories are named.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from roftmol.scoring.selection import RULES, Candidate, select
 from roftmol.tables import schemas
 from roftmol.tasks import METRICS, TASKS
 
-#: What is written, one file each. Predictions and curves are those of the selected runs.
+#: The tables that are written, one file each. Predictions and curves are those of the selected runs.
 TABLES = (
     "scores",
     "selected",
@@ -50,7 +50,7 @@ TABLES = (
 )
 DATA_TABLES = ("molecules", "rejects", "tasks")
 LANDSCAPES = ("paths", "planes")
-#: The last is the test within the distribution, beside a test out of it: split "boom" alone has it.
+#: "test_id" is the test in distribution beside a test out of it; only split "boom" has it.
 PARTITIONS = ("valid", "test", "test_id")
 CELL = list(schemas.CELL)
 #: The identity of a run within its cell.
@@ -93,10 +93,10 @@ def aggregate(
 ) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
-    Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and read no further.
-    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. Holds one run's
-    predictions at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two
-    directories with the same cell, or a run on a dataset that is not in `data`.
+    Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and in no other.
+    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. Only one run's
+    predictions are held at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two directories
+    with the same cell, or a run on a dataset that is not in `data`.
     """
     if rule not in RULES:
         raise UserError(f"selection rule {rule!r} is unknown. Choose one of {', '.join(RULES)}.")
@@ -104,13 +104,13 @@ def aggregate(
     settings = {"rule": rule, "leave_out": sorted(leave_out)}
     with ExitStack() as stack:
         append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet", settings)) for name in TABLES}
-        known: dict[str, Data] = {}
+        datasets: dict[str, Data] = {}
         for directory in sorted(data, key=lambda path: path.name):
             tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
             for name, frame in tables.items():
                 append[name](frame)
-            labelled = data_of(tables["molecules"], tables["tasks"], directory)
-            known[labelled.name] = labelled
+            dataset = data_of(tables["molecules"], tables["tasks"], directory)
+            datasets[dataset.name] = dataset
         append["models"](audit.table())
         append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
         selected, timings = [schemas.empty("selected")], [schemas.empty("timings")]
@@ -119,14 +119,14 @@ def aggregate(
             if (kind := worst(verdicts["contamination"])) in leave_out:
                 append["left_out"](pd.DataFrame([{**run.cell, "seen": verdicts["seen"].mean(), "contamination": kind}]))
                 continue
-            if run.cell["dataset"] not in known:
+            if run.cell["dataset"] not in datasets:
                 raise UserError(f"{run.path}: dataset {run.cell['dataset']!r} is in none of the dataset directories.")
-            found = tables_of(run, known[run.cell["dataset"]], rule)
-            found["selected"] = found["selected"].merge(verdicts, on="seed", validate="one_to_one")
-            for name, frame in found.items():
+            of_run = tables_of(run, datasets[run.cell["dataset"]], rule)
+            of_run["selected"] = of_run["selected"].merge(verdicts, on="seed", validate="one_to_one")
+            for name, frame in of_run.items():
                 append[name](frame)
-            selected.append(found["selected"])
-            timings.append(found["timings"])
+            selected.append(of_run["selected"])
+            timings.append(of_run["timings"])
         _append_landscapes(landscapes, selected, append)
         summary = summarise(_concat(selected), _concat(timings))
         append["summary"](summary)
@@ -135,12 +135,12 @@ def aggregate(
 
 
 def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
-    """Table "summary": each cell's test metric over its seeds, its rank, and differences paired by seed.
+    """Make table "summary": each cell's test metric over its seeds, its rank, and differences paired by seed.
 
-    `seeds` counts those with a defined test metric, which the statistics are over; `failed` the runs (setting and
-    seed) that failed; `std` has n - 1 in the denominator, so one seed has none. A model's methods are ranked with the
-    references without an encoder among them, which have a rank of their own only where there is one model alone.
-    Differences are method minus reference in the metric's unit: negative is better for RMSE.
+    `seeds` counts the seeds with a defined test metric, which the statistics are over. `failed` counts the runs
+    (hyperparameters and seed) that failed. `std` has n - 1 in the denominator, so a single seed has none. A model's
+    methods are ranked together with the references without an encoder; these have a rank in the table only if there is
+    one model. Differences are method minus reference in the metric's unit: negative is better for RMSE.
     """
     wall = {cell: rows["wall_seconds"].sum() for cell, rows in timings.groupby(CELL)}
     tests = {cell: rows.set_index("seed")["test_value"] for cell, rows in selected.groupby(CELL, sort=False)}
@@ -166,8 +166,8 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
                 "r2": chosen["test_r2"].mean(),
                 "r2_std": chosen["test_r2"].std(),
                 "rank": np.nan,
-                **{f"vs_{name}": found.mean() for name, found in versus.items()},
-                **{f"vs_{name}_std": found.std() for name, found in versus.items()},
+                **{f"vs_{name}": differences.mean() for name, differences in versus.items()},
+                **{f"vs_{name}_std": differences.std() for name, differences in versus.items()},
                 "wall_seconds": wall[cell],
                 "seen": chosen["seen"].mean(),
                 "contamination": worst(chosen["contamination"]),
@@ -189,13 +189,13 @@ def _ranks(summary: pd.DataFrame) -> pd.Series:
             group = here.index[(here["model"] == model) | baseline]
             ranks[group] = signed[group].rank(method="min")
         if len(models) != 1:
-            # beside several models the baseline has one place a model, not one of its own
+            # with several models, a reference has a rank among each one's methods, and none of its own
             ranks[here.index[baseline]] = np.nan
     return ranks
 
 
 def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
-    """One run's rows of the tables that it has a part in, "selected" without the audit's columns.
+    """Return one run's rows of the tables, by name; those of "selected" lack the audit's columns.
 
     Raises `UserError` if a table of its directory is missing, damaged, or does not fit the dataset.
     """
@@ -204,8 +204,9 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
     metric = TASKS[data.kind].primary.name
     selected = select(run.fits, candidates, metric, rule)
     macro = scores["task"] == metrics.MACRO
-    kept, curves = predictions[_chosen(predictions, selected)], _read_part("curves", run)
-    found = {
+    kept = predictions[_chosen(predictions, selected)]
+    curves = _read_part("curves", run)
+    tables = {
         "selected": selected,
         "timings": run.fits[schemas.schema("timings").names],
         "scores": scores[macro | _chosen(scores, selected)],
@@ -214,19 +215,19 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
     }
     if run.cell["method"] == WISE_FT:
-        found["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
+        tables["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
-        found["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
+        tables["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
     if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
         changes = _read_part("changes", run)
-        found["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")
-    return found
+        tables["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")
+    return tables
 
 
 def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFrame], append: dict[str, Append]) -> None:
     """Append the paths and planes of the cells whose full FT is in the tables, in their order."""
-    found = {name: [schemas.read(name, path / f"{name}.parquet") for path in landscapes] for name in LANDSCAPES}
-    tables = {name: _concat([schemas.empty(name), *frames]) for name, frames in found.items()}
+    read = {name: [schemas.read(name, path / f"{name}.parquet") for path in landscapes] for name in LANDSCAPES}
+    tables = {name: _concat([schemas.empty(name), *frames]) for name, frames in read.items()}
     for rows in selected:
         if len(rows) and rows["method"].iloc[0] == FULL_FT:
             for name, table in tables.items():
@@ -234,7 +235,7 @@ def _append_landscapes(landscapes: Sequence[Path], selected: Sequence[pd.DataFra
 
 
 def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[int, str], Candidate]]:
-    """Table "scores", all tasks of all runs without a failed fold, and what selection needs of it."""
+    """Make table "scores", of all tasks of all runs without a failed fold, and the candidates for the selection."""
     metric = TASKS[data.kind].primary.name
     molecules = predictions["molecule"].to_numpy()
     values = np.stack(predictions["prediction"].tolist()) if len(predictions) else np.empty((0, len(data.names)))
@@ -264,20 +265,20 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
         candidates[seed, setting] = Candidate(setting, value["valid"], loss["valid"], value["test"], r2["test"])
     if not frames:
         return schemas.empty("scores"), candidates
-    # What identifies a run is added to all at once: thousands of frames of a few rows are slow to widen one by one.
+    # The identity of runs is added to all frames at once: widening thousands of small frames one by one is slow.
     identity = pd.DataFrame(keys, columns=["seed", "setting", "partition"])
     identity = identity.loc[np.repeat(identity.index, [len(frame) for frame in frames])].reset_index(drop=True)
     return pd.concat([identity.assign(**run.cell), pd.concat(frames, ignore_index=True)], axis=1), candidates
 
 
 def _macro_r2(scores: pd.DataFrame) -> float:
-    """The macro mean of R2 among one run's scores, NaN for a classification."""
-    found = scores.loc[(scores["metric"] == "r2") & (scores["task"] == metrics.MACRO), "value"]
-    return float(found.iloc[0]) if len(found) else math.nan
+    """Return the macro mean of R2 among one run's scores, NaN for a classification."""
+    r2 = scores.loc[(scores["metric"] == "r2") & (scores["task"] == metrics.MACRO), "value"]
+    return float(r2.iloc[0]) if len(r2) else math.nan
 
 
 def _alphas(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Table "alphas" from WiSE-FT's macro scores, whose settings are {"alpha": a}."""
+    """Make table "alphas" from WiSE-FT's macro scores, whose hyperparameters are {"alpha": a}."""
     try:
         alphas = [float(json.loads(setting)["alpha"]) for setting in scores["setting"]]
     except (ValueError, KeyError, TypeError) as error:
@@ -291,13 +292,13 @@ def _runs(frame: pd.DataFrame) -> list[tuple[int, str]]:
 
 
 def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
-    """Which rows are of a selected run."""
+    """Return which rows are of a selected run."""
     chosen = set(_runs(selected))
     return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
 
 
 def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
-    """The labels of a dataset from its tables in the directory `path`; raises `UserError` if they do not match."""
+    """Take the labels of a dataset from its tables in the directory `path`; raise `UserError` if they do not match."""
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]
@@ -305,7 +306,7 @@ def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
 
 
 def read_run(path: Path) -> Run:
-    """The fits of a run directory; raises `UserError` if they are not of one cell."""
+    """Read the fits of a run directory; raise `UserError` if they are not of one cell."""
     file = path / "fits.parquet"
     fits = schemas.read("fits", file)
     cells = fits[CELL].drop_duplicates().to_dict("records")
@@ -316,19 +317,20 @@ def read_run(path: Path) -> Run:
 
 
 def _read_part(name: str, run: Run) -> pd.DataFrame:
-    """A table of the run's directory, whose rows must be of its cell."""
+    """Read a table of the run's directory; raise `UserError` if a row is not of its cell."""
     file = run.path / f"{name}.parquet"
     frame = schemas.read(name, file)
-    strangers = (frame[CELL] != pd.Series(run.cell)).any(axis=1)
-    if strangers.any():
-        row = int(np.flatnonzero(strangers)[0])
+    of_another_cell = (frame[CELL] != pd.Series(run.cell)).any(axis=1)
+    if of_another_cell.any():
+        row = int(np.flatnonzero(of_another_cell)[0])
         cell = "/".join(frame[CELL].iloc[row].tolist())
         raise UserError(f"{file}: row {row} is of {cell}, not of the run's fits. {MEND}")
     return frame
 
 
 def _read_predictions(run: Run, data: Data) -> pd.DataFrame:
-    frame, file = _read_part("predictions", run), run.path / "predictions.parquet"
+    frame = _read_part("predictions", run)
+    file = run.path / "predictions.parquet"
     faults = {
         "the partition is none of valid, test and test_id": ~frame["partition"].isin(PARTITIONS),
         f"the dataset has {len(data.labels)} molecules": ~frame["molecule"].between(0, len(data.labels) - 1),
@@ -344,7 +346,7 @@ def _read_predictions(run: Run, data: Data) -> pd.DataFrame:
 
 
 def _ordered(runs: Sequence[Run]) -> list[Run]:
-    """The runs in the order of the tables; raises `UserError` if two are of the same cell."""
+    """Return the runs in the order of the tables; raise `UserError` if two are of the same cell."""
     seen: dict[tuple[str, ...], Path] = {}
     for run in runs:
         cell = tuple(run.cell.values())
@@ -352,17 +354,17 @@ def _ordered(runs: Sequence[Run]) -> list[Run]:
             raise UserError(f"{seen[cell]} and {run.path} hold the same cell {'/'.join(cell)}. Name only one of them.")
         seen[cell] = run.path
 
-    def place(run: Run) -> tuple[str | float, ...]:
+    def order(run: Run) -> tuple[str | float, ...]:
         budget = run.cell["budget"]
         size = float(budget) if budget.isdecimal() else math.inf
         return *(run.cell[key] for key in schemas.CONDITION if key != "budget"), size, run.cell["method"]
 
-    return sorted(runs, key=place)
+    return sorted(runs, key=order)
 
 
 @contextmanager
 def _appending(name: str, path: Path, settings: dict[str, Any]) -> Iterator[Append]:
-    """Give a function that appends rows to table `name`, which takes its place when the block ends without an error."""
+    """Yield a function that appends rows to table `name`; the file appears when the block ends without an error."""
     schema = schemas.marked(name, settings)
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         yield lambda frame: writer.write_table(schemas.table(name, frame))

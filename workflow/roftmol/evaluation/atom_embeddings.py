@@ -1,9 +1,10 @@
-"""Atoms' vectors before and after each method on a plane, and how well that tells kinds of atoms apart.
+"""Atoms' vectors before and after each method on a plane, and how well the plane tells kinds of atoms apart.
 
-Of every cell, the fit of one seed's selected setting: the first seed of the cell's condition whose fits kept a picture,
-so that all methods have the same atoms. Vectors before and after go into one t-SNE, so that both lie on one plane;
-another method's is another plane. Its Davies-Bouldin index is that of arXiv 2601.08486, relative to the pretrained
-model's; `collapse.measures` says why ours is of the vectors themselves.
+For every cell, the fit of one seed with its selected hyperparameters is shown. It is the first seed of the cell's
+condition whose fits kept a picture, so that all methods have the same atoms. Vectors before and after go into one
+t-SNE, so that both lie on one plane; each method has its own plane. The plane's Davies-Bouldin index is that of arXiv
+2601.08486, relative to the pretrained encoder's; `scoring.representation` says why our measures are of the vectors
+themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from roftmol.methods.cells import Cells
 from roftmol.scoring.representation import Picture, Vectors, davies_bouldin, planes
 from roftmol.tables import schemas
 
-#: What the stage writes, one file each.
+#: The tables that the stage writes, one file each.
 TABLES = ("embeddings", "tsne")
 CELL = list(schemas.CELL)
 CONDITION = list(schemas.CONDITION)
@@ -34,16 +35,16 @@ CONDITION = list(schemas.CONDITION)
 
 @dataclass(frozen=True)
 class EmbeddingsSettings:
-    """Which cells, and whether their fits kept pictures."""
+    """Which cells are shown, and whether their fits kept pictures."""
 
     cells: Cells
     pictures: bool = False
 
 
 def embed(runs: Sequence[Path], tables: Path, out: Path, settings: EmbeddingsSettings | None = None) -> None:
-    """Write tables "embeddings" and "tsne" to `out`, from the parts of the folders `runs` that `tables` has selected.
+    """Write tables "embeddings" and "tsne" to `out`, from the finished fits in `runs` that `tables` has selected.
 
-    Both are without rows where no part holds a picture. Raises `UserError` if a table is missing or a part is damaged.
+    Both have no rows if no fit holds a picture. Raises `UserError` if a table is missing or a fit's file is damaged.
     """
     made: dict[str, list[pd.DataFrame]] = {name: [schemas.empty(name)] for name in TABLES}
     for identity, shown in _pictures(_parts(runs, schemas.read("selected", tables / "selected.parquet"))):
@@ -56,7 +57,7 @@ def embed(runs: Sequence[Path], tables: Path, out: Path, settings: EmbeddingsSet
 
 
 def _parts(runs: Sequence[Path], selected: pd.DataFrame) -> pd.DataFrame:
-    """The columns of "selected" that identify a run, and `file`: what its first fold's fit left."""
+    """Return the columns of "selected" that identify a run, and `file`: the finished fit of its first fold."""
     frames = [pd.DataFrame(columns=[*schemas.RUN, "file"])]
     for run in runs:
         fits = schemas.read("fits", run / "fits.parquet", [*schemas.RUN, "fold", "status", "part"])
@@ -66,17 +67,19 @@ def _parts(runs: Sequence[Path], selected: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pictures(parts: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Picture]]:
-    """Each cell with its seed and picture; a condition's cells have the first seed that has any."""
+    """Yield each cell with its seed and picture; all cells of a condition have the first seed that has a picture."""
     for _, here in parts.groupby(CONDITION, sort=False):
         for _, rows in here.groupby("seed"):
-            found = [(row, picture) for row in rows.to_dict("records") if (picture := _picture(row["file"]))]
-            if found:
-                yield from (({name: row[name] for name in (*CELL, "seed")}, picture) for row, picture in found)
+            records = rows.to_dict("records")
+            pictures = [(record, picture) for record in records if (picture := _picture(record["file"]))]
+            for record, picture in pictures:
+                yield {name: record[name] for name in (*CELL, "seed")}, picture
+            if pictures:
                 break
 
 
 def _picture(path: Path) -> Picture | None:
-    """The picture of a finished fit; None if it has none or is not there: folders merge without parts too."""
+    """Read the picture of a finished fit; None if it has none or is missing, as in folders merged without fits."""
     if not path.exists():
         return None
     try:
@@ -92,14 +95,14 @@ def _picture(path: Path) -> Picture | None:
 
 
 def _points(identity: dict[str, Any], shown: Picture, before: Vectors, after: Vectors) -> pd.DataFrame:
-    """The rows of table "embeddings" of one cell."""
+    """Make the rows of table "embeddings" for one cell."""
     columns = {"before_x": before[:, 0], "before_y": before[:, 1], "after_x": after[:, 0], "after_y": after[:, 1]}
     kinds = np.array(CLASSES)[shown.classes]
     return pd.DataFrame({**identity, "kind": kinds, **columns}, index=range(len(kinds)))
 
 
 def _measures(shown: Picture, before: Vectors, after: Vectors) -> dict[str, float]:
-    """The columns of table "tsne" that are measured."""
+    """Return the measured columns of table "tsne"."""
     first, last = (davies_bouldin(plane, shown.classes) for plane in (before, after))
     ratio = last / first if first > 0 else math.nan
     return {"davies_bouldin_before": first, "davies_bouldin_after": last, "ratio": ratio}

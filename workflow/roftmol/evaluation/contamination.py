@@ -1,11 +1,11 @@
-"""What pretraining has seen of the molecules that a model is tested on: a verdict a cell and seed, from best to worst.
+"""Which test molecules pretraining has seen: a verdict a cell and seed, from best to worst.
 
     none        every pretraining set could be compared, and no test molecule is in one; or there was no pretraining
-    unknown     a pretraining set is not to be had, and nothing was found in the others
+    unknown     a pretraining set is not published, and no test molecule is in the others
     structures  a test molecule is in a set that was learnt without its labels
     labels      a test molecule is in a set whose labels were learnt, or the dataset's labels may be among those
 
-"labels" says nothing of which labels: they are those of the corpus, which need not be the dataset's.
+"labels" does not say which labels: they are those of the corpus, which need not be the dataset's.
 """
 
 from __future__ import annotations
@@ -34,28 +34,26 @@ Molecules = frozenset[int]
 
 @dataclass(frozen=True)
 class Audit:
-    """The models' rows of table "models", what was found of datasets in corpora, and the test molecules by seed.
+    """What the audit rests on; a model without a row has the verdict "unknown"."""
 
-    Without a row, nothing is known of a model.
-    """
-
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: rows of table "models", by model
+    #: the molecules of a dataset that are in a corpus, by (dataset, corpus)
     hits: Mapping[tuple[str, str], Molecules] = field(default_factory=dict)
-    tests: Mapping[Context, Mapping[int, Molecules]] = field(default_factory=dict)
+    tests: Mapping[Context, Mapping[int, Molecules]] = field(default_factory=dict)  #: by context and seed
 
     def verdicts(self, cell: Mapping[str, str], seeds: Iterable[int]) -> pd.DataFrame:
-        """A row a seed: `seen`, the share of the test molecules found (NaN if none can be), and `contamination`."""
+        """Return a row a seed: `seen`, the share of the test molecules seen (NaN if unknown), and `contamination`."""
         rows = [(seed, *self._verdict(cell, seed)) for seed in seeds]
         return pd.DataFrame(rows, columns=["seed", "seen", "contamination"])
 
     def table(self) -> pd.DataFrame:
-        """Table "models"."""
+        """Return table "models"."""
         return pd.DataFrame(list(self.models.values())) if self.models else schemas.empty("models")
 
     def overlaps(self, ran: Collection[tuple[str, ...]]) -> pd.DataFrame:
-        """Table "overlaps": every model's corpora against the test sets of `ran`, each a model and its context.
+        """Make table "overlaps": every model's corpora against the test sets of `ran`, each a model and its context.
 
-        `seen` is null where the two cannot be compared.
+        `seen` is null if the two cannot be compared.
         """
         rows = [
             {
@@ -85,36 +83,36 @@ class Audit:
             return 0.0, "none"
         test = self.tests.get(tuple(cell[name] for name in CONTEXT), {}).get(seed, frozenset[int]())
         compared = self._compared(model, cell["dataset"]) if test else []
-        found = {corpus: test & self.hits[cell["dataset"], corpus] for corpus in compared}
-        seen = len(frozenset[int]().union(*found.values())) / len(test) if found else np.nan
-        if cell["dataset"] in model["suspected"] or any(found.get(corpus) for corpus in model["learnt"]):
+        shared = {corpus: test & self.hits[cell["dataset"], corpus] for corpus in compared}
+        seen = len(frozenset[int]().union(*shared.values())) / len(test) if shared else np.nan
+        if cell["dataset"] in model["suspected"] or any(shared.get(corpus) for corpus in model["learnt"]):
             return seen, "labels"
-        if any(found.values()):
+        if any(shared.values()):
             return seen, "structures"
-        return seen, "none" if found and found.keys() == set(model["corpora"]) else "unknown"
+        return seen, "none" if shared and shared.keys() == set(model["corpora"]) else "unknown"
 
     def _compared(self, model: Mapping[str, Any], dataset: str) -> list[str]:
-        """The corpora of a model that the dataset was compared with; in merged results not all of them need be."""
+        """Return the corpora of a model that the dataset was compared with; merged results may lack some."""
         return [corpus for corpus in model["checkable"] if (dataset, corpus) in self.hits]
 
 
 def worst(kinds: Iterable[str]) -> str:
-    """The worst of several verdicts."""
+    """Return the worst of several verdicts."""
     return max(kinds, key=KINDS.index)
 
 
 def read(cells: Cells, results: Path, provenance: Path) -> Audit:
-    """The audit of an experiment from the files of its stages; `provenance` is its table "models"."""
+    """Read the audit of an experiment from the files of its stages; `provenance` is its table "models"."""
     models = _models(provenance)
     corpora = dict.fromkeys(name for model in models.values() for name in model["checkable"])
     hits = [results / "overlaps" / dataset / f"{corpus}.parquet" for dataset in cells.datasets for corpus in corpora]
     return _audit(models, hits, cells.split_files(results))
 
 
-def found(results: Path, provenance: Path) -> Audit:
-    """The audit of whatever lies under `results`; where a comparison with a corpus is not there, nothing is known."""
-    place = Found(results)
-    return _audit(_models(provenance), place.overlaps, place.split_files)
+def read_folder(results: Path, provenance: Path) -> Audit:
+    """Read the audit of whatever lies under `results`; a comparison with a corpus that is not there is unknown."""
+    files = Found(results)
+    return _audit(_models(provenance), files.overlaps, files.split_files)
 
 
 def _models(provenance: Path) -> dict[str, dict[str, Any]]:
@@ -138,7 +136,7 @@ def _audit(models: Mapping[str, Mapping[str, Any]], overlaps: Iterable[Path], sp
 
 
 def _record(row: pd.Series) -> dict[str, Any]:
-    """A row of table "models", its lists as tuples."""
+    """Convert a row of table "models" to a dictionary, its lists to tuples."""
     return {str(name): value if isinstance(value, str) else tuple(value) for name, value in row.items()}
 
 

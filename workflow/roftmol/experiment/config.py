@@ -46,7 +46,7 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """Where tables, figures and page go: a recommendation has a folder of its own."""
+        """The folder of tables, figures and page; a recommendation has its own."""
         return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
 
     def audit(self) -> None:
@@ -54,8 +54,8 @@ class Experiment:
         if self.recommendation:
             from roftmol.data import user_file
 
-            asked = self.recommendation
-            user_file.audit(Path(asked.path), self.datasets[asked.name], self.max_rejected, asked.settle_duplicates)
+            of = self.recommendation
+            user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
     @property
     def cliffs(self) -> list[str]:
@@ -92,17 +92,18 @@ class Experiment:
         return list(product(self.datasets, corpora))
 
     def grid(self, method: str, layers: int) -> list[Json]:
-        """Return the settings that are tried of a method.
+        """Return the hyperparameters that are tried for a method.
 
-        A recommendation fits each setting 25 times, so of a method that trains it tries the middle one, unless told.
+        A recommendation fits each point of the grid 25 times. So if the configuration gives no grid, it tries only the
+        middle one of a method that trains.
         """
-        settings = grids.grid(METHODS[method], layers, self.grids.get(method, {}))
+        grid = grids.grid(METHODS[method], layers, self.grids.get(method, {}))
         if self.recommendation and METHODS[method].stages and method not in self.grids:
-            return [settings[len(settings) // 2]]
-        return settings
+            return [grid[len(grid) // 2]]
+        return grid
 
     def cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
-        """Return what every stage that fits in a cell is told of it."""
+        """Return the settings that every stage of a cell has."""
         return {
             "protocol": protocol,
             "dataset": dataset,
@@ -119,7 +120,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
 
     Raises `UserError` that names each key, its value, and what is allowed there.
     """
-    config, asked = recommendation(read(given))
+    config, recommended = recommendation(read(given))
     names = registered(config)
     check(config, names)
     return Experiment(
@@ -147,5 +148,5 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
         max_test=config.max_test,
         mirror=config.mirror,
         device=config.device,
-        recommendation=asked,
+        recommendation=recommended,
     )

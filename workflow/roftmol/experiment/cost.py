@@ -1,4 +1,4 @@
-"""What an experiment will cost, from measured costs of one fit's pieces: said before anything runs."""
+"""Estimate what an experiment will cost before it runs, from measured costs of the pieces of a fit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from roftmol.registry.catalog import Dataset
 COSTS = Path(__file__).parents[1] / "registry" / "yaml" / "costs.yaml"
 #: Shares of a dataset, as `splits` deals them.
 TRAIN, HELD = 0.8, 0.1
-#: Molecules that lend BatchNorm their statistics, as `batchnorm` has them, and the descents of learned mixing.
-LENT, DESCENTS = 512, 4
+#: How many molecules BatchNorm's statistics are estimated from, as in `batchnorm`.
+NORM_MOLECULES = 512
+#: How many descents learned mixing makes.
+DESCENTS = 4
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Jobs that train or mix, their fits, and the most core-hours they take: if no fit stops early."""
+    """Jobs that train or mix, their fits, and the most core-hours that these take, if no fit stops early."""
 
     jobs: int
     fits: int
@@ -49,30 +51,33 @@ class _Sizes:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """The cost of all cells of an experiment, that of methods that train no encoder left out."""
+    """Estimate the cost of all cells of an experiment, except those of methods that train no encoder."""
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
-    jobs, fits, seconds = 0, 0, 0.0
+    jobs = fits = 0
+    seconds = 0.0
     for model, name in product(cells.models, cells.methods):
         if METHODS[name].learner:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))
-        known = costs.get(checkpoint.architecture["kind"], costs["gin"])
+        measured = costs.get(checkpoint.architecture["kind"], costs["gin"])
         for protocol, dataset, _split, budget in product(cells.protocols, sizes, cells.splits, cells.budgets):
             repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)
-            one = _fit(method, known, _parts(experiment, protocol, sizes[dataset], budget), protocol, experiment)
-            jobs, fits, seconds = jobs + 1, fits + repeats, seconds + repeats * one
+            parts = _parts(experiment, protocol, sizes[dataset], budget)
+            jobs += 1
+            fits += repeats
+            seconds += repeats * _fit(method, measured, parts, protocol, experiment)
     return Estimate(jobs, fits, seconds / 3600)
 
 
 def _molecules(dataset: Dataset) -> int:
-    """How many molecules a dataset has: by the registry, or about as many as a user's own file has records."""
-    known = next((source.rows for source in dataset.sources if source.rows), None)
-    if known is not None:
-        return known
+    """Return how many molecules a dataset has: by the registry, or about as many as a user's own file has records."""
+    registered = next((source.rows for source in dataset.sources if source.rows), None)
+    if registered is not None:
+        return registered
     with open(dataset.sources[0].file, "rb") as stream:
         if dataset.format == "sdf":
             return sum(line.startswith(b"$$$$") for line in stream)
@@ -92,7 +97,7 @@ def _parts(experiment: Experiment, protocol: str, molecules: int, budget: str) -
 
 
 def _epochs(training: Training, molecules: float) -> int:
-    """As `train.TrainSettings.epochs_of`, without torch."""
+    """Return what `TrainSettings.epochs_of` returns, without importing torch."""
     batches = math.ceil(molecules / training.batch_size)
     return math.ceil(training.steps / batches) if training.steps else training.epochs
 
@@ -102,17 +107,18 @@ def _number(budget: str) -> float:
 
 
 def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: str, experiment: Experiment) -> float:
-    """Seconds of one fit."""
-    predict, full = costs["predict"] / 1000, costs[FULL_FT] / 1000
+    """Return the seconds of one fit."""
+    predict = costs["predict"] / 1000
+    full = costs[FULL_FT] / 1000
     result = predict * (sizes.valid + sizes.test)
     if method.mixing is None:
-        # A method that was not measured costs as full FT, one with a second task twice that.
+        # A method that was not measured costs as much as full FT, one with a second task twice that.
         epoch = costs.get(method.name, costs[FULL_FT] * (2 if method.alternation else 1)) / 1000
-        lent = min(sizes.train, LENT) if PROTOCOLS[protocol].estimate_norm else 0
-        validated = predict * epoch / full * (sizes.valid + lent)
+        for_norm = min(sizes.train, NORM_MOLECULES) if PROTOCOLS[protocol].estimate_norm else 0
+        validated = predict * epoch / full * (sizes.valid + for_norm)
         return _epochs(experiment.training, sizes.train) * (epoch * sizes.train + validated) + result
     if not method.mixing.learned:
-        return result + predict * min(sizes.train, LENT)
-    how = PROTOCOLS[protocol]
-    step = DESCENTS * full if how.crossfit_mixing else full + predict
-    return result + how.mixing_steps * step * sizes.valid
+        return result + predict * min(sizes.train, NORM_MOLECULES)
+    rules = PROTOCOLS[protocol]
+    step = DESCENTS * full if rules.crossfit_mixing else full + predict
+    return result + rules.mixing_steps * step * sizes.valid

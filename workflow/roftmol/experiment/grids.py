@@ -1,4 +1,4 @@
-"""The settings of a method that are tried: its default grid, or what the configuration says in its place."""
+"""The hyperparameters that are tried for a method: its default grid, or what the configuration says instead."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from roftmol.methods import Method
 
 
 def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    """Return a method's settings: its own grid, or the product of `axes`; an axis not given keeps its own values.
+    """Return a method's grid: its default, or the product of `axes`; an axis that is not given keeps its default.
 
-    Raises `UserError` for a key that the method does not have or a value of another type.
+    Raises `UserError` for a key that the method does not have, or a value of another type.
     """
     default = [asdict(settings) for settings in method.grid(layers)]
     if not axes:
@@ -33,7 +33,7 @@ def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[dic
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
-    """Return the value as the field's type, so that 1 and 1.0 are one setting."""
+    """Return the value as the field's type, so that 1 and 1.0 are one point of the grid."""
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise UserError(f"{key}: {value!r} is not allowed. Allowed: {', '.join(map(repr, get_args(hint)))}")

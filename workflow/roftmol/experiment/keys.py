@@ -210,7 +210,7 @@ class Recommend(Section):
     """The level of the bundle's intervals."""
 
     grids: Grids = {"dwise_ft": {"start": [0.5]}}
-    """As `grids` above. A method that trains tries the middle one of its settings where this is silent."""
+    """As `grids` above. A method that trains tries only the middle of its grid if none is given here."""
 
 
 class Config(Section):

@@ -1,4 +1,4 @@
-"""Names that are not known, said so that they can be mended."""
+"""Messages about unknown names, with what may have been meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roftmol.core.errors import UserError
 
 
 def check_names(key: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """Raise `UserError` that lists the names of `key` that are not allowed, each with what may have been meant."""
+    """Raise `UserError` if names of `key` are not allowed; list these, each with what may have been meant."""
     allowed = list(allowed)
     problems = [f"{key}: {name!r} is not known{hint(name, allowed)}" for name in names if name not in allowed]
     if problems:

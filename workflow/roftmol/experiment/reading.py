@@ -1,6 +1,6 @@
-"""A configuration from plain values: text read as what it says, defaults filled in, every mistake of form named.
+"""Read a configuration from plain values: convert text, fill in defaults, name every mistake of form.
 
-Pydantic finds the mistakes; this module says them.
+Pydantic finds the mistakes; this module puts them into words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 #: Other values as text, in YAML's spelling.
 WORDS = {"true": True, "false": False, "null": None}
-#: Of what pydantic calls a mistake, the sentence for it.
+#: The sentence for each kind of mistake, by pydantic's name for it.
 SENTENCES = {
     "greater_than": "is less than or equal to the minimum of {gt:g}",
     "greater_than_equal": "is less than the minimum of {ge:g}",
@@ -41,10 +41,11 @@ KEY = "[key]"
 
 
 def read(given: Mapping[str, Any]) -> Config:
-    """Return the configuration, with the defaults where it is silent.
+    """Return the configuration, with defaults for the keys that are not given.
 
-    Snakemake's `--config` gives `false` as text, and numbers in lists. Text stays where it may stand; what grids hold
-    is left to the methods. Raises `UserError` that names each key, its value, and what is allowed there.
+    Snakemake's `--config` gives `false` and numbers in lists as text; text is converted wherever text is not allowed.
+    What grids hold is left to the methods. Raises `UserError` that names each wrong key, its value, and what is
+    allowed.
     """
     try:
         return Config.model_validate(_with_values(given))
@@ -53,7 +54,7 @@ def read(given: Mapping[str, Any]) -> Config:
 
 
 def _with_values(given: Mapping[str, Any]) -> Json:
-    """Return the configuration with values for their text, wherever text is a mistake."""
+    """Return the configuration with text converted to values, wherever text is a mistake."""
     values: Any = deepcopy(dict(given))
     recommend = values.get("recommend")
     for section in (values, recommend if isinstance(recommend, dict) else {}):
@@ -70,7 +71,7 @@ def _with_values(given: Mapping[str, Any]) -> Json:
 
 
 def _value(value: Any) -> Any:
-    """Return the number, truth value or null that a text says, at every depth; anything else as it is."""
+    """Convert text that says a number, truth value or null, at every depth; leave anything else as it is."""
     if isinstance(value, dict):
         return {key: _value(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -101,7 +102,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
 
 
 def _sentence(mistake: ErrorDetails, about: Json) -> str:
-    """Return what is wrong with a value, by the part of the JSON schema that is about it."""
+    """Say what is wrong with a value, from the part of the JSON schema that is about it."""
     kind = mistake["type"]
     options = about.get("anyOf", [about])
     if kind.endswith("_type"):

@@ -20,7 +20,7 @@ ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates")
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What `snakemake recommend` was asked for: the user's file, and how to choose and to fit in the end."""
+    """What `snakemake recommend` is to do: the user's file, how to choose, and how to fit in the end."""
 
     name: str
     path: str
@@ -28,14 +28,14 @@ class Recommendation:
     choose: str
     members: int
     level: float
-    settle_duplicates: bool  #: whether the user said what becomes of contradicting duplicates
+    settle_duplicates: bool  #: whether the user said what to do with contradicting duplicates
 
 
 def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
-    """Return the configuration of the experiment that a recommendation is made from, and what is asked of it.
+    """Return the configuration of the experiment that a recommendation is made from, and the recommendation.
 
-    Without a file of the user's own it is the configuration as given. Raises `UserError` for a file that cannot be
-    read, and for keys about a file that is not named.
+    Without a user's own file, the configuration is returned as given, with None. Raises `UserError` for a file that
+    cannot be read, and for keys about a file that is not named.
     """
     if config.data is None:
         if alone := [key for key in ABOUT_DATA if getattr(config, key) is not None]:
@@ -46,8 +46,8 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
     check_path("data", config.data)
     columns = user_file.describe(Path(config.data), config.smiles, config.target, config.task)
     name = config.name or _name_of(config.data)
-    asked = config.recommend
-    own = OwnDataset.model_validate(
+    options = config.recommend
+    dataset = OwnDataset.model_validate(
         {
             "path": config.data,
             "smiles": columns.smiles,
@@ -57,21 +57,22 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         }
     )
     check_names("methods", config.methods, METHODS)
-    # The network from random weights says what pretraining is worth, which is a question of experiments.
+    # The network from random weights shows what pretraining is worth, which is a question for experiments.
     methods = [method for method in config.methods if METHODS[method].pretrained]
     experiment = {
         "protocols": ("honest",),
-        "models": asked.models,
+        "models": options.models,
         "datasets": (name,),
-        "splits": (CROSS_VALIDATION[asked.split],),
+        "splits": (CROSS_VALIDATION[options.split],),
         "budgets": ("all",),
-        "seeds": tuple(range(asked.resamplings)),
-        # What is judged is what is handed out: an ensemble, of the setting with the best predictions out of fold.
-        "validation": config.validation.model_copy(update={"scheme": "crossfit", "folds": asked.members}),
+        "seeds": tuple(range(options.resamplings)),
+        # The methods are judged by what is put into the bundle: an ensemble, with the hyperparameters whose out-of-fold
+        # predictions are best.
+        "validation": config.validation.model_copy(update={"scheme": "crossfit", "folds": options.members}),
         "selection": "validation",
-        "grids": asked.grids,
+        "grids": options.grids,
         "methods": tuple(dict.fromkeys([*methods, CONSTANT])),
-        "own_datasets": {name: own},
+        "own_datasets": {name: dataset},
         "leave_out_contaminated": (),
         "landscape": False,
     }
@@ -79,9 +80,9 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         name=name,
         path=config.data,
         target=columns.target,
-        choose=asked.choose,
-        members=asked.members,
-        level=asked.level,
+        choose=options.choose,
+        members=options.members,
+        level=options.level,
         settle_duplicates=config.duplicates is not None,
     )
 

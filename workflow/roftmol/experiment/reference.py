@@ -51,8 +51,7 @@ anything runs, with what is allowed in its place.
 Editors with a YAML language server (VS Code with the extension YAML, Neovim, ...) complete and check a file whose first
 line is that of `config.yaml`: it names the schema.
 
-The program makes this page and the schema from `workflow/roftmol/experiment/keys.py`:
-`python -m roftmol.experiment.reference`."""
+The program makes this page and the schema from `workflow/roftmol/experiment/keys.py`: `make docs`."""
 
 
 def schema() -> Json:

@@ -24,9 +24,9 @@ class Registered:
 
 
 def registered(config: Config) -> Registered:
-    """Return all that is registered and the user's own, with the user's files as first sources.
+    """Return all that is registered and all that is the user's own, with the user's files as first sources.
 
-    Raises `UserError` for a name that is taken or not known, and for a file that is not there.
+    Raises `UserError` for a name that is taken or unknown, and for a missing file.
     """
     datasets, checkpoints, corpora = catalog.datasets(), catalog.checkpoints(), catalog.corpora()
     for name in config.own_datasets:
@@ -56,16 +56,16 @@ def registered(config: Config) -> Registered:
 
 
 def check_file(key: str, path: str) -> None:
-    """Raise `UserError` for a path without a file, or with signs that mean something to Snakemake."""
+    """Raise `UserError` for a path without a file, or with characters that mean something to Snakemake."""
     check_path(key, path)
     if not Path(path).is_file():
         raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
 
 
 def check_path(key: str, path: str) -> None:
-    """Raise `UserError` for signs that mean something to Snakemake, in whichever rule the path stands."""
-    if signs := [sign for sign in "{}<>*?" if sign in path]:
-        raise UserError(f"{key}: {path!r} has a {signs[0]!r} in its name; rename the file")
+    """Raise `UserError` for a path with a character that means something to Snakemake, in any rule."""
+    if special := [character for character in "{}<>*?" if character in path]:
+        raise UserError(f"{key}: {path!r} has a {special[0]!r} in its name; rename the file")
 
 
 def _paths(config: Config) -> dict[str, str]:

@@ -14,13 +14,13 @@ from roftmol.registry.splits import split_title
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model with several budgets, a panel for each dataset and split."""
+    """Draw a figure for each protocol and model with several budgets, a panel for each dataset and split."""
     groups = ((protocol, model, _several(conditions)) for protocol, model, conditions in results.groups())
     return paged(results, "budgets", "Test score against labels", groups, _sheet, conditions=_all)
 
 
 def _several(conditions: Sequence[Condition]) -> list[list[Condition]]:
-    """The conditions of each dataset and split that has several budgets."""
+    """Group the conditions of each dataset and split that has several budgets."""
     together: dict[tuple[str, str], list[Condition]] = {}
     for condition in conditions:
         together.setdefault((condition.dataset, condition.split), []).append(condition)
@@ -38,12 +38,12 @@ def _sheet(results: Results, page: Page[list[Condition]]) -> Sheet:
     methods = in_order(cells.loc[(cells["protocol"] == page.protocol) & (cells["model"] == page.model), "method"])
     method_legend(figure, methods, lines=True)
     caption = (
-        "Mean test score over seeds against the number of labels; bars are one standard deviation over "
-        "seeds. Budgets are spaced evenly, methods are shifted sideways a little to be told "
-        "apart. A line that leaves its panel leads to a mean far outside the others."
+        "Mean test score over seeds against the number of labels; bars are one standard deviation over seeds. Budgets "
+        "are spaced evenly. Methods are shifted sideways a little so that they can be told apart. A line that leaves "
+        "its panel leads to a mean far outside the others."
     )
     counted = (
-        " A budget counts every label used, validation included."
+        " A budget counts every label that is used, those for validation too."
         if page.protocol == "honest"
         else " A budget counts training labels only: validation keeps its tenth of the data."
     )
@@ -59,9 +59,9 @@ def _panel(axis: Axes, members: list[Condition], results: Results) -> None:
     cells = pd.concat([rows_of(results.cells, condition) for condition in members])
     budgets = sorted(cells["budget"].unique(), key=budget_order)
     methods = in_order(cells["method"])
-    for place, name in enumerate(methods):
+    for number, name in enumerate(methods):
         points = cells[cells["method"] == name].set_index("budget").reindex(budgets)
-        shift = 0.4 * (place / max(len(methods) - 1, 1) - 0.5)
+        shift = 0.4 * (number / max(len(methods) - 1, 1) - 0.5)
         x = [position + shift for position in range(len(budgets))]
         axis.vlines(
             x, points["mean"] - points["std"], points["mean"] + points["std"], color=look(name).colour, linewidth=0.7

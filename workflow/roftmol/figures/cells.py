@@ -1,4 +1,4 @@
-"""The cells of the benchmark as figures and report see them: a condition, and the methods that met in it."""
+"""The cells of the benchmark as figures and report see them: a condition, and the methods compared in it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER
 from roftmol.registry.splits import SPLITS, split_title
 from roftmol.tables import schemas
 
-#: Within a condition, methods are compared; references without an encoder with those of every model.
+#: Methods are compared within a condition; references without an encoder are compared with the methods of every model.
 CONDITION = list(schemas.CONDITION)
 #: A family of the statistics, with its rows of one of their tables.
 Family = tuple[dict[str, str], pd.DataFrame]
-#: What stands behind a dataset's name where pretraining has seen test molecules, and what it says.
+#: The mark behind a dataset's name if pretraining has seen test molecules, and what it means.
 MARKS = {"structures": "†", "labels": "‡"}
 MARK_LINES = {
     "structures": "† pretraining saw some of these test molecules, without labels.",
@@ -48,17 +48,17 @@ class Condition(NamedTuple):
 
 
 def budget_title(budget: str) -> str:
-    """A budget in words."""
+    """Name a budget in words."""
     return "all labels" if budget == "all" else f"{budget} labels"
 
 
 def budget_order(budget: str) -> float:
-    """Budgets by size, "all" last."""
+    """Return the key that sorts budgets by size, "all" last."""
     return float(budget) if budget.isdigit() else float("inf")
 
 
 def condition_order(condition: Condition) -> tuple[object, ...]:
-    """Protocol and model first, then data, split and budget as a reader expects them."""
+    """Return the key that sorts conditions by protocol and model, then by dataset, split and budget."""
     splits = list(SPLITS)
     split = splits.index(condition.split) if condition.split in SPLITS else len(splits)
     budget = budget_order(condition.budget)
@@ -74,7 +74,7 @@ def condition_order(condition: Condition) -> tuple[object, ...]:
 
 
 def with_references(frame: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the rows of references without an encoder beside every model of the same condition otherwise."""
+    """Repeat the rows of references without an encoder for every model that has the condition otherwise."""
     shared = frame["method"].isin(WITHOUT_ENCODER)
     models = frame.loc[~shared, CONDITION].drop_duplicates()
     joined = models.merge(frame[shared].rename(columns={"model": "own_model"}), how="right")
@@ -95,7 +95,7 @@ class Diagnostics:
 
     @classmethod
     def read(cls, tables: Path) -> Diagnostics:
-        """Raises `UserError` if a table is missing or of another version."""
+        """Read the tables; raises `UserError` if one is missing or of another version."""
         names = ("shift", "cliffs", "calibration", "reliability", "similarity")
         of_cells = {name: with_references(schemas.read(name, tables / f"{name}.parquet")) for name in names}
         return cls(**of_cells, collapse=schemas.read("collapse", tables / "collapse.parquet"))
@@ -110,13 +110,13 @@ class Compared(NamedTuple):
     enough: bool  #: whether it could have been significant at all
 
     @property
-    def standing(self) -> str:
-        """The verdict, or "few" where so few seeds could show nothing."""
+    def verdict_or_few(self) -> str:
+        """The verdict, or "few" if the seeds are too few to show anything."""
         return self.verdict if self.enough or self.verdict == "equivalent" else "few"
 
     @property
     def winner(self) -> str:
-        """The better of the two, "" where that is not known."""
+        """The better of the two, "" if that is not known."""
         return {"better": self.method, "worse": self.reference}.get(self.verdict, "")
 
 
@@ -155,7 +155,7 @@ class Results:
         return with_references(self.selected)
 
     def by_seed(self, condition: Condition) -> pd.DataFrame:
-        """The test scores of a condition, seeds x methods."""
+        """Return the test scores of a condition, seeds x methods."""
         if condition not in self._pivoted:
             runs = rows_of(self.runs, condition)
             self._pivoted[condition] = runs.pivot(index="seed", columns="method", values="test_value")
@@ -169,35 +169,36 @@ class Results:
     def compared(self) -> dict[tuple[str, ...], Compared]:
         """The comparisons on one dataset, by the parts of the condition, the method and the reference.
 
-        Who is better at predicting what cannot be predicted is no finding: the better of the two must be better than
-        the constant predictor there, where that was run.
+        Which method is better at predicting what cannot be predicted is not a finding. So the better of the two must be
+        better than the constant predictor there, if that was run; otherwise the verdict is "undecided".
         """
         table = self.comparisons[self.comparisons["dataset"] != "all"]
         columns = [table[name].tolist() for name in (*CONDITION, "method", "reference")]
         rows = zip(*columns, table["verdict"].tolist(), table["enough"].tolist(), strict=True)
-        found = {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
-        against = {key: row.verdict for key, row in found.items() if row.reference == CONSTANT}
-        asked = {key[: len(CONDITION)] for key in against}
-        for key, row in found.items():
+        compared = {tuple(row[:-2]): Compared(*row[-4:]) for row in rows}
+        against_constant = {key: row.verdict for key, row in compared.items() if row.reference == CONSTANT}
+        with_constant = {key[: len(CONDITION)] for key in against_constant}
+        for key, row in compared.items():
             condition = key[: len(CONDITION)]
-            moot = row.winner and condition in asked and against.get((*condition, row.winner, CONSTANT)) != "better"
-            if moot and row.reference != CONSTANT:
-                found[key] = row._replace(verdict="undecided")
-        return found
+            if row.reference == CONSTANT or not row.winner or condition not in with_constant:
+                continue
+            if against_constant.get((*condition, row.winner, CONSTANT)) != "better":
+                compared[key] = row._replace(verdict="undecided")
+        return compared
 
     def compared_in(self, condition: Condition) -> list[Compared]:
-        """The comparisons in a condition."""
+        """Return the comparisons in a condition."""
         return self._by_condition.get(condition, [])
 
     @cached_property
     def _by_condition(self) -> dict[tuple[str, ...], list[Compared]]:
-        found: dict[tuple[str, ...], list[Compared]] = {}
+        by_condition: dict[tuple[str, ...], list[Compared]] = {}
         for key, compared in self.compared.items():
-            found.setdefault(key[: len(CONDITION)], []).append(compared)
-        return found
+            by_condition.setdefault(key[: len(CONDITION)], []).append(compared)
+        return by_condition
 
     def conditions_in(self, family: Mapping[str, str]) -> list[Condition]:
-        """The conditions of a family of the statistics: one a dataset with its metric."""
+        """Return the conditions of a family of the statistics: one a dataset with its metric."""
         cells = self.cells[self.cells["metric"] == family["metric"]]
         return [
             condition
@@ -215,27 +216,27 @@ class Results:
         return conditions_of(self.cells)
 
     def emphasised(self, condition: Condition) -> list[str]:
-        """Full FT, the fingerprint, and the best by mean of all others: what stands out where all would be too many."""
+        """Return full FT, the fingerprint and the best by mean of all others: what a figure draws in colour."""
         cells = rows_of(self.cells, condition).sort_values("place", kind="stable")
         others = cells.loc[~cells["method"].isin(BASELINES) & cells["place"].notna(), "method"]
         return [*(name for name in BASELINES if name in set(cells["method"])), *others.head(1)]
 
     def mark(self, *conditions: Condition) -> str:
-        """The mark of what pretraining has seen of the conditions' test molecules, "" where nothing is known of it."""
+        """Return the mark of what pretraining has seen of the conditions' test molecules; "" if nothing is known."""
         kinds = [kind for condition in conditions for kind in rows_of(self.summary, condition)["contamination"]]
         return MARKS.get(worst(kinds), "") if kinds else ""
 
     def title(self, condition: Condition) -> str:
-        """Return data, mark, split and budget in words."""
+        """Name a condition by dataset, mark, split and budget."""
         return f"{condition.dataset}{self.mark(condition)}, {condition.split_and_budget}"
 
     def mark_lines(self, conditions: Iterable[Condition]) -> str:
-        """What the marks of these conditions say, to end a caption with."""
+        """Say what the marks of these conditions mean, to end a caption with."""
         marks = {self.mark(condition) for condition in conditions}
         return "".join(f" {MARK_LINES[kind]}" for kind, mark in MARKS.items() if mark in marks)
 
     def groups(self, table: pd.DataFrame | None = None) -> Iterator[tuple[str, str, list[Condition]]]:
-        """Return what shares a figure of all conditions, or of those that a table has too."""
+        """Return the groups that share a figure, of all conditions or of those that a table has too."""
         if table is None:
             return groups_of(self.conditions)
         having = set(conditions_of(table))
@@ -243,49 +244,49 @@ class Results:
 
 
 def families_of(table: pd.DataFrame) -> Iterator[Family]:
-    """The families of a table of the statistics in reading order, each with its rows."""
-    found = [
+    """Yield the families of a table of the statistics in reading order, each with its rows."""
+
+    def order(family: Family) -> tuple[object, ...]:
+        name, _ = family
+        return name["protocol"], name["model"], name["split"], budget_order(name["budget"]), name["metric"]
+
+    families = [
         (dict(zip(schemas.FAMILY, map(str, key), strict=True)), rows) for key, rows in table.groupby([*schemas.FAMILY])
     ]
-    yield from sorted(
-        found,
-        key=lambda f: (f[0]["protocol"], f[0]["model"], f[0]["split"], budget_order(f[0]["budget"]), f[0]["metric"]),
-    )
+    yield from sorted(families, key=order)
 
 
 def family_groups(table: pd.DataFrame) -> Iterator[tuple[str, str, list[Family]]]:
-    """Return what shares a figure of a table of the statistics: protocol, model, and their families with their rows."""
+    """Yield what shares a figure of a table of the statistics: protocol, model, and their families with their rows."""
     for (protocol, model), rows in table.groupby(["protocol", "model"]):
         yield str(protocol), str(model), list(families_of(rows))
 
 
 def family_title(family: Mapping[str, str]) -> str:
-    """A family's split and budget in words."""
+    """Name a family by its split and budget."""
     return f"{split_title(family['split'])}, {budget_title(family['budget'])}"
 
 
 def groups_of(conditions: Sequence[Condition]) -> Iterator[tuple[str, str, list[Condition]]]:
-    """Protocol, model, and their conditions: what shares a figure."""
+    """Yield what shares a figure: protocol, model, and their conditions."""
     for protocol, model in dict.fromkeys((condition.protocol, condition.model) for condition in conditions):
         yield protocol, model, [one for one in conditions if (one.protocol, one.model) == (protocol, model)]
 
 
 def conditions_of(frame: pd.DataFrame) -> list[Condition]:
-    """The distinct conditions of a table in reading order."""
+    """Return the distinct conditions of a table in reading order."""
     rows = frame[CONDITION].drop_duplicates().itertuples(index=False)
     return sorted((Condition(*row) for row in rows), key=condition_order)
 
 
 def facets_of(conditions: Iterable[Condition]) -> dict[str, list[str]]:
-    """The distinct values of each part of these conditions, in their order: what a reader can filter by."""
+    """Return the distinct values of each part of these conditions, in their order: what a reader can filter by."""
     conditions = list(conditions)
-    return {
-        name: list(dict.fromkeys(condition[place] for condition in conditions)) for place, name in enumerate(CONDITION)
-    }
+    return {name: list(dict.fromkeys(getattr(condition, name) for condition in conditions)) for name in CONDITION}
 
 
 def rows_of(frame: pd.DataFrame, condition: Condition) -> pd.DataFrame:
-    """The rows of one condition."""
+    """Return the rows of one condition."""
     chosen = pd.Series(True, index=frame.index)
     for name, value in zip(CONDITION, condition, strict=True):
         chosen &= frame[name] == value

@@ -25,26 +25,27 @@ from roftmol.tables.schemas import RUN
 CONDITIONS_A_PAGE = 4
 #: The part that stands for the whole encoder.
 ALL = "all"
-#: More parts than this leave no room for numbers.
+#: An encoder of more parts than this leaves no room for numbers.
 NUMBERED = 9
-#: Distances below this share of the largest have the lightest colour; at the largest, ink is white.
+#: Distances below this share of the largest have the lightest colour.
 FLOOR = 0.02
 #: Where the colour bar may have a number.
 TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 2, 5)]
 
 CAPTION = (
-    "Left: how far each part of the encoder ends from where it started, ‖θ − θ₀‖ / ‖θ₀‖: the atom embeddings, the "
-    "layers by number from the input to the output, and all of it; from scratch, from its own random weights. Middle:"
-    " linear CKA between the vectors of held-out molecules that the pretrained and the fine-tuned encoder give: 1 "
-    "where they are the same up to a rotation and scale, about 0 where they have nothing in common. Right: the "
-    "effective rank of the vectors, how many directions molecules differ in; the vertical line is the pretrained "
-    "encoder's. Of the selected hyperparameters; means over seeds, small points are seeds. Where no part moved, "
-    "vectors may still have changed, by BatchNorm's statistics."
+    "Left: how far each part of the encoder has moved from where it started, ‖θ − θ₀‖ / ‖θ₀‖. Parts are the atom "
+    "embeddings, the layers by number from the input to the output, and all of the encoder; an encoder from scratch "
+    "started from its own random weights. Middle: linear CKA between the vectors that the pretrained and the "
+    "fine-tuned encoder give to held-out molecules. It is 1 if they are the same up to rotation and scale, and about 0 "
+    "if they have nothing in common. Right: the effective rank of the vectors, which is the number of directions that "
+    "molecules differ in; the vertical line is the pretrained encoder's. Fits are those with the selected "
+    "hyperparameters. Small points are seeds; numbers and large points are means over seeds. Even if no part moved, "
+    "vectors may have changed, through BatchNorm's statistics."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: a row for each dataset, split and budget, three panels in it."""
+    """Draw a figure for each protocol and model: a row for each dataset, split and budget, of three panels."""
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
     draw = partial(_sheet, changes)
     return paged(results, "changes", "What each method changes", results.groups(changes), draw, CONDITIONS_A_PAGE)
@@ -96,7 +97,7 @@ def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
 
 
 def _distances(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean distance over the seeds, methods by parts; a seed's folds are averaged first."""
+    """Return the mean distance over the seeds, methods x parts; a seed's folds are averaged first."""
     distances = rows[rows["quantity"] == "distance"]
     table = over_seeds(distances, ["method", "part"])["mean"].unstack()
     parts = [*sorted(table.columns.drop(ALL), key=part_order), ALL]
@@ -104,7 +105,7 @@ def _distances(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The mean and spread of `value` over the seeds, whose folds are averaged first."""
+    """Return mean and standard deviation of `value` over the seeds, whose folds are averaged first."""
     seeds = rows.groupby([*by, "seed"])["value"].mean()
     return seeds.groupby(list(by)).agg(["mean", "std"])
 
@@ -133,11 +134,11 @@ def _heat(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
 
 def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str) -> None:
     rows = rows[rows["quantity"] == quantity]
-    for place, name in enumerate(methods):
+    for row, name in enumerate(methods):
         seeds = rows[rows["method"] == name].groupby("seed")["value"].mean()
         shift = np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(len(seeds))
-        axis.plot(seeds, place + shift, "o", color=look(name).colour, markersize=3, alpha=0.55, markeredgewidth=0)
-        axis.plot(seeds.mean(), place, **mean_marker(name), zorder=3)
+        axis.plot(seeds, row + shift, "o", color=look(name).colour, markersize=3, alpha=0.55, markeredgewidth=0)
+        axis.plot(seeds.mean(), row, **mean_marker(name), zorder=3)
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_yticks(range(len(methods)), [""] * len(methods))
     axis.tick_params(axis="y", length=0)
@@ -145,7 +146,7 @@ def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str) -> 
 
 
 def _short(part: str) -> str:
-    """A part as an axis has room for it: layers by number from 1."""
+    """Shorten a part's name for an axis: a layer is its number, from 1."""
     return str(int(part.removeprefix("blocks.")) + 1) if part.startswith("blocks.") else part
 
 
@@ -154,7 +155,7 @@ def _number(value: float) -> str:
 
 
 def _words(condition: Condition, rows: pd.DataFrame) -> str:
-    """The farthest and the nearest method that moved, in words."""
+    """Name the methods that moved the encoder farthest and least."""
     whole = over_seeds(rows[rows["part"] == ALL], ["method"])["mean"]
     moved = whole[whole > 0].sort_values()
     if moved.empty:

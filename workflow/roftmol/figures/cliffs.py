@@ -16,13 +16,13 @@ from roftmol.figures.style import axis_title, in_order, look, panel_title
 ENDS = {"other_rmse": "start", "other_std": "start_std", "cliff_rmse": "end", "cliff_std": "end_std"}
 CAPTION = (
     "Mean RMSE over seeds on the test molecules that are in an activity cliff (filled) and on all others (open). A "
-    "cliff is a pair of much alike molecules whose potencies differ more than tenfold; the partner may be in any part"
-    " of the data."
+    "cliff is a pair of very similar molecules whose potencies differ more than tenfold. The partner may be in any "
+    "part of the data."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each dataset with activity cliffs, split and budget."""
+    """Draw a figure for each protocol and model, a panel for each dataset with activity cliffs, split and budget."""
     groups = groups_of(conditions_of(results.diagnostics.cliffs))
     return paged(results, "cliffs", "Error on activity cliffs", groups, _sheet)
 

@@ -18,14 +18,14 @@ from roftmol.methods import DWISE_FT
 from roftmol.tables.schemas import RUN
 
 CAPTION = (
-    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes the fine-tuned"
-    " ones θ_ft. Small points are seeds with their selected hyperparameters (means over folds where there are "
-    "several), stars the means over seeds. Parts run from the input to the output."
+    "The learned coefficient α of each part of the encoder: 0 keeps the pretrained weights θ₀, 1 takes the fine-tuned "
+    "ones θ_ft. Small points are seeds with their selected hyperparameters (means over folds if there are several), "
+    "stars are the means over seeds. Parts run from the input to the output."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model that ran DWiSE-FT, a panel for each dataset, split and budget."""
+    """Draw a figure for each protocol and model that ran DWiSE-FT, a panel for each dataset, split and budget."""
     learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected runs
     groups = results.groups(learned)
     return paged(results, "coefficients", "DWiSE-FT's mixing coefficients", groups, partial(_sheet, learned))
@@ -77,13 +77,13 @@ def _panel(axis: Axes, condition: Condition, rows: pd.DataFrame, parts: list[str
 
 
 def part_order(part: str) -> tuple[object, ...]:
-    """From the input to the output, numbers by value: embed, blocks.0, ..., blocks.10, readout."""
+    """Return the key that sorts parts from the input to the output: embed, blocks.0, ..., blocks.10, readout."""
     numbers = [int(digits) for digits in re.findall(r"\d+", part)]
     return (part != "encoder", not part.startswith("embed"), part == "readout", numbers[:1], part)
 
 
 def _part_title(part: str) -> str:
-    """A part in a reader's words: blocks.0 is the first graph layer."""
+    """Name a part for readers: blocks.0 is the first graph layer."""
     block = re.fullmatch(r"blocks\.(\d+)(.*)", part)
     if block:
         return f"layer {int(block[1]) + 1}{block[2]}"

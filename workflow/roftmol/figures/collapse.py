@@ -26,17 +26,17 @@ TITLES = {
     "force_drift": "force drift, eV/Å",
 }
 CAPTION = (
-    "Each point is a method: what its fits did to the model (across) and its test score (up), means over seeds. "
+    "Each point is a method: what its fits did to the encoder (across) and its test score (up), means over seeds. "
     "Davies-Bouldin: how badly the atoms' vectors tell ten kinds of atoms apart, relative to the pretrained encoder "
-    "(1 is as well as before). Sliced Wasserstein: how far the cloud of vectors has moved, in units of its spread. 1 "
-    "− linear CKA: what molecules' vectors no longer share with the pretrained ones. Force drift: mean difference of "
-    "the forces from the pretrained force field's. ρ is the rank correlation with the loss of score over methods, "
-    "with its 95% bootstrap interval; with so few methods it is wide."
+    "(1 is as well as before). Sliced Wasserstein: how far the cloud of vectors has moved, in units of its spread. 1 − "
+    "linear CKA: what molecules' vectors no longer share with the pretrained ones. Force drift: mean difference of the "
+    "forces from the pretrained force field's. ρ is the rank correlation of the measure with the loss of score, over "
+    "methods, with its 95% bootstrap interval; the interval is wide because methods are few."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: a row for each dataset, split and budget, a panel for each measure."""
+    """Draw a figure for each protocol and model: a row for each dataset, split and budget, a panel for each measure."""
     measured = points(results.changes, results.selected)
     draw = partial(_sheet, measured)
     return paged(results, "collapse", "Collapse and test score", results.groups(measured), draw, CONDITIONS_A_PAGE)
@@ -60,7 +60,7 @@ def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
             _panel(axis, frame[frame["measure"] == measure], results, condition, measure)
         metric = frame["metric"].iloc[0]
         row[0].set_ylabel(axis_title(metric, METRICS[metric].sign, "\n"))
-        # The line below it is the panels' own.
+        # The padding leaves room for the panel's line below it.
         row[0].set_title(results.title(condition), pad=15)
     for axis, measure in zip(axes[-1], measures, strict=True):
         axis.set_xlabel(TITLES[measure])
@@ -85,13 +85,13 @@ def _panel(axis: Axes, rows: pd.DataFrame, results: Results, condition: Conditio
 
 def _rho(results: Results, condition: Condition, measure: str) -> str:
     table = rows_of(results.diagnostics.collapse, condition)
-    known = table[(table["measure"] == measure) & table["rho"].notna()]
-    if known.empty:
+    correlated = table[(table["measure"] == measure) & table["rho"].notna()]
+    if correlated.empty:
         return ""
-    row = known.iloc[0]
+    row = correlated.iloc[0]
     return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})".replace("-", "−")
 
 
 def _words(results: Results, condition: Condition) -> str:
-    said = [f"{TITLES[name]} {text}" for name in MEASURES if (text := _rho(results, condition, name))]
-    return f"{condition.title}, {', '.join(said) or 'too few methods for a correlation'}"
+    correlations = [f"{TITLES[name]} {text}" for name in MEASURES if (text := _rho(results, condition, name))]
+    return f"{condition.title}, {', '.join(correlations) or 'too few methods for a correlation'}"

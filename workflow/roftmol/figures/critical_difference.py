@@ -20,14 +20,14 @@ from roftmol.tasks import metric_title
 
 FAMILIES_A_PAGE = 4
 CAPTION = (
-    "Mean rank of each method over the datasets, 1 is the best; the ranks are of test scores averaged over seeds. A "
-    "thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
-    "Holm's correction for all pairs. "
+    "Mean rank of each method over the datasets; 1 is the best. Ranks are of test scores averaged over seeds. A thick "
+    "bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with Holm's "
+    "correction for all pairs. "
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a diagram for each split, budget and metric with two datasets."""
+    """Draw a figure for each protocol and model, a diagram for each split, budget and metric with two datasets."""
     groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
     conditions = results.conditions_of_families
     return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, conditions)
@@ -70,7 +70,8 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
         line.set_xdata(sorted(line.get_xdata()))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
-    metric, count = metric_title(family["metric"]), ranks["datasets"].iloc[0]
+    metric = metric_title(family["metric"])
+    count = ranks["datasets"].iloc[0]
     axis.set_title(f"{metric}, {family_title(family)}: {count} datasets", pad=9)
 
 
@@ -80,13 +81,13 @@ def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
         return ""
     metric = metric_title(family["metric"])
     return (
-        f"{metric}, {family_title(family)}: with {first['datasets']} datasets none of {first['pairs']} tests can "
-        f"reach significance, at least {first['smallest_n']} are needed; the bar says nothing about equality."
+        f"{metric}, {family_title(family)}: with {first['datasets']} datasets, none of {first['pairs']} tests can be "
+        f"significant; that needs at least {first['smallest_n']}. So the bar does not mean that methods are equal."
     )
 
 
 def _words(family: dict[str, str], ranks: pd.DataFrame) -> str:
     order = ", ".join(f"{look(row['method']).title} {row['mean_rank']:.1f}" for row in ranks.to_dict("records"))
     groups = len(set("".join(ranks["groups"])))
-    found = "none is told apart from another" if groups == 1 else f"{groups} groups that overlap or are told apart"
-    return f"{family['metric']}, {family_title(family)}: {order}; {found}."
+    outcome = "none is told apart from another" if groups == 1 else f"{groups} groups that overlap or are told apart"
+    return f"{family['metric']}, {family_title(family)}: {order}; {outcome}."

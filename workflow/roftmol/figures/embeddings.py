@@ -27,17 +27,17 @@ COLOURS = dict(
     )
 )
 CAPTION = (
-    "The vectors of the same atoms by the pretrained encoder and after each method, by t-SNE; of the selected "
-    "hyperparameters of one seed. Colours are kinds of atoms: the element and how many neighbours it has. A method's "
-    "vectors and the pretrained ones lie on one plane, another one for each method; the first panel is the pretrained"
-    " side of the second one's. The number is the Davies-Bouldin index on that plane relative to the pretrained "
-    "vectors' there: 1 is as well told apart as before, more is worse. Distances between groups, sizes of groups and "
-    "small differences of the number mean little in a t-SNE."
+    "The vectors of the same atoms from the pretrained encoder and after each method, on a plane by t-SNE, for one "
+    "seed with its selected hyperparameters. Colours are kinds of atoms: the element and how many neighbours it has. "
+    "Each method has its own plane, which its vectors share with the pretrained ones; the first panel shows the "
+    "pretrained vectors on the second panel's plane. The number is the Davies-Bouldin index on that plane relative to "
+    "that of the pretrained vectors there: 1 means that kinds are told apart as well as before, more is worse. In a "
+    "t-SNE, distances between groups, sizes of groups and small differences of the number mean little."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: some rows for each dataset, split and budget, a panel for each method."""
+    """Draw a figure for each protocol and model: rows for each dataset, split and budget, a panel for each method."""
     groups = results.groups(results.embeddings)
     return paged(results, "embeddings", "Atoms before and after", groups, _sheet, CONDITIONS_A_PAGE)
 
@@ -85,7 +85,7 @@ def _panels(part: SubFigure, rows: int, points: pd.DataFrame, ratios: dict[str, 
 
 
 def _scatter(axis: Axes, points: pd.DataFrame, side: str) -> None:
-    # An atom's place in the table says nothing of its kind, so that none lies above the others.
+    # Atoms are drawn in the table's order, which does not depend on their kind, so that no kind covers the others.
     colours = [COLOURS[kind] for kind in points["kind"]]
     axis.scatter(points[f"{side}_x"], points[f"{side}_y"], s=2, c=colours, linewidths=0, rasterized=True)
     _limit(axis, points)

@@ -20,18 +20,18 @@ from roftmol.tasks import METRICS, metric_title
 FAMILIES_A_PAGE = 6
 REGION = "#DCEBDD"
 VERDICTS = ("better", "worse", "equivalent", "undecided")
-#: Datasets within a panel, by marker; more than these begin anew.
+#: The markers of datasets; more datasets than these use them again.
 MARKERS = "o^sDvPX*<>dph8"
 CAPTION = (
-    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are datasets,"
-    " each a mean over seeds; the large one their mean with its 95% bootstrap interval. The comparisons table says "
-    "what it covers. Within the shaded region a difference makes none in practice. An arrow marks an interval or a "
-    "dataset that goes on beyond the axis."
+    "Test score of each method minus full fine-tuning's, or for RMSE its relative change. Small points are datasets, "
+    "each a mean over seeds; the large point is their mean, with its 95% bootstrap interval. The comparisons table "
+    "says what the interval covers. Within the shaded region, the two methods are practically equivalent. An arrow "
+    "marks an interval or a dataset that reaches beyond the axis."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each split, budget and metric."""
+    """Draw a figure for each protocol and model, a panel for each split, budget and metric."""
     groups = family_groups(results.comparisons[results.comparisons["reference"] == FULL_FT])
     conditions = results.conditions_of_families
     return paged(results, "forest", "Difference to full fine-tuning", groups, _sheet, FAMILIES_A_PAGE, conditions)
@@ -59,7 +59,8 @@ def _panel(
     axis: Axes, methods: list[str], family: dict[str, str], table: pd.DataFrame, markers: dict[str, str]
 ) -> None:
     relative = table["scale"].iloc[0] == "relative"
-    factor, column = (100.0, "relative") if relative else (1.0, "difference")
+    factor = 100.0 if relative else 1.0
+    column = "relative" if relative else "difference"
     whole = table[table["dataset"] == "all"].set_index("method")
     single = table[table["dataset"] != "all"]
     region = float(whole["region"].iloc[0])
@@ -68,26 +69,27 @@ def _panel(
     low, high = limits(np.concatenate([*(factor * values for values in shown), edges]))
     axis.axvspan(*edges, color=REGION, zorder=0, linewidth=0)
     axis.axvline(0, color="#5E6670", linewidth=0.8, zorder=1)
-    for place, name in enumerate(methods):
-        if place and look(name).mechanism != look(methods[place - 1]).mechanism:
-            axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
+    for y, name in enumerate(methods):
+        if y and look(name).mechanism != look(methods[y - 1]).mechanism:
+            axis.axhline(y - 0.5, color=FAINT, linewidth=0.5, zorder=0)
         if name not in whole.index:
-            axis.annotate("not compared", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+            axis.annotate("not compared", (0.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=7)
             continue
         colour = look(name).colour
         for dataset, value in single[single["method"] == name].set_index("dataset")[column].items():
             x = float(np.clip(factor * value, low, high))
             style = markers[str(dataset)] if x == factor * value else "<" if x == low else ">"
-            axis.plot(x, place + 0.27, style, color=colour, markersize=3.2, alpha=0.7, markeredgewidth=0)
+            axis.plot(x, y + 0.27, style, color=colour, markersize=3.2, alpha=0.7, markeredgewidth=0)
         row = whole.loc[name]
-        ends = factor * row["low"], factor * row["high"]
-        if np.isfinite(ends).all():
-            axis.plot(np.clip(ends, low, high), [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
-            for end, edge, arrow in ((ends[0], low, "<"), (ends[1], high, ">")):
-                if (end < low) if arrow == "<" else (end > high):
-                    axis.plot(edge, place, arrow, color=colour, markersize=4, markeredgewidth=0)
+        left, right = factor * row["low"], factor * row["high"]
+        if np.isfinite([left, right]).all():
+            ends = np.clip([left, right], low, high)
+            axis.plot(ends, [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+            for edge, arrow, beyond in ((low, "<", left < low), (high, ">", right > high)):
+                if beyond:
+                    axis.plot(edge, y, arrow, color=colour, markersize=4, markeredgewidth=0)
         if low <= factor * row[column] <= high:
-            axis.plot(factor * row[column], place, **mean_marker(name), zorder=3)
+            axis.plot(factor * row[column], y, **mean_marker(name), zorder=3)
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
@@ -99,13 +101,15 @@ def _panel(
 
 
 def _datasets(tables: list[pd.DataFrame]) -> dict[str, str]:
-    """A marker for each dataset of a page."""
+    """Give each dataset of a page a marker."""
     names = sorted({str(name) for table in tables for name in table["dataset"]} - {"all"}, key=str.casefold)
-    return {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(names)}
+    return {name: MARKERS[number % len(MARKERS)] for number, name in enumerate(names)}
 
 
 def _words(family: dict[str, str], table: pd.DataFrame) -> str:
     whole = table[table["dataset"] == "all"]
     methods = {verdict: in_order(whole.loc[whole["verdict"] == verdict, "method"]) for verdict in VERDICTS}
-    said = [f"{verdict} {', '.join(look(name).title for name in names)}" for verdict, names in methods.items() if names]
-    return f"{family['metric']}, {family_title(family)}: {'; '.join(said)}."
+    phrases = [
+        f"{verdict} {', '.join(look(name).title for name in names)}" for verdict, names in methods.items() if names
+    ]
+    return f"{family['metric']}, {family_title(family)}: {'; '.join(phrases)}."

@@ -1,4 +1,4 @@
-"""The pages of a figure: what stands together on one, and the picture and words that each becomes.
+"""The pages of a figure: what is drawn on each, and its picture and words.
 
 A figure's file says in groups what it shows (conditions, or families of the statistics), how many of them a page holds,
 and how a page is drawn. All that figures have in common is here.
@@ -35,7 +35,7 @@ class Page(Generic[Item]):
 
 
 class Sheet(NamedTuple):
-    """A page drawn, with its words; what the marks in it say of pretraining is not among them."""
+    """A page drawn, with its words; `paged` adds what the marks in it say of pretraining."""
 
     figure: Figure
     caption: str
@@ -44,9 +44,9 @@ class Sheet(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the words that belong to it; `page` is "" where there is only one.
+    """A figure with its words; `page` is "" if there is only one.
 
-    `conditions` are those it shows, by which the report filters.
+    The report filters figures by the `conditions` that they show.
     """
 
     kind: str
@@ -64,8 +64,8 @@ class Drawing:
         """The protocols, models, datasets, splits and budgets shown, as far as they are known."""
         if self.conditions:
             return facets_of(self.conditions)
-        known = {"protocol": self.protocol, "model": self.model}
-        return {name: [value] for name, value in known.items() if value}
+        of_all_pages = {"protocol": self.protocol, "model": self.model}
+        return {name: [value] for name, value in of_all_pages.items() if value}
 
     @property
     def title(self) -> str:
@@ -74,7 +74,7 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """The file's name without suffix: deterministic, and without characters that a file system might mind."""
+        """The file's name without suffix: deterministic, and of characters that every file system allows."""
         parts = [self.kind, self.protocol, self.model, self.page.replace(" ", "")]
         return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts if part)
 
@@ -91,7 +91,7 @@ def paged(
 ) -> Iterator[Drawing]:
     """Draw the `groups`, each a protocol, a model and items, on pages of at most `size` items.
 
-    `conditions` says which conditions some items are; `part` tells pages apart that would have one name else.
+    `conditions` returns the conditions of some items. `part` tells pages apart that would otherwise have the same name.
     """
     for protocol, model, group in groups:
         for number, items in cut(group, size):
@@ -111,7 +111,7 @@ def paged(
 
 
 def cut(items: Sequence[Item], size: int) -> Iterator[tuple[str, Sequence[Item]]]:
-    """Cut `items` into pages; the first value is the page's suffix, "" where there is only one."""
+    """Cut `items` into pages; the first value is the page's suffix, "" if there is only one."""
     count = math.ceil(len(items) / size)
     for page in range(count):
         yield (f"{page + 1} of {count}" if count > 1 else ""), items[page * size : (page + 1) * size]
@@ -120,7 +120,7 @@ def cut(items: Sequence[Item], size: int) -> Iterator[tuple[str, Sequence[Item]]
 def panels(
     items: Sequence[Item], columns: int, height: float, draw: Callable[[Axes, Item], None], share_y: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Draw each item in a panel of its own; a vertical axis that all share runs downwards, as rows are read."""
+    """Draw each item in its own panel; a vertical axis that all share runs downwards, as rows are read."""
     figure, axes = grid(len(items), columns, height, share_y)
     for axis, item in zip(axes, items, strict=True):
         draw(axis, item)
@@ -143,7 +143,7 @@ def grid(count: int, columns: int, height: float, share_y: bool = False) -> tupl
 
 
 def columns_for(budgets: int) -> int:
-    """Return how many panels stand side by side: a budget a column where that fits."""
+    """Return how many panels to draw side by side: a column a budget if they fit."""
     return budgets if budgets in (2, 3, 4) else 3
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
@@ -28,17 +29,18 @@ WIDE = 20
 CAPTION = (
     "Loss (left) and metric (right) of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
     "pretrained encoder (α = 0) to beyond the fully fine-tuned one (α = 1). Thick lines are means over seeds, thin "
-    "lines seeds, squares the steps that WiSE-FT tries. Test labels are read to draw this, and for no choice."
+    "lines seeds, squares the steps that WiSE-FT tries. Test labels are read only to draw this figure, not for any "
+    "choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
     True: " BatchNorm's statistics are estimated on the training molecules everywhere.",
-    False: " BatchNorm's statistics are mixed like the weights, and stay the nearer end's beyond them.",
+    False: " BatchNorm's statistics are mixed like the weights; beyond an end, they are those of the end.",
 }
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
+    """Draw a figure for each protocol and model: a row for each dataset, split and budget, its loss and its metric."""
     subject = "The line from pretrained to fine-tuned weights"
     return paged(results, "path", subject, results.groups(results.paths), _sheet, CONDITIONS_A_PAGE)
 
@@ -77,13 +79,13 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
             seeds = _line(rows, column)
             axis.plot(seeds.index, seeds, color=colour, linestyle=dash, linewidth=0.6, alpha=0.35)
             axis.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=dash, linewidth=1.7)
-        steps = (
-            swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean().groupby("alpha").mean()
-        )
-        right.plot(steps, **_step(colour), zorder=3)
+        by_seed = swept[swept["partition"] == partition].groupby(["alpha", "seed"])["value"].mean()
+        right.plot(by_seed.groupby("alpha").mean(), **_step(colour), zorder=3)
     means = paths.groupby(["partition", "alpha"])["loss"].mean()
     if means.min() > 0 and means.max() > WIDE * means.min():
         left.set_yscale("log")
+        left.yaxis.set_major_formatter(lambda loss, _position: f"{loss:g}")
+        left.yaxis.set_minor_formatter(NullFormatter())
     left.set_ylabel(f"{TASK_OF[metric].loss_title if metric in TASK_OF else 'loss'}\n(lower is better)")
     right.set_ylabel(axis_title(metric, better, "\n"))
     for axis in (left, right):
@@ -98,7 +100,7 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
 
 
 def _line(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The line's values, alphas by seeds."""
+    """Return the line's values, alphas x seeds."""
     return rows.pivot(index="alpha", columns="seed", values=column)
 
 

@@ -17,7 +17,7 @@ from roftmol.methods import DWISE_FT, FULL_FT, SCRATCH
 
 CONDITIONS_A_PAGE = 4
 LEVELS = 12
-#: A point to its name, the method whose marker it has, and where its name stands, in points from it.
+#: A point to its name, the method whose marker it has, and how far from it its name is written, in points.
 POINTS = {
     "pretrained": ("pretrained θ₀", SCRATCH, (-2, -12)),
     FULL_FT: ("full FT", FULL_FT, (2, -12)),
@@ -27,20 +27,20 @@ PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 
 CAPTION = (
     "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full FT's "
-    "head; the darker, the lower, in equal steps of its logarithm. Both axes are distances in weight space on one "
-    "scale: from the pretrained weights to the right to full FT's, and upwards the part of the way to DWiSE-FT's that"
-    " is at right angles to it. Test labels are read to draw this, and for no choice."
+    "head. Darker is lower, in equal steps of the logarithm. Both axes are distances in weight space, on one scale: to "
+    "the right from the pretrained weights to full FT's, and upwards the part of the way to DWiSE-FT's that is at "
+    "right angles to that. Test labels are read only to draw this figure, not for any choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
-    True: " The number at a point is its own loss. BatchNorm's statistics are estimated on the training molecules "
+    True: " The number at a point is the loss there. BatchNorm's statistics are estimated on the training molecules "
     "everywhere.",
-    False: " The number at a point is its own loss.",
+    False: " The number at a point is the loss there.",
 }
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
+    """Draw a figure for each protocol and model: a row for each dataset, split and budget, training and test loss."""
     groups = results.groups(results.planes)
     return paged(results, "plane", "The loss around the solutions", groups, _sheet, CONDITIONS_A_PAGE)
 
@@ -53,8 +53,8 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         axes[2 * row].set_ylabel("at right angles")
     label_below(axes, 2, "distance from θ₀ towards full FT")
     seed = (
-        f" Of {_molecules(page.items, results)} molecules, and of the first seed whose three points do not "
-        "lie in line: where DWiSE-FT mixes every layer alike they do, and there is no plane."
+        f" The losses are of {_molecules(page.items, results)} molecules, and of the first seed whose three points do "
+        "not lie on a line. They lie on one, and span no plane, if DWiSE-FT mixes every layer alike."
     )
     alt = (
         "Contour plots of training and test loss over a plane of weights. Test losses at pretrained, full "
@@ -103,7 +103,7 @@ def _number(value: float) -> str:
 
 
 def _molecules(shown: Sequence[Condition], results: Results) -> str:
-    """How many molecules the losses are over, in words."""
+    """Say how many molecules the losses are of."""
     counts = pd.concat([rows_of(results.planes, condition) for condition in shown])["molecules"]
     return f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
 

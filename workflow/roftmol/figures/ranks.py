@@ -19,35 +19,36 @@ ROWS_A_PAGE = 36
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model: conditions down, methods across, mean ranks in the last row."""
+    """Draw a figure for each protocol and model: conditions down, methods across, mean ranks in the last row."""
     return paged(results, "ranks", "Ranks", results.groups(), _sheet, ROWS_A_PAGE)
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     titles = {condition: results.title(condition) for condition in page.group}
     cells = pd.concat([rows_of(results.cells, condition).assign(title=title) for condition, title in titles.items()])
-    methods, rows = in_order(cells["method"]), [titles[condition] for condition in page.items]
-    places = cells.pivot(index="title", columns="method", values="place").loc[rows, methods]
+    methods = in_order(cells["method"])
+    rows = [titles[condition] for condition in page.items]
+    ranks = cells.pivot(index="title", columns="method", values="place").loc[rows, methods]
     seeds = cells.pivot(index="title", columns="method", values="seeds").loc[rows, methods]
     incomplete = seeds.lt(seeds.max(axis=1), axis=0)
     # In the mean, tied methods share the ranks that they take up, as in the tests and the table of mean ranks.
     shared = (cells["mean"] * cells["better"]).groupby(cells["title"]).rank(ascending=False)
     mean = shared.groupby(cells["method"]).mean()[methods] if len(page.group) > 1 else None
-    figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(places) + 1.3)), layout="constrained")
-    _heat(figure.subplots(), places, incomplete, mean)
+    figure = Figure(figsize=(7.6, 1.35 + 0.26 * (len(ranks) + 1.3)), layout="constrained")
+    _heat(figure.subplots(), ranks, incomplete, mean)
     last_row = (
-        "The last row is the mean rank over the conditions in which the method has a score, where tied "
-        "methods share the ranks that they take up. "
+        "The last row is the mean rank over the conditions in which the method has a score; there, tied methods share "
+        "the ranks that they take up. "
     )
     caption = (
         "The rank of each method's mean test score within a condition: 1, the darkest, is the best. "
         + (last_row if mean is not None else "")
-        + "An asterisk marks a mean over fewer seeds than others have; a dash, a method without a score. A "
-        "rank says nothing about how large a difference is: neighbours are often within seed spread."
+        + "An asterisk marks a mean over fewer seeds than others have; a dash marks a method without a score. A rank "
+        "says nothing about how large a difference is: neighbours often differ by less than the spread of the seeds."
     )
     alt = (
-        f"Heat map of the ranks of {len(methods)} methods in {len(places)} conditions. First in: "
-        + "; ".join(f"{title}, {_first(row)}" for title, row in places.iterrows())
+        f"Heat map of the ranks of {len(methods)} methods in {len(ranks)} conditions. First in: "
+        + "; ".join(f"{title}, {_first(row)}" for title, row in ranks.iterrows())
         + "."
     )
     return Sheet(figure, caption, alt)

@@ -1,4 +1,4 @@
-"""The two pictures of a recommendation: all candidates' scores, and the chosen one's predictions beside the labels."""
+"""The two pictures of a recommendation: all candidates' scores, and the chosen one's predictions against the labels."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ Array = npt.NDArray[np.float64]
 
 #: Captions and alternative texts.
 RANKING = (
-    "Small points are the test parts of the cross-validation, the mark is their mean, the bar its 95% interval, "
-    "widened for the overlap of the training parts. The dotted line is the constant predictor's mean. Grey names are "
-    "behind the best beyond doubt; the chosen method is bold.",
+    "Small points are the test parts of the cross-validation. The large marker is their mean, the bar its 95% "
+    "interval, widened because the training parts overlap. The dotted line is the constant predictor's mean. Methods "
+    "with grey names are behind the best beyond doubt; the chosen method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
 TESTED_VALUES = (
-    "Every molecule once: its label, and the prediction by ensembles that had not seen it (the mean of several). "
-    "The dotted line is the constant predictor: the mean of the labels.",
+    "Each point is a molecule: its label, and the mean prediction of the ensembles that had not seen it. The dotted "
+    "line is the constant predictor: the mean of the labels.",
     "Scatter of predicted against measured values, with the diagonal.",
 )
 TESTED_PROBABILITIES = (
-    "Predicted probabilities, by ensembles that had not seen the molecule, of molecules of both classes. The "
-    "dotted line is the constant predictor: the share of class 1.",
+    "Predicted probabilities of the molecules of both classes, by ensembles that had not seen the molecule. The dotted "
+    "line is the constant predictor: the share of class 1.",
     "Histograms of the predicted probability for both classes.",
 )
 ROW = 0.27
 
 
 def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
-    """The candidates from the best mean down: points, mean, interval."""
+    """Draw the candidates from the best mean down: points, mean, interval."""
     shown = table[table["place"] > 0].iloc[::-1]
     several = shown.loc[~shown["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
     figure = Figure(figsize=(6.4, 0.8 + ROW * len(shown)), layout="constrained")
@@ -60,19 +60,19 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
 
 
 def tested_words(task: str) -> tuple[str, str]:
-    """Caption and alternative text of :func:`tested`."""
+    """Return caption and alternative text of :func:`tested`."""
     return TESTED_PROBABILITIES if TASKS[task].classes else TESTED_VALUES
 
 
 def tested(truth: Array, predicted: Array, task: str, target: str, scores: str) -> Figure:
-    """Predictions for molecules that were not seen, against their labels, with the scores in words."""
+    """Draw predictions for molecules that were not seen against their labels, with the scores in words."""
     figure = (_probabilities if TASKS[task].classes else _values)(truth, predicted, target)
     figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
     return figure
 
 
 def _values(truth: Array, predicted: Array, target: str) -> Figure:
-    """Predicted against measured values."""
+    """Draw predicted against measured values."""
     figure = Figure(figsize=(3.8, 3.6), layout="constrained")
     axis = figure.subplots()
     low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
@@ -86,7 +86,7 @@ def _values(truth: Array, predicted: Array, target: str) -> Figure:
 
 
 def _probabilities(truth: Array, predicted: Array, target: str) -> Figure:
-    """Histograms of the predicted probability, one a class."""
+    """Draw histograms of the predicted probability, one a class."""
     figure = Figure(figsize=(4.6, 2.6), layout="constrained")
     axis = figure.subplots()
     bins = [step / 20 for step in range(21)]

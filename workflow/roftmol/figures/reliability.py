@@ -1,4 +1,4 @@
-"""Reliability curves: stated against observed, for probabilities and for errors."""
+"""Reliability curves: predicted against observed, for probabilities and for errors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ GREY = "#C3C8CE"
 
 
 class Shown(NamedTuple):
-    """What is shown of a kind of task, and how."""
+    """How the reliability of a kind of task is drawn."""
 
     subject: str
     across: str
     upwards: str
     caption: str
-    #: From the curves that stand out to the ends of both axes.
-    ends: Callable[[pd.DataFrame], tuple[float, float]]
-    #: The corner with the curves in a number, how far one stands from the next, and its alignment.
+    ends: Callable[[pd.DataFrame], tuple[float, float]]  #: the ends of both axes, from the curves in colour
+    #: The corner where each curve is summed up in a number: its position, the step between numbers, their alignment.
     corner: tuple[tuple[float, float], int, str, str]
-    measure: Callable[[pd.Series], str]  #: the curve in a number, from the table of calibration
+    measure: Callable[[pd.Series], str]  #: that number, from the table of calibration
 
 
 def _to_largest(shown: pd.DataFrame) -> tuple[float, float]:
@@ -41,10 +40,9 @@ PROBABILITIES = Shown(
     "Reliability of probabilities",
     "mean predicted probability",
     "observed share of positives",
-    "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds; "
-    "on the dashed line, a probability is what it says. Bars are Wilson's 95% intervals, from the distinct "
-    "molecules in a bin. ECE is the mean distance from the line; in brackets, what chance alone would make of true "
-    "probabilities in bins of this size.",
+    "Observed share of positives against predicted probability, in bins of equally many predictions of all seeds. On "
+    "the dashed line, the two agree. Bars are Wilson's 95% intervals, from the distinct molecules in a bin. ECE is the "
+    "mean distance from the line; in brackets, what it would be by chance for true probabilities in bins of this size.",
     ends=lambda _shown: (0.0, 1.0),
     corner=((0.03, 0.97), -9, "left", "top"),
     measure=lambda values: f"ECE {values['ece']:.3f} ({values['ece_by_chance']:.3f})",
@@ -54,7 +52,7 @@ SPREAD = Shown(
     "predicted error: deviation over seeds",
     "observed error: RMSE of the mean",
     "RMSE of the seeds' mean prediction against the deviation over seeds (root means in bins of equally many test "
-    "molecules), in label units; on the dashed line, the spread of the seeds is as large as the error. Above it, "
+    "molecules), in label units. On the dashed line, the spread of the seeds is as large as the error. Above it, "
     "seeds agree more than they should. Bars are 95% intervals for normal errors.",
     ends=_to_largest,
     # Seeds spread less than they err, so the curves keep to the upper left.
@@ -64,7 +62,7 @@ SPREAD = Shown(
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
+    """Draw a figure for each kind of task, protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.reliability
     for kind, task in TASKS.items():
         shown = PROBABILITIES if task.classes else SPREAD
@@ -84,7 +82,7 @@ def _sheet(shown: Shown, curves: pd.DataFrame, results: Results, page: Page[Cond
     strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")
     method_legend(figure, strong, lines=True, extra=[weak])
-    best = " In colour: full FT, the fingerprint, and the best of the others by mean test score."
+    best = " In colour: full FT, the fingerprint and the best of the other methods by mean test score."
     alt = (
         f"Reliability curves, {shown.upwards} against {shown.across}, for "
         + "; ".join(condition.title for condition in page.items)
@@ -101,7 +99,7 @@ def _panel(axis: Axes, shown: Shown, rows: pd.DataFrame, results: Results, condi
     for name in in_order(set(rows["method"]) - set(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         axis.plot(points["predicted"], points["observed"], color=GREY, linewidth=0.8, zorder=0)
-    for place, name in enumerate(in_order(strong)):
+    for line, name in enumerate(in_order(strong)):
         points = rows[rows["method"] == name].sort_values("bin")
         if points.empty:
             continue
@@ -114,7 +112,7 @@ def _panel(axis: Axes, shown: Shown, rows: pd.DataFrame, results: Results, condi
         axis.annotate(
             shown.measure(_calibration(results, condition, name)),
             corner,
-            (0, down * place),
+            (0, down * line),
             xycoords="axes fraction",
             textcoords="offset points",
             ha=ha,
@@ -130,6 +128,6 @@ def _panel(axis: Axes, shown: Shown, rows: pd.DataFrame, results: Results, condi
 
 
 def _calibration(results: Results, condition: Condition, method: str) -> pd.Series:
-    """The measures of a method's calibration, by name."""
+    """Return the measures of a method's calibration, by name."""
     rows = rows_of(results.diagnostics.calibration, condition)
     return rows[rows["method"] == method].set_index("measure")["value"]

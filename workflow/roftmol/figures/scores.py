@@ -21,14 +21,14 @@ LINES: dict[str, Dash] = {FULL_FT: "--", FINGERPRINT: ":"}
 BELOW = "#F3E3D9"
 CAPTION = (
     "Each small point is one seed's test score with the hyperparameters selected for that seed; the large marker is "
-    "the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of the fingerprint baseline (dotted)."
-    " In the shaded part scores are worse than predicting the mean label. Colour is the mechanism, marker the method."
-    " A point far outside the others is drawn at the edge as an arrow, with the mean's value written beside it."
+    "the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of the fingerprint baseline (dotted). "
+    "In the shaded part, scores are worse than predicting the mean label. Colours are mechanisms, markers methods. A "
+    "point far outside the others is drawn as an arrow at the edge, with the value of the mean beside it."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    """Draw a figure for each protocol and model, a panel for each dataset, split and budget."""
     return paged(results, "scores", "Test score by method", results.groups(), _sheet)
 
 
@@ -72,25 +72,25 @@ def _panel(axis: Axes, methods: list[str], condition: Condition, results: Result
     for name, dash in LINES.items():
         if name in cells.index:
             axis.axvline(float(cells["mean"][name]), color=look(name).colour, linestyle=dash, linewidth=0.9, zorder=1)
-    for place, name in enumerate(methods):
-        if place and look(name).mechanism != look(methods[place - 1]).mechanism:
-            axis.axhline(place - 0.5, color=FAINT, linewidth=0.5, zorder=0)
+    for row, name in enumerate(methods):
+        if row and look(name).mechanism != look(methods[row - 1]).mechanism:
+            axis.axhline(row - 0.5, color=FAINT, linewidth=0.5, zorder=0)
         mean = cells["mean"].get(name, np.nan)
         if np.isnan(mean):
             reason = "no score" if name in cells.index else "not compared"
             axis.annotate(
-                reason, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color="#5E6670"
+                reason, (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=7, color="#5E6670"
             )
             continue
         seeds = runs.loc[runs["method"] == name].sort_values("seed")["test_value"].dropna().to_numpy()
         # Seeds are spread over the row's height in their order, so that equal scores stay visible.
-        height = place + np.linspace(-0.27, 0.27, len(seeds)) if len(seeds) > 1 else np.array([float(place)])
+        height = row + np.linspace(-0.27, 0.27, len(seeds)) if len(seeds) > 1 else np.array([float(row)])
         _seeds(axis, seeds, height, low, high, look(name).colour)
         if low <= mean <= high:
-            axis.plot(mean, place, **mean_marker(name), zorder=3)
+            axis.plot(mean, row, **mean_marker(name), zorder=3)
         else:
-            edge = ("left", low) if mean < low else ("right", high)
-            edge_note(axis, mean, (edge[1], place), edge[0], look(name).colour)
+            side, edge = ("left", low) if mean < low else ("right", high)
+            edge_note(axis, mean, (edge, row), side, look(name).colour)
     axis.set(xlim=(low, high), yticks=range(len(methods)), yticklabels=[look(name).title for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")

@@ -21,15 +21,15 @@ ENDS = {
     "shifted_std": "end_std",
 }
 CAPTION = (
-    "Mean test score over seeds where test molecules are like the training molecules (open) and under the panel's "
-    "split, where they are not (filled): the line is what the shift costs, or gains where the filled end is the "
-    "better one. Either end has test molecules of its own, so a part of the length is their choice, the same for all "
-    "methods."
+    "Mean test score over seeds on test molecules like the training molecules (open) and under the panel's split, on "
+    "molecules unlike them (filled). The line between the two is what the shift costs, or gains if the filled end is "
+    "better. The two ends have different test molecules, so a part of the length comes from their choice; it is the "
+    "same for all methods."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each dataset, out-of-distribution split and budget."""
+    """Draw a figure for each protocol and model, a panel for each dataset, out-of-distribution split and budget."""
     groups = groups_of(conditions_of(results.diagnostics.shift))
     return paged(results, "shift", "In and out of distribution", groups, _sheet)
 
@@ -56,7 +56,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
 
 
 def reference_title(name: str) -> str:
-    """What the score in distribution is of: another split, or the second test of the same models."""
+    """Name what the score in distribution is of: another split, or the second test of the same fits."""
     return "test in distribution" if name == "test_id" else split_title(name)
 
 

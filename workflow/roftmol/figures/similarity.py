@@ -18,19 +18,18 @@ from roftmol.tasks import TASKS
 
 GREY, BARS = "#C3C8CE", "#E6E9EC"
 AXES = {task.squared_error.name: task.squared_error.title for task in TASKS.values()}
-#: A bin with fewer molecules has no error to speak of and is not drawn; the table has it.
+#: A bin with fewer molecules has too uncertain an error to draw; the table has it.
 MIN_MOLECULES = 5
 CAPTION = (
-    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest training molecule of"
-    " the same seed, in bins over all seeds; bands are one standard error, by molecule, and grey bars the share of "
-    f"the test predictions. Bins of fewer than {MIN_MOLECULES} molecules are left out, and a line that leaves its "
-    "panel leads to a larger error. In colour: full FT, the fingerprint, and the best of the others by mean test "
-    "score."
+    "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest training molecule of "
+    "the same seed, in bins over all seeds. Bands are one standard error over molecules; grey bars are the share of "
+    f"the test predictions. Bins of fewer than {MIN_MOLECULES} molecules are left out. A line that leaves its panel "
+    "leads to a larger error. In colour: full FT, the fingerprint and the best of the other methods by mean test score."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    """Draw a figure for each protocol and model, a panel for each dataset, split and budget."""
     table = results.diagnostics.similarity
     table = table[table["molecules"] >= MIN_MOLECULES]
     subject = "Error by similarity to the training molecules"
@@ -69,7 +68,8 @@ def _panel(axis: Axes, rows: pd.DataFrame, results: Results, condition: Conditio
         axis.plot(points["similarity"], points["value"], color=GREY, linewidth=0.8, zorder=1)
     for name in in_order(strong):
         points = rows[rows["method"] == name].sort_values("lower")
-        colour, error = look(name).colour, points["error"].fillna(0)
+        colour = look(name).colour
+        error = points["error"].fillna(0)
         low, high = points["value"] - error, points["value"] + error
         axis.fill_between(points["similarity"], low, high, color=colour, alpha=0.15, linewidth=0, zorder=2)
         marker = {**mean_marker(name), "linestyle": "-", "linewidth": 1.2}

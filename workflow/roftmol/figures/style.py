@@ -26,6 +26,7 @@ class Look:
     summary: str
     colour: str
     marker: str
+    paper: str = ""
 
 
 #: The dashes in use.
@@ -73,7 +74,7 @@ def look(method: str) -> Look:
     if method not in METHODS:
         return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
     record = METHODS[method]
-    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker)
+    return Look(record.title, record.mechanism, record.summary, record.colour, record.marker, record.paper)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
@@ -83,7 +84,7 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 
 def axis_title(metric: str, better: int, between: str = " ") -> str:
-    """A metric as an axis names it, with its unit and, after `between`, its direction."""
+    """Name a metric for an axis, with its unit and, after `between`, its direction."""
     unit = ", label units" if metric in METRICS and METRICS[metric].in_label_units else ""
     return f"{metric_title(metric)}{unit}{between}({'higher' if better > 0 else 'lower'} is better)"
 
@@ -102,7 +103,7 @@ def mixing_axis(axis: Axes) -> None:
 
 
 def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, colour: str) -> None:
-    """Write a value that lies beyond an edge of its panel ("left", "right", "down" or "up") at that edge."""
+    """Write a value at the edge of its panel that it lies beyond: "left", "right", "down" or "up"."""
     sign = {"left": "◂ {}", "right": "{} ▸", "down": "▾ {}", "up": "▴ {}"}[beyond]
     axis.annotate(
         sign.format(f"{value:.3g}"),
@@ -120,7 +121,7 @@ def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, co
 
 
 def mean_marker(name: str) -> dict[str, Any]:
-    """Line properties of a method's mean."""
+    """Return the line properties of a method's mean."""
     face = look(name)
     size = 9.5 if face.marker == "*" else 6.2
     return {
@@ -142,7 +143,7 @@ def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, e
 
 
 def limits(values: np.ndarray) -> tuple[float, float]:
-    """An axis for the bulk of the values: those six interquartile ranges away are left off it."""
+    """Return the limits of an axis for the bulk of the values; those six interquartile ranges away are left off."""
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0

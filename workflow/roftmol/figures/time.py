@@ -17,15 +17,25 @@ TICKS = {
     18000: "5 h", 86400: "1 d", 432000: "5 d",
 }  # fmt: skip
 CAPTION = (
-    "Mean test score against the wall-clock time of all fits, every seed and the search over hyperparameters "
-    "included, on a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's saved weights; that time is counted "
-    "with full FT only. A mean far outside the others is written at the edge beside an arrow."
+    "Mean test score against the wall-clock time of all fits, of every seed and of the search over hyperparameters, on "
+    "a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's saved weights; the time for these is counted with "
+    "full FT only. A mean far outside the others is written at the edge beside an arrow."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model, a panel for each dataset, split and budget."""
+    """Draw a figure for each protocol and model, a panel for each dataset, split and budget."""
     return paged(results, "time", "Time against score", results.groups(), _sheet)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return those of `TICKS` between two times that leave room for each other's labels: a fifth of the axis."""
+    apart = (high / low) ** (1 / 5)
+    chosen: list[float] = []
+    for tick in TICKS:
+        if low <= tick <= high and (not chosen or tick >= apart * chosen[-1]):
+            chosen.append(tick)
+    return chosen
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
@@ -46,20 +56,20 @@ def _panel(axis: Axes, condition: Condition, results: Results) -> None:
     runs = rows_of(results.runs, condition)
     bottom, top = limits(runs["test_value"].to_numpy(dtype=float))  # the axis of the figure with the seeds
     for name in in_order(cells.index):
-        seconds, mean = float(cells["wall_seconds"][name]), float(cells["mean"][name])
+        seconds = float(cells["wall_seconds"][name])
+        mean = float(cells["mean"][name])
         axis.plot(seconds, mean, **mean_marker(name))
         if mean < bottom or mean > top:
-            edge = ("down", bottom) if mean < bottom else ("up", top)
-            edge_note(axis, mean, (seconds, edge[1]), edge[0], look(name).colour)
+            side, edge = ("down", bottom) if mean < bottom else ("up", top)
+            edge_note(axis, mean, (seconds, edge), side, look(name).colour)
     spent = cells["wall_seconds"][cells["wall_seconds"] > 0]
     axis.set_xscale("log")
     if len(spent):
         low, high = spent.min() / 1.6, spent.max() * 1.6
         axis.set_xlim(low, high)
-        ticks = [tick for tick in TICKS if low <= tick <= high]
-        ticks = ticks[:: 1 + len(ticks) // 6]  # as many as fit
-        axis.xaxis.set_major_locator(FixedLocator(ticks))
-        axis.set_xticks(ticks, labels=[TICKS[tick] for tick in ticks])
+        shown = ticks(low, high)
+        axis.xaxis.set_major_locator(FixedLocator(shown))
+        axis.set_xticks(shown, labels=[TICKS[tick] for tick in shown])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(bottom, top)
     axis.set_ylabel(axis_title(cells["metric"].iloc[0], cells["better"].iloc[0], "\n"))

@@ -23,12 +23,12 @@ PARTITIONS: dict[str, tuple[str, str, Dash]] = {
 CAPTION = (
     "The metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, against α. α = 0 (open circle) is the "
     "pretrained encoder θ₀, α = 1 (filled circle) the fully fine-tuned one θ_ft. Thick lines are means over seeds, "
-    "thin lines seeds; triangles below mark the selected α, one triangle a seed."
+    "thin lines seeds. Each triangle below marks the α that a seed selected."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """One figure for each protocol and model that ran WiSE-FT, a panel for each dataset, split and budget."""
+    """Draw a figure for each protocol and model that ran WiSE-FT, a panel for each dataset, split and budget."""
     return paged(results, "wise_path", "The WiSE-FT path", results.groups(results.alphas), _sheet)
 
 
@@ -89,7 +89,7 @@ def _panel(axis: Axes, condition: Condition, results: Results) -> None:
 
 
 def _chosen(runs: pd.DataFrame) -> Counter[float]:
-    """How many seeds selected each alpha."""
+    """Count the seeds that selected each alpha."""
     settings = runs.loc[(runs["method"] == WISE_FT) & (runs["setting"] != ""), "setting"].map(json.loads)
     alphas = [float(setting["alpha"]) for setting in settings if "alpha" in setting]
     return Counter(alphas)

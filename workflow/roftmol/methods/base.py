@@ -128,7 +128,9 @@ def by_column(
 
 
 #: Fields of a method that no number of its fits depends on.
-TOLD_TO_READERS = frozenset({"title", "mechanism", "summary", "colour", "marker", "phrase", "by_default", "compared"})
+TOLD_TO_READERS = frozenset(
+    {"title", "mechanism", "summary", "paper", "colour", "marker", "phrase", "by_default", "compared"}
+)
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class Method:
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
     phrase: str = ""  #: how a sentence names it, where not by its title
+    paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"
 
     @property
     def kind(self) -> Literal["train", "interpolate", "head", "external"]:

@@ -43,6 +43,7 @@ METHOD = Method(
     title="BSS",
     mechanism="representation-based",
     summary="Full FT with a penalty on the smallest singular values of the pooled features of a batch.",
+    paper="Chen et al. 2019, NeurIPS",
     colour="#009E73",
     marker="X",
     by_default=True,

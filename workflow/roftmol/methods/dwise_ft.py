@@ -35,6 +35,7 @@ METHOD = Method(
     title="DWiSE-FT",
     mechanism="weight ensemble",
     summary="As WiSE-FT with one α for each block, learned by gradient on held-out labels.",
+    paper="RoFt-Mol, arXiv 2509.00614",
     colour="#D55E00",
     marker="*",
     by_default=True,

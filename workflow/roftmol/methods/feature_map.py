@@ -45,6 +45,7 @@ METHOD = Method(
     mechanism="representation-based",
     summary="Full FT with a penalty on the distance of the node features from the pretrained encoder's (DELTA "
     "without attention).",
+    paper="Li et al. 2019, arXiv 1901.09229",
     colour="#00543D",
     marker="p",
     by_default=True,

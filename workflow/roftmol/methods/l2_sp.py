@@ -44,6 +44,7 @@ METHOD = Method(
     title="L2-SP",
     mechanism="weight-based",
     summary="Full FT with a penalty on the squared distance from the pretrained weights θ₀.",
+    paper="Li et al. 2018, arXiv 1802.01483",
     colour="#8F6200",
     marker="P",
     by_default=True,

@@ -32,6 +32,7 @@ METHOD = Method(
     title="Layer-wise decay",
     mechanism="partial",
     summary="Full FT in which each block learns more slowly than the one above it.",
+    paper="Clark et al. 2020, arXiv 2003.10555",
     colour="#7FB7D9",
     marker="<",
     settings=Settings,

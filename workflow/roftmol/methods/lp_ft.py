@@ -10,6 +10,7 @@ METHOD = Method(
     title="LP-FT",
     mechanism="partial",
     summary="Linear probing first, then everything is trained from the head found.",
+    paper="Kumar et al. 2022, arXiv 2202.10054",
     colour="#003F66",
     marker="d",
     by_default=True,

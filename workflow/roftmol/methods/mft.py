@@ -34,6 +34,7 @@ METHOD = Method(
     title="MFT",
     mechanism="multi-task",
     summary="Full FT in turn with the pretraining task (a force field's, or masking) on other molecules, on top.",
+    paper="MFT, arXiv 2601.08486",
     colour="#7A3E9D",
     marker="H",
     settings=Settings,

@@ -13,6 +13,7 @@ METHOD = Method(
     title="MFT (same steps)",
     mechanism="multi-task",
     summary="The same, but in place of the property's steps, so that there are as many in all.",
+    paper="MFT, arXiv 2601.08486",
     colour="#B48BD0",
     marker="h",
     settings=Settings,

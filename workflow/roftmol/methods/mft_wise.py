@@ -15,6 +15,7 @@ METHOD = Method(
     title="MFT + WiSE",
     mechanism="multi-task",
     summary="As WiSE-FT, between the pretrained encoder and that of MFT.",
+    paper="MFT, arXiv 2601.08486",
     colour="#4B1F66",
     marker=">",
     settings=Settings,

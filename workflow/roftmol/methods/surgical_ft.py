@@ -31,6 +31,7 @@ METHOD = Method(
     title="Surgical FT",
     mechanism="partial",
     summary="One block of the encoder and the head are trained; which block is selected.",
+    paper="Lee et al. 2023, arXiv 2210.11466",
     colour="#0072B2",
     marker="v",
     by_default=True,

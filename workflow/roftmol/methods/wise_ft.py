@@ -24,6 +24,7 @@ METHOD = Method(
     title="WiSE-FT",
     mechanism="weight-based",
     summary="No training: the encoder is (1 − α) θ₀ + α θ_ft, the head full FT's; one α is selected.",
+    paper="Wortsman et al. 2022, arXiv 2109.01903",
     colour="#E69F00",
     marker="s",
     by_default=True,

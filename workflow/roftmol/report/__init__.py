@@ -18,7 +18,8 @@ from roftmol.figures.cells import Condition, Diagnostics, Results, budget_title,
 from roftmol.figures.style import in_order, look
 from roftmol.methods import METHODS
 from roftmol.registry.splits import split_title
-from roftmol.report import audit, chart, diagnostics, provenance, results, statistics
+from roftmol.report import audit, chart, diagnostics, provenance, statistics
+from roftmol.report import results as scores_tables
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
 from roftmol.report.glossary import PROTOCOLS, table_lines
@@ -30,7 +31,7 @@ from roftmol.tables import schemas
 __all__ = ["build"]
 
 TITLE = "Which way of fine\u2011tuning should be trusted?"
-#: The pictures that the page holds, in characters; a large experiment's others lie beside it.
+#: How many characters of pictures the page holds; it links the other ones of a large experiment.
 PICTURES = 20_000_000
 #: The parts of the page that are always there, before and after the evidence: address and title.
 ANSWERS = [("answers", "What should I do?"), ("conditions", "Condition by condition")]
@@ -49,72 +50,73 @@ def build(
 ) -> None:
     """Write the page `out` from the aggregated `tables`, the drawn `figures` and what the `experiment` was.
 
-    `experiment` is shown as it is, key by key; its "title" heads the page, and its "models" and "corpora" may say by
-    name what they are. Where the page is the evidence of a `recommendation`, whose verdict.json that is, it repeats its
-    sentences and gives no advice of its own. Raises `UserError` if a table or a figure is missing.
+    `experiment` is shown as it is, key by key. Its "title" heads the page; its "models" and "corpora" may describe them
+    by name. `recommendation` is the verdict.json of a recommendation that this page is the evidence of: the page then
+    repeats its sentences and gives no advice of its own. Raises `UserError` if a table or a figure is missing.
     """
-    told = json.loads(recommendation.read_text(encoding="utf-8"))["sentences"] if recommendation else []
+    recommended = json.loads(recommendation.read_text(encoding="utf-8"))["sentences"] if recommendation else []
     tables = Path(tables)
     names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *STATISTICS)
     read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
-    found = Results(**read, diagnostics=Diagnostics.read(tables))
+    results = Results(**read, diagnostics=Diagnostics.read(tables))
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
     audited = ("models", "overlaps", "left_out")
     models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
-    given = answers(found, left_out)
-    about, corpora = (part if isinstance(part := experiment.get(key), Mapping) else {} for key in ("models", "corpora"))
-    methods = in_order([*found.summary["method"], *METHODS])
+    given = answers(results, left_out)
+    methods = in_order([*results.summary["method"], *METHODS])
     evidence = fill(
         _figures(Path(figures), Path(out)),
         {
-            "scores": [Captioned("All scores", results.results_table(found), searchable=True)],
+            "scores": [Captioned("All scores", scores_tables.results_table(results), searchable=True)],
             "comparisons": [
                 Captioned(
                     "Against full FT and the references",
-                    statistics.comparisons_table(found),
+                    statistics.comparisons_table(results),
                     searchable=True,
                     folded=True,
-                    lead=" ".join(filter(None, [statistics.beyond_chance(found), statistics.power(found)])),
+                    lead=" ".join(filter(None, [statistics.beyond_chance(results), statistics.power(results)])),
                 ),
-                Captioned("Mean ranks over datasets", statistics.ranks_table(found)),
+                Captioned("Mean ranks over datasets", statistics.ranks_table(results)),
             ],
-            "beyond": diagnostics.tables(found.diagnostics),
-            "changes": [Captioned("How far each method moves the encoder", changes_table(found))],
-            "hyperparameters": [Captioned("Selected hyperparameters", results.hyperparameters_table(found.runs))],
-            "cost": [Captioned("Timings", results.timings_table(timings))],
+            "beyond": diagnostics.tables(results.diagnostics),
+            "changes": [Captioned("How far each method moves the encoder", changes_table(results))],
+            "hyperparameters": [
+                Captioned("Selected hyperparameters", scores_tables.hyperparameters_table(results.runs))
+            ],
+            "cost": [Captioned("Timings", scores_tables.timings_table(timings))],
         },
     )
     page = environment().get_template("page.html.jinja")
     html = page.render(
         title=experiment.get("title", TITLE),
-        oracle="oracle" in set(found.selected["rule"]),
-        rules=sorted(set(found.selected["rule"])),
+        oracle="oracle" in set(results.selected["rule"]),
+        rules=sorted(set(results.selected["rule"])),
         contents={"Answer": ANSWERS, "Evidence": _contents(evidence), "Audit": AUDIT},
         recommended=bool(recommendation),
-        verdict=told or verdict(found, given),
+        verdict=recommended or verdict(results, given),
         answers=given,
-        answers_table=answers_table(given, found.runs, advice=not recommendation),
-        filters=_filters(found.conditions),
+        answers_table=answers_table(given, results.runs, advice=not recommendation),
+        filters=_filters(results.conditions),
         evidence=evidence,
-        panels=chart.panels(found),
+        panels=chart.panels(results),
         chart=chart,
         experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
-        seen=provenance.tally(found.summary),
+        seen=provenance.tally(results.summary),
         legend=provenance.LEGEND,
-        models=provenance.models_table(models, about, corpora),
+        models=provenance.models_table(models, _named(experiment, "models"), _named(experiment, "corpora")),
         overlaps=provenance.overlaps_table(overlaps),
         left_out=provenance.left_out_table(left_out),
         left_out_kinds=sorted(set(left_out["contamination"])),
         left_out_count=len(left_out),
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
         environments=audit.environments_table(timings),
-        data=audit.data_table(molecules, rejects, tasks, scores, found.selected),
+        data=audit.data_table(molecules, rejects, tasks, scores, results.selected),
         reasons=audit.reasons_table(rejects),
         rejected=audit.rejected(rejects),
         tasks=audit.tasks_tables(tasks),
-        undefined=audit.undefined_table(scores, found.selected),
-        notes=audit.notes_table(found.runs),
+        undefined=audit.undefined_table(scores, results.selected),
+        notes=audit.notes_table(results.runs),
         failures=audit.failures_table(timings),
         methods=[look(name) for name in methods],
         protocols=PROTOCOLS,
@@ -126,12 +128,18 @@ def build(
         temporary.write_text(html, encoding="utf-8")
 
 
+def _named(experiment: Mapping[str, Any], key: str) -> provenance.About:
+    """Return what an experiment says of its models or corpora by name; nothing where it only lists them."""
+    described = experiment.get(key)
+    return described if isinstance(described, Mapping) else {}
+
+
 def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
     return [(filled.section.key, filled.section.title) for filled in evidence]
 
 
 def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
-    """The facets that vary, each with its values and how they are called."""
+    """Return the facets that vary, each with its values and their titles."""
     titles: dict[str, Callable[[str], str]] = {
         "split": lambda split: split_title(split).removesuffix(" split"),
         "budget": budget_title,
@@ -139,7 +147,7 @@ def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "title": results.TITLES[name],
+            "title": scores_tables.TITLES[name],
             "options": [(value, titles.get(name, str)(value)) for value in values],
         }
         for name, values in facets_of(conditions).items()
@@ -148,7 +156,7 @@ def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
 
 
 def environment() -> Environment:
-    """Where templates are found, and how: everything that is filled in is escaped."""
+    """Return the environment that finds our templates and escapes everything filled into them."""
     return Environment(
         loader=PackageLoader("roftmol", "report"),
         autoescape=True,
@@ -159,14 +167,14 @@ def environment() -> Environment:
 
 
 def inline(name: str) -> Markup:
-    """One of our own files, to stand in the page as it is."""
+    """Return one of our own files as markup that is put into the page unescaped."""
     return Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
 
 
 def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
-    """The manifest's entries, each with its picture as a data address: inlined SVGs would share their ids.
+    """Return the manifest's entries, each with its picture as a data address: inlined SVGs would share their ids.
 
-    Those that would make the page larger than a browser likes are linked from the `page` instead.
+    The `page` links those pictures that would make it larger than `PICTURES`.
     """
     left = PICTURES
     try:
@@ -175,8 +183,8 @@ def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
             picture = base64.b64encode((folder / entry["file"]).read_bytes()).decode()
             left -= len(picture)
             entry["embedded"] = left >= 0
-            there = os.path.relpath(folder / entry["file"], page.parent)
-            entry["address"] = f"data:image/svg+xml;base64,{picture}" if left >= 0 else there
+            link = os.path.relpath(folder / entry["file"], page.parent)
+            entry["address"] = f"data:image/svg+xml;base64,{picture}" if left >= 0 else link
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename}: this figure file is missing. Draw the figures again (rule plot)."

@@ -1,7 +1,7 @@
-"""What is known of a condition: the best means, what differs beyond doubt, and whether the labels can be predicted.
+"""What the page says of a condition: the best means, what differs beyond doubt, whether its labels can be predicted.
 
-Means are told as they are. That one is larger is a finding only where the corrected comparisons of the statistics say
-so, which the stage `statistics` makes over the whole experiment.
+Means are shown as they are. That one mean is larger is a finding only if a corrected comparison says so. The stage
+`statistics` makes these comparisons over the whole experiment.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from roftmol.methods import BASELINES, COMPARED, CONSTANT, FINGERPRINT, FULL_FT,
 from roftmol.report.table import decimals, fixed, share, spread
 from roftmol.tasks import metric_title
 
-#: What methods are compared with, as a sentence names it.
+#: How a sentence names the references that methods are compared with.
 NAMES = {name: METHODS[name].phrase or METHODS[name].title for name in COMPARED}
-#: How a comparison stands, after the difference in a sentence's words.
-STANDINGS = {
+#: What follows the difference in a sentence, by the comparison's verdict.
+VERDICTS = {
     "better": ", beyond doubt",
     "worse": ", beyond doubt",
     "equivalent": ", practically equal",
@@ -33,9 +33,9 @@ STANDINGS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against a reference over the seeds both have: the mean gain, positive if better, and its spread.
+    """A method against a reference, over the seeds that both have: the mean gain, positive if better, and its spread.
 
-    `verdict` is that of the corrected comparison, or "few" where so few seeds could show nothing.
+    `verdict` is that of the corrected comparison, or "few" if the seeds are too few to show anything.
     """
 
     gain: float
@@ -51,12 +51,12 @@ class Comparison:
             return "no seed in common"
         amount = spread(abs(self.gain), self.std, self.places)
         direction = "equal" if self.gain == 0 else f"{amount} {'better' if self.gain > 0 else 'worse'}"
-        return direction + STANDINGS[self.verdict]
+        return direction + VERDICTS[self.verdict]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A method's mean test score, and R2 where that is defined."""
+class MeanScore:
+    """A method's mean test score, and R2 if that is defined."""
 
     method: str
     score: str
@@ -71,34 +71,25 @@ class Standing:
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of one condition.
-
-    `best` has the best mean of all, `tuned` that of the fine-tuning methods; both are None without any score. `versus`
-    compares `tuned` with each reference, by its name in a sentence; `best_versus` compares `best`. `predictable` says
-    whether a method predicts better than the mean label beyond doubt, None where that was not compared; `predicts` are
-    those that do. Of so many `methods` with a score, `below` have a worse mean than it. `beyond` are the corrected
-    differences of methods; `told` says whether any could have been significant. Methods with fewer seeds than others
-    compete for neither and are listed in `incomplete`; `left_out` are those that are left out for what pretraining has
-    seen, and `seen` says what it has seen of the others' test molecules.
-    """
+    """The outcome of one condition."""
 
     condition: Condition
     metric: str
-    better: int
-    best: Standing | None
-    tuned: Standing | None
-    versus: dict[str, Comparison]
-    best_versus: dict[str, Comparison]
-    predictable: bool | None
-    predicts: tuple[str, ...]
-    below: tuple[str, ...]
-    beyond: tuple[str, ...]
-    told: bool
-    methods: int
-    incomplete: tuple[str, ...]
-    left_out: tuple[str, ...]
-    seen: str
-    oracle: bool
+    better: int  #: 1 if higher is better, -1 if lower is
+    best: MeanScore | None  #: the best mean of all methods that have every seed
+    tuned: MeanScore | None  #: the best mean of the fine-tuning methods among them
+    versus: dict[str, Comparison]  #: `tuned` against each reference, by its name in a sentence
+    best_versus: dict[str, Comparison]  #: the same of `best`
+    predictable: bool | None  #: whether a method beats the mean label beyond doubt; None if that was not compared
+    predicts: tuple[str, ...]  #: the methods that do
+    below: tuple[str, ...]  #: the methods whose mean score is worse than that of the mean label
+    beyond: tuple[str, ...]  #: the differences of methods beyond doubt, in words
+    enough: bool  #: whether there are seeds enough for any such difference to be significant
+    methods: int  #: how many methods have a score
+    incomplete: tuple[str, ...]  #: the methods with fewer seeds than others, which are neither `best` nor `tuned`
+    left_out: tuple[str, ...]  #: the methods left out for what pretraining has seen
+    seen: str  #: what pretraining has seen of the others' test molecules
+    oracle: bool  #: whether hyperparameters were selected on the test molecules
 
 
 def compare(
@@ -107,12 +98,13 @@ def compare(
     """Compare two methods of one condition by their test scores, paired by seed."""
     values = results.by_seed(condition).reindex(columns=[method, reference])
     gain = (better * (values.iloc[:, 0] - values.iloc[:, 1])).dropna()
-    said = results.compared.get((*condition, method, reference))
-    return Comparison(float(gain.mean()), float(gain.std()), len(gain), places, said.standing if said else "undecided")
+    corrected = results.compared.get((*condition, method, reference))
+    verdict = corrected.verdict_or_few if corrected else "undecided"
+    return Comparison(float(gain.mean()), float(gain.std()), len(gain), places, verdict)
 
 
 def answers(results: Results, left_out: pd.DataFrame) -> list[Answer]:
-    """The answer of every condition, in reading order; `left_out` is the table of that name."""
+    """Return the answer of every condition, in reading order; `left_out` is the table of that name."""
     return [_answer(condition, results, rows_of(left_out, condition)) for condition in results.conditions]
 
 
@@ -125,11 +117,11 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
     ranked = (whole["mean"] * better).sort_values(ascending=False, kind="stable").index
     tuned = [name for name in ranked if name not in WITHOUT_PRETRAINING]
 
-    def standing(names: Sequence[str]) -> Standing | None:
+    def first(names: Sequence[str]) -> MeanScore | None:
         if not len(names):
             return None
         mean, std, seeds, r2 = (cells[column][names[0]] for column in ("mean", "std", "seeds", "r2"))
-        return Standing(names[0], spread(mean, std, places), int(seeds), "" if math.isnan(r2) else fixed(r2, 2))
+        return MeanScore(names[0], spread(mean, std, places), int(seeds), "" if math.isnan(r2) else fixed(r2, 2))
 
     def versus(names: Sequence[str]) -> dict[str, Comparison]:
         others = [name for name in BASELINES if name in cells.index and [name] != list(names[:1])]
@@ -147,15 +139,15 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
         condition=condition,
         metric=metric_title(cells["metric"].iloc[0]),
         better=better,
-        best=standing(ranked),
-        tuned=standing(tuned),
+        best=first(ranked),
+        tuned=first(tuned),
         versus=versus(tuned),
         best_versus=versus(list(ranked)),
         predictable=bool(predicts) if against else None,
         predicts=tuple(look(name).title for name in predicts),
         below=tuple(look(name).title for name in in_order(below)),
         beyond=tuple(_beyond(methods)),
-        told=any(row.enough for row in methods),
+        enough=any(row.enough for row in methods),
         methods=int(cells["mean"].notna().sum()),
         incomplete=tuple(
             f"{look(name).title} ({cells['seeds'][name]} of {cells['seeds'].max()} seeds, mean "
@@ -169,21 +161,23 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
 
 
 def _beyond(compared: Sequence[Compared]) -> list[str]:
-    """What differs beyond doubt in a condition, in words: a phrase a reference and direction."""
-    said = []
+    """Say what differs beyond doubt in a condition, in a phrase for each reference and direction."""
+    phrases = []
     for reference in dict.fromkeys(row.reference for row in compared):
         for verdict in ("better", "worse"):
-            own = [row.method for row in compared if (row.reference, row.verdict) == (reference, verdict)]
-            # full FT and the fingerprint are each other's reference: once is enough
-            own = [name for name in own if (reference, name) != (FULL_FT, FINGERPRINT)]
-            if own:
-                said.append(f"{verdict} than {NAMES[reference]}: {', '.join(look(n).title for n in in_order(own))}")
-    return said
+            methods = {row.method for row in compared if (row.reference, row.verdict) == (reference, verdict)}
+            if reference == FULL_FT:
+                methods -= {FINGERPRINT}  # full FT and the fingerprint are each other's reference: once is enough
+            if methods:
+                titles = ", ".join(look(name).title for name in in_order(methods))
+                phrases.append(f"{verdict} than {NAMES[reference]}: {titles}")
+    return phrases
 
 
 def _seen(condition: Condition, cells: pd.DataFrame) -> str:
-    """What pretraining has seen of the test molecules, "" where nothing is known of it."""
-    kind, part = worst(cells["contamination"]), cells["seen"].max()
+    """Say what pretraining has seen of the test molecules; "" if nothing is known of it."""
+    kind = worst(cells["contamination"])
+    part = cells["seen"].max()
     if kind == "labels" and not part > 0:
         return f"{MARKS[kind]} Pretraining is suspected to have learnt labels of {condition.dataset}."
     learnt = {"structures": "without labels", "labels": "with labels"}.get(kind)

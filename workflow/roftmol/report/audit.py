@@ -1,6 +1,8 @@
-"""What happened to the data and the runs: kept, dropped, undefined, fallen back, failed."""
+"""What happened to the data and the runs: what was kept, dropped, undefined, selected otherwise, or failed."""
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 
@@ -18,32 +20,31 @@ FALLBACK = "selected by loss"  # in the notes of the selection rules
 def data_table(
     molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame, scores: pd.DataFrame, selected: pd.DataFrame
 ) -> Table:
-    """One row a dataset: its records, its labels, and what could not be scored or selected as meant."""
+    """Make a row a dataset: its records, its labels, and what could not be scored or selected as intended."""
     rows, facets = [], []
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
         facets.append({"dataset": dataset})
         kept = molecules[molecules["dataset"] == dataset]
         remarks = rejects[rejects["dataset"] == dataset]
-        own = tasks[tasks["dataset"] == dataset]
+        columns = tasks[tasks["dataset"] == dataset]
         dropped = remarks.loc[remarks["action"] == "dropped", "row"].nunique()
         remarked = remarks.loc[remarks["action"] == "kept", "row"].nunique()
-        labelled, positives = own["labelled"].sum(), own["positives"].sum(min_count=1)
-        share = positives / labelled if labelled else float("nan")
+        labelled = columns["labelled"].sum()
+        positives = columns["positives"].sum(min_count=1)
+        share = float(positives / labelled) if labelled and pd.notna(positives) else float("nan")
         fallbacks = selected.loc[selected["dataset"] == dataset, "note"].str.contains(FALLBACK, regex=False).sum()
         undefined = scores.loc[_macro(scores, selected) & (scores["dataset"] == dataset), "undefined"]
         rows.append(
             [
                 word(dataset),
-                word(", ".join(sorted(set(own["kind"])))),
+                word(", ".join(sorted(set(columns["kind"])))),
                 count(len(kept) + dropped),
                 count(len(kept)),
                 count(remarked),
                 count(dropped),
-                count(len(own)),
+                count(len(columns)),
                 count(labelled),
-                number_cell(
-                    "" if pd.isna(share) else f"{100 * share:.1f}%", float(share) if pd.notna(share) else float("nan")
-                ),
+                number_cell("" if math.isnan(share) else f"{100 * share:.1f}%", share),
                 count(undefined.max() if len(undefined) else float("nan")),
                 count(fallbacks),
             ]
@@ -54,7 +55,7 @@ def data_table(
 
 
 def reasons_table(rejects: pd.DataFrame) -> Table:
-    """How many records were dropped, or kept with a remark, for which reason."""
+    """Make the table of how many records were dropped, or kept with a remark, for each reason."""
     counts = rejects.groupby(["dataset", "action", "reason"], as_index=False).size()
     rows = [
         [word(row["dataset"]), word(row["reason"]), word(row["action"]), count(row["size"])]
@@ -65,31 +66,28 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
 
 
 def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
-    """Each dataset's first records with a remark: its name, how many there are, and the table."""
-    found = []
+    """Return for each dataset its name, how many records have a remark, and the table of the first of them."""
+    listed = []
     for dataset, rows in rejects.groupby("dataset"):
         shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
-        table = Table(
-            "",
-            ["#Record", "SMILES", "Reason", "Detail", "Action"],
+        cells = [
             [
-                [
-                    count(r["row"]),
-                    word(r["smiles"], "smiles"),
-                    word(r["reason"]),
-                    word(r["detail"], "long"),
-                    word(r["action"]),
-                ]
-                for r in shown.to_dict("records")
-            ],
-        )
-        found.append((str(dataset), len(rows), table))
-    return found
+                count(record["row"]),
+                word(record["smiles"], "smiles"),
+                word(record["reason"]),
+                word(record["detail"], "long"),
+                word(record["action"]),
+            ]
+            for record in shown.to_dict("records")
+        ]
+        table = Table("", ["#Record", "SMILES", "Reason", "Detail", "Action"], cells)
+        listed.append((str(dataset), len(rows), table))
+    return listed
 
 
 def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
-    """Each dataset's label columns."""
-    found = []
+    """Return each dataset's name and the table of its label columns."""
+    listed = []
     for dataset, rows in tasks.groupby("dataset"):
         classes = TASKS[rows["kind"].iloc[0]].classes
         columns = ["#Positive", "#Share positive"] if classes else ["#Mean", "#Standard deviation"]
@@ -101,12 +99,12 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
             else:
                 values = [number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std")]
             body.append([word(task["name"]), count(task["labelled"]), *values])
-        found.append((str(dataset), Table("", ["Label column", "#Labelled", *columns], body)))
-    return found
+        listed.append((str(dataset), Table("", ["Label column", "#Labelled", *columns], body)))
+    return listed
 
 
 def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
-    """Where the macro mean leaves tasks out: how many, of how many, over the selected runs of a condition."""
+    """Make the table of the conditions whose macro mean leaves tasks out: how many of how many."""
     left_out = with_references(scores[_macro(scores, selected) & (scores["undefined"] > 0)])
     conditions = conditions_of(left_out)
     varying = identity_columns(conditions)
@@ -118,13 +116,12 @@ def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:
         seeds = here["seed"].nunique()
         rows.append([*identity(condition, varying), number_cell(text, high), count(here["tasks"].max()), count(seeds)])
     columns = [*(TITLES[name] for name in varying), "#Undefined tasks", "#Tasks", "#Seeds concerned"]
-    return Table(
-        constant_caption(conditions, varying), columns, rows, [condition._asdict() for condition in conditions]
-    )
+    facets = [condition._asdict() for condition in conditions]
+    return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
-    """Which scores are the macro means, on test, of the metric that methods are compared by."""
+    """Return which scores are macro means, on test molecules, of the metric that methods are compared by."""
     metrics = selected.drop_duplicates("dataset").set_index("dataset")["metric"]
     return (
         (scores["task"] == "macro")
@@ -134,7 +131,7 @@ def _macro(scores: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
 
 
 def notes_table(selected: pd.DataFrame) -> Table:
-    """What the selection has to say about its runs."""
+    """Make the table of the notes that the selection wrote about its runs."""
     noted = selected[selected["note"] != ""]
     conditions = conditions_of(noted)
     varying = identity_columns(conditions)
@@ -149,7 +146,7 @@ def notes_table(selected: pd.DataFrame) -> Table:
 
 
 def environments_table(timings: pd.DataFrame) -> Table:
-    """What the fits were made with: one row a version of the code, software and kind of machine."""
+    """Make a row for each version of code, software and kind of machine that fits were made with."""
     counts = timings.groupby(["host", "software", "code"], as_index=False).size()
     rows = [
         [*(word(row[name] or "not recorded", "long") for name in ("host", "software", "code")), count(row["size"])]
@@ -159,7 +156,7 @@ def environments_table(timings: pd.DataFrame) -> Table:
 
 
 def failures_table(timings: pd.DataFrame) -> Table:
-    """Every fit that failed, gathered by method, hyperparameters and reason."""
+    """Make the table of the fits that failed, gathered by method, hyperparameters and reason."""
     failed = timings[timings["status"] != "ok"]
     conditions = conditions_of(failed)
     varying = identity_columns(conditions)
@@ -167,9 +164,11 @@ def failures_table(timings: pd.DataFrame) -> Table:
     for condition in conditions:
         here = rows_of(failed, condition)
         for name in in_order(here["method"]):
-            apart = {"model"} if name in WITHOUT_ENCODER else set()  # it is compared with every model
+            facet = condition._asdict()
+            if name in WITHOUT_ENCODER:  # which is compared with every encoder
+                del facet["model"]
             for (chosen, reason), fits in here[here["method"] == name].groupby(["setting", "reason"]):
-                facets.append({key: value for key, value in condition._asdict().items() if key not in apart})
+                facets.append(facet)
                 seeds = ", ".join(str(seed) for seed in sorted(fits["seed"].unique()))
                 rows.append(
                     [

@@ -1,4 +1,4 @@
-"""The table of what fine-tuning does to the model: the numbers behind the figures of changes."""
+"""The table of what fine-tuning does to the encoder: the numbers behind the figures of changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roftmol.report.results import TITLES, constant_caption, identity, identity_
 from roftmol.report.table import Cell, Table, number_cell, spread, word
 from roftmol.tables.schemas import RUN
 
-#: What is measured of the vectors, as columns, with their decimals.
+#: The measures of the vectors: the title and the decimals of each one's column.
 MEASURED = {
     "cka": ("#CKA", 2),
     "effective_rank_pretrained": ("#Rank before", 1),
@@ -21,12 +21,15 @@ MEASURED = {
     "davies_bouldin_ratio": ("#Davies-Bouldin", 2),
     "wasserstein": ("#Wasserstein", 3),
 }
-#: The same of a force field, where there is one.
+#: The same of a force field, if the encoder has one.
 FORCES = {"force_drift": ("#Force drift, eV/Å", 3), "force_error": ("#Force error, eV/Å", 3)}
 
 
 def changes_table(results: Results) -> Table:
-    """How far each method's selected encoders moved, which part most, and what became of vectors and forces."""
+    """Make the table of how far each method moved the encoder, which part most, and how vectors and forces changed.
+
+    It is of the selected runs.
+    """
     changes = results.changes.merge(results.selected[list(RUN)], on=list(RUN))
     conditions = conditions_of(changes)
     varying = identity_columns(conditions)
@@ -35,9 +38,9 @@ def changes_table(results: Results) -> Table:
     for condition in conditions:
         here = rows_of(changes, condition)
         for name in in_order(here["method"]):
-            own = here[here["method"] == name]
-            distance = over_seeds(own[own["quantity"] == "distance"], ["part"])
-            others = over_seeds(own[own["quantity"] != "distance"], ["quantity"])
+            of_method = here[here["method"] == name]
+            distance = over_seeds(of_method[of_method["quantity"] == "distance"], ["part"])
+            others = over_seeds(of_method[of_method["quantity"] != "distance"], ["quantity"])
             facets.append(condition._asdict())
             rows.append(
                 [
@@ -49,13 +52,12 @@ def changes_table(results: Results) -> Table:
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Distance", "Farthest part"]
-    return Table(
-        constant_caption(conditions, varying), [*columns, *(title for title, _ in measured.values())], rows, facets
-    )
+    columns += [title for title, _ in measured.values()]
+    return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def _spread(over: pd.DataFrame, row: str, places: int) -> Cell:
-    """Mean and standard deviation over the seeds; nothing where it was not measured."""
+    """Return a cell of mean and standard deviation over the seeds, empty if the quantity was not measured."""
     if row not in over.index:
         return number_cell("", math.nan)
     mean, std = float(over["mean"][row]), float(over["std"][row])

@@ -1,4 +1,4 @@
-"""The scores as a chart to point at: a panel a condition, a row a method, a dot a seed, the values in words."""
+"""The scores as a chart whose values show on pointing: a panel a condition, a row a method, a dot a seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line thr
 
 
 class Dot(NamedTuple):
-    """A score's place in the panel; `beyond` is "<" or ">" where it lies outside and stands at the edge."""
+    """Where a score is drawn; `beyond` is "<" or ">" if it lies outside the panel and is drawn at the edge."""
 
     x: float
     y: float
@@ -34,7 +34,7 @@ class Dot(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One method: its seeds' dots, its mean's, and what they say."""
+    """One method: its seeds' dots, its mean's dot, and their values in words."""
 
     title: str
     colour: str
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """A reference's mean."""
+    """A line at a reference's mean."""
 
     x: float
     dashes: str
@@ -55,7 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One condition."""
+    """The chart of one condition."""
 
     condition: Condition
     mark: str
@@ -63,21 +63,21 @@ class Panel:
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
     lines: tuple[Line, ...]
-    below: tuple[float, float] | None = None  #: from where to where scores are worse than the constant predictor's
+    below: tuple[float, float] | None = None  #: where on the axis scores are worse than the constant predictor's
 
     @property
     def height(self) -> float:
-        """Of the view box."""
+        """The height of the view box."""
         return TOP + ROW * len(self.rows) + BOTTOM
 
     @property
     def base(self) -> float:
-        """Where the axis lies."""
+        """The height at which the axis lies."""
         return TOP + ROW * len(self.rows)
 
 
 def panels(results: Results) -> list[Panel]:
-    """A panel for every condition that has a score, in reading order."""
+    """Return a panel for every condition that has a score, in reading order."""
     drawn = (_panel(condition, results) for condition in results.conditions)
     return [panel for panel in drawn if any(row.mean for row in panel.rows)]
 
@@ -87,7 +87,8 @@ def _panel(condition: Condition, results: Results) -> Panel:
     runs = rows_of(results.runs, condition)
     low, high = limits(runs["test_value"].to_numpy(dtype=float))
     places = decimals(cells["mean"].abs().median())
-    better, constant = int(cells["better"].iloc[0]), float(cells["mean"].get(CONSTANT, math.nan))
+    better = int(cells["better"].iloc[0])
+    constant = float(cells["mean"].get(CONSTANT, math.nan))
 
     def dot(value: float, y: float) -> Dot:
         inside = min(max(value, low), high)
@@ -95,19 +96,19 @@ def _panel(condition: Condition, results: Results) -> Panel:
         return Dot(round(x, 1), round(y, 1), "<" if value < low else ">" if value > high else "")
 
     rows = []
-    for place, name in enumerate(in_order(cells.index)):
-        middle = TOP + ROW * (place + 0.5)
-        own = runs[(runs["method"] == name) & runs["test_value"].notna()].sort_values("seed")
-        reach = REACH * ROW if len(own) > 1 else 0
-        heights = np.linspace(middle - reach, middle + reach, len(own))
-        seeds = tuple(dot(value, y) for value, y in zip(own["test_value"], heights, strict=True))
+    for position, name in enumerate(in_order(cells.index)):
+        middle = TOP + ROW * (position + 0.5)
+        scored = runs[(runs["method"] == name) & runs["test_value"].notna()].sort_values("seed")
+        reach = REACH * ROW if len(scored) > 1 else 0
+        heights = np.linspace(middle - reach, middle + reach, len(scored))
+        seeds = tuple(dot(value, y) for value, y in zip(scored["test_value"], heights, strict=True))
         mean = float(cells["mean"][name])
         centre = None if math.isnan(mean) else dot(mean, middle)
-        words = _words(own, spread(mean, float(cells["std"][name]), places), places)
+        words = _words(scored, spread(mean, float(cells["std"][name]), places), places)
         if better * (mean - constant) < 0:
             words += "\nworse than predicting the mean"
         rows.append(Row(look(name).title, look(name).colour, middle, seeds, centre, words))
-    found = MaxNLocator(4).tick_values(low, high)
+    ticks = MaxNLocator(4).tick_values(low, high)
     lines = tuple(
         Line(dot(cells["mean"][name], 0).x, dashes, look(name).colour)
         for name, dashes in LINES.items()
@@ -119,23 +120,23 @@ def _panel(condition: Condition, results: Results) -> Panel:
         results.mark(condition),
         f"{metric_title(first['metric'])} ({'higher' if first['better'] > 0 else 'lower'} is better)",
         tuple(rows),
-        tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in found if low <= tick <= high),
+        tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in ticks if low <= tick <= high),
         lines,
         None if math.isnan(constant) else _below(dot(constant, 0).x, better),
     )
 
 
 def _below(edge: float, better: int) -> tuple[float, float]:
-    """The part of the axis, from where to where, on the worse side of a score."""
+    """Return where on the axis the worse side of a score begins and ends."""
     return (LEFT, edge) if better > 0 else (edge, WIDTH - RIGHT)
 
 
-def _words(own: pd.DataFrame, mean: str, places: int) -> str:
-    """A method's mean and its values, a line a seed with the hyperparameters that it selected."""
-    if own.empty:
+def _words(scored: pd.DataFrame, mean: str, places: int) -> str:
+    """Say a method's mean and its values, a line a seed with the hyperparameters that it selected."""
+    if scored.empty:
         return "no score"
-    lines = [f"mean {mean}{mark(worst(own['contamination']))}"] if len(own) > 1 else []
-    for seed, value, setting in zip(own["seed"], own["test_value"], own["setting"], strict=True):
+    lines = [f"mean {mean}{mark(worst(scored['contamination']))}"] if len(scored) > 1 else []
+    for seed, value, setting in zip(scored["seed"], scored["test_value"], scored["setting"], strict=True):
         chosen = setting_text(setting)
         lines.append(f"seed {seed}: {fixed(value, places)}" + ("" if chosen == "no choice" else f" ({chosen})"))
     return "\n".join(lines)

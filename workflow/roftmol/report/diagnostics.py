@@ -20,20 +20,20 @@ from roftmol.tasks import metric_title
 COVERAGES = (50, 80, 90, 95)
 
 
-def tables(found: Diagnostics) -> list[Captioned]:
-    """All of them, by name, in the order of the questions; long ones, so they are folded."""
+def tables(diagnostics: Diagnostics) -> list[Captioned]:
+    """Return all tables of diagnostics, in reading order, folded because they are long."""
     named = {
-        "Shift of distribution": shift_table(found.shift),
-        "Activity cliffs": cliffs_table(found.cliffs),
-        "Calibration of probabilities": probabilities_table(found.calibration),
-        "Calibration of errors": errors_table(found.calibration),
-        "Similarity to the training molecules": similarity_table(found.similarity),
+        "Shift of distribution": shift_table(diagnostics.shift),
+        "Activity cliffs": cliffs_table(diagnostics.cliffs),
+        "Calibration of probabilities": probabilities_table(diagnostics.calibration),
+        "Calibration of errors": errors_table(diagnostics.calibration),
+        "Similarity to the training molecules": similarity_table(diagnostics.similarity),
     }
     return [Captioned(name, table, folded=True) for name, table in named.items()]
 
 
 def shift_table(shift: pd.DataFrame) -> Table:
-    """The score in and out of distribution, and the loss with its standard error."""
+    """Make the table of scores in and out of distribution, and of the loss with its standard error."""
 
     def cells(row: pd.Series) -> list[Cell]:
         places = decimals(abs(row["reference_mean"]))
@@ -52,15 +52,15 @@ def shift_table(shift: pd.DataFrame) -> Table:
 
     references = ", ".join(sorted({reference_title(name) for name in shift["reference"]}))
     caption = (
-        f"In distribution: {references}. A loss is positive where the score is worse out of distribution, ± its "
-        "standard error over seeds; coloured where it exceeds twice that."
+        f"In distribution: {references}. A loss is positive if the score is worse out of distribution. It is given ± "
+        "its standard error over seeds, and coloured if it exceeds twice that."
     )
     columns = ["Metric", "#In distribution", "#Out of distribution", "#Loss", "#RMSE ratio"]
     return _table(shift, columns, cells, caption)
 
 
 def cliffs_table(cliffs: pd.DataFrame) -> Table:
-    """RMSE on and off activity cliffs."""
+    """Make the table of the RMSE on and off activity cliffs."""
 
     def cells(row: pd.Series) -> list[Cell]:
         places = decimals(row["other_rmse"])
@@ -74,15 +74,15 @@ def cliffs_table(cliffs: pd.DataFrame) -> Table:
         ]
 
     caption = (
-        "Mean ± standard deviation over seeds; the gap is taken within a seed. Molecules are test molecules, the mean "
-        "over seeds. Cliffs are published with the data, or computed as MoleculeACE does."
+        "Mean ± standard deviation over seeds; the gap is taken within a seed. The numbers of test molecules are means "
+        "over seeds. Cliffs are published with the data, or computed as MoleculeACE computes them."
     )
     columns = ["#RMSE on cliffs", "#RMSE elsewhere", "#Gap", "#On cliffs", "#Elsewhere", "Cliffs"]
     return _table(cliffs, columns, cells, caption)
 
 
 def probabilities_table(calibration: pd.DataFrame) -> Table:
-    """ECE and Brier score of classification."""
+    """Make the table of ECE and Brier score, for classification."""
     wide = _wide(calibration, ("ece", "ece_by_chance", "brier"))
 
     def cells(row: pd.Series) -> list[Cell]:
@@ -96,21 +96,22 @@ def probabilities_table(calibration: pd.DataFrame) -> Table:
         ]
 
     caption = (
-        "ECE: the expected calibration error of the predictions of all seeds together, in bins of equal count; by "
-        "chance: what true probabilities would give in the same bins. Then the mean of each seed's own, which fewer "
-        "molecules make larger. Brier score: the mean squared error of probabilities, ± standard deviation over seeds."
+        "ECE: the expected calibration error of the predictions of all seeds together, in bins of equal count. ECE by "
+        "chance: what true probabilities would give in the same bins. ECE of one seed: the mean over seeds, larger "
+        "because a seed has fewer molecules. Brier score: the mean squared error of probabilities, ± standard "
+        "deviation over seeds."
     )
     columns = ["#ECE", "#ECE by chance", "#ECE of one seed", "#Brier score", "#Labels", "Note"]
     return _table(wide, columns, cells, caption)
 
 
 def errors_table(calibration: pd.DataFrame) -> Table:
-    """Coverage, ENCE and sharpness of the seeds as an ensemble, for regression."""
+    """Make the table of coverage, ENCE and sharpness of the seeds as an ensemble, for regression."""
     covered = [f"coverage_{level}{kind}" for level in COVERAGES for kind in ("", "_by_few_seeds")]
     wide = _wide(calibration, (*covered, "ence", "sharpness", "rmse"))
     groups = wide.groupby(list(TITLES), sort=False)
     mute = (groups["rmse"].transform("count") == 0) & (groups["note"].transform("nunique") == 1)
-    # Where no method has a value, all for one reason, it is said once.
+    # If no method has a value, and all for one reason, a single row says so.
     once = wide[mute].drop_duplicates(list(TITLES)).assign(method="every method")
     wide = pd.concat([wide[~mute], once], ignore_index=True)
 
@@ -129,42 +130,42 @@ def errors_table(calibration: pd.DataFrame) -> Table:
         ]
 
     caption = (
-        "The seeds as an ensemble: how many labels lie in the central 50 to 95% intervals of a normal distribution "
-        "with the seeds' mean and deviation, of how many that so few seeds could hold if the label were one more draw "
-        "of the same distribution; ENCE (0 is best), and the typical deviation beside the RMSE of the mean. Only test "
-        "molecules that three seeds or more share."
+        "The seeds are taken as an ensemble. In 50 to 95%: the share of labels inside the central interval of a normal "
+        "distribution with the seeds' mean and deviation, “of” the share that so few seeds would hold if the label "
+        "were one more draw of that distribution. ENCE: 0 is best. Deviation: the typical deviation over seeds, beside "
+        "the RMSE of their mean. Only test molecules that at least three seeds share count."
     )
     columns = [*(f"#In {level}%" for level in COVERAGES), "#ENCE", "#Deviation", "#RMSE", "#Molecules", "Note"]
     return _table(wide, columns, cells, caption)
 
 
 def similarity_table(similarity: pd.DataFrame) -> Table:
-    """The error by similarity to the nearest training molecule: a column a bin."""
+    """Make the table of errors by similarity to the nearest training molecule, a column a bin."""
     edges = sorted(set(zip(similarity["lower"], similarity["upper"], strict=True)))
     by_bin = {key: rows.set_index("lower") for key, rows in similarity.groupby([*TITLES, "method"], sort=False)}
 
     def cells(row: pd.Series) -> list[Cell]:
         rows = by_bin[tuple(row[name] for name in (*TITLES, "method"))]
         places = decimals(rows["value"].median())
-        found = []
+        errors = []
         for lower, _ in edges:
             if lower not in rows.index:
-                found.append(number_cell("", math.nan))
+                errors.append(number_cell("", math.nan))
                 continue
             value, error = rows["value"][lower], rows["error"][lower]
-            found.append(number_cell(_with_error(fixed(value, places), error, places), value))
-        return [word(AXES[row["measure"]]), *found]
+            errors.append(number_cell(_with_error(fixed(value, places), error, places), value))
+        return [word(AXES[row["measure"]]), *errors]
 
     caption = (
-        "Error on the test molecules whose similarity to the nearest training molecule lies in each range, ± standard "
-        "error by molecule, over all seeds."
+        "Error on the test molecules whose similarity to the nearest training molecule lies in each range, over all "
+        "seeds, ± its standard error over molecules."
     )
     columns = ["Measure", *(f"#{lower:g} to {upper:g}" for lower, upper in edges)]
     return _table(similarity.drop_duplicates([*TITLES, "method"]), columns, cells, caption)
 
 
 def _table(frame: pd.DataFrame, columns: list[str], cells: Callable[[pd.Series], list[Cell]], caption: str) -> Table:
-    """A row a condition and method in reading order: what identifies it, then what `cells` makes of the frame's row."""
+    """Make a table of a row a condition and method, in reading order; `cells` makes the cells of a frame's row."""
     conditions = conditions_of(frame)
     varying = identity_columns(conditions)
     rows: list[list[Cell]] = []
@@ -184,7 +185,10 @@ def _rows(frame: pd.DataFrame, conditions: list[Condition]) -> Iterator[tuple[Co
 
 
 def _wide(calibration: pd.DataFrame, measures: tuple[str, ...]) -> pd.DataFrame:
-    """A row a cell, a column a measure and what was seen over seeds; only cells that have the first measure."""
+    """Return a row a cell, with columns for each measure and its mean and deviation over seeds.
+
+    Only cells that have the first measure have a row.
+    """
     keys = [*TITLES, "method"]
     chosen = calibration[calibration["measure"].isin(measures)]
     parts = [
@@ -198,8 +202,9 @@ def _wide(calibration: pd.DataFrame, measures: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _covered(row: pd.Series, level: int) -> Cell:
-    found, expected = row[f"coverage_{level}"], row[f"coverage_{level}_by_few_seeds"]
-    return number_cell(f"{share(found)} of {share(expected)}", found)
+    observed = row[f"coverage_{level}"]
+    expected = row[f"coverage_{level}_by_few_seeds"]
+    return number_cell(f"{share(observed)} of {share(expected)}", observed)
 
 
 def _with_error(text: str, error: float, places: int) -> str:

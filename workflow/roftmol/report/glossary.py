@@ -5,12 +5,12 @@ from __future__ import annotations
 from roftmol.tables.descriptions.reference import descriptions
 
 PROTOCOLS: dict[str, str] = {
-    "honest": "A budget of N counts every label that is used, validation and the fitting of coefficients included. "
-    "Subset and split are drawn anew with every seed (size splits stay, their subsets vary). Test labels are read "
+    "honest": "A budget of N labels counts every label that is used, for validation and for fitting coefficients too. "
+    "Subset and split are drawn anew with every seed (a size split stays, its subsets vary). Test labels are read "
     "once.",
-    "paper": "As published, so that numbers can be compared: only the training labels are cut to the budget, and one "
-    "split serves all seeds, so the spread over seeds leaves out the choice of molecules. Hyperparameters are still "
-    "selected on validation.",
+    "paper": "As published, so that numbers can be compared. Only the training labels are cut to the budget, and one "
+    "split serves all seeds, so the spread over seeds does not show the choice of molecules. Hyperparameters are "
+    "still selected on validation.",
 }
 
 

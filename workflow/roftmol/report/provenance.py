@@ -1,4 +1,4 @@
-"""What the models are and were pretrained on, and what of the test molecules pretraining has seen, in words."""
+"""What encoders were pretrained on, and which of the test molecules pretraining has seen, in words."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from roftmol.report.table import Table, count, number_cell, share, word
 
 #: What the column "Provenance" says, explained.
 LEGEND = {
-    "none found": "Every pretraining set could be compared, and none of the test molecules is in one.",
+    "none found": "Every pretraining set could be compared, and no test molecule is in one.",
     f"{MARKS['structures']} structures": "Pretraining saw some of the test molecules, without labels. The number is "
     "their share, the mean over seeds.",
-    f"{MARKS['labels']} labels": "Pretraining saw some of the test molecules with labels, which are those of the "
-    "pretraining set and need not be the dataset's own; or it is suspected to have learnt labels of the dataset. Such "
-    "a score may not measure generalisation.",
-    "not checkable": "Some pretraining molecules are not to be had, and nothing was found in those that are. It says "
-    "nothing about what was seen.",
-    "no pretraining": "The method starts from no pretrained weights.",
+    f"{MARKS['labels']} labels": "Pretraining saw some of the test molecules with labels; these are the pretraining "
+    "set's, which need not be the dataset's. Or pretraining is suspected to have learnt labels of the dataset. Such a "
+    "score may not measure generalisation.",
+    "not checkable": "Some pretraining molecules are not published, and no test molecule is among the others. So "
+    "nothing is known of what pretraining has seen.",
+    "no pretraining": "The method does not start from pretrained weights.",
 }
 
 About = Mapping[str, Mapping[str, Any]]
 
 
 def models_table(models: pd.DataFrame, about: About, corpora: About) -> Table:
-    """One row a model: how and on what it was pretrained, and what of that could be compared.
+    """Make a row an encoder: how and on what it was pretrained, and which of that could be compared.
 
-    Models that are one, by checksum or by their weights, share a row.
+    Encoders with one file or the same weights share a row.
     """
     rows, facets, shown = [], [], set[str]()
     for model in models.to_dict("records"):
@@ -44,60 +44,64 @@ def models_table(models: pd.DataFrame, about: About, corpora: About) -> Table:
         elsewhere = [name for name in model["same_as"] if name not in here]
         shown.update(here)
         facets.append({"model": here})
-        told = [about.get(name, {}).get("overlaps", "") for name in here]
+        overlaps = [about.get(name, {}).get("overlaps", "") for name in here]
         if len(model["suspected"]):
-            told.insert(0, f"Suspected to have learnt labels of {', '.join(model['suspected'])}.")
+            overlaps.insert(0, f"Suspected to have learnt labels of {', '.join(model['suspected'])}.")
+        names = [*here, *(f"{name} (not run here)" for name in elsewhere)]
+        pretrained_on = [_corpus(name, model, corpora) for name in model["corpora"]] or ["nothing"]
         rows.append(
             [
-                word(" = ".join([*here, *(f"{name} (not run here)" for name in elsewhere)]), "long"),
+                word(" = ".join(names), "long"),
                 word(model["pretraining"]),
-                word("; ".join(_corpus(name, model, corpora) for name in model["corpora"]) or "nothing", "long"),
-                word(" ".join(dict.fromkeys(text for text in told if text)), "long"),
+                word("; ".join(pretrained_on), "long"),
+                word(" ".join(dict.fromkeys(text for text in overlaps if text)), "long"),
             ]
         )
-    return Table("", ["Model", "Pretraining", "Pretrained on", "Known of overlaps with test sets"], rows, facets)
+    return Table("", ["Model", "Pretraining", "Pretrained on", "Known overlaps with test sets"], rows, facets)
 
 
 def _corpus(name: str, model: Mapping[Hashable, Any], corpora: About) -> str:
-    """A corpus of a model in words: whether its labels were learnt, and whether it could be compared."""
+    """Name a corpus of an encoder, and say whether its labels were learnt and whether it could be compared."""
     learnt = "with labels" if name in model["learnt"] else "without labels"
     checked = "compared" if name in model["checkable"] else "not checkable"
     return f"{corpora.get(name, {}).get('title', name)} ({learnt}; {checked})"
 
 
 def overlaps_table(overlaps: pd.DataFrame) -> Table:
-    """Every corpus of every model against every test set: how many of its molecules are in it, over the seeds."""
+    """Make the table of how many molecules of each test set are in each corpus of each encoder, over the seeds."""
     conditions = conditions_of(overlaps)
     varying = identity_columns(conditions)
     rows, facets = [], []
     for condition in conditions:
-        for (name, learnt), found in rows_of(overlaps, condition).groupby(["corpus", "learnt"], sort=False):
+        for (name, learnt), seeds in rows_of(overlaps, condition).groupby(["corpus", "learnt"], sort=False):
             facets.append(condition._asdict())
-            shares = found["seen"] / found["test_molecules"]
-            least, most = found["seen"].min(), found["seen"].max()
-            if found["checked"].all():
+            shares = seeds["seen"] / seeds["test_molecules"]
+            least = seeds["seen"].min()
+            most = seeds["seen"].max()
+            if seeds["checked"].all():
                 seen = number_cell(f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}", float(most))
                 mean = number_cell(share(shares.mean()), shares.mean())
             else:
-                seen, mean = (number_cell(text, math.nan, "soft") for text in ("not checkable", ""))
+                seen = number_cell("not checkable", math.nan, "soft")
+                mean = number_cell("", math.nan, "soft")
             rows.append(
                 [
                     *identity(condition, varying),
                     word(name),
                     word("with labels" if learnt else "without labels"),
-                    count(found["seed"].nunique()),
-                    number_cell(_range(found["test_molecules"]), float(found["test_molecules"].max())),
+                    count(seeds["seed"].nunique()),
+                    number_cell(_range(seeds["test_molecules"]), float(seeds["test_molecules"].max())),
                     seen,
                     mean,
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Pretraining set", "Learnt"]
-    measures = ["#Seeds", "#Test molecules", "#Of these in it", "#Mean share"]
+    measures = ["#Seeds", "#Test molecules", "#Of these in the set", "#Mean share"]
     return Table(constant_caption(conditions, varying), [*columns, *measures], rows, facets)
 
 
 def left_out_table(left_out: pd.DataFrame) -> Table:
-    """The cells that were left out, gathered by condition; `seen` is the same for all of a condition's verdict."""
+    """Make the table of the cells that were left out, gathered by condition and by what pretraining has seen."""
     conditions = conditions_of(left_out)
     varying = identity_columns(conditions)
     rows, facets = [], []
@@ -105,15 +109,14 @@ def left_out_table(left_out: pd.DataFrame) -> Table:
         for kind, cells in rows_of(left_out, condition).groupby("contamination"):
             facets.append(condition._asdict())
             methods = ", ".join(look(name).title for name in in_order(cells["method"]))
-            rows.append(
-                [*identity(condition, varying), verdict(str(kind), cells["seen"].mean()), word(methods, "long")]
-            )
+            seen = verdict(str(kind), cells["seen"].mean())  # which is one number for all of these cells
+            rows.append([*identity(condition, varying), seen, word(methods, "long")])
     columns = [*(TITLES[name] for name in varying), "Provenance", "Methods"]
     return Table(constant_caption(conditions, varying), columns, rows, facets)
 
 
 def tally(summary: pd.DataFrame) -> dict[str, int]:
-    """How many conditions of pretrained models there are, and how many of each verdict."""
+    """Count the conditions of pretrained encoders, and those of each verdict."""
     cells = summary[~summary["method"].isin(WITHOUT_PRETRAINING)]
     kinds = [worst(rows_of(cells, condition)["contamination"]) for condition in conditions_of(cells)]
     return {

@@ -36,40 +36,40 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
     names = ("selected", "predictions", "molecules", "rejects", "tasks", "scores", "timings")
     summary = schemas.read("summary", tables / "summary.parquet")
     alphas, coefficients = (schemas.read(name, tables / f"{name}.parquet") for name in ("alphas", "coefficients"))
-    found = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
+    read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
     ranking = schemas.read("ranking", verdict.parent / "ranking.parquet")
-    told = json.loads(verdict.read_text(encoding="utf-8"))
+    decided = json.loads(verdict.read_text(encoding="utf-8"))
     chosen = ranking[ranking["chosen"]].iloc[0]
-    truth, predicted = _tested(found["predictions"], found["molecules"], chosen)
-    scores = found["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
+    truth, predicted = _tested(read["predictions"], read["molecules"], chosen)
+    scores = read["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
     with matplotlib.rc_context(RC):
         pictures = [
             _picture(figures.ranking(ranking, scores), "Scores of all methods", figures.RANKING),
             _picture(
-                figures.tested(truth, predicted, told["task"], told["target"], compared(told)),
+                figures.tested(truth, predicted, decided["task"], decided["target"], compared(decided)),
                 "Measured and predicted",
-                figures.tested_words(told["task"]),
+                figures.tested_words(decided["task"]),
             ),
         ]
     html = (
         environment()
         .get_template("recommendation.html.jinja")
         .render(
-            verdict=told,
+            verdict=decided,
             method=look(chosen["method"]).title,
             method_line=look(chosen["method"]).summary,
-            constant=TASKS[told["task"]].constant_title,
+            constant=TASKS[decided["task"]].constant_title,
             ranking=ranking_table(ranking),
             pictures=pictures,
-            panels=chart.panels(Results(summary, found["selected"], alphas, coefficients)),
+            panels=chart.panels(Results(summary, read["selected"], alphas, coefficients)),
             chart=chart,
             bundle=bundle.name,
             bundle_path=str(bundle),
-            data=audit.data_table(*(found[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
-            reasons=audit.reasons_table(found["rejects"]),
-            rejected=audit.rejected(found["rejects"]),
-            failures=audit.failures_table(found["timings"]),
-            tasks=audit.tasks_tables(found["tasks"]),
+            data=audit.data_table(*(read[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
+            reasons=audit.reasons_table(read["rejects"]),
+            rejected=audit.rejected(read["rejects"]),
+            failures=audit.failures_table(read["timings"]),
+            tasks=audit.tasks_tables(read["tasks"]),
             experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
             style=inline("page.css"),
             script=inline("page.js"),
@@ -80,7 +80,10 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
 
 
 def ranking_table(ranking: pd.DataFrame) -> Table:
-    """The candidates and the constant, the best mean first: score and interval, R2, differences with theirs, cost."""
+    """Make the table of the candidates and the constant, best mean first: score, R2, differences, cost.
+
+    Scores and differences have their 95% intervals.
+    """
     several = ranking.loc[~ranking["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
     places = decimals(ranking["mean"].abs().median())
     explained = ranking["r2"].notna().any()
@@ -90,41 +93,43 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
         state = "chosen" if row["chosen"] else "behind" if row["behind"] else "level"
         if row["method"] == CONSTANT:
             state = "reference"
-        rows.append(
-            [
-                number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
-                word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
-                *([word(row["model"])] if several else []),
-                number_cell(f"{fixed(row['mean'], places)}{_interval(row, '', places)}", row["mean"], "wrap"),
-                *([number_cell(fixed(row["r2"], 2), row["r2"])] if explained else []),
-                *(_difference(row, name, places) for name in differences),
-                word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"),
-                number_cell("" if row["method"] == CONSTANT else duration(row["cpu_seconds"]), row["cpu_seconds"]),
-            ]
-        )
+        score = f"{fixed(row['mean'], places)}{_interval(row, '', places)}"
+        seconds = "" if row["method"] == CONSTANT else duration(row["cpu_seconds"])
+        cells = [
+            number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
+            word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
+        ]
+        if several:
+            cells.append(word(row["model"]))
+        cells.append(number_cell(score, row["mean"], "wrap"))
+        if explained:
+            cells.append(number_cell(fixed(row["r2"], 2), row["r2"]))
+        cells += [_difference(row, name, places) for name in differences]
+        cells.append(word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"))
+        cells.append(number_cell(seconds, row["cpu_seconds"]))
+        rows.append(cells)
     metric = metric_title(ranking["metric"].iloc[0])
     arrow = "↑" if ranking["better"].iloc[0] > 0 else "↓"
-    columns = [
-        "#Place",
-        "Method",
-        *(["Model"] if several else []),
-        f"#{metric} {arrow}",
-        *(["#R² ↑"] if explained else []),
-    ]
+    columns = ["#Rank", "Method"]
+    columns += ["Model"] if several else []
+    columns += [f"#{metric} {arrow}"]
+    columns += ["#R² ↑"] if explained else []
     columns += [f"#− {look(name.removeprefix('vs_')).title}" for name in differences]
-    columns += ["Against the best", "#CPU a resample"]
-    level = "Level: not told apart from the best."
-    caption = f"In brackets: 95% intervals, widened for the overlap of the training parts. {level}"
+    columns += ["Against the best", "#CPU time a test part"]
+    caption = (
+        "In brackets: 95% intervals, widened because the training parts overlap. Level: not told apart from the best."
+    )
     return Table(caption, columns, rows)
 
 
 def compared(verdict: Mapping[str, Any]) -> str:
-    """The score to expect beside the constant's, in a line."""
+    """Write the score to expect beside the constant predictor's, in a line."""
+    metric = metric_title(verdict["metric"])
     parts = []
-    for name, found in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
-        if found["mean"] is not None:
-            explained = "" if found["r2"] is None else f", R² {round(found['r2'], 2) + 0.0:.2f}"
-            parts.append(f"{name} {metric_title(verdict['metric'])} {found['mean']:.3g}{explained}")
+    for name, score in (("expected", verdict["expected"]), ("constant", verdict["constant"])):
+        if score["mean"] is not None:
+            explained = "" if score["r2"] is None else f", R² {round(score['r2'], 2) + 0.0:.2f}"
+            parts.append(f"{name} {metric} {score['mean']:.3g}{explained}")
     return "; ".join(parts if verdict["predictable"] else parts[1:]).replace("-", "−")
 
 
@@ -145,13 +150,13 @@ def _difference(row: Mapping[Any, Any], name: str, places: int) -> Cell:
 def _tested(
     predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Labels and the chosen method's test predictions, a molecule's mean over the resamples that tested it."""
-    mine = predictions[
+    """Return labels and the chosen method's test predictions, each its molecule's mean over the tests of it."""
+    tested = predictions[
         (predictions["partition"] == "test")
         & (predictions["model"] == chosen["model"])
         & (predictions["method"] == chosen["method"])
     ]
-    values = mine["prediction"].map(lambda values: values[0]).groupby(mine["molecule"]).mean()
+    values = tested["prediction"].map(lambda values: values[0]).groupby(tested["molecule"]).mean()
     labels = molecules.set_index("molecule")["labels"].map(lambda labels: labels[0])
     return labels[values.index].to_numpy(np.float64), values.to_numpy(np.float64)
 

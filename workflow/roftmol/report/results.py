@@ -9,7 +9,16 @@ from collections import Counter
 import pandas as pd
 
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import CONDITION, MARKS, Condition, Results, budget_order, conditions_of, rows_of
+from roftmol.figures.cells import (
+    CONDITION,
+    MARKS,
+    Condition,
+    Results,
+    budget_order,
+    budget_title,
+    conditions_of,
+    rows_of,
+)
 from roftmol.figures.style import in_order, look
 from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry.splits import split_title
@@ -21,55 +30,60 @@ TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split
 
 
 def results_table(results: Results) -> Table:
-    """Every method in every condition: test score over seeds, place, differences to the references, time."""
+    """Make the table of every method in every condition: test score, rank, differences to the references, time."""
     varying = identity_columns(results.conditions)
     constant = CONSTANT in set(results.summary["method"])
     regression = bool(results.summary["r2"].notna().any())
     rows, facets = [], []
     for condition in results.conditions:
         cells = rows_of(results.cells, condition).set_index("method")
-        most, better = cells["seeds"].max(), int(cells["better"].iloc[0])
+        most = cells["seeds"].max()
+        better = int(cells["better"].iloc[0])
         places = decimals(cells["mean"].abs().median())
         for name in in_order(cells.index):
             cell = cells.loc[name].to_dict()
-            short = cell["seeds"] < most
+            score = spread(cell["mean"], cell["std"], places) + mark(cell["contamination"])
+            r2 = number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])
+            if cell["seeds"] < most:
+                seeds = number_cell(f"{cell['seeds']} of {most}", cell["seeds"], "flag")
+            else:
+                seeds = number_cell(f"{most}", cell["seeds"])
+            versus = {
+                reference: compare(results, condition, name, reference, better, places) for reference in BASELINES
+            }
             facets.append(condition._asdict())
             rows.append(
                 [
                     *identity(condition, varying),
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
-                    number_cell(spread(cell["mean"], cell["std"], places) + mark(cell["contamination"]), cell["mean"]),
-                    *([number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])] * regression),
+                    number_cell(score, cell["mean"]),
+                    *([r2] if regression else []),
                     word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓")),
-                    number_cell(
-                        f"{cell['seeds']} of {most}" if short else f"{most}", cell["seeds"], "flag" if short else ""
-                    ),
+                    seeds,
                     number_cell(fixed(cell["place"], 0), cell["place"]),
-                    *(
-                        difference(
-                            compare(results, condition, name, reference, better, places), better, name == reference
-                        )
-                        for reference in BASELINES
-                    ),
-                    *([_against_constant(results, condition, name, better, places)] * constant),
+                    *(difference(comparison, better, name == reference) for reference, comparison in versus.items()),
+                    *([_against_constant(results, condition, name, better, places)] if constant else []),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
                     verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
-    columns = [*(TITLES[name] for name in varying), "Method", "#Test score", *(["#R²"] * regression), "Metric"]
-    measures = ["#Seeds", "#Rank", "#− Full FT", "#− Fingerprint", *(["#− Constant"] * constant), "#Time", "Provenance"]
-    return Table(constant_caption(results.conditions, varying), [*columns, *measures], rows, facets)
+    columns = [*(TITLES[name] for name in varying), "Method", "#Test score"]
+    columns += ["#R²"] if regression else []
+    columns += ["Metric", "#Seeds", "#Rank", "#− Full FT", "#− Fingerprint"]
+    columns += ["#− Constant"] if constant else []
+    columns += ["#Time", "Provenance"]
+    return Table(constant_caption(results.conditions, varying), columns, rows, facets)
 
 
 def _against_constant(results: Results, condition: Condition, name: str, better: int, places: int) -> Cell:
-    """Method minus the constant predictor; marked where the mean is worse."""
+    """Return the cell of method minus constant predictor, marked if the method's mean is worse."""
     comparison = compare(results, condition, name, CONSTANT, better, places)
     cell = difference(comparison, better, name == CONSTANT)
     return cell._replace(text=f"{cell.text}, worse than the mean", tone="worse") if comparison.gain < 0 else cell
 
 
 def difference(comparison: Comparison, better: int, itself: bool = False) -> Cell:
-    """Method minus reference in the metric's own sign; marked where the corrected comparison is beyond doubt."""
+    """Return the cell of method minus reference in the metric itself, marked if it is beyond doubt."""
     value = better * comparison.gain
     if itself or comparison.seeds == 0:
         return number_cell("", float("nan"))
@@ -81,7 +95,7 @@ def difference(comparison: Comparison, better: int, itself: bool = False) -> Cel
 
 
 def hyperparameters_table(selected: pd.DataFrame) -> Table:
-    """The hyperparameters that each method's seeds selected, where there was a choice."""
+    """Make the table of the hyperparameters that each method's seeds selected, where there was a choice."""
     chosen = selected[(selected["candidates"] > 1) & (selected["setting"] != "")]
     conditions = conditions_of(chosen)
     varying = identity_columns(conditions)
@@ -91,11 +105,11 @@ def hyperparameters_table(selected: pd.DataFrame) -> Table:
         for name in in_order(here["method"]):
             runs = here[here["method"] == name]
             tally = Counter(runs["setting"].map(setting_text))
-            text = "; ".join(
-                f"{value} ({times}×)" for value, times in sorted(tally.items(), key=lambda i: (-i[1], i[0]))
-            )
+            most_first = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
+            text = "; ".join(f"{value} ({times}×)" for value, times in most_first)
             places = decimals(runs["valid_value"].abs().median())
-            tested, kind = runs["test_value"].mean(), worst(runs["contamination"])
+            tested = runs["test_value"].mean()
+            kind = worst(runs["contamination"])
             facets.append(condition._asdict())
             rows.append(
                 [
@@ -114,15 +128,17 @@ def hyperparameters_table(selected: pd.DataFrame) -> Table:
 
 
 def timings_table(timings: pd.DataFrame) -> Table:
-    """What each method cost, over everything that was run."""
+    """Make the table of what each method cost, over everything that was run."""
     rows, facets = [], []
     for (protocol, model), runs in timings.groupby(["protocol", "model"]):
         for name in in_order(runs["method"]):
             fits = runs[runs["method"] == name]
-            # A reference is compared with every model, so it stays whichever is chosen.
-            own = {} if name in WITHOUT_ENCODER else {"model": str(model)}
-            facets.append({"protocol": str(protocol), **own})
-            wall, cpu = fits["wall_seconds"], fits["cpu_seconds"].sum()
+            facet = {"protocol": str(protocol)}
+            if name not in WITHOUT_ENCODER:  # a reference is compared with every encoder, so it always stays
+                facet["model"] = str(model)
+            facets.append(facet)
+            wall = fits["wall_seconds"]
+            cpu = fits["cpu_seconds"].sum()
             rows.append(
                 [
                     word(protocol),
@@ -142,40 +158,37 @@ def timings_table(timings: pd.DataFrame) -> Table:
 
 
 def mark(kind: str) -> str:
-    """What stands behind a score on molecules that pretraining has seen."""
+    """Return the mark to put behind a score on molecules that pretraining has seen."""
     return f" {MARKS[kind]}" if kind in MARKS else ""
 
 
 def verdict(kind: str, seen: float, method: str = "") -> Cell:
-    """What pretraining has seen of a cell's test molecules, in a table's words; the worst sorts last."""
+    """Say in a cell what pretraining has seen of the test molecules; the worst sorts last."""
     if method in WITHOUT_PRETRAINING:
         return Cell("no pretraining", 0.0)
-    known = 0.0 if math.isnan(seen) else seen
-    found = f" {share(known)}" if known else ""
+    part = 0.0 if math.isnan(seen) else seen
+    percentage = f" {share(part)}" if part else ""
     return {
         "none": Cell("none found", 1.0),
         "unknown": Cell("not checkable", 2.0, "soft"),
-        "structures": Cell(f"{MARKS['structures']} structures{found}", 3.0 + known),
-        "labels": Cell(f"{MARKS['labels']} labels{found or ' suspected'}", 5.0 + known, "flag"),
+        "structures": Cell(f"{MARKS['structures']} structures{percentage}", 3.0 + part),
+        "labels": Cell(f"{MARKS['labels']} labels{percentage or ' suspected'}", 5.0 + part, "flag"),
     }[kind]
 
 
 def setting_text(setting: str) -> str:
-    """Hyperparameters as the column `setting` has them, in a reader's form: lam = 0.1, start = 0.5."""
+    """Write the hyperparameters of the column `setting` for readers: lam = 0.1, start = 0.5."""
     return ", ".join(f"{key} = {value}" for key, value in json.loads(setting).items()) or "no choice"
 
 
 def identity_columns(conditions: list[Condition]) -> list[str]:
-    """The parts of a condition that a table must show: the dataset, and whatever varies."""
-    return [
-        name
-        for place, name in enumerate(CONDITION)
-        if name == "dataset" or len({condition[place] for condition in conditions}) > 1
-    ]
+    """Return the parts of a condition that a table must show: the dataset, and whatever varies."""
+    several = {name for name in CONDITION if len({getattr(condition, name) for condition in conditions}) > 1}
+    return [name for name in CONDITION if name == "dataset" or name in several]
 
 
 def identity(condition: Condition, columns: list[str]) -> list[Cell]:
-    """A condition's cells in a table."""
+    """Return the cells that identify a condition in a table."""
     shown = {**condition._asdict(), "split": split_title(condition.split).removesuffix(" split")}
     return [
         number_cell(condition.budget, budget_order(condition.budget))
@@ -186,8 +199,16 @@ def identity(condition: Condition, columns: list[str]) -> list[Cell]:
 
 
 def constant_caption(conditions: list[Condition], varying: list[str]) -> str:
-    """What is the same in every row, in words."""
+    """Say what is the same in every row."""
     if not conditions:
         return ""
-    same = [f"{TITLES[name].lower()}: {getattr(conditions[0], name)}" for name in CONDITION if name not in varying]
-    return "In all rows, " + ", ".join(same) + "." if same else ""
+    first = conditions[0]
+    words = {
+        "protocol": f"{first.protocol} protocol",
+        "model": first.model,
+        "dataset": first.dataset,
+        "split": split_title(first.split),
+        "budget": budget_title(first.budget),
+    }
+    same = [text for name, text in words.items() if name not in varying]
+    return f"In all rows: {', '.join(same)}." if same else ""

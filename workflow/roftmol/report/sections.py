@@ -11,7 +11,7 @@ from roftmol.report.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A headed part of the page: its address, its title, what it shows in a sentence, the kinds of its figures."""
+    """A headed part of the page: its address, its title, a sentence on what it shows, the kinds of its figures."""
 
     key: str
     title: str
@@ -21,9 +21,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Captioned:
-    """A table of a section under its name; `searchable` ones get a box to search their rows, `folded` ones are shut.
+    """A table of a section, under its name.
 
-    `lead` is what the table says in a sentence or two.
+    A `searchable` table gets a box that searches its rows, a `folded` one opens on a click. `lead` says in a sentence
+    or two what the table shows.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Filled:
     figures: tuple[Mapping[str, Any], ...]
 
 
-#: A new kind of figure is named here; one that is not comes under `FURTHER`.
+#: Name a new kind of figure here; a kind that no section names is shown under `FURTHER`.
 SECTIONS = (
     Section(
         "scores",
@@ -53,54 +54,55 @@ SECTIONS = (
     Section(
         "comparisons",
         "Comparisons",
-        "Which methods are better than which, over the conditions, and how surely.",
+        "Which methods are better than which, over the conditions, and how sure that is.",
         ("ranks", "critical_difference", "forest"),
     ),
-    Section("budgets", "Number of labels", "What more labels are worth to each method.", ("budgets",)),
+    Section("budgets", "Number of labels", "How much each method gains from more labels.", ("budgets",)),
     Section(
         "beyond",
         "Beyond the mean score",
-        "What a mean over test molecules hides: a shift of distribution, activity cliffs, how far stated "
-        "probabilities and errors hold, distance from the training molecules.",
+        "What a mean over test molecules hides: a shift of distribution, activity cliffs, how well probabilities and "
+        "error bars are calibrated, distance from the training molecules.",
         ("shift", "cliffs", "reliability", "calibration", "similarity"),
     ),
     Section(
         "changes",
-        "What fine-tuning does to the model",
-        "How far the weights and what they compute move from the pretrained ones, and what lies between the two.",
+        "What fine-tuning does to the encoder",
+        "How far weights and vectors move from the pretrained ones, and what lies between the two.",
         ("changes", "collapse", "embeddings", "path", "wise_path", "coefficients", "plane"),
     ),
     Section(
         "hyperparameters",
         "Selected hyperparameters",
-        "How many seeds selected which hyperparameters, and the mean scores of what was selected.",
+        "The hyperparameters that the seeds selected, and the mean scores with them.",
     ),
     Section(
         "cost",
         "Cost",
-        "Every seed and every candidate of the search is counted. WiSE-FT and DWiSE-FT start from full FT's weights, "
-        "whose time is counted with full FT.",
+        "Times count every seed and every candidate of the search. WiSE-FT and DWiSE-FT start from full FT's weights; "
+        "the time for these is counted with full FT.",
         ("time",),
     ),
 )
-FURTHER = Section("further", "Further figures", "Figures of kinds that have no section of their own.")
+FURTHER = Section("further", "Further figures", "Figures that belong to no other section.")
 
 
 def fill(figures: Sequence[Mapping[str, Any]], tables: Mapping[str, Sequence[Captioned]]) -> list[Filled]:
-    """The sections that have a figure or a table with a row, figures numbered as they come.
+    """Return the sections that have a figure or a table with a row, their figures numbered in order.
 
     `tables` are by the section's key. Raises `KeyError` for a key that no section has.
     """
-    place = {kind: section for section in SECTIONS for kind in section.kinds}
+    section_of = {kind: section for section in SECTIONS for kind in section.kinds}
     unknown = tables.keys() - {section.key for section in (*SECTIONS, FURTHER)}
     if unknown:
         raise KeyError(f"no section {sorted(unknown)}")
-    filled, number = [], 0
+    filled = []
+    number = 0
     for section in (*SECTIONS, FURTHER):
-        own = [figure for figure in figures if place.get(figure["kind"], FURTHER) == section]
-        own.sort(key=lambda figure: section.kinds.index(figure["kind"]) if figure["kind"] in section.kinds else 0)
-        numbered = tuple({**figure, "number": number + count} for count, figure in enumerate(own, start=1))
-        number += len(own)
+        pictures = [figure for figure in figures if section_of.get(figure["kind"], FURTHER) == section]
+        pictures.sort(key=lambda figure: section.kinds.index(figure["kind"]) if figure["kind"] in section.kinds else 0)
+        numbered = tuple({**figure, "number": number + count} for count, figure in enumerate(pictures, start=1))
+        number += len(pictures)
         shown = tuple(captioned for captioned in tables.get(section.key, ()) if captioned.table.rows)
         if numbered or shown:
             filled.append(Filled(section, shown, numbered))

@@ -1,4 +1,4 @@
-"""The tables of the statistics: comparisons over datasets, mean ranks, and what the number of datasets allows."""
+"""The tables of the statistics: comparisons over datasets, mean ranks, and what so many datasets can show."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from roftmol.statistics import comparisons
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY, metric_title
 
-#: How a verdict is coloured.
+#: The tones that colour verdicts.
 TONES = {"better": "better", "worse": "worse"}
 
 
 def comparisons_table(results: Results) -> Table:
-    """Every method against full FT and the references, over all datasets of a family and on each."""
+    """Make the table of every method against full FT and the references, over a family's datasets and on each."""
     table = results.comparisons
     varying = _varying(table)
     rows: list[list[Cell]] = []
@@ -34,30 +34,36 @@ def comparisons_table(results: Results) -> Table:
         for reference in in_order(here["reference"]):
             compared = here[here["reference"] == reference]
             for name in in_order(compared["method"]):
-                own = compared[compared["method"] == name]
-                for row in own[(own["dataset"] != "all") | (own["datasets"] > 1)].to_dict("records"):
+                of_method = compared[compared["method"] == name]
+                several = of_method["datasets"] > 1  # over one dataset, the row of that dataset says the same
+                for row in of_method[(of_method["dataset"] != "all") | several].to_dict("records"):
                     facets.append(_facets(results, family, row["dataset"]))
                     rows.append([*_family(family, varying), *_comparison(row)])
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
     measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "Covers"]
-    regions = "; ".join(
-        f"±{metric.region.size:g} for {metric.title} ({metric.region.reason})"
-        if table.loc[table["metric"] == name, "scale"].iloc[0] == "difference"
-        else f"±{100 * metric.region.size:g}% for {metric.title} ({metric.region.reason})"
-        for name, metric in PRIMARY.items()
-        if (table["metric"] == name).any()
-    )
     caption = (
-        "Verdicts are on the method against its reference: better or worse where the test, corrected for all of its "
-        "kind on this page, is significant and the interval excludes no difference; equivalent where the interval lies "
-        f"within {regions}. A test that could not be significant has no p. Against the constant predictor, a row of "
-        "one dataset is about these fits: its interval is over the test molecules alone."
+        "A verdict is on the method against its reference. It is better or worse if the test, corrected for all tests "
+        "of its kind on this page, is significant and the interval does not contain zero. It is equivalent if the "
+        f"interval lies within {_regions(table)}. A test that could not be significant has no p. Against the constant "
+        "predictor, a row of one dataset is about these fits alone: its interval is over the test molecules."
     )
     return Table(caption, [*columns, *measures], rows, facets)
 
 
+def _regions(table: pd.DataFrame) -> str:
+    """Name the region of practical equivalence of each metric in the table, with its reason."""
+    scales = table.drop_duplicates("metric").set_index("metric")["scale"]
+    phrases = []
+    for name, metric in PRIMARY.items():
+        if name in scales.index:
+            region = metric.region
+            size = f"±{region.size:g}" if scales[name] == "difference" else f"±{100 * region.size:g}%"
+            phrases.append(f"{size} for {metric.title} ({region.reason})")
+    return "; ".join(phrases)
+
+
 def ranks_table(results: Results) -> Table:
-    """Mean ranks over datasets, with the letters of the groups that are not told apart."""
+    """Make the table of mean ranks over datasets, with the letters of the groups that are not told apart."""
     table = results.mean_ranks
     varying = _varying(table)
     rows, facets = [], []
@@ -80,27 +86,28 @@ def ranks_table(results: Results) -> Table:
     caption = (
         "Ranks of the test scores, averaged over seeds, on the datasets that every method has; ties share a rank. "
         "Methods with a letter in common are not told apart by Wilcoxon's test with Holm's correction for all pairs. "
-        "Friedman's p is for all methods at once."
+        "Friedman's p tests all methods at once."
     )
     return Table(caption, [*columns, "#Friedman's p", "Left out"], rows, facets)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A difference of two methods beyond chance; `compared` methods were compared with the reference at that place."""
+    """A difference of two methods beyond chance."""
 
-    place: str
+    where: str  #: over which datasets or on which one, in words
     method: str
     reference: str
     verdict: str
-    compared: int
+    compared: int  #: how many methods were compared with the reference there
 
 
 def claims(results: Results) -> list[Claim]:
-    """What the comparisons that advice may rest on say of methods, corrected over all of them.
+    """Return the differences that advice may rest on, corrected over all comparisons of methods.
 
-    Over datasets where a family has several, on its dataset where it has one. Who is better at predicting what cannot
-    be predicted says nothing: the better of the two must be better than the constant predictor on one of the datasets.
+    They are over the datasets of a family that has several, and on the dataset of a family that has one. Which method
+    is better at predicting what cannot be predicted means nothing: the better of the two must be better than the
+    constant predictor on one of the datasets.
     """
     table = results.comparisons
     if table.empty:
@@ -108,33 +115,37 @@ def claims(results: Results) -> list[Claim]:
     of_methods = table[(comparisons.kinds(table) == "advice") & _once(table)]
     tuned = of_methods[~of_methods["method"].isin(WITHOUT_PRETRAINING)]
     counts = tuned.groupby([*schemas.FAMILY, "dataset", "reference"]).size()
-    predicting, asked = _predicting(table)
-    found = []
+    predicting, with_constant = _predicting(table)
+    differences = []
     for row in of_methods[of_methods["verdict"].isin(TONES) & of_methods["enough"]].to_dict("records"):
         family = tuple(row[name] for name in schemas.FAMILY)
         winner = row["method"] if row["verdict"] == "better" else row["reference"]
-        if family in asked and (family, winner) not in predicting:
+        if family in with_constant and (family, winner) not in predicting:
             continue
         compared = int(counts.get((*family, row["dataset"], row["reference"]), 0))
-        found.append(Claim(_place(results, row), row["method"], row["reference"], row["verdict"], compared))
-    return found
+        differences.append(Claim(_where(results, row), row["method"], row["reference"], row["verdict"], compared))
+    return differences
 
 
 def _once(table: pd.DataFrame) -> pd.Series:
-    """Which rows are not another one turned round: full FT and the fingerprint are each other's reference."""
+    """Return which rows do not repeat another one: full FT and the fingerprint are each other's reference."""
     return ~((table["method"] == FINGERPRINT) & (table["reference"] == FULL_FT))
 
 
 def _predicting(table: pd.DataFrame) -> tuple[set[tuple[Any, ...]], set[Any]]:
-    """Which methods are better than the constant predictor on a dataset of a family, and where that was asked."""
-    asked = table[(table["reference"] == CONSTANT) & (table["dataset"] != comparisons.ALL)]
-    families = list(asked[[*schemas.FAMILY]].itertuples(index=False, name=None))
-    rows = zip(families, asked["method"], asked["verdict"], strict=True)
-    return {(family, method) for family, method, verdict in rows if verdict == "better"}, set(families)
+    """Return the pairs of a family and a method that beats the constant predictor, and all families that have it.
+
+    It is enough that the method beats the constant predictor on one dataset of the family.
+    """
+    against = table[(table["reference"] == CONSTANT) & (table["dataset"] != comparisons.ALL)]
+    families = list(against[[*schemas.FAMILY]].itertuples(index=False, name=None))
+    rows = zip(families, against["method"], against["verdict"], strict=True)
+    better = {(family, method) for family, method, verdict in rows if verdict == "better"}
+    return better, set(families)
 
 
-def _place(results: Results, row: Mapping[Hashable, Any]) -> str:
-    """Where a comparison holds, with what else varies in the experiment."""
+def _where(results: Results, row: Mapping[Hashable, Any]) -> str:
+    """Say where a comparison holds: its datasets, and its value of what else varies in the experiment."""
     over = row["dataset"] == comparisons.ALL
     words = {
         "model": row["model"],
@@ -142,21 +153,24 @@ def _place(results: Results, row: Mapping[Hashable, Any]) -> str:
         "budget": budget_title(row["budget"]),
         "protocol": f"{row['protocol']} protocol",
     }
-    told = [metric_title(row["metric"])] if over and results.comparisons["metric"].nunique() > 1 else []
-    told += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
-    place = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
-    return f"{place} ({', '.join(told)})" if told else place
+    details = []
+    if over and results.comparisons["metric"].nunique() > 1:
+        details.append(metric_title(row["metric"]))
+    details += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
+    datasets = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
+    return f"{datasets} ({', '.join(details)})" if details else datasets
 
 
-def beyond_chance(results: Results, known: Sequence[Claim] | None = None) -> str:
-    """How many of the comparisons that advice may rest on chance does not explain; "" where none could be."""
+def beyond_chance(results: Results, differences: Sequence[Claim] | None = None) -> str:
+    """Say how many of the comparisons that advice may rest on are beyond chance; "" if none could be."""
     table = results.comparisons
     if table.empty:
         return ""
     counted = table[(comparisons.kinds(table) == "advice") & table["enough"]]
     if counted.empty:
         return ""
-    sure, total = len(claims(results) if known is None else known), int(counted["comparisons"].iloc[0])
+    sure = len(claims(results) if differences is None else differences)
+    total = int(counted["comparisons"].iloc[0])
     references = " and ".join(NAMES[name] for name in in_order(counted["reference"]))
     datasets = sorted(set(counted["dataset"]) - {comparisons.ALL}, key=str.casefold)
     single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} datasets"
@@ -170,32 +184,33 @@ def beyond_chance(results: Results, known: Sequence[Claim] | None = None) -> str
 
 
 def power(results: Results) -> str:
-    """What the experiment is too small for, and what it would take; "" if for nothing that advice could rest on."""
+    """Say what the experiment is too small to show, and what it would need; "" if it is large enough for advice."""
     table = results.comparisons
     if table.empty:
         return ""
     few = table[(comparisons.kinds(table) == "advice") & ~table["enough"]]
     several = table["metric"].nunique() > 1
-    said = []
+    sentences = []
     for (over, metric), rows in few.groupby([few["dataset"] == comparisons.ALL, "metric"], sort=False):
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
         what = f"dataset{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
         what += f" with {metric_title(str(metric))}" if over and several else ""
         where = "over datasets" if over else "on one dataset"
-        said.append(
+        sentences.append(
             f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
-            f"comparison{' takes' if worst['comparisons'] == 1 else 's take'} {worst['smallest_n']} or more."
+            f"comparison{' needs' if worst['comparisons'] == 1 else 's need'} {worst['smallest_n']} or more."
         )
-    return " ".join(dict.fromkeys(said))
+    return " ".join(dict.fromkeys(sentences))
 
 
 def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
-    """A comparison's cells from its metric on."""
+    """Return a comparison's cells, from its metric on."""
     relative = row["scale"] == "relative"
     value, low, high = (float(row[name]) for name in ("relative" if relative else "difference", "low", "high"))
     places = 1 if relative else max(decimals(value), 3)
-    factor, unit = (100.0, "%") if relative else (1.0, "")
+    factor = 100.0 if relative else 1.0
+    unit = "%" if relative else ""
     text = "–" if math.isnan(low) else f"{signed(factor * low, places)} to {signed(factor * high, places)}{unit}"
     whole = row["dataset"] == "all"
     return [
@@ -222,7 +237,7 @@ def _p(value: float) -> str:
 
 
 def _varying(table: pd.DataFrame) -> list[str]:
-    """The parts of a family, besides its metric, that a table must show."""
+    """Return the parts of a family, besides its metric, that a table must show."""
     return [name for name in CONDITION if name != "dataset" and table[name].nunique() > 1]
 
 
@@ -231,8 +246,8 @@ def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
 
 
 def _facets(results: Results, family: Mapping[str, str], dataset: str) -> Facets:
-    """What a row can be filtered by; one over all datasets stays whichever is chosen of them."""
-    own = {name: family[name] for name in CONDITION if name in family}
+    """Return what a row can be filtered by; a row over all datasets stays, whichever of them is chosen."""
+    of_family = {name: family[name] for name in CONDITION if name in family}
     if dataset != "all":
-        return {**own, "dataset": dataset}
-    return {**own, "dataset": sorted({condition.dataset for condition in results.conditions_in(family)})}
+        return {**of_family, "dataset": dataset}
+    return {**of_family, "dataset": sorted({condition.dataset for condition in results.conditions_in(family)})}

@@ -12,7 +12,7 @@ Facets = Mapping[str, str | Sequence[str]]
 
 
 class Cell(NamedTuple):
-    """A table's cell: what is read, and the number or text that sorting goes by. `tone` colours it."""
+    """A table's cell: the text that is shown, the number or text that it sorts by, and the tone that colours it."""
 
     text: str
     sort: float | str
@@ -23,8 +23,8 @@ class Cell(NamedTuple):
 class Table:
     """Columns (a "#" before the title makes it numeric), rows, and a caption.
 
-    `facets` say by row what a reader can filter it by, {"dataset": "bbbp", ...}; a facet of several values is a list,
-    and a row stays whatever is chosen of a facet that it does not have. Without `facets`, all rows always stay.
+    `facets` say by row what a reader can filter it by: {"dataset": "bbbp", ...}. A facet of several values is a list. A
+    row without a facet stays, whatever is chosen of that facet. Without `facets`, all rows always stay.
     """
 
     caption: str
@@ -34,22 +34,22 @@ class Table:
 
 
 def word(text: object, tone: str = "") -> Cell:
-    """A cell of text."""
+    """Return a cell of text."""
     return Cell(str(text), str(text), tone)
 
 
 def count(number: float) -> Cell:
-    """A cell with a whole number; unknown ones are empty."""
+    """Return a cell with a whole number, or an empty one for NaN."""
     return number_cell("" if math.isnan(number) else f"{number:,.0f}", number)
 
 
 def number_cell(text: str, value: float, tone: str = "") -> Cell:
-    """A cell that shows `text` and sorts by `value`; NaN sorts last."""
+    """Return a cell that shows `text` and sorts by `value`; NaN sorts last."""
     return Cell(text, "" if math.isnan(value) else float(value), tone)
 
 
 def decimals(scale: float) -> int:
-    """How many decimals show a score of this size to about three digits after the leading one."""
+    """Return how many decimals show a score of this size with about three digits after the leading one."""
     if not math.isfinite(scale) or scale == 0:
         return 3
     exponent = math.floor(math.log10(abs(scale)))
@@ -57,27 +57,27 @@ def decimals(scale: float) -> int:
 
 
 def fixed(value: float, places: int) -> str:
-    """A number with a true minus sign, none where it is shown as zero, or a dash where it is undefined."""
+    """Write a number with a true minus sign, without one if it rounds to zero, or a dash if it is undefined."""
     return "–" if math.isnan(value) else f"{value:z.{places}f}".replace("-", "−")
 
 
 def spread(mean: float, std: float, places: int) -> str:
-    """Mean ± standard deviation; the mean alone where there is no spread."""
+    """Write mean ± standard deviation, or the mean alone if there is no spread."""
     return fixed(mean, places) if math.isnan(std) else f"{fixed(mean, places)} ± {fixed(std, places)}"
 
 
 def signed(value: float, places: int) -> str:
-    """A difference with its sign; none where it is shown as zero."""
+    """Write a difference with its sign, without one if it rounds to zero."""
     return ("+" if round(value, places) > 0 else "") + fixed(value, places)
 
 
 def share(value: float) -> str:
-    """A share as a percentage of up to three digits."""
+    """Write a share as a percentage of up to three digits."""
     return "–" if math.isnan(value) else f"{100 * value:.3g}%"
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Write a time in seconds, minutes or hours."""
     if math.isnan(seconds):
         return "–"
     if seconds < 60:

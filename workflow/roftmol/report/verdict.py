@@ -1,8 +1,8 @@
 """What to do, over all conditions: a few plain sentences, and a row for each condition.
 
-Every sentence that prefers a method rests on the comparisons that the stage `statistics` corrected together, over the
-whole experiment, so that at most one experiment in twenty without a difference gets any. Where nothing is known, the
-page says so and names a default, which is no claim.
+Every sentence that prefers a method rests on comparisons that the stage `statistics` corrected together, over the whole
+experiment. So of the experiments without a difference, at most one in twenty gets such a sentence. If nothing is known,
+the page says so and names a default, which is not a claim.
 """
 
 from __future__ import annotations
@@ -21,62 +21,62 @@ from roftmol.report.statistics import Claim, beyond_chance, claims, power
 from roftmol.report.table import Cell, Table, number_cell, word
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-#: So many places, or methods, are named where there are not more.
+#: A sentence names at most so many places or methods; of more, it gives the number.
 PLACES_NAMED = 4
 METHODS_NAMED = 4
 
 
 def verdict(results: Results, given: Sequence[Answer]) -> list[str]:
-    """What to do and why, the advice first; empty without any fine-tuned model's score."""
+    """Say what to do and why, the advice first; nothing if no fine-tuning method has a score."""
     scored = [answer for answer in given if answer.tuned]
     if not scored:
         return []
-    asked = [answer for answer in scored if answer.predictable is not None]
-    if asked and not any(answer.predictable for answer in asked):
-        return [*_unpredictable(asked), *_below(asked)]
-    known = claims(results)
-    advice, rest = _advice(results, known)
-    counted = filter(None, [beyond_chance(results, known), power(results)])
-    return [advice, *_findings(rest), *_predictable(asked), *counted, *_below(asked)]
+    with_constant = [answer for answer in scored if answer.predictable is not None]
+    if with_constant and not any(answer.predictable for answer in with_constant):
+        return [*_unpredictable(with_constant), *_below(with_constant)]
+    differences = claims(results)
+    advice, rest = _advice(results, differences)
+    counted = filter(None, [beyond_chance(results, differences), power(results)])
+    return [advice, *_findings(rest), *_predictable(with_constant), *counted, *_below(with_constant)]
 
 
-def _advice(results: Results, known: Sequence[Claim]) -> tuple[str, list[Claim]]:
-    """What is known of fine-tuning against the references, or else the default, which claims nothing.
+def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[Claim]]:
+    """Return the advice, and the differences that it does not mention.
 
-    Also what is known besides.
+    The advice says which fine-tuning is better than the references, or names the default, which claims nothing.
     """
-    tuned = [claim for claim in known if claim.method not in WITHOUT_PRETRAINING]
+    tuned = [claim for claim in differences if claim.method not in WITHOUT_PRETRAINING]
     ahead = [claim for claim in tuned if (claim.reference, claim.verdict) == (FINGERPRINT, "better")]
     behind = _all_behind(tuned)
     over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
-    said = []
+    sentences = []
     if ahead:
-        said.append(f"Fine-tune {_with(ahead)}: better than {NAMES[FINGERPRINT]}, beyond doubt.")
+        sentences.append(f"Fine-tune {_with(ahead)}: better than {NAMES[FINGERPRINT]}, beyond doubt.")
     if behind:
-        where = _places(list(dict.fromkeys(claim.place for claim in behind)))
-        said.append(f"Use {NAMES[FINGERPRINT]} {where}: better than every fine-tuned model there, beyond doubt.")
-    told = [*ahead, *behind]
-    if over_full_ft and not said:
-        told = over_full_ft
+        where = _places(list(dict.fromkeys(claim.where for claim in behind)))
+        sentences.append(f"Use {NAMES[FINGERPRINT]} {where}: better than every fine-tuned model there, beyond doubt.")
+    mentioned = [*ahead, *behind]
+    if over_full_ft and not sentences:
+        mentioned = over_full_ft
         if FINGERPRINT in set(results.summary["method"]):
-            said.append(
-                f"If you fine-tune, do so {_with(told)}: better than full FT, beyond doubt. Whether that is better "
-                f"than {NAMES[FINGERPRINT]} is not known."
+            sentences.append(
+                f"If you fine-tune, do so {_with(mentioned)}: better than full FT, beyond doubt. Whether that is also "
+                f"better than {NAMES[FINGERPRINT]} is not known."
             )
         else:
-            said.append(f"Fine-tune {_with(told)}: better than full FT, beyond doubt.")
-    rest = [claim for claim in known if claim not in told]
-    return " ".join(said) or f"No method is known to be better than the others. {_default(results)}", rest
+            sentences.append(f"Fine-tune {_with(mentioned)}: better than full FT, beyond doubt.")
+    rest = [claim for claim in differences if claim not in mentioned]
+    return " ".join(sentences) or f"No method is known to be better than the others. {_default(results)}", rest
 
 
 def _all_behind(tuned: Sequence[Claim]) -> list[Claim]:
-    """What says that the fingerprint baseline is better than every fine-tuned model that was compared at a place."""
-    found = []
-    for place in dict.fromkeys(claim.place for claim in tuned):
-        here = [claim for claim in tuned if (claim.place, claim.reference) == (place, FINGERPRINT)]
+    """Return the claims of those places where every fine-tuning method compared is worse than the fingerprint."""
+    behind = []
+    for where in dict.fromkeys(claim.where for claim in tuned):
+        here = [claim for claim in tuned if (claim.where, claim.reference) == (where, FINGERPRINT)]
         if here and len(here) == here[0].compared and all(claim.verdict == "worse" for claim in here):
-            found += here
-    return found
+            behind += here
+    return behind
 
 
 def _default(results: Results) -> str:
@@ -84,58 +84,59 @@ def _default(results: Results) -> str:
     default = {FINGERPRINT: "which needs no network", FULL_FT: "which is the plainest"}
     for name, why in default.items():
         if name in ran:
-            return f"By default take {NAMES[name]}, {why}: that is no claim that it is better."
+            return f"By default, take {NAMES[name]}, {why}. That is not a claim that it is better."
     return "Take whichever is cheapest for you."
 
 
-def _findings(known: Sequence[Claim]) -> list[str]:
-    """What else is known beyond doubt, in one sentence."""
-    said = [
-        f"{_titles(methods)} {_are(len(methods))} {which} than {NAMES[reference]} {_places(places)}"
-        for reference in BASELINES
-        for which in ("better", "worse")
-        for methods, places in _grouped(
-            [claim for claim in known if (claim.reference, claim.verdict) == (reference, which)]
-        ).items()
-    ]
-    if not said:
+def _findings(differences: Sequence[Claim]) -> list[str]:
+    """Say in one sentence what else is known beyond doubt."""
+    findings = []
+    for reference in BASELINES:
+        for verdict in ("better", "worse"):
+            alike = [claim for claim in differences if (claim.reference, claim.verdict) == (reference, verdict)]
+            for methods, places in _grouped(alike).items():
+                comparison = f"{_are(len(methods))} {verdict} than {NAMES[reference]}"
+                findings.append(f"{_titles(methods)} {comparison} {_places(places)}")
+    if not findings:
         return []
-    left = len(said) - PLACES_NAMED
-    listed = [*said[:PLACES_NAMED], f"and {in_words(left)} more such findings (Comparisons)"] if left > 0 else said
-    return [f"Known beyond doubt: {'; '.join(listed)}."]
+    left = len(findings) - PLACES_NAMED
+    if left > 0:
+        findings = [*findings[:PLACES_NAMED], f"and {in_words(left)} more such findings (Comparisons)"]
+    return [f"Known beyond doubt: {'; '.join(findings)}."]
 
 
-def _predictable(asked: Sequence[Answer]) -> list[str]:
-    """Where the labels can be predicted, where some can."""
-    if not asked:
+def _predictable(compared: Sequence[Answer]) -> list[str]:
+    """Say where the labels can be predicted, given that they can be somewhere."""
+    if not compared:
         return []
-    without = [answer for answer in asked if not answer.predictable]
+    without = [answer for answer in compared if not answer.predictable]
     if not without:
-        where = "" if len(asked) == 1 else f" in {_all(len(asked))}"
+        where = "" if len(compared) == 1 else f" in {_all(len(compared))}"
         return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
     names = list(dict.fromkeys(answer.condition.dataset for answer in without))
     several = len(names) < len(without) or len(names) > PLACES_NAMED
-    where = f"In {in_words(len(without))} of {_conditions(len(asked))}" if several else f"On {_joined(names)}"
+    where = f"In {in_words(len(without))} of {_conditions(len(compared))}" if several else f"On {_joined(names)}"
     return [
         f"{where} no method is better than {NAMES[CONSTANT]}, beyond doubt: there the labels cannot be predicted from "
         f"the structures {_labels(without)}, as far as these test molecules can tell."
     ]
 
 
-def _unpredictable(asked: Sequence[Answer]) -> list[str]:
-    where = {1: "", 2: " in either condition"}.get(len(asked), f" in any of the {_conditions(len(asked))}")
+def _unpredictable(compared: Sequence[Answer]) -> list[str]:
+    where = {1: "", 2: " in either condition"}.get(len(compared), f" in any of the {_conditions(len(compared))}")
     return [
-        f"These labels cannot be predicted from these structures {_labels(asked)}: no method is better than "
+        f"These labels cannot be predicted from these structures {_labels(compared)}: no method is better than "
         f"{NAMES[CONSTANT]}{where}, beyond doubt.",
-        "Take no model. More labels may change that; or else the labels may be mistaken, or depend on what a structure "
-        "does not show. That is as far as these test molecules can tell: few of them do not show a weak relation.",
+        "Take no model. More labels may change that. Or the labels may be wrong, or depend on something that a "
+        "structure does not show. That is as far as these test molecules can tell: a few of them do not reveal a weak "
+        "relation.",
     ]
 
 
-def _below(asked: Sequence[Answer]) -> list[str]:
-    """How many rows are worse than no structure at all, by their means."""
-    rows = sum(answer.methods - 1 for answer in asked)
-    below = sum(len(answer.below) for answer in asked)
+def _below(compared: Sequence[Answer]) -> list[str]:
+    """Say how many mean scores are worse than that of the mean label, which reads no structure."""
+    rows = sum(answer.methods - 1 for answer in compared)
+    below = sum(len(answer.below) for answer in compared)
     if not below:
         return []
     return [
@@ -144,27 +145,27 @@ def _below(asked: Sequence[Answer]) -> list[str]:
 
 
 def _labels(answers: Sequence[Answer]) -> str:
-    """With how many labels that was."""
+    """Say with how many labels that was."""
     budgets = {answer.condition.budget for answer in answers}
     return f"with {budget_title(budgets.pop())}" if len(budgets) == 1 else "with so many labels"
 
 
-def _grouped(known: Sequence[Claim]) -> dict[tuple[str, ...], list[str]]:
-    """The methods of these claims: those that share their places, and these."""
+def _grouped(alike: Sequence[Claim]) -> dict[tuple[str, ...], list[str]]:
+    """Map the methods of claims with one verdict to the places where exactly these methods have it."""
     methods: dict[str, list[str]] = {}
-    for claim in known:
-        methods.setdefault(claim.place, []).append(claim.method)
+    for claim in alike:
+        methods.setdefault(claim.where, []).append(claim.method)
     places: dict[tuple[str, ...], list[str]] = {}
-    for place, names in methods.items():
-        places.setdefault(tuple(in_order(names)), []).append(place)
+    for where, names in methods.items():
+        places.setdefault(tuple(in_order(names)), []).append(where)
     return places
 
 
-def _with(known: Sequence[Claim]) -> str:
-    where = _grouped(known)
-    if len(where) > PLACES_NAMED:
-        return f"as the comparisons below say, {in_words(len(where))} of them"
-    return _joined([f"with {_titles(methods)} {_places(places)}" for methods, places in where.items()])
+def _with(alike: Sequence[Claim]) -> str:
+    groups = _grouped(alike)
+    if len(groups) > PLACES_NAMED:
+        return f"as the comparisons below say, {in_words(len(groups))} of them"
+    return _joined([f"with {_titles(methods)} {_places(places)}" for methods, places in groups.items()])
 
 
 def _titles(methods: Sequence[str]) -> str:
@@ -178,7 +179,7 @@ def _places(places: Sequence[str]) -> str:
 
 
 def in_words(number: int) -> str:
-    """A small number as a word."""
+    """Write a small number as a word."""
     return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
@@ -207,49 +208,43 @@ def _unbroken(text: str) -> str:
 
 
 def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = True) -> Table:
-    """One row a condition: whether the labels can be predicted, the best means, and what differs beyond doubt.
+    """Make a row a condition: whether the labels can be predicted, the best means, and what differs beyond doubt.
 
-    Without `advice`, the first and the last are left out: another page says so, of what it hands out.
+    Without `advice`, the first and the last are left out: the page of a recommendation says them instead.
     """
     conditions = [answer.condition for answer in given]
     varying = identity_columns(conditions)
     unknown = number_cell("–", float("nan"), "soft")
     rows = []
     for answer in given:
-        cells = [*identity(answer.condition, varying), *([_predicted(answer)] * advice)]
+        cells = identity(answer.condition, varying)
+        if advice:
+            cells.append(_predicted(answer))
         if answer.best is None:
-            rows.append([*cells, word("no score", "soft"), *[unknown] * 2, word(""), unknown])
+            cells += [word("no score", "soft"), unknown, unknown, word(""), unknown]
         else:
             here = rows_of(runs, answer.condition)
             chosen = here[here["method"] == answer.best.method]
             score = f"{answer.metric} {_unbroken(answer.best.score)}{mark(worst(chosen['contamination']))}"
             score += f", {_unbroken(f'R² {answer.best.r2}')}" if answer.best.r2 else ""
             tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
-            full_ft, fingerprint = (
-                difference(versus[NAMES[name]], answer.better) if NAMES[name] in versus else unknown
-                for versus, name in ((answer.best_versus, FULL_FT), (answer.versus, FINGERPRINT))
-            )
-            rows.append(
-                [
-                    *cells,
-                    word(answer.best.title, "best"),
-                    number_cell(score, float(chosen["test_value"].mean()), "wrap"),
-                    full_ft,
-                    word("the same" if answer.tuned == answer.best else tuned, "wrap"),
-                    fingerprint,
-                ]
-            )
+            over_full_ft = answer.best_versus.get(NAMES[FULL_FT])
+            over_fingerprint = answer.versus.get(NAMES[FINGERPRINT])
+            cells += [
+                word(answer.best.title, "best"),
+                number_cell(score, float(chosen["test_value"].mean()), "wrap"),
+                difference(over_full_ft, answer.better) if over_full_ft else unknown,
+                word("the same" if answer.tuned == answer.best else tuned, "wrap"),
+                difference(over_fingerprint, answer.better) if over_fingerprint else unknown,
+            ]
         if advice:
-            nothing = "nothing" if answer.told else "too few seeds to tell"
-            rows[-1].append(word("; ".join(answer.beyond) or nothing, "long" if answer.beyond else "soft"))
-    columns = [*(TITLES[name] for name in varying), *(["Better than the mean label"] * advice), "Best mean"]
-    columns += [
-        "#Test score",
-        "#− Full FT",
-        "Best fine-tuning",
-        "#Fine-tuning − fingerprint",
-        *(["Known beyond doubt"] * advice),
-    ]
+            nothing = "nothing" if answer.enough else "too few seeds to tell"
+            cells.append(word("; ".join(answer.beyond) or nothing, "long" if answer.beyond else "soft"))
+        rows.append(cells)
+    columns = [TITLES[name] for name in varying]
+    columns += ["Better than the mean label"] if advice else []
+    columns += ["Best mean", "#Test score", "#− Full FT", "Best fine-tuning", "#Fine-tuning − fingerprint"]
+    columns += ["Known beyond doubt"] if advice else []
     facets = [condition._asdict() for condition in conditions]
     return Table(constant_caption(conditions, varying), columns, rows, facets)
 

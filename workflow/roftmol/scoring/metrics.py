@@ -35,18 +35,18 @@ def per_task(score: Callable[[Array, Array], float], labels: Array, predictions:
 
 
 def macro(values: Array) -> float:
-    """The mean over the tasks where the score is defined; NaN if it is nowhere."""
+    """Return the mean over the tasks where the score is defined; NaN if it is nowhere."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan
 
 
 def primary(metric: str, labels: Array, predictions: Array) -> float:
-    """The macro mean of a metric, NaN if it is undefined for every task."""
+    """Return the macro mean of a metric, NaN if it is undefined for every task."""
     return macro(per_task(METRICS[metric].score, labels, predictions))
 
 
 def loss(task: str, labels: Array, predictions: Array) -> float:
-    """The loss over all labelled entries, as the task type has it."""
+    """Return the loss over all labelled entries, as the task type has it."""
     labels, predictions = _pair(labels, predictions)
     known = ~np.isnan(labels)
     if not known.any():
@@ -73,7 +73,7 @@ def all_scores(task: str, labels: Array, predictions: Array, names: list[str]) -
 
 
 def together(outputs: Array) -> dict[str, Any]:
-    """What members say together, as the columns of table "predictions", from members x molecules x tasks."""
+    """Return what members say together, as the columns of table "predictions", from members x molecules x tasks."""
     mean = np.asarray(np.mean(outputs, axis=0, dtype=outputs.dtype), np.float32)
     if len(outputs) < 2:
         return {"prediction": list(mean), "spread": None}

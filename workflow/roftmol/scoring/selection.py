@@ -1,7 +1,7 @@
-"""Which setting a method is judged by: named rules over the candidates of one cell and seed.
+"""Which hyperparameters a method is judged by: named rules over the candidates of one cell and seed.
 
-A candidate is a setting all of whose folds were fitted, with its scores on the validation molecules (pooled: out of
-fold in cross-fitting) and on the test molecules. Candidates come in the order of the grid, the order of the fits.
+A candidate is a point of the grid whose folds were all fitted, with its scores on the validation molecules (pooled: out
+of fold in cross-fitting) and on the test molecules. Candidates are in the order of the grid, which is that of the fits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from roftmol.tasks import METRICS
 
 @dataclass(frozen=True)
 class Candidate:
-    """A setting and its scores, NaN where undefined."""
+    """Hyperparameters and their scores, NaN if undefined."""
 
     setting: str
     valid_value: float
@@ -27,14 +27,14 @@ class Candidate:
     test_r2: float = math.nan  #: of regressions
 
 
-#: From the candidates, and +1 or -1 for a metric to maximise or minimise, to the chosen one and what to say about it.
+#: Takes the candidates, and +1 or -1 for a metric to maximise or minimise; returns the chosen one and a note on it.
 Rule = Callable[[Sequence[Candidate], int], tuple[Candidate, str]]
 
 
 def validation(candidates: Sequence[Candidate], better: int) -> tuple[Candidate, str]:
-    """The best validation metric; ties by lower validation loss, then by the order of the grid.
+    """Choose the best validation metric; break ties by lower validation loss, then by the order of the grid.
 
-    Where the metric is undefined (one class in validation), the lowest validation loss, and the note says so.
+    If the metric is undefined (one class in validation), choose the lowest validation loss and say so in the note.
     """
     if all(math.isnan(candidate.valid_loss) for candidate in candidates):
         return candidates[0], "no validation score: first setting of the grid"
@@ -45,7 +45,10 @@ def validation(candidates: Sequence[Candidate], better: int) -> tuple[Candidate,
 
 
 def oracle(candidates: Sequence[Candidate], better: int) -> tuple[Candidate, str]:
-    """The best test metric: what a method could reach, never an estimate of what it will; ties by grid order."""
+    """Choose the best test metric: what a method could reach, never an estimate of what it will reach.
+
+    The order of the grid breaks ties.
+    """
     return min(candidates, key=lambda c: _last(-better * c.test_value)), "oracle: selected on test"
 
 
@@ -56,10 +59,10 @@ RULES: dict[str, Rule] = {
 
 
 def select(fits: pd.DataFrame, scores: Mapping[tuple[int, str], Candidate], metric: str, rule: str) -> pd.DataFrame:
-    """Table "selected" of one cell: a row a seed, from its fits and the scores of each (seed, setting).
+    """Make table "selected" of one cell, a row a seed, from its fits and the candidate of each (seed, setting).
 
-    `candidates` counts the settings of the grid, `failed` those with a fold that failed, which are never chosen. Where
-    every setting failed, `setting` is "", the values are NaN and the note gives the reasons.
+    `candidates` counts the points of the grid, `failed` those with a failed fold, which are never chosen. If all
+    failed, `setting` is "", the values are NaN and the note gives the reasons.
     """
     cell = fits.iloc[0][list(schemas.CELL)].to_dict()
     rows = []
@@ -72,7 +75,8 @@ def select(fits: pd.DataFrame, scores: Mapping[tuple[int, str], Candidate], metr
             chosen, note = RULES[rule](left, METRICS[metric].sign)
             remarks = tried.loc[tried["setting"] == chosen.setting, "note"]
         else:
-            chosen, note = Candidate("", math.nan, math.nan, math.nan), "every setting failed"
+            chosen = Candidate("", math.nan, math.nan, math.nan)
+            note = "every setting failed"
             remarks = broken["reason"]
         rows.append(
             {

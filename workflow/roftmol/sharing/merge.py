@@ -1,9 +1,9 @@
-"""Several results folders -> one, of other seeds, methods, models or datasets, from one machine or from several.
+"""Merge results folders of different seeds, methods, encoders or datasets, from one machine or from several.
 
-What is merged are the stages' files; tables, figures and report are made anew from them, of whatever cells are there.
-A run is a cell with a seed and a setting, all its folds: it is taken once, from the first folder that has it. What has
-one name must be the same in all folders: a dataset's molecules, a seed's split, a model's weights, what the fits of a
-cell were told, and a run's predictions, to the last bit.
+The stages' files are merged; tables, figures and report are made anew from them, of whatever cells there are. A run is
+a cell with a seed and hyperparameters, with all its folds. It is taken once, from the first folder that has it.
+Whatever has one name must be the same in all folders, to the last bit: a dataset's molecules, a seed's split, an
+encoder's weights, the configuration of a cell's fits, and a run's predictions.
 """
 
 from __future__ import annotations
@@ -40,77 +40,82 @@ PREFER = "Say whose counts by --prefer, or leave one of the folders out."
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """The rule that selects a setting, whose fits count where folders differ (None: no one's), whether parts come."""
+    """How folders are merged."""
 
-    rule: str = "validation"
-    prefer: Path | None = None
-    parts: bool = True
+    rule: str = "validation"  #: selects hyperparameters
+    prefer: Path | None = None  #: the folder whose fits count if folders differ; None: differing is an error
+    parts: bool = True  #: whether finished fits are copied
 
 
 def merge(sources: Sequence[Path], out: Path, settings: MergeSettings = MergeSettings()) -> None:
-    """Write the results folder `out`, report included, from the folders `sources`, which stay as they are.
+    """Write the results folder `out`, with its report, from the folders `sources`, which stay as they are.
 
-    `out` appears as a whole or not at all. Raises `UserError` if it is there, if a source is no results folder or of
-    another version, or if two of them have something different under one name.
+    `out` appears as a whole or not at all. Raises `UserError` if it exists, if a source is no results folder or of
+    another version, or if two sources have something different under one name.
     """
-    places = [Found(source) for source in _checked(sources, out, settings)]
+    checked = [Found(source) for source in _checked(sources, out, settings)]
     with atomic_folder(out) as folder:
-        merging = _Merging(places, folder, settings)
+        merging = _Merging(checked, folder, settings)
         merging.data()
         merging.splits()
         merging.models()
-        for run in merging.union([place.runs for place in places]):
+        for run in merging.union([source.runs for source in checked]):
             merging.run(run)
-        for landscape in merging.union([place.landscapes for place in places]):
+        for landscape in merging.union([source.landscapes for source in checked]):
             merging.landscape(landscape)
         try:
-            build(folder, settings.rule, len(places))
+            build(folder, settings.rule, len(checked))
         except UserError as error:
             raise UserError(str(error).replace(str(folder), str(out))) from error
 
 
 def build(results: Path, rule: str, folders: int = 1) -> None:
-    """Make tables, figures and report of whatever lies in `results`, which was put together from so many folders."""
-    place, tables = Found(results), results / "tables"
-    audit = contamination.found(results, results / MODELS) if (results / MODELS).exists() else contamination.Audit()
-    aggregate(place.runs, place.data, rule, tables, audit, landscapes=place.landscapes)
-    diagnose(DiagnosticsSettings(tuple(path.parent.name for path in place.cliffs)), tables, results, tables)
-    atom_embeddings.embed(place.runs, tables, tables)
+    """Make tables, figures and report of whatever lies in `results`, which was merged from so many folders."""
+    files = Found(results)
+    tables = results / "tables"
+    models = results / MODELS
+    audit = contamination.read_folder(results, models) if models.exists() else contamination.Audit()
+    aggregate(files.runs, files.data, rule, tables, audit, landscapes=files.landscapes)
+    diagnose(DiagnosticsSettings(tuple(path.parent.name for path in files.cliffs)), tables, results, tables)
+    atom_embeddings.embed(files.runs, tables, tables)
     statistics.build(tables, tables)
     figures.draw(tables, results / "figures")
     report.build(tables, results / "figures", _experiment(tables, folders), results / "report.html")
 
 
 def _experiment(tables: Path, folders: int) -> dict[str, Any]:
-    """What the report tells beside its tables: the names in them, and what the registry knows of these."""
+    """Return what the report shows of the experiment: the names in its tables, and their entries in the registry."""
     runs = schemas.read("timings", tables / "timings.parquet", list(schemas.RUN))
     names = {f"{name}s": sorted(set(runs[name])) for name in CELL}
     names["models"] = [name for name in names["models"] if name not in WITHOUT_ENCODER.values()]
     models = schemas.read("models", tables / "models.parquet")
-    known = catalog.about(catalog.datasets(), catalog.checkpoints(), catalog.corpora())
-    asked = {**names, "corpora": sorted({corpus for row in models["corpora"] for corpus in row})}
-    # What is not in the registry is a user's own: its name is all that is known here.
-    told = {key: {name: known[key].get(name, {}) for name in asked[key]} for key in ("datasets", "models", "corpora")}
-    return {**names, **told, "seeds": sorted(runs["seed"].unique().tolist()), "merged_folders": folders}
+    registry = catalog.about(catalog.datasets(), catalog.checkpoints(), catalog.corpora())
+    in_tables = {**names, "corpora": sorted({corpus for row in models["corpora"] for corpus in row})}
+    # A name that is not in the registry is a user's own, of which nothing else is known here.
+    entries = {
+        key: {name: registry[key].get(name, {}) for name in in_tables[key]} for key in ("datasets", "models", "corpora")
+    }
+    return {**names, **entries, "seeds": sorted(runs["seed"].unique().tolist()), "merged_folders": folders}
 
 
 @dataclass(frozen=True)
 class _Merging:
-    """The folder `out` on its way; what several of the `places` have comes from the first of them."""
+    """The folder `out` while it is written; a file that several of the `sources` have comes from the first of them."""
 
-    places: Sequence[Found]
+    sources: Sequence[Found]
     out: Path
     settings: MergeSettings
 
-    def union(self, found: Sequence[list[Path]]) -> list[Path]:
-        """What each place has, as paths inside them."""
-        return sorted(
-            {path.relative_to(place.results) for place, paths in zip(self.places, found, strict=True) for path in paths}
-        )
+    def union(self, paths: Sequence[list[Path]]) -> list[Path]:
+        """Return the paths of all sources, given source by source, as paths inside their folders."""
+        inside = set[Path]()
+        for source, of_source in zip(self.sources, paths, strict=True):
+            inside.update(path.relative_to(source.results) for path in of_source)
+        return sorted(inside)
 
     def data(self) -> None:
-        """Bring molecules, graphs, and what was compared with corpora."""
-        for path in self.union([[*place.data_files, *place.overlaps] for place in self.places]):
+        """Copy molecules, graphs, and comparisons with corpora."""
+        for path in self.union([[*source.data_files, *source.overlaps] for source in self.sources]):
             owners = self._owners(path)
             if path.suffix == ".parquet":
                 name = schemas.marks(owners[0])["roftmol.table"]
@@ -121,13 +126,13 @@ class _Merging:
             _copy(owners[0], self.out / path)
 
     def splits(self) -> None:
-        """Bring the splits, each with the seeds of all places."""
-        for path in self.union([place.split_files for place in self.places]):
+        """Merge the splits, each with the seeds of all sources."""
+        for path in self.union([source.split_files for source in self.sources]):
             self._by_seed("splits", path, LEAVE_OUT)
 
     def models(self) -> None:
-        """Bring the encoders' weights, and what is known of the models."""
-        for path in self.union([place.checkpoints for place in self.places]):
+        """Copy the encoders' weights, and merge table "models"."""
+        for path in self.union([source.checkpoints for source in self.sources]):
             owners = self._owners(path)
             for one, other in combinations(owners, 2):
                 if content_digest(one) != content_digest(other):
@@ -137,23 +142,24 @@ class _Merging:
             schemas.write("models", _models(owners), self.out / MODELS, _merged(owners))
 
     def run(self, path: Path) -> None:
-        """Bring the runs of one cell: the seeds and settings of all places."""
+        """Merge the runs of one cell: the seeds and hyperparameters of all sources."""
         owners = self._owners(path)
         if len(owners) == 1:
             ignored = shutil.ignore_patterns(".*", *([] if self.settings.parts else ["parts"]))
             shutil.copytree(owners[0], self.out / path, ignore=ignored)
             return
-        owners = self._told_alike(owners)
+        owners = self._configured_alike(owners)
         taken = self._taken(owners)
-        order = {setting: place for place, setting in enumerate(dict.fromkeys(setting for _, setting in taken))}
+        settings = dict.fromkeys(setting for _, setting in taken)
+        order = {setting: number for number, setting in enumerate(settings)}
         for name in sorted({file.stem for owner in owners for file in owner.glob("[!.]*.parquet")}):
             files = [file for owner in owners if (file := owner / f"{name}.parquet").exists()]
             frames = [schemas.empty(name)]
             for file in files:
                 frame = schemas.read(name, file)
                 frames.append(frame[[taken[key] == file.parent for key in _keys(frame)]])
-            rows = _concat(frames).assign(place=lambda frame: frame["setting"].map(order))
-            rows = rows.sort_values(["seed", "place"], kind="stable").drop(columns="place")
+            rows = _concat(frames).assign(order=lambda frame: frame["setting"].map(order))
+            rows = rows.sort_values(["seed", "order"], kind="stable").drop(columns="order")
             schemas.write(name, rows, self.out / path / f"{name}.parquet", _merged(files))
         if self.settings.parts:
             for owner in owners:
@@ -162,12 +168,12 @@ class _Merging:
                         _copy(part, target)
 
     def landscape(self, path: Path) -> None:
-        """Bring the landscape of one cell: the lines of all seeds, and the plane of the first one that has any."""
+        """Merge the landscape of one cell: the lines of all seeds, and the plane of the first seed that has one."""
         for name in LANDSCAPES:
             self._by_seed(name, path / f"{name}.parquet", PREFER)
 
     def _by_seed(self, name: str, path: Path, mend: str) -> None:
-        """Bring a table of which each seed's rows must be the same wherever they are."""
+        """Merge a table whose rows of one seed must be the same in all sources."""
         owners = self._owners(path)
         frames = {owner: schemas.read(name, owner) for owner in owners}
         taken: dict[int, Path] = {}
@@ -186,42 +192,44 @@ class _Merging:
         schemas.write(name, _concat(rows), self.out / path, _merged(owners))
 
     def _taken(self, owners: Sequence[Path]) -> dict[tuple[int, str], Path]:
-        """Where each run of a cell is taken from."""
+        """Return the folder that each run of a cell is taken from."""
         taken: dict[tuple[int, str], Path] = {}
-        found = {owner: _Runs(owner) for owner in owners}
-        for owner, runs in found.items():
+        runs_of = {owner: _Runs(owner) for owner in owners}
+        for owner, runs in runs_of.items():
             for key in runs.keys:
                 first = taken.setdefault(key, owner)
-                if first != owner and not runs.same(found[first], key):
+                if first != owner and not runs.same(runs_of[first], key):
                     what = f"seed {key[0]}, setting {key[1]}: the predictions differ, or what failed"
                     self._settle(first, owner, what)
         return taken
 
-    def _told_alike(self, owners: list[Path]) -> list[Path]:
-        """The places whose fits of a cell were told the same as the first one's."""
-        told = {owner: set(read_run(owner).fits["configuration"]) - {""} for owner in owners}
+    def _configured_alike(self, owners: list[Path]) -> list[Path]:
+        """Return the folders of a cell whose fits have the same configuration as the first one's."""
+        configurations = {owner: set(read_run(owner).fits["configuration"]) - {""} for owner in owners}
+        first = configurations[owners[0]]
         for owner in owners[1:]:
-            if told[owner] and told[owners[0]] and told[owner] != told[owners[0]]:
-                both = f"configurations {_list(told[owners[0]])} and {_list(told[owner])}"
+            other = configurations[owner]
+            if other and first and other != first:
+                both = f"configurations {_list(first)} and {_list(other)}"
                 self._settle(owners[0], owner, f"one cell with different training, task or metric ({both})")
-                del told[owner]
-        return list(told)
+                del configurations[owner]
+        return list(configurations)
 
     def _settle(self, first: Path, other: Path, what: str) -> None:
-        """Nothing, if the fits that differ are to come from `first`; else raise `UserError`."""
+        """Raise `UserError`, unless the fits of `first` are preferred."""
         if not self._preferred(first):
             raise UserError(f"{first / 'fits.parquet'} and {other / 'fits.parquet'}: {what}. {PREFER}")
 
     def _preferred(self, path: Path) -> bool:
-        return self.settings.prefer is not None and path.is_relative_to(self.places[0].results)
+        return self.settings.prefer is not None and path.is_relative_to(self.sources[0].results)
 
     def _owners(self, path: Path) -> list[Path]:
-        """Where a path is, in the order of the places."""
-        return [file for place in self.places if (file := place.results / path).exists()]
+        """Return a path in each source that has it, in the order of the sources."""
+        return [file for source in self.sources if (file := source.results / path).exists()]
 
 
 class _Runs:
-    """The fits and predictions of one cell in one place."""
+    """The fits and predictions of one cell in one source."""
 
     def __init__(self, folder: Path):
         fits = read_run(folder).fits
@@ -230,24 +238,24 @@ class _Runs:
         self._predictions = dict(list(schemas.read("predictions", folder / "predictions.parquet").groupby(RUN)))
 
     def same(self, other: _Runs, key: tuple[int, str]) -> bool:
-        """Whether the run is the same elsewhere; fits that failed have no predictions."""
+        """Return whether the run is the same in another source; fits that failed have no predictions."""
         if not _same(self._fits[key], other._fits[key]):
             return False
-        mine, theirs = self._predictions.get(key), other._predictions.get(key)
-        return mine is theirs if mine is None or theirs is None else _same(mine, theirs)
+        here, there = self._predictions.get(key), other._predictions.get(key)
+        return here is there if here is None or there is None else _same(here, there)
 
 
 def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> list[Path]:
-    """The sources, the preferred one first; raises `UserError` if they or `out` cannot be used."""
+    """Return the sources, the preferred one first; raise `UserError` if they or `out` cannot be used."""
     if out.exists():
         raise UserError(f"{out}: it is there already. Name a folder that is not.")
     resolved = [source.resolve() for source in sources]
-    for source, place in zip(sources, resolved, strict=True):
+    for source, path in zip(sources, resolved, strict=True):
         if not (source / "runs").is_dir():
             raise UserError(f"{source}: no results folder, for it has no folder `runs`. Name one as `A/results`.")
-        if resolved.count(place) > 1:
+        if resolved.count(path) > 1:
             raise UserError(f"{source}: it is named twice. Name it once.")
-        if out.resolve().is_relative_to(place):
+        if out.resolve().is_relative_to(path):
             raise UserError(f"{out}: it lies in {source}, which must stay as it is. Name another place.")
         for file in Found(source).tables:
             schemas.marks(file)
@@ -260,27 +268,27 @@ def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> lis
 
 
 def _models(files: Sequence[Path]) -> pd.DataFrame:
-    """Table "models" of several: what any of them says of a model's pretraining, and its twins among all models."""
-    rows: dict[str, dict[str, Any]] = {}
+    """Merge several tables "models": all that any says of an encoder's pretraining, and its other names in any."""
+    merged: dict[str, dict[str, Any]] = {}
     origins: dict[str, Path] = {}
     for file in files:
-        for found in schemas.read("models", file).to_dict("records"):
-            row = {str(key): value for key, value in found.items()}
+        for record in schemas.read("models", file).to_dict("records"):
+            row = {str(key): value for key, value in record.items()}
             name = row["model"]
-            known = rows.setdefault(name, row)
+            earlier = merged.setdefault(name, row)
             first = origins.setdefault(name, file)
-            if known["content"] != row["content"]:
+            if earlier["content"] != row["content"]:
                 raise UserError(f"{first} and {file}: model {name!r} is different weights under one name. {LEAVE_OUT}")
-            lists = ("same_as", "corpora", "learnt", "checkable", "suspected")
-            known.update({key: list(dict.fromkeys([*known[key], *row[key]])) for key in lists})
-    for name, row in rows.items():
-        twins = [other for other, about_it in rows.items() if about_it["content"] == row["content"] and other != name]
-        row["same_as"] = list(dict.fromkeys([*row["same_as"], *twins]))
-    return pd.DataFrame(rows.values()) if rows else schemas.empty("models")
+            for key in ("same_as", "corpora", "learnt", "checkable", "suspected"):
+                earlier[key] = list(dict.fromkeys([*earlier[key], *row[key]]))
+    for name, row in merged.items():
+        same = [other for other, its in merged.items() if its["content"] == row["content"] and other != name]
+        row["same_as"] = list(dict.fromkeys([*row["same_as"], *same]))
+    return pd.DataFrame(merged.values()) if merged else schemas.empty("models")
 
 
 def _merged(files: Sequence[Path]) -> dict[str, list[str]]:
-    """What a merged table is marked as made by: the configurations of those that it was made of."""
+    """Return the mark of a merged table: the configurations of the tables that it was made of."""
     return {"merged": [schemas.marks(file)["roftmol.configuration"] for file in files]}
 
 
@@ -290,7 +298,7 @@ def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def _plain(column: pd.Series) -> pd.Series:
-    """A column without its index, lists as bytes, which are equal where NaN meets NaN."""
+    """Return a column without its index, with lists as bytes, which are equal even with NaN in them."""
     lists = len(column) > 0 and isinstance(column.iloc[0], np.ndarray)
     return pd.Series([value.tobytes() for value in column] if lists else column.to_numpy())
 

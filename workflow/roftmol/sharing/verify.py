@@ -39,13 +39,13 @@ RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "ch
 COUNTED = ("scores", "predictions", "molecules")
 
 Mask = NDArray[np.bool_]
-#: By seed and partition, the molecules that predictions must cover; and by seed, the folds.
+#: The molecules that predictions must cover, by seed and partition; and the folds, by seed.
 Covered = tuple[Mapping[Any, list[int]], Mapping[Any, list[int]]]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something stored that is not what was found: in which file, of which cell, seed and so on."""
+    """A stored value that is not the value found when recomputing: in which file, of which cell, seed and so on."""
 
     file: Path
     where: str
@@ -59,7 +59,7 @@ class Difference:
 
 @dataclass
 class Verification:
-    """What was looked at, by kind, and what differs."""
+    """How many things of each kind were verified, and what differs."""
 
     counts: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -79,35 +79,36 @@ def verify(results: Path) -> Verification:
 
     Raises `UserError` if there is nothing to verify, or a file cannot be read or is of another version.
     """
-    place, seen = Found(results), Verification()
-    folders = [folder for folder in (results, *place.recommendations) if (folder / "tables").is_dir()]
-    if not place.runs or not folders:
+    files = Found(results)
+    seen = Verification()
+    folders = [folder for folder in (results, *files.recommendations) if (folder / "tables").is_dir()]
+    if not files.runs or not folders:
         raise UserError(f"{results}: no results folder, for it lacks runs or tables. Name one as `A/results`.")
-    made = [file for folder in folders for file in sorted((folder / "tables").glob("*.parquet"))]
-    for file in [*place.tables, *(file for file in made if file.stem in schemas.TABLES)]:
+    aggregated = [file for folder in folders for file in sorted((folder / "tables").glob("*.parquet"))]
+    for file in [*files.tables, *(file for file in aggregated if file.stem in schemas.TABLES)]:
         schemas.marks(file)
         seen.counts["tables"] += 1
-    data = {folder.name: _data(folder) for folder in place.data}
+    data = {folder.name: _data(folder) for folder in files.data}
     stored = [_Stored(folder, results, seen) for folder in folders]
-    covered: Callable[[Path], Covered] = lru_cache(1)(_covered)  # methods of a setting share a split
-    for path in place.runs:
+    covered: Callable[[Path], Covered] = lru_cache(1)(_covered)  # methods of a condition share a split
+    for path in files.runs:
         run = read_run(path)
         seen.counts["runs"] += 1
-        seen.differences += [*_coverage(run, covered(place.split_of(run.cell))), *_parts(run, seen)]
-        held = [tables.compare(run, data) for tables in stored]
-        seen.counts["runs in no table"] += not any(held)  # of an earlier configuration, or left out
+        seen.differences += [*_coverage(run, covered(files.split_of(run.cell))), *_parts(run, seen)]
+        in_tables = [tables.compare(run, data) for tables in stored]
+        seen.counts["runs in no table"] += not any(in_tables)  # of an earlier configuration, or left out
     for tables in stored:
-        tables.finish(place)
-    seen.differences += _sources(place, seen)
+        tables.finish(files)
+    seen.differences += _sources(files, seen)
     return seen
 
 
 class _Stored:
-    """The tables of one folder, against which runs are held one after the other."""
+    """The tables of one folder, with which runs are compared one after the other."""
 
     def __init__(self, folder: Path, results: Path, seen: Verification):
         self.tables, self.models, self.seen = folder / "tables", folder / MODELS, seen
-        self.audit = contamination.found(results, self.models) if self.models.exists() else contamination.Audit()
+        self.audit = contamination.read_folder(results, self.models) if self.models.exists() else contamination.Audit()
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
@@ -117,7 +118,7 @@ class _Stored:
         self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
 
     def compare(self, run: Run, data: dict[str, Data]) -> bool:
-        """Hold a run's tables against what is stored of its cell; whether anything is."""
+        """Compare a run's tables with what is stored of its cell; return whether anything is."""
         cell = tuple(run.cell.values())
         if cell not in self.waiting:
             return False
@@ -125,7 +126,7 @@ class _Stored:
         if run.cell["dataset"] not in data:
             raise UserError(f"{run.path}: there is no folder data/{run.cell['dataset']} with its labels.")
         rule = self.rules.get(cell, "")
-        # A rule that is none is a difference in its column, like any other.
+        # An unknown rule is a difference in its column, like any other.
         made = tables_of(run, data[run.cell["dataset"]], rule if rule in RULES else "validation")
         verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
         made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
@@ -137,8 +138,8 @@ class _Stored:
         self.timings.append(made["timings"])
         return True
 
-    def finish(self, place: Found) -> None:
-        """Compare what is not of one run: rows of no run, the summary, the datasets, the models' weights."""
+    def finish(self, files: Found) -> None:
+        """Compare what belongs to no single run: rows of no run, the summary, the datasets, the encoders' weights."""
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
         for name in RUN_TABLES:
@@ -148,36 +149,36 @@ class _Stored:
         if not self.waiting:
             summary = summarise(*(pd.concat(frames[1:] or frames) for frames in (self.selected, self.timings)))
             self._summary(summary)
-        known = {folder.name: folder for folder in place.data}
+        folders = {folder.name: folder for folder in files.data}
         for dataset in self._read("tasks", ["dataset"])["dataset"].unique().tolist():
-            if dataset not in known:
+            if dataset not in folders:
                 self._differs("tasks", dataset, "dataset", "labels", "no folder of data")
                 continue
             self.seen.counts["datasets"] += 1
             for name in DATA_TABLES:
-                made = schemas.read(name, known[dataset] / f"{name}.parquet")
+                made = schemas.read(name, folders[dataset] / f"{name}.parquet")
                 self._differ(name, dataset, self._rows(name, {"dataset": dataset}), made)
         if self.models.exists():
-            self._weights(place)
+            self._weights(files)
 
     def _summary(self, made: pd.DataFrame) -> None:
-        # Runs come in the order of their folders here, cells stand in that of budgets there.
-        key = {cell: place for place, cell in enumerate(_cells(made))}
+        # Runs are read in the order of their folders; the stored table has its cells in the order of budgets.
+        row_of = {cell: row for row, cell in enumerate(_cells(made))}
         stored = self._read("summary")
-        order = [key[cell] for cell in _cells(stored) if cell in key]
+        order = [row_of[cell] for cell in _cells(stored) if cell in row_of]
         self._differ("summary", "", stored, made.iloc[order] if len(order) == len(made) else made)
         csv = self.tables / "summary.csv"
         if csv.exists() and csv.read_text(encoding="utf-8") != stored.to_csv(index=False):
             self.seen.differences.append(Difference(csv, "all cells", "text", "other numbers", "summary.parquet's"))
 
-    def _weights(self, place: Found) -> None:
+    def _weights(self, files: Found) -> None:
         models = schemas.read("models", self.models)
         content = dict(zip(models["model"], models["content"], strict=True))
-        for file in place.checkpoints:
+        for file in files.checkpoints:
             if (stored := content.get(file.stem)) is not None:
                 self.seen.counts["checkpoints"] += 1
-                if (found := content_digest(file)) != stored:
-                    self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, found))
+                if (digest := content_digest(file)) != stored:
+                    self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, digest))
 
     def _differ(self, name: str, where: str, stored: pd.DataFrame, made: pd.DataFrame) -> None:
         self.seen.counts[name if name in COUNTED else "other rows"] += len(stored)
@@ -202,19 +203,19 @@ def _differences(name: str, file: Path, where: str, stored: pd.DataFrame, found:
     if len(stored) != len(found):
         yield Difference(file, where or "all cells", "rows", len(stored), len(found))
         return
-    # What `where` does not say of a row; the place in the source helps, though the key is another.
+    # The parts of the key that `where` does not name; "row", the row of the source, helps though it is not in the key.
     key = [part for part in ("row", *schemas.TABLES[name].key) if part not in CELL and part in found.columns]
     for column in found.columns:
         for row in np.flatnonzero(_unequal(stored[column], found[column])):
             at = found.iloc[row]
             names = [f"{part} {at[part]}" for part in dict.fromkeys(key) if part != column]
-            place = where or "/".join(at[CELL])
+            cell = where or "/".join(at[CELL])
             values = (frame[column].iloc[row] for frame in (stored, found))
-            yield Difference(file, ", ".join([place, *names]), column, *map(_shown, values))
+            yield Difference(file, ", ".join([cell, *names]), column, *map(_shown, values))
 
 
 def _unequal(stored: pd.Series, found: pd.Series) -> Mask:
-    """Which values differ; numbers by more than the tolerance, NaN from all but NaN."""
+    """Return which values differ: numbers by more than the tolerance, NaN from everything but NaN."""
     if len(found) and isinstance(found.iloc[0], np.ndarray):
         lengths = [values.map(len).to_numpy() for values in (stored, found)]
         if (lengths[0] != lengths[1]).any():
@@ -248,9 +249,10 @@ def _covered(file: Path) -> Covered:
 
 
 def _coverage(run: Run, covered: Covered) -> Iterator[Difference]:
-    """Where a run's fits are not of its split's folds, or its predictions not of its split's molecules."""
+    """Yield a difference where a run's fits are not of its split's folds, or predictions not of its molecules."""
     expected, folds = covered
-    where, file = "/".join(run.cell.values()), run.path / "predictions.parquet"
+    where = "/".join(run.cell.values())
+    file = run.path / "predictions.parquet"
     rows = schemas.read("predictions", file, ["seed", "setting", "partition", "molecule"])
     predicted = {key: sorted(part["molecule"]) for key, part in rows.groupby(["seed", "setting", "partition"])}
     for (seed, setting), fits in run.fits.groupby(["seed", "setting"], sort=False):
@@ -267,7 +269,7 @@ def _coverage(run: Run, covered: Covered) -> Iterator[Difference]:
 
 
 def _parts(run: Run, seen: Verification) -> Iterator[Difference]:
-    """The finished fits of a run that are not there or cannot be read."""
+    """Yield a difference for each finished fit of a run that is missing or cannot be read."""
     names = run.fits.loc[run.fits["part"] != "", ["part", "seed"]]
     folder = run.path / "parts"
     if len(names) and not folder.is_dir():
@@ -284,14 +286,14 @@ def _parts(run: Run, seen: Verification) -> Iterator[Difference]:
             yield Difference(folder / name, where, "finished fit", "there", f"cannot be read ({error})")
 
 
-def _sources(place: Found, seen: Verification) -> Iterator[Difference]:
-    """The source files that are not those that the molecules were read from."""
-    for folder in place.data:
+def _sources(files: Found, seen: Verification) -> Iterator[Difference]:
+    """Yield a difference for each source file that is not the one that the molecules were read from."""
+    for folder in files.data:
         stored = schemas.marks(folder / "molecules.parquet").get("roftmol.source")
         if stored and (folder / "source").exists():
             seen.counts["source files"] += 1
-            if (found := sha256(folder / "source")) != stored:
-                yield Difference(folder / "source", folder.name, "SHA-256", stored, found)
+            if (digest := sha256(folder / "source")) != stored:
+                yield Difference(folder / "source", folder.name, "SHA-256", stored, digest)
 
 
 def _data(folder: Path) -> Data:
@@ -300,5 +302,5 @@ def _data(folder: Path) -> Data:
 
 
 def _cells(frame: pd.DataFrame) -> dict[tuple[str, ...], None]:
-    """The cells in a table, in its order."""
+    """Return the cells in a table, in its order."""
     return dict.fromkeys(frame[CELL].itertuples(index=False, name=None))

@@ -38,11 +38,11 @@ def run(settings: Json, *, results: Path, models: Path, out: Path) -> None:
     """Write the tables of the results."""
     from roftmol.evaluation import aggregate, contamination
 
-    asked = build(Settings, settings)
-    runs, data = asked.cells.runs(results), asked.cells.data(results)
-    audit = contamination.read(asked.cells, results, models)
-    landscapes = asked.cells.landscapes(results) if asked.landscape else []
-    aggregate.aggregate(runs, data, asked.rule, out, audit, asked.leave_out, landscapes)
+    parsed = build(Settings, settings)
+    runs, data = parsed.cells.runs(results), parsed.cells.data(results)
+    audit = contamination.read(parsed.cells, results, models)
+    landscapes = parsed.cells.landscapes(results) if parsed.landscape else []
+    aggregate.aggregate(runs, data, parsed.rule, out, audit, parsed.leave_out, landscapes)
 
 
 STAGE = Stage(run, "report", Code(("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination")), settings_from)

@@ -37,10 +37,10 @@ def run(settings: Json, *, corpus: Path, data: Path, out: Path) -> None:
     from roftmol.data import corpora
     from roftmol.tables import schemas
 
-    asked = build(Settings, settings)
-    tables = [schemas.read("molecules", data / name / "molecules.parquet") for name in asked.datasets]
-    others = corpora.others(schemas.read("corpora", corpus), tables, asked.molecules)
-    schemas.write("pretraining", others, out, asked)
+    parsed = build(Settings, settings)
+    tables = [schemas.read("molecules", data / name / "molecules.parquet") for name in parsed.datasets]
+    others = corpora.others(schemas.read("corpora", corpus), tables, parsed.molecules)
+    schemas.write("pretraining", others, out, parsed)
 
 
 STAGE = Stage(run, "data", Code(("roftmol.data.corpora",)), settings_from)

@@ -39,8 +39,8 @@ class Code:
 class Stage:
     """One stage.
 
-    `run` takes the settings, where there are any, and by keyword the paths (`Path`, or `Path | None` for one that can
-    be left out) and the number of worker processes (`processes: int`).
+    `run` takes the settings, if there are any, and by keyword the paths (`Path`, or `Path | None` for one that can be
+    left out) and the number of worker processes (`processes: int`).
     """
 
     run: Callable[..., None]
@@ -79,13 +79,13 @@ class Stage:
         return "processes" in inspect.signature(self.run).parameters
 
     def settings_of(self, experiment: Any, wildcards: Mapping[str, str]) -> Json:
-        """What the stage is told for one job, as JSON; of a dataclass, what equals its default is not said."""
+        """Return the stage's settings for one job, as JSON; fields that equal their default are left out."""
         assert self.settings is not None
-        told: Json = without_defaults(self.settings(experiment, **wildcards))
-        return told
+        settings: Json = without_defaults(self.settings(experiment, **wildcards))
+        return settings
 
     def code_of(self, experiment: Any, wildcards: Mapping[str, str]) -> str:
-        """The digest of the code that one job's result depends on."""
+        """Return the digest of the code that one job's result depends on."""
         return _digest(self.code if isinstance(self.code, Code) else self.code(experiment, **wildcards))
 
     @cached_property
@@ -97,6 +97,6 @@ class Stage:
         return tuple(name for name, text in self._annotations.items() if text == annotation)
 
 
-@cache  # thousands of jobs ask for a few digests
+@cache  # thousands of jobs share a few digests
 def _digest(code: Code) -> str:
     return source_code.code_digest(code.files)

@@ -23,7 +23,7 @@ class Settings:
 
 
 def settings_from(experiment: Experiment, dataset: str) -> Json:
-    """Return the rules of reading, and how cliffs are known."""
+    """Return how the dataset is read, and where its activity cliffs come from."""
     entry = experiment.datasets[dataset]
     rules = replace(reading_rules(experiment, dataset), cliff_column=entry.cliff_column, potency=entry.potency)
     return {"dataset": rules.to_dict()}

@@ -22,9 +22,9 @@ def run(settings: Json, *, tables: Path, results: Path, out: Path) -> None:
     """Write the tables "embeddings" and "tsne"."""
     from roftmol.evaluation import atom_embeddings
 
-    asked = build(atom_embeddings.EmbeddingsSettings, settings)
-    runs = asked.cells.runs(results) if asked.pictures else []
-    atom_embeddings.embed(runs, tables, out, asked)
+    parsed = build(atom_embeddings.EmbeddingsSettings, settings)
+    runs = parsed.cells.runs(results) if parsed.pictures else []
+    atom_embeddings.embed(runs, tables, out, parsed)
 
 
 STAGE = Stage(run, "train", Code(("roftmol.evaluation.atom_embeddings",)), settings_from)

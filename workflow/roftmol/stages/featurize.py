@@ -21,15 +21,15 @@ class Settings:
 
 
 def settings_from(experiment: Experiment, dataset: str, featurizer: str) -> Json:
-    """Return the featurizer: a user's own, named as its model, is known here by its file."""
-    own = experiment.checkpoints.get(featurizer)
-    return {"featurizer": own.code if own and own.code else featurizer}
+    """Return the featurizer; a user's own, which has its model's name, is given by its file."""
+    checkpoint = experiment.checkpoints.get(featurizer)
+    return {"featurizer": checkpoint.code if checkpoint and checkpoint.code else featurizer}
 
 
 def code(experiment: Experiment, featurizer: str, **_wildcards: str) -> Code:
     """Return the code of one featurizer: no other one's counts."""
-    own = experiment.checkpoints.get(featurizer)
-    file = own.kind.featurizer if own and own.code else featurizer
+    checkpoint = experiment.checkpoints.get(featurizer)
+    file = checkpoint.kind.featurizer if checkpoint and checkpoint.code else featurizer
     modules = ("roftmol.features.featurize", f"roftmol.features.featurizers.{file}")
     return Code(modules, ("roftmol.features.featurizers",))
 
@@ -39,12 +39,12 @@ def run(settings: Json, *, molecules: Path, out: Path, conformers: Path | None =
     from roftmol.features import featurize
     from roftmol.tables import schemas
 
-    asked = build(Settings, settings)
+    parsed = build(Settings, settings)
     table = schemas.read("molecules", molecules)
     if conformers:
         featurize.in_space(table, schemas.read("conformers", conformers)).save(out)
     else:
-        featurize.featurize(table, asked.featurizer, processes).save(out)
+        featurize.featurize(table, parsed.featurizer, processes).save(out)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -32,10 +32,10 @@ def run(settings: Json, *, archives: Path, out: Path) -> None:
     from roftmol.data.download import fetch, mirror
     from roftmol.registry.catalog import Source
 
-    asked = build(Settings, settings)
-    sources = [Source.from_dict(source, asked.name) for source in asked.sources]
-    used = fetch(sources, out, mirror=mirror(), name=asked.name, archives=archives)
-    print(f"{asked.name}: from {used}", file=sys.stderr)
+    parsed = build(Settings, settings)
+    sources = [Source.from_dict(source, parsed.name) for source in parsed.sources]
+    used = fetch(sources, out, mirror=mirror(), name=parsed.name, archives=archives)
+    print(f"{parsed.name}: from {used}", file=sys.stderr)
 
 
 #: The checksum says what comes, so no code counts.

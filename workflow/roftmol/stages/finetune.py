@@ -21,11 +21,11 @@ MASKING = "roftmol.training.auxiliary.pretraining"
 def settings_from(
     experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
 ) -> RunSettings:
-    """Return what the fits of a cell are told."""
+    """Return the settings of a cell's fits."""
     checkpoint = experiment.checkpoints[model]
     second = METHODS[method].alternation is not None
     learns_next = experiment.auxiliary.forces if checkpoint.spatial else experiment.auxiliary.objective
-    told = {
+    values = {
         **experiment.cell_settings(protocol, dataset, split, budget),
         "model": model,
         "method": method,
@@ -36,7 +36,7 @@ def settings_from(
         "extensive": experiment.extensive(model, dataset),
         "pictures": experiment.tsne,
     }
-    return build(RunSettings, told)
+    return build(RunSettings, values)
 
 
 def code(experiment: Experiment, model: str, dataset: str, method: str, **_wildcards: str) -> Code:

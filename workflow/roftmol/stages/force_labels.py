@@ -31,10 +31,10 @@ def run(settings: Json, *, corpus: Path, data: Path, parts: Path, out: Path, pro
     from roftmol.data import force_labels
     from roftmol.tables import schemas
 
-    asked = build(force_labels.StageSettings, settings)
-    datasets = [schemas.read("molecules", data / name / "molecules.parquet") for name in asked.datasets]
+    parsed = build(force_labels.StageSettings, settings)
+    datasets = [schemas.read("molecules", data / name / "molecules.parquet") for name in parsed.datasets]
     molecules = schemas.read("corpora", corpus, ["row", "canonical"])
-    schemas.write("force_labels", force_labels.label(molecules, datasets, asked, parts, processes), out, asked)
+    schemas.write("force_labels", force_labels.label(molecules, datasets, parsed, parts, processes), out, parsed)
 
 
 STAGE = Stage(

@@ -38,8 +38,8 @@ def run(settings: Json, *, data: Path, splits: Path, checkpoint: Path, runs: Pat
     """Write the tables "paths" and "planes"."""
     from roftmol.training import landscape
 
-    asked = build(landscape.LandscapeSettings, settings)
-    landscape.landscape(asked, data, splits, checkpoint, runs, out)
+    parsed = build(landscape.LandscapeSettings, settings)
+    landscape.landscape(parsed, data, splits, checkpoint, runs, out)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -45,9 +45,9 @@ def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
     from roftmol.registry.catalog import Dataset
     from roftmol.tables import schemas
 
-    asked = build(Settings, settings)
-    dataset = Dataset.from_dict(asked.dataset)
-    kept, rejects, tasks = molecules.read(source, dataset, max_rejected=asked.max_rejected, processes=processes)
+    parsed = build(Settings, settings)
+    dataset = Dataset.from_dict(parsed.dataset)
+    kept, rejects, tasks = molecules.read(source, dataset, max_rejected=parsed.max_rejected, processes=processes)
     for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
         schemas.write(name, table, out / f"{name}.parquet", settings, source)
     print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)

@@ -30,9 +30,9 @@ def run(settings: Json, *, source: Path, data: Path, out: Path, processes: int =
     from roftmol.data import force_labels
     from roftmol.tables import schemas
 
-    asked = build(Settings, settings)
-    datasets = [schemas.read("molecules", data / name / "molecules.parquet") for name in asked.datasets]
-    schemas.write("force_labels", force_labels.native(source, datasets, processes), out, asked, source)
+    parsed = build(Settings, settings)
+    datasets = [schemas.read("molecules", data / name / "molecules.parquet") for name in parsed.datasets]
+    schemas.write("force_labels", force_labels.native(source, datasets, processes), out, parsed, source)
 
 
 STAGE = Stage(run, "train", Code(("roftmol.data.force_labels",)), settings_from)

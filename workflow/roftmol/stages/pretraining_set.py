@@ -35,10 +35,10 @@ def run(settings: Json, *, corpora: Path, out: Path, processes: int = 1) -> None
     from roftmol.data.corpora import with_labels
     from roftmol.tables import schemas
 
-    asked = build(Settings, settings)
-    tables = {name: schemas.read("corpora", corpora / f"{name}.parquet") for name in asked.labels}
-    smiles, labels, tasks = with_labels(tables, asked.labels, asked.computed, asked.per_atom, processes)
-    schemas.write("pretraining", pd.DataFrame({"smiles": smiles, "labels": list(labels)}), out, asked)
+    parsed = build(Settings, settings)
+    tables = {name: schemas.read("corpora", corpora / f"{name}.parquet") for name in parsed.labels}
+    smiles, labels, tasks = with_labels(tables, parsed.labels, parsed.computed, parsed.per_atom, processes)
+    schemas.write("pretraining", pd.DataFrame({"smiles": smiles, "labels": list(labels)}), out, parsed)
     print(f"{len(smiles):,} molecules; tasks: {', '.join(tasks) or 'none'}", file=sys.stderr)
 
 

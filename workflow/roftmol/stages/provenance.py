@@ -37,8 +37,8 @@ def run(settings: Json, *, checkpoints: Path, out: Path) -> None:
     from roftmol.evaluation import provenance
     from roftmol.tables import schemas
 
-    asked = build(provenance.ProvenanceSettings, settings)
-    schemas.write("models", provenance.table(asked, checkpoints), out, asked)
+    parsed = build(provenance.ProvenanceSettings, settings)
+    schemas.write("models", provenance.table(parsed, checkpoints), out, parsed)
 
 
 STAGE = Stage(run, "train", Code(("roftmol.evaluation.provenance",)), settings_from)

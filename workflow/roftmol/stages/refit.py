@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment) -> Json:
     """Return `refit.RefitSettings`."""
-    asked = experiment.recommendation
-    assert asked
-    dataset = experiment.datasets[asked.name]
+    recommendation = experiment.recommendation
+    assert recommendation
+    dataset = experiment.datasets[recommendation.name]
     grids: Json = {}
     for method, (model, checkpoint) in product(experiment.cells.methods, experiment.checkpoints.items()):
         layers = 0 if method in WITHOUT_ENCODER else checkpoint.layers
         grids.setdefault(model_of(method, model), {})[method] = experiment.grid(method, layers)
     return {
-        "target": asked.target,
+        "target": recommendation.target,
         "task": dataset.task,
         "metric": dataset.metric,
         "grids": grids,
         "featurizers": {name: checkpoint.featurizer for name, checkpoint in experiment.checkpoints.items()},
         "training": experiment.training.model_dump(),
-        "members": asked.members,
-        "level": asked.level,
+        "members": recommendation.members,
+        "level": recommendation.level,
     }
 
 

@@ -33,8 +33,8 @@ def run(settings: Json, *, molecules: Path, out: Path) -> None:
     from roftmol.data import splits
     from roftmol.tables import schemas
 
-    asked = build(splits.SplitSettings, settings)
-    schemas.write("splits", splits.assign(schemas.read("molecules", molecules), asked), out, asked)
+    parsed = build(splits.SplitSettings, settings)
+    schemas.write("splits", splits.assign(schemas.read("molecules", molecules), parsed), out, parsed)
 
 
 STAGE = Stage(run, "data", Code(("roftmol.data.splits",)), settings_from)

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment) -> Json:
     """Return `verdict.VerdictSettings`."""
-    asked = experiment.recommendation
-    assert asked
-    dataset = experiment.datasets[asked.name]
+    recommendation = experiment.recommendation
+    assert recommendation
+    dataset = experiment.datasets[recommendation.name]
     return {
-        "name": asked.name,
-        "target": asked.target,
+        "name": recommendation.name,
+        "target": recommendation.target,
         "task": dataset.task,
         "metric": dataset.metric,
         "split": experiment.cells.splits[0],
-        "choose": asked.choose,
+        "choose": recommendation.choose,
     }
 
 

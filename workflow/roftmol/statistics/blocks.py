@@ -1,7 +1,7 @@
 """From selected runs to blocks: a family's test scores, datasets x seeds x methods, and what can be compared in it.
 
-The unit of inference is the dataset. Seeds of one dataset share its molecules, so they are averaged before anything
-is tested; taken as blocks of their own, they would make false differences by the dozen (docs/statistics.md).
+The unit of inference is the dataset. Seeds of one dataset share its molecules, so they are averaged before any test.
+Taken as blocks of their own, they would give many false differences (docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from roftmol.tasks import METRICS
 
 Array = NDArray[np.float64]
 
-#: What is never pooled: neither protocols, encoders, splits, budgets nor metrics, and so neither kinds of task.
+#: Never pooled: protocols, encoders, splits, budgets and metrics, and so kinds of task.
 FAMILY = list(schemas.FAMILY)
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is compared together: by dataset, the selected runs' test scores, seeds x methods, NaN where missing.
+    """What is compared together: for each dataset the selected runs' test scores, seeds x methods, NaN if missing.
 
-    References without an encoder stand beside the methods of every encoder.
+    References without an encoder are in the family of every encoder.
     """
 
     protocol: str
@@ -64,7 +64,7 @@ class Family:
         return [name for name in self.methods if name != CONSTANT]
 
     def paired(self, method: str, reference: str) -> dict[str, pd.DataFrame]:
-        """By dataset, the seeds in which both methods have a score; datasets without such a seed are left out."""
+        """Return for each dataset the seeds in which both methods have a score; leave out datasets without any."""
         both = {
             name: table.reindex(columns=[method, reference]).dropna() for name, table in sorted(self.scores.items())
         }
@@ -75,7 +75,7 @@ class Family:
         """The complete block: datasets x methods, each the mean over the seeds in which all of them have a score.
 
         A method that lacks more than half of the datasets is left out; then each dataset that one of the rest lacks.
-        The constant predictor is never in: that it is last says nothing about the others.
+        The constant predictor is always left out, because its being last says nothing about the others.
         """
         has = pd.DataFrame(
             {name: table.reindex(columns=self.rivals).notna().any() for name, table in self.scores.items()}
@@ -99,10 +99,10 @@ class Family:
 
 
 def families(selected: pd.DataFrame) -> Iterator[Family]:
-    """The families of the table "selected", in its order."""
+    """Yield the families of the table "selected", in its order."""
     without_encoder = selected["method"].isin(WITHOUT_ENCODER)
-    shared, own = selected[without_encoder], selected[~without_encoder]
-    for key, rows in own.groupby(FAMILY, sort=False):
+    shared = selected[without_encoder]
+    for key, rows in selected[~without_encoder].groupby(FAMILY, sort=False):
         protocol, model, split, budget, metric = (str(part) for part in key)
         beside = shared[
             (shared["protocol"] == protocol)
@@ -119,10 +119,10 @@ def families(selected: pd.DataFrame) -> Iterator[Family]:
 
 
 def effect(method: Array, reference: Array, relative: bool) -> Array:
-    """What is averaged and tested: the difference of two scores, or the logarithm of their ratio."""
+    """Return what is averaged and tested: the difference of two scores, or the logarithm of their ratio."""
     return np.log(method) - np.log(reference) if relative else method - reference
 
 
 def as_shown(value: float, relative: bool) -> float:
-    """An effect as tables give it: the difference, or the relative change (a ratio of 1.03 is 0.03)."""
+    """Convert an effect for tables: to the difference, or the relative change (a ratio of 1.03 is 0.03)."""
     return float(np.expm1(value)) if relative else float(value)

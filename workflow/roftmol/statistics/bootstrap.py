@@ -1,8 +1,8 @@
 """Paired bootstrap over datasets, seeds and test molecules.
 
 Molecules are drawn once a dataset, not once a run: a molecule that several seeds test has the same weight in all of
-them, and every method is scored with the same weights, so that what is hard for all methods cancels in a difference
-(the pigeonhole bootstrap of crossed factors; Owen 2007, Annals of Applied Statistics 1, 386).
+them, and every method is scored with the same weights. So what is hard for all methods cancels in a difference (the
+pigeonhole bootstrap of crossed factors; Owen 2007, Annals of Applied Statistics 1, 386).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """An effect and its interval. `p` is two-sided, of the same t distribution; `levels` are what was resampled."""
+    """An effect and its interval; `p` is two-sided, from the same t distribution; `levels` are what was resampled."""
 
     value: float
     low: float
@@ -38,10 +38,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods on one dataset: scores by seed (S), and under resampled molecules (B x S; None: not known).
+    """Two methods on one dataset: scores by seed (S), and under resampled molecules (B x S; None if not known).
 
-    `overlap` is not 0 where the seeds are resamples that share training molecules: test / training molecules.
-    `molecules` counts what an interval over the molecules alone goes by (0: not known).
+    `overlap` is test / training molecules if the seeds are resamples that share training molecules, otherwise 0.
+    `molecules` is the number of molecules for an interval over these alone (0 if not known).
     """
 
     dataset: str
@@ -53,19 +53,20 @@ class Pair:
     molecules: int = 0
 
     def effect(self, relative: bool) -> float:
-        """The effect of the means over seeds."""
+        """Return the effect of the means over seeds."""
         return float(effect(self.method.mean(), self.reference.mean(), relative))
 
     @property
     def widening(self) -> float:
-        """Deviation of a mean over the seeds / that of independent ones: sqrt(1 + S overlap), which makes 1 / S
-        1 / S + overlap (Nadeau & Bengio 2003, Machine Learning 52, 239).
+        """The deviation of a mean over the seeds relative to that of independent seeds: sqrt(1 + S overlap).
+
+        It turns the variance's factor 1 / S into 1 / S + overlap (Nadeau & Bengio 2003, Machine Learning 52, 239).
         """
         return float(np.sqrt(1 + len(self.method) * self.overlap))
 
 
 def draw(rng: np.random.Generator, members: int, replicates: int = REPLICATES) -> Counts:
-    """How often each of `members` is drawn, with replacement, in each replicate: B x n, rows sum to n."""
+    """Draw `members` with replacement in each replicate; return how often each is drawn, B x n, rows sum to n."""
     counts = np.empty((replicates, members), np.uint16)
     step = max(1, CHUNK // members)
     for start in range(0, replicates, step):
@@ -75,31 +76,31 @@ def draw(rng: np.random.Generator, members: int, replicates: int = REPLICATES) -
 
 
 def resampled(metric: str, labels: Array, predictions: Array, weights: Counts) -> Array:
-    """The macro mean (B) of a metric that selects, with molecule i counted weights[:, i] times.
+    """Return the macro mean (B) of a primary metric, with molecule i counted weights[:, i] times.
 
     `labels` and `predictions` are n x t with NaN for a missing label, `weights` is B x n. A task counts in a replicate
-    where its score is defined there; NaN where none is. With weights of one this is `metrics.primary`.
+    if its score is defined there; the mean is NaN if none is. With weights of one this is `metrics.primary`.
     """
     score = PRIMARY[metric].weighted
     values = np.full((labels.shape[1], len(weights)), np.nan)
     step = max(1, CHUNK // max(1, labels.shape[0]))
     for task in range(labels.shape[1]):
-        known = ~np.isnan(labels[:, task])
-        y, p = labels[known, task], predictions[known, task]
+        labelled = ~np.isnan(labels[:, task])
+        y, p = labels[labelled, task], predictions[labelled, task]
         if not len(y) or not np.isfinite(p).all():
             continue
         for start in range(0, len(weights), step):
-            part = weights[start : start + step].astype(np.float64)[:, known]
+            part = weights[start : start + step].astype(np.float64)[:, labelled]
             values[task, start : start + step] = score(y, p, part)
     return _mean(values, axis=0)
 
 
 def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
-    """Replicates (B) of the mean of n members, drawn with replacement, less the mean: variance (s^2 - noise) / n.
+    """Return replicates (B) of the mean of n members, drawn with replacement, minus the mean.
 
-    s^2 is the members' unbiased variance, `noise` the part of it that a lower level brings along and that is resampled
-    there; zero where it is all of it. Drawing at every level as if the one above knew nothing of it would count that
-    part twice (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8).
+    Their variance is (s^2 - noise) / n, or zero if the noise exceeds s^2. s^2 is the members' unbiased variance;
+    `noise` is the part of it that comes from a lower level and is resampled there. Without subtracting it, that part
+    would count twice (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8).
     """
     n = len(values)
     spread = values.var(ddof=1) if n > 1 else 0.0
@@ -110,39 +111,41 @@ def mean_of(values: Array, noise: float, rng: np.random.Generator, replicates: i
 
 
 def within(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
-    """Replicates (B) of one dataset's effect: what resampled molecules make of it, and what other seeds would."""
-    value, by_seed = pair.effect(relative), effect(pair.method, pair.reference, relative)
+    """Return replicates (B) of one dataset's effect, under resampled molecules and seeds."""
+    value = pair.effect(relative)
+    by_seed = effect(pair.method, pair.reference, relative)
     if pair.method_resampled is None or pair.reference_resampled is None:
         return value + pair.widening * mean_of(by_seed, 0.0, rng, replicates)
-    own, other = pair.method_resampled[:replicates], pair.reference_resampled[:replicates]
-    centre = effect(_mean(own, axis=1), _mean(other, axis=1), relative)
+    method, reference = pair.method_resampled[:replicates], pair.reference_resampled[:replicates]
+    centre = effect(_mean(method, axis=1), _mean(reference, axis=1), relative)
     # seeds that test different molecules differ for that reason too
-    moved = effect(own, other, relative) - by_seed
+    moved = effect(method, reference, relative) - by_seed
     noise = float(np.nanmean(moved.var(axis=1, ddof=1))) if len(by_seed) > 1 else 0.0
     return value + pair.widening * (centre - value + mean_of(by_seed, noise, rng, replicates))
 
 
 def one(pair: Pair, relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
-    """The effect on one dataset: its seeds and molecules are resampled."""
+    """Estimate the effect on one dataset, with its seeds and molecules resampled."""
     members = len(pair.method) if len(pair.method) > 1 else np.inf
     return interval(pair.effect(relative), within(pair, relative, rng, replicates), members, _levels(pair))
 
 
 def of_these_fits(pair: Pair, relative: bool) -> Estimate | None:
-    """The effect on one dataset of these very fits: their test molecules are resampled, seeds are as they are.
+    """Estimate the effect on one dataset of these fits alone: test molecules are resampled, seeds are not.
 
-    None where the resampled molecules are not known.
+    Return None if the resampled molecules are not known.
     """
     if pair.method_resampled is None or pair.reference_resampled is None:
         return None
-    own, other = (_mean(values, axis=1) for values in (pair.method_resampled, pair.reference_resampled))
-    return interval(pair.effect(relative), effect(own, other, relative), pair.molecules, ("molecules",))
+    method = _mean(pair.method_resampled, axis=1)
+    reference = _mean(pair.reference_resampled, axis=1)
+    return interval(pair.effect(relative), effect(method, reference, relative), pair.molecules, ("molecules",))
 
 
 def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
-    """The mean effect over datasets: they are resampled, and within each its seeds and molecules.
+    """Estimate the mean effect over datasets: these are resampled, and within each its seeds and molecules.
 
-    One dataset alone is not resampled: the interval is that of :func:`one`.
+    A single dataset is not resampled: the interval is that of :func:`one`.
     """
     if len(pairs) == 1:
         return one(pairs[0], relative, rng, replicates)
@@ -158,11 +161,11 @@ def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, rep
 def interval(
     value: float, replicates: Array, members: float, levels: tuple[str, ...] = (), alpha: float = ALPHA
 ) -> Estimate:
-    """value ± t(1 - alpha / 2; n - 1) s, for n members at the outermost level and s the replicates' deviation.
+    """Return value ± t(1 - alpha / 2; n - 1) s, for n members at the outermost level and the replicates' deviation s.
 
     Percentiles of the replicates would be too narrow for a handful of members: the normal distribution's tails are too
     light (Hesterberg 2015, American Statistician 69, 371). With one level of n numbers, this is the t interval of their
-    mean. Infinitely many members give the normal interval. Where nothing was resampled there is no interval: NaN.
+    mean. Infinitely many members give the normal interval. If nothing was resampled, there is no interval: NaN.
     Undefined replicates (one class drawn) are left out.
     """
     defined = replicates[np.isfinite(replicates)]
@@ -176,13 +179,14 @@ def interval(
 
 
 def _levels(pair: Pair) -> tuple[str, ...]:
-    """What of a dataset is resampled: one seed cannot be."""
-    known = pair.method_resampled is not None and pair.reference_resampled is not None
-    return (*(["seeds"] if len(pair.method) > 1 else []), *(["molecules"] if known else []))
+    """Return which levels of a dataset are resampled; a single seed cannot be."""
+    seeds = ("seeds",) if len(pair.method) > 1 else ()
+    molecules = pair.method_resampled is not None and pair.reference_resampled is not None
+    return (*seeds, "molecules") if molecules else seeds
 
 
 def _mean(values: Array, axis: int) -> Array:
-    """The mean over what is defined, NaN where nothing is."""
+    """Return the mean over what is defined, NaN if nothing is."""
     defined = np.isfinite(values)
     counts = defined.sum(axis)
     total = np.where(defined, values, 0.0).sum(axis)

@@ -1,9 +1,9 @@
-"""What is compared, the tests with the dataset as the unit, their correction, mean ranks, and the verdicts drawn.
+"""What is compared, the tests with the dataset as the unit, their correction, mean ranks, and the verdicts.
 
-Which comparisons are made is fixed before any result is seen: every method against full FT, against
-the fingerprint baseline and against the constant predictor. They are corrected together, over all of an experiment
-(`corrected`). All pairs are tested for the diagram of mean ranks alone. The constant predictor is what others are
-measured by and competes in neither.
+The comparisons are fixed before any result is seen: every method against full FT, against the fingerprint baseline and
+against the constant predictor. They are corrected together, over all of an experiment (`corrected`). All pairs are
+tested only for the diagram of mean ranks. The constant predictor is a reference: it is neither tested against others
+nor ranked.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from roftmol.tasks import PRIMARY
 from roftmol.tasks.base import Region
 
 ALPHA = 0.05
-#: The row of a comparison that is over all datasets of the family.
+#: The dataset of a comparison over all datasets of the family.
 ALL = "all"
-#: No difference of two methods is larger than so many of its deviations over seeds: what seeds could show at best.
+#: The largest difference of two methods that seeds could show, in deviations of the difference over seeds.
 LARGEST = 10.0
-#: How `ALPHA` is shared out where an experiment has both kinds of comparisons: those that its advice may rest on, and
-#: those on single ones of several datasets.
+#: The shares of `ALPHA` if an experiment has both kinds of comparisons: those that its advice may rest on, and those on
+#: single ones of several datasets.
 SHARES = {"advice": 0.8, "single": 0.2}
 
 
 def wilcoxon(effects: Array) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test that the effects on the datasets centre on zero.
+    """Return the two-sided p of Wilcoxon's signed-rank test that the effects on the datasets centre on zero.
 
-    Zeros are dropped first, as Wilcoxon did: equal scores say nothing about direction. Without ties the null
-    distribution is exact up to 50 datasets, with ties up to 13; beyond, it is normal. 1 where every effect is zero.
+    Zeros are dropped first, as Wilcoxon did: equal scores say nothing about direction. If every effect is zero, p is 1.
+    Without ties the null distribution is exact up to 50 datasets, with ties up to 13; beyond, it is normal.
     """
     effects = effects[effects != 0]
     return float(stats.wilcoxon(effects).pvalue) if len(effects) else 1.0
 
 
 def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
-    """The fewest datasets of which any of m tests can be significant: the least n with m 2 / 2^n <= alpha.
+    """Return the fewest datasets with which any of m tests can be significant: the least n with m 2 / 2^n <= alpha.
 
     2 / 2^n is the exact p of n effects that all have one sign, m the factor of Holm's first step.
     """
@@ -53,44 +53,45 @@ def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
 
 
 def smallest_seeds(comparisons: int, overlap: float = 0.0, alpha: float = ALPHA) -> int:
-    """The fewest seeds by which any of m tests on one dataset can be significant, if the difference is the largest."""
+    """Return the fewest seeds with which any of m tests on one dataset can be significant, for `LARGEST` deviations."""
     return next(n for n in count(2) if comparisons * least_p_of_seeds(n, overlap) <= alpha)
 
 
 def least_p_of_datasets(datasets: int) -> float:
-    """The smallest p that Wilcoxon's test of so many datasets can have."""
+    """Return the smallest p that Wilcoxon's test of so many datasets can have."""
     return min(1.0, 2.0 ** (1 - datasets))
 
 
 def least_p_of_seeds(seeds: int, overlap: float = 0.0) -> float:
-    """The smallest p to be expected of a t-test of so many seeds: that of `LARGEST` deviations."""
+    """Return the smallest p to be expected of a t-test of so many seeds: that of `LARGEST` deviations."""
     if seeds < 2:
         return 1.0
     return float(2 * stats.t.sf(LARGEST * np.sqrt(seeds / (1 + seeds * overlap)), seeds - 1))
 
 
 def can_be_significant(least: Array, alpha: float) -> NDArray[np.bool_]:
-    """Which tests are worth counting, by the smallest p that each can have (Tarone 1990, Biometrics 46, 515).
+    """Return which tests are worth counting, by the smallest p that each can have (Tarone 1990, Biometrics 46, 515).
 
-    k is the smallest number such that at most k tests can have a p of alpha / k. The others can't be significant once
-    the k are corrected for, so that they are left out, and do not cost these a correction.
+    k is the smallest number such that at most k tests can have a p of alpha / k. The others cannot be significant once
+    the k are corrected for. So they are left out, and the k need no correction for them.
     """
     k = next(k for k in count(1) if (least <= alpha / k).sum() <= k)
     return np.asarray(least <= alpha / k)
 
 
 def corrected(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of "comparisons" with their corrected p, `comparisons`, `smallest_n`, `enough` and verdict.
+    """Add corrected p, `comparisons`, `smallest_n`, `enough` and verdict to rows of "comparisons".
 
     Three kinds of tests are each corrected as a whole, over all families: those against the constant predictor, those
     that the report's advice may rest on (over datasets, and on the one dataset of a family), and those on single ones
-    of several datasets. The last two share `ALPHA`, so that anything is said of methods that do not differ in at most
-    5% of experiments. A test that stands in several families or in both directions counts once.
+    of several datasets. The last two share `ALPHA`, so that at most 5% of experiments say anything of methods that do
+    not differ. A test that is in several families or in both directions counts once.
     """
     if rows.empty:
         return schemas.empty("comparisons")
-    kind, once = kinds(rows), _pair(rows)
-    found = rows.assign(p_holm=np.nan, comparisons=0, smallest_n=0, enough=False)
+    kind = kinds(rows)
+    once = _pair(rows)
+    table = rows.assign(p_holm=np.nan, comparisons=0, smallest_n=0, enough=False)
     for name, share in _shares(rows, kind, once).items():
         here = kind == name
         first = here & ~once.duplicated()
@@ -99,67 +100,70 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
         adjusted = np.minimum(holm(tests.to_numpy()) / share, 1.0)
         p_holm = dict(zip(once[tests.index], adjusted, strict=True))
         enough = here & once.isin(p_holm)
-        found.loc[enough, "p_holm"] = once[enough].map(p_holm).astype(float)
-        found["enough"] |= enough
+        table.loc[enough, "p_holm"] = once[enough].map(p_holm).astype(float)
+        table["enough"] |= enough
         for over, few in product((True, False), repeat=2):
             part = here & ((rows["dataset"] == ALL) == over) & (enough != few)
-            # one that cannot be significant could be among so many, with more datasets or seeds
+            # with more datasets or seeds, the tests that cannot be significant now would count too
             m = len(tests) + few * int((part & first).sum())
-            found.loc[part, "comparisons"] = m
+            table.loc[part, "comparisons"] = m
             for overlap in rows.loc[part, "overlap"].unique():
                 n = smallest_n(m, ALPHA * share) if over else smallest_seeds(m, overlap, ALPHA * share)
-                found.loc[part & (rows["overlap"] == overlap), "smallest_n"] = n
-    return found.assign(verdict=[_said(row) for row in found.to_dict("records")])
+                table.loc[part & (rows["overlap"] == overlap), "smallest_n"] = n
+    return table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
 
 
 def kinds(rows: pd.DataFrame) -> pd.Series:
-    """What a comparison is for: "constant", "advice" or "single"; "" for a row over one dataset, which is no test."""
+    """Return the kind of each comparison: "constant", "advice" or "single"; "" for a row over one dataset, no test."""
     single = rows["dataset"] != ALL
     datasets = rows["dataset"].where(single).groupby([rows[name] for name in schemas.FAMILY]).transform("nunique")
-    found = np.where(single & (datasets > 1), "single", "advice")
-    found = np.where(rows["reference"] == CONSTANT, "constant", found)
-    return pd.Series(np.where(~single & (datasets == 1), "", found), index=rows.index)
+    kind = np.where(single & (datasets > 1), "single", "advice")
+    kind = np.where(rows["reference"] == CONSTANT, "constant", kind)
+    return pd.Series(np.where(~single & (datasets == 1), "", kind), index=rows.index)
 
 
 def _pair(rows: pd.DataFrame) -> pd.Series:
-    """What two methods are compared on what, whichever is the reference: one key for what is one test.
+    """Return a key of each comparison that is the same for rows of one test, whichever method is the reference.
 
-    Over datasets, the families of two models may have other ones; then p tells their tests apart.
+    Two references without an encoder are one test in the families of two encoders, unless these families have other
+    datasets; then p differs.
     """
-    keys = [
-        (
-            *(row[name] for name in (*schemas.FAMILY, "dataset") if name != "model"),
-            round(row["p"], 12),
-            *sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference")),
-        )
-        for row in rows.to_dict("records")
-    ]
+    keys = []
+    for row in rows.to_dict("records"):
+        where = [row[name] for name in (*schemas.FAMILY, "dataset") if name != "model"]
+        compared = sorted((model_of(row[name], row["model"]), row[name]) for name in ("method", "reference"))
+        keys.append((*where, round(row["p"], 12), *compared))
     return pd.Series(keys, index=rows.index)
 
 
 def _shares(rows: pd.DataFrame, kind: pd.Series, once: pd.Series) -> dict[str, float]:
-    """The share of `ALPHA` of each kind that there is; a kind without a test that could be significant needs none."""
+    """Return the share of `ALPHA` of each kind in the rows.
+
+    Advice and single datasets share `ALPHA` only if each has a test that could be significant.
+    """
     least = {name: rows.loc[(kind == name) & ~once.duplicated(), "least_p"].to_numpy() for name in kind.unique()}
-    both = [
+    possible = [
         name for name, share in SHARES.items() if name in least and can_be_significant(least[name], ALPHA * share).any()
     ]
-    shares = {"constant": 1.0, **dict.fromkeys(SHARES, 1.0), **(SHARES if len(both) == len(SHARES) else {})}
+    shares = {"constant": 1.0, **dict.fromkeys(SHARES, 1.0)}
+    if len(possible) == len(SHARES):
+        shares |= SHARES
     return {name: share for name, share in shares.items() if name in least}
 
 
-def _said(row: Mapping[Hashable, Any]) -> str:
+def _verdict(row: Mapping[Hashable, Any]) -> str:
     if not row["covered"]:
         return "undecided"
-    region, relative = PRIMARY[row["metric"]].region, row["scale"] == "relative"
+    region = PRIMARY[row["metric"]].region
     low, high = row["ends"]
-    return verdict(region, relative, row["better"], low, high, row["p_holm"])
+    return verdict(region, row["scale"] == "relative", row["better"], low, high, row["p_holm"])
 
 
 def verdict(region: Region, relative: bool, better: int, low: float, high: float, p_holm: float) -> str:
-    """One of "equivalent", "better", "worse" and "undecided".
+    """Return "equivalent", "better", "worse" or "undecided".
 
     Equivalent: the interval lies within the region, however significant the difference is. Better or worse: the
-    corrected test is significant and the interval excludes zero.
+    corrected test is significant and the interval does not contain zero.
     """
     if np.isnan([low, high]).any():
         return "undecided"
@@ -171,7 +175,7 @@ def verdict(region: Region, relative: bool, better: int, low: float, high: float
 
 
 def references(family: Family) -> Iterator[tuple[str, list[str]]]:
-    """The pre-registered comparisons: a reference and the methods with which it shares a dataset."""
+    """Yield the comparisons to make: a reference, and the methods with which it shares a dataset."""
     for reference in COMPARED:
         if reference in family.methods:
             rivals = [name for name in family.methods if name not in (reference, CONSTANT)]
@@ -181,7 +185,7 @@ def references(family: Family) -> Iterator[tuple[str, list[str]]]:
 
 
 def pairs(family: Family) -> pd.DataFrame:
-    """Rows of table "pairs": each two methods of the complete block, Wilcoxon's p and Holm's over all pairs."""
+    """Make the rows of table "pairs": each two methods of the complete block, with Wilcoxon's p and Holm's."""
     block = family.block
     rows = [
         {
@@ -194,15 +198,15 @@ def pairs(family: Family) -> pd.DataFrame:
         for a, b in combinations(block.columns, 2)
         if len(block)
     ]
-    found = pd.DataFrame(rows)
-    return found.assign(p_holm=holm(found["p"].to_numpy())) if rows else found
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(table["p"].to_numpy())) if rows else table
 
 
 def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table "mean_ranks", the best first: ranks of the block's means (ties share theirs), over the datasets.
+    """Make the rows of table "mean_ranks", the best first: ranks of the block's means, averaged over the datasets.
 
-    Methods that share one of the `groups`' letters are not told apart by the `tested` pairs. Friedman's p is NaN with
-    fewer than two datasets or three methods.
+    Tied methods share the ranks that they take up. Methods with a letter of `groups` in common are not told apart by
+    the `tested` pairs. Friedman's p is NaN with fewer than two datasets or three methods.
     """
     from scikit_posthocs import compact_letter_display
 
@@ -215,7 +219,7 @@ def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
     needed = smallest_n(len(tested))
     friedman = np.nan
     if len(block) > 1 and len(methods) > 2:
-        with np.errstate(invalid="ignore"):  # NaN where every method is equal on every dataset
+        with np.errstate(invalid="ignore"):  # NaN if every method is equal on every dataset
             friedman = float(stats.friedmanchisquare(*block.to_numpy().T).pvalue)
     return pd.DataFrame(
         {
@@ -235,7 +239,7 @@ def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
 
 
 def significance(tested: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
-    """The symmetric matrix of Holm's p-values, methods x methods, with 1 on the diagonal."""
+    """Return the symmetric matrix of Holm's p-values, methods x methods, with 1 on the diagonal."""
     matrix = pd.DataFrame(1.0, index=methods, columns=methods)
     for a, b, p in zip(tested["a"], tested["b"], tested["p_holm"], strict=True):
         matrix.loc[a, b] = matrix.loc[b, a] = p

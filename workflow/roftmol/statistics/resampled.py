@@ -1,9 +1,9 @@
 """One dataset, resampled: which candidates differ, and how well one of them will do.
 
-Resamples of one dataset share most of their training molecules, so their scores are not independent. Nadeau and
-Bengio widen the variance of a mean by the overlap of the training sets. Two comparisons are given side by side, both so
-widened. Tukey's takes the resample as a block (repeated measures) and corrects for all pairs, but takes all candidates'
-scores to vary alike. The other is the pair's own t-test, which Holm's steps correct for the pairs.
+Resamples of one dataset share most of their training molecules, so their scores are not independent. Nadeau and Bengio
+widen the variance of a mean by the overlap of the training sets. Both comparisons here are widened so. Tukey's takes
+the resample as a block (repeated measures) and corrects for all pairs, but assumes that all candidates' scores vary
+alike. The other is the pair's own t-test with Holm's correction for the pairs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def compare(
 
     `difference` is the mean of a - b over the resamples. Tukey's intervals have the half-width
     q(1 - alpha; k, (k - 1)(R - 1)) sqrt(MS (1 / R + test_share)), where q is the studentized range's quantile and MS
-    the mean square that is left when candidates' and resamples' means are taken away. The others have
-    t(1 - alpha / 2; R - 1) s sqrt(1 / R + test_share), where s is the deviation of a - b. `test_share` is
-    test molecules / training molecules (Nadeau & Bengio 2003, Machine Learning 52, 239); without it they are the
-    textbook's. `corrected_p_holm` is for all pairs that are given together: with `best`, the pairs of this column.
-    Without `tukey_p`, which takes most of the time, there are Tukey's intervals alone.
+    the mean square after subtracting candidates' and resamples' means. The other intervals have the half-width
+    t(1 - alpha / 2; R - 1) s sqrt(1 / R + test_share), where s is the deviation of a - b. `test_share` is test
+    molecules / training molecules (Nadeau & Bengio 2003, Machine Learning 52, 239); at 0 both are the textbook's.
+    `corrected_p_holm` corrects for all pairs that are returned; with `best`, these are the pairs of that column.
+    `tukey_p` takes most of the time; without it, `tukey_p` is NaN and only Tukey's intervals are computed.
 
-    Raises `UserError` with fewer than two resamples or candidates, and for a score that is missing.
+    Raises `UserError` with fewer than two resamples or candidates, and for a missing score.
     """
     values = scores.to_numpy(dtype=np.float64)
     resamples, candidates = values.shape
@@ -67,16 +67,16 @@ def compare(
                 "corrected_p": _corrected_p(gaps, test_share),
             }
         )
-    found = pd.DataFrame(rows)
-    found["corrected_p_holm"] = holm(found["corrected_p"].to_numpy())
-    return found
+    table = pd.DataFrame(rows)
+    table["corrected_p_holm"] = holm(table["corrected_p"].to_numpy())
+    return table
 
 
 def interval(values: np.ndarray, test_share: float, alpha: float = 0.05, new_test: bool = False) -> tuple[float, float]:
-    """The interval of the mean of R resampled scores or differences, widened for their overlap as in :func:`compare`.
+    """Return the interval of the mean of R resampled scores or differences, widened as in :func:`compare`.
 
-    With `new_test`, the interval of the score on one further test set of the resamples' size: the variance has one
-    more s^2. One value has no interval: NaN.
+    With `new_test`, it is the interval of the score on a further test set of the resamples' size: the variance has one
+    more s^2. A single value has no interval: NaN.
     """
     values = np.asarray(values, np.float64)
     if len(values) < 2:
@@ -88,14 +88,15 @@ def interval(values: np.ndarray, test_share: float, alpha: float = 0.05, new_tes
 
 @cache
 def _critical_range(alpha: float, candidates: int, freedom: int) -> float:
-    """The studentized range's quantile 1 - alpha, which scipy finds by integrating anew in each step of a search."""
+    """Return the studentized range's quantile 1 - alpha; scipy integrates anew in each step of its search for it."""
     return float(stats.studentized_range.ppf(1 - alpha, candidates, freedom))
 
 
 def above_zero(differences: pd.DataFrame, test_share: float) -> pd.Series:
-    """The p of each column's mean against one of 0 or less, widened as in :func:`compare`, by Holm's steps for all.
+    """Test each column's mean against 0 or less, and return the p-values after Holm's correction for all columns.
 
-    R resamples x k differences. One resample tells nothing: p is 1.
+    `differences` are R resamples x k columns; variances are widened as in :func:`compare`. A single resample says
+    nothing: p is 1.
     """
     if len(differences) < 2:
         return pd.Series(1.0, differences.columns)

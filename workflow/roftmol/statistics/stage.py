@@ -1,4 +1,4 @@
-"""The stage: aggregated tables -> "comparisons", "mean_ranks" and "pairs"."""
+"""Make the tables "comparisons", "mean_ranks" and "pairs" from aggregated tables."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class Cell(NamedTuple):
 
 
 class Resampled(NamedTuple):
-    """A cell's test metric under resampled molecules, B replicates a seed, and how many molecules count in it."""
+    """A cell's test metric under resampled molecules, B replicates a seed, and the number of molecules that count."""
 
     by_seed: Mapping[int, Array]
     molecules: int
 
 
-#: What resampling the molecules does to a cell; None where its predictions are not known.
+#: Returns a cell's metric under resampled molecules; None if its predictions are not known.
 Resample = Callable[[Cell], Resampled | None]
 
 
 def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> None:
-    """Read the aggregated `tables` and write those of :data:`TABLES` to `out`; equal tables give equal tables.
+    """Read the aggregated `tables` and write those of :data:`TABLES` to `out`; equal tables give equal files.
 
     Raises `UserError` if a table is missing or damaged.
     """
@@ -67,14 +67,14 @@ def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> No
 def made(
     selected: pd.DataFrame, resample: Resample = lambda cell: None, replicates: int = bootstrap.REPLICATES
 ) -> dict[str, pd.DataFrame]:
-    """The stage's tables, by name, from the table "selected" and what resampling the molecules does to a cell."""
-    found = list(families(selected))
-    tables: list[dict[str, pd.DataFrame]] = [{} for _ in found]
-    # One split after another, so that the models on it share the resampled molecules.
-    for place, family in sorted(enumerate(found), key=lambda f: (f[1].protocol, f[1].split, f[1].budget)):
+    """Make the tables by name, from the table "selected" and a function that resamples the molecules of a cell."""
+    in_order = list(families(selected))
+    tables: list[dict[str, pd.DataFrame]] = [{} for _ in in_order]
+    # One split after another, so that its encoders share the resampled molecules.
+    for number, family in sorted(enumerate(in_order), key=lambda f: (f[1].protocol, f[1].split, f[1].budget)):
         tested = pairs(family)
         rows = list(compare(family, resample, replicates))
-        tables[place] = {
+        tables[number] = {
             "comparisons": pd.DataFrame(rows),
             "mean_ranks": mean_ranks(family, tested),
             "pairs": tested,
@@ -88,50 +88,60 @@ def made(
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
-    """Rows for table "comparisons": by reference and method, the family as a whole and then each dataset.
+    """Yield rows for table "comparisons": by reference and method, the family as a whole and then each dataset.
 
-    They are not corrected yet: that takes the rows of all families.
+    They are not corrected yet, because that needs the rows of all families.
     """
     for reference, methods in references(family):
         for method in methods:
-            found = _pairs(family, method, reference, resample)
-            absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in found}]
+            on_datasets = _pairs(family, method, reference, resample)
+            absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in on_datasets}]
             yield _row(
                 family,
                 method,
                 reference,
-                found,
-                bootstrap.several(found, family.relative, _rng(family, method, reference), replicates),
-                p=wilcoxon(np.array([pair.effect(family.relative) for pair in found])),
-                least_p=least_p_of_datasets(len(found)),
+                on_datasets,
+                bootstrap.several(on_datasets, family.relative, _rng(family, method, reference), replicates),
+                p=wilcoxon(np.array([pair.effect(family.relative) for pair in on_datasets])),
+                least_p=least_p_of_datasets(len(on_datasets)),
                 note=f"without {', '.join(absent)}: no seed in which both have a score" if absent else "",
             )
-            for pair in found:
+            for pair in on_datasets:
                 estimate = _on_one(family, method, reference, pair, replicates)
-                known = estimate.levels == ("molecules",) and reference == CONSTANT
-                least_p = 0.0 if known else least_p_of_seeds(len(pair.method), pair.overlap)
+                of_these_fits = estimate.levels == ("molecules",) and reference == CONSTANT
+                least_p = 0.0 if of_these_fits else least_p_of_seeds(len(pair.method), pair.overlap)
                 yield _row(family, method, reference, [pair], estimate, estimate.p, least_p, dataset=pair.dataset)
 
 
 def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates: int) -> Estimate:
-    """The effect on one dataset.
+    """Estimate the effect on one dataset.
 
-    Whether labels can be predicted at all is asked of the fits at hand: one model that does is an answer, whatever
-    another seed would have given. Which method is better is a question about all seeds.
+    Whether labels can be predicted at all is a question about the fits at hand: one model that predicts them answers
+    it, whatever another seed would give. Which method is better is a question about all seeds.
     """
-    these = bootstrap.of_these_fits(pair, family.relative) if reference == CONSTANT else None
-    return these or bootstrap.one(pair, family.relative, _rng(family, method, reference, pair), replicates)
+    of_these_fits = bootstrap.of_these_fits(pair, family.relative) if reference == CONSTANT else None
+    return of_these_fits or bootstrap.one(pair, family.relative, _rng(family, method, reference, pair), replicates)
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
-    found, overlap = [], TEST_SHARE if family.split in CROSS_VALIDATION.values() else 0.0
+    overlap = TEST_SHARE if family.split in CROSS_VALIDATION.values() else 0.0
+    on_datasets = []
     for dataset, table in family.paired(method, reference).items():
-        both = [resample(_cell(family, dataset, name)) for name in (method, reference)]
-        own, other = (_by_seed(resampled, list(table.index)) for resampled in both)
-        molecules = min(resampled.molecules if resampled else 0 for resampled in both)
-        values = table[method].to_numpy(), table[reference].to_numpy()
-        found.append(Pair(dataset, *values, own, other, overlap, molecules))
-    return found
+        seeds = list(table.index)
+        of_method = resample(_cell(family, dataset, method))
+        of_reference = resample(_cell(family, dataset, reference))
+        on_datasets.append(
+            Pair(
+                dataset=dataset,
+                method=table[method].to_numpy(),
+                reference=table[reference].to_numpy(),
+                method_resampled=_by_seed(of_method, seeds),
+                reference_resampled=_by_seed(of_reference, seeds),
+                overlap=overlap,
+                molecules=min(of_method.molecules, of_reference.molecules) if of_method and of_reference else 0,
+            )
+        )
+    return on_datasets
 
 
 def _cell(family: Family, dataset: str, method: str) -> Cell:
@@ -139,17 +149,17 @@ def _cell(family: Family, dataset: str, method: str) -> Cell:
 
 
 def _by_seed(resampled: Resampled | None, seeds: list[int]) -> Array | None:
-    """The replicates of these seeds side by side (B x S)."""
+    """Return the replicates of these seeds, B x S; None if one of them has none."""
     if resampled is None or not set(seeds) <= resampled.by_seed.keys():
         return None
     return np.stack([resampled.by_seed[seed] for seed in seeds], axis=1)
 
 
 def _rng(family: Family, method: str, reference: str, pair: Pair | None = None) -> np.random.Generator:
-    # two references without an encoder are one comparison in the families of all models
+    # two references without an encoder are one comparison in the families of all encoders
     shared = {method, reference} <= WITHOUT_ENCODER.keys()
     identity = family.identity | ({"model": ""} if shared else {})
-    # the order of the two changes the sign of an effect and nothing else
+    # the order of the two changes only the sign of an effect
     return generator("bootstrap", *identity.values(), *sorted((method, reference)), pair.dataset if pair else "")
 
 
@@ -157,19 +167,22 @@ def _row(
     family: Family,
     method: str,
     reference: str,
-    found: list[Pair],
+    on_datasets: list[Pair],
     estimate: Estimate,
     p: float,
     least_p: float,
     dataset: str = ALL,
     note: str = "",
 ) -> dict[str, object]:
-    """A row of table "comparisons", and what its correction needs: the columns that the schema does not have."""
+    """Make a row of table "comparisons", with further columns that its correction needs."""
     relative = family.relative
     ends = estimate.low, estimate.high
     low, high = (as_shown(end, True) if relative else float(np.clip(end, -1, 1)) for end in ends)
-    means = [(pair.method.mean(), pair.reference.mean()) for pair in found]
-    # training's own chance is in no interval of one seed, nor the choice of datasets in one of one dataset
+    means = [(pair.method.mean(), pair.reference.mean()) for pair in on_datasets]
+    relative_change = np.nan
+    if relative:
+        relative_change = as_shown(float(np.mean([effect(score, other, True) for score, other in means])), True)
+    # an interval over one seed does not cover the chance of training, nor one over one dataset the choice of datasets
     covered = {"seeds"} if dataset != ALL else {"datasets", "seeds"}
     return {
         **family.identity,
@@ -177,12 +190,10 @@ def _row(
         "method": method,
         "reference": reference,
         "dataset": dataset,
-        "datasets": len(found),
-        "seeds": min(len(pair.method) for pair in found),
-        "difference": float(np.mean([own - other for own, other in means])),
-        "relative": as_shown(float(np.mean([effect(own, other, True) for own, other in means])), True)
-        if relative
-        else np.nan,
+        "datasets": len(on_datasets),
+        "seeds": min(len(pair.method) for pair in on_datasets),
+        "difference": float(np.mean([score - other for score, other in means])),
+        "relative": relative_change,
         "scale": "relative" if relative else "difference",
         "low": low,
         "high": high,
@@ -191,16 +202,16 @@ def _row(
         "region": PRIMARY[family.metric].region.size,
         "note": note,
         "least_p": least_p,
-        "overlap": found[0].overlap,
+        "overlap": on_datasets[0].overlap,
         "ends": ends,
         "covered": covered <= set(estimate.levels) or (reference == CONSTANT and dataset != ALL),
     }
 
 
 class Predictions:
-    """The test predictions of aggregated tables under resampled molecules; a cell is read when it is asked for.
+    """The test predictions of aggregated tables under resampled molecules; a cell is read when it is needed.
 
-    What was computed is kept for the cells of one protocol, split and budget, and forgotten when another is asked for.
+    Results are kept for the cells of one protocol, split and budget, and dropped when another one is needed.
     """
 
     def __init__(self, tables: Path, replicates: int = bootstrap.REPLICATES):
@@ -222,7 +233,10 @@ class Predictions:
         self._kept = ("", "", "")
 
     def resample(self, cell: Cell) -> Resampled | None:
-        """Replicates (B) by seed. Cells of one protocol, dataset, split and budget share their molecules' weights."""
+        """Return a cell's replicates (B) by seed.
+
+        Cells of one protocol, dataset, split and budget share the weights of their molecules.
+        """
         if self._kept != (cell.protocol, cell.split, cell.budget):
             self._kept = (cell.protocol, cell.split, cell.budget)
             self._done.clear()
@@ -237,14 +251,14 @@ class Predictions:
         return PRIMARY[self._metric[cell.dataset]].counted(self._labels[cell.dataset][self._drawn(cell)[0]])
 
     def _scored(self, cell: Cell) -> Iterator[tuple[int, Array]]:
-        found = self._read(cell._asdict(), ["seed", "molecule", "prediction"])
-        if not found.num_rows:
+        rows = self._read(cell._asdict(), ["seed", "molecule", "prediction"])
+        if not rows.num_rows:
             return
         molecules, weights = self._drawn(cell)
         labels = self._labels[cell.dataset]
-        seeds = found["seed"].to_numpy()
-        tested = found["molecule"].to_numpy()
-        predictions = found["prediction"].combine_chunks().flatten().to_numpy().reshape(len(tested), labels.shape[1])
+        seeds = rows["seed"].to_numpy()
+        tested = rows["molecule"].to_numpy()
+        predictions = rows["prediction"].combine_chunks().flatten().to_numpy().reshape(len(tested), labels.shape[1])
         for seed in np.unique(seeds):
             here = seeds == seed
             columns = np.searchsorted(molecules, tested[here])
@@ -259,17 +273,15 @@ class Predictions:
             )
 
     def _drawn(self, cell: Cell) -> tuple[NDArray[np.int32], Counts]:
-        """The molecules that any seed tests, and how often each replicate draws them."""
-        key = {name: getattr(cell, name) for name in schemas.CONTEXT}
-        words = tuple(key.values())
-        if words not in self._weights:
-            molecules = np.unique(self._read(key, ["molecule"])["molecule"].to_numpy())
-            self._weights[words] = (
-                molecules,
-                bootstrap.draw(generator("molecules", *words), len(molecules), self._replicates),
-            )
-        return self._weights[words]
+        """Return the molecules that any seed tests, and how often each replicate draws them."""
+        context = {name: getattr(cell, name) for name in schemas.CONTEXT}
+        key = tuple(context.values())
+        if key not in self._weights:
+            molecules = np.unique(self._read(context, ["molecule"])["molecule"].to_numpy())
+            weights = bootstrap.draw(generator("molecules", *key), len(molecules), self._replicates)
+            self._weights[key] = (molecules, weights)
+        return self._weights[key]
 
     def _read(self, where: Mapping[str, str], columns: list[str]) -> pa.Table:
-        found = self._table.read(where, [*columns, "partition"])
-        return found.filter(pa.compute.equal(found["partition"], "test"))
+        rows = self._table.read(where, [*columns, "partition"])
+        return rows.filter(pa.compute.equal(rows["partition"], "test"))

@@ -1,7 +1,7 @@
 """What the mean test score hides, one question a file, from tables to tables.
 
-`stage.py` reads predictions cell by cell and asks every question of each; `cells.py` is what a cell gives to answer.
+`stage.py` reads predictions cell by cell and answers every question for each; `cells.py` holds the data of a cell.
 """
 
-#: What the stage writes, one file each.
+#: The tables that the stage writes, one file each.
 TABLES = ("shift", "cliffs", "calibration", "reliability", "similarity", "collapse")

@@ -24,8 +24,8 @@ CELL = list(schemas.CELL)
 class Data:
     """A dataset: its kind of task, molecules' SMILES, labels (molecules x tasks, NaN if missing).
 
-    `scale` has one number a task, by which errors are divided: the labels' standard deviation where there are several
-    regression tasks, which have units of their own, and 1 otherwise.
+    `scale` has a number for each task that errors are divided by: the labels' standard deviation if there are several
+    regression tasks, which have different units, and otherwise 1.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def context(self) -> tuple[str, ...]:
-        """The split that the cell's runs share with other methods and models."""
+        """The split that the cell's runs share with other methods and encoders."""
         return tuple(self.identity[name] for name in schemas.CONTEXT)
 
 
@@ -53,7 +53,7 @@ class Cell:
 class Entries:
     """The labelled test entries of a cell, one for each seed, molecule and task with a label, in units of `Data.scale`.
 
-    `label` numbers the distinct labels (molecule and task): what a seed repeats of another is one label, not two.
+    `label` numbers the distinct labels (molecule and task): an entry that two seeds have is one label.
     """
 
     seeds: Ints
@@ -66,17 +66,17 @@ class Entries:
         return len(self.y)
 
     def of(self, chosen: NDArray[np.bool_]) -> Entries:
-        """The chosen entries."""
+        """Return the chosen entries."""
         return Entries(self.seeds[chosen], self.molecules[chosen], self.label[chosen], self.y[chosen], self.p[chosen])
 
     def by_seed(self) -> Iterator[Entries]:
-        """The entries of each seed."""
+        """Yield the entries of each seed."""
         for seed in np.unique(self.seeds):
             yield self.of(self.seeds == seed)
 
 
 def entries(cell: Cell, data: Data) -> Entries:
-    """The labelled entries of a cell. A seed with a prediction that is not finite is left out as a whole."""
+    """Return the labelled entries of a cell; a seed with a prediction that is not finite is left out as a whole."""
     broken = np.unique(cell.seeds[~np.isfinite(cell.predictions).all(axis=1)])
     labels = data.labels[cell.molecules]
     row, task = np.nonzero(np.isfinite(labels) & ~np.isin(cell.seeds, broken)[:, None])
@@ -90,21 +90,22 @@ def entries(cell: Cell, data: Data) -> Entries:
 
 
 def read_data(tables: Path) -> dict[str, Data]:
-    """The datasets of an experiment by name."""
+    """Read the datasets of an experiment, by name."""
     molecules, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in ("molecules", "tasks"))
-    found = {}
+    datasets = {}
     for name, rows in molecules.groupby("dataset", sort=False):
-        of_it = tasks[tasks["dataset"] == name].sort_values("task")
-        kind, std = of_it["kind"].iloc[0], of_it["std"].to_numpy(np.float64)
-        several = not TASKS[kind].classes and len(of_it) > 1
-        scale = np.where(std > 0, std, 1.0) if several else np.ones(len(of_it))
+        columns = tasks[tasks["dataset"] == name].sort_values("task")
+        kind = columns["kind"].iloc[0]
+        std = columns["std"].to_numpy(np.float64)
+        several = not TASKS[kind].classes and len(columns) > 1
+        scale = np.where(std > 0, std, 1.0) if several else np.ones(len(columns))
         labels = TASKS[kind].values(np.array(rows["labels"].tolist(), np.float64))
-        found[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
-    return found
+        datasets[str(name)] = Data(kind, rows["smiles"].tolist(), labels, scale)
+    return datasets
 
 
 def read_cells(tables: Path) -> Iterator[Cell]:
-    """The cells of table "predictions" in its order; no more than one cell and one row group are held at a time."""
+    """Yield the cells of table "predictions" in its order, holding at most one cell and one row group at a time."""
     held: list[pa.Table] = []
     for group in schemas.stream("predictions", tables / "predictions.parquet"):
         for part in _runs_of_rows(group):
@@ -117,7 +118,7 @@ def read_cells(tables: Path) -> Iterator[Cell]:
 
 
 def _runs_of_rows(group: pa.Table) -> Iterator[pa.Table]:
-    """The test rows of a row group, cut where the cell changes."""
+    """Yield the test rows of a row group, cut where the cell changes."""
     rows = group.filter(pa.compute.equal(group["partition"], "test"))
     keys: pd.DataFrame = rows.select(CELL).to_pandas()
     bounds = [*np.flatnonzero((keys != keys.shift()).any(axis=1)).tolist(), len(keys)]

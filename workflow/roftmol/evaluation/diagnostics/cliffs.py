@@ -1,7 +1,7 @@
-"""Does a method predict the molecules worse whose potency differs most from their like's?
+"""Does a method predict molecules worse if their potency differs much from that of similar molecules?
 
-RMSE on the test molecules that are in an activity cliff, as van Tilborg, Alenicheva and Grisoni (2022, J. Chem. Inf.
-Model. 62, 5938) report it, beside RMSE on all others.
+The answer is the RMSE on the test molecules that are in an activity cliff, as van Tilborg, Alenicheva and Grisoni
+(2022, J. Chem. Inf. Model. 62, 5938) report it, beside the RMSE on all others.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from roftmol.tasks.regression import rmse
 
 @dataclass(frozen=True, eq=False)
 class Cliffs:
-    """Which molecules of a dataset are in an activity cliff, and who says so."""
+    """Which molecules of a dataset are in an activity cliff, and whether that is published or computed."""
 
     member: NDArray[np.bool_]
     origin: str
 
 
 def compare(identity: dict[str, str], entries: Entries, cliffs: Cliffs) -> list[dict[str, object]]:
-    """The cell's row of table "cliffs"; none where no seed has test molecules of both sorts."""
-    counts, scores = [], []
+    """Make the cell's row of table "cliffs"; no row if no seed has test molecules of both sorts."""
+    counts = []
+    scores = []
     for seed in entries.by_seed():
         inside = cliffs.member[seed.molecules]
         if inside.any() and not inside.all():
@@ -37,7 +38,8 @@ def compare(identity: dict[str, str], entries: Entries, cliffs: Cliffs) -> list[
     gap = values[:, 0] - values[:, 1]
     # one seed has no spread
     std = np.append(values.std(axis=0, ddof=1), gap.std(ddof=1)) if len(values) > 1 else np.full(3, np.nan)
-    means, sizes = values.mean(axis=0), np.mean(counts, axis=0)
+    means = values.mean(axis=0)
+    sizes = np.mean(counts, axis=0)
     return [
         {
             **identity,

@@ -17,51 +17,53 @@ CELL = list(schemas.CELL)
 
 
 def inside(selected: pd.DataFrame, scores: Path) -> pd.DataFrame:
-    """The selected runs that were tested within the distribution as well, with that score as `value`.
+    """Return the selected runs that were tested in distribution too, with that score as `value`.
 
-    Of table "scores" only the splits that have such a test are read.
+    Only the splits that have such a test are read from table "scores".
     """
     runs = selected[selected["split"].isin([name for name, split in SPLITS.items() if split.two_tests])]
     if runs.empty:
         return runs.assign(value=np.nan)
     table = schemas.Indexed("scores", scores, ["split"])
     columns = [*schemas.RUN, "metric", "value", "partition", "task"]
-    found = pd.concat([table.read({"split": split}, columns).to_pandas() for split in runs["split"].unique()])
-    found = found[(found["partition"] == "test_id") & (found["task"] == metrics.MACRO)]
-    return runs.merge(found[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
+    rows = pd.concat([table.read({"split": split}, columns).to_pandas() for split in runs["split"].unique()])
+    rows = rows[(rows["partition"] == "test_id") & (rows["task"] == metrics.MACRO)]
+    return runs.merge(rows[[*schemas.RUN, "metric", "value"]], on=[*schemas.RUN, "metric"])
 
 
 def shift(selected: pd.DataFrame, within: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Table "shift" from table "selected": a row a cell of an out-of-distribution split whose reference was run too.
+    """Make table "shift" from table "selected": a row a cell of an out-of-distribution split with its reference.
 
-    drop = better (m_reference - m_shifted), with m the mean test score over seeds; its standard error is
-    sqrt(s_r^2 / n_r + s_s^2 / n_s) with s the deviation and n the number of seeds, since a seed's two splits are drawn
-    independently. For RMSE also the ratio r = m_shifted / m_reference, with the error
-    r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n). Where all seeds share a split
+    drop = better (m_reference - m_shifted), with m the mean test score over seeds. Its standard error is
+    sqrt(s_r^2 / n_r + s_s^2 / n_s), with s the deviation and n the number of seeds, because a seed's two splits are
+    drawn independently. For RMSE there is also the ratio r = m_shifted / m_reference, with the error
+    r sqrt((e_r / m_reference)^2 + (e_s / m_shifted)^2) of first order, e = s / sqrt(n). If all seeds share a split
     (protocol "paper", size splits, a column), the errors leave out the choice of test molecules.
 
-    Runs that have both tests (`within`, see :func:`inside`) are their own reference: one model, two tests, so that the
-    error of the drop is that of differences by seed.
+    Runs that have both tests (`within`, see :func:`inside`) are their own reference: the same fits have two tests, so
+    the error of the drop is that of the differences by seed.
     """
     rows = []
     for key, runs in selected.groupby(CELL, sort=False):
         assert isinstance(key, tuple)
         cell = dict(zip(CELL, map(str, key), strict=True))
-        own = within[(within[CELL] == list(key)).all(axis=1)] if within is not None else selected[:0]
-        if len(own):
-            runs, name, reference = own, "test_id", own["value"]
+        both_tests = within[(within[CELL] == list(key)).all(axis=1)] if within is not None else selected[:0]
+        if len(both_tests):
+            runs = both_tests
+            name = "test_id"
+            reference = both_tests["value"]
         else:
             name = SPLITS[cell["split"]].reference if cell["split"] in SPLITS else ""
-            twin = {**cell, "split": name}
-            reference = selected.loc[(selected[CELL] == list(twin.values())).all(axis=1), "test_value"]
-        row = _row(runs["metric"].iloc[0], reference, runs["test_value"], paired=len(own) > 0)
+            in_distribution = {**cell, "split": name}
+            reference = selected.loc[(selected[CELL] == list(in_distribution.values())).all(axis=1), "test_value"]
+        row = _row(runs["metric"].iloc[0], reference, runs["test_value"], paired=len(both_tests) > 0)
         if row:
             rows.append({**cell, "reference": name, **row})
     return pd.DataFrame(rows) if rows else schemas.empty("shift")
 
 
 def _row(metric: str, reference: pd.Series, shifted: pd.Series, *, paired: bool) -> dict[str, object]:
-    """What a row of table "shift" says of the scores by seed; nothing where either side has none."""
+    """Return the columns of table "shift" from the scores by seed; none if either side has no score."""
     if paired:
         both = reference.notna() & shifted.notna()
         reference, shifted = reference[both], shifted[both]
@@ -74,9 +76,10 @@ def _row(metric: str, reference: pd.Series, shifted: pd.Series, *, paired: bool)
     ratio = ratio_error = math.nan
     if METRICS[metric].in_label_units and m_r > 0 and m_s > 0:
         ratio = m_s / m_r
-        # Of one model's two tests, the ratio's own spread over the seeds.
-        first_order = ratio * math.hypot(e_r / m_r, e_s / m_s)
-        ratio_error = (shifted / reference).std() / math.sqrt(len(drops)) if paired else first_order
+        if paired:  # the two tests are of the same fits, so the ratio has a spread over seeds
+            ratio_error = (shifted / reference).std() / math.sqrt(len(drops))
+        else:
+            ratio_error = ratio * math.hypot(e_r / m_r, e_s / m_s)
     return {
         "metric": metric,
         "better": better,

@@ -1,8 +1,8 @@
-"""How does the error grow with the distance from what was learnt?
+"""How does the error grow with the distance from the training molecules?
 
 A test molecule's similarity is the largest Tanimoto coefficient of its Morgan fingerprint (radius 2, 2048 bits) with
-those of the training molecules of the same seed; in cross-fitting, of all folds, whose predictions are averaged.
-Validation molecules, which only choose among what was trained, do not count.
+those of the training molecules of the same seed; in cross-fitting these are of all folds, because their predictions are
+averaged. Validation molecules do not count, because they only choose among what was trained.
 """
 
 from __future__ import annotations
@@ -31,79 +31,85 @@ class Neighbours:
     def __init__(self, splits: Path, data: dict[str, Data]) -> None:
         self._splits, self._data = splits, data
         self._fingerprints: dict[str, dict[int, ExplicitBitVect]] = {}
-        self._known: dict[tuple[str, ...], dict[int, tuple[Ints, Array]]] = {}
+        self._of_split: dict[tuple[str, ...], dict[int, tuple[Ints, Array]]] = {}
 
     def of(self, cell: Cell, entries: Entries) -> Array:
-        """The similarity of each entry. Raises `UserError` if the split's file is missing or is of other molecules."""
-        if cell.context not in self._known:
-            self._known[cell.context] = self._read(*cell.context)
-        found = np.empty(len(entries))
+        """Return the similarity of each entry.
+
+        Raises `UserError` if the split's file is missing or is of other molecules.
+        """
+        if cell.context not in self._of_split:
+            self._of_split[cell.context] = self._read(*cell.context)
+        similarities = np.empty(len(entries))
         for seed in np.unique(entries.seeds).tolist():
-            own = entries.seeds == seed
-            tested, similarity = self._known[cell.context].get(seed, (np.empty(0, np.int64), np.empty(0)))
-            if not np.isin(entries.molecules[own], tested).all():
+            here = entries.seeds == seed
+            tested, similarity = self._of_split[cell.context].get(seed, (np.empty(0, np.int64), np.empty(0)))
+            if not np.isin(entries.molecules[here], tested).all():
                 raise UserError(
                     f"{self._path(*cell.context)}: its test molecules of seed {seed} are not those predicted. "
                     "Run the workflow again."
                 )
-            found[own] = similarity[np.searchsorted(tested, entries.molecules[own])]
-        return found
+            similarities[here] = similarity[np.searchsorted(tested, entries.molecules[here])]
+        return similarities
 
     def _path(self, protocol: str, dataset: str, split: str, budget: str) -> Path:
         return self._splits / protocol / dataset / f"{split}-{budget}.parquet"
 
     def _read(self, protocol: str, dataset: str, split: str, budget: str) -> dict[int, tuple[Ints, Array]]:
-        """By seed, the test molecules in order and the similarity of each."""
+        """Return by seed the test molecules in rising order, and the similarity of each."""
         assigned = schemas.read("splits", self._path(protocol, dataset, split, budget))
-        found = {}
+        by_seed = {}
         for seed in assigned["seed"].unique().tolist():
             rows = assigned[assigned["seed"] == seed]
             test, train = (np.unique(rows.loc[rows["role"] == role, "molecule"]) for role in ("test", "train"))
-            found[seed] = self._nearest(dataset, test, train)
-        return found
+            by_seed[seed] = (test, self._nearest(dataset, test, train))
+        return by_seed
 
-    def _nearest(self, dataset: str, test: Ints, train: Ints) -> tuple[Ints, Array]:
-        known = self._fingerprints.setdefault(dataset, {})
+    def _nearest(self, dataset: str, test: Ints, train: Ints) -> Array:
+        of_molecule = self._fingerprints.setdefault(dataset, {})
         smiles = self._data[dataset].smiles
-        missing = [molecule for molecule in np.union1d(test, train).tolist() if molecule not in known]
+        missing = [molecule for molecule in np.union1d(test, train).tolist() if molecule not in of_molecule]
         with rdBase.BlockLogs():
             molecules = [Chem.MolFromSmiles(smiles[molecule]) for molecule in missing]
-        known.update(zip(missing, fingerprints(molecules), strict=True))
-        return test, nearest(*([known[molecule] for molecule in part.tolist()] for part in (test, train)))
+        of_molecule.update(zip(missing, fingerprints(molecules), strict=True))
+        return nearest(*([of_molecule[molecule] for molecule in part.tolist()] for part in (test, train)))
 
 
 def errors(identity: dict[str, str], entries: Entries, similarity: Array, kind: str) -> list[dict[str, object]]:
-    """The cell's rows of table "similarity".
+    """Make the cell's rows of table "similarity".
 
-    With e_i the squared error of entry i: the Brier score of a bin is m = mean e_i and its RMSE sqrt(m). Seeds repeat
-    molecules, so the standard error is by molecules c: s^2 = C / (C - 1) sum_c (sum_(i in c) (e_i - m))^2 / n^2, and
+    With e_i the squared error of entry i, the Brier score of a bin is m = mean e_i and its RMSE sqrt(m). Seeds repeat
+    molecules, so the standard error is over molecules c: s^2 = C / (C - 1) sum_c (sum_(i in c) (e_i - m))^2 / n^2, and
     s / (2 sqrt(m)) for RMSE.
     """
     squared = (entries.p - entries.y) ** 2
     measure = TASKS[kind].squared_error
     bins = np.digitize(similarity, EDGES[1:-1])
     rows: list[dict[str, object]] = []
-    for place in np.unique(bins).tolist():
-        own = bins == place
-        mean, error = clustered(squared[own], entries.molecules[own])
+    for number in np.unique(bins).tolist():
+        here = bins == number
+        value, error = clustered(squared[here], entries.molecules[here])
+        if measure.root:
+            error = error / (2 * np.sqrt(value)) if value > 0 else 0.0
+            value = np.sqrt(value)
         rows.append(
             {
                 **identity,
-                "lower": EDGES[place],
-                "upper": EDGES[place + 1],
-                "similarity": similarity[own].mean(),
+                "lower": EDGES[number],
+                "upper": EDGES[number + 1],
+                "similarity": similarity[here].mean(),
                 "measure": measure.name,
-                "value": np.sqrt(mean) if measure.root else mean,
-                "error": (error / (2 * np.sqrt(mean)) if mean > 0 else 0.0) if measure.root else error,
-                "entries": own.sum(),
-                "molecules": len(np.unique(entries.molecules[own])),
+                "value": value,
+                "error": error,
+                "entries": here.sum(),
+                "molecules": len(np.unique(entries.molecules[here])),
             }
         )
     return rows
 
 
 def clustered(values: Array, cluster: Ints) -> tuple[float, float]:
-    """The mean of `values` and its standard error by clusters; NaN for a single cluster."""
+    """Return the mean of `values` and its standard error over clusters, which is NaN for a single cluster."""
     mean = float(values.mean())
     codes = np.unique(cluster, return_inverse=True)[1]
     sums = np.bincount(codes, values - mean)

@@ -1,4 +1,4 @@
-"""The stage: every question asked of every cell, predictions read a cell at a time."""
+"""Answer every question about every cell, reading predictions a cell at a time."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
 
     Raises `UserError` if a table or a split is missing, damaged, or not of the run that was aggregated.
     """
-    known = read_data(tables)
-    members = _cliffs(settings.cliffs, results, known)
-    neighbours = similarity.Neighbours(results / "splits", known)
+    datasets = read_data(tables)
+    members = _cliffs(settings.cliffs, results, datasets)
+    neighbours = similarity.Neighbours(results / "splits", datasets)
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in TABLES}
     for cell in read_cells(tables):
         dataset = cell.identity["dataset"]
-        if dataset not in known:
+        if dataset not in datasets:
             raise UserError(f"{tables}: predictions of {dataset!r}, which has no molecules. Run the workflow again.")
-        data = known[dataset]
+        data = datasets[dataset]
         labelled = entries(cell, data)
         if not len(labelled):
             continue
@@ -47,7 +47,7 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
         rows["similarity"] += similarity.errors(cell.identity, labelled, neighbours.of(cell, labelled), data.kind)
         if dataset in members:
             rows["cliffs"] += cliffs.compare(cell.identity, labelled, members[dataset])
-    frames = {name: pd.DataFrame(found) if found else schemas.empty(name) for name, found in rows.items()}
+    frames = {name: pd.DataFrame(of_table) if of_table else schemas.empty(name) for name, of_table in rows.items()}
     selected = schemas.read("selected", tables / "selected.parquet")
     frames["shift"] = shift(selected, inside(selected, tables / "scores.parquet"))
     changes = tables / "changes.parquet"
@@ -56,12 +56,13 @@ def diagnose(settings: DiagnosticsSettings, tables: Path, results: Path, out: Pa
         schemas.write(name, frames[name], out / f"{name}.parquet", settings)
 
 
-def _cliffs(datasets: Sequence[str], results: Path, known: dict[str, Data]) -> dict[str, cliffs.Cliffs]:
-    found = {}
-    for dataset in datasets:
-        path = results / "data" / dataset / "cliffs.parquet"
+def _cliffs(names: Sequence[str], results: Path, datasets: dict[str, Data]) -> dict[str, cliffs.Cliffs]:
+    members = {}
+    for name in names:
+        path = results / "data" / name / "cliffs.parquet"
         table = schemas.read("cliff_molecules", path)
-        if table["molecule"].tolist() != list(range(len(known[dataset].smiles) if dataset in known else 0)):
+        molecules = len(datasets[name].smiles) if name in datasets else 0
+        if table["molecule"].tolist() != list(range(molecules)):
             raise UserError(f"{path}: its molecules are not those of the dataset. Run the workflow again.")
-        found[dataset] = cliffs.Cliffs(table["cliff"].to_numpy(np.bool_), table["origin"].iloc[0])
-    return found
+        members[name] = cliffs.Cliffs(table["cliff"].to_numpy(np.bool_), table["origin"].iloc[0])
+    return members

@@ -1,5 +1,9 @@
 """What the report and docs/tables.md say of tables: the YAML files beside this module, with the columns' types.
 
+    python -m roftmol.tables.descriptions.reference
+
+writes docs/tables.md anew.
+
 They are data of the report's and no part of the columns' definitions: rules hang on the code that their stages import,
 and none but the report's imports this, so an edited description makes a new report and repeats no fit.
 """
@@ -21,6 +25,7 @@ from roftmol.tables.base import Table
 from roftmol.tables.schemas import MODULES, TABLES
 
 FOLDER = Path(__file__).parent
+PAGE = Path(__file__).parents[4] / "docs" / "tables.md"
 INTRODUCTION = """\
 # Tables
 
@@ -36,7 +41,7 @@ metadata beside what made it (`roftmol.tables.schemas.marks(path)`). A file of a
 were only added since: they are empty ("" in a text, NaN in a number, null in all else). Any other file of another
 version is refused, with a message that says so.
 
-The program makes this page from the files in `workflow/roftmol/tables/`; `tests/tables/test_tables.py` says how.
+The program makes this page from the files in `workflow/roftmol/tables/`: `make docs`.
 """
 
 
@@ -78,6 +83,11 @@ def markdown() -> str:
         parts.append(f"## {_name(module).capitalize()}\n\n{module.__doc__}\n")
         parts += [section(table, about[table.name]) for table in module.TABLES]
     return "\n".join(parts)
+
+
+def write() -> None:
+    """Write docs/tables.md."""
+    PAGE.write_text(markdown(), encoding="utf-8")
 
 
 def _complete(table: Table, description: Description, shared: Mapping[str, str]) -> Description:
@@ -132,3 +142,7 @@ def _name(module: ModuleType) -> str:
 
 def _load(name: str) -> Any:
     return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    write()
