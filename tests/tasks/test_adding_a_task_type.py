@@ -127,10 +127,8 @@ assert set(comparisons["scale"]) == {"relative"}
 def test_censored_regression_runs_from_a_file_to_tables(tmp_path: Path):
     copy = tmp_path / "workflow"
     shutil.copytree(ROOT / "workflow", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    section = (
-        (ROOT / "CONTRIBUTING.md").read_text().partition("## A task type of another kind")[2].partition("\n## ")[0]
-    )
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## A task type of another kind")[2]
+    (code,) = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     folder = copy / "roftmol" / "tasks"
     (folder / "censored.py").write_text(code)
     table = folder / "__init__.py"

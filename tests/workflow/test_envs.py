@@ -59,6 +59,8 @@ def _environment(name: str) -> dict[str, str]:
     return _pins(next(entry["pip"] for entry in entries if isinstance(entry, dict)))
 
 
+#: What stages of an environment never import, though methods and task types do within functions.
+UNCALLED = {"data": {"torch", "scipy", "scikit-learn"}, "report": {"torch"}, "train": set()}
 ENVIRONMENTS = sorted({stage.environment for stage in STAGES.values()})
 
 
@@ -75,13 +77,31 @@ def test_an_environment_has_the_versions_of_the_lock(name: str):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_an_environment_has_what_its_stages_import(name: str):
-    """But torch where a stage reads of a method only what it says of itself, which `test_engine` holds it to."""
+    """But what methods and task types import within functions that a stage of this environment does not call.
+
+    `test_forward` holds the report to that, the test below the stages of data.
+    """
     files = sources([f"roftmol.stages.{name}"], leaves=["roftmol.stages"])
-    methods = sources(["roftmol.methods"])
-    uncalled = {"torch"} if STAGES[name].environment == "report" else set()
-    needed = _packages(file for file in files if file not in methods)
-    needed |= _packages(file for file in files if file in methods) - uncalled
+    lazy = sources(["roftmol.methods", "roftmol.tasks"])
+    needed = _packages(file for file in files if file not in lazy)
+    needed |= _packages(file for file in files if file in lazy) - UNCALLED[STAGES[name].environment]
     assert needed <= _environment(STAGES[name].environment).keys()
+
+
+def test_labels_are_read_and_dealt_without_what_only_fits_need():
+    script = f"""
+import sys
+sys.modules |= dict.fromkeys({sorted(UNCALLED["data"] | {"sklearn"})})
+import numpy as np
+from roftmol.tasks import TASKS
+for task in TASKS.values():
+    assert task.read("1") == 1
+    labels = np.tile([[0.0, 1.0], [1.0, 0.0]], (10, 1))
+    assert len(task.strata(labels).of) == 20
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
