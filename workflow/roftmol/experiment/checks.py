@@ -63,8 +63,8 @@ def _check_refitted(methods: Iterable[str]) -> None:
     # Bundles hold no descriptors and no kernels yet.
     if unbundled := [name for name in methods if METHODS[name].reads & {"descriptors", "vectors"}]:
         raise UserError(
-            f"methods: {unbundled[0]} can be compared in an experiment, and no recommendation hands it out yet; leave it "
-            "out"
+            f"methods: {unbundled[0]} can be compared in an experiment, but no recommendation hands it out yet; leave "
+            "it out"
         )
 
 
