@@ -4,6 +4,7 @@ rule baseline:
         molecules="results/data/{dataset}/molecules.parquet",
         tasks="results/data/{dataset}/tasks.parquet",
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
+        descriptors=descriptors_of,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -21,8 +22,15 @@ rule baseline:
         settings=settings("baseline"),
         code=code("baseline"),
         data=subpath(input.molecules, parent=True),
+        descriptors=lambda wildcards, input: option("descriptors", input.descriptors),
         out=subpath(output[0], parent=True),
     message:
         "Reference on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
     shell:
-        command("baseline", data="params.data", splits="input.splits", out="params.out")
+        command(
+            "baseline",
+            "{params.descriptors}",
+            data="params.data",
+            splits="input.splits",
+            out="params.out",
+        )

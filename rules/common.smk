@@ -109,6 +109,12 @@ def auxiliary_of(wildcards):
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []
 
 
+def descriptors_of(wildcards):
+    """A dataset's descriptors, for methods that read them."""
+    reads = "descriptors" in METHODS[wildcards.method].reads
+    return f"results/data/{wildcards.dataset}/descriptors.safetensors" if reads else []
+
+
 def option(name, path):
     """An option of a command, where there is something to say."""
     return f"--{name} {shlex.quote(str(path))}" if path else ""

@@ -18,7 +18,7 @@ from roftmol.data.splits import SplitSettings
 from roftmol.evaluation.provenance import ProvenanceSettings
 from roftmol.experiment.config import experiment
 from roftmol.experiment.cost import estimate
-from roftmol.methods import METHODS, WITHOUT_ENCODER, WITHOUT_PRETRAINING
+from roftmol.methods import CONSTANT, FINGERPRINT, METHODS, SCRATCH, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry import catalog
 from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
@@ -44,7 +44,8 @@ def test_the_file_holds_the_defaults_of_the_schema_but_for_what_makes_a_first_ru
 
 def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
     assert experiment({}).cells.methods == tuple(DEFAULT_METHODS)
-    assert len(DEFAULT_METHODS) == 9 + len(WITHOUT_PRETRAINING)
+    assert len(DEFAULT_METHODS) == 12
+    assert {*DEFAULT_METHODS} & {*WITHOUT_PRETRAINING} == {SCRATCH, FINGERPRINT, CONSTANT}
 
 
 @pytest.mark.parametrize(

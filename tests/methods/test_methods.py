@@ -201,7 +201,8 @@ def test_a_record_says_what_readers_need_and_who_runs_it(method):
     assert METHODS[method.name] is method
     assert all((method.title, method.mechanism, method.summary.endswith(".")))
     assert [method.stages, method.mixing, method.learner].count(None) == 2
-    assert (method.learner is None) == (method.model == "")
+    assert (method.learner is None or method.reads_encoder) == (method.model == "")
+    assert method.learner or not method.reads
     assert method.mixing is None or METHODS[method.mixing.source].stages
 
 

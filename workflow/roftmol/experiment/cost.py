@@ -12,7 +12,7 @@ import yaml
 
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
-from roftmol.methods import FULL_FT, METHODS, WITHOUT_ENCODER, Method
+from roftmol.methods import FULL_FT, METHODS, Method
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
 
@@ -51,7 +51,7 @@ class _Sizes:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """Estimate the cost of all cells of an experiment, except those of references without an encoder."""
+    """Estimate the cost of all cells of an experiment, except those of methods that train no encoder."""
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
@@ -59,7 +59,7 @@ def estimate(experiment: Experiment) -> Estimate:
     jobs = fits = 0
     seconds = 0.0
     for model, name in product(cells.models, cells.methods):
-        if name in WITHOUT_ENCODER:
+        if METHODS[name].learner:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))

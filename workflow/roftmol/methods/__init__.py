@@ -20,7 +20,12 @@ from roftmol.methods.dwise_ft import METHOD as _DWISE_FT
 from roftmol.methods.mft import METHOD as _MFT
 from roftmol.methods.mft_same_steps import METHOD as _MFT_SAME_STEPS
 from roftmol.methods.mft_wise import METHOD as _MFT_WISE
+from roftmol.methods.ridge import METHOD as _RIDGE
+from roftmol.methods.kernel import METHOD as _KERNEL
+from roftmol.methods.hybrid import METHOD as _HYBRID
 from roftmol.methods.scratch import METHOD as _SCRATCH
+from roftmol.methods.classical import METHOD as _CLASSICAL
+from roftmol.methods.descriptors import METHOD as _DESCRIPTORS
 from roftmol.methods.fingerprint import METHOD as _FINGERPRINT
 from roftmol.methods.constant import METHOD as _CONSTANT
 # isort: on

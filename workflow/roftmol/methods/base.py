@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from roftmol.encoders.base import Encoder
+    from roftmol.features.inputs import Inputs
 
 #: A method's hyperparameters: a frozen dataclass of its own.
 Settings = Any
@@ -87,15 +88,43 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Learner:
-    """How a reference without an encoder learns: features of n SMILES, and a fit that predicts others.
+    """How a method learns that trains no encoder: features of molecules, and a fit that predicts others.
 
-    `fit_predict` takes the hyperparameters, the kind of task, X (n rows), Y (n x t, NaN for a missing label), X_new (m
-    rows) and a seed. It gives probabilities or values in label units.
+    `features` takes what it learns from out of the inputs, which are what the method's `reads` names: rows that an
+    array of numbers chooses. `fit_predict` takes the hyperparameters, the kind of task, X (n rows), Y (n x t, NaN for a
+    missing label), X_new (m rows) and a seed. It gives probabilities or values in label units.
     """
 
-    features: Callable[[Sequence[str]], Any]
+    features: Callable[[Inputs], Any]
     fit_predict: Callable[[Settings, str, Any, NDArray[np.float64], Any, int], Fitted]
     selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
+
+
+def by_column(
+    fit: Callable[[int, NDArray[np.integer], NDArray[np.float64]], tuple[NDArray[np.float64], int]],
+    Y: NDArray[np.float64],
+    molecules: int,
+    unknown: float,
+) -> Fitted:
+    """Return predictions of so many molecules, one label column of Y (n x t) after the other.
+
+    `fit` takes the column's number, the rows that have its label, and these labels; it gives predictions and the number
+    of parameters. A column with one value is predicted by it, one without a label by `unknown`.
+    """
+    import numpy as np
+
+    predictions = np.empty((molecules, Y.shape[1]))
+    parameters = constant = 0
+    for number, y in enumerate(Y.T):
+        rows = np.flatnonzero(~np.isnan(y))
+        if len(np.unique(y[rows])) < 2:
+            predictions[:, number] = y[rows[0]] if len(rows) else unknown
+            constant += 1
+            continue
+        predictions[:, number], fitted = fit(number, rows, y[rows])
+        parameters += fitted
+    note = f"{constant} of {Y.shape[1]} tasks constant in training, predicted so" if constant else ""
+    return Fitted(predictions, parameters, note)
 
 
 #: Fields of a method that no number of its fits depends on.
@@ -133,7 +162,9 @@ class Method:
     #: molecules' vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It
     #: may be the head that is given, with other weights; a stage before it is not needed.
     fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
-    learner: Callable[[], Learner] | None = None  #: for references without an encoder, imported when it is called
+    learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
+    #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
+    reads: frozenset[str] = frozenset()
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
@@ -141,16 +172,23 @@ class Method:
     paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"
 
     @property
-    def kind(self) -> Literal["train", "interpolate", "external"]:
-        """Which stage runs it; "external" methods bring their own model."""
+    def kind(self) -> Literal["train", "interpolate", "head", "external"]:
+        """Which stage runs it; a "head" reads a frozen encoder's vectors, an "external" method needs no encoder."""
         if self.mixing:
             return "interpolate"
+        if self.reads_encoder:
+            return "head"
         return "train" if self.stages else "external"
 
     @property
     def fine_tunes(self) -> bool:
         """Whether it starts from pretrained weights, so that what pretraining has seen counts."""
-        return self.pretrained and not self.learner
+        return self.pretrained and (not self.learner or self.reads_encoder)
+
+    @property
+    def reads_encoder(self) -> bool:
+        """Whether it learns from a frozen encoder's vectors."""
+        return "vectors" in self.reads
 
     def parse(self, values: Mapping[str, Any]) -> Settings:
         """Return hyperparameters from a mapping of their names to their values.

@@ -17,7 +17,7 @@ import numpy as np
 
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
-from roftmol.methods.base import Fitted, Learner, Method
+from roftmol.methods.base import Fitted, Learner, Method, by_column
 from roftmol.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -62,31 +62,20 @@ def fit_predict(hyperparameters: Settings, task: str, X: csr_matrix, Y: Array, X
 
     X: n x 2048, Y: n x t with NaN for a missing label, X_new: m x 2048.
     """
-    tasks = Y.shape[1]
-    trees = TREES if tasks <= MANY_TASKS else FEW_TREES
-    predictions = np.empty((X_new.shape[0], tasks))
-    parameters = constant = 0
-    for number in range(tasks):
-        labelled = ~np.isnan(Y[:, number])
-        y = Y[labelled, number]
-        if len(np.unique(y)) < 2:
-            predictions[:, number] = y[0] if len(y) else TASKS[task].unknown
-            constant += 1
-            continue
+    trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
+
+    def one(number: int, rows: NDArray[np.integer], y: Array) -> tuple[Array, int]:
         # Trees are drawn for each task by itself, whatever the other tasks are.
-        model = learner(hyperparameters, task, trees, seed_of("forest", seed, number) % 2**32)
-        model.fit(X[labelled], y)
+        model = learner(hyperparameters, task, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y)
         p = model.predict_proba(X_new)[:, 1] if TASKS[task].classes else model.predict(X_new)
-        if hyperparameters.learner == "forest":
-            parameters += sum(tree.tree_.node_count for tree in model.estimators_)
-            if TASKS[task].classes:
-                # One more tree, which knows the rate alone: no probability is 0 or 1, and the order is as it was.
-                p = (trees * p + y.mean()) / (trees + 1)
-        else:
-            parameters += X.shape[1] + 1
-        predictions[:, number] = p
-    note = f"{constant} of {tasks} tasks constant in training, predicted so" if constant else ""
-    return Fitted(predictions, parameters, note)
+        if hyperparameters.learner != "forest":
+            return p, X.shape[1] + 1
+        if TASKS[task].classes:
+            # One more tree, which knows the rate alone: no probability is 0 or 1, and the order is as it was.
+            p = (trees * p + y.mean()) / (trees + 1)
+        return p, sum(tree.tree_.node_count for tree in model.estimators_)
+
+    return by_column(one, Y, X_new.shape[0], TASKS[task].unknown)
 
 
 def learner(hyperparameters: Settings, task: str, trees: int, seed: int) -> Any:
@@ -106,9 +95,7 @@ def learner(hyperparameters: Settings, task: str, trees: int, seed: int) -> Any:
 
 
 def _learner() -> Learner:
-    from roftmol.features.fingerprints import morgan_counts
-
-    return Learner(morgan_counts, fit_predict)
+    return Learner(lambda inputs: inputs.counts, fit_predict)
 
 
 METHOD = Method(
@@ -120,6 +107,7 @@ METHOD = Method(
     marker="D",
     by_default=True,
     model="morgan",
+    reads=frozenset({"counts"}),
     compared=True,
     phrase="the fingerprint baseline",
     settings=Settings,

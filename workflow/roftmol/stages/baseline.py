@@ -28,11 +28,11 @@ def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -
     )
 
 
-def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:
+def run(settings: Json, *, data: Path, splits: Path, out: Path, descriptors: Path | None = None) -> None:
     """Fit every setting, seed and fold."""
     from roftmol.training import references
 
-    references.run(build(references.BaselineSettings, settings), data, splits, out)
+    references.run(build(references.BaselineSettings, settings), data, splits, out, descriptors)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -1,9 +1,10 @@
-"""The references without an encoder, in one cell: fitted for all hyperparameters, seeds and folds, written as any run.
+"""Methods that train no encoder, in one cell: all hyperparameters, seeds and folds, written as any run.
 
-What a reference learns, its method says (`methods`). A fit learns from the training molecules. One that selects nothing
-learns also from the validation molecules whose labels the budget counts, when it predicts the test: its budget buys no
-less than a network's, which spends a part of it on choosing. Its validation predictions are of training molecules'
-labels alone. In protocol `paper` the budget counts training labels only, so there these are all.
+These are the references, and the heads that are fitted in closed form to a frozen encoder's vectors. What each learns
+is its own (`methods`). A fit learns from the training molecules. One that selects nothing also learns from the
+validation molecules whose labels the budget counts, when it predicts the test: its budget buys no less than a
+network's, which spends a part of it on choosing. Its validation predictions are of training molecules' labels alone.
+In protocol `paper` the budget counts training labels only, so there these are all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
+from roftmol.features.descriptors import load as load_descriptors
+from roftmol.features.fingerprints import morgan_counts
+from roftmol.features.inputs import Inputs
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
@@ -28,6 +32,7 @@ from roftmol.tasks import TASKS
 from roftmol.training.cell import FitConfiguration
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import Task
+from roftmol.training.vectors import load as load_vectors
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.integer]
@@ -46,12 +51,13 @@ class BaselineSettings:
     metric: str
     method: str
     grid: tuple[dict[str, Any], ...]
+    model: str = ""  #: of the encoder whose vectors are read, for methods that do
 
     @property
     def cell(self) -> dict[str, str]:
         """The identity of the run."""
         return {name: getattr(self, name) for name in schemas.CONTEXT} | {
-            "model": METHODS[self.method].model,
+            "model": METHODS[self.method].model or self.model,
             "method": self.method,
         }
 
@@ -61,10 +67,18 @@ class BaselineSettings:
         return self.protocol == "honest"
 
 
-def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None:
+def run(
+    settings: BaselineSettings,
+    data: Path,
+    splits: Path,
+    out: Path,
+    descriptors: Path | None = None,
+    vectors: Path | None = None,
+) -> None:
     """Fit a cell for all its hyperparameters, seeds and folds; write fits, predictions and (empty) curves to `out`.
 
-    Raises `UserError` if the table `splits` lacks a seed.
+    `descriptors` and `vectors` are the dataset's files of what the method reads beside SMILES. Raises `UserError` if
+    the table `splits` lacks a seed.
     """
     molecules = schemas.read("molecules", data / "molecules.parquet").set_index("molecule")
     assigned = schemas.read("splits", splits)
@@ -74,8 +88,13 @@ def run(settings: BaselineSettings, data: Path, splits: Path, out: Path) -> None
     learner = method.learner()
     labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
     assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
-    features = learner.features(molecules.loc[used, "smiles"].tolist())
-    fitting = _Fitting(settings, learner, features, labels, TASKS[settings.task].values(labels))
+    inputs = Inputs(
+        len(used),
+        counts=morgan_counts(molecules.loc[used, "smiles"].tolist()) if "counts" in method.reads else None,
+        descriptors=load_descriptors(descriptors)[used] if descriptors else None,
+        vectors=load_vectors(vectors)[used] if vectors else None,
+    )
+    fitting = _Fitting(settings, learner, learner.features(inputs), labels, TASKS[settings.task].values(labels))
     fits: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     for seed in settings.seeds:

@@ -1,0 +1,1 @@
+"""Heads in closed form: from what is known of molecules (vectors, fingerprints, descriptors) to predictions."""

@@ -1,0 +1,124 @@
+"""The kernel head: values by a Gaussian process, probabilities by kernel logistic regression with its weights.
+
+The process' weights are the most probable given the labels; of classes, given 0 and 1 as numbers. A process is as sure
+as its variance says, for each molecule by itself. Each label column has a head of its own, fitted on the molecules that
+have its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roftmol.core.seeds import generator
+from roftmol.features.inputs import Inputs, Rows
+from roftmol.heads import gaussian_process, kernel_logistic
+from roftmol.heads.gaussian_process import Process
+from roftmol.heads.kernel_logistic import Classifier
+from roftmol.heads.kernels import Kernels
+from roftmol.heads.standardiser import Array
+
+#: Of more training molecules than this, so many teach: time grows with their third power, memory with the second.
+MOST = 4000
+#: Molecules whose kernels are held at a time.
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of m molecules and t label columns."""
+
+    mean: Array  #: m x t, in label units, or probabilities
+    deviation: Array  #: m x t, the process' standard deviation, in label units; of classes, in units of 0 and 1
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The head of one label column."""
+
+    rows: Rows  #: which of the training molecules taught it
+    process: Process
+    classifier: Classifier | None
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were fitted: one a molecule, one a kernel, noise or penalty, mean or intercept."""
+        return len(self.rows) + len(self.process.weights) + 2
+
+
+@dataclass(frozen=True, eq=False)
+class KernelHead:
+    """A head for every label column that had two different labels, and what the others are predicted by."""
+
+    kernels: Kernels
+    columns: tuple[Column | float, ...]
+    left_out: int = 0  #: training molecules beyond those that teach
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were fitted."""
+        return sum(column.parameters for column in self.columns if isinstance(column, Column))
+
+    @property
+    def note(self) -> str:
+        """What to say of the fit; "" if nothing is."""
+        constant = sum(not isinstance(column, Column) for column in self.columns)
+        notes = [f"{constant} of {len(self.columns)} tasks constant in training, predicted so"] if constant else []
+        notes += [f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn"] if self.left_out else []
+        return "; ".join(notes)
+
+    def predict(self, molecules: Inputs) -> Predicted:
+        """Return predictions of m molecules."""
+        starts = range(0, len(molecules), AT_ONCE)
+        parts = [self._predict(molecules[np.arange(start, min(start + AT_ONCE, len(molecules)))]) for start in starts]
+        nothing = np.empty((0, len(self.columns)))
+        return Predicted(
+            np.concatenate([nothing, *(part.mean for part in parts)]),
+            np.concatenate([nothing, *(part.deviation for part in parts)]),
+        )
+
+    def _predict(self, molecules: Inputs) -> Predicted:
+        between, diagonal = self.kernels.between(molecules), self.kernels.diagonal(molecules)
+        mean = np.empty((len(molecules), len(self.columns)))
+        deviation = np.zeros_like(mean)
+        for number, column in enumerate(self.columns):
+            if not isinstance(column, Column):
+                mean[:, number] = column
+                continue
+            K = between[:, :, column.rows]
+            mean[:, number], deviation[:, number] = column.process.predict(K, diagonal)
+            if column.classifier:
+                mean[:, number] = column.classifier.predict(K)
+        return Predicted(mean, deviation)
+
+
+def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float, seed: int) -> KernelHead:
+    """Return the head of n molecules with labels n x t, NaN where one is missing.
+
+    `classes` says whether labels are 0 and 1; `unknown` is what is predicted of a column without any label.
+    """
+    left_out = max(0, len(train) - MOST)
+    if left_out:
+        chosen = np.sort(generator("kernel head", seed).choice(len(train), MOST, replace=False))
+        train, Y = train[chosen], Y[chosen]
+    kernels = Kernels.of(train)
+    square = kernels.between()
+    columns: list[Column | float] = []
+    for number, y in enumerate(Y.T.astype(np.float64)):
+        rows = np.flatnonzero(~np.isnan(y))
+        if len(np.unique(y[rows])) < 2:
+            columns.append(float(y[rows[0]]) if len(rows) else unknown)
+            continue
+        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, classes, seed, number))
+    return KernelHead(kernels, tuple(columns), left_out)
+
+
+def _column(K: Array, y: Array, rows: Rows, classes: bool, seed: int, number: int) -> Column:
+    rng = generator("kernel head's column", seed, number)
+    process = gaussian_process.fit(K, y, rng)
+    if not classes:
+        return Column(rows, process, None)
+    classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
+    return Column(rows, process, classifier)

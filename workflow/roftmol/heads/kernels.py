@@ -1,0 +1,118 @@
+"""Kernels between molecules, one or two a source; each is about 1 between a molecule and itself.
+
+    vectors, descriptors   linear  x . x' / d          RBF  exp(-|x - x'|^2 / 2d)      x standardised, d wide
+    counts                 Tanimoto  sum_k min(c_k, c'_k) / sum_k max(c_k, c'_k)
+
+Tanimoto's coefficient of counts is a kernel (Ralaivola et al. 2005, doi 10.1016/j.neunet.2005.07.009). Two standardised
+molecules are 2d apart in the mean, so that an RBF of this width is e^-1 between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix as csr
+
+from roftmol.features.inputs import Inputs
+from roftmol.heads.standardiser import Array, Standardiser
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+def tanimoto(counts: csr_matrix, others: csr_matrix) -> Array:
+    """Return Tanimoto's coefficients of n and m molecules' counts: n x m."""
+    A, B = unary(counts, levels := _levels(counts, others)), unary(others, levels)
+    shared = np.asarray((A @ B.T).todense(), np.float64)
+    either = np.asarray(A.sum(1)) + np.asarray(B.sum(1)).T - shared
+    return np.divide(shared, either, out=np.ones_like(shared), where=either > 0)
+
+
+def unary(counts: csr_matrix, levels: int) -> csr_matrix:
+    """Return counts as 0 and 1, n x (bits levels): column (bit, k) says whether the count is above k.
+
+    So the scalar product of two rows is the sum of the lesser counts, and a row's sum that of its counts.
+    """
+    heights = np.minimum(counts.data.astype(np.int64), levels)
+    starts = np.cumsum(heights) - heights
+    level = np.arange(heights.sum()) - np.repeat(starts, heights)
+    columns = np.repeat(counts.indices.astype(np.int64), heights) * levels + level
+    ends = np.concatenate([[0], np.cumsum(heights)])[counts.indptr]
+    return csr((np.ones(len(columns)), columns, ends), shape=(counts.shape[0], counts.shape[1] * levels))
+
+
+def _levels(*matrices: csr_matrix) -> int:
+    return max(1, *(int(matrix.data.max()) for matrix in matrices if matrix.nnz))
+
+
+def linear(X: Array, others: Array) -> Array:
+    """Return x . x' / d for n and m rows: n x m."""
+    return X @ others.T / X.shape[1]
+
+
+def rbf(X: Array, others: Array) -> Array:
+    """Return exp(-|x - x'|^2 / 2d) for n and m rows: n x m."""
+    squares = (X**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * X @ others.T
+    return np.exp(-np.maximum(squares, 0.0) / (2 * X.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """The kernels between any molecules and n training molecules."""
+
+    vectors: Standardiser | None
+    descriptors: Standardiser | None
+    X: Array | None  #: the training molecules' standardised vectors
+    D: Array | None  #: and descriptors
+    counts: csr_matrix | None
+
+    @classmethod
+    def of(cls, train: Inputs) -> Kernels:
+        """Return the kernels to these training molecules, over all that is known of them."""
+        vectors = None if train.vectors is None else Standardiser.of(train.vectors)
+        descriptors = None if train.descriptors is None else Standardiser.of(train.descriptors)
+        X = vectors(train.vectors) if vectors and train.vectors is not None else None
+        D = descriptors(train.descriptors) if descriptors and train.descriptors is not None else None
+        return cls(vectors, descriptors, X, D, train.counts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each kernel is, in the order of :meth:`between`."""
+        names: list[str] = []
+        if self.X is not None and self.X.shape[1]:
+            names += ["vectors, linear", "vectors, RBF"]
+        if self.D is not None and self.D.shape[1]:
+            names += ["descriptors, linear", "descriptors, RBF"]
+        if self.counts is not None:
+            names.append("counts, Tanimoto")
+        return tuple(names)
+
+    def between(self, molecules: Inputs | None = None) -> Array:
+        """Return the kernels of m molecules, or of the training molecules themselves: kernels x m x n."""
+        parts: list[Array] = []
+        standardisers = (self.vectors, self.descriptors)
+        asked = (None, None) if molecules is None else (molecules.vectors, molecules.descriptors)
+        for train, standardiser, values in zip((self.X, self.D), standardisers, asked, strict=True):
+            if train is None or not train.shape[1]:
+                continue
+            Z = train if values is None or standardiser is None else standardiser(values)
+            parts += [linear(Z, train), rbf(Z, train)]
+        if self.counts is not None:
+            counts = self.counts if molecules is None or molecules.counts is None else molecules.counts
+            parts.append(tanimoto(counts, self.counts))
+        return np.stack(parts)
+
+    def diagonal(self, molecules: Inputs) -> Array:
+        """Return the kernels of m molecules with themselves: kernels x m."""
+        parts: list[Array] = []
+        asked = ((self.vectors, molecules.vectors), (self.descriptors, molecules.descriptors))
+        for standardiser, values in asked:
+            if standardiser is None or values is None or not len(standardiser.columns):
+                continue
+            Z = standardiser(values)
+            parts += [(Z**2).sum(1) / Z.shape[1], np.ones(len(Z))]
+        if self.counts is not None:
+            parts.append(np.ones(len(molecules)))
+        return np.stack(parts)
