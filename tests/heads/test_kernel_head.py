@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 from rdkit.Chem.Crippen import MolLogP
-from safetensors.numpy import save_file
 
 from molecule_tables import SMILES, molecule_table
 from roftmol.data.splits import SplitSettings, assign
-from roftmol.features import descriptors
+from roftmol.features import descriptors, vectors
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
 from roftmol.heads import kernel_head
@@ -22,7 +21,6 @@ from roftmol.heads.kernel_head import Column
 from roftmol.methods import METHODS
 from roftmol.methods.base import NoSettings
 from roftmol.tables import schemas
-from roftmol.training import vectors
 from roftmol.training.references import BaselineSettings, run
 
 LOG_P = np.array([MolLogP(Chem.MolFromSmiles(text)) for text in SMILES])
@@ -86,7 +84,7 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     splits = assign(table, SplitSettings("honest", "own", "random", "60", (0, 1), task))
     schemas.write("splits", splits, tmp_path / "splits.parquet")
     descriptors.save(DESCRIPTORS, tmp_path / "descriptors.safetensors")
-    save_file({"vectors": VECTORS}, tmp_path / "vectors.safetensors", metadata={"format": vectors.FORMAT})
+    vectors.save(VECTORS, tmp_path / "vectors.safetensors")
     reads = METHODS[method].reads
     settings = BaselineSettings(
         **{"protocol": "honest", "dataset": "own", "split": "random", "budget": "60"},

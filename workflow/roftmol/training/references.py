@@ -25,6 +25,7 @@ from roftmol.core.seeds import seed_of
 from roftmol.features.descriptors import load as load_descriptors
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
+from roftmol.features.vectors import load as load_vectors
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
@@ -32,7 +33,6 @@ from roftmol.tasks import TASKS
 from roftmol.training.cell import FitConfiguration
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import Task
-from roftmol.training.vectors import load as load_vectors
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.integer]
