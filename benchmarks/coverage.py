@@ -5,7 +5,8 @@
 
 `bundles` draws labelled molecules from registered datasets, fits each method's bundle on them as an estimator does,
 and predicts others: drawn from all that are left, or of scaffolds that no labelled molecule has. It reads
-results/data/NAME/molecules.parquet, which `snakemake results/data/NAME/molecules.parquet` makes.
+results/data/NAME/molecules.parquet, which `snakemake results/data/NAME/molecules.parquet --config 'datasets=[NAME]'`
+makes.
 
 `recommendations` draws labelled molecules from a CSV, hands them to `snakemake recommend` as a file of their own,
 predicts all other molecules with the bundle, and compares its score with what the verdict said.

@@ -98,9 +98,19 @@ def methods_of(kind):
     return "|".join(name for name, method in METHODS.items() if method.kind == kind)
 
 
+def named(key, known, name):
+    """What the experiment knows by a name; a target of another one is the user's mistake."""
+    if name not in known:
+        stop(
+            f"The target is of {name!r}, which this experiment does not name under `{key}`: add it there, "
+            f"--config '{key}=[{name}]'"
+        )
+    return known[name]
+
+
 def graphs_of(wildcards):
     """A dataset's graphs in the form that the model reads."""
-    featurizer = EXPERIMENT.checkpoints[wildcards.model].featurizer
+    featurizer = named("models", EXPERIMENT.checkpoints, wildcards.model).featurizer
     return f"results/data/{wildcards.dataset}/graphs/{featurizer}.safetensors"
 
 

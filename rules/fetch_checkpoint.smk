@@ -1,7 +1,9 @@
 # A pretrained encoder's weights, checked and stored under our names.
 rule fetch_checkpoint:
     input:
-        lambda wildcards: own_files(EXPERIMENT.checkpoints[wildcards.model].sources),
+        lambda wildcards: own_files(
+            named("models", EXPERIMENT.checkpoints, wildcards.model).sources
+        ),
         own_code,
     output:
         "results/checkpoints/{model}.safetensors",

@@ -1,7 +1,9 @@
 # A dataset's file, from the first of its sources that works. Its code is no parameter: the checksum says what comes.
 rule fetch_data:
     input:
-        lambda wildcards: own_files(EXPERIMENT.datasets[wildcards.dataset].sources),
+        lambda wildcards: own_files(
+            named("datasets", EXPERIMENT.datasets, wildcards.dataset).sources
+        ),
     output:
         "results/data/{dataset}/source",
     log:

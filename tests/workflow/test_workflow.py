@@ -424,3 +424,23 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "2 molecules with a label can be used, and a recommendation needs 20" in done.stderr
     assert not (tmp_path / "results/recommendation/few").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "name"),
+    [
+        ("results/data/cep/molecules.parquet", "datasets", "cep"),
+        ("results/runs/honest/gin-zinc-masking/cep/random-20/full_ft/fits.parquet", "datasets", "cep"),
+        ("results/checkpoints/minimol.safetensors", "models", "minimol"),
+        ("results/vectors/minimol/mine.safetensors", "models", "minimol"),
+    ],
+)
+def test_a_target_of_what_the_experiment_does_not_name_is_refused(target: str, key: str, name: str, tmp_path: Path):
+    write_molecules(tmp_path / "mine.csv")
+    workspace = Workspace(tmp_path)
+    workspace.configure(files={})
+    done = workspace.run("--dry-run", target)
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert f"error: The target is of '{name}', which this experiment does not name under `{key}`: add it there" in said
+    assert "Traceback" not in said
