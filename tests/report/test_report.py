@@ -324,7 +324,7 @@ def test_numbers_are_readable():
 
 def test_what_fine_tuning_changes_has_its_section(page):
     text = Page(page).text
-    assert "What fine-tuning does to the model" in text
+    assert "What fine-tuning does to the encoder" in text
     assert "Farthest part" in text
     assert "layer 5" in text
 
