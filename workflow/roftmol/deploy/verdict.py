@@ -374,7 +374,7 @@ class _Words:
         if choice.chosen == BASELINE and choice.best != BASELINE:
             return (
                 f"No method is better than the fingerprint baseline beyond doubt, not even the best, {best}: the "
-                "fingerprint baseline is as good as far as these labels can tell. Take it, it needs no network."
+                "fingerprint baseline is as good as far as these labels can tell. Take it: it needs no network."
             )
         if choice.chosen == BASELINE:
             return "The fingerprint baseline has the best score of all. Take it."
