@@ -186,6 +186,11 @@ class Method:
         return self.pretrained and (not self.learner or self.reads_encoder)
 
     @property
+    def bundled(self) -> bool:
+        """Whether a bundle can hold its fits; bundles hold no descriptors and no kernels yet."""
+        return not self.reads & {"descriptors", "vectors"}
+
+    @property
     def reads_encoder(self) -> bool:
         """Whether it learns from a frozen encoder's vectors."""
         return "vectors" in self.reads
