@@ -22,8 +22,8 @@ from roftmol.methods import CONSTANT, FINGERPRINT, METHODS, SCRATCH, WITHOUT_ENC
 from roftmol.registry import catalog
 from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
+from roftmol.training.learners import LearnerSettings
 from roftmol.training.pretraining import RECIPES, PretrainSettings
-from roftmol.training.references import BaselineSettings
 from stage_settings import settings_for
 
 ROOT = Path(__file__).parents[2]
@@ -311,7 +311,7 @@ def test_every_stage_accepts_its_settings():
                 for name, method in METHODS.items():
                     if method.kind == "external":
                         given = settings_for("baseline", made, **cell, model=WITHOUT_ENCODER[name], method=name)
-                        settings = build(BaselineSettings, _through_json(given))
+                        settings = build(LearnerSettings, _through_json(given))
                         assert [method.parse(setting) for setting in settings.grid] == list(method.grid(0))
                         continue
                     given = settings_for("finetune", made, **cell, model="gin-zinc-masking", method=name)

@@ -19,7 +19,7 @@ from roftmol.methods import METHODS, setting_text
 from roftmol.methods.fingerprint import GRID, TREES, Settings, fit_predict
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
-from roftmol.training.references import BaselineSettings, run
+from roftmol.training.learners import LearnerSettings, run
 
 #: log10 of the solubility in water, mol/l, at room temperature; textbook values, rounded.
 SOLUBILITY = {
@@ -151,7 +151,7 @@ CELL = {"protocol": "honest", "dataset": "own", "split": "scaffold", "budget": "
 SEEDS = (0, 1)
 
 
-def arrange(folder: Path, task: str, validation: str) -> tuple[BaselineSettings, pd.DataFrame]:
+def arrange(folder: Path, task: str, validation: str) -> tuple[LearnerSettings, pd.DataFrame]:
     """Write a dataset and its split; two tasks, the first with missing labels."""
     label = np.array([[len(text), text.lower().count("n")] for text in SMILES], float)
     if task == "classification":
@@ -163,7 +163,7 @@ def arrange(folder: Path, task: str, validation: str) -> tuple[BaselineSettings,
     schemas.write("splits", splits.assign(table, split), folder / "splits.parquet")
     metric = {"classification": "roc_auc", "regression": "rmse"}[task]
     grid = tuple(map(asdict, GRID))
-    return BaselineSettings(**CELL, seeds=SEEDS, task=task, metric=metric, method="fingerprint", grid=grid), table
+    return LearnerSettings(**CELL, seeds=SEEDS, task=task, metric=metric, method="fingerprint", grid=grid), table
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -250,6 +250,6 @@ def test_the_forest_is_grown_once_whatever_alpha(tmp_path: Path) -> None:
 def test_settings_come_from_json() -> None:
     cell = {**CELL, "seeds": [0], "task": "regression", "metric": "rmse", "method": "fingerprint"}
     grid = [{"learner": "linear", "alpha": 3.0}, {"learner": "forest"}]
-    told = build(BaselineSettings, {**cell, "grid": grid})
+    told = build(LearnerSettings, {**cell, "grid": grid})
     assert [METHODS["fingerprint"].parse(setting) for setting in told.grid] == [Settings("linear", 3.0), FOREST]
     assert setting_text(Settings("linear")) == '{"alpha":10.0,"learner":"linear"}'

@@ -49,9 +49,9 @@ def test_predictions_are_scikit_learns():
     a, b = process.weights
     kernel = ConstantKernel(a / D) * DotProduct(1e-9) + ConstantKernel(b) * RBF(np.sqrt(D)) + ConstantKernel(CONSTANT)
     theirs = GaussianProcessRegressor(kernel + WhiteKernel(process.noise), alpha=0, optimizer=None)
-    assert kernels.vectors
-    theirs.fit(kernels.X, (y - y.mean()) / y.std())
-    expected, spread = theirs.predict(kernels.vectors(new.vectors), return_std=True)
+    (vectors,) = kernels.numbers
+    theirs.fit(vectors.train, (y - y.mean()) / y.std())
+    expected, spread = theirs.predict(vectors.read(new), return_std=True)
     assert mean == pytest.approx(y.mean() + y.std() * expected, rel=1e-6)
     assert deviation == pytest.approx(y.std() * spread, rel=1e-6)
 

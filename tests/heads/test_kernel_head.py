@@ -13,7 +13,7 @@ from rdkit.Chem.Crippen import MolLogP
 
 from molecule_tables import SMILES, molecule_table
 from roftmol.data.splits import SplitSettings, assign
-from roftmol.features import descriptors, vectors
+from roftmol.features import array_file, descriptors, inputs
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
 from roftmol.heads import kernel_head
@@ -21,7 +21,7 @@ from roftmol.heads.kernel_head import Column
 from roftmol.methods import METHODS
 from roftmol.methods.base import NoSettings
 from roftmol.tables import schemas
-from roftmol.training.references import BaselineSettings, run
+from roftmol.training.learners import LearnerSettings, run
 
 LOG_P = np.array([MolLogP(Chem.MolFromSmiles(text)) for text in SMILES])
 DESCRIPTORS = descriptors.descriptors(SMILES)
@@ -83,10 +83,10 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     schemas.write("molecules", table := molecule_table(SMILES, y), tmp_path / "molecules.parquet")
     splits = assign(table, SplitSettings("honest", "own", "random", "60", (0, 1), task))
     schemas.write("splits", splits, tmp_path / "splits.parquet")
-    descriptors.save(DESCRIPTORS, tmp_path / "descriptors.safetensors")
-    vectors.save(VECTORS, tmp_path / "vectors.safetensors")
+    array_file.save("descriptors", DESCRIPTORS, descriptors.MADE, tmp_path / "descriptors.safetensors")
+    array_file.save("vectors", VECTORS, inputs.VECTORS, tmp_path / "vectors.safetensors")
     reads = METHODS[method].reads
-    settings = BaselineSettings(
+    settings = LearnerSettings(
         **{"protocol": "honest", "dataset": "own", "split": "random", "budget": "60"},
         **{"seeds": (0, 1), "task": task, "metric": "rmse" if task == "regression" else "roc_auc"},
         **{"method": method, "grid": ({},), "model": METHODS[method].model or "an-encoder"},
@@ -132,7 +132,7 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     assert fitted.predictions[:, 0] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def seed_of_first_fit(settings: BaselineSettings) -> int:
+def seed_of_first_fit(settings: LearnerSettings) -> int:
     from roftmol.core.seeds import seed_of
 
     return seed_of(*settings.cell.values(), 0, 0)
@@ -154,7 +154,7 @@ def test_a_missing_file_of_descriptors_is_named(tmp_path: Path):
     schemas.write("molecules", table, tmp_path / "molecules.parquet")
     splits = assign(table, SplitSettings("honest", "own", "random", "60", (0,), "regression"))
     schemas.write("splits", splits, tmp_path / "splits.parquet")
-    settings = BaselineSettings("honest", "own", "random", "60", (0,), "regression", "rmse", "classical", ({},))
+    settings = LearnerSettings("honest", "own", "random", "60", (0,), "regression", "rmse", "classical", ({},))
     (tmp_path / "d.safetensors").write_bytes(b"half")
     from roftmol.core.errors import UserError
 

@@ -34,6 +34,7 @@ def test_tanimoto_is_by_hand():
     """min / max of (2, 0, 1) and (1, 3, 1): 2 / 6; two molecules without any environment are alike."""
     counts, others = csr_matrix([[2.0, 0, 1], [0, 0, 0]]), csr_matrix([[1.0, 3, 1], [0, 0, 0]])
     assert tanimoto(counts, others) == pytest.approx(np.array([[1 / 3, 0.0], [0.0, 1.0]]))
+    assert tanimoto(counts[1:], others[1:]) == pytest.approx(np.ones((1, 1)))
 
 
 def test_linear_and_rbf_are_scikit_learns():
@@ -76,3 +77,4 @@ def test_kernels_go_over_what_there_is():
     others = train[np.array([4, 1])]
     assert kernels.between(others) == pytest.approx(square[:, [4, 1]])
     assert Kernels.of(Inputs(6, counts=counts)).names == ("counts, Tanimoto",)
+    assert Kernels.of(Inputs(6, counts=counts, vectors=np.ones((6, 3)))).names == ("counts, Tanimoto",)

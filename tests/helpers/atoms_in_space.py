@@ -64,3 +64,11 @@ def fitted(encoder: Spatial, name: str, setting: dict, epochs: int = 2) -> Model
     model = new_model(encoder, fit)
     assert len(train(model, fit).curve) == epochs
     return model
+
+
+def still_parts(encoder: Spatial, name: str, setting: dict) -> set[str]:
+    """The parts that a method leaves as they were."""
+    before = {key: theta.clone() for key, theta in encoder.named_parameters()}
+    after = fitted(encoder, name, setting).encoder.named_parameters()
+    moved = {encoder.part_of(key) for key, theta in after if not torch.equal(theta, before[key])}
+    return {*encoder.parts, "force_field"} - moved

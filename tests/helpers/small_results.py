@@ -23,7 +23,7 @@ from roftmol.features import featurize
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import merge
 from roftmol.tables import schemas
-from roftmol.training import jobs, landscape, references
+from roftmol.training import jobs, landscape, learners
 from roftmol.training.fit import TrainSettings
 
 MODEL, SPLIT, BUDGET = "tiny", "random", "30"
@@ -84,8 +84,8 @@ def make(
     folder = results / f"runs/honest/{MODEL}/{dataset}/{SPLIT}-{BUDGET}"
     for name in methods:
         if name in WITHOUT_ENCODER:
-            settings = references.BaselineSettings(**cell, method=name, grid=METHODS[name])
-            references.run(settings, data, split, run_of(results, name, dataset))
+            settings = learners.LearnerSettings(**cell, method=name, grid=METHODS[name])
+            learners.run(settings, data, split, run_of(results, name, dataset))
             continue
         own = {"model": MODEL, "method": name, "grid": METHODS[name], "training": training, "device": "cpu"}
         told, source = jobs.RunSettings(**cell, **own), folder / "full_ft"

@@ -18,7 +18,7 @@ from roftmol.scoring import metrics
 from roftmol.tables import schemas
 from roftmol.tasks.classification import log_loss, roc_auc
 from roftmol.tasks.regression import rmse
-from roftmol.training.references import BaselineSettings, run
+from roftmol.training.learners import LearnerSettings, run
 
 CELL = {"protocol": "honest", "dataset": "own", "split": "random", "budget": "50"}
 ANSWERS = np.array([[1.0, 4.0, np.nan], [2.0, np.nan, np.nan], [6.0, 5.0, np.nan]])
@@ -59,7 +59,7 @@ def arrange(folder: Path, protocol: str, validation: str, task: str = "regressio
     )
     schemas.write("splits", assigned, folder / "splits.parquet")
     metric = {"classification": "roc_auc", "regression": "rmse"}[task]
-    told = BaselineSettings(**cell, seeds=(0, 1), task=task, metric=metric, method="constant", grid=({},))
+    told = LearnerSettings(**cell, seeds=(0, 1), task=task, metric=metric, method="constant", grid=({},))
     run(told, folder, folder / "splits.parquet", folder)
     return assigned, label[:, 0]
 

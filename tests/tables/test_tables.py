@@ -31,7 +31,7 @@ from roftmol.tables.base import Table
 from roftmol.tables.descriptions import reference
 from roftmol.training.cell import RunSettings
 from roftmol.training.landscape import LandscapeSettings
-from roftmol.training.references import BaselineSettings
+from roftmol.training.learners import LearnerSettings
 
 DESCRIPTIONS = PACKAGE / "tables" / "descriptions"
 #: A text, a number with a fraction, a whole one, a list and a truth: what a later version might add to "scores".
@@ -95,7 +95,7 @@ def test_what_identifies_a_cell_are_the_columns_of_the_tables():
     assert tuple(schemas.CELL) == Cell._fields
     assert tuple(schemas.CONDITION) == Condition._fields == tuple(TITLES)
     assert {field.name for field in fields(Family)} == {*schemas.FAMILY, "scores"}
-    for settings in (RunSettings, BaselineSettings, LandscapeSettings, SplitSettings):
+    for settings in (RunSettings, LearnerSettings, LandscapeSettings, SplitSettings):
         assert {field.name for field in fields(settings)} >= schemas.CONTEXT.keys(), settings
 
 

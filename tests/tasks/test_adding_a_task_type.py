@@ -32,7 +32,7 @@ from roftmol.experiment.config import experiment
 from roftmol.features import featurize
 from roftmol.statistics import stage as statistics
 from roftmol.tables import schemas
-from roftmol.training import jobs, references
+from roftmol.training import jobs, learners
 from roftmol.training.fit import TrainSettings
 from roftmol.training.model import task_loss
 
@@ -96,7 +96,7 @@ mixture = jobs.RunSettings(**common, **training, method="dwise_ft", grid=({"star
 jobs.interpolate(mixture, *inputs, runs["full_ft"], runs["dwise_ft"])
 for name, model, grid in (("fingerprint", "morgan", {"learner": "linear"}), ("constant", "none", {})):
     runs[name] = results / "runs" / cell.format(model) / name
-    references.run(references.BaselineSettings(**common, method=name, grid=(grid,)), data, file, runs[name])
+    learners.run(learners.LearnerSettings(**common, method=name, grid=(grid,)), data, file, runs[name])
 for run in runs.values():
     assert set(schemas.read("fits", run / "fits.parquet")["status"]) == {"ok"}, run
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.integer]
 
+#: What a file of vectors says.
+VECTORS = {"format": "roftmol-vectors-1"}
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:

@@ -44,7 +44,7 @@ def unary(counts: csr_matrix, levels: int) -> csr_matrix:
 
 
 def _levels(*matrices: csr_matrix) -> int:
-    return max(1, *(int(matrix.data.max()) for matrix in matrices if matrix.nnz))
+    return max([1, *(int(matrix.data.max()) for matrix in matrices if matrix.nnz)])
 
 
 def linear(X: Array, others: Array) -> Array:
@@ -59,60 +59,65 @@ def rbf(X: Array, others: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
+class Numbers:
+    """One source of numbers that molecules are described by, standardised on n training molecules."""
+
+    name: str  #: a field of `Inputs`
+    standardiser: Standardiser
+    train: Array  #: n x d
+
+    @classmethod
+    def of(cls, name: str, train: Inputs) -> Numbers | None:
+        """Return the source; None where it tells the training molecules nothing apart."""
+        values = getattr(train, name)
+        if values is None:
+            return None
+        standardiser = Standardiser.of(values)
+        return cls(name, standardiser, standardiser(values)) if len(standardiser.columns) else None
+
+    def read(self, molecules: Inputs) -> Array:
+        """Return molecules' standardised numbers, m x d."""
+        return self.standardiser(getattr(molecules, self.name))
+
+
+@dataclass(frozen=True, eq=False)
 class Kernels:
     """The kernels between any molecules and n training molecules."""
 
-    vectors: Standardiser | None
-    descriptors: Standardiser | None
-    X: Array | None  #: the training molecules' standardised vectors
-    D: Array | None  #: and descriptors
+    numbers: tuple[Numbers, ...]
     counts: csr_matrix | None
 
     @classmethod
     def of(cls, train: Inputs) -> Kernels:
         """Return the kernels to these training molecules, over all that is known of them."""
-        vectors = None if train.vectors is None else Standardiser.of(train.vectors)
-        descriptors = None if train.descriptors is None else Standardiser.of(train.descriptors)
-        X = vectors(train.vectors) if vectors and train.vectors is not None else None
-        D = descriptors(train.descriptors) if descriptors and train.descriptors is not None else None
-        return cls(vectors, descriptors, X, D, train.counts)
+        sources = (Numbers.of(name, train) for name in ("vectors", "descriptors"))
+        return cls(tuple(source for source in sources if source), train.counts)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each kernel is, in the order of :meth:`between`."""
-        names: list[str] = []
-        if self.X is not None and self.X.shape[1]:
-            names += ["vectors, linear", "vectors, RBF"]
-        if self.D is not None and self.D.shape[1]:
-            names += ["descriptors, linear", "descriptors, RBF"]
-        if self.counts is not None:
-            names.append("counts, Tanimoto")
-        return tuple(names)
+        names = [f"{source.name}, {kind}" for source in self.numbers for kind in ("linear", "RBF")]
+        return (*names, *(["counts, Tanimoto"] if self.counts is not None else []))
 
     def between(self, molecules: Inputs | None = None) -> Array:
         """Return the kernels of m molecules, or of the training molecules themselves: kernels x m x n."""
         parts: list[Array] = []
-        standardisers = (self.vectors, self.descriptors)
-        asked = (None, None) if molecules is None else (molecules.vectors, molecules.descriptors)
-        for train, standardiser, values in zip((self.X, self.D), standardisers, asked, strict=True):
-            if train is None or not train.shape[1]:
-                continue
-            Z = train if values is None or standardiser is None else standardiser(values)
-            parts += [linear(Z, train), rbf(Z, train)]
+        for source in self.numbers:
+            Z = source.read(molecules) if molecules is not None else source.train
+            parts += [linear(Z, source.train), rbf(Z, source.train)]
         if self.counts is not None:
-            counts = self.counts if molecules is None or molecules.counts is None else molecules.counts
+            counts = molecules.counts if molecules is not None else self.counts
+            assert counts is not None
             parts.append(tanimoto(counts, self.counts))
         return np.stack(parts)
 
     def diagonal(self, molecules: Inputs) -> Array:
         """Return the kernels of m molecules with themselves: kernels x m."""
         parts: list[Array] = []
-        asked = ((self.vectors, molecules.vectors), (self.descriptors, molecules.descriptors))
-        for standardiser, values in asked:
-            if standardiser is None or values is None or not len(standardiser.columns):
-                continue
-            Z = standardiser(values)
-            parts += [(Z**2).sum(1) / Z.shape[1], np.ones(len(Z))]
+        ones = np.ones(len(molecules))
+        for source in self.numbers:
+            Z = source.read(molecules)
+            parts += [(Z**2).sum(1) / Z.shape[1], ones]
         if self.counts is not None:
-            parts.append(np.ones(len(molecules)))
+            parts.append(ones)
         return np.stack(parts)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roftmol.core.seeds import seed_of
-from roftmol.methods.base import Fitted, Learner, Method, NoSettings, by_column, no_grid
-from roftmol.tasks import TASKS
+from roftmol.methods import fingerprint
+from roftmol.methods.base import Fitted, Learner, Method, NoSettings, no_grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from roftmol.features.inputs import Inputs
 
-TREES, FEW_TREES, MANY_TASKS = 200, 20, 30
+TREES = 200
 
 
 def fit_predict(
@@ -28,23 +27,8 @@ def fit_predict(
     X_new: NDArray[np.float32],
     seed: int,
 ) -> Fitted:
-    """Fit a forest for each task on the molecules with its label and predict others. X: n x f, Y: n x t."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
-
-    def one(number: int, rows: NDArray[np.integer], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
-        state = seed_of("forest", seed, number) % 2**32
-        if TASKS[task].classes:
-            forest = RandomForestClassifier(trees, random_state=state, n_jobs=1).fit(X[rows], y)
-            # One more tree, which knows the rate alone: no probability is 0 or 1, and the order is as it was.
-            p = (trees * forest.predict_proba(X_new)[:, 1] + y.mean()) / (trees + 1)
-        else:
-            forest = RandomForestRegressor(trees, max_features=1 / 3, random_state=state, n_jobs=1).fit(X[rows], y)
-            p = forest.predict(X_new)
-        return p, sum(tree.tree_.node_count for tree in forest.estimators_)
-
-    return by_column(one, Y, len(X_new), TASKS[task].unknown)
+    """Fit the fingerprint baseline's forest, with twice the trees, on n x f features."""
+    return fingerprint.fit_predict(fingerprint.Settings("forest"), task, X, Y, X_new, seed, TREES)
 
 
 def features(inputs: Inputs) -> NDArray[np.float32]:

@@ -22,7 +22,6 @@ from roftmol.tasks import TASKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
     Array = NDArray[np.float64]
 
@@ -57,12 +56,15 @@ class Settings:
 GRID = (*(Settings("linear", alpha) for alpha in (1.0, 10.0, 100.0)), Settings("forest"))
 
 
-def fit_predict(hyperparameters: Settings, task: str, X: csr_matrix, Y: Array, X_new: csr_matrix, seed: int) -> Fitted:
+def fit_predict(
+    hyperparameters: Settings, task: str, X: Any, Y: Array, X_new: Any, seed: int, trees: int = TREES
+) -> Fitted:
     """Fit each task on the molecules with its label and predict others: probabilities, or values in label units.
 
-    X: n x 2048, Y: n x t with NaN for a missing label, X_new: m x 2048.
+    X: n x f, sparse or not, Y: n x t with NaN for a missing label, X_new: m x f. `trees` are of a forest; of many tasks
+    each has fewer.
     """
-    trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
+    trees = trees if Y.shape[1] <= MANY_TASKS else FEW_TREES
 
     def one(number: int, rows: NDArray[np.integer], y: Array) -> tuple[Array, int]:
         # Trees are drawn for each task by itself, whatever the other tasks are.

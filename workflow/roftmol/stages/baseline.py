@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def settings_from(
     experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
 ) -> Json:
-    """Return `references.BaselineSettings`; `model` is the name that stands for one, which `method` implies."""
+    """Return `learners.LearnerSettings`; `model` is the name that stands for one, which `method` implies."""
     cell = experiment.cell_settings(protocol, dataset, split, budget)
     return {**cell, "method": method, "grid": experiment.grid(method, layers=0)}
 
@@ -23,16 +23,14 @@ def settings_from(
 def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one reference's fits."""
     task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
-    return Code(
-        ("roftmol.training.references", f"roftmol.methods.{method}", task), ("roftmol.methods", "roftmol.tasks")
-    )
+    return Code(("roftmol.training.learners", f"roftmol.methods.{method}", task), ("roftmol.methods", "roftmol.tasks"))
 
 
 def run(settings: Json, *, data: Path, splits: Path, out: Path, descriptors: Path | None = None) -> None:
     """Fit every setting, seed and fold."""
-    from roftmol.training import references
+    from roftmol.training import learners
 
-    references.run(build(references.BaselineSettings, settings), data, splits, out, descriptors)
+    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors)
 
 
 STAGE = Stage(run, "train", code, settings_from)

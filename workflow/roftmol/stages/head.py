@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def settings_from(
     experiment: Experiment, protocol: str, model: str, dataset: str, split: str, budget: str, method: str
 ) -> Json:
-    """Return `references.BaselineSettings`."""
+    """Return `learners.LearnerSettings`."""
     cell = experiment.cell_settings(protocol, dataset, split, budget)
     layers = experiment.checkpoints[model].layers
     return {**cell, "model": model, "method": method, "grid": experiment.grid(method, layers)}
@@ -25,14 +25,14 @@ def settings_from(
 def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -> Code:
     """Return the code of one head's fits; the encoder counts by its vectors."""
     task = f"roftmol.tasks.{experiment.datasets[dataset].task}"
-    return Code(("roftmol.training.references", f"roftmol.methods.{method}", task), CHOICES)
+    return Code(("roftmol.training.learners", f"roftmol.methods.{method}", task), CHOICES)
 
 
 def run(settings: Json, *, data: Path, splits: Path, vectors: Path, out: Path, descriptors: Path | None = None) -> None:
     """Fit every setting, seed and fold."""
-    from roftmol.training import references
+    from roftmol.training import learners
 
-    references.run(build(references.BaselineSettings, settings), data, splits, out, descriptors, vectors)
+    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors, vectors)
 
 
 STAGE = Stage(run, "train", code, settings_from)

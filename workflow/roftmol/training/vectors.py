@@ -16,9 +16,9 @@ from roftmol.core.devices import device_of
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.encoders.ops import sum_by
-from roftmol.features import graphs
+from roftmol.features import array_file, graphs
 from roftmol.features.graphs import Graphs, Indices
-from roftmol.features.vectors import save
+from roftmol.features.inputs import VECTORS
 from roftmol.training.forward import EVALUATION_BATCH
 
 
@@ -39,5 +39,4 @@ def embed(data: Path, checkpoint: Path, device: str, out: Path) -> None:
     """Write the vectors of all molecules of the graphs `data`."""
     molecules = graphs.load(data)
     encoder = load_encoder(checkpoint, 0.0).to(device_of(device))
-    values = vectors(encoder, molecules, np.arange(len(molecules)))
-    save(values, out)
+    array_file.save("vectors", vectors(encoder, molecules, np.arange(len(molecules))), VECTORS, out)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
-from roftmol.features.descriptors import load as load_descriptors
+from roftmol.features import array_file
+from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.fingerprints import morgan_counts
-from roftmol.features.inputs import Inputs
-from roftmol.features.vectors import load as load_vectors
+from roftmol.features.inputs import VECTORS, Inputs
 from roftmol.methods import METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
@@ -39,7 +39,7 @@ Rows = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class BaselineSettings:
+class LearnerSettings:
     """The settings of the stage `baseline`: a cell, its seeds and grid."""
 
     protocol: str
@@ -68,7 +68,7 @@ class BaselineSettings:
 
 
 def run(
-    settings: BaselineSettings,
+    settings: LearnerSettings,
     data: Path,
     splits: Path,
     out: Path,
@@ -91,8 +91,8 @@ def run(
     inputs = Inputs(
         len(used),
         counts=morgan_counts(molecules.loc[used, "smiles"].tolist()) if "counts" in method.reads else None,
-        descriptors=load_descriptors(descriptors)[used] if descriptors else None,
-        vectors=load_vectors(vectors)[used] if vectors else None,
+        descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[used] if descriptors else None,
+        vectors=array_file.load("vectors", VECTORS, vectors)[used] if vectors else None,
     )
     fitting = _Fitting(settings, learner, learner.features(inputs), labels, TASKS[settings.task].values(labels))
     fits: list[dict[str, Any]] = []
@@ -114,7 +114,7 @@ def run(
 class _Fitting:
     """What all fits of a cell share."""
 
-    settings: BaselineSettings
+    settings: LearnerSettings
     learner: Learner
     features: Any  #: n molecules'
     labels: Array  #: n x t
