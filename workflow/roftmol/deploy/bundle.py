@@ -31,7 +31,8 @@ from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
-from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
+from roftmol.deploy.closed_form import HeadModel
+from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
@@ -55,7 +56,7 @@ class Bundle:
     """A fitted ensemble with its card: what it predicts, how well, how sure, and what it was made of."""
 
     card: Mapping[str, Any]
-    members: Sequence[Model] | Sequence[Reference]
+    members: Sequence[Model] | Sequence[Reference] | Sequence[HeadModel]
     training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
 
     @property
@@ -98,21 +99,22 @@ class Bundle:
         similarity = nearest(fingerprints(molecules), self.training)
         domain = Domain.from_card(self.card["domain"])
         outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
-        values = self.certainty.values(outputs, 1 - similarity)
+        values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]
         return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
 
-    def _outputs(self, smiles: list[str], processes: int) -> Array:
-        """Return probabilities or values, members x molecules."""
+    def _outputs(self, smiles: list[str], processes: int) -> Outputs:
+        if isinstance(self.members[0], HeadModel):
+            return self.members[0].predict(smiles, processes)
         if isinstance(self.members[0], Reference):
             X = morgan_counts(smiles)
             outputs = [member.predict(X, self.card["task"]) for member in self.members if isinstance(member, Reference)]
-            return np.stack(outputs).astype(np.float64)
+            return Outputs.of_members(np.stack(outputs))
         no_labels = np.full((len(smiles), 1), np.nan, np.float32)
         data = featurize.from_smiles(smiles, no_labels, processes, self.card["featurizer"])
         networks = [member for member in self.members if isinstance(member, Model)]
-        return predict_networks(networks, data).astype(np.float64)
+        return Outputs.of_members(predict_networks(networks, data))
 
 
 def make(
@@ -131,7 +133,7 @@ def make(
     """
     first = ensemble.members[0]
     architecture: Mapping[str, Any] | None = None
-    if isinstance(first, Model):
+    if isinstance(first, Model) or (isinstance(first, HeadModel) and first.reader.encoder):
         if about["architecture"]["kind"] == "own":
             raise UserError(
                 f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights "
@@ -252,13 +254,19 @@ def read(path: Path | str) -> Bundle:
     return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
 
 
-def _tensors(member: Model | Reference) -> dict[str, Tensor]:
+def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:
+    if isinstance(member, HeadModel):
+        return member.tensors()
     if isinstance(member, Reference):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in member.arrays.items()}
     return dict(member.state_dict())
 
 
-def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Reference:
+def _member(
+    card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None
+) -> Model | Reference | HeadModel:
+    if METHODS[card["method"]].kernels:
+        return HeadModel.of(card, state)
     if card["architecture"] is None:
         return Reference({name: tensor.numpy() for name, tensor in state.items()})
     task = Task(card["task"], TASKS[card["task"]].primary.name)
@@ -283,7 +291,11 @@ def describe(card: Mapping[str, Any]) -> str:
     lines = {
         "predicts": f"{card['target']} ({card['task']})",
         "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
-        "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
+        "members": (
+            f"one, fitted on all {card['molecules']} labelled molecules"
+            if METHODS[card["method"]].kernels
+            else f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules"
+        ),
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
         "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
         "certainty": uncertainty.from_card(card["calibration"]).words(),

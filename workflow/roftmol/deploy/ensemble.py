@@ -11,9 +11,10 @@ A member's own predictions for part k calibrate nothing, because the member was 
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,7 @@ from roftmol.training.model import Model, new_model
 
 HONEST = PROTOCOLS["honest"]
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 
@@ -61,8 +63,21 @@ class EnsembleSettings:
 class Ensemble:
     """The members, and the hyperparameters that they share, as JSON."""
 
-    members: Sequence[Model] | Sequence[Reference]
+    members: Sequence[Any]
     setting: str
+
+
+class Outputs(NamedTuple):
+    """What an ensemble says of n molecules: its prediction, and how far its members spread around it."""
+
+    mean: Doubles
+    spread: Doubles
+
+    @classmethod
+    def of_members(cls, predictions: npt.NDArray[np.floating]) -> Outputs:
+        """Return the members' mean and standard deviation; `predictions` are members x molecules."""
+        values = predictions.astype(np.float64)
+        return cls(values.mean(0), values.std(0, ddof=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,26 +140,46 @@ class Reference:
 Fitting = Callable[[Settings], tuple[Any, Array]]
 
 
-class Source(Protocol):
-    """n labelled molecules, in the form that a method learns from."""
+class Source(ABC):
+    """n labelled molecules, in the form that a method learns from.
 
-    @property
-    def labels(self) -> Array:
-        """The labels, n."""
+    `structures` is the number of each molecule's structure; identical molecules have one number, and stay in one part.
+    """
 
-    @property
-    def structures(self) -> npt.NDArray[np.integer]:
-        """The number of each molecule's structure; identical molecules have one number, and stay in one part."""
+    labels: Array
+    structures: npt.NDArray[np.integer]
 
+    @abstractmethod
+    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+        """Fit an ensemble on these molecules; all their labels teach."""
+
+    @abstractmethod
+    def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
+        """Predict these molecules."""
+
+
+class Members(Source):
+    """A source of ensembles whose members are stopped on a part of the labels each."""
+
+    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+        """Fit a member for each part of these molecules."""
+        return fit_ensemble(self, deal(self, molecules, settings), settings)
+
+    def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
+        """Predict these molecules by all members."""
+        return Outputs.of_members(self.predict(ensemble.members, molecules, settings))
+
+    @abstractmethod
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
         """Return the function that fits a fold's member with given hyperparameters."""
 
+    @abstractmethod
     def predict(self, members: Sequence[Any], molecules: Rows, settings: EnsembleSettings) -> Array:
         """Return every member's predictions, members x molecules."""
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
+class Networks(Members):
     """Molecules as graphs, which have one label column, and the encoder whose copies are fine-tuned."""
 
     encoder: Encoder
@@ -152,7 +187,7 @@ class Networks:
     structures: npt.NDArray[np.integer]
 
     @property
-    def labels(self) -> Array:
+    def labels(self) -> Array:  # type: ignore[override]
         """The labels, n."""
         return self.graphs.labels[:, 0]
 
@@ -192,7 +227,7 @@ class Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class References:
+class References(Members):
     """Molecules as n x 2048 Morgan counts, for models without an encoder."""
 
     X: csr_matrix
@@ -250,7 +285,7 @@ def deal(source: Source, molecules: Rows, settings: EnsembleSettings) -> list[Fo
     return [Fold(molecules[part != number], molecules[part == number], no_test) for number in range(settings.members)]
 
 
-def fit_ensemble(source: Source, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
+def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
     """Fit a member a fold, with the hyperparameters whose out-of-fold predictions are best.
 
     The rule of `scoring.selection.validation` selects them, as in an experiment. Raises `UserError` if every fit of the
@@ -302,9 +337,8 @@ def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
     prediction, spread = np.empty(len(part)), np.empty(len(part))
     for number in range(PARTS):
         held = everything[part == number]
-        ensemble = fit_ensemble(source, deal(source, everything[part != number], settings), settings)
-        outputs = source.predict(ensemble.members, held, settings)
-        prediction[held], spread[held] = outputs.mean(0), outputs.std(0, ddof=1)
+        ensemble = source.fit(everything[part != number], settings)
+        prediction[held], spread[held] = source.outputs(ensemble, held, settings)
     return OutOfSample(everything, prediction, spread, part)
 
 

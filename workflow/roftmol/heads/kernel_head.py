@@ -7,10 +7,13 @@ have its label.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from roftmol.core.seeds import generator
 from roftmol.features.inputs import Inputs, Rows
@@ -39,6 +42,7 @@ class Column:
     """The head of one label column."""
 
     rows: Rows  #: which of the training molecules taught it
+    labels: Array  #: of these
     process: Process
     classifier: Classifier | None
 
@@ -52,6 +56,7 @@ class Column:
 class KernelHead:
     """A head for every label column that had two different labels, and what the others are predicted by."""
 
+    train: Inputs  #: of the molecules that teach
     kernels: Kernels
     columns: tuple[Column | float, ...]
     left_out: int = 0  #: training molecules beyond those that teach
@@ -112,13 +117,56 @@ def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float
             columns.append(float(y[rows[0]]) if len(rows) else unknown)
             continue
         columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, classes, seed, number))
-    return KernelHead(kernels, tuple(columns), left_out)
+    return KernelHead(train, kernels, tuple(columns), left_out)
 
 
 def _column(K: Array, y: Array, rows: Rows, classes: bool, seed: int, number: int) -> Column:
     rng = generator("kernel head's column", seed, number)
     process = gaussian_process.fit(K, y, rng)
     if not classes:
-        return Column(rows, process, None)
+        return Column(rows, y, process, None)
     classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
-    return Column(rows, process, classifier)
+    return Column(rows, y, process, classifier)
+
+
+def to_arrays(head: KernelHead) -> dict[str, NDArray[Any]]:
+    """Return what a head of one label column is computed from: its training molecules' inputs and labels, its weights.
+
+    Raises `ValueError` for a head of several columns, or of one that is constant.
+    """
+    if len(head.columns) != 1 or not isinstance(column := head.columns[0], Column):
+        raise ValueError("arrays are of a head of one label column with two different labels")
+    train = head.train[column.rows]
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": column.labels,
+        "weights": column.process.weights,
+        "noise": np.array([column.process.noise]),
+    }
+    if train.counts is not None:
+        counts = train.counts
+        arrays |= {"counts.data": counts.data, "counts.indices": counts.indices, "counts.indptr": counts.indptr}
+        arrays["counts.bits"] = np.array([counts.shape[1]])
+    if train.descriptors is not None:
+        arrays["descriptors"] = train.descriptors
+    if train.vectors is not None:
+        arrays["vectors"] = train.vectors
+    if column.classifier:
+        arrays |= {"a": column.classifier.a, "b": np.array([column.classifier.b, column.classifier.penalty])}
+    return arrays
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> KernelHead:
+    """Return the head that :func:`to_arrays` took apart: the same to the last bits."""
+    labels = arrays["labels"]
+    counts = None
+    if "counts.data" in arrays:
+        parts = (arrays["counts.data"], arrays["counts.indices"], arrays["counts.indptr"])
+        counts = csr_matrix(parts, shape=(len(labels), int(arrays["counts.bits"][0])))
+    train = Inputs(len(labels), counts, arrays.get("descriptors"), arrays.get("vectors"))
+    kernels = Kernels.of(train)
+    process = gaussian_process.given(kernels.between(), labels, arrays["weights"], float(arrays["noise"][0]))
+    classifier = None
+    if "a" in arrays:
+        intercept, penalty = arrays["b"].tolist()
+        classifier = Classifier(arrays["weights"], arrays["a"], intercept, penalty)
+    return KernelHead(train, kernels, (Column(np.arange(len(labels)), labels, process, classifier),))

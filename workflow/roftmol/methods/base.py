@@ -165,6 +165,7 @@ class Method:
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
     reads: frozenset[str] = frozenset()
+    kernels: bool = False  #: whether its learner is the kernel head, over what it reads
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
@@ -187,8 +188,8 @@ class Method:
 
     @property
     def bundled(self) -> bool:
-        """Whether a bundle can hold its fits; bundles hold no descriptors and no kernels yet."""
-        return not self.reads & {"descriptors", "vectors"}
+        """Whether a bundle can hold its fits."""
+        return self.kernels or not self.reads & {"descriptors", "vectors"}
 
     @property
     def reads_encoder(self) -> bool:

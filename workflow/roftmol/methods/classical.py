@@ -40,6 +40,7 @@ METHOD = Method(
     phrase="the classical model",
     settings=NoSettings,
     grid=no_grid,
+    kernels=True,
     reads=frozenset({"counts", "descriptors"}),
     learner=lambda: Learner(lambda inputs: inputs, fit_predict, selects=False),
 )

@@ -18,6 +18,7 @@ METHOD = Method(
     marker="P",
     settings=NoSettings,
     grid=no_grid,
+    kernels=True,
     reads=frozenset({"counts", "descriptors", "vectors"}),
     learner=lambda: Learner(lambda inputs: inputs, fit_predict, selects=False),
 )

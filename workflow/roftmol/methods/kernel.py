@@ -14,6 +14,7 @@ METHOD = Method(
     marker="X",
     settings=NoSettings,
     grid=no_grid,
+    kernels=True,
     reads=frozenset({"vectors"}),
     learner=lambda: Learner(lambda inputs: inputs, fit_predict, selects=False),
 )
