@@ -1,7 +1,7 @@
 """A fine-tuned ensemble as one file that predicts: safetensors, with a card in its metadata. See docs/bundle.md.
 
-The file holds tensors and JSON, and no code. It does not hold the training molecules, only their fingerprints, which
-measure the similarity of a new molecule.
+The file holds tensors and JSON, and no code. It does not hold the training molecules' SMILES, only their fingerprints,
+which measure the similarity of a new molecule. A kernel head's also holds what it reads of them, and their labels.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
-from roftmol.deploy.closed_form import HeadModel
 from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
+from roftmol.deploy.head_model import HeadModel
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
@@ -45,8 +45,9 @@ from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
 #: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
-#: version 3 names the featurizer on its card so.
-FORMAT, VERSION = "roftmol-bundle", 3
+#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none.
+FORMAT, VERSION = "roftmol-bundle", 4
+OLDEST = 3
 
 Array = npt.NDArray[np.float64]
 
@@ -72,9 +73,10 @@ class Bundle:
     def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
         """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
 
-        `prediction` is the members' mean in label units, `low` to `high` its interval, `probability` the calibrated
-        probability of class 1, `similarity` the Tanimoto similarity to the nearest training molecule. `problem` is the
-        reason why a SMILES cannot be featurized or why a molecule is outside the domain.
+        `prediction` is the members' mean or a head's prediction, in label units, `low` to `high` its interval,
+        `probability` the calibrated probability of class 1, `similarity` the Tanimoto similarity to the nearest
+        training molecule. `problem` is the reason why a SMILES cannot be featurized or why a molecule is outside the
+        domain.
         """
         table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         table["problem"] = ""
@@ -98,7 +100,10 @@ class Bundle:
         molecules = _molecules(smiles)
         similarity = nearest(fingerprints(molecules), self.training)
         domain = Domain.from_card(self.card["domain"])
-        outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
+        is_head = isinstance(self.members[0], HeadModel)
+        deviation = outputs.spread if is_head else np.zeros(len(molecules))
+        each = zip(molecules, similarity.tolist(), deviation.tolist(), strict=True)
+        outside = [domain.outside(*one) for one in each]
         values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]
@@ -160,6 +165,8 @@ def make(
     always = METRICS[about["metric"]].constant
     if always is not None:
         scores["constant"] = always  # within a part; between parts the larger share of class 1 goes with the lower rate
+    unsure = predicted.spread if isinstance(first, HeadModel) else None
+    domain = Domain.of(molecules, np.array(similar), deviations=unsure)
     modules = ["roftmol.deploy.bundle", f"roftmol.methods.{about['method']}"]
     card = {
         **about,
@@ -171,7 +178,7 @@ def make(
         "out_of_sample": {"metric": about["metric"], **scores},
         "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
         "calibration": certainty.to_card(),
-        "domain": Domain.of(molecules, np.array(similar)).to_card(),
+        "domain": domain.to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "code": source_code.code_digest(source_code.sources(modules)),
@@ -220,7 +227,7 @@ def read(path: Path | str) -> Bundle:
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
-    if int(metadata["version"]) < VERSION:
+    if int(metadata["version"]) < OLDEST:
         raise UserError(
             f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. Make it again, "
             "by `snakemake recommend` or an estimator's `save`."
@@ -265,7 +272,7 @@ def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:
 def _member(
     card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None
 ) -> Model | Reference | HeadModel:
-    if METHODS[card["method"]].kernels:
+    if METHODS[card["method"]].head:
         return HeadModel.of(card, state)
     if card["architecture"] is None:
         return Reference({name: tensor.numpy() for name, tensor in state.items()})
@@ -293,7 +300,7 @@ def describe(card: Mapping[str, Any]) -> str:
         "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
         "members": (
             f"one, fitted on all {card['molecules']} labelled molecules"
-            if METHODS[card["method"]].kernels
+            if METHODS[card["method"]].head
             else f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules"
         ),
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",

@@ -27,6 +27,7 @@ from roftmol.data.splits import stratified_folds
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs
+from roftmol.heads import forest
 from roftmol.methods import CONSTANT, METHODS, Method, Settings, setting_text
 from roftmol.methods.fingerprint import TREES, learner
 from roftmol.methods.protocols import PROTOCOLS
@@ -82,10 +83,7 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A model without an encoder as plain arrays: linear or a forest on Morgan counts, or a constant.
-
-    A forest's trees lie one after the other: a node's `left` and `right` are the numbers of its children, -1 at leaves.
-    """
+    """A model without an encoder as plain arrays: linear or a forest on Morgan counts, or a constant."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
 
@@ -94,26 +92,8 @@ class Reference:
         """Take the arrays of a fitted model; `rate` is the mean label, one more tree of a classifying forest."""
         if not hasattr(model, "estimators_"):
             return cls({"coefficients": np.ravel(model.coef_), "intercept": np.atleast_1d(model.intercept_)})
-        trees = [estimator.tree_ for estimator in model.estimators_]
-        starts = np.cumsum([0, *(tree.node_count for tree in trees)])
-
-        def shifted(children: str) -> npt.NDArray[np.int32]:
-            numbers = [getattr(tree, children) for tree in trees]
-            parts = [np.where(child < 0, -1, child + start) for child, start in zip(numbers, starts[:-1], strict=True)]
-            return np.concatenate(parts).astype(np.int32)
-
-        values = np.concatenate([tree.value[:, 0, -1] for tree in trees])  # of two classes the second, as a share
-        return cls(
-            {
-                "roots": starts[:-1].astype(np.int32),
-                "left": shifted("children_left"),
-                "right": shifted("children_right"),
-                "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int32),
-                "threshold": np.concatenate([tree.threshold for tree in trees]),
-                "value": values,
-                **({"rate": np.array([rate])} if TASKS[task].classes else {}),
-            }
-        )
+        column = forest.Column(forest.Trees.of(model), rate if TASKS[task].classes else None)
+        return cls(forest.Forest((column,)).arrays())
 
     def predict(self, X: csr_matrix, task: str) -> Array:
         """Predict n probabilities or values from n x 2048 counts."""
@@ -123,17 +103,9 @@ class Reference:
         if "coefficients" in a:
             output = X @ a["coefficients"] + a["intercept"]
             return (1 / (1 + np.exp(-output)) if TASKS[task].classes else output).astype(np.float32)
-        counts = X.toarray().astype(np.float32)
-        rows = np.arange(len(counts))
-        total = np.zeros(len(counts))
-        for root in a["roots"]:
-            node = np.full(len(counts), root)
-            while (inner := a["left"][node] >= 0).any():
-                goes_left = counts[rows, np.maximum(a["feature"][node], 0)] <= a["threshold"][node]
-                node = np.where(inner, np.where(goes_left, a["left"][node], a["right"][node]), node)
-            total += a["value"][node]
-        trees = len(a["roots"])
-        return ((total + a["rate"][0]) / (trees + 1) if "rate" in a else total / trees).astype(np.float32)
+        (column,) = forest.read(a).columns
+        assert isinstance(column, forest.Column)
+        return column.predict(X.toarray().astype(np.float32))[0].astype(np.float32)
 
 
 #: Fits a member with some hyperparameters, and predicts its validation molecules; raises `DivergedError`.

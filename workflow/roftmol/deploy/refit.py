@@ -16,8 +16,8 @@ import torch
 from roftmol.core.files import sha256
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
-from roftmol.deploy.closed_form import ClosedForm, Reader
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, Source, out_of_sample
+from roftmol.deploy.head_model import Labelled, Reader
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import featurize
@@ -75,8 +75,7 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
     # Tables hold no spread of a head, which has no members; fitting it five times more costs nothing.
-    kernels = METHODS[method].kernels
-    predicted = None if kernels else tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    predicted = None if METHODS[method].head else tested(tables, model, method, table["molecule"].to_numpy(np.int64))
     fitted = fit_bundle(
         table["smiles"].tolist(),
         table["canonical"],
@@ -131,9 +130,9 @@ def fit_bundle(
     method = METHODS[settings.method]
     encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
     source: Source
-    if method.kernels:
+    if method.head:
         reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
-        source = ClosedForm(reader, reader.inputs(smiles), labels, structures)
+        source = Labelled(method.head(), reader, reader.inputs(smiles), labels, structures)
     elif pretrained and encoder:
         graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
         source = Networks(encoder, graphs, structures)

@@ -78,7 +78,7 @@ def evidence(theta: Array, kernels: Array, y: Array) -> tuple[float, Array]:
     slopes = np.empty(k + 1)
     slopes[:k] = np.tensordot(kernels, inner, 2)
     slopes[k] = np.trace(inner)
-    centre = np.full(k + 1, math.log(1 / k))
+    centre = np.full(k + 1, math.log(1 / max(k, 1)))
     centre[k] = math.log(NOISE)
     width = np.full(k + 1, WEIGHT_SD)
     width[k] = NOISE_SD
@@ -126,7 +126,7 @@ def standardised(labels: Array) -> tuple[Array, float, float]:
 def most_probable(kernels: Array, y: Array) -> Array:
     """Return the log weights and the log noise that are most probable given standardised labels."""
     k = len(kernels)
-    start = np.full(k + 1, math.log(1 / k))
+    start = np.full(k + 1, math.log(1 / max(k, 1)))
     start[k] = math.log(NOISE)
     bounds = [(math.log(LEAST), math.log(1 / LEAST))] * (k + 1)
     options = {"maxiter": ITERATIONS}

@@ -7,7 +7,6 @@ have its label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,23 +17,17 @@ from scipy.sparse import csr_matrix
 from roftmol.core.seeds import generator
 from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads import gaussian_process, kernel_logistic
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
 from roftmol.heads.gaussian_process import Process
 from roftmol.heads.kernel_logistic import Classifier
 from roftmol.heads.kernels import Kernels
 from roftmol.heads.standardiser import Array
+from roftmol.tasks import TaskType
 
 #: Of more training molecules than this, so many teach: time grows with their third power, memory with the second.
 MOST = 4000
 #: Molecules whose kernels are held at a time.
 AT_ONCE = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """Predictions of m molecules and t label columns."""
-
-    mean: Array  #: m x t, in label units, or probabilities
-    deviation: Array  #: m x t, the process' standard deviation, in label units; of classes, in units of 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +63,8 @@ class KernelHead:
     def note(self) -> str:
         """What to say of the fit; "" if nothing is."""
         constant = sum(not isinstance(column, Column) for column in self.columns)
-        notes = [f"{constant} of {len(self.columns)} tasks constant in training, predicted so"] if constant else []
-        notes += [f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn"] if self.left_out else []
-        return "; ".join(notes)
+        drawn = f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn" if self.left_out else ""
+        return "; ".join(filter(None, [constant_note(constant, len(self.columns)), drawn]))
 
     def predict(self, molecules: Inputs) -> Predicted:
         """Return predictions of m molecules."""
@@ -98,12 +90,36 @@ class KernelHead:
                 mean[:, number] = column.classifier.predict(K)
         return Predicted(mean, deviation)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a head of one label column is computed from: its training molecules' inputs, labels and weights.
 
-def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float, seed: int) -> KernelHead:
-    """Return the head of n molecules with labels n x t, NaN where one is missing.
+        Raises `ValueError` for a head of several.
+        """
+        column = column_of(self.columns)
+        if not isinstance(column, Column):
+            return {"constant": np.array([column])}
+        train = self.train
+        arrays: dict[str, NDArray[Any]] = {
+            "molecules": np.array([len(train)]),
+            "rows": column.rows,
+            "labels": column.labels,
+            "weights": column.process.weights,
+            "noise": np.array([column.process.noise]),
+        }
+        if (counts := train.counts) is not None:
+            arrays |= {"counts.data": counts.data, "counts.indices": counts.indices, "counts.indptr": counts.indptr}
+            arrays["counts.bits"] = np.array([counts.shape[1]])
+        if train.descriptors is not None:
+            arrays["descriptors"] = train.descriptors
+        if train.vectors is not None:
+            arrays["vectors"] = train.vectors
+        if column.classifier:
+            arrays |= {"a": column.classifier.a, "b": np.array([column.classifier.b, column.classifier.penalty])}
+        return arrays
 
-    `classes` says whether labels are 0 and 1; `unknown` is what is predicted of a column without any label.
-    """
+
+def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> KernelHead:
+    """Return the head of n molecules with labels n x t, NaN where one is missing."""
     left_out = max(0, len(train) - MOST)
     if left_out:
         chosen = np.sort(generator("kernel head", seed).choice(len(train), MOST, replace=False))
@@ -114,9 +130,9 @@ def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float
     for number, y in enumerate(Y.T.astype(np.float64)):
         rows = np.flatnonzero(~np.isnan(y))
         if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else unknown)
+            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
             continue
-        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, classes, seed, number))
+        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, task.classes, seed, number))
     return KernelHead(train, kernels, tuple(columns), left_out)
 
 
@@ -129,44 +145,25 @@ def _column(K: Array, y: Array, rows: Rows, classes: bool, seed: int, number: in
     return Column(rows, y, process, classifier)
 
 
-def to_arrays(head: KernelHead) -> dict[str, NDArray[Any]]:
-    """Return what a head of one label column is computed from: its training molecules' inputs and labels, its weights.
-
-    Raises `ValueError` for a head of several columns, or of one that is constant.
-    """
-    if len(head.columns) != 1 or not isinstance(column := head.columns[0], Column):
-        raise ValueError("arrays are of a head of one label column with two different labels")
-    train = head.train[column.rows]
-    arrays: dict[str, NDArray[Any]] = {
-        "labels": column.labels,
-        "weights": column.process.weights,
-        "noise": np.array([column.process.noise]),
-    }
-    if train.counts is not None:
-        counts = train.counts
-        arrays |= {"counts.data": counts.data, "counts.indices": counts.indices, "counts.indptr": counts.indptr}
-        arrays["counts.bits"] = np.array([counts.shape[1]])
-    if train.descriptors is not None:
-        arrays["descriptors"] = train.descriptors
-    if train.vectors is not None:
-        arrays["vectors"] = train.vectors
-    if column.classifier:
-        arrays |= {"a": column.classifier.a, "b": np.array([column.classifier.b, column.classifier.penalty])}
-    return arrays
-
-
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> KernelHead:
-    """Return the head that :func:`to_arrays` took apart: the same to the last bits."""
-    labels = arrays["labels"]
+def read(arrays: Arrays) -> KernelHead:
+    """Return the head that :meth:`KernelHead.arrays` took apart: the same to the last bits."""
+    if "constant" in arrays:
+        nothing = Inputs(0)
+        return KernelHead(nothing, Kernels(0, (), None), (float(arrays["constant"][0]),))
+    molecules, rows, labels = int(arrays["molecules"][0]), arrays["rows"], arrays["labels"]
     counts = None
     if "counts.data" in arrays:
         parts = (arrays["counts.data"], arrays["counts.indices"], arrays["counts.indptr"])
-        counts = csr_matrix(parts, shape=(len(labels), int(arrays["counts.bits"][0])))
-    train = Inputs(len(labels), counts, arrays.get("descriptors"), arrays.get("vectors"))
+        counts = csr_matrix(parts, shape=(molecules, int(arrays["counts.bits"][0])))
+    train = Inputs(molecules, counts, arrays.get("descriptors"), arrays.get("vectors"))
     kernels = Kernels.of(train)
-    process = gaussian_process.given(kernels.between(), labels, arrays["weights"], float(arrays["noise"][0]))
+    K = kernels.between()[:, rows[:, None], rows]
+    process = gaussian_process.given(K, labels, arrays["weights"], float(arrays["noise"][0]))
     classifier = None
     if "a" in arrays:
         intercept, penalty = arrays["b"].tolist()
         classifier = Classifier(arrays["weights"], arrays["a"], intercept, penalty)
-    return KernelHead(train, kernels, (Column(np.arange(len(labels)), labels, process, classifier),))
+    return KernelHead(train, kernels, (Column(rows, labels, process, classifier),))
+
+
+KIND = HeadKind(fit, read)

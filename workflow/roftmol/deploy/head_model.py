@@ -1,4 +1,4 @@
-"""A kernel head as a model to use: fitted once on all labels, and as sure as its process says.
+"""A head as a model to use: fitted once on all labels, and as sure of a molecule as it says.
 
 It is no ensemble, for nothing is stopped: every label teaches. It computes what it reads of a molecule by itself:
 counts and descriptors from the SMILES, vectors by the frozen encoder that it keeps.
@@ -22,8 +22,7 @@ from roftmol.features import featurize
 from roftmol.features.descriptors import descriptors
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
-from roftmol.heads import kernel_head
-from roftmol.heads.kernel_head import KernelHead
+from roftmol.heads.base import Head, HeadKind
 from roftmol.methods import METHODS
 from roftmol.tasks import TASKS
 from roftmol.training.vectors import vectors
@@ -57,16 +56,16 @@ class Reader:
 class HeadModel:
     """A fitted head with what reads molecules for it."""
 
-    head: KernelHead
+    head: Head
     reader: Reader
 
     def predict(self, smiles: Sequence[str], processes: int = 1) -> Outputs:
-        """Predict molecules, each with the standard deviation of its process."""
+        """Predict molecules, each with how unsure the head is."""
         return outputs_of(self.head, self.reader.inputs(smiles, processes))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it is made of."""
-        arrays = kernel_head.to_arrays(self.head)
+        arrays = self.head.arrays()
         tensors = {f"head.{name}": torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         if self.reader.encoder:
             tensors |= {f"encoder.{name}": tensor for name, tensor in self.reader.encoder.state_dict().items()}
@@ -82,14 +81,16 @@ class HeadModel:
             state = {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
             encoder.load_state_dict(state)
             encoder.eval()
-        reader = Reader(METHODS[card["method"]].reads, encoder, card.get("featurizer", ""))
-        return cls(kernel_head.from_arrays(arrays), reader)
+        method = METHODS[card["method"]]
+        assert method.head
+        return cls(method.head().read(arrays), Reader(method.reads, encoder, card.get("featurizer", "")))
 
 
 @dataclass(frozen=True, eq=False)
-class ClosedForm(Source):
+class Labelled(Source):
     """Labelled molecules with what a head reads of them."""
 
+    kind: HeadKind
     reader: Reader
     inputs: Inputs
     labels: npt.NDArray[np.float32]
@@ -97,10 +98,7 @@ class ClosedForm(Source):
 
     def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
         """Fit the head on these molecules."""
-        task = TASKS[settings.task]
-        labels = self.labels[molecules, None]
-        train = self.inputs[molecules]
-        head = kernel_head.fit(train, labels, classes=task.classes, unknown=task.unknown, seed=settings.seed)
+        head = self.kind.fit(self.inputs[molecules], self.labels[molecules, None], TASKS[settings.task], settings.seed)
         return Ensemble([HeadModel(head, self.reader)], "{}")
 
     def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
@@ -110,7 +108,7 @@ class ClosedForm(Source):
         return outputs_of(model.head, self.inputs[molecules])
 
 
-def outputs_of(head: KernelHead, inputs: Inputs) -> Outputs:
+def outputs_of(head: Head, inputs: Inputs) -> Outputs:
     """Return what a head of one label column says of molecules."""
     predicted = head.predict(inputs)
     return Outputs(predicted.mean[:, 0], predicted.deviation[:, 0])
