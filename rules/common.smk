@@ -11,6 +11,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from roftmol import statistics
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
+from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
 from roftmol.methods import DWISE_FT, FULL_FT, METHODS
@@ -24,8 +25,20 @@ def stop(message):
     raise SystemExit(2)
 
 
+def with_encoders(given):
+    """Return the configuration with the encoders of a recommendation, where none are named: those that can be had."""
+    options = given.get("recommend") or {}
+    if not given.get("data") or not isinstance(options, dict) or options.get("models"):
+        return given
+    bring = workflow.is_main_process and not workflow.dryrun
+    at_hand = encoders_at_hand(Path("results/archives"), bring=bring)
+    if workflow.is_main_process:
+        logger.info(at_hand.why)
+    return {**given, "recommend": {**options, "models": list(at_hand.models)}}
+
+
 try:
-    EXPERIMENT = configuration.experiment(config)
+    EXPERIMENT = configuration.experiment(with_encoders(config))
     if workflow.is_main_process:
         EXPERIMENT.audit()
 except UserError as error:
@@ -88,8 +101,10 @@ def command(stage, *options, **paths):
         for name, path in paths.items()
     ]
     arguments += [*options, *(["--processes {threads}"] if record.parallel else [])]
-    # Worker processes share the cores that the job has.
-    threads = "OMP_NUM_THREADS=1 " if record.parallel else ""
+    # Worker processes share the cores that the job has. Snakemake gives these variables the job's number of threads, and
+    # OpenBLAS believes its own first.
+    names = ("OMP", "OPENBLAS", "MKL")
+    threads = "".join(f"{name}_NUM_THREADS=1 " for name in names) if record.parallel else ""
     return f"{threads}python -m roftmol {record.command} {' '.join(arguments)} 2>&1 | tee {{log:q}}"
 
 
@@ -148,7 +163,12 @@ def recommended(wildcards):
         stop(
             "recommend: name your file, snakemake recommend --cores all --config data=mine.csv"
         )
-    return [f"{OUT}/report.html", f"{OUT}/evidence.html", BUNDLE]
+    return [
+        f"{OUT}/first/report.html",
+        f"{OUT}/report.html",
+        f"{OUT}/evidence.html",
+        BUNDLE,
+    ]
 
 
 # A prefix replaces Snakemake's own, so it repeats its strictness: a stage that fails fails its job, whatever `tee` says.

@@ -9,6 +9,7 @@ rule fetch_checkpoint:
         "results/checkpoints/{model}.safetensors",
     log:
         "results/logs/fetch_checkpoint/{model}.log",
+    priority: 50  # all else waits for it
     conda:
         env("fetch_checkpoint")
     resources:

@@ -8,6 +8,7 @@ rule fetch_data:
         "results/data/{dataset}/source",
     log:
         "results/logs/fetch_data/{dataset}.log",
+    priority: 50  # all else waits for it
     conda:
         env("fetch_data")
     resources:

@@ -8,6 +8,7 @@ rule molecules:
         "results/data/{dataset}/tasks.parquet",
     log:
         "results/logs/molecules/{dataset}.log",
+    priority: 50  # all else waits for it
     conda:
         env("molecules")
     threads: 4

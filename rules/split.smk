@@ -6,6 +6,7 @@ rule split:
         "results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
     log:
         "results/logs/split/{protocol}/{dataset}/{split}-{budget}.log",
+    priority: 50  # all else waits for it
     conda:
         env("split")
     resources:

@@ -16,6 +16,8 @@ pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
 
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+#: Tests of defaults take the encoder that comes with the package, whatever network there is.
+os.environ["ROFTMOL_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import shutil
 import subprocess
@@ -158,13 +159,31 @@ def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
     return same and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
-def _archive(archive: Archive, folder: Path) -> Path:
+def bring_archive(archive: Archive, folder: Path, patience: Patience) -> Path:
+    """Return the wheel in `folder`, where :func:`fetch` looks for it; raise `UserError` if it cannot be had."""
+    try:
+        return _archive(archive, folder, patience)
+    except (_UnusableError, OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(str(error)) from error
+
+
+def _in_folder(archive: Archive, folder: Path) -> Path:
+    return folder / f"{archive.name}-{archive.version}-{archive.sha256[:16]}.whl"
+
+
+def is_there(archive: Archive, folder: Path) -> bool:
+    """Whether the wheel is in `folder`, whole."""
+    path = _in_folder(archive, folder)
+    return path.is_file() and sha256(path) == archive.sha256
+
+
+def _archive(archive: Archive, folder: Path, patience: Patience | None = None) -> Path:
     """Return the wheel in `folder`; if it is not there yet, download it by the user's own pip and its configuration.
 
     The name holds the checksum and the file is renamed into place, so that concurrent calls cannot harm each other.
     """
-    path = folder / f"{archive.name}-{archive.version}-{archive.sha256[:16]}.whl"
-    if path.is_file() and sha256(path) == archive.sha256:
+    path = _in_folder(archive, folder)
+    if is_there(archive, folder):
         return path
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".pip-") as scratch:
@@ -172,6 +191,8 @@ def _archive(archive: Archive, folder: Path) -> Path:
         # runs the build code of a source archive even to download it.
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
         command += ["--ignore-requires-python", "--disable-pip-version-check", "--no-input", "--quiet"]
+        if patience:
+            command += ["--retries", str(patience.tries - 1), "--timeout", str(math.ceil(patience.connect_seconds))]
         command += ["--dest", scratch, f"{archive.name}=={archive.version}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
         wheels = list(Path(scratch).iterdir())

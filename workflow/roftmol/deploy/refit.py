@@ -98,7 +98,9 @@ def tested(tables: Path, model: str, method: str, molecules: npt.NDArray[np.int6
     rows = rows[(rows["partition"] == "test") & (rows["model"] == model) & (rows["method"] == method)]
     position = pd.Series(np.arange(len(molecules)), index=molecules)
     values = {
-        name: rows[name].map(lambda values: float(values[0])).to_numpy(np.float64) for name in ("prediction", "spread")
+        # One model has no spread.
+        name: rows[name].map(lambda values: 0.0 if values is None else float(values[0])).to_numpy(np.float64)
+        for name in ("prediction", "spread")
     }
     return OutOfSample(position[rows["molecule"]].to_numpy(np.int64), **values, part=rows["seed"].to_numpy(np.int64))
 

@@ -1,11 +1,14 @@
 """Which method to take for one dataset: from the scores over its resamples to a ranking and a verdict in words.
 
-A candidate is a method with a pretrained encoder, or the fingerprint baseline. A score is that of an ensemble like the
-one in the bundle. A candidate is behind the best only if both comparisons of `statistics.resampled` say so, each
-corrected for all candidates; the best mean alone decides nothing. Of the others, those count that are better than the
-constant predictor beyond doubt, again corrected for all candidates. Of these, the fingerprint baseline is taken, which
-needs no network, or else the cheapest; or, if the settings say so, the best mean. If no candidate is better than the
-constant, the labels cannot be predicted, and there is nothing to take.
+A candidate is a method with an encoder, or a reference. A score is that of a model like the one in the bundle.
+A candidate is behind the best only if both comparisons of `statistics.resampled` say so, each corrected for all
+candidates; the best mean alone decides nothing. So few labels rarely tell the best from the second. What is taken
+unless the labels say otherwise is therefore known before they are looked at: the default, the first of `prior` that
+competes. It is taken unless it is behind the best; then the best mean is, as it is if the settings say so.
+
+Only what is better than the constant predictor beyond doubt is taken. The default is tested by itself at half the
+level, the other candidates at the other half, corrected for their number; so labels without any signal pass for
+predictable no more often than the level says. If no candidate passes, there is nothing to take.
 
 The score to expect comes from resamples that had no part in the choice: the choice is made on all resamples but one and
 scored on that one, for each.
@@ -14,7 +17,7 @@ scored on that one, for each.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ import pandas as pd
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.methods import COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_ENCODER, model_of
+from roftmol.methods import COMPARED, CONSTANT, FULL_FT, METHODS, WITHOUT_ENCODER, model_of
 from roftmol.registry.splits import TEST_SHARE
 from roftmol.scoring.metrics import MACRO
 from roftmol.statistics.resampled import above_zero, compare, interval
@@ -35,20 +38,23 @@ ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
 
 Candidate = tuple[str, str]  #: model, method
-BASELINE: Candidate = (WITHOUT_ENCODER[FINGERPRINT], FINGERPRINT)
 NOTHING: Candidate = (WITHOUT_ENCODER[CONSTANT], CONSTANT)
 
 
 @dataclass(frozen=True)
 class VerdictSettings:
-    """The dataset, its target, and how to choose: "cheapest" or "best"."""
+    """The dataset, its target, and how to choose: the "default", or the "best" mean.
+
+    `prior` are models and methods, the first of which that competes is the default.
+    """
 
     name: str
     target: str
     task: str
     metric: str
     split: str
-    choose: str = "cheapest"
+    choose: str = "default"
+    prior: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,7 @@ class Choice:
     behind: frozenset[Candidate]  #: worse than the best beyond doubt
     useful: list[Candidate]  #: better than the constant beyond doubt; all candidates, if there is no constant
     chosen: Candidate
+    default: Candidate | None  #: what is taken unless the labels say otherwise
 
     @property
     def best(self) -> Candidate:
@@ -109,8 +116,8 @@ def judge(
     gains = better * whole
     constant_gains = None if constant is None else better * constant
     cost = _costs(timings, len(whole))
-    choice = choose(gains, constant_gains, cost, settings.choose)
-    expected = choices_of_others(gains, constant_gains, cost, settings.choose)
+    choice = choose(gains, constant_gains, settings.prior, settings.choose)
+    expected = choices_of_others(gains, constant_gains, settings.prior, settings.choose)
     scored = _of_choices(tested, expected)
     predictable = bool(choice.useful)
     r2 = _r2(scores, selected)
@@ -119,7 +126,7 @@ def judge(
         complete[NOTHING] = constant
     chosen = choice.chosen if predictable else NOTHING
     ranking = _ranking(complete, candidates, choice, chosen, r2, cost, settings.metric)
-    words = _Words(settings, ranking, choice, labels, scored, constant, float(_of_choices(r2, expected).mean()))
+    words = _Words(settings, ranking, choice, whole, labels, scored, constant, float(_of_choices(r2, expected).mean()))
     return ranking, {
         **{"name": settings.name, "target": settings.target, "task": settings.task, "metric": settings.metric},
         "split": settings.split,
@@ -136,7 +143,7 @@ def judge(
     }
 
 
-def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str) -> Choice:
+def choose(gains: pd.DataFrame, constant: pd.Series | None, prior: Sequence[Candidate], how: str) -> Choice:
     """Apply the rule to the scores of candidates, resamples x candidates, and of the constant; more is better."""
     columns: list[Any] = gains.columns.to_list()
     order: list[Candidate] = sorted(columns, key=lambda candidate: -gains[candidate].mean())
@@ -144,28 +151,38 @@ def choose(gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candid
     pairs = against(gains, best)
     told_apart = (pairs["tukey_low"] * pairs["tukey_high"] > 0) & (pairs["corrected_p_holm"] < ALPHA)
     behind = frozenset(pairs.index[told_apart])
-    useful = order
-    if constant is not None:
-        p = dict(zip(columns, above_zero(gains.sub(constant, axis=0), TEST_SHARE), strict=True))
-        useful = [candidate for candidate in order if p[candidate] < ALPHA]
+    default = next((candidate for candidate in prior if candidate in columns), None)
+    useful = order if constant is None else _useful(gains.sub(constant, axis=0), order, default)
     # The best may vary too much to be better than the constant beyond doubt, while all that are lie behind it.
     pool = [candidate for candidate in useful if candidate not in behind] or useful[:1] or [best]
-    if how == "best":
-        return Choice(order, behind, useful, pool[0])
-    # CPU times vary from run to run, but not which method needs no network.
-    return Choice(order, behind, useful, min(pool, key=lambda one: (one != BASELINE, cost[one])))
+    chosen = default if how == "default" and default in pool else pool[0]
+    assert chosen
+    return Choice(order, behind, useful, chosen, default)
+
+
+def _useful(above: pd.DataFrame, order: Sequence[Candidate], default: Candidate | None) -> list[Candidate]:
+    """Return the candidates whose differences from the constant, resamples x candidates, are above 0 beyond doubt."""
+    others = [candidate for candidate in order if candidate != default]
+    level = ALPHA / 2 if default and others else ALPHA
+    passed: set[Candidate] = set()
+    for group in ([default] if default else [], others):
+        columns: list[Any] = list(group)
+        if columns:
+            p = above_zero(above[columns], TEST_SHARE)
+            passed.update(candidate for candidate, value in zip(columns, p, strict=True) if value < level)
+    return [candidate for candidate in order if candidate in passed]
 
 
 def choices_of_others(
-    gains: pd.DataFrame, constant: pd.Series | None, cost: Mapping[Candidate, float], how: str
+    gains: pd.DataFrame, constant: pd.Series | None, prior: Sequence[Candidate], how: str
 ) -> pd.Series:
     """Return for each resample what the rule chooses on all others; of fewer than three, what it chooses on all."""
     if len(gains) < 3:
-        return pd.Series([choose(gains, constant, cost, how).chosen] * len(gains), gains.index)
+        return pd.Series([choose(gains, constant, prior, how).chosen] * len(gains), gains.index)
     chosen = []
     for seed in gains.index:
         constant_of_others = None if constant is None else constant.drop(index=seed)
-        chosen.append(choose(gains.drop(index=seed), constant_of_others, cost, how).chosen)
+        chosen.append(choose(gains.drop(index=seed), constant_of_others, prior, how).chosen)
     return pd.Series(chosen, gains.index)
 
 
@@ -307,6 +324,7 @@ class _Words:
     settings: VerdictSettings
     ranking: pd.DataFrame
     choice: Choice
+    tested: pd.DataFrame  #: the scores, resamples x candidates
     labels: int | None
     scored: pd.Series  #: on each resample, the score of what was chosen on the others
     constant: pd.Series | None  #: on each resample, the score of the constant predictor
@@ -326,8 +344,15 @@ class _Words:
         return {**_spread(self.constant, self.settings.metric), "r2": row["r2"] if row else float("nan")}
 
     def sentences(self) -> list[str]:
-        """Say what to take, how it compares, what it costs and what score to expect."""
-        return [self._take(), *self._differences(), *self._cost(), self._expect()]
+        """Say what to take, how it compares, what fine-tuning adds, and what score to expect."""
+        return [
+            self._take(),
+            *self._differences(),
+            *self._network(),
+            *self._fine_tuning(),
+            *self._cost(),
+            self._expect(),
+        ]
 
     def nothing_to_take(self) -> list[str]:
         """Say why there is nothing to take."""
@@ -361,47 +386,79 @@ class _Words:
 
     def _title(self, candidate: Candidate) -> str:
         model, method = candidate
-        if candidate == BASELINE:
-            return "the fingerprint baseline"
         if candidate == NOTHING:
             return TASKS[self.settings.task].constant_title
+        name = METHODS[method].phrase or METHODS[method].title
         several = self.ranking.loc[~self.ranking["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
-        return METHODS[method].title + (f" of {model}" if several else "")
+        return name + (f" of {model}" if several and method not in WITHOUT_ENCODER else "")
 
     def _take(self) -> str:
-        choice, best = self.choice, self._title(self.choice.best)
+        choice = self.choice
+        chosen, best = self._title(choice.chosen), self._title(choice.best)
         tied = [candidate for candidate in choice.level if candidate != choice.best]
-        if choice.chosen == BASELINE and choice.best != BASELINE:
-            return (
-                f"No method is better than the fingerprint baseline beyond doubt, not even the best, {best}: the "
-                "fingerprint baseline is as good as far as these labels can tell. Take it: it needs no network."
+        if choice.default and choice.chosen != choice.default and self.settings.choose == "default":
+            default = self._title(choice.default)
+            why = (
+                f"is worse than {best} beyond doubt"
+                if choice.default in choice.behind
+                else f"is not better than {self._title(NOTHING)} beyond doubt, and {chosen} is"
             )
-        if choice.chosen == BASELINE:
-            return "The fingerprint baseline has the best score of all. Take it."
-        if not tied:
-            return f"{_capital(best)} is better than every other method. Take it."
+            return f"Take {chosen}: {default}, which is taken by default, {why}.{self._tied()}"
         if choice.chosen == choice.best:
+            if not tied:
+                return f"{_capital(best)} is better than every other method beyond doubt. Take it."
             return (
                 f"{_capital(best)} has the best score; {_several(len(tied), 'other method')} cannot be told apart from "
                 "it. Take it."
             )
-        useless = set(choice.level) - set(choice.useful)
-        of_what = f" that are better than {self._title(NOTHING)} beyond doubt" if useless else ""
+        if choice.chosen == choice.default:
+            return (
+                f"Take {chosen}. These labels do not tell it from the method with the best mean, {best}, so it is "
+                "taken by default: for its record on other datasets, which is no evidence from yours."
+            )
+        return f"Take {chosen}: {best} has a better mean, but is not better than {self._title(NOTHING)} beyond doubt."
+
+    def _tied(self) -> str:
+        tied = [candidate for candidate in self.choice.level if candidate != self.choice.chosen]
         return (
-            f"No detectable difference between the best, {best}, and {_several(len(tied), 'other method')}: take the "
-            f"cheapest of them{of_what}, {self._title(choice.chosen)}."
+            f" {_several(len(tied), 'other method').capitalize()} cannot be told apart from the best." if tied else ""
         )
 
     def _differences(self) -> list[str]:
         rows, chosen = self._rows(), self.choice.chosen
         references = {name: (model_of(name, chosen[0]), name) for name in reversed(COMPARED)}
-        if chosen == BASELINE:
+        if not METHODS[chosen[1]].trains_encoder:
             del references[FULL_FT]
         return [
             _difference(rows[chosen], f"vs_{name}", self._title(reference), self._metric)
             for name, reference in references.items()
             if reference in rows and reference != chosen and not np.isnan(rows[chosen][f"vs_{name}"])
         ]
+
+    def _network(self) -> list[str]:
+        """Say what a pretrained network is worth: its lead over the best model without one."""
+        chosen = self.choice.chosen
+        others = [candidate for candidate in self.choice.order if candidate[1] in WITHOUT_ENCODER]
+        if chosen[1] in WITHOUT_ENCODER or not others or others[0][1] in COMPARED:
+            return []
+        than = f" than the best model without a network, {self._title(others[0])}"
+        return [f"It is {self._lead(chosen, others[0], than)}."]
+
+    def _fine_tuning(self) -> list[str]:
+        """Say what the best fine-tuned network adds to the choice, where the choice is none."""
+        chosen = self.choice.chosen
+        tuned = [candidate for candidate in self.choice.order if METHODS[candidate[1]].trains_encoder]
+        if METHODS[chosen[1]].trains_encoder or not tuned:
+            return []
+        of = "fine-tuned network" if len(tuned) == 1 else f"best of {len(tuned)} fine-tuned networks"
+        return [f"The {of}, {self._title(tuned[0])}, is {self._lead(tuned[0], chosen)}."]
+
+    def _lead(self, candidate: Candidate, other: Candidate, than: str = "") -> str:
+        """Say how much better or worse a candidate is than another one."""
+        gaps = (self.tested[candidate] - self.tested[other]).to_numpy()
+        low, high = interval(gaps, TEST_SHARE, ALPHA)
+        gain = METRICS[self.settings.metric].sign * float(gaps.mean())
+        return _gap(gain, low, high, self._metric).replace(" (", f"{than} (", 1)
 
     def _cost(self) -> list[str]:
         """Say what the choice and the best cost, from the ranking's column."""
@@ -410,9 +467,6 @@ class _Words:
         sentence = f"It took {_figure(seconds[choice.chosen])} s of CPU time a test part"
         if choice.chosen != choice.best:
             sentence += f", {self._title(choice.best)} {_figure(seconds[choice.best])} s"
-        level = [seconds[candidate] for candidate in choice.level]
-        if len(level) > 1 and seconds[choice.chosen] <= min(level):
-            sentence += ": the least of those that cannot be told apart"
         return [f"{sentence}."]
 
     def _expect(self) -> str:

@@ -131,6 +131,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
             splits=config.splits,
             budgets=tuple(map(str, config.budgets)),
             methods=config.methods,
+            tuned=recommended.tuned if recommended else (),
         ),
         datasets={name: names.datasets[name] for name in config.datasets},
         checkpoints={name: names.checkpoints[name] for name in config.models},

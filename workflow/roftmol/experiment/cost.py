@@ -59,7 +59,7 @@ def estimate(experiment: Experiment) -> Estimate:
     jobs = fits = 0
     seconds = 0.0
     for model, name in product(cells.models, cells.methods):
-        if not METHODS[name].trains_encoder:
+        if not (METHODS[name].trains_encoder and cells.meet(model, name)):
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))

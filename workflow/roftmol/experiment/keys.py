@@ -187,11 +187,21 @@ class OwnModel(Section):
 class Recommend(Section):
     """How `snakemake recommend` compares and chooses, for the file that `data` names; see docs/recommend.md.
 
-    Methods (but `scratch`) and training are those of the configuration.
+    The references, and the hybrid head on each frozen encoder, always compete. Training is that of the configuration.
     """
 
-    models: Several[str] = ("gin-zinc-qm9-supervised",)
-    """The encoders among which it chooses."""
+    models: Several[str] | None = None
+    """The encoders among which it chooses; the first one's hybrid head is what is taken by default.
+
+    `null`: MiniMol where its archive can be had, and gin-zinc-qm9-supervised, which comes with the package. Methods
+    that fine-tune then do it to that alone: MiniMol is better left frozen, and takes long.
+    """
+
+    methods: Several[str] = ("full_ft", "lp_ft", "wise_ft")
+    """The methods that compete beside the references and heads, but where `thorough` or `methods` above says more."""
+
+    thorough: bool = False
+    """Whether all of `methods` above compete (but `scratch`): hours in place of minutes."""
 
     split: Literal["random", "scaffold"] = "random"
     """How the labels are dealt into the parts of the cross-validation; `scaffold` asks about molecules unlike those
@@ -200,8 +210,8 @@ class Recommend(Section):
     resamplings: int = Field(default=5, ge=3)
     """Test parts. Five make each molecule a test molecule once; ten tell smaller differences, in twice the time."""
 
-    choose: Literal["cheapest", "best"] = "cheapest"
-    """Of the methods that are not worse than the best beyond doubt the cheapest, or the best whatever it costs."""
+    choose: Literal["default", "best"] = "default"
+    """The default, unless another method is better beyond doubt; or the best mean."""
 
     members: int = Field(default=5, ge=2)
     """Models in the bundle, and in each ensemble that is scored."""

@@ -10,12 +10,15 @@ from roftmol.core.errors import UserError
 from roftmol.experiment.keys import Config, OwnDataset
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import check_path
-from roftmol.methods import CONSTANT, METHODS
+from roftmol.methods import CLASSICAL, CONSTANT, DESCRIPTORS, FINGERPRINT, HYBRID, METHODS, model_of
 from roftmol.registry import catalog
+from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION
 
 #: Keys about a user's own file, which mean nothing without `data`.
 ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates")
+#: What is fitted first, in seconds: the heads on frozen encoders, and the references.
+FIRST = (HYBRID, CLASSICAL, DESCRIPTORS, FINGERPRINT, CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Recommendation:
     members: int
     level: float
     settle_duplicates: bool  #: whether the user said what to do with contradicting duplicates
+    prior: tuple[tuple[str, str], ...]  #: models and methods; the first one that competes is the default
+    tuned: tuple[str, ...]  #: the models whose encoder is fine-tuned; () for all
 
 
 def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
@@ -57,11 +62,14 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         }
     )
     check_names("methods", config.methods, METHODS)
+    check_names("recommend.methods", options.methods, METHODS)
     # The network from random weights shows what pretraining is worth, which is a question for experiments.
-    methods = [method for method in config.methods if METHODS[method].pretrained]
+    asked = [method for method in config.methods if METHODS[method].pretrained]
+    all_asked = options.thorough or config.methods != Config().methods
+    models = options.models or (EMBEDDED,)
     experiment = {
         "protocols": ("honest",),
-        "models": options.models,
+        "models": models,
         "datasets": (name,),
         "splits": (CROSS_VALIDATION[options.split],),
         "budgets": ("all",),
@@ -71,7 +79,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         "validation": config.validation.model_copy(update={"scheme": "crossfit", "folds": options.members}),
         "selection": "validation",
         "grids": options.grids,
-        "methods": tuple(dict.fromkeys([*methods, CONSTANT])),
+        "methods": tuple(dict.fromkeys([*FIRST, *(asked if all_asked else options.methods)])),
         "own_datasets": {name: dataset},
         "leave_out_contaminated": (),
         "landscape": False,
@@ -84,6 +92,8 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         members=options.members,
         level=options.level,
         settle_duplicates=config.duplicates is not None,
+        prior=((models[0], HYBRID), *((model_of(name, ""), name) for name in (CLASSICAL, FINGERPRINT))),
+        tuned=tuple(model for model in models if model != BEST) if models == (BEST, EMBEDDED) else (),
     )
 
 

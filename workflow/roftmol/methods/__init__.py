@@ -45,6 +45,11 @@ DWISE_FT = _DWISE_FT.name
 SCRATCH = _SCRATCH.name
 #: What says how much a network is worth.
 FINGERPRINT = _FINGERPRINT.name
+#: What says how much a network is worth beside the best that needs none.
+CLASSICAL = _CLASSICAL.name
+DESCRIPTORS = _DESCRIPTORS.name
+#: What a frozen encoder is worth with a good head.
+HYBRID = _HYBRID.name
 #: What says whether there is anything to predict.
 CONSTANT = _CONSTANT.name
 
@@ -59,11 +64,14 @@ BASELINES = tuple(name for name in COMPARED if name != CONSTANT)
 
 __all__ = [
     "BASELINES",
+    "CLASSICAL",
     "COMPARED",
     "CONSTANT",
+    "DESCRIPTORS",
     "DWISE_FT",
     "FINGERPRINT",
     "FULL_FT",
+    "HYBRID",
     "METHODS",
     "SCRATCH",
     "WISE_FT",

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from roftmol.methods import FULL_FT, model_of
+from roftmol.methods import FULL_FT, METHODS, model_of
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of an experiment: every combination of these names."""
+    """The cells of an experiment: every combination of these names.
+
+    Where there are `tuned` models, methods that train an encoder train only these.
+    """
 
     protocols: tuple[str, ...]
     models: tuple[str, ...]
@@ -19,6 +22,11 @@ class Cells:
     splits: tuple[str, ...]
     budgets: tuple[str, ...]
     methods: tuple[str, ...]
+    tuned: tuple[str, ...] = ()
+
+    def meet(self, model: str, method: str) -> bool:
+        """Whether a method runs on a model."""
+        return not self.tuned or model in self.tuned or not METHODS[method].trains_encoder
 
     def runs(self, results: Path) -> list[Path]:
         """Return the folder of each cell's runs, in the order of the names."""
@@ -27,8 +35,13 @@ class Cells:
             for protocol, model, dataset, split, budget, method in product(
                 self.protocols, self.models, self.datasets, self.splits, self.budgets, self.methods
             )
+            if self.meet(model, method)
         ]
         return list(dict.fromkeys(folders))
+
+    def untrained(self, results: Path) -> list[Path]:
+        """Return the folders of those cells whose method trains no encoder."""
+        return [folder for folder in self.runs(results) if not METHODS[folder.name].trains_encoder]
 
     def landscapes(self, results: Path) -> list[Path]:
         """Return the folder of each cell's loss landscape; none without full FT, whose weights it needs."""

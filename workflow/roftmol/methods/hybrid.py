@@ -27,6 +27,7 @@ METHOD = Method(
     summary="Kernels over the frozen encoder's vectors, Morgan counts and descriptors.",
     colour="#1B7F79",
     marker="P",
+    phrase="the hybrid head",
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors", "vectors"}),

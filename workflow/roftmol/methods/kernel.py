@@ -23,6 +23,7 @@ METHOD = Method(
     summary="Kernels over the frozen encoder's vectors alone.",
     colour="#4FB3A5",
     marker="X",
+    phrase="the kernel head",
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"vectors"}),

@@ -29,6 +29,7 @@ METHOD = Method(
     summary="Ridge or logistic regression on the frozen encoder's vectors, in closed form.",
     colour="#8CCFC2",
     marker="D",
+    phrase="the ridge head",
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"vectors"}),

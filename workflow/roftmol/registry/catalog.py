@@ -22,6 +22,11 @@ from roftmol.tasks import TASKS
 
 REGISTRY = Path(__file__).parent / "yaml"
 
+#: The encoder that comes with the package.
+EMBEDDED = "gin-zinc-qm9-supervised"
+#: The better one, left frozen, where its archive can be had.
+BEST = "minimol"
+
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 DUPLICATES = ("keep", "drop", "average")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.

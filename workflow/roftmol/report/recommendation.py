@@ -28,10 +28,18 @@ from roftmol.tasks import TASKS, metric_title
 __all__ = ["build"]
 
 
-def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, Any], out: Path) -> None:
+def build(
+    tables: Path,
+    verdict: Path,
+    bundle: Path,
+    experiment: Mapping[str, Any],
+    out: Path,
+    evidence: Path | None = None,
+) -> None:
     """Write the page `out` from the aggregated `tables`, the folder of the `verdict` and the `bundle`.
 
-    `experiment` is what the report of an experiment gets. Raises `UserError` if a table is missing.
+    `experiment` is what the report of an experiment gets, `evidence` its page; the first verdict has none. Raises
+    `UserError` if a table is missing.
     """
     names = ("selected", "predictions", "molecules", "rejects", "tasks", "scores", "timings")
     summary = schemas.read("summary", tables / "summary.parquet")
@@ -63,6 +71,7 @@ def build(tables: Path, verdict: Path, bundle: Path, experiment: Mapping[str, An
             pictures=pictures,
             panels=chart.panels(Results(summary, read["selected"], alphas, coefficients)),
             chart=chart,
+            evidence=evidence.name if evidence else "",
             bundle=bundle.name,
             bundle_path=str(bundle),
             data=audit.data_table(*(read[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),

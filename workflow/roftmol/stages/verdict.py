@@ -24,6 +24,7 @@ def settings_from(experiment: Experiment) -> Json:
         "metric": dataset.metric,
         "split": experiment.cells.splits[0],
         "choose": recommendation.choose,
+        "prior": recommendation.prior,
     }
 
 

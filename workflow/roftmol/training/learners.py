@@ -80,26 +80,43 @@ def run(
     `descriptors` and `vectors` are the dataset's files of what the method reads beside SMILES. Raises `UserError` if
     the table `splits` lacks a seed.
     """
-    molecules = schemas.read("molecules", data / "molecules.parquet").set_index("molecule")
+    molecules = schemas.read("molecules", data / "molecules.parquet")
     assigned = schemas.read("splits", splits)
     used = np.unique(assigned["molecule"])
-    method = METHODS[settings.method]
-    learner = method.new_learner()
-    labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
-    assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
+    reads = METHODS[settings.method].reads
+    smiles = molecules.set_index("molecule").loc[used, "smiles"]
     inputs = Inputs(
         len(used),
-        counts=morgan_counts(molecules.loc[used, "smiles"].tolist()) if "counts" in method.reads else None,
+        counts=morgan_counts(smiles.tolist()) if "counts" in reads else None,
         descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[used] if descriptors else None,
         vectors=array_file.load("vectors", VECTORS, vectors)[used] if vectors else None,
     )
+    try:
+        fit_cell(settings, molecules, assigned, inputs, out)
+    except UserError as error:
+        raise UserError(f"{splits}: {error} Delete it and run the workflow again.") from error
+
+
+def fit_cell(
+    settings: LearnerSettings, molecules: pd.DataFrame, assigned: pd.DataFrame, inputs: Inputs, out: Path
+) -> None:
+    """Do what :func:`run` does, on a dataset's `molecules` and their `assigned` roles.
+
+    `inputs` are those of the molecules with a role, in their order. Raises `UserError` if a seed assigns no roles.
+    """
+    used = np.unique(assigned["molecule"])
+    method = METHODS[settings.method]
+    learner = method.new_learner()
+    labels = np.array(molecules.set_index("molecule").loc[used, "labels"].tolist(), dtype=np.float64)
+    # The row in features and labels.
+    assigned = assigned.assign(position=np.searchsorted(used, assigned["molecule"]))
     fitting = _Fitting(settings, learner, learner.features(inputs), labels, TASKS[settings.task].values(labels))
     fits: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     for seed in settings.seeds:
         folds = [fold for _, fold in assigned[assigned["seed"] == seed].groupby("fold")]
         if not folds:
-            raise UserError(f"{splits}: seed {seed} is not in the table. Delete it and run the workflow again.")
+            raise UserError(f"seed {seed} is not in the table.")
         for hyperparameters in dict.fromkeys(map(method.parse, settings.grid)):  # a product of axes repeats the forest
             rows, frame = fitting.run(hyperparameters, seed, folds)
             fits += rows
@@ -120,7 +137,7 @@ class _Fitting:
     values: Array  #: the labels that are learnt from
 
     def fit(self, hyperparameters: Settings, seed: int, part: Mapping[str, Rows]) -> FinishedFit:
-        """Return what a reference learns of a fold, whose `part` has the rows of its roles in `features`."""
+        """Return what is learnt of a fold, whose `part` has the rows of its roles in `features`."""
         settings = self.settings
         held_out = [part.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
 
@@ -132,11 +149,16 @@ class _Fitting:
         fitted = fitted_on(part["train"], held_out)
         ends = np.cumsum([len(rows) for rows in held_out[:2]])
         valid, *tests = np.split(fitted.predictions, ends)
-        if not self.learner.selects and settings.budget_has_validation:
+        if self.learns_from_validation:
             fitted = fitted_on(np.concatenate([part["train"], part["valid"]]), held_out[1:])
             tests = np.split(fitted.predictions, [len(held_out[1])])
         test, test_id = tests
         return FinishedFit(valid, test, test_id, trained_parameters=fitted.parameters, note=fitted.note)
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether the test is predicted by what all labels of the budget teach."""
+        return not self.learner.selects and self.settings.budget_has_validation
 
     def run(
         self, hyperparameters: Settings, seed: int, folds: list[pd.DataFrame]
@@ -149,7 +171,8 @@ class _Fitting:
         rows: list[dict[str, Any]] = []
         valid: list[pd.DataFrame] = []
         finished: list[FinishedFit] = []
-        for fold in folds:
+        # Where validation teaches too, all folds have the same labels. One fit predicts the test, as one is handed out.
+        for fold in folds[:1] if self.learns_from_validation else folds:
             number = int(fold["fold"].iloc[0])
             roles = {str(role): part for role, part in fold.groupby("role")}
             part = {role: rows_of["position"].to_numpy() for role, rows_of in roles.items()}

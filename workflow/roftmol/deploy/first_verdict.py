@@ -1,0 +1,102 @@
+"""The first verdict on a user's file: all heads and references fitted in one process, scored, and judged.
+
+What is fitted lies where the cells' own stages would have written it, so that the evidence is made of the same fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from roftmol.core.errors import UserError
+from roftmol.deploy.verdict import VerdictSettings
+from roftmol.features.descriptors import descriptors
+from roftmol.features.fingerprints import morgan_counts
+from roftmol.features.inputs import Inputs
+from roftmol.methods import METHODS
+from roftmol.tables import schemas
+from roftmol.training import learners
+from roftmol.training.learners import LearnerSettings
+
+
+@dataclass(frozen=True)
+class FirstSettings:
+    """The cells that are fitted, each with the encoder that it reads, and how they are judged."""
+
+    cells: tuple[LearnerSettings, ...]
+    featurizers: dict[str, str]  #: by model
+    rule: str  #: selects hyperparameters
+    verdict: VerdictSettings
+
+
+def first_verdict(
+    settings: FirstSettings, data: Path, splits: Path, checkpoints: Path, runs: Path, out: Path, processes: int = 1
+) -> None:
+    """Fit the cells into `runs`, and write their tables, ranking and verdict to `out`.
+
+    `checkpoints` is the folder of the encoders' weights. Raises `UserError` with what a cell's fit raises.
+    """
+    # Each encoder is read by a process of its own, beside which others grow forests; long tasks first.
+    tasks = sorted(_tasks(settings.cells), key=lambda cells: not cells[0].model)
+    tasks.sort(key=lambda cells: METHODS[cells[0].method].reads != frozenset({"counts"}))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        waiting: list[Future[None]] = [
+            pool.submit(_fit, cells, settings.featurizers, data, splits, checkpoints, runs) for cells in tasks
+        ]
+        # While they start, so does what comes after them.
+        from roftmol.deploy.verdict import decide
+        from roftmol.evaluation import aggregate
+
+        for one in waiting:
+            one.result()
+    folders = [folder_of(cell, runs) for cell in settings.cells]
+    aggregate.aggregate(folders, [data], settings.rule, out / "tables")
+    decide(settings.verdict, out / "tables", out)
+
+
+def folder_of(cell: LearnerSettings, runs: Path) -> Path:
+    """Return the folder of a cell's fits."""
+    return runs / cell.protocol / cell.cell["model"] / cell.dataset / f"{cell.split}-{cell.budget}" / cell.method
+
+
+def _tasks(cells: Sequence[LearnerSettings]) -> list[list[LearnerSettings]]:
+    """Return cells that share what is costly: those of one encoder together, any other by itself."""
+    tasks: dict[str, list[LearnerSettings]] = {}
+    for cell in cells:
+        tasks.setdefault(cell.model or cell.method, []).append(cell)
+    return list(tasks.values())
+
+
+def _fit(
+    cells: Sequence[LearnerSettings],
+    featurizers: Mapping[str, str],
+    data: Path,
+    splits: Path,
+    checkpoints: Path,
+    runs: Path,
+) -> None:
+    """Fit cells that read the same encoder, or none."""
+    molecules = schemas.read("molecules", data / "molecules.parquet")
+    assigned = schemas.read("splits", splits)
+    if len(set(assigned["molecule"])) != len(molecules):
+        raise UserError(f"{splits}: it does not deal all molecules. Delete it and run the workflow again.")
+    smiles = molecules["smiles"].tolist()
+    reads = frozenset[str]().union(*(METHODS[cell.method].reads for cell in cells))
+    vectors = None
+    if model := cells[0].model:
+        from roftmol.deploy.head_model import Reader
+        from roftmol.encoders.checkpoints import load_encoder
+
+        encoder = load_encoder(checkpoints / f"{model}.safetensors", dropout=0.0)
+        vectors = Reader(frozenset({"vectors"}), encoder, featurizers[model]).inputs(smiles).vectors
+    inputs = Inputs(
+        len(smiles),
+        counts=morgan_counts(smiles) if "counts" in reads else None,
+        descriptors=descriptors(smiles) if "descriptors" in reads else None,
+        vectors=vectors,
+    )
+    for cell in cells:
+        learners.fit_cell(cell, molecules, assigned, inputs, folder_of(cell, runs))
