@@ -24,13 +24,14 @@ from roftmol.core.seeds import generator
 from roftmol.deploy.verdict import VerdictSettings, judge
 from roftmol.methods import METHODS
 
-SETTINGS = VerdictSettings("made up", "y", "regression", "rmse", "cv")
 SHARED = 0.2
 #: How candidates' scores vary: alike and independently; from 0.4 to 2.5 times as much; all but one of them together.
 KINDS = ("alike", "unlike", "together")
 
 #: Names for all candidates but the first.
 NETWORKS = [name for name, method in METHODS.items() if method.fine_tunes]
+#: The second candidate is the default.
+SETTINGS = VerdictSettings("made up", "y", "regression", "rmse", "cv", prior=(("gin", NETWORKS[0]),))
 
 Array = NDArray[np.float64]
 

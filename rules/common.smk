@@ -104,7 +104,9 @@ def command(stage, *options, **paths):
     # Worker processes share the cores that the job has. Snakemake gives these variables the job's number of threads, and
     # OpenBLAS believes its own first.
     names = ("OMP", "OPENBLAS", "MKL")
-    threads = "".join(f"{name}_NUM_THREADS=1 " for name in names) if record.parallel else ""
+    threads = (
+        "".join(f"{name}_NUM_THREADS=1 " for name in names) if record.parallel else ""
+    )
     return f"{threads}python -m roftmol {record.command} {' '.join(arguments)} 2>&1 | tee {{log:q}}"
 
 

@@ -60,71 +60,6 @@ if EXPERIMENT.recommendation:
     ruleorder: first_verdict > head
     ruleorder: first_verdict > baseline
 
-    rule first_bundle:
-        input:
-            molecules=f"results/data/{NAME}/molecules.parquet",
-            verdict=f"{FIRST}/verdict.json",
-            checkpoints=expand(
-                "results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints
-            ),
-        output:
-            f"{FIRST}/{NAME}.roftmol",
-        log:
-            f"results/logs/first_bundle/{NAME}.log",
-        priority: 90
-        conda:
-            env("refit")
-        resources:
-            mem_mb=lambda wildcards, attempt: 4000 * attempt,
-            runtime=lambda wildcards, attempt: 30 * attempt,
-        params:
-            settings=settings("refit"),
-            code=code("refit"),
-            tables=f"{FIRST}/tables",
-            checkpoints="results/checkpoints",
-        message:
-            "Fit what the first verdict takes on all labels"
-        shell:
-            command(
-                "refit",
-                molecules="input.molecules",
-                tables="params.tables",
-                verdict="input.verdict",
-                checkpoints="params.checkpoints",
-                out="output",
-            )
-
-    rule first_page:
-        input:
-            tables=[f"{FIRST}/tables/{name}.parquet" for name in aggregate.TABLES],
-            verdict=f"{FIRST}/verdict.json",
-            ranking=f"{FIRST}/ranking.parquet",
-            bundle=f"{FIRST}/{NAME}.roftmol",
-        output:
-            f"{FIRST}/report.html",
-        log:
-            f"results/logs/first_page/{NAME}.log",
-        priority: 80
-        conda:
-            env("recommendation")
-        resources:
-            mem_mb=lambda wildcards, attempt: 2000 * attempt,
-            runtime=lambda wildcards, attempt: 30 * attempt,
-        params:
-            settings=settings("recommendation"),
-            code=code("recommendation"),
-            tables=f"{FIRST}/tables",
-        message:
-            "First verdict: {output}"
-        shell:
-            command(
-                "recommendation",
-                tables="params.tables",
-                verdict="input.verdict",
-                bundle="input.bundle",
-                out="output",
-            )
-
     rule verdict:
         input:
             TABLES,
@@ -133,7 +68,7 @@ if EXPERIMENT.recommendation:
             f"{OUT}/ranking.parquet",
             f"{OUT}/ranking.csv",
         log:
-            f"results/logs/verdict/{EXPERIMENT.recommendation.name}.log",
+            f"results/logs/verdict/{NAME}.log",
         conda:
             env("verdict")
         resources:
@@ -149,19 +84,23 @@ if EXPERIMENT.recommendation:
         shell:
             command("verdict", tables="params.tables", out="params.out")
 
-    # Which checkpoint it takes is known when the verdict is; all candidates' are there by then.
+    # A model and a page are made of the first verdict, in the folder first/, and of the last. Which checkpoint it takes is
+    # known when the verdict is; all candidates' are there by then.
     rule refit:
         input:
-            molecules=f"results/data/{EXPERIMENT.recommendation.name}/molecules.parquet",
-            predictions=f"{OUT}/tables/predictions.parquet",
-            verdict=f"{OUT}/verdict.json",
+            molecules=f"results/data/{NAME}/molecules.parquet",
+            predictions=f"{OUT}/{{first}}tables/predictions.parquet",
+            verdict=f"{OUT}/{{first}}verdict.json",
             checkpoints=expand(
                 "results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints
             ),
         output:
-            BUNDLE,
+            f"{OUT}/{{first}}{NAME}.roftmol",
         log:
-            f"results/logs/refit/{EXPERIMENT.recommendation.name}.log",
+            f"results/logs/refit/{{first}}{NAME}.log",
+        wildcard_constraints:
+            first="(first/)?",
+        priority: 90
         conda:
             env("refit")
         resources:
@@ -186,18 +125,23 @@ if EXPERIMENT.recommendation:
 
     rule recommendation:
         input:
-            tables=TABLES,
-            verdict=f"{OUT}/verdict.json",
-            ranking=f"{OUT}/ranking.parquet",
-            bundle=BUNDLE,
+            tables=[
+                f"{OUT}/{{first}}tables/{name}.parquet" for name in aggregate.TABLES
+            ],
+            verdict=f"{OUT}/{{first}}verdict.json",
+            ranking=f"{OUT}/{{first}}ranking.parquet",
+            bundle=f"{OUT}/{{first}}{NAME}.roftmol",
         output:
             report(
-                f"{OUT}/report.html",
+                f"{OUT}/{{first}}report.html",
                 caption="../workflow/report/report.rst",
                 category="Report",
             ),
         log:
-            f"results/logs/recommendation/{EXPERIMENT.recommendation.name}.log",
+            f"results/logs/recommendation/{{first}}{NAME}.log",
+        wildcard_constraints:
+            first="(first/)?",
+        priority: 80
         conda:
             env("recommendation")
         resources:
@@ -206,16 +150,18 @@ if EXPERIMENT.recommendation:
         params:
             settings=settings("recommendation"),
             code=code("recommendation"),
-            tables=f"{OUT}/tables",
-            evidence=f"{OUT}/evidence.html",
+            tables=lambda wildcards: f"{OUT}/{wildcards.first}tables",
+            evidence=lambda wildcards: option(
+                "evidence", "" if wildcards.first else f"{OUT}/evidence.html"
+            ),
         message:
             "Recommendation: {output}"
         shell:
             command(
                 "recommendation",
+                "{params.evidence}",
                 tables="params.tables",
                 verdict="input.verdict",
                 bundle="input.bundle",
-                evidence="params.evidence",
                 out="output",
             )

@@ -15,7 +15,8 @@ from roftmol import RoftMolClassifier, RoftMolRegressor
 from small_dataset import SMILES, labels_of_size
 
 VALUES = labels_of_size()[:, 0]
-QUICK = {"members": 2, "epochs": 2}
+GIN = "gin-zinc-qm9-supervised"
+QUICK = {"encoder": GIN, "members": 2, "epochs": 2}
 #: Checks that give no table of numbers; all others do, and a molecule is no row of numbers.
 CHECKS = (
     "check_estimator_cloneable",
@@ -37,13 +38,34 @@ def test_scikit_learns_own_checks(estimator, check):
 
 
 def test_regression():
-    model = RoftMolRegressor("linear_probing", members=3, epochs=100, learning_rate=0.01)
+    model = RoftMolRegressor("linear_probing", encoder=GIN, members=3, epochs=100, learning_rate=0.01)
     assert model.fit(SMILES, VALUES) is model
     assert model.predict(SMILES).shape == VALUES.shape
     assert model.score(SMILES, VALUES) > 0.1
     again = clone(model).fit(SMILES, VALUES)
     np.testing.assert_array_equal(again.predict(SMILES), model.predict(SMILES))
     np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict(SMILES), model.predict(SMILES), rtol=1e-6)
+
+
+def test_the_default_is_what_a_recommendation_takes_by_default(tmp_path, monkeypatch):
+    """The hybrid head, on the encoder that comes with the package where there is no network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no archive from elsewhere
+    rows = np.arange(len(SMILES)) % 3 > 0
+    train, test = np.array(SMILES)[rows], np.array(SMILES)[~rows]
+    with pytest.warns(UserWarning, match="The encoder is gin-zinc-qm9-supervised, which comes with the package"):
+        model = RoftMolRegressor().fit(train, VALUES[rows])
+    assert (model.bundle_.card["method"], model.bundle_.card["model"]) == ("hybrid", "gin-zinc-qm9-supervised")
+    mean, std = model.predict(test, return_std=True)
+    np.testing.assert_array_equal(mean, model.predict(test))
+    low, high = model.predict_interval(test).T
+    assert std.shape == mean.shape
+    assert len(np.unique(std)) > 1
+    np.testing.assert_allclose(std * 2 * 1.6448536, high - low, rtol=1e-6)  # the normal distribution's 90%
+    assert ((low <= VALUES[~rows]) & (VALUES[~rows] <= high)).mean() > 0.7
+    classes = np.where(np.median(VALUES) < VALUES, "large", "small")
+    with pytest.warns(UserWarning, match="ROFTMOL_OFFLINE is set"):
+        classifier = RoftMolClassifier().fit(train, classes[rows])
+    assert classifier.score(test, classes[~rows]) > 0.7
 
 
 def test_classification_with_any_two_labels():
@@ -58,7 +80,7 @@ def test_classification_with_any_two_labels():
 
 def test_cross_validation_and_grid_search():
     assert np.isfinite(cross_val_score(RoftMolRegressor("linear_probing", **QUICK), SMILES, VALUES, cv=2)).all()
-    found = GridSearchCV(RoftMolRegressor(**QUICK), {"method": ["fingerprint", "linear_probing"]}, cv=2)
+    found = GridSearchCV(RoftMolRegressor("full_ft", **QUICK), {"method": ["fingerprint", "linear_probing"]}, cv=2)
     assert found.fit(SMILES, VALUES).best_params_["method"] in ("fingerprint", "linear_probing")
 
 
@@ -76,8 +98,13 @@ def test_a_saved_model_is_a_bundle(tmp_path):
         (RoftMolRegressor(), ["C", 3], [1, 2], "a list of SMILES"),
         (RoftMolRegressor(), ["C", "CC"], [1, np.nan], "one finite number"),
         (RoftMolRegressor(), ["C", "CC"], [1], "2 SMILES and 1 labels"),
-        (RoftMolRegressor("full"), ["C", "CC"], [1, 2], "'full' is not known; choose one of full_ft"),
-        (RoftMolRegressor(encoder="bert"), SMILES, VALUES, "'bert' is neither a file nor shipped"),
+        (RoftMolRegressor("full"), ["C", "CC"], [1, 2], "'full' is not known; choose auto or one of full_ft"),
+        (
+            RoftMolRegressor(encoder="bert"),
+            SMILES,
+            VALUES,
+            "'bert' is neither a file nor registered; choose one of gin",
+        ),
         (RoftMolClassifier(), ["C", "CC"], [1, 1], "1 classes"),
     ],
 )

@@ -22,6 +22,7 @@ from markupsafe import escape
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+from roftmol import read_bundle
 from roftmol.registry import catalog
 from roftmol.tables import schemas
 from small_dataset import SMILES
@@ -409,8 +410,19 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     assert f'<p class="lead">{escape(told["sentences"][0])}</p>' in evidence
     assert "No method is known to be better" not in evidence
     ranking = schemas.read("ranking", folder / "ranking.parquet")
-    assert set(ranking["method"]) == {"linear_probing", "fingerprint", "constant"}
+    heads = {"hybrid", "classical", "descriptors", "fingerprint", "constant"}
+    assert set(ranking["method"]) == {"linear_probing", *heads}
     assert ranking["chosen"].sum() == 1
+    # The first verdict came before any fine-tuning, from the same fits, with a page and a model of its own.
+    first = schemas.read("ranking", folder / "first/ranking.parquet").set_index("method")["mean"]
+    assert set(first.index) == heads
+    assert ranking.set_index("method")["mean"][first.index].to_numpy() == pytest.approx(first.to_numpy())
+    assert "FIRST VERDICT" in done.stdout
+    (tuned,) = (tmp_path / "results/runs").rglob("linear_probing/fits.parquet")
+    assert (folder / "first/report.html").stat().st_mtime < tuned.stat().st_mtime
+    assert "This is the first verdict" in (folder / "first/report.html").read_text()
+    assert "evidence.html" not in (folder / "first/report.html").read_text()
+    assert read_bundle(folder / "first/my-data.roftmol").card["method"] in heads
     verdict = json.loads((folder / "verdict.json").read_text())
     assert all(sentence in done.stderr + done.stdout for sentence in verdict["sentences"])  # and on the terminal
     bundle, table = str(folder / "my-data.roftmol"), str(tmp_path / "my data.csv")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roftmol.stages import report
 from roftmol.stages.base import Code, Json, Stage
+
+if TYPE_CHECKING:
+    from roftmol.experiment.config import Experiment
 
 
 def run(settings: Json, *, tables: Path, verdict: Path, bundle: Path, out: Path, evidence: Path | None = None) -> None:
@@ -15,4 +19,9 @@ def run(settings: Json, *, tables: Path, verdict: Path, bundle: Path, out: Path,
     recommendation.build(tables, verdict, bundle, settings, out, evidence)
 
 
-STAGE = Stage(run, "report", Code(("roftmol.report.recommendation",)), report.settings_from)
+def settings_from(experiment: Experiment, first: str = "") -> Json:
+    """Return what the report tells of the experiment."""
+    return report.settings_from(experiment)
+
+
+STAGE = Stage(run, "report", Code(("roftmol.report.recommendation",)), settings_from)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
 
 
-def settings_from(experiment: Experiment) -> Json:
-    """Return `refit.RefitSettings`."""
+def settings_from(experiment: Experiment, first: str = "") -> Json:
+    """Return `refit.RefitSettings`, which are those of the first verdict too."""
     recommendation = experiment.recommendation
     assert recommendation
     dataset = experiment.datasets[recommendation.name]
