@@ -54,7 +54,10 @@ localrules:
 
 
 if workflow.is_main_process:
-    logger.info(str(cost.estimate(EXPERIMENT)))
+    ESTIMATE = cost.estimate(EXPERIMENT)
+    logger.info(
+        ESTIMATE.steps(workflow.cores) if EXPERIMENT.recommendation else str(ESTIMATE)
+    )
 
 
 rule all:

@@ -40,6 +40,16 @@ class Estimate:
             "core-hours by the costs in costs.yaml (fits that stop early, or are finished already, take less)."
         )
 
+    def steps(self, cores: int | None) -> str:
+        """Say what the two steps of a recommendation take, in minutes on so many cores."""
+        minutes = 60 * self.core_hours / (cores or 1)
+        where = "one core" if cores in (None, 1) else f"{cores} cores"
+        return (
+            "Step 1, heads and references: a first verdict in about 20 seconds.\n"
+            f"Step 2, methods that fine-tune, {self.fits:,} fits: at most {max(1, round(minutes)):,} min on {where} by "
+            "the costs in costs.yaml, less where fits stop early."
+        )
+
 
 @dataclass(frozen=True)
 class _Sizes:
