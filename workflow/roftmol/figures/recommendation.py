@@ -47,7 +47,11 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
         if row["method"] == CONSTANT:
             axis.axvline(row["mean"], color=look(CONSTANT).colour, linestyle=":", linewidth=1)
     rows = shown.to_dict("records")
-    labels = [look(str(row["method"])).title + (f", {row['model']}" if several else "") for row in rows]
+    labels = [
+        look(str(row["method"])).title
+        + (f", {row['model']}" if several and row["method"] not in WITHOUT_ENCODER else "")
+        for row in rows
+    ]
     axis.set_yticks(range(len(shown)), labels=labels)
     for text, row in zip(axis.get_yticklabels(), rows, strict=True):
         text.set_fontweight("bold" if row["chosen"] else "normal")

@@ -109,7 +109,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
             word(look(str(row["method"])).title, "best" if row["chosen"] else ""),
         ]
         if several:
-            cells.append(word(row["model"]))
+            cells.append(word("" if row["method"] in WITHOUT_ENCODER else row["model"]))
         cells.append(number_cell(score, row["mean"], "wrap"))
         if explained:
             cells.append(number_cell(fixed(row["r2"], 2), row["r2"]))
