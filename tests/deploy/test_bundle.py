@@ -23,7 +23,7 @@ from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.deploy import bundle, ensemble
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
-from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, conformal_quantile, platt
+from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, Probabilities, conformal_quantile, platt
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
@@ -210,6 +210,32 @@ def test_every_molecule_has_an_interval_of_its_own(regression):
     np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
     few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
     assert "24 molecules are too few for this level" in few.card["calibration"]["note"]
+
+
+def test_the_brier_score_and_the_reliability_are_of_parts_that_calibrated_nothing():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.05, 0.95, 4000)
+    y = (rng.random(4000) < truth).astype(float)
+    part = np.arange(4000) % 5
+    # Too sure of themselves: the logits are doubled.
+    given = 1 / (1 + np.exp(-2 * np.log(truth / (1 - truth))))
+    found = Probabilities.of(OutOfSample(np.arange(4000), given, np.zeros(4000), part), y, np.zeros(4000), 0.9)
+    assert found.slope == pytest.approx(0.5, abs=0.05)
+    assert found.brier == pytest.approx(np.mean((truth - y) ** 2), abs=0.003)
+    assert found.brier < np.mean((given - y) ** 2) - 0.005
+    assert found.brier_constant == pytest.approx(y.mean() * (1 - y.mean()), abs=0.002)
+    assert [one.molecules for one in found.reliability] == [800] * 5
+    assert all(abs(one.share - one.probability) < 0.05 for one in found.reliability)
+    assert Probabilities.from_card(found.to_card()) == found
+    # A part whose labels are turned round is not calibrated by itself.
+    turned = np.where(part == 0, 1 - y, y)
+    again = Probabilities.of(OutOfSample(np.arange(4000), given, np.zeros(4000), part), turned, np.zeros(4000), 0.9)
+    p = 1 / (1 + np.exp(-(platt(given[part > 0], y[part > 0])[0] * np.log(given / (1 - given)))))
+    alone = np.mean((p[part == 0] - turned[part == 0]) ** 2)
+    assert np.mean((p[part == 0] - y[part == 0]) ** 2) < 0.25 < alone
+    assert again.brier > found.brier + 0.02
+    assert "Brier score" in found.words()
+    assert "Brier" not in Probabilities(1.0, 0.0, 20).words()
 
 
 def test_probabilities_are_those_of_platt(classification):

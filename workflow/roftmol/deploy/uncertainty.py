@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -165,9 +165,21 @@ class Intervals:
         )
 
 
+class Bin(NamedTuple):
+    """Some molecules whose probabilities are alike."""
+
+    probability: float  #: the mean of the predicted ones
+    share: float  #: how many of them are of class 1
+    molecules: int
+
+
 @dataclass(frozen=True)
 class Probabilities:
-    """Platt's calibration: the logit of the members' mean probability times `slope`, plus `intercept`."""
+    """Platt's calibration: the logit of the predicted probability times `slope`, plus `intercept`.
+
+    `brier` is the mean squared error of probabilities that were calibrated without their part, `brier_constant` that
+    of the share of class 1; `reliability` compares these probabilities with the classes. Files of version 3 lack them.
+    """
 
     kind: ClassVar[str] = "Platt"
     columns: ClassVar[tuple[str, ...]] = ("probability",)
@@ -175,29 +187,69 @@ class Probabilities:
     slope: float
     intercept: float
     molecules: int
+    brier: float | None = None
+    brier_constant: float | None = None
+    reliability: tuple[Bin, ...] = ()
 
     @classmethod
     def of(cls, predicted: OutOfSample, labels: Array, _distance: Array, _level: float) -> Probabilities:
         """Calibrate by the rows of `predicted` and the label of each."""
-        return cls(*platt(predicted.prediction, labels), len(np.unique(predicted.molecule)))
+        p, constant = np.empty(len(labels)), np.empty(len(labels))
+        for part in np.unique(predicted.part):
+            here = predicted.part == part
+            if len(np.unique(labels[~here])) < 2:  # nothing can be calibrated without this part
+                p[here] = constant[here] = labels[~here].mean()
+                continue
+            slope, intercept = platt(predicted.prediction[~here], labels[~here])
+            p[here] = _probability(predicted.prediction[here], slope, intercept)
+            constant[here] = labels[~here].mean()
+        return cls(
+            *platt(predicted.prediction, labels),
+            len(np.unique(predicted.molecule)),
+            float(np.mean((p - labels) ** 2)),
+            float(np.mean((constant - labels) ** 2)),
+            reliability(p, labels),
+        )
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Probabilities:
         """Read what :meth:`to_card` wrote."""
-        return cls(card["slope"], card["intercept"], card["molecules"])
+        scores = (card.get("brier"), card.get("brier_constant"))
+        bins = tuple(Bin(*entry) for entry in card.get("reliability", ()))
+        return cls(card["slope"], card["intercept"], card["molecules"], *scores, bins)
 
     def to_card(self) -> dict[str, Any]:
         """Return Platt's calibration as JSON."""
-        return {"kind": self.kind, **asdict(self)}
+        return {"kind": self.kind, **asdict(self), "reliability": [list(entry) for entry in self.reliability]}
 
     def values(self, mean: Array, _spread: Array, _distance: Array) -> dict[str, Array]:
         """Return the calibrated probability of class 1."""
-        logit = self.slope * logits(mean) + self.intercept
-        return {"probability": 1 / (1 + np.exp(-logit))}
+        return {"probability": _probability(mean, self.slope, self.intercept)}
 
     def words(self) -> str:
-        """Describe the calibration by its slope."""
-        return f"probabilities calibrated by Platt's method, slope {self.slope:.3g}, on {_molecules(self.molecules)}"
+        """Describe the calibration by its slope, its Brier score and its reliability."""
+        text = f"probabilities calibrated by Platt's method, slope {self.slope:.3g}, on {_molecules(self.molecules)}"
+        if self.brier is None:
+            return text
+        bins = ", ".join(f"{one.share:.2f} where {one.probability:.2f} was predicted" for one in self.reliability)
+        return (
+            f"{text}; Brier score {self.brier:.3f}, of the share of class 1 alone {self.brier_constant:.3f}; "
+            f"share of class 1: {bins}"
+        )
+
+
+def _probability(probabilities: Array, slope: float, intercept: float) -> Array:
+    return 1 / (1 + np.exp(-(slope * logits(probabilities) + intercept)))
+
+
+def reliability(probabilities: Array, labels: Array, bins: int = 5) -> tuple[Bin, ...]:
+    """Return predicted probabilities beside the share of class 1, in bins of equally many molecules."""
+    order = np.argsort(probabilities, kind="stable")
+    return tuple(
+        Bin(float(probabilities[rows].mean()), float(labels[rows].mean()), len(rows))
+        for rows in np.array_split(order, bins)
+        if len(rows)
+    )
 
 
 KINDS: dict[str, type[Certainty]] = {kind.kind: kind for kind in (Probabilities, Intervals)}
