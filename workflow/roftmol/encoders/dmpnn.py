@@ -4,8 +4,9 @@ A bond between two atoms is two directed ones. That from v to w has a vector h_v
 in v have, but for the one that comes back from w:
 
     embed      g_vw = W_i [x_v, e_vw]
-    blocks.0   h_vw = relu(g_vw), then T - 1 times  h_vw <- relu(g_vw + W_h sum_{u in N(v) without w} h_uv)
-    blocks.1   h_v = relu(W_o [x_v, sum_{u in N(v)} h_uv] + b)
+    blocks.0   h_vw = relu(g_vw), then T - 1 times  h_vw <- relu(g_vw + W_h sum_{u in N(v) without w} h_uv);
+               m_v = sum_{u in N(v)} h_uv
+    blocks.1   h_v = relu(W_o [x_v, m_v] + b)
     pool       mean_v h_v
 
 with x_v an atom's features, e_vw a bond's and T the depth. There is no BatchNorm, and no dropout either, as CheMeleon
@@ -61,7 +62,7 @@ class Embedding(nn.Module):
 
 
 class Messages(nn.Module):
-    """All steps along bonds, which share their weights."""
+    """All steps along bonds, which share their weights, and what atoms receive at their end."""
 
     def __init__(self, width: int, depth: int):
         super().__init__()
@@ -69,7 +70,7 @@ class Messages(nn.Module):
         self.linear = Linear(width, width, bias=False)
 
     def forward(self, state: State, batch: Batch) -> State:
-        """Return the state after all steps: bonds m x d -> m x d, atoms' features as they are."""
+        """Return the atoms' features and what they receive: n x 72, m x d -> n x (72 + d)."""
         g = state.bonds
         assert g is not None
         sender, receiver = batch.edges
@@ -78,22 +79,19 @@ class Messages(nn.Module):
         for _ in range(1, self.depth):
             message = rows(sum_by(h, receiver, len(batch.atoms)), sender) - rows(h, back)
             h = F.relu(g + self.linear(message))
-        return State(state.atoms, h)
+        return State(torch.cat([state.atoms, sum_by(h, receiver, len(batch.atoms))], 1))
 
 
 class Readout(nn.Module):
-    """Bonds -> atoms."""
+    """What atoms are and receive -> their vectors."""
 
     def __init__(self, width: int):
         super().__init__()
         self.linear = Linear(ATOM_COLUMNS + width, width)
 
-    def forward(self, state: State, batch: Batch) -> State:
-        """Return the atoms' vectors: n x 72, m x d -> n x d."""
-        assert state.bonds is not None
-        _, receiver = batch.edges
-        received = sum_by(state.bonds, receiver, len(state.atoms))
-        return State(self.linear(torch.cat([state.atoms, received], 1), relu=True))
+    def forward(self, state: State, _batch: Batch) -> State:
+        """Return the atoms' vectors: n x (72 + d) -> n x d."""
+        return State(self.linear(state.atoms, relu=True))
 
 
 def reverse(batch: Batch) -> Tensor:
