@@ -122,10 +122,3 @@ def test_a_method_that_the_last_fit_cannot_have_is_refused(tmp_path, method):
     path = table(tmp_path / "mine.csv", ["smiles,y", *values()])
     with pytest.raises(UserError, match=f"methods: {method} is not for a recommendation, which has no second task"):
         experiment({"data": str(path), "methods": ["full_ft", method]})
-
-
-@pytest.mark.parametrize("method", ["ridge", "kernel", "hybrid", "classical", "descriptors"])
-def test_a_method_that_no_bundle_holds_is_refused(tmp_path, method):
-    path = table(tmp_path / "mine.csv", ["smiles,y", *values()])
-    with pytest.raises(UserError, match=f"methods: {method} can be compared in an experiment, but no recommendation"):
-        experiment({"data": str(path), "methods": ["full_ft", method]})

@@ -206,7 +206,7 @@ def test_every_molecule_has_an_interval_of_its_own(regression):
     np.testing.assert_allclose(found["high"] - found["prediction"], found["prediction"] - found["low"], rtol=1e-6)
     intervals = Intervals.from_card(regression.card["calibration"])
     outputs = regression._outputs(OTHERS, 1)
-    expected = intervals.quantile * intervals.difficulty(outputs.std(0, ddof=1), 1 - found["similarity"][:6])
+    expected = intervals.quantile * intervals.difficulty(outputs.spread, 1 - found["similarity"][:6])
     np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
     few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
     assert "24 molecules are too few for this level" in few.card["calibration"]["note"]
@@ -339,10 +339,10 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads 3"):
+    with pytest.raises(UserError, match="version 9, and this program reads 4"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
-    with pytest.raises(UserError, match=r"version 1, and this program reads 3\. Make it again"):
+    with pytest.raises(UserError, match=r"version 1, and this program reads 4\. Make it again"):
         bundle.read(path)
 
 

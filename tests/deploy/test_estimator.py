@@ -77,7 +77,6 @@ def test_a_saved_model_is_a_bundle(tmp_path):
         (RoftMolRegressor(), ["C", "CC"], [1, np.nan], "one finite number"),
         (RoftMolRegressor(), ["C", "CC"], [1], "2 SMILES and 1 labels"),
         (RoftMolRegressor("full"), ["C", "CC"], [1, 2], "'full' is not known; choose one of full_ft"),
-        *((RoftMolRegressor(name), SMILES, VALUES, f"'{name}' can be compared") for name in ("hybrid", "classical")),
         (RoftMolRegressor(encoder="bert"), SMILES, VALUES, "'bert' is neither a file nor shipped"),
         (RoftMolClassifier(), ["C", "CC"], [1, 1], "1 classes"),
     ],

@@ -21,6 +21,7 @@ from roftmol.heads.kernel_head import Column
 from roftmol.methods import METHODS
 from roftmol.methods.base import NoSettings
 from roftmol.tables import schemas
+from roftmol.tasks import TASKS
 from roftmol.training.learners import LearnerSettings, run
 
 LOG_P = np.array([MolLogP(Chem.MolFromSmiles(text)) for text in SMILES])
@@ -41,21 +42,21 @@ def labels(classes: bool) -> np.ndarray:
 def test_a_column_learns_from_the_molecules_with_its_label_alone(classes: bool):
     y = labels(classes)
     Y = np.stack([y, np.where(np.arange(len(y)) % 3 == 0, np.nan, y), np.full(len(y), np.nan), np.ones(len(y))], 1)
-    head = kernel_head.fit(ALL[TRAIN], Y[TRAIN], classes=classes, unknown=0.5, seed=0)
+    head = kernel_head.fit(ALL[TRAIN], Y[TRAIN], TASKS["classification" if classes else "regression"], 0)
     labelled = ~np.isnan(Y[TRAIN, 1])
     both = [column.rows for column in head.columns if isinstance(column, Column)]
     assert [len(rows) for rows in both] == [len(TRAIN), labelled.sum()]
-    assert head.columns[2:] == (0.5, 1.0)
+    assert head.columns[2:] == (0.5 if classes else 0.0, 1.0)
     assert head.note == "2 of 4 tasks constant in training, predicted so"
     # Its kernels are standardised by all training molecules, so that fitting it alone differs by that at most.
     changed = Y[TRAIN].copy()
     changed[~labelled, 1] = np.nan
-    again = kernel_head.fit(ALL[TRAIN], changed, classes=classes, unknown=0.5, seed=0)
+    again = kernel_head.fit(ALL[TRAIN], changed, TASKS["classification" if classes else "regression"], 0)
     assert np.array_equal(head.predict(ALL[TEST]).mean, again.predict(ALL[TEST]).mean)
 
 
 def test_it_predicts_and_knows_how_surely():
-    head = kernel_head.fit(ALL[TRAIN], labels(False)[TRAIN, None], classes=False, unknown=0.0, seed=0)
+    head = kernel_head.fit(ALL[TRAIN], labels(False)[TRAIN, None], TASKS["regression"], 0)
     predicted = head.predict(ALL[TEST])
     error = np.abs(predicted.mean[:, 0] - LOG_P[TEST])
     assert np.sqrt((error**2).mean()) < 0.5 * LOG_P[TEST].std()
@@ -65,13 +66,13 @@ def test_it_predicts_and_knows_how_surely():
 
 def test_many_molecules_are_taken_in_parts_and_some_of_them_teach(monkeypatch: pytest.MonkeyPatch):
     y = labels(False)[:, None]
-    whole = kernel_head.fit(ALL[TRAIN], y[TRAIN], classes=False, unknown=0.0, seed=0).predict(ALL[TEST])
+    whole = kernel_head.fit(ALL[TRAIN], y[TRAIN], TASKS["regression"], 0).predict(ALL[TEST])
     monkeypatch.setattr(kernel_head, "AT_ONCE", 7)
-    parts = kernel_head.fit(ALL[TRAIN], y[TRAIN], classes=False, unknown=0.0, seed=0).predict(ALL[TEST])
+    parts = kernel_head.fit(ALL[TRAIN], y[TRAIN], TASKS["regression"], 0).predict(ALL[TEST])
     assert parts.mean == pytest.approx(whole.mean)
     assert parts.deviation == pytest.approx(whole.deviation)
     monkeypatch.setattr(kernel_head, "MOST", 30)
-    few = kernel_head.fit(ALL[TRAIN], y[TRAIN], classes=False, unknown=0.0, seed=0)
+    few = kernel_head.fit(ALL[TRAIN], y[TRAIN], TASKS["regression"], 0)
     assert few.note == f"30 of {len(TRAIN)} training molecules teach, drawn"
     assert few.predict(ALL[TEST[:0]]).mean.shape == (0, 1)
 
@@ -109,7 +110,7 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     # The test is predicted by what both parts of the budget teach, validation by the training molecules alone.
     first = splits[splits["seed"] == 0]
     taught = first[first["role"].isin(["train", "valid"])]["molecule"].to_numpy()
-    learner = METHODS[method].learner()
+    learner = METHODS[method].new_learner()
     given = Inputs(
         len(SMILES),
         counts=ALL.counts if "counts" in reads else None,
@@ -143,7 +144,7 @@ def test_shuffled_labels_are_not_learnt():
     ratios = []
     for seed in range(10):
         y = np.random.default_rng(seed).permutation(LOG_P)
-        head = kernel_head.fit(ALL[TRAIN], y[TRAIN, None], classes=False, unknown=0.0, seed=seed)
+        head = kernel_head.fit(ALL[TRAIN], y[TRAIN, None], TASKS["regression"], seed)
         error = head.predict(ALL[TEST]).mean[:, 0] - y[TEST]
         ratios.append(np.sqrt((error**2).mean()) / np.sqrt(((y[TEST] - y[TRAIN].mean()) ** 2).mean()))
     assert 0.97 < np.mean(ratios) < 1.1

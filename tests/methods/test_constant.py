@@ -107,7 +107,7 @@ def test_every_reference_without_an_encoder_has_a_name_that_stands_for_one() -> 
     assert (
         external
         == {*WITHOUT_ENCODER}
-        == {name for name, method in METHODS.items() if method.learner and not method.reads_encoder}
+        == {name for name, method in METHODS.items() if not (method.trains_encoder or method.reads_encoder)}
     )
     assert all(METHODS[name].mechanism == "reference" for name in external)
 

@@ -200,9 +200,9 @@ def test_conformance(method, protocol):
 def test_a_record_says_what_readers_need_and_who_runs_it(method):
     assert METHODS[method.name] is method
     assert all((method.title, method.mechanism, method.summary.endswith(".")))
-    assert [method.stages, method.mixing, method.learner].count(None) == 2
-    assert (method.learner is None or method.reads_encoder) == (method.model == "")
-    assert method.learner or not method.reads
+    assert [method.stages, method.mixing, method.learner, method.head].count(None) == 3
+    assert (method.trains_encoder or method.reads_encoder) == (method.model == "")
+    assert not (method.trains_encoder and method.reads)
     assert method.mixing is None or METHODS[method.mixing.source].stages
 
 

@@ -1,5 +1,8 @@
 """The applicability domain: molecules like the training molecules, by similarity, elements, and simple descriptors.
 
+A head says how unsure it is of a molecule before it is measured. One of which it is less sure than of nearly all
+molecules that it was calibrated on lies outside too.
+
 Similarity alone does not see size: a chain of 800 carbons has the Morgan bits of decane. So the ranges of the
 descriptors that chemists look at first count too. A range reaches a tenth of its width beyond the training molecules on
 both sides, and at least 1 for a descriptor that counts something. Then 2% of new molecules, drawn as 100 training
@@ -23,6 +26,8 @@ from roftmol.features.fingerprints import BITS, RADIUS
 
 #: The least similarity of a molecule in the domain is this quantile of the training molecules' own to their nearest.
 QUANTILE = 0.05
+#: A head is surer than its limit of this share of the molecules that calibrated it.
+SURE = 0.99
 #: How far a range reaches beyond the training molecules, as a share of its width.
 MARGIN = 0.1
 
@@ -57,15 +62,28 @@ DESCRIPTORS = {
 
 @dataclass(frozen=True)
 class Domain:
-    """The least similarity, the training molecules' elements, and the range of each descriptor with its margins."""
+    """The least similarity, the training molecules' elements, and the range of each descriptor with its margins.
+
+    `unsure` is the most that a head may be unsure of a molecule, in the unit of its deviation.
+    """
 
     threshold: float
     elements: tuple[int, ...]
     ranges: Mapping[str, tuple[float, float]]
+    unsure: float = math.inf
 
     @classmethod
-    def of(cls, molecules: Sequence[Chem.Mol], similarity: npt.NDArray[np.float64], margin: float = MARGIN) -> Domain:
-        """Make the domain of training molecules, each with its `similarity` to the nearest other one."""
+    def of(
+        cls,
+        molecules: Sequence[Chem.Mol],
+        similarity: npt.NDArray[np.float64],
+        margin: float = MARGIN,
+        deviations: npt.NDArray[np.float64] | None = None,
+    ) -> Domain:
+        """Make the domain of training molecules, each with its `similarity` to the nearest other one.
+
+        `deviations` are how unsure heads were of molecules that they did not have.
+        """
         ranges = {}
         for name, descriptor in DESCRIPTORS.items():
             values = [float(descriptor.value_of(molecule)) for molecule in molecules]
@@ -73,13 +91,17 @@ class Domain:
             beyond = max(margin * (high - low), descriptor.margin) if margin else 0.0
             ranges[name] = (max(low - beyond, descriptor.least), high + beyond)
         elements = sorted(set().union(*map(_elements, molecules)))
-        return cls(float(np.quantile(similarity, QUANTILE)), tuple(elements), ranges)
+        # A head that is as sure of one molecule as of another says nothing by it.
+        varies = deviations is not None and np.ptp(deviations) > 0
+        unsure = float(np.quantile(deviations, SURE)) if deviations is not None and varies else math.inf
+        return cls(float(np.quantile(similarity, QUANTILE)), tuple(elements), ranges, unsure)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Domain:
         """Read what :meth:`to_card` wrote."""
         ranges = {name: tuple(card["ranges"][name]) for name in DESCRIPTORS}
-        return cls(card["threshold"], tuple(card["elements"]), ranges)
+        unsure = card.get("unsure")
+        return cls(card["threshold"], tuple(card["elements"]), ranges, math.inf if unsure is None else unsure)
 
     def to_card(self) -> dict[str, Any]:
         """Return the domain as JSON."""
@@ -87,16 +109,19 @@ class Domain:
             "threshold": self.threshold,
             "elements": list(self.elements),
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "unsure": self.unsure if math.isfinite(self.unsure) else None,
             "fingerprint": f"Morgan, radius {RADIUS}, {BITS} bits",
         }
 
-    def outside(self, molecule: Chem.Mol, similarity: float) -> str:
-        """Say why a molecule is outside the domain; "" if it is inside."""
+    def outside(self, molecule: Chem.Mol, similarity: float, deviation: float = 0.0) -> str:
+        """Say why a molecule is outside the domain; "" if it is inside. `deviation` is how unsure a head is of it."""
         reasons = []
         if similarity < self.threshold:
             reasons.append(f"similarity {similarity:.2f}, below {self.threshold:.2f}")
         if other_elements := sorted(_elements(molecule) - set(self.elements)):
             reasons.append(f"elements {symbols(other_elements)}")
+        if deviation > self.unsure:
+            reasons.append(f"the model is unsure: standard deviation {deviation:.3g}, above {self.unsure:.3g}")
         return "; ".join([*reasons, *self.beyond(molecule)])
 
     def beyond(self, molecule: Chem.Mol) -> list[str]:

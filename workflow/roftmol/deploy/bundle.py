@@ -1,7 +1,7 @@
 """A fine-tuned ensemble as one file that predicts: safetensors, with a card in its metadata. See docs/bundle.md.
 
-The file holds tensors and JSON, and no code. It does not hold the training molecules, only their fingerprints, which
-measure the similarity of a new molecule.
+The file holds tensors and JSON, and no code. It does not hold the training molecules' SMILES, only their fingerprints,
+which measure the similarity of a new molecule. A kernel head's also holds what it reads of them, and their labels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, parse
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
-from roftmol.deploy.ensemble import Ensemble, Reference, predict_networks
+from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
+from roftmol.deploy.head_model import HeadModel
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
@@ -44,8 +45,9 @@ from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
 #: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
-#: version 3 names the featurizer on its card so.
-FORMAT, VERSION = "roftmol-bundle", 3
+#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none.
+FORMAT, VERSION = "roftmol-bundle", 4
+OLDEST = 3
 
 Array = npt.NDArray[np.float64]
 
@@ -55,7 +57,7 @@ class Bundle:
     """A fitted ensemble with its card: what it predicts, how well, how sure, and what it was made of."""
 
     card: Mapping[str, Any]
-    members: Sequence[Model] | Sequence[Reference]
+    members: Sequence[Model] | Sequence[Reference] | Sequence[HeadModel]
     training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
 
     @property
@@ -71,9 +73,10 @@ class Bundle:
     def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
         """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
 
-        `prediction` is the members' mean in label units, `low` to `high` its interval, `probability` the calibrated
-        probability of class 1, `similarity` the Tanimoto similarity to the nearest training molecule. `problem` is the
-        reason why a SMILES cannot be featurized or why a molecule is outside the domain.
+        `prediction` is the members' mean or a head's prediction, in label units, `low` to `high` its interval,
+        `probability` the calibrated probability of class 1, `similarity` the Tanimoto similarity to the nearest
+        training molecule. `problem` is the reason why a SMILES cannot be featurized or why a molecule is outside the
+        domain.
         """
         table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         table["problem"] = ""
@@ -97,22 +100,26 @@ class Bundle:
         molecules = _molecules(smiles)
         similarity = nearest(fingerprints(molecules), self.training)
         domain = Domain.from_card(self.card["domain"])
-        outside = [domain.outside(*one) for one in zip(molecules, similarity.tolist(), strict=True)]
-        values = self.certainty.values(outputs, 1 - similarity)
+        is_head = isinstance(self.members[0], HeadModel)
+        deviation = outputs.spread if is_head else np.zeros(len(molecules))
+        each = zip(molecules, similarity.tolist(), deviation.tolist(), strict=True)
+        outside = [domain.outside(*one) for one in each]
+        values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]
         return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
 
-    def _outputs(self, smiles: list[str], processes: int) -> Array:
-        """Return probabilities or values, members x molecules."""
+    def _outputs(self, smiles: list[str], processes: int) -> Outputs:
+        if isinstance(self.members[0], HeadModel):
+            return self.members[0].predict(smiles, processes)
         if isinstance(self.members[0], Reference):
             X = morgan_counts(smiles)
             outputs = [member.predict(X, self.card["task"]) for member in self.members if isinstance(member, Reference)]
-            return np.stack(outputs).astype(np.float64)
+            return Outputs.of_members(np.stack(outputs))
         no_labels = np.full((len(smiles), 1), np.nan, np.float32)
         data = featurize.from_smiles(smiles, no_labels, processes, self.card["featurizer"])
         networks = [member for member in self.members if isinstance(member, Model)]
-        return predict_networks(networks, data).astype(np.float64)
+        return Outputs.of_members(predict_networks(networks, data))
 
 
 def make(
@@ -131,7 +138,7 @@ def make(
     """
     first = ensemble.members[0]
     architecture: Mapping[str, Any] | None = None
-    if isinstance(first, Model):
+    if isinstance(first, Model) or (isinstance(first, HeadModel) and first.reader.encoder):
         if about["architecture"]["kind"] == "own":
             raise UserError(
                 f"model {about['model']}: a bundle holds no code, so it cannot hold your own module. Use the weights "
@@ -158,6 +165,8 @@ def make(
     always = METRICS[about["metric"]].constant
     if always is not None:
         scores["constant"] = always  # within a part; between parts the larger share of class 1 goes with the lower rate
+    unsure = predicted.spread if isinstance(first, HeadModel) else None
+    domain = Domain.of(molecules, np.array(similar), deviations=unsure)
     modules = ["roftmol.deploy.bundle", f"roftmol.methods.{about['method']}"]
     card = {
         **about,
@@ -169,7 +178,7 @@ def make(
         "out_of_sample": {"metric": about["metric"], **scores},
         "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
         "calibration": certainty.to_card(),
-        "domain": Domain.of(molecules, np.array(similar)).to_card(),
+        "domain": domain.to_card(),
         "made": {
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "code": source_code.code_digest(source_code.sources(modules)),
@@ -218,7 +227,7 @@ def read(path: Path | str) -> Bundle:
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
-    if int(metadata["version"]) < VERSION:
+    if int(metadata["version"]) < OLDEST:
         raise UserError(
             f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. Make it again, "
             "by `snakemake recommend` or an estimator's `save`."
@@ -252,13 +261,19 @@ def read(path: Path | str) -> Bundle:
     return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
 
 
-def _tensors(member: Model | Reference) -> dict[str, Tensor]:
+def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:
+    if isinstance(member, HeadModel):
+        return member.tensors()
     if isinstance(member, Reference):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in member.arrays.items()}
     return dict(member.state_dict())
 
 
-def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None) -> Model | Reference:
+def _member(
+    card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None
+) -> Model | Reference | HeadModel:
+    if METHODS[card["method"]].head:
+        return HeadModel.of(card, state)
     if card["architecture"] is None:
         return Reference({name: tensor.numpy() for name, tensor in state.items()})
     task = Task(card["task"], TASKS[card["task"]].primary.name)
@@ -283,7 +298,11 @@ def describe(card: Mapping[str, Any]) -> str:
     lines = {
         "predicts": f"{card['target']} ({card['task']})",
         "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
-        "members": f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules",
+        "members": (
+            f"one, fitted on all {card['molecules']} labelled molecules"
+            if METHODS[card["method"]].head
+            else f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules"
+        ),
         "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
         "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
         "certainty": uncertainty.from_card(card["calibration"]).words(),

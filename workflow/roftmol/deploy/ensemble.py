@@ -11,9 +11,10 @@ A member's own predictions for part k calibrate nothing, because the member was 
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from roftmol.data.splits import stratified_folds
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.features.graphs import Graphs
+from roftmol.heads import forest
 from roftmol.methods import CONSTANT, METHODS, Method, Settings, setting_text
 from roftmol.methods.fingerprint import TREES, learner
 from roftmol.methods.protocols import PROTOCOLS
@@ -41,6 +43,7 @@ from roftmol.training.model import Model, new_model
 
 HONEST = PROTOCOLS["honest"]
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 
@@ -61,16 +64,26 @@ class EnsembleSettings:
 class Ensemble:
     """The members, and the hyperparameters that they share, as JSON."""
 
-    members: Sequence[Model] | Sequence[Reference]
+    members: Sequence[Any]
     setting: str
+
+
+class Outputs(NamedTuple):
+    """What an ensemble says of n molecules: its prediction, and how far its members spread around it."""
+
+    mean: Doubles
+    spread: Doubles
+
+    @classmethod
+    def of_members(cls, predictions: npt.NDArray[np.floating]) -> Outputs:
+        """Return the members' mean and standard deviation; `predictions` are members x molecules."""
+        values = predictions.astype(np.float64)
+        return cls(values.mean(0), values.std(0, ddof=1))
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A model without an encoder as plain arrays: linear or a forest on Morgan counts, or a constant.
-
-    A forest's trees lie one after the other: a node's `left` and `right` are the numbers of its children, -1 at leaves.
-    """
+    """A model without an encoder as plain arrays: linear or a forest on Morgan counts, or a constant."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
 
@@ -79,26 +92,8 @@ class Reference:
         """Take the arrays of a fitted model; `rate` is the mean label, one more tree of a classifying forest."""
         if not hasattr(model, "estimators_"):
             return cls({"coefficients": np.ravel(model.coef_), "intercept": np.atleast_1d(model.intercept_)})
-        trees = [estimator.tree_ for estimator in model.estimators_]
-        starts = np.cumsum([0, *(tree.node_count for tree in trees)])
-
-        def shifted(children: str) -> npt.NDArray[np.int32]:
-            numbers = [getattr(tree, children) for tree in trees]
-            parts = [np.where(child < 0, -1, child + start) for child, start in zip(numbers, starts[:-1], strict=True)]
-            return np.concatenate(parts).astype(np.int32)
-
-        values = np.concatenate([tree.value[:, 0, -1] for tree in trees])  # of two classes the second, as a share
-        return cls(
-            {
-                "roots": starts[:-1].astype(np.int32),
-                "left": shifted("children_left"),
-                "right": shifted("children_right"),
-                "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int32),
-                "threshold": np.concatenate([tree.threshold for tree in trees]),
-                "value": values,
-                **({"rate": np.array([rate])} if TASKS[task].classes else {}),
-            }
-        )
+        column = forest.Column(forest.Trees.of(model), rate if TASKS[task].classes else None)
+        return cls(forest.Forest((column,)).arrays())
 
     def predict(self, X: csr_matrix, task: str) -> Array:
         """Predict n probabilities or values from n x 2048 counts."""
@@ -108,43 +103,55 @@ class Reference:
         if "coefficients" in a:
             output = X @ a["coefficients"] + a["intercept"]
             return (1 / (1 + np.exp(-output)) if TASKS[task].classes else output).astype(np.float32)
-        counts = X.toarray().astype(np.float32)
-        rows = np.arange(len(counts))
-        total = np.zeros(len(counts))
-        for root in a["roots"]:
-            node = np.full(len(counts), root)
-            while (inner := a["left"][node] >= 0).any():
-                goes_left = counts[rows, np.maximum(a["feature"][node], 0)] <= a["threshold"][node]
-                node = np.where(inner, np.where(goes_left, a["left"][node], a["right"][node]), node)
-            total += a["value"][node]
-        trees = len(a["roots"])
-        return ((total + a["rate"][0]) / (trees + 1) if "rate" in a else total / trees).astype(np.float32)
+        (column,) = forest.read(a).columns
+        assert isinstance(column, forest.Column)
+        return column.predict(X.toarray().astype(np.float32))[0].astype(np.float32)
 
 
 #: Fits a member with some hyperparameters, and predicts its validation molecules; raises `DivergedError`.
 Fitting = Callable[[Settings], tuple[Any, Array]]
 
 
-class Source(Protocol):
-    """n labelled molecules, in the form that a method learns from."""
+class Source(ABC):
+    """n labelled molecules, in the form that a method learns from.
 
-    @property
-    def labels(self) -> Array:
-        """The labels, n."""
+    `structures` is the number of each molecule's structure; identical molecules have one number, and stay in one part.
+    """
 
-    @property
-    def structures(self) -> npt.NDArray[np.integer]:
-        """The number of each molecule's structure; identical molecules have one number, and stay in one part."""
+    labels: Array
+    structures: npt.NDArray[np.integer]
 
+    @abstractmethod
+    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+        """Fit an ensemble on these molecules; all their labels teach."""
+
+    @abstractmethod
+    def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
+        """Predict these molecules."""
+
+
+class Members(Source):
+    """A source of ensembles whose members are stopped on a part of the labels each."""
+
+    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+        """Fit a member for each part of these molecules."""
+        return fit_ensemble(self, deal(self, molecules, settings), settings)
+
+    def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
+        """Predict these molecules by all members."""
+        return Outputs.of_members(self.predict(ensemble.members, molecules, settings))
+
+    @abstractmethod
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
         """Return the function that fits a fold's member with given hyperparameters."""
 
+    @abstractmethod
     def predict(self, members: Sequence[Any], molecules: Rows, settings: EnsembleSettings) -> Array:
         """Return every member's predictions, members x molecules."""
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
+class Networks(Members):
     """Molecules as graphs, which have one label column, and the encoder whose copies are fine-tuned."""
 
     encoder: Encoder
@@ -152,7 +159,7 @@ class Networks:
     structures: npt.NDArray[np.integer]
 
     @property
-    def labels(self) -> Array:
+    def labels(self) -> Array:  # type: ignore[override]
         """The labels, n."""
         return self.graphs.labels[:, 0]
 
@@ -192,7 +199,7 @@ class Networks:
 
 
 @dataclass(frozen=True, eq=False)
-class References:
+class References(Members):
     """Molecules as n x 2048 Morgan counts, for models without an encoder."""
 
     X: csr_matrix
@@ -250,7 +257,7 @@ def deal(source: Source, molecules: Rows, settings: EnsembleSettings) -> list[Fo
     return [Fold(molecules[part != number], molecules[part == number], no_test) for number in range(settings.members)]
 
 
-def fit_ensemble(source: Source, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
+def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
     """Fit a member a fold, with the hyperparameters whose out-of-fold predictions are best.
 
     The rule of `scoring.selection.validation` selects them, as in an experiment. Raises `UserError` if every fit of the
@@ -302,9 +309,8 @@ def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
     prediction, spread = np.empty(len(part)), np.empty(len(part))
     for number in range(PARTS):
         held = everything[part == number]
-        ensemble = fit_ensemble(source, deal(source, everything[part != number], settings), settings)
-        outputs = source.predict(ensemble.members, held, settings)
-        prediction[held], spread[held] = outputs.mean(0), outputs.std(0, ddof=1)
+        ensemble = source.fit(everything[part != number], settings)
+        prediction[held], spread[held] = source.outputs(ensemble, held, settings)
     return OutOfSample(everything, prediction, spread, part)
 
 

@@ -71,8 +71,6 @@ class _Estimator(BaseEstimator):
             raise ValueError(f"{len(texts)} SMILES and {len(labels)} labels: give one label a molecule")
         if self.method not in METHODS:
             raise ValueError(f"method: {self.method!r} is not known; choose one of {', '.join(METHODS)}")
-        if not METHODS[self.method].bundled:
-            raise ValueError(f"method: {self.method!r} can be compared in an experiment, but no bundle holds it yet")
         canonical = [molecule.canonical for molecule in _molecules(texts)]
         training = TrainSettings(
             epochs=self.epochs,

@@ -16,12 +16,13 @@ import torch
 from roftmol.core.files import sha256
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
-from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, Source, out_of_sample
+from roftmol.deploy.head_model import Labelled, Reader
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
-from roftmol.methods import WITHOUT_ENCODER, model_of
+from roftmol.methods import METHODS, WITHOUT_ENCODER, model_of
 from roftmol.tables import schemas
 from roftmol.training.fit import TrainSettings
 
@@ -73,7 +74,8 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
         pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurizers[model])
     about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
-    predicted = tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    # Tables hold no spread of a head, which has no members; fitting it five times more costs nothing.
+    predicted = None if METHODS[method].head else tested(tables, model, method, table["molecule"].to_numpy(np.int64))
     fitted = fit_bundle(
         table["smiles"].tolist(),
         table["canonical"],
@@ -125,14 +127,20 @@ def fit_bundle(
         "training": asdict(settings.training),
         "seed": settings.seed,
     }
-    source: Networks | References
-    if pretrained is None:
-        source = References(morgan_counts(smiles), labels, structures)
-        card |= {"model": model_of(settings.method, "")}
-    else:
-        encoder = load_encoder(pretrained.weights, settings.training.dropout)
+    method = METHODS[settings.method]
+    encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
+    source: Source
+    if method.head:
+        reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
+        source = Labelled(method.head(), reader, reader.inputs(smiles), labels, structures)
+    elif pretrained and encoder:
         graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
         source = Networks(encoder, graphs, structures)
+    else:
+        source = References(morgan_counts(smiles), labels, structures)
+    if pretrained is None:
+        card |= {"model": model_of(settings.method, "")}
+    else:
         card |= {
             "model": pretrained.name,
             "architecture": architecture_of(pretrained.weights),
@@ -140,5 +148,5 @@ def fit_bundle(
             "encoder_sha256": sha256(pretrained.weights),
         }
     predicted = predicted or out_of_sample(source, settings)
-    ensemble = fit_ensemble(source, deal(source, np.arange(len(smiles)), settings), settings)
+    ensemble = source.fit(np.arange(len(smiles)), settings)
     return bundle.make(ensemble, predicted, smiles, labels, card, level)

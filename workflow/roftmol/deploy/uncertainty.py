@@ -46,8 +46,8 @@ class OutOfSample:
     """
 
     molecule: npt.NDArray[np.int64]  #: which of the labelled molecules
-    prediction: Array  #: the members' mean
-    spread: Array  #: the members' standard deviation
+    prediction: Array  #: the members' mean, or a head's
+    spread: Array  #: the members' standard deviation, or that of a head's process
     part: npt.NDArray[np.int64]  #: rows of one ensemble have one number
 
 
@@ -68,8 +68,8 @@ class Certainty(Protocol):
     def to_card(self) -> dict[str, Any]:
         """Return the calibration as JSON."""
 
-    def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
-        """Return the columns; `outputs` are members x molecules, `distance` is to the nearest training molecule."""
+    def values(self, mean: Array, spread: Array, distance: Array) -> dict[str, Array]:
+        """Return the columns; `distance` is to the nearest training molecule."""
 
     def words(self) -> str:
         """Describe the calibration in words."""
@@ -150,10 +150,9 @@ class Intervals:
         """Return half the width of molecules' intervals."""
         return self.quantile * self.difficulty(spread, distance)
 
-    def values(self, outputs: Array, distance: Array) -> dict[str, Array]:
-        """Return the members' mean and the interval around it."""
-        mean = outputs.mean(0)
-        half = self.half(outputs.std(0, ddof=1), distance)
+    def values(self, mean: Array, spread: Array, distance: Array) -> dict[str, Array]:
+        """Return the prediction and the interval around it."""
+        half = self.half(spread, distance)
         return {"prediction": mean, "low": mean - half, "high": mean + half}
 
     def words(self) -> str:
@@ -191,9 +190,9 @@ class Probabilities:
         """Return Platt's calibration as JSON."""
         return {"kind": self.kind, **asdict(self)}
 
-    def values(self, outputs: Array, _distance: Array) -> dict[str, Array]:
+    def values(self, mean: Array, _spread: Array, _distance: Array) -> dict[str, Array]:
         """Return the calibrated probability of class 1."""
-        logit = self.slope * logits(outputs.mean(0)) + self.intercept
+        logit = self.slope * logits(mean) + self.intercept
         return {"probability": 1 / (1 + np.exp(-logit))}
 
     def words(self) -> str:

@@ -60,11 +60,6 @@ def _check_refitted(methods: Iterable[str]) -> None:
     """Raise `UserError` for a method that a recommendation's model, fitted on the user's labels alone, cannot have."""
     if second := [name for name in methods if _has_second_task(METHODS[name])]:
         raise UserError(f"methods: {second[0]} is not for a recommendation, which has no second task; leave it out")
-    if unbundled := [name for name in methods if not METHODS[name].bundled]:
-        raise UserError(
-            f"methods: {unbundled[0]} can be compared in an experiment, but no recommendation hands it out yet; leave "
-            "it out"
-        )
 
 
 def _check_spatial(config: Config, registered: Registered) -> None:

@@ -59,7 +59,7 @@ def estimate(experiment: Experiment) -> Estimate:
     jobs = fits = 0
     seconds = 0.0
     for model, name in product(cells.models, cells.methods):
-        if METHODS[name].learner:
+        if not METHODS[name].trains_encoder:
             continue
         checkpoint, method = experiment.checkpoints[model], METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))

@@ -78,7 +78,7 @@ def evidence(theta: Array, kernels: Array, y: Array) -> tuple[float, Array]:
     slopes = np.empty(k + 1)
     slopes[:k] = np.tensordot(kernels, inner, 2)
     slopes[k] = np.trace(inner)
-    centre = np.full(k + 1, math.log(1 / k))
+    centre = np.full(k + 1, math.log(1 / max(k, 1)))
     centre[k] = math.log(NOISE)
     width = np.full(k + 1, WEIGHT_SD)
     width[k] = NOISE_SD
@@ -99,23 +99,34 @@ def fit(kernels: Array, labels: Array, rng: np.random.Generator) -> Process:
 
     With more than `EVIDENCE` labels, so many that `rng` draws say what the weights are.
     """
-    mean, deviation = float(labels.mean()), float(labels.std())
-    y = (labels - mean) / (deviation or 1.0)
+    y, _, _ = standardised(labels)
     chosen = np.arange(len(y))
     if len(y) > EVIDENCE:
         chosen = np.sort(rng.choice(len(y), EVIDENCE, replace=False))
     theta = most_probable(kernels[:, chosen[:, None], chosen], y[chosen])
-    weights, noise = np.exp(theta[:-1]), float(np.exp(theta[-1]))
+    return given(kernels, labels, np.exp(theta[:-1]), float(np.exp(theta[-1])))
+
+
+def given(kernels: Array, labels: Array, weights: Array, noise: float) -> Process:
+    """Return the process given n labels, with these weights and this noise."""
+    y, mean, deviation = standardised(labels)
     A = np.tensordot(weights, kernels, 1) + CONSTANT
     A[np.diag_indices(len(y))] += noise
     factor = cho_factor(A, lower=True)
-    return Process(weights, noise, mean, deviation or 1.0, cho_solve(factor, y), inverted(factor))
+    return Process(weights, noise, mean, deviation, cho_solve(factor, y), inverted(factor))
+
+
+def standardised(labels: Array) -> tuple[Array, float, float]:
+    """Return labels of mean 0 and deviation 1, and what these were; equal labels have a deviation of 1."""
+    mean = float(labels.mean())
+    deviation = float(labels.std()) or 1.0
+    return (labels - mean) / deviation, mean, deviation
 
 
 def most_probable(kernels: Array, y: Array) -> Array:
     """Return the log weights and the log noise that are most probable given standardised labels."""
     k = len(kernels)
-    start = np.full(k + 1, math.log(1 / k))
+    start = np.full(k + 1, math.log(1 / max(k, 1)))
     start[k] = math.log(NOISE)
     bounds = [(math.log(LEAST), math.log(1 / LEAST))] * (k + 1)
     options = {"maxiter": ITERATIONS}

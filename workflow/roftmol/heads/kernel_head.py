@@ -8,17 +8,21 @@ have its label.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from roftmol.core.seeds import generator
 from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads import gaussian_process, kernel_logistic
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
 from roftmol.heads.gaussian_process import Process
 from roftmol.heads.kernel_logistic import Classifier
 from roftmol.heads.kernels import Kernels
 from roftmol.heads.standardiser import Array
+from roftmol.tasks import TaskType
 
 #: Of more training molecules than this, so many teach: time grows with their third power, memory with the second.
 MOST = 4000
@@ -27,18 +31,11 @@ AT_ONCE = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
-    """Predictions of m molecules and t label columns."""
-
-    mean: Array  #: m x t, in label units, or probabilities
-    deviation: Array  #: m x t, the process' standard deviation, in label units; of classes, in units of 0 and 1
-
-
-@dataclass(frozen=True, eq=False)
 class Column:
     """The head of one label column."""
 
     rows: Rows  #: which of the training molecules taught it
+    labels: Array  #: of these
     process: Process
     classifier: Classifier | None
 
@@ -52,6 +49,7 @@ class Column:
 class KernelHead:
     """A head for every label column that had two different labels, and what the others are predicted by."""
 
+    train: Inputs  #: of the molecules that teach
     kernels: Kernels
     columns: tuple[Column | float, ...]
     left_out: int = 0  #: training molecules beyond those that teach
@@ -65,9 +63,8 @@ class KernelHead:
     def note(self) -> str:
         """What to say of the fit; "" if nothing is."""
         constant = sum(not isinstance(column, Column) for column in self.columns)
-        notes = [f"{constant} of {len(self.columns)} tasks constant in training, predicted so"] if constant else []
-        notes += [f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn"] if self.left_out else []
-        return "; ".join(notes)
+        drawn = f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn" if self.left_out else ""
+        return "; ".join(filter(None, [constant_note(constant, len(self.columns)), drawn]))
 
     def predict(self, molecules: Inputs) -> Predicted:
         """Return predictions of m molecules."""
@@ -93,12 +90,36 @@ class KernelHead:
                 mean[:, number] = column.classifier.predict(K)
         return Predicted(mean, deviation)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a head of one label column is computed from: its training molecules' inputs, labels and weights.
 
-def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float, seed: int) -> KernelHead:
-    """Return the head of n molecules with labels n x t, NaN where one is missing.
+        Raises `ValueError` for a head of several.
+        """
+        column = column_of(self.columns)
+        if not isinstance(column, Column):
+            return {"constant": np.array([column])}
+        train = self.train
+        arrays: dict[str, NDArray[Any]] = {
+            "molecules": np.array([len(train)]),
+            "rows": column.rows,
+            "labels": column.labels,
+            "weights": column.process.weights,
+            "noise": np.array([column.process.noise]),
+        }
+        if (counts := train.counts) is not None:
+            arrays |= {"counts.data": counts.data, "counts.indices": counts.indices, "counts.indptr": counts.indptr}
+            arrays["counts.bits"] = np.array([counts.shape[1]])
+        if train.descriptors is not None:
+            arrays["descriptors"] = train.descriptors
+        if train.vectors is not None:
+            arrays["vectors"] = train.vectors
+        if column.classifier:
+            arrays |= {"a": column.classifier.a, "b": np.array([column.classifier.b, column.classifier.penalty])}
+        return arrays
 
-    `classes` says whether labels are 0 and 1; `unknown` is what is predicted of a column without any label.
-    """
+
+def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> KernelHead:
+    """Return the head of n molecules with labels n x t, NaN where one is missing."""
     left_out = max(0, len(train) - MOST)
     if left_out:
         chosen = np.sort(generator("kernel head", seed).choice(len(train), MOST, replace=False))
@@ -109,16 +130,40 @@ def fit(train: Inputs, Y: NDArray[np.floating], *, classes: bool, unknown: float
     for number, y in enumerate(Y.T.astype(np.float64)):
         rows = np.flatnonzero(~np.isnan(y))
         if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else unknown)
+            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
             continue
-        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, classes, seed, number))
-    return KernelHead(kernels, tuple(columns), left_out)
+        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, task.classes, seed, number))
+    return KernelHead(train, kernels, tuple(columns), left_out)
 
 
 def _column(K: Array, y: Array, rows: Rows, classes: bool, seed: int, number: int) -> Column:
     rng = generator("kernel head's column", seed, number)
     process = gaussian_process.fit(K, y, rng)
     if not classes:
-        return Column(rows, process, None)
+        return Column(rows, y, process, None)
     classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
-    return Column(rows, process, classifier)
+    return Column(rows, y, process, classifier)
+
+
+def read(arrays: Arrays) -> KernelHead:
+    """Return the head that :meth:`KernelHead.arrays` took apart: the same to the last bits."""
+    if "constant" in arrays:
+        nothing = Inputs(0)
+        return KernelHead(nothing, Kernels(0, (), None), (float(arrays["constant"][0]),))
+    molecules, rows, labels = int(arrays["molecules"][0]), arrays["rows"], arrays["labels"]
+    counts = None
+    if "counts.data" in arrays:
+        parts = (arrays["counts.data"], arrays["counts.indices"], arrays["counts.indptr"])
+        counts = csr_matrix(parts, shape=(molecules, int(arrays["counts.bits"][0])))
+    train = Inputs(molecules, counts, arrays.get("descriptors"), arrays.get("vectors"))
+    kernels = Kernels.of(train)
+    K = kernels.between()[:, rows[:, None], rows]
+    process = gaussian_process.given(K, labels, arrays["weights"], float(arrays["noise"][0]))
+    classifier = None
+    if "a" in arrays:
+        intercept, penalty = arrays["b"].tolist()
+        classifier = Classifier(arrays["weights"], arrays["a"], intercept, penalty)
+    return KernelHead(train, kernels, (Column(rows, labels, process, classifier),))
+
+
+KIND = HeadKind(fit, read)

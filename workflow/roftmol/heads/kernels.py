@@ -84,6 +84,7 @@ class Numbers:
 class Kernels:
     """The kernels between any molecules and n training molecules."""
 
+    molecules: int  #: n
     numbers: tuple[Numbers, ...]
     counts: csr_matrix | None
 
@@ -91,7 +92,7 @@ class Kernels:
     def of(cls, train: Inputs) -> Kernels:
         """Return the kernels to these training molecules, over all that is known of them."""
         sources = (Numbers.of(name, train) for name in ("vectors", "descriptors"))
-        return cls(tuple(source for source in sources if source), train.counts)
+        return cls(len(train), tuple(source for source in sources if source), train.counts)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,7 +110,8 @@ class Kernels:
             counts = molecules.counts if molecules is not None else self.counts
             assert counts is not None
             parts.append(tanimoto(counts, self.counts))
-        return np.stack(parts)
+        shape = (len(molecules) if molecules is not None else self.molecules, self.molecules)
+        return np.array(parts).reshape(len(parts), *shape)
 
     def diagonal(self, molecules: Inputs) -> Array:
         """Return the kernels of m molecules with themselves: kernels x m."""
@@ -120,4 +122,4 @@ class Kernels:
             parts += [(Z**2).sum(1) / Z.shape[1], ones]
         if self.counts is not None:
             parts.append(ones)
-        return np.stack(parts)
+        return np.array(parts).reshape(len(parts), len(molecules))

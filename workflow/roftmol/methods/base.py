@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from roftmol.encoders.base import Encoder
     from roftmol.features.inputs import Inputs
+    from roftmol.heads.base import HeadKind
 
 #: A method's hyperparameters: a frozen dataclass of its own.
 Settings = Any
@@ -100,6 +101,19 @@ class Learner:
     selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
 
 
+def of_head(kind: HeadKind) -> Learner:
+    """Return the learner that fits a head on all that it reads."""
+    from roftmol.tasks import TASKS
+
+    def fit_predict(
+        _settings: Settings, task: str, X: Inputs, Y: NDArray[np.float64], X_new: Inputs, seed: int
+    ) -> Fitted:
+        head = kind.fit(X, Y, TASKS[task], seed)
+        return Fitted(head.predict(X_new).mean, head.parameters, head.note)
+
+    return Learner(lambda inputs: inputs, fit_predict, selects=False)
+
+
 def by_column(
     fit: Callable[[int, NDArray[np.integer], NDArray[np.float64]], tuple[NDArray[np.float64], int]],
     Y: NDArray[np.float64],
@@ -165,6 +179,8 @@ class Method:
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
     reads: frozenset[str] = frozenset()
+    #: For methods that fit a head to what they read, imported when it is called; it makes the learner, too.
+    head: Callable[[], HeadKind] | None = None
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
@@ -183,12 +199,23 @@ class Method:
     @property
     def fine_tunes(self) -> bool:
         """Whether it starts from pretrained weights, so that what pretraining has seen counts."""
-        return self.pretrained and (not self.learner or self.reads_encoder)
+        return self.pretrained and (self.trains_encoder or self.reads_encoder)
 
     @property
-    def bundled(self) -> bool:
-        """Whether a bundle can hold its fits; bundles hold no descriptors and no kernels yet."""
-        return not self.reads & {"descriptors", "vectors"}
+    def trains_encoder(self) -> bool:
+        """Whether it changes an encoder's weights."""
+        return not (self.learner or self.head)
+
+    def new_learner(self) -> Learner:
+        """Return how it learns.
+
+        Raises `ValueError` for a method that trains an encoder.
+        """
+        if self.head:
+            return of_head(self.head())
+        if self.learner:
+            return self.learner()
+        raise ValueError(f"{self.name} trains an encoder")
 
     @property
     def reads_encoder(self) -> bool:

@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roftmol.methods.base import Fitted, Learner, Method, NoSettings, no_grid
-from roftmol.tasks import TASKS
+from roftmol.methods.base import Method, NoSettings, no_grid
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from roftmol.features.inputs import Inputs
+    from roftmol.heads.base import HeadKind
 
 
-def fit_predict(
-    _settings: NoSettings, task: str, X: Inputs, Y: NDArray[np.float64], X_new: Inputs, seed: int
-) -> Fitted:
-    """Fit the kernel head on all that the inputs hold, and predict others."""
+def _head() -> HeadKind:
     from roftmol.heads import kernel_head
 
-    kind = TASKS[task]
-    head = kernel_head.fit(X, Y, classes=kind.classes, unknown=kind.unknown, seed=seed)
-    return Fitted(head.predict(X_new).mean, head.parameters, head.note)
+    return kernel_head.KIND
 
 
 METHOD = Method(
@@ -41,5 +32,5 @@ METHOD = Method(
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors"}),
-    learner=lambda: Learner(lambda inputs: inputs, fit_predict, selects=False),
+    head=_head,
 )

@@ -7,37 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roftmol.methods import fingerprint
-from roftmol.methods.base import Fitted, Learner, Method, NoSettings, no_grid
+from roftmol.methods.base import Method, NoSettings, no_grid
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from roftmol.features.inputs import Inputs
-
-TREES = 200
+    from roftmol.heads.base import HeadKind
 
 
-def fit_predict(
-    _settings: NoSettings,
-    task: str,
-    X: NDArray[np.float32],
-    Y: NDArray[np.float64],
-    X_new: NDArray[np.float32],
-    seed: int,
-) -> Fitted:
-    """Fit the fingerprint baseline's forest, with twice the trees, on n x f features."""
-    return fingerprint.fit_predict(fingerprint.Settings("forest"), task, X, Y, X_new, seed, TREES)
+def _head() -> HeadKind:
+    from roftmol.heads import forest
 
-
-def features(inputs: Inputs) -> NDArray[np.float32]:
-    """Return counts and descriptors side by side, n x (2048 + f)."""
-    import numpy as np
-
-    assert inputs.counts is not None
-    assert inputs.descriptors is not None
-    return np.hstack([inputs.counts.toarray(), np.nan_to_num(inputs.descriptors)]).astype(np.float32)
+    return forest.KIND
 
 
 METHOD = Method(
@@ -52,5 +31,5 @@ METHOD = Method(
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors"}),
-    learner=lambda: Learner(features, fit_predict, selects=False),
+    head=_head,
 )

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Trees of a forest.
 TREES = 100
-#: Trees of a forest where there are more than `MANY_TASKS`, such as the 617 of ToxCast.
-FEW_TREES = 20
-MANY_TASKS = 30
 
 
 @dataclass(frozen=True)
@@ -56,15 +53,14 @@ class Settings:
 GRID = (*(Settings("linear", alpha) for alpha in (1.0, 10.0, 100.0)), Settings("forest"))
 
 
-def fit_predict(
-    hyperparameters: Settings, task: str, X: Any, Y: Array, X_new: Any, seed: int, trees: int = TREES
-) -> Fitted:
+def fit_predict(hyperparameters: Settings, task: str, X: Any, Y: Array, X_new: Any, seed: int) -> Fitted:
     """Fit each task on the molecules with its label and predict others: probabilities, or values in label units.
 
-    X: n x f, sparse or not, Y: n x t with NaN for a missing label, X_new: m x f. `trees` are of a forest; of many tasks
-    each has fewer.
+    X: n x f, sparse or not, Y: n x t with NaN for a missing label, X_new: m x f.
     """
-    trees = trees if Y.shape[1] <= MANY_TASKS else FEW_TREES
+    from roftmol.heads import forest
+
+    trees = TREES if Y.shape[1] <= forest.MANY_TASKS else forest.FEW_TREES
 
     def one(number: int, rows: NDArray[np.integer], y: Array) -> tuple[Array, int]:
         # Trees are drawn for each task by itself, whatever the other tasks are.
@@ -82,14 +78,12 @@ def fit_predict(
 
 def learner(hyperparameters: Settings, task: str, trees: int, seed: int) -> Any:
     """Return the untrained scikit-learn model of these hyperparameters."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    from roftmol.heads import forest
+
     if hyperparameters.learner == "forest":
-        if TASKS[task].classes:
-            return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
-        # A third of the features a split, Breiman's rule: as good as all of them on ESOL and Lipo, and far faster.
-        return RandomForestRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=1)
+        return forest.grown(TASKS[task].classes, trees, seed)
     assert hyperparameters.alpha is not None
     if TASKS[task].classes:
         return LogisticRegression(C=1 / hyperparameters.alpha, max_iter=1000)

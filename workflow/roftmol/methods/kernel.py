@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from roftmol.methods.base import Learner, Method, NoSettings, no_grid
-from roftmol.methods.classical import fit_predict
+from typing import TYPE_CHECKING
+
+from roftmol.methods.base import Method, NoSettings, no_grid
+
+if TYPE_CHECKING:
+    from roftmol.heads.base import HeadKind
+
+
+def _head() -> HeadKind:
+    from roftmol.heads import kernel_head
+
+    return kernel_head.KIND
+
 
 METHOD = Method(
     name="kernel",
@@ -15,5 +26,5 @@ METHOD = Method(
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"vectors"}),
-    learner=lambda: Learner(lambda inputs: inputs, fit_predict, selects=False),
+    head=_head,
 )

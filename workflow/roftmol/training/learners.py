@@ -84,8 +84,7 @@ def run(
     assigned = schemas.read("splits", splits)
     used = np.unique(assigned["molecule"])
     method = METHODS[settings.method]
-    assert method.learner
-    learner = method.learner()
+    learner = method.new_learner()
     labels = np.array(molecules.loc[used, "labels"].tolist(), dtype=np.float64)
     assigned["position"] = np.searchsorted(used, assigned["molecule"])  # the row in features and labels
     inputs = Inputs(

@@ -1,0 +1,75 @@
+"""What a head is: fitted once on all labels in closed form or by growing trees, so that no label is left for stopping.
+
+A head reads `Inputs`, has one part a label column, and can be taken apart into arrays that say all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roftmol.features.inputs import Inputs
+from roftmol.heads.standardiser import Array
+from roftmol.tasks import TaskType
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of m molecules and t label columns."""
+
+    mean: Array  #: m x t, in label units, or probabilities
+    deviation: Array  #: m x t, how unsure the head is by itself: in label units; of classes, in units of 0 and 1
+
+
+class Head(Protocol):
+    """A fitted head of t label columns."""
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were fitted."""
+
+    @property
+    def note(self) -> str:
+        """What to say of the fit; "" if nothing is."""
+
+    def predict(self, molecules: Inputs) -> Predicted:
+        """Return predictions of m molecules."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of a head of one label column.
+
+        Raises `ValueError` for a head of several.
+        """
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """How a kind of head is fitted and read.
+
+    `fit` takes the inputs of n molecules, their labels n x t with NaN where one is missing, the kind of task, and a
+    seed; `read` the arrays of a head.
+    """
+
+    fit: Callable[[Inputs, NDArray[np.floating], TaskType, int], Head]
+    read: Callable[[Arrays], Head]
+
+
+def column_of(columns: tuple[Any, ...]) -> Any:
+    """Return the one column of a head.
+
+    Raises `ValueError` for a head of several.
+    """
+    if len(columns) != 1:
+        raise ValueError(f"arrays are of a head of one label column, and this one has {len(columns)}")
+    return columns[0]
+
+
+def constant_note(constant: int, columns: int) -> str:
+    """Say how many label columns had no two different labels; "" if none."""
+    return f"{constant} of {columns} tasks constant in training, predicted so" if constant else ""

@@ -1,0 +1,173 @@
+"""A random forest on Morgan counts and RDKit's descriptors, kept as plain arrays.
+
+A descriptor that RDKit cannot compute is 0. How far a molecule's trees lie apart says how unsure the forest is of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from roftmol.core.seeds import seed_of
+from roftmol.features.inputs import Inputs
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
+from roftmol.heads.standardiser import Array
+from roftmol.tasks import TaskType
+
+TREES = 200
+#: Trees where there are more than `MANY_TASKS` label columns, such as the 617 of ToxCast.
+FEW_TREES = 20
+MANY_TASKS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """A forest's trees, one after the other: a node's `left` and `right` are its children's numbers, -1 at leaves."""
+
+    roots: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    threshold: Array
+    value: Array  #: of two classes the share of class 1
+
+    @classmethod
+    def of(cls, forest: Any) -> Trees:
+        """Take the arrays of a fitted forest of scikit-learn."""
+        trees = [estimator.tree_ for estimator in forest.estimators_]
+        starts = np.cumsum([0, *(tree.node_count for tree in trees)])
+
+        def shifted(children: str) -> NDArray[np.int32]:
+            numbers = [getattr(tree, children) for tree in trees]
+            parts = [np.where(child < 0, -1, child + start) for child, start in zip(numbers, starts[:-1], strict=True)]
+            return np.concatenate(parts).astype(np.int32)
+
+        return cls(
+            starts[:-1].astype(np.int32),
+            shifted("children_left"),
+            shifted("children_right"),
+            np.concatenate([tree.feature for tree in trees]).astype(np.int32),
+            np.concatenate([tree.threshold for tree in trees]),
+            np.concatenate([tree.value[:, 0, -1] for tree in trees]),
+        )
+
+    def predict(self, X: NDArray[np.float32]) -> Array:
+        """Return every tree's values of m molecules, trees x m, from X, m x f."""
+        rows = np.arange(len(X))
+        values = np.empty((len(self.roots), len(X)))
+        for number, root in enumerate(self.roots):
+            node = np.full(len(X), root)
+            while (inner := self.left[node] >= 0).any():
+                goes_left = X[rows, np.maximum(self.feature[node], 0)] <= self.threshold[node]
+                node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+            values[number] = self.value[node]
+        return values
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by their names."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The forest of one label column."""
+
+    trees: Trees
+    rate: float | None  #: of two classes the share of class 1: one more tree, which knows nothing else
+
+    def predict(self, X: NDArray[np.float32]) -> tuple[Array, Array]:
+        """Return the trees' mean and standard deviation of m molecules, X m x f."""
+        values = self.trees.predict(X)
+        if self.rate is None:
+            return values.mean(0), values.std(0)
+        # So that no probability is 0 or 1, and the order is as it was.
+        return (values.sum(0) + self.rate) / (len(values) + 1), values.std(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """A forest for every label column that had two different labels, and what the others are predicted by."""
+
+    columns: tuple[Column | float, ...]
+
+    @property
+    def parameters(self) -> int:
+        """The nodes of all trees."""
+        return sum(len(column.trees.value) for column in self.columns if isinstance(column, Column))
+
+    @property
+    def note(self) -> str:
+        """What to say of the fit; "" if nothing is."""
+        return constant_note(sum(not isinstance(column, Column) for column in self.columns), len(self.columns))
+
+    def predict(self, molecules: Inputs) -> Predicted:
+        """Return predictions of m molecules."""
+        X = features(molecules)
+        mean = np.empty((len(molecules), len(self.columns)))
+        deviation = np.zeros_like(mean)
+        for number, column in enumerate(self.columns):
+            if isinstance(column, Column):
+                mean[:, number], deviation[:, number] = column.predict(X)
+            else:
+                mean[:, number] = column
+        return Predicted(mean, deviation)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of a forest of one label column.
+
+        Raises `ValueError` for several.
+        """
+        column = column_of(self.columns)
+        if not isinstance(column, Column):
+            return {"constant": np.array([column])}
+        rate = {} if column.rate is None else {"rate": np.array([column.rate])}
+        return {**column.trees.arrays(), **rate}
+
+
+def features(inputs: Inputs) -> NDArray[np.float32]:
+    """Return counts and descriptors side by side, n x (2048 + f)."""
+    assert inputs.counts is not None
+    assert inputs.descriptors is not None
+    limit = np.finfo(np.float32).max
+    descriptors = np.nan_to_num(np.clip(inputs.descriptors, -limit, limit))
+    return np.hstack([inputs.counts.toarray(), descriptors]).astype(np.float32)
+
+
+def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Forest:
+    """Return the forest of n molecules with labels n x t, NaN where one is missing."""
+    X = features(train)
+    trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
+    columns: list[Column | float] = []
+    for number, y in enumerate(Y.T.astype(np.float64)):
+        rows = np.flatnonzero(~np.isnan(y))
+        if len(np.unique(y[rows])) < 2:
+            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
+            continue
+        # Trees are drawn for each column by itself, whatever the other ones are.
+        forest = grown(task.classes, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y[rows])
+        columns.append(Column(Trees.of(forest), float(y[rows].mean()) if task.classes else None))
+    return Forest(tuple(columns))
+
+
+def grown(classes: bool, trees: int, seed: int) -> Any:
+    """Return the unfitted forest of scikit-learn."""
+    if classes:
+        return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
+    # A third of the features a split, Breiman's rule: as good as all of them on ESOL and Lipo, and far faster.
+    return RandomForestRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=1)
+
+
+def read(arrays: Arrays) -> Forest:
+    """Return the forest that :meth:`Forest.arrays` took apart."""
+    if "constant" in arrays:
+        return Forest((float(arrays["constant"][0]),))
+    names = ("roots", "left", "right", "feature", "threshold", "value")
+    rate = float(arrays["rate"][0]) if "rate" in arrays else None
+    return Forest((Column(Trees(**{name: arrays[name] for name in names}), rate),))
+
+
+KIND = HeadKind(fit, read)

@@ -1,0 +1,115 @@
+"""The linear head: ridge regression, or logistic regression, on an encoder's standardised vectors.
+
+    ridge      min_w,b  ||y - Z w - b||^2 + alpha ||w||^2    alpha has the least squared error of leave-one-out, exactly
+    logistic   min_w,b  sum log loss + alpha / 2 ||w||^2     alpha has the least log loss of a cross-validation of five
+
+It is linear probing without an epoch to choose: no molecule is left for validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+
+from roftmol.core.seeds import generator
+from roftmol.features.inputs import Inputs
+from roftmol.heads import kernel_logistic
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
+from roftmol.heads.kernels import linear
+from roftmol.heads.standardiser import Array, Standardiser
+from roftmol.tasks import TaskType
+
+#: Penalties that are tried, in units of a standardised vector's squared length.
+PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The head of one label column."""
+
+    w: Array  #: d; zeros for a column without two different labels
+    b: float
+
+    def predict(self, Z: Array, classes: bool) -> Array:
+        """Return values or probabilities of m molecules, Z m x d."""
+        f = Z @ self.w + self.b
+        return kernel_logistic.sigmoid(f) if classes else f
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """A linear map for every label column that had two different labels, and what the others are predicted by."""
+
+    standardiser: Standardiser
+    columns: tuple[Column | float, ...]
+    classes: bool
+
+    @property
+    def parameters(self) -> int:
+        """The numbers that were fitted."""
+        return sum(len(column.w) + 1 for column in self.columns if isinstance(column, Column))
+
+    @property
+    def note(self) -> str:
+        """What to say of the fit; "" if nothing is."""
+        return constant_note(sum(not isinstance(column, Column) for column in self.columns), len(self.columns))
+
+    def predict(self, molecules: Inputs) -> Predicted:
+        """Return predictions of m molecules; a linear map is as sure of one as of another."""
+        assert molecules.vectors is not None
+        Z = self.standardiser(molecules.vectors)
+        mean = np.empty((len(molecules), len(self.columns)))
+        for number, column in enumerate(self.columns):
+            mean[:, number] = column.predict(Z, self.classes) if isinstance(column, Column) else column
+        return Predicted(mean, np.zeros_like(mean))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of a head of one label column.
+
+        Raises `ValueError` for a head of several.
+        """
+        column = column_of(self.columns)
+        if not isinstance(column, Column):
+            return {"constant": np.array([column])}
+        standardiser = {name: getattr(self.standardiser, name) for name in ("columns", "mean", "deviation")}
+        return {"w": column.w, "b": np.array([column.b]), "classes": np.array([int(self.classes)]), **standardiser}
+
+
+def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> LinearHead:
+    """Return the head of n molecules with labels n x t, NaN where one is missing."""
+    assert train.vectors is not None
+    standardiser = Standardiser.of(train.vectors)
+    Z = standardiser(train.vectors)
+    columns: list[Column | float] = []
+    for number, y in enumerate(Y.T.astype(np.float64)):
+        rows = np.flatnonzero(~np.isnan(y))
+        if len(np.unique(y[rows])) < 2:
+            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
+        elif task.classes:
+            columns.append(_logistic(Z[rows], y[rows], generator("ridge", seed, number)))
+        else:
+            ridge = RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z[rows], y[rows])
+            columns.append(Column(ridge.coef_, float(ridge.intercept_)))
+    return LinearHead(standardiser, tuple(columns), task.classes)
+
+
+def _logistic(Z: Array, y: Array, rng: np.random.Generator) -> Column:
+    # By its dual, w = Z^T a / d: n numbers to find, and not as many as a vector is wide.
+    dual, _ = kernel_logistic.fit(linear(Z, Z)[None], np.ones(1), y, kernel_logistic.dealt(y, rng))
+    return Column(Z.T @ dual.a / Z.shape[1], dual.b)
+
+
+def read(arrays: Arrays) -> LinearHead:
+    """Return the head that :meth:`LinearHead.arrays` took apart."""
+    if "constant" in arrays:
+        nothing = Standardiser(np.empty(0, np.int64), np.empty(0), np.empty(0))
+        return LinearHead(nothing, (float(arrays["constant"][0]),), False)
+    standardiser = Standardiser(arrays["columns"], arrays["mean"], arrays["deviation"])
+    return LinearHead(standardiser, (Column(arrays["w"], float(arrays["b"][0])),), bool(arrays["classes"][0]))
+
+
+KIND = HeadKind(fit, read)
