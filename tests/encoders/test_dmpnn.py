@@ -294,7 +294,7 @@ def test_drawn_anew_it_is_the_same_network_with_other_weights() -> None:
     assert all(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS.values() if not m.learner], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.trains_encoder], ids=lambda method: method.name)
 def test_every_method_works_on_it_part_by_part(method) -> None:
     encoder, data = network(), collate(SMILES, labels_of_size())
     fold = Fold(np.arange(12), np.arange(12, 18), np.arange(18, 24))
@@ -439,7 +439,7 @@ def test_published_names_are_ours() -> None:
     assert {encoder_file("dmpnn").our_name(name) for name in names} == set(network().state_dict())
 
 
-@pytest.mark.parametrize("method", ["linear_probing", "surgical_ft", "full_ft", "dwise_ft"])
+@pytest.mark.parametrize("method", ["linear_probing", "surgical_ft", "full_ft", "dwise_ft", "ridge", "hybrid"])
 def test_a_bundle_predicts_as_the_fit_did(method: str, tmp_path: Path) -> None:
     torch.save(published(network()), tmp_path / "w.pt")
     convert(tmp_path / "w.pt", SMALL, tmp_path / "encoder.safetensors", name="x")
