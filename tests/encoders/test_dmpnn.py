@@ -21,6 +21,7 @@ import torch
 from rdkit import Chem
 
 import roftmol
+from every_method import check_parts
 from roftmol import RoftMolRegressor
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
@@ -32,13 +33,9 @@ from roftmol.features.featurize import from_smiles
 from roftmol.features.featurizers.chemprop import featurize
 from roftmol.features.graphs import Graphs
 from roftmol.methods import METHODS
-from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Source, checkpoints
-from roftmol.training.fit import Fit, Fold, Task, TrainSettings
+from roftmol.training.fit import Fold
 from roftmol.training.forward import Forward
-from roftmol.training.loop import train
-from roftmol.training.mixing import mix
-from roftmol.training.model import new_model
 from roftmol.training.vectors import vectors
 from small_dataset import SMILES, labels_of_size
 
@@ -298,31 +295,9 @@ def test_drawn_anew_it_is_the_same_network_with_other_weights() -> None:
 def test_every_method_works_on_it_part_by_part(method) -> None:
     encoder, data = network(), collate(SMILES, labels_of_size())
     fold = Fold(np.arange(12), np.arange(12, 18), np.arange(18, 24))
-    honest = replace(PROTOCOLS["honest"], keep_start=False)  # so that one step of each stage is kept
-    settings = method.grid(2)
+    settings = method.grid(len(encoder.blocks))
     for setting in settings:
-        fit = Fit(
-            method, setting, data, fold, Task("regression", "rmse"), honest, TrainSettings(epochs=1, batch_size=6)
-        )
-        model = new_model(encoder, fit)
-        if method.mixing:
-            theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-            with torch.no_grad():
-                for parameter in model.encoder.parameters():
-                    parameter.add_(0.01 * torch.randn_like(parameter))
-            mixed = mix(model, theta_0, fit)
-            assert len(mixed.coefficients) == (3 if method.name == "dwise_ft" else 1)
-            assert np.isfinite(mixed.test).all()
-            continue
-        train(model, fit)
-        changed = {
-            encoder.part_of(name)
-            for (name, before), after in zip(encoder.named_parameters(), model.encoder.parameters(), strict=True)
-            if not torch.equal(before, after)
-        }
-        *_, trained = method.stages(setting, encoder.parts)
-        assert changed == set(trained if method.pretrained else encoder.parts)
-        assert np.isfinite(model.predict(data, fold.test)).all()
+        check_parts(encoder, data, fold, method, setting)
     if method.name == "surgical_ft":
         assert [setting.block for setting in settings] == [0, 1]
 
