@@ -8,7 +8,6 @@ embedding, and of the features those columns that another implementation cannot 
 import base64
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 import torch
 from rdkit import Chem
 
+from every_method import check_parts
 from published_encoders import fetched
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.encoders.kinds import new_encoder
@@ -23,11 +23,7 @@ from roftmol.encoders.minimol import MiniMol
 from roftmol.features.featurize import from_smiles
 from roftmol.features.featurizers.minimol import _group_and_period, featurize
 from roftmol.methods import METHODS
-from roftmol.methods.protocols import PROTOCOLS
-from roftmol.training.fit import Fit, Fold, Task, TrainSettings
-from roftmol.training.loop import train
-from roftmol.training.mixing import mix
-from roftmol.training.model import new_model
+from roftmol.training.fit import Fold
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_minimol.json").read_text())["entries"]
 SMILES = [entry["smiles"] for entry in GOLDEN]
@@ -171,32 +167,9 @@ def test_it_can_be_entered_at_any_block():
             assert torch.equal(network.state(batch, network.state(batch, stop=start), start=start).atoms, whole)
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS.values() if not m.learner], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.trains_encoder], ids=lambda method: method.name)
 def test_every_method_works_on_it_block_by_block(method):
     torch.manual_seed(1)
     encoder, data = new_encoder(ARCHITECTURE), collate(SMILES[:12])
     data.labels[:, 0] = np.arange(12) % 5
-    fold = Fold(np.arange(6), np.arange(6, 9), np.arange(9, 12))
-    task = Task("regression", "rmse")
-    honest = replace(PROTOCOLS["honest"], keep_start=False)  # so that one step of each stage is kept
-    setting = method.grid(16)[-1]
-    fit = Fit(method, setting, data, fold, task, honest, TrainSettings(epochs=1, batch_size=6))
-    model = new_model(encoder, fit)
-    if method.mixing:
-        theta_0 = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-        with torch.no_grad():
-            for parameter in model.encoder.parameters():
-                parameter.add_(0.01 * torch.randn_like(parameter))
-        mixed = mix(model, theta_0, fit)
-        assert len(mixed.coefficients) == (17 if method.name == "dwise_ft" else 1)
-        assert np.isfinite(mixed.test).all()
-        return
-    train(model, fit)
-    changed = {
-        encoder.part_of(name)
-        for (name, before), after in zip(encoder.named_parameters(), model.encoder.parameters(), strict=True)
-        if not torch.equal(before, after)
-    }
-    *_, trained = method.stages(setting, encoder.parts)
-    assert changed == set(trained if method.pretrained else encoder.parts)
-    assert np.isfinite(model.predict(data, fold.test)).all()
+    check_parts(encoder, data, Fold(np.arange(6), np.arange(6, 9), np.arange(9, 12)), method, method.grid(16)[-1])

@@ -87,6 +87,7 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ({"auxiliary": {"forces": "native", "native": "nowhere.extxyz"}}, ["auxiliary.native", "nowhere.extxyz"]),
         ({"auxiliary": {"native": 5}}, ["auxiliary.native", "5"]),
         ({"models": ["minimol"], "methods": ["mft"]}, ["methods: mft", "minimol has no mask"]),
+        ({"models": ["chemeleon"], "methods": ["mft"]}, ["methods: mft", "chemeleon has no mask"]),
         ({"models": ["minimol"], "methods": ["mft_wise"]}, ["methods: mft_wise", "minimol has no mask"]),
         ({"auxiliary": {"corpus": "zinc250"}}, ["auxiliary.corpus", "did you mean 'zinc250k'"]),
         ({"auxiliary": {"corpus": "so3lr-data"}}, ["auxiliary.corpus", "so3lr-data are not to be had", "`files`"]),
@@ -420,7 +421,7 @@ def test_the_default_grids_fit_encoders_of_any_depth(tmp_path: Path):
         "pooling": "mean",
         "pretraining": "supervised",
     }
-    made = experiment({**DEFAULT, "models": ["shallow", "minimol"], "own_models": {"shallow": own}})
+    made = experiment({**DEFAULT, "models": ["shallow", "minimol", "chemeleon"], "own_models": {"shallow": own}})
     cell = {"protocol": "honest", "dataset": "bbbp", "split": "scaffold", "budget": "50", "method": "surgical_ft"}
-    for model, blocks in (("shallow", 2), ("minimol", 16)):
+    for model, blocks in (("shallow", 2), ("minimol", 16), ("chemeleon", 2)):
         assert [s["block"] for s in settings_for("finetune", made, **cell, model=model)["grid"]] == list(range(blocks))

@@ -41,7 +41,7 @@ def test_the_tasks_of_boom_are_the_labels_of_one_file() -> None:
 def test_the_promised_checkpoints_are_registered() -> None:
     names = set(checkpoints())
     assert {"gin-zinc-masking", "mole-bert", "graphmae", "graphcl", "simgrace", "rgcl", "graphlog", "mgssl"} <= names
-    assert {"molclr-gcn", "molclr-gin"} <= names
+    assert {"molclr-gcn", "molclr-gin", "minimol", "chemeleon"} <= names
     assert len([name for name in names if name.startswith("pretrain-gnns-gin-")]) == 9
     assert len([name for name in names if re.match("pretrain-gnns-(gcn|graphsage|gat)-", name)]) == 9
 
@@ -181,6 +181,7 @@ def test_a_missing_key_is_named() -> None:
         ({"architecture": {"kind": "gin"}}, "kind, layers and width"),
         ({"architecture": {"kind": "mpnn", "layers": 5, "width": 300}}, "architecture kind is 'mpnn'"),
         ({"architecture": {"kind": "gin", "layers": 0, "width": 300}}, "positive whole number"),
+        ({"architecture": {"kind": "dmpnn", "depth": "six", "width": 300}}, "architecture depth is 'six'"),
         ({"pretraining": "yes"}, "pretraining is 'yes'"),
         ({"vocabulary": "ogb"}, "vocabulary is 'ogb'"),
         ({"drop": [""]}, "beginnings of weights' names"),

@@ -202,12 +202,15 @@ def test_labels_are_not_read_and_the_molecules_are_the_same_for_every_method(enc
     assert set(seen[0]) <= set(np.concatenate([FOLD.valid, FOLD.test]).tolist())
 
 
-@pytest.mark.parametrize("name", ["minimol", *own_models.PARTS])
+@pytest.mark.parametrize("name", ["minimol", "dmpnn", *own_models.PARTS])
 def test_other_encoders(name, tmp_path):
-    """No BatchNorm, parts of the user's own, weights under two names."""
+    """No BatchNorm, steps that share weights, parts of the user's own, weights under two names."""
     torch.manual_seed(0)
     if name == "minimol":
         one, data = MiniMol(), featurize.from_smiles(SMILES, labels_of_size(), name="minimol")
+    elif name == "dmpnn":
+        one = new_encoder({"kind": "dmpnn", "depth": 3, "width": 16})
+        data = featurize.from_smiles(SMILES, labels_of_size(), name="chemprop")
     else:
         code = own_models.code_of(name, tmp_path)
         one = new_encoder(own_models.architecture(name, code))

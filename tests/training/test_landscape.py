@@ -217,13 +217,16 @@ def test_the_command_writes_both_tables(fits):
     assert {path.name for path in (cell / "told").iterdir()} == {"paths.parquet", "planes.parquet"}
 
 
-@pytest.mark.parametrize("name", ["minimol", *own_models.PARTS])
+@pytest.mark.parametrize("name", ["minimol", "dmpnn", *own_models.PARTS])
 def test_other_encoders(name, cell, monkeypatch):
     """Without BatchNorm, or with parts of the user's own, lines and planes are drawn alike."""
     torch.manual_seed(0)
     if name == "minimol":
         kind, architecture = "minimol", {"kind": "minimol", "layers": 16, "width": 512}
         torch.save(MiniMol().state_dict(), cell / "raw.pth")
+    elif name == "dmpnn":
+        kind, architecture = "chemprop", {"kind": "dmpnn", "depth": 3, "width": 16}
+        torch.save(new_encoder(architecture).state_dict(), cell / "raw.pth")
     else:
         kind = str(own_models.code_of(name, cell))
         architecture = own_models.architecture(name, kind)

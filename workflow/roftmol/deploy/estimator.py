@@ -26,6 +26,7 @@ from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.methods import HYBRID, METHODS, WITHOUT_ENCODER
 from roftmol.registry import catalog
+from roftmol.registry.encoder_kinds import blocks_of
 from roftmol.tasks import TASKS, classification, regression
 from roftmol.training.fit import TrainSettings
 
@@ -90,7 +91,7 @@ class _Estimator(BaseEstimator):
         )
         with TemporaryDirectory() as folder:
             pretrained = None if method in WITHOUT_ENCODER else _pretrained(self.encoder, Path(folder))
-            layers = int(architecture_of(pretrained.weights)["layers"]) if pretrained else 0
+            layers = blocks_of(architecture_of(pretrained.weights)) if pretrained else 0
             if self.setting is None:
                 grid = [asdict(setting) for setting in METHODS[method].grid(layers)]
             else:

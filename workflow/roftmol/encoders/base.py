@@ -124,8 +124,8 @@ class EncoderFile:
     new: Callable[[Mapping[str, Any], float], Encoder]  #: (architecture, dropout) -> weights drawn at random
     published_names: tuple[tuple[re.Pattern[str], str], ...] = ()  #: patterns of published names, and ours
     prefix: str = ""  #: how our names begin where published ones do not
-    #: (path, architecture) -> the tensors of a published file that is no state dict.
-    read_published: Callable[[Path, Mapping[str, Any]], Mapping[str, Tensor]] | None = None
+    #: (path, architecture) -> a state dict, or what holds one, of a published file that is more than that.
+    read_published: Callable[[Path, Mapping[str, Any]], dict[str, Any]] | None = None
     #: (path, architecture) -> the architecture with what only the published file tells of it.
     described: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None
 

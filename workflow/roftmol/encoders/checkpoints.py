@@ -128,8 +128,9 @@ def read_state(path: Path, architecture: Mapping[str, Any] = MappingProxyType({}
         if path.suffix == ".safetensors" or _is_safetensors(path):
             return load_file(path)
         if architecture and (reader := encoder_file(architecture["kind"]).read_published):
-            return dict(reader(path, architecture))
-        state = torch.load(path, weights_only=True, map_location="cpu")
+            state = reader(path, architecture)
+        else:
+            state = torch.load(path, weights_only=True, map_location="cpu")
     except UserError:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to ask for

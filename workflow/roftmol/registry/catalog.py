@@ -17,7 +17,7 @@ import yaml
 
 from roftmol.core.errors import UserError
 from roftmol.core.records import build, without_defaults
-from roftmol.registry.encoder_kinds import ENCODER_KINDS, EncoderKind
+from roftmol.registry.encoder_kinds import ENCODER_KINDS, EncoderKind, blocks_of
 from roftmol.tasks import TASKS
 
 REGISTRY = Path(__file__).parent / "yaml"
@@ -232,7 +232,7 @@ class Checkpoint:
     @property
     def layers(self) -> int:
         """How many blocks the encoder has."""
-        return len(self.architecture["blocks"]) if self.code else int(self.architecture["layers"])
+        return blocks_of(self.architecture)
 
     @property
     def code(self) -> str:
@@ -372,8 +372,8 @@ def _architecture(values: Any, where: str) -> dict[str, Any]:
         )
     if values["kind"] == "own":
         return _own_architecture(values, where)
-    for key in ("layers", "width"):
-        if not isinstance(values[key], int) or values[key] < 1:
+    for key in ("layers", "depth", "width"):
+        if key in values and (not isinstance(values[key], int) or values[key] < 1):
             raise UserError(f"{where}: architecture {key} is {values[key]!r}; give a positive whole number.")
     if not isinstance(values.get("branch", ""), str):
         raise UserError(f"{where}: architecture branch is {values['branch']!r}; give a name.")

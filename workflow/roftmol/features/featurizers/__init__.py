@@ -13,7 +13,7 @@ from roftmol.features.featurizers.base import Graph
 Featurizer = Callable[[Chem.Mol], Graph]
 
 #: The featurizers of molecules, each the name of its file, imported when it is asked for; `geometry.py` is another's.
-FEATURIZERS = ("hu", "minimol")
+FEATURIZERS = ("hu", "minimol", "chemprop")
 
 
 def featurizer(name: str) -> Featurizer:
