@@ -260,7 +260,7 @@ def coverage_row(runs: Runs, simulations: int) -> Row:
 TUNED = ("full_ft", "linear_probing", "surgical_ft", "lp_ft", "l2_sp", "bss", "feature_map", "wise_ft", "dwise_ft")
 METHODS = (*TUNED, "scratch", *WITHOUT_ENCODER)
 #: What a sentence has that prefers one method to another.
-PREFERS = re.compile(r"Fine-tune|Use the|you fine-tune|(?:is|are) (?:better|worse) than (?!predicting|that of)")
+PREFERS = re.compile(r"Fine-tune|Use |you fine-tune|(?:is|are) (?:better|worse) than (?!predicting|that of)")
 CANNOT = "These labels cannot be predicted from these structures"
 #: What the table says of a condition in which no method is known to be better.
 NO_DIFFERENCE = {"nothing", "too few seeds to tell"}

@@ -14,7 +14,9 @@ from roftmol.report.verdict import answers_table, verdict
 from roftmol.statistics import stage
 from roftmol.tables import schemas
 
-DEFAULT = "By default, take the fingerprint baseline, which needs no network. That is not a claim that it is better."
+DEFAULT = (
+    "By default, take the fingerprint baseline, which needs no network. That is not a claim that it is better here."
+)
 #: Levels of ROC-AUC; the constant predictor has one half, always.
 LEVEL = {"full_ft": 0.7, "l2_sp": 0.7, "bss": 0.7, "fingerprint": 0.7}
 L2_SP_AHEAD = LEVEL | {"l2_sp": 0.85}
@@ -114,7 +116,9 @@ def test_full_ft_where_the_fingerprint_says_nothing():
     assert advice.startswith("If you fine-tune, do so with L2-SP and BSS on a: better than full FT, beyond doubt.")
     assert advice.endswith("Whether that is also better than the fingerprint baseline is not known.")
     advice, *_ = said(results({"a": {"full_ft": 0.7, "l2_sp": 0.7}}))
-    assert advice.endswith("By default, take full FT, which is the plainest. That is not a claim that it is better.")
+    assert advice.endswith(
+        "By default, take full FT, which is the plainest. That is not a claim that it is better here."
+    )
 
 
 def test_labels_that_nothing_predicts():
@@ -184,9 +188,35 @@ def test_a_row_says_what_the_means_are(levels):
     assert row["Test score"].sort == pytest.approx(means[best])
     if best != "full_ft":
         assert row["− Full FT"].sort == pytest.approx(means[best] - means["full_ft"])
-    assert row["Fine-tuning − fingerprint"].sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
-    assert row["Best fine-tuning"].text.startswith("the same" if best != "fingerprint" else answer.tuned.title)
+    assert row["Pretrained − best reference"].sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
+    assert row["Pretrained − best reference"].text.endswith("(Fingerprint)")
+    assert row["Best pretrained"].text.startswith("the same" if best != "fingerprint" else answer.tuned.title)
     assert table.facets == [answer.condition._asdict()]
+
+
+def test_a_head_is_used_and_not_fine_tuned():
+    advice, *_ = said(results({"a": LEVEL | {"hybrid": 0.9}}))
+    assert advice.startswith("Use Hybrid head on a: better than the fingerprint baseline, beyond doubt.")
+    advice, *_ = said(results({"a": LEVEL | {"hybrid": LEVEL["fingerprint"]}}))
+    assert advice.endswith(
+        "By default, take the hybrid head, for its record on other datasets. That is not a claim that "
+        "it is better here."
+    )
+
+
+def test_a_pretrained_model_is_measured_by_the_best_reference():
+    found = results({"bbbp": LEVEL | {"classical": 0.9, "descriptors": 0.85, "fingerprint": 0.6}})
+    (answer,) = answers(found, schemas.empty("left_out"))
+    assert answer.reference
+    assert answer.over_reference
+    assert answer.tuned
+    assert answer.reference.method == "classical"
+    means = found.selected.groupby("method")["test_value"].mean()
+    assert answer.over_reference.gain == pytest.approx(means[answer.tuned.method] - means["classical"])
+    without = results({"bbbp": {name: value for name, value in LEVEL.items() if name != "fingerprint"}})
+    (answer,) = answers(without, schemas.empty("left_out"))
+    assert answer.over_reference is None  # the constant is no reference that could be beaten
+    assert answers_table([answer], without.runs).rows
 
 
 def test_a_setting_without_a_score_keeps_its_row():

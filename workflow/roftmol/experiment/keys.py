@@ -261,9 +261,12 @@ class Config(Section):
     methods: Several[str] = tuple(name for name, method in METHODS.items() if method.by_default)
     """Ways of fine-tuning, and references beside them.
 
-    The references are the same network from random weights (`scratch`), a `fingerprint` baseline and the mean of the
-    labels (`constant`). Not among the defaults are `layerwise_decay` (lower blocks learn more slowly), and `mft`,
-    `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    `hybrid` fits a head in closed form to what the frozen encoder, fingerprints and descriptors know. The references
+    are the same network from random weights (`scratch`), kernels on fingerprints and descriptors (`classical`), a
+    forest on both (`descriptors`), a `fingerprint` baseline and the mean of the labels (`constant`). Not among the
+    defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `layerwise_decay` (lower blocks learn more
+    slowly), and `mft`, `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see
+    `auxiliary`).
     """
 
     seeds: Several[Annotated[int, Field(ge=0)]] = (0, 1, 2)

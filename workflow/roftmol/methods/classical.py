@@ -29,6 +29,7 @@ METHOD = Method(
     marker="P",
     model="rdkit",
     phrase="the classical model",
+    by_default=True,
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors"}),

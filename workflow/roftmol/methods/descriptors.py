@@ -28,6 +28,7 @@ METHOD = Method(
     marker="X",
     model="rdkit",
     phrase="the forest on descriptors",
+    by_default=True,
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors"}),

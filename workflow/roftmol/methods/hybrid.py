@@ -28,6 +28,7 @@ METHOD = Method(
     colour="#1B7F79",
     marker="P",
     phrase="the hybrid head",
+    by_default=True,
     settings=NoSettings,
     grid=no_grid,
     reads=frozenset({"counts", "descriptors", "vectors"}),

@@ -15,7 +15,16 @@ import pandas as pd
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import MARKS, Compared, Condition, Results, rows_of
 from roftmol.figures.style import in_order, look
-from roftmol.methods import BASELINES, COMPARED, CONSTANT, FINGERPRINT, FULL_FT, METHODS, WITHOUT_PRETRAINING
+from roftmol.methods import (
+    BASELINES,
+    COMPARED,
+    CONSTANT,
+    FINGERPRINT,
+    FULL_FT,
+    METHODS,
+    WITHOUT_ENCODER,
+    WITHOUT_PRETRAINING,
+)
 from roftmol.report.table import decimals, fixed, share, spread
 from roftmol.tasks import metric_title
 
@@ -80,6 +89,8 @@ class Answer:
     tuned: MeanScore | None  #: the best mean of the fine-tuning methods among them
     versus: dict[str, Comparison]  #: `tuned` against each reference, by its name in a sentence
     best_versus: dict[str, Comparison]  #: the same of `best`
+    reference: MeanScore | None  #: the best mean of the references without an encoder
+    over_reference: Comparison | None  #: `tuned` against it, which is not tested but where it is in `versus`
     predictable: bool | None  #: whether a method beats the mean label beyond doubt; None if that was not compared
     predicts: tuple[str, ...]  #: the methods that do
     below: tuple[str, ...]  #: the methods whose mean score is worse than that of the mean label
@@ -116,6 +127,7 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
     whole = cells[(cells["seeds"] == cells["seeds"].max()) & cells["mean"].notna()]
     ranked = (whole["mean"] * better).sort_values(ascending=False, kind="stable").index
     tuned = [name for name in ranked if name not in WITHOUT_PRETRAINING]
+    references = [name for name in ranked if name in WITHOUT_ENCODER and name != CONSTANT]
 
     def first(names: Sequence[str]) -> MeanScore | None:
         if not len(names):
@@ -143,6 +155,10 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
         tuned=first(tuned),
         versus=versus(tuned),
         best_versus=versus(list(ranked)),
+        reference=first(references),
+        over_reference=(
+            compare(results, condition, tuned[0], references[0], better, places) if tuned and references else None
+        ),
         predictable=bool(predicts) if against else None,
         predicts=tuple(look(name).title for name in predicts),
         below=tuple(look(name).title for name in in_order(below)),

@@ -14,7 +14,16 @@ import pandas as pd
 from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
-from roftmol.methods import BASELINES, CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
+from roftmol.methods import (
+    BASELINES,
+    CLASSICAL,
+    CONSTANT,
+    FINGERPRINT,
+    FULL_FT,
+    HYBRID,
+    METHODS,
+    WITHOUT_PRETRAINING,
+)
 from roftmol.report.answers import NAMES, Answer
 from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power
@@ -50,8 +59,11 @@ def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[C
     behind = _all_behind(tuned)
     over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
     sentences = []
-    if ahead:
-        sentences.append(f"Fine-tune {_with(ahead)}: better than {NAMES[FINGERPRINT]}, beyond doubt.")
+    heads = [claim for claim in ahead if not METHODS[claim.method].trains_encoder]
+    for verb, alike in (("Use", heads), ("Fine-tune", [claim for claim in ahead if claim not in heads])):
+        if alike:
+            what = _with(alike).removeprefix("with ") if verb == "Use" else _with(alike)
+            sentences.append(f"{verb} {what}: better than {NAMES[FINGERPRINT]}, beyond doubt.")
     if behind:
         where = _places(list(dict.fromkeys(claim.where for claim in behind)))
         sentences.append(f"Use {NAMES[FINGERPRINT]} {where}: better than every fine-tuned model there, beyond doubt.")
@@ -81,10 +93,16 @@ def _all_behind(tuned: Sequence[Claim]) -> list[Claim]:
 
 def _default(results: Results) -> str:
     ran = set(results.summary["method"])
-    default = {FINGERPRINT: "which needs no network", FULL_FT: "which is the plainest"}
+    default = {
+        HYBRID: "for its record on other datasets",
+        CLASSICAL: "which needs no network",
+        FINGERPRINT: "which needs no network",
+        FULL_FT: "which is the plainest",
+    }
     for name, why in default.items():
         if name in ran:
-            return f"By default, take {NAMES[name]}, {why}. That is not a claim that it is better."
+            title = METHODS[name].phrase or METHODS[name].title
+            return f"By default, take {title}, {why}. That is not a claim that it is better here."
     return "Take whichever is cheapest for you."
 
 
@@ -229,13 +247,12 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
             score += f", {_unbroken(f'R² {answer.best.r2}')}" if answer.best.r2 else ""
             tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
             over_full_ft = answer.best_versus.get(NAMES[FULL_FT])
-            over_fingerprint = answer.versus.get(NAMES[FINGERPRINT])
             cells += [
                 word(answer.best.title, "best"),
                 number_cell(score, float(chosen["test_value"].mean()), "wrap"),
                 difference(over_full_ft, answer.better) if over_full_ft else unknown,
                 word("the same" if answer.tuned == answer.best else tuned, "wrap"),
-                difference(over_fingerprint, answer.better) if over_fingerprint else unknown,
+                _over_reference(answer) or unknown,
             ]
         if advice:
             nothing = "nothing" if answer.enough else "too few seeds to tell"
@@ -243,10 +260,18 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
         rows.append(cells)
     columns = [TITLES[name] for name in varying]
     columns += ["Better than the mean label"] if advice else []
-    columns += ["Best mean", "#Test score", "#− Full FT", "Best fine-tuning", "#Fine-tuning − fingerprint"]
+    columns += ["Best mean", "#Test score", "#− Full FT", "Best pretrained", "#Pretrained − best reference"]
     columns += ["Known beyond doubt"] if advice else []
     facets = [condition._asdict() for condition in conditions]
     return Table(constant_caption(conditions, varying), columns, rows, facets)
+
+
+def _over_reference(answer: Answer) -> Cell | None:
+    """Return what the best pretrained method is worth beside the best that needs no network, which it names."""
+    if answer.over_reference is None or answer.reference is None:
+        return None
+    cell = difference(answer.over_reference, answer.better)
+    return cell._replace(text=f"{cell.text} ({answer.reference.title})", tone=f"wrap {cell.tone}".strip())
 
 
 def _predicted(answer: Answer) -> Cell:
