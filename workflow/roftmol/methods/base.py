@@ -181,6 +181,8 @@ class Method:
     reads: frozenset[str] = frozenset()
     #: For methods that fit a head to what they read, imported when it is called; it makes the learner, too.
     head: Callable[[], HeadKind] | None = None
+    #: Of METHOD+HEAD: the method whose encoders the head reads, in place of the frozen one.
+    encoder_of: str = ""
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
@@ -188,8 +190,14 @@ class Method:
     paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"
 
     @property
-    def kind(self) -> Literal["train", "interpolate", "head", "external"]:
-        """Which stage runs it; a "head" reads a frozen encoder's vectors, an "external" method needs no encoder."""
+    def kind(self) -> Literal["train", "interpolate", "head", "tuned_head", "external"]:
+        """Which stage runs it.
+
+        A "head" reads a frozen encoder's vectors, a "tuned_head" another method's encoders'; an "external" method needs
+        no encoder.
+        """
+        if self.encoder_of:
+            return "tuned_head"
         if self.mixing:
             return "interpolate"
         if self.reads_encoder:
@@ -219,8 +227,16 @@ class Method:
 
     @property
     def reads_encoder(self) -> bool:
-        """Whether it learns from a frozen encoder's vectors."""
+        """Whether it learns from an encoder's vectors, which it leaves as they are."""
         return "vectors" in self.reads
+
+    @property
+    def changes_encoder(self) -> bool:
+        """Whether it gives other vectors than the encoder that it starts from."""
+        if self.mixing:
+            return True
+        parts = ("embed", "blocks.0")
+        return self.stages is not None and any(self.stages(self.grid(1)[0], parts))
 
     def parse(self, values: Mapping[str, Any]) -> Settings:
         """Return hyperparameters from a mapping of their names to their values.
