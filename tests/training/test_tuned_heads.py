@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+import atoms_in_space
 import small_dataset
 from cell_jobs import FULL_FT, finetune, interpolate, parts
 from molecule_tables import molecule_table
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
 from roftmol.encoders.base import Encoder
-from roftmol.encoders.checkpoints import load_encoder
+from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize, graphs
 from roftmol.features.inputs import Inputs
 from roftmol.heads import kernel_head, linear_head
@@ -205,6 +207,27 @@ def test_a_mixture_that_is_mixed_again_is_the_same(
     tested = splits[(splits["fold"] == 1) & (splits["seed"] == 0) & (splits["role"] == "test")]["molecule"].to_numpy()
     # In batches of other molecules, so to rounding.
     assert model.predict(job.molecules, tested) == pytest.approx(saved.predictions["test"], abs=1e-6)
+
+
+def test_models_of_atoms_in_space_are_read_as_others_are(folder: Path):
+    """Their own heads read atoms; a head in closed form reads what molecules' atoms are together, mean and sum."""
+    architecture = {"kind": "so3lr", "layers": 3, "width": 128}
+    state = {name: tensor.clone() for name, tensor in new_encoder(architecture).state_dict().items()}  # some are shared
+    save_file(state, folder / "raw.safetensors")
+    convert(folder / "raw.safetensors", architecture, folder / "encoder.safetensors", name="drawn")
+    data = atoms_in_space.molecules()
+    data.save(folder / "graphs.safetensors")
+    table = molecule_table(atoms_in_space.SMILES, data.labels, dataset="sizes")
+    schemas.write("molecules", table, folder / "molecules.parquet")
+    roles = [*["train"] * 5, *["valid"] * 2, "test"]
+    rows = [("honest", "sizes", "random", "all", 0, 0, molecule, role) for molecule, role in enumerate(roles)]
+    splits = pd.DataFrame(rows, columns=schemas.SCHEMAS["splits"].names)
+    schemas.write("splits", splits, folder / "splits.parquet")
+    settings = replace(KEPT, seeds=(0,), extensive=True)
+    tuned = finetune(folder, settings, "full_ft")
+    run = fit_heads(folder, "ridge", settings, tuned)
+    part = rows_of(tuned, "{}")["part"]
+    check_by_hand(folder, run, "ridge", lambda s, f: saved_encoder(folder, tuned / "parts" / part.loc[(s, f)]))
 
 
 def test_fits_whose_encoders_are_to_be_read_are_made_again_once(folder: Path):

@@ -49,6 +49,9 @@ def check(config: Config, registered: Registered) -> None:
 def _check_all_names(config: Config, registered: Registered) -> None:
     check_names("datasets", config.datasets, registered.datasets)
     check_names("models", config.models, registered.checkpoints)
+    for name in config.grids:
+        if name in ALL_METHODS and (method := ALL_METHODS[name].encoder_of):
+            raise UserError(f"grids: {name} has the grid of {method}; give it by that name")
     check_names("grids", config.grids, METHODS)
     check_names("selection", [config.selection], RULES)
     for model in config.models:

@@ -254,6 +254,9 @@ class Config(Section):
     The references are the same network from random weights (`scratch`), a `fingerprint` baseline and the mean of the
     labels (`constant`). Not among the defaults are `layerwise_decay` (lower blocks learn more slowly), and `mft`,
     `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+
+    A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
+    the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md.
     """
 
     seeds: Several[Annotated[int, Field(ge=0)]] = (0, 1, 2)
@@ -278,7 +281,8 @@ class Config(Section):
     """The values of a method's hyperparameters that are tried, in place of its default grid.
 
     A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
-    0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`.
+    0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
+    grid.
     """
 
     own_datasets: Named[OwnDataset] = {}

@@ -104,7 +104,8 @@ class TunedEncoders:
             file = self.tuned / "fits.parquet"
             raise UserError(f"{file}: seed {seed}, fold {number} is not in it. {schemas.ANEW}")
         if seed not in self.settings:
-            raise DivergedError(f"{method} failed: {'; '.join(dict.fromkeys(filter(None, of_fold['reason'])))}")
+            reasons = filter(None, fits.loc[fits["seed"] == seed, "reason"])
+            raise DivergedError(f"{method} failed: {'; '.join(dict.fromkeys(reasons))}")
         chosen = of_fold[of_fold["setting"] == self.settings[seed]]
         return {str(column): value for column, value in chosen.iloc[0].items()}
 
