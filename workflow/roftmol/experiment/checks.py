@@ -85,6 +85,11 @@ def _check_spatial(config: Config, registered: Registered) -> None:
         if checkpoint.spatial:
             if flat:
                 raise UserError(f"models: {model} reads geometries, and these datasets have none: {', '.join(flat)}")
+            if started := [name for name in config.methods if _starts_in_closed_form(ALL_METHODS[name])]:
+                raise UserError(
+                    f"methods: {started[0]} starts from a linear head on molecules' vectors, and {model} has a head on "
+                    "atoms; leave out one of the two"
+                )
             if second and config.auxiliary.forces is None:
                 raise UserError(f"methods: {second[0]} needs force labels; set auxiliary.forces, for example to gfn2")
         elif second and (checkpoint.code or checkpoint.featurizer != "hu"):
@@ -100,6 +105,11 @@ def _check_native(auxiliary: Auxiliary) -> None:
     if auxiliary.native is None:
         raise UserError("auxiliary.forces: native are labels of your own; name their extended XYZ in auxiliary.native")
     check_file("auxiliary.native", auxiliary.native)
+
+
+def _starts_in_closed_form(method: Method) -> bool:
+    """Return whether a method, or the one whose encoder it reads, begins with a linear head on vectors."""
+    return (METHODS[method.encoder_of] if method.encoder_of else method).start_head is not None
 
 
 def _has_second_task(method: Method) -> bool:

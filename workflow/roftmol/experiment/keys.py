@@ -252,8 +252,9 @@ class Config(Section):
     """Ways of fine-tuning, and references beside them.
 
     The references are the same network from random weights (`scratch`), a `fingerprint` baseline and the mean of the
-    labels (`constant`). Not among the defaults are `layerwise_decay` (lower blocks learn more slowly), and `mft`,
-    `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    labels (`constant`). Not among the defaults are `lp_ft_closed` (LP-FT from a head in closed form, in small steps),
+    `layerwise_decay` (lower blocks learn more slowly), and `mft`, `mft_same_steps` and `mft_wise` (the pretraining task
+    goes on beside the property, see `auxiliary`).
 
     A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
     the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md.

@@ -11,6 +11,7 @@ from roftmol.methods.full_ft import METHOD as _FULL_FT
 from roftmol.methods.linear_probing import METHOD as _LINEAR_PROBING
 from roftmol.methods.surgical_ft import METHOD as _SURGICAL_FT
 from roftmol.methods.lp_ft import METHOD as _LP_FT
+from roftmol.methods.lp_ft_closed import METHOD as _LP_FT_CLOSED
 from roftmol.methods.layerwise_decay import METHOD as _LAYERWISE_DECAY
 from roftmol.methods.wise_ft import METHOD as _WISE_FT
 from roftmol.methods.l2_sp import METHOD as _L2_SP

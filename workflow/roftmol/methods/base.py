@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Linear, Module
 
     from roftmol.encoders.base import Encoder
     from roftmol.features.inputs import Inputs
     from roftmol.heads.base import HeadKind
+    from roftmol.tasks import TaskType
 
 #: A method's hyperparameters: a frozen dataclass of its own.
 Settings = Any
@@ -176,6 +177,12 @@ class Method:
     #: molecules' vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It
     #: may be the head that is given, with other weights; a stage before it is not needed.
     fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
+    #: (X, Y, head, kind of task): puts weights in closed form into the network's linear head before the first stage,
+    #: from X and Y as above. Such a start is a candidate for the best epoch.
+    start_head: Callable[[Tensor, Tensor, Linear, TaskType], None] | None = None
+    #: hyperparameters -> the factor of all learning rates, for methods that stay near their start: while they train,
+    #: the encoder computes as in use, without dropout and with the statistics that its BatchNorms have.
+    gentle: Callable[[Settings], float] | None = None
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
     reads: frozenset[str] = frozenset()

@@ -18,14 +18,14 @@ PLUS = "+"
 
 
 def with_head(method: Method, head: Method) -> Method:
-    """Return the method whose head is refitted: with the method's colour and the head's marker."""
+    """Return the method whose head is refitted: in a lighter shade of the method's colour, with the head's marker."""
     return Method(
         name=f"{method.name}{PLUS}{head.name}",
         title=f"{method.title} + {_lower(head.title)}",
         mechanism=method.mechanism,
         summary=f"The encoder of {method.title}; its head is replaced. {head.summary.replace('frozen', 'resulting')}",
         paper=method.paper,
-        colour=method.colour,
+        colour=_lighter(method.colour),
         marker=head.marker,
         settings=NoSettings,
         grid=no_grid,
@@ -61,6 +61,12 @@ def check_pair(key: str, name: str, methods: Mapping[str, Method]) -> None:
     if not methods[first].changes_encoder:
         without = f"{first} leaves the encoder as it is" if methods[first].fine_tunes else f"{first} has no encoder"
         raise UserError(f"{key}: {name}: {without}; the head on the frozen encoder is called {second}")
+
+
+def _lighter(colour: str) -> str:
+    """Return a colour a third of the way to white, so that no method's own marker is in it."""
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{part + round((255 - part) / 3):02X}" for part in parts)
 
 
 def _lower(title: str) -> str:
