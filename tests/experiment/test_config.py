@@ -56,6 +56,10 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ({"models": ["gin-zinc-maskin"]}, ["models", "did you mean 'gin-zinc-masking'"]),
         ({"methods": ["l2sp"]}, ["methods", "'l2sp'", "did you mean 'l2_sp'", "dwise_ft"]),
         ({"methods": ["linear_probing+ridge"]}, ["linear_probing leaves the encoder as it is", "is called ridge"]),
+        (
+            {"data": "mine.csv", "methods": ["lp_ft+hybrid"]},
+            ["lp_ft+hybrid is for experiments", "name lp_ft or a head"],
+        ),
         ({"methods": ["fingerprint+kernel"]}, ["fingerprint has no encoder", "is called kernel"]),
         ({"methods": ["full_ft+l2_sp"]}, ["full_ft+l2_sp: l2_sp is no head", "ridge, kernel, hybrid"]),
         ({"methods": ["full_ft+hybird"]}, ["'full_ft+hybird' is not known", "did you mean 'full_ft'"]),

@@ -1,4 +1,4 @@
-"""LP-FT from a head in closed form: the best linear head at once, then small steps that do not distort its encoder.
+"""LP-FT (Kumar et al. 2022, arXiv 2202.10054) from a head in closed form: the best linear head, then small steps.
 
     start       w, b: ridge regression, its penalty by leave-one-out; logistic regression, its by cross-validation
     then        theta, w, b follow the task loss at a tenth of the learning rate, without dropout, and with the
