@@ -14,7 +14,7 @@ from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
-from roftmol.methods import ALL_METHODS, METHODS
+from roftmol.methods import ALL_METHODS, METHODS, MIXED
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
 
@@ -91,11 +91,10 @@ class Experiment:
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
 
-    def reads_encoders_of(self, method: str) -> bool:
-        """Return whether a head is to read the encoders that a method trains."""
-        return METHODS[method].mixing is None and any(
-            ALL_METHODS[name].encoder_of == method for name in self.cells.methods
-        )
+    def keeps_weights_of(self, method: str) -> bool:
+        """Return whether a head is to read a method's weights, which nothing else would keep."""
+        kept = METHODS[method].mixing is not None or method in MIXED
+        return not kept and any(ALL_METHODS[name].encoder_of == method for name in self.cells.methods)
 
     def grid(self, method: str, layers: int) -> list[Json]:
         """Return the hyperparameters that are tried for a method.

@@ -57,6 +57,8 @@ CONSTANT = _CONSTANT.name
 WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}
 #: The methods that start from no pretrained weights, those without an encoder among them.
 WITHOUT_PRETRAINING = tuple(name for name, method in ALL_METHODS.items() if not method.fine_tunes)
+#: The methods whose weights are mixed, and kept for that whatever else an experiment has.
+MIXED = frozenset(method.mixing.source for method in METHODS.values() if method.mixing)
 #: What every other method is compared with: a column `vs_...` of table "summary", and a family of tests.
 COMPARED = tuple(name for name, method in METHODS.items() if method.compared)
 #: Those of them that a method should beat to be worth its cost. Who beats the constant has learnt something, no more.
@@ -71,6 +73,7 @@ __all__ = [
     "FINGERPRINT",
     "FULL_FT",
     "METHODS",
+    "MIXED",
     "SCRATCH",
     "WISE_FT",
     "WITHOUT_ENCODER",

@@ -31,7 +31,7 @@ from roftmol.encoders import products
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import graphs
-from roftmol.methods import METHODS, Settings, setting_text
+from roftmol.methods import METHODS, MIXED, Settings, setting_text
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.encoder_kinds import encoder_kind
 from roftmol.tables import schemas
@@ -139,7 +139,7 @@ def finetune(
     method = cell.method
     if method.alternation and cell.auxiliary.task is None:
         raise UserError(f"{method.name}: model {settings.model} has no second task; see `auxiliary` in config.yaml")
-    keep = settings.keep_weights or any(o.mixing and o.mixing.source == method.name for o in METHODS.values())
+    keep = settings.keep_weights or method.name in MIXED
     identity = replace(cell.identity, training=settings.training)
 
     def trained(planned: Planned, training: TrainSettings) -> FinishedFit:
