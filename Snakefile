@@ -24,6 +24,7 @@ include: "rules/finetune.smk"
 include: "rules/interpolate.smk"
 include: "rules/landscape.smk"
 include: "rules/head.smk"
+include: "rules/tuned_head.smk"
 include: "rules/baseline.smk"
 include: "rules/overlap.smk"
 include: "rules/aggregate.smk"
@@ -41,7 +42,7 @@ wildcard_constraints:
     dataset="[A-Za-z0-9._-]+",
     split="[a-z_]+",
     budget=r"\d+|all",
-    method="[a-z0-9_]+",
+    method="[a-z0-9_+]+",
 
 
 # What needs the network runs where snakemake runs: a cluster's compute nodes often have none.

@@ -1,4 +1,5 @@
 # What all stages share: the experiment, and where commands find Python and the package.
+import re
 import shlex
 import sys
 
@@ -14,7 +15,7 @@ from roftmol.core.files import canonical_json
 from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
-from roftmol.methods import DWISE_FT, FULL_FT, METHODS
+from roftmol.methods import ALL_METHODS, DWISE_FT, FULL_FT, METHODS
 from roftmol.registry import catalog
 from roftmol.stages import STAGES
 
@@ -112,7 +113,9 @@ def command(stage, *options, **paths):
 
 def methods_of(kind):
     """Return a wildcard constraint: the methods that a stage runs."""
-    return "|".join(name for name, method in METHODS.items() if method.kind == kind)
+    return "|".join(
+        re.escape(name) for name, method in ALL_METHODS.items() if method.kind == kind
+    )
 
 
 def named(key, known, name):
@@ -138,8 +141,25 @@ def auxiliary_of(wildcards):
 
 def descriptors_of(wildcards):
     """A dataset's descriptors, for methods that read them."""
-    reads = "descriptors" in METHODS[wildcards.method].reads
+    reads = "descriptors" in ALL_METHODS[wildcards.method].reads
     return f"results/data/{wildcards.dataset}/descriptors.safetensors" if reads else []
+
+
+def run_of(wildcards, method, table):
+    """A table of another method's run in the same cell."""
+    cell = "{0.protocol}/{0.model}/{0.dataset}/{0.split}-{0.budget}".format(wildcards)
+    return f"results/runs/{cell}/{method}/{table}.parquet"
+
+
+def encoder_of(wildcards):
+    """The method whose encoders a head reads."""
+    return ALL_METHODS[wildcards.method].encoder_of
+
+
+def mixed_of(wildcards):
+    """The fits whose weights that method mixes."""
+    mixing = METHODS[encoder_of(wildcards)].mixing
+    return run_of(wildcards, mixing.source, "fits") if mixing else []
 
 
 def option(name, path):

@@ -6,9 +6,8 @@ rule interpolate:
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
         auxiliary=auxiliary_of,
-        source=lambda wildcards: (
-            "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/"
-            f"{METHODS[wildcards.method].mixing.source}/fits.parquet"
+        source=lambda wildcards: run_of(
+            wildcards, METHODS[wildcards.method].mixing.source, "fits"
         ),
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",

@@ -1,10 +1,12 @@
 """The estimate of a dry run, by hand."""
 
+from typing import Any
+
 import pytest
 import yaml
 
 from roftmol.experiment.config import experiment
-from roftmol.experiment.cost import COSTS, DESCENTS, NORM_MOLECULES, estimate
+from roftmol.experiment.cost import COSTS, DESCENTS, NORM_MOLECULES, Estimate, estimate
 from roftmol.methods import METHODS
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.training import batchnorm, mixing
@@ -61,10 +63,30 @@ def test_full_fine_tuning_by_hand():
     assert found.core_hours == pytest.approx(seconds / 3600)
 
 
+def of(*methods: str, **changes: Any) -> Estimate:
+    return estimate(experiment({**ONE, "budgets": [50], **changes, "methods": list(methods)}))
+
+
 def test_a_path_costs_predictions_alone():
-    found = estimate(experiment({**ONE, "methods": ["wise_ft"], "budgets": [50]}))
-    assert (found.jobs, found.fits) == (1, 11)
-    assert found.core_hours == pytest.approx(11 * (40 + 10 + 112.8) * cost("predict") / 3600)
+    found, full = of("full_ft", "wise_ft"), of("full_ft")
+    assert (found.jobs - full.jobs, found.fits - full.fits) == (1, 11)
+    assert found.core_hours - full.core_hours == pytest.approx(11 * (40 + 10 + 112.8) * cost("predict") / 3600)
+
+
+def test_what_is_mixed_or_read_counts_whether_it_is_named_or_not():
+    assert of("wise_ft") == of("wise_ft", "full_ft")
+    assert of("lp_ft+hybrid") == of("lp_ft", "lp_ft+hybrid")
+    assert of("dwise_ft+ridge") == of("full_ft", "dwise_ft", "dwise_ft+ridge")
+
+
+def test_a_head_on_a_methods_encoder_costs_the_vectors_and_on_a_mixture_the_mixing_once_more():
+    vectors = (40 + 10 + 112.8) * cost("predict") / 3600
+    tuned, pair = of("l2_sp"), of("l2_sp", "l2_sp+kernel")
+    assert (pair.jobs - tuned.jobs, pair.fits - tuned.fits) == (1, 1)  # of the five strengths one is read
+    assert pair.core_hours - tuned.core_hours == pytest.approx(vectors)
+    one = {"grids": {"dwise_ft": {"start": [0.5]}}}
+    full, mixed, pair = of("full_ft"), of("full_ft", "dwise_ft", **one), of("full_ft", "dwise_ft+kernel", **one)
+    assert pair.core_hours - mixed.core_hours == pytest.approx(vectors + mixed.core_hours - full.core_hours)
 
 
 def test_jobs_and_fits_are_counted_over_the_grid():

@@ -187,6 +187,12 @@ def test_a_touch_starts_nothing(copy: Workspace, finished: Workspace):
             },
         ),
         ({"methods": [*CONFIG["methods"], "bss"]}, {"finetune": 1, **ENDS}),
+        # Full FT's weights are there, those of linear probing are no others; surgical FT is fitted to be read alone.
+        ({"methods": [*CONFIG["methods"], "wise_ft+kernel"]}, {"tuned_head": 1, **ENDS}),
+        (
+            {"methods": [*CONFIG["methods"], "surgical_ft+hybrid"]},
+            {"finetune": 1, "descriptors": 1, "tuned_head": 1, **ENDS},
+        ),
         ({"grids": CONFIG["grids"] | {"dwise_ft": {"start": [0.5, 0.9]}}}, {"interpolate": 1, "landscape": 1, **ENDS}),
         ({"training": {"epochs": 3}}, {"finetune": 2, "interpolate": 2, "landscape": 1, **ENDS}),
         ({"selection": "oracle"}, ENDS),
@@ -219,16 +225,48 @@ def test_only_what_changed_is_planned(copy: Workspace, change: Mapping[str, Any]
     ],
 )
 def test_an_edit_reruns_what_depends_on_it(finished: Workspace, files: list[str], expected: dict[str, int]):
-    paths = [finished.code / "workflow" / "roftmol" / file for file in files]
+    assert jobs_after_edits(finished, files) == expected
+
+
+def jobs_after_edits(workspace: Workspace, files: list[str]) -> dict[str, int]:
+    """How many jobs of each rule a run would start if these files of the code were edited."""
+    paths = [workspace.code / "workflow" / "roftmol" / file for file in files]
     before = {path: path.read_bytes() for path in paths}
     for path, content in before.items():
         # A line of code where there is code: an empty line or a comment would start nothing.
         path.write_bytes(content + (b"\n_EDITED = 0\n" if path.suffix == ".py" else b"\n"))
     try:
-        assert finished.jobs() == expected
+        return workspace.jobs()
     finally:
         for path, content in before.items():
             path.write_bytes(content)
+
+
+def test_methods_with_heads_in_their_own_ones_place(copy: Workspace):
+    """From the fits that are there to the page, and what is repeated then."""
+    fitted = copy.parts("full_ft")
+    methods = ["full_ft", "full_ft+hybrid", "wise_ft", "wise_ft+kernel"]
+    copy.configure(methods=methods)
+    copy.make()
+    assert copy.parts("full_ft") == fitted
+    summary = schemas.read("summary", copy.folder / "results/tables/summary.parquet").set_index("method")
+    assert summary.index.tolist() == methods
+    assert (summary["failed"] == 0).all()
+    assert summary["seen"].to_dict() == dict.fromkeys(methods, 1.0)
+    page = (copy.folder / "results/report.html").read_text()
+    for title in ("Full FT + hybrid head", "WiSE-FT + kernel head"):
+        assert title in page
+    assert copy.jobs() == {}
+    one, mixed = {"tuned_head": 1, **ENDS}, {"interpolate": 1, "tuned_head": 1, **ENDS}
+    assert jobs_after_edits(copy, ["methods/hybrid.py"]) == one
+    assert jobs_after_edits(copy, ["methods/kernel.py", "methods/l2_sp.py"]) == one
+    assert jobs_after_edits(copy, ["methods/wise_ft.py"]) == mixed
+    assert jobs_after_edits(copy, ["training/tuned_heads.py"]) == {"tuned_head": 2, **ENDS}
+    copy.configure(methods=methods, grids={"wise_ft": {"alpha": [0, 0.5]}})
+    assert copy.jobs() == mixed
+    copy.configure(methods=methods, seeds=[0, 1])
+    everything = {"split": 1, "finetune": 1, "interpolate": 1, "tuned_head": 2, "landscape": 1}
+    assert copy.jobs() == {**everything, **ENDS}
 
 
 def test_another_source_reruns_its_data_set_alone(copy: Workspace):

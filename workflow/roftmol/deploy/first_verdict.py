@@ -10,12 +10,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from roftmol.core.errors import UserError
 from roftmol.deploy.verdict import VerdictSettings
+from roftmol.features import array_file
+from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.descriptors import descriptors
-from roftmol.features.fingerprints import morgan_counts
-from roftmol.features.inputs import Inputs
+from roftmol.features.inputs import VECTORS
 from roftmol.methods import METHODS
 from roftmol.tables import schemas
 from roftmol.training import learners
@@ -79,24 +80,29 @@ def _fit(
     runs: Path,
 ) -> None:
     """Fit cells that read the same encoder, or none."""
-    molecules = schemas.read("molecules", data / "molecules.parquet")
-    assigned = schemas.read("splits", splits)
-    if len(set(assigned["molecule"])) != len(molecules):
-        raise UserError(f"{splits}: it does not deal all molecules. Delete it and run the workflow again.")
-    smiles = molecules["smiles"].tolist()
+    smiles = schemas.read("molecules", data / "molecules.parquet")["smiles"].tolist()
     reads = frozenset[str]().union(*(METHODS[cell.method].reads for cell in cells))
-    vectors = None
-    if model := cells[0].model:
-        from roftmol.deploy.head_model import Reader
-        from roftmol.encoders.checkpoints import load_encoder
+    with TemporaryDirectory() as folder:
+        described = vectors = None
+        if "descriptors" in reads:
+            described = Path(folder) / "descriptors.safetensors"
+            array_file.save("descriptors", descriptors(smiles), DESCRIPTORS, described)
+        if model := cells[0].model:
+            from roftmol.deploy.head_model import Reader
+            from roftmol.encoders.checkpoints import load_encoder
 
-        encoder = load_encoder(checkpoints / f"{model}.safetensors", dropout=0.0)
-        vectors = Reader(frozenset({"vectors"}), encoder, featurizers[model]).inputs(smiles).vectors
-    inputs = Inputs(
-        len(smiles),
-        counts=morgan_counts(smiles) if "counts" in reads else None,
-        descriptors=descriptors(smiles) if "descriptors" in reads else None,
-        vectors=vectors,
-    )
-    for cell in cells:
-        learners.fit_cell(cell, molecules, assigned, inputs, folder_of(cell, runs))
+            encoder = load_encoder(checkpoints / f"{model}.safetensors", dropout=0.0)
+            inputs = Reader(frozenset({"vectors"}), encoder, featurizers[model]).inputs(smiles)
+            assert inputs.vectors is not None
+            vectors = Path(folder) / "vectors.safetensors"
+            array_file.save("vectors", inputs.vectors, VECTORS, vectors)
+        for cell in cells:
+            reads = METHODS[cell.method].reads
+            learners.run(
+                cell,
+                data,
+                splits,
+                folder_of(cell, runs),
+                described if "descriptors" in reads else None,
+                vectors if "vectors" in reads else None,
+            )

@@ -10,10 +10,22 @@ from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import METHODS, Method
+from roftmol.methods import ALL_METHODS, METHODS, Method, check_pair
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
+
+
+def check_methods(config: Config) -> None:
+    """Raise `UserError` for a method that is not known, and one with another head where a model is recommended."""
+    for name in config.methods:
+        check_pair("methods", name, METHODS)
+    check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
+    if config.data is not None and (pairs := [name for name in config.methods if name not in METHODS]):
+        raise UserError(
+            f"methods: {pairs[0]} is for experiments, and no model of it is handed out; leave it out, or name "
+            f"{ALL_METHODS[pairs[0]].encoder_of} or a head on the frozen encoder"
+        )
 
 
 def check(config: Config, registered: Registered) -> None:
@@ -37,7 +49,9 @@ def check(config: Config, registered: Registered) -> None:
 def _check_all_names(config: Config, registered: Registered) -> None:
     check_names("datasets", config.datasets, registered.datasets)
     check_names("models", config.models, registered.checkpoints)
-    check_names("methods", config.methods, METHODS)
+    for name in config.grids:
+        if name in ALL_METHODS and (method := ALL_METHODS[name].encoder_of):
+            raise UserError(f"grids: {name} has the grid of {method}; give it by that name")
     check_names("grids", config.grids, METHODS)
     check_names("selection", [config.selection], RULES)
     for model in config.models:
@@ -65,12 +79,17 @@ def _check_refitted(methods: Iterable[str]) -> None:
 def _check_spatial(config: Config, registered: Registered) -> None:
     """Raise `UserError` where a model of atoms in space meets data without geometry, or a model has no second task."""
     flat = [name for name in config.datasets if not registered.datasets[name].has_geometry]
-    second = [name for name in config.methods if _has_second_task(METHODS[name])]
+    second = [name for name in config.methods if _has_second_task(ALL_METHODS[name])]
     for model in config.models:
         checkpoint = registered.checkpoints[model]
         if checkpoint.spatial:
             if flat:
                 raise UserError(f"models: {model} reads geometries, and these datasets have none: {', '.join(flat)}")
+            if started := [name for name in config.methods if _starts_in_closed_form(ALL_METHODS[name])]:
+                raise UserError(
+                    f"methods: {started[0]} starts from a linear head on molecules' vectors, and {model} has a head on "
+                    "atoms; leave out one of the two"
+                )
             if second and config.auxiliary.forces is None:
                 raise UserError(f"methods: {second[0]} needs force labels; set auxiliary.forces, for example to gfn2")
         elif second and (checkpoint.code or checkpoint.featurizer != "hu"):
@@ -88,7 +107,13 @@ def _check_native(auxiliary: Auxiliary) -> None:
     check_file("auxiliary.native", auxiliary.native)
 
 
+def _starts_in_closed_form(method: Method) -> bool:
+    """Return whether a method, or the one whose encoder it reads, begins with a linear head on vectors."""
+    return (METHODS[method.encoder_of] if method.encoder_of else method).start_head is not None
+
+
 def _has_second_task(method: Method) -> bool:
-    """Return whether a method, or the one whose weights it mixes, trains on a second task."""
+    """Return whether a method, or the one whose weights it mixes or whose encoder it reads, has a second task."""
+    method = METHODS[method.encoder_of] if method.encoder_of else method
     trained = METHODS[method.mixing.source] if method.mixing else method
     return trained.alternation is not None

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from roftmol.experiment import grids
-from roftmol.experiment.checks import check
+from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
-from roftmol.methods import METHODS
+from roftmol.methods import ALL_METHODS, METHODS, MIXED
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
 
@@ -91,13 +91,18 @@ class Experiment:
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
 
+    def keeps_weights_of(self, method: str) -> bool:
+        """Return whether a head is to read a method's weights, which nothing else would keep."""
+        kept = METHODS[method].mixing is not None or method in MIXED
+        return not kept and any(ALL_METHODS[name].encoder_of == method for name in self.cells.methods)
+
     def grid(self, method: str, layers: int) -> list[Json]:
         """Return the hyperparameters that are tried for a method.
 
         A recommendation fits each point of the grid 25 times. So if the configuration gives no grid, it tries only the
         middle one of a method that trains.
         """
-        grid = grids.grid(METHODS[method], layers, self.grids.get(method, {}))
+        grid = grids.grid(ALL_METHODS[method], layers, self.grids.get(method, {}))
         if self.recommendation and METHODS[method].stages and method not in self.grids:
             return [grid[len(grid) // 2]]
         return grid
@@ -120,7 +125,9 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
 
     Raises `UserError` that names each key, its value, and what is allowed there.
     """
-    config, recommended = recommendation(read(given))
+    config = read(given)
+    check_methods(config)
+    config, recommended = recommendation(config)
     names = registered(config)
     check(config, names)
     return Experiment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
-from roftmol.methods import FULL_FT, METHODS, Method
+from roftmol.methods import ALL_METHODS, FULL_FT, METHODS, Method
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset
 
@@ -27,7 +27,10 @@ DESCENTS = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """Jobs that train or mix, their fits, and the most core-hours that these take, if no fit stops early."""
+    """Jobs that train, mix or fit a head on what came of it, their fits, and the core-hours that these take at most.
+
+    Fits that stop early take fewer.
+    """
 
     jobs: int
     fits: int
@@ -61,17 +64,17 @@ class _Sizes:
 
 
 def estimate(experiment: Experiment) -> Estimate:
-    """Estimate the cost of all cells of an experiment, except those of methods that train no encoder."""
+    """Estimate the cost of all cells of an experiment, except those of references and of heads on frozen encoders."""
     costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs = fits = 0
     seconds = 0.0
-    for model, name in product(cells.models, cells.methods):
-        if not (METHODS[name].trains_encoder and cells.meet(model, name)):
+    for model, name in product(cells.models, _needed(cells.methods)):
+        if not cells.meet(model, name):
             continue
-        checkpoint, method = experiment.checkpoints[model], METHODS[name]
+        checkpoint, method = experiment.checkpoints[model], ALL_METHODS[name]
         settings = len(experiment.grid(name, checkpoint.layers))
         measured = costs.get(checkpoint.architecture["kind"], costs["gin"])
         for protocol, dataset, _split, budget in product(cells.protocols, sizes, cells.splits, cells.budgets):
@@ -81,6 +84,22 @@ def estimate(experiment: Experiment) -> Estimate:
             fits += repeats
             seconds += repeats * _fit(method, measured, parts, protocol, experiment)
     return Estimate(jobs, fits, seconds / 3600)
+
+
+def _needed(methods: Iterable[str]) -> list[str]:
+    """Return the methods that train or mix an encoder or read such a one, with those whose fits they need."""
+    needed: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        method = ALL_METHODS[name]
+        for other in filter(None, (method.encoder_of, method.mixing.source if method.mixing else "")):
+            add(other)
+        if method.trains_encoder or method.encoder_of:
+            needed[name] = None
+
+    for name in methods:
+        add(name)
+    return list(needed)
 
 
 def _molecules(dataset: Dataset) -> int:
@@ -117,9 +136,13 @@ def _number(budget: str) -> float:
 
 
 def _fit(method: Method, costs: Mapping[str, float], sizes: _Sizes, protocol: str, experiment: Experiment) -> float:
-    """Return the seconds of one fit."""
+    """Return the seconds of one fit; of a head on a method's encoder, those of the vectors, and of mixing once more."""
     predict = costs["predict"] / 1000
     full = costs[FULL_FT] / 1000
+    if method.encoder_of:
+        encoder = METHODS[method.encoder_of]
+        again = _fit(encoder, costs, sizes, protocol, experiment) if encoder.mixing else 0.0
+        return again + predict * (sizes.train + sizes.valid + sizes.test)
     result = predict * (sizes.valid + sizes.test)
     if method.mixing is None:
         # A method that was not measured costs as much as full FT, one with a second task twice that.

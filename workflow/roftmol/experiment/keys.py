@@ -264,9 +264,12 @@ class Config(Section):
     `hybrid` fits a head in closed form to what the frozen encoder, fingerprints and descriptors know. The references
     are the same network from random weights (`scratch`), kernels on fingerprints and descriptors (`classical`), a
     forest on both (`descriptors`), a `fingerprint` baseline and the mean of the labels (`constant`). Not among the
-    defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `layerwise_decay` (lower blocks learn more
-    slowly), and `mft`, `mft_same_steps` and `mft_wise` (the pretraining task goes on beside the property, see
-    `auxiliary`).
+    defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `lp_ft_closed` (LP-FT from a head in
+    closed form, in small steps), `layerwise_decay` (lower blocks learn more slowly), and `mft`, `mft_same_steps` and
+    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+
+    A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
+    the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md.
     """
 
     seeds: Several[Annotated[int, Field(ge=0)]] = (0, 1, 2)
@@ -291,7 +294,8 @@ class Config(Section):
     """The values of a method's hyperparameters that are tried, in place of its default grid.
 
     A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
-    0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`.
+    0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
+    grid.
     """
 
     own_datasets: Named[OwnDataset] = {}

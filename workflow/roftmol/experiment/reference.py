@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from roftmol.experiment import keys
-from roftmol.methods import METHODS, Method
+from roftmol.methods import ALL_METHODS, METHODS, Method
 from roftmol.registry import catalog
 from roftmol.scoring.selection import RULES
 
@@ -67,7 +67,7 @@ def schema() -> Json:
         about["models"]["items"] = _or_own(catalog.checkpoints())
         axis = about["grids"]["additionalProperties"]["additionalProperties"]
         about["grids"] |= _only({name: _axes(method, axis) for name, method in METHODS.items()})
-    top["methods"]["items"] = {"enum": list(METHODS)}
+    top["methods"]["items"] = {"enum": list(ALL_METHODS)}
     top["selection"]["enum"] = list(RULES)
     auxiliary["corpus"]["enum"] = list(catalog.corpora())
     registered = [*catalog.datasets(), *catalog.checkpoints(), *catalog.corpora()]

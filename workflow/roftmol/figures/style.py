@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from roftmol.methods import METHODS
+from roftmol.methods import ALL_METHODS
 from roftmol.tasks import METRICS, metric_title
 
 
@@ -71,16 +71,16 @@ RC: dict[Any, Any] = {
 
 def look(method: str) -> Look:
     """Return the look that a method's record gives it; one without a record is grey and goes by its own name."""
-    if method not in METHODS:
+    if method not in ALL_METHODS:
         return Look(method, "other", "A method that this version of the code does not have.", "#5E6670", "h")
-    record = METHODS[method]
+    record = ALL_METHODS[method]
     return Look(record.title, record.mechanism, record.summary, record.colour, record.marker, record.paper)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Return distinct methods in the order of :data:`roftmol.methods.METHODS`, those without a record last by name."""
-    listed = list(METHODS)
-    return sorted(set(methods), key=lambda name: (listed.index(name) if name in METHODS else len(listed), name))
+    """Return distinct methods in the order of `roftmol.methods.ALL_METHODS`, those without a record last by name."""
+    place = {name: number for number, name in enumerate(ALL_METHODS)}
+    return sorted(set(methods), key=lambda name: (place.get(name, len(place)), name))
 
 
 def axis_title(metric: str, better: int, between: str = " ") -> str:

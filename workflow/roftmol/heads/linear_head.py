@@ -25,6 +25,8 @@ from roftmol.tasks import TaskType
 
 #: Penalties that are tried, in units of a standardised vector's squared length.
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+#: A class that was never seen has this probability, where a logit is asked for.
+SUREST = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,25 @@ class LinearHead:
         for number, column in enumerate(self.columns):
             mean[:, number] = column.predict(Z, self.classes) if isinstance(column, Column) else column
         return Predicted(mean, np.zeros_like(mean))
+
+    def on_vectors(self, width: int) -> tuple[Array, Array]:
+        """Return the same map of vectors as they are: t x d weights and t intercepts of values or logits.
+
+        It knows no bounds: where a standardised number lies beyond them, it differs from :meth:`predict`.
+        """
+        W = np.zeros((len(self.columns), width))
+        b = np.zeros(len(self.columns))
+        for number, column in enumerate(self.columns):
+            if isinstance(column, Column):
+                w = column.w / self.standardiser.deviation
+                W[number, self.standardiser.columns] = w
+                b[number] = column.b - w @ self.standardiser.mean
+            elif self.classes:
+                p = min(max(column, SUREST), 1 - SUREST)
+                b[number] = np.log(p / (1 - p))
+            else:
+                b[number] = column
+        return W, b
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all of a head of one label column.

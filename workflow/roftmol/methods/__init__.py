@@ -11,6 +11,7 @@ from roftmol.methods.full_ft import METHOD as _FULL_FT
 from roftmol.methods.linear_probing import METHOD as _LINEAR_PROBING
 from roftmol.methods.surgical_ft import METHOD as _SURGICAL_FT
 from roftmol.methods.lp_ft import METHOD as _LP_FT
+from roftmol.methods.lp_ft_closed import METHOD as _LP_FT_CLOSED
 from roftmol.methods.layerwise_decay import METHOD as _LAYERWISE_DECAY
 from roftmol.methods.wise_ft import METHOD as _WISE_FT
 from roftmol.methods.l2_sp import METHOD as _L2_SP
@@ -31,9 +32,13 @@ from roftmol.methods.constant import METHOD as _CONSTANT
 # isort: on
 
 from roftmol.methods.base import Alternation, Method, Mixing, Settings, Step, setting_text
+from roftmol.methods.with_heads import check_pair, with_heads
 
 #: Every method by name, in the order of the lines above.
 METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values()) if isinstance(line, Method)}
+
+#: Those, and each that changes an encoder with each head in its own one's place: METHOD+HEAD.
+ALL_METHODS: dict[str, Method] = with_heads(METHODS)
 
 #: Full fine-tuning: what others penalise, mix or freeze a part of.
 FULL_FT = _FULL_FT.name
@@ -56,13 +61,16 @@ CONSTANT = _CONSTANT.name
 #: The methods without an encoder, fitted once for all models; each with what stands where a model's name would.
 WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}
 #: The methods that start from no pretrained weights, those without an encoder among them.
-WITHOUT_PRETRAINING = tuple(name for name, method in METHODS.items() if not method.fine_tunes)
+WITHOUT_PRETRAINING = tuple(name for name, method in ALL_METHODS.items() if not method.fine_tunes)
+#: The methods whose weights are mixed, and kept for that whatever else an experiment has.
+MIXED = frozenset(method.mixing.source for method in METHODS.values() if method.mixing)
 #: What every other method is compared with: a column `vs_...` of table "summary", and a family of tests.
 COMPARED = tuple(name for name, method in METHODS.items() if method.compared)
 #: Those of them that a method should beat to be worth its cost. Who beats the constant has learnt something, no more.
 BASELINES = tuple(name for name in COMPARED if name != CONSTANT)
 
 __all__ = [
+    "ALL_METHODS",
     "BASELINES",
     "CLASSICAL",
     "COMPARED",
@@ -73,6 +81,7 @@ __all__ = [
     "FULL_FT",
     "HYBRID",
     "METHODS",
+    "MIXED",
     "SCRATCH",
     "WISE_FT",
     "WITHOUT_ENCODER",
@@ -82,6 +91,7 @@ __all__ = [
     "Mixing",
     "Settings",
     "Step",
+    "check_pair",
     "model_of",
     "setting_text",
 ]

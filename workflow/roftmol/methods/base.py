@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Linear, Module
 
     from roftmol.encoders.base import Encoder
     from roftmol.features.inputs import Inputs
     from roftmol.heads.base import HeadKind
+    from roftmol.tasks import TaskType
 
 #: A method's hyperparameters: a frozen dataclass of its own.
 Settings = Any
@@ -176,11 +177,19 @@ class Method:
     #: molecules' vectors, n x d, and Y their labels, n x t, standardised as the head gives them, NaN where missing. It
     #: may be the head that is given, with other weights; a stage before it is not needed.
     fit_head: Callable[[Settings, Tensor, Tensor, Module], Module] | None = None
+    #: (X, Y, head, kind of task): puts weights in closed form into the network's linear head before the first stage,
+    #: from X and Y as above. Such a start is a candidate for the best epoch.
+    start_head: Callable[[Tensor, Tensor, Linear, TaskType], None] | None = None
+    #: hyperparameters -> the factor of all learning rates, for methods that stay near their start: while they train,
+    #: the encoder computes as in use, without dropout and with the statistics that its BatchNorms have.
+    gentle: Callable[[Settings], float] | None = None
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
     reads: frozenset[str] = frozenset()
     #: For methods that fit a head to what they read, imported when it is called; it makes the learner, too.
     head: Callable[[], HeadKind] | None = None
+    #: Of METHOD+HEAD: the method whose encoders the head reads, in place of the frozen one.
+    encoder_of: str = ""
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
@@ -188,8 +197,14 @@ class Method:
     paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"
 
     @property
-    def kind(self) -> Literal["train", "interpolate", "head", "external"]:
-        """Which stage runs it; a "head" reads a frozen encoder's vectors, an "external" method needs no encoder."""
+    def kind(self) -> Literal["train", "interpolate", "head", "tuned_head", "external"]:
+        """Which stage runs it.
+
+        A "head" reads a frozen encoder's vectors, a "tuned_head" another method's encoders'; an "external" method needs
+        no encoder.
+        """
+        if self.encoder_of:
+            return "tuned_head"
         if self.mixing:
             return "interpolate"
         if self.reads_encoder:
@@ -219,8 +234,16 @@ class Method:
 
     @property
     def reads_encoder(self) -> bool:
-        """Whether it learns from a frozen encoder's vectors."""
+        """Whether it learns from an encoder's vectors, which it leaves as they are."""
         return "vectors" in self.reads
+
+    @property
+    def changes_encoder(self) -> bool:
+        """Whether it gives other vectors than the encoder that it starts from."""
+        if self.mixing:
+            return True
+        parts = ("embed", "blocks.0")
+        return self.stages is not None and any(self.stages(self.grid(1)[0], parts))
 
     def parse(self, values: Mapping[str, Any]) -> Settings:
         """Return hyperparameters from a mapping of their names to their values.

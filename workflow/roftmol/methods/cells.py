@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from roftmol.methods import FULL_FT, METHODS, model_of
+from roftmol.methods import ALL_METHODS, FULL_FT, model_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Cells:
 
     def meet(self, model: str, method: str) -> bool:
         """Whether a method runs on a model."""
-        return not self.tuned or model in self.tuned or not METHODS[method].trains_encoder
+        return not self.tuned or model in self.tuned or not ALL_METHODS[method].trains_encoder
 
     def runs(self, results: Path) -> list[Path]:
         """Return the folder of each cell's runs, in the order of the names."""
@@ -41,7 +41,7 @@ class Cells:
 
     def untrained(self, results: Path) -> list[Path]:
         """Return the folders of those cells whose method trains no encoder."""
-        return [folder for folder in self.runs(results) if not METHODS[folder.name].trains_encoder]
+        return [folder for folder in self.runs(results) if not ALL_METHODS[folder.name].trains_encoder]
 
     def landscapes(self, results: Path) -> list[Path]:
         """Return the folder of each cell's loss landscape; none without full FT, whose weights it needs."""

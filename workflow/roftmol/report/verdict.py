@@ -15,6 +15,7 @@ from roftmol.evaluation.contamination import worst
 from roftmol.figures.cells import Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import (
+    ALL_METHODS,
     BASELINES,
     CLASSICAL,
     CONSTANT,
@@ -59,7 +60,7 @@ def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[C
     behind = _all_behind(tuned)
     over_full_ft = [claim for claim in tuned if (claim.reference, claim.verdict) == (FULL_FT, "better")]
     sentences = []
-    heads = [claim for claim in ahead if not METHODS[claim.method].trains_encoder]
+    heads = [claim for claim in ahead if not ALL_METHODS[claim.method].trains_encoder]
     for verb, alike in (("Use", heads), ("Fine-tune", [claim for claim in ahead if claim not in heads])):
         if alike:
             what = _with(alike).removeprefix("with ") if verb == "Use" else _with(alike)

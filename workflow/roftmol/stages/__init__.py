@@ -32,6 +32,7 @@ from roftmol.stages import (
     report,
     split,
     statistics,
+    tuned_head,
     verdict,
 )
 from roftmol.stages.base import Code, Json, Stage
@@ -58,6 +59,7 @@ STAGES: dict[str, Stage] = {
         interpolate.STAGE,
         landscape.STAGE,
         head.STAGE,
+        tuned_head.STAGE,
         baseline.STAGE,
         provenance.STAGE,
         overlap.STAGE,

@@ -14,6 +14,7 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from roftmol.encoders import products
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import graphs
-from roftmol.methods import METHODS, Settings, setting_text
+from roftmol.methods import METHODS, MIXED, Settings, setting_text
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.encoder_kinds import encoder_kind
 from roftmol.tables import schemas
@@ -42,7 +43,7 @@ from roftmol.training.encoder_drift import Change, Reference
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import DivergedError, Fit, Fold, TrainSettings
 from roftmol.training.loop import train
-from roftmol.training.mixing import mix
+from roftmol.training.mixing import Mixed, mix
 from roftmol.training.model import Model, new_model
 from roftmol.training.saved_fits import FitIdentity, saved_weights
 
@@ -62,7 +63,7 @@ class Planned:
         return {"setting": setting_text(self.hyperparameters), "seed": self.seed, "fold": self.number}
 
 
-class _Cell:
+class Cell:
     """What all fits of a job share: molecules, the pretrained encoder, and what the job measures of them."""
 
     def __init__(self, settings: RunSettings, data: Path, checkpoint: Path, auxiliary: Path | None):
@@ -92,6 +93,11 @@ class _Cell:
             auxiliary_rows=schemas.content_digest(used) if used else "",
             extensive=settings.extensive,
         )
+
+    @cached_property
+    def theta_0(self) -> dict[str, Tensor]:
+        """The pretrained encoder's weights."""
+        return {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
 
     def fit(self, planned: Planned, training: TrainSettings) -> Fit:
         """Return one of the fits."""
@@ -129,11 +135,11 @@ def finetune(
     Fits, predictions and curves go to `out`. `auxiliary` is the table that a second task learns from, and that a force
     field is measured on. Raises `UserError` if a method with a second task has none.
     """
-    cell = _Cell(settings, data, checkpoint, auxiliary)
+    cell = Cell(settings, data, checkpoint, auxiliary)
     method = cell.method
     if method.alternation and cell.auxiliary.task is None:
         raise UserError(f"{method.name}: model {settings.model} has no second task; see `auxiliary` in config.yaml")
-    keep = any(other.mixing and other.mixing.source == method.name for other in METHODS.values())
+    keep = settings.keep_weights or method.name in MIXED
     identity = replace(cell.identity, training=settings.training)
 
     def trained(planned: Planned, training: TrainSettings) -> FinishedFit:
@@ -156,7 +162,7 @@ def finetune(
     def compute(planned: Planned) -> FinishedFit:
         return within_memory(lambda training: trained(planned, training), settings.training)
 
-    _run(cell, splits, out, compute, lambda _planned: identity)
+    _run(cell, splits, out, compute, lambda _planned: identity, kept=settings.keep_weights)
 
 
 def within_memory(trained: Callable[[TrainSettings], FinishedFit], training: TrainSettings) -> FinishedFit:
@@ -197,35 +203,61 @@ def interpolate(
     hyperparameters, the best by validation are mixed. `auxiliary`: see :func:`finetune`. Raises `UserError` if the
     fine-tuned weights are not there.
     """
-    cell = _Cell(settings, data, checkpoint, auxiliary)
+    cell = Cell(settings, data, checkpoint, auxiliary)
     assert cell.method.mixing is not None
-    mixing = cell.method.mixing
-    theta_0 = {name: tensor.clone() for name, tensor in cell.encoder.state_dict().items()}
-    sources = _sources(schemas.read("fits", tuned / "fits.parquet"), settings.metric)
+    learned = cell.method.mixing.learned
+    sources = Sources(tuned, settings.metric)
 
     def compute(planned: Planned) -> FinishedFit:
-        source = sources[planned.seed, planned.number]
-        if source["status"] != "ok":
-            raise DivergedError(f"{mixing.source} failed: {source['reason']}")
-        fit = cell.fit(planned, settings.training)
-        model = Model(copy.deepcopy(cell.encoder), cell.molecules.labels.shape[1], fit.task).to(cell.device)
-        model.load_state_dict(saved_weights(tuned / "parts" / source["part"]))
-        mixed = mix(model, theta_0, fit)
+        model, mixed = mixture(cell, planned, sources)
         finished = FinishedFit(
             valid=mixed.valid,
             test=mixed.test,
             test_id=mixed.test_id,
-            coefficients=mixed.coefficients if mixing.learned else {},
+            coefficients=mixed.coefficients if learned else {},
             best_epoch=mixed.steps,
-            trained_parameters=len(mixed.coefficients) if mixing.learned else 0,
+            trained_parameters=len(mixed.coefficients) if learned else 0,
             note=mixed.note,
         )
         return cell.with_changes(finished, planned, model.encoder, mixed.vectors)
 
     def identity(planned: Planned) -> FitIdentity:
-        return replace(cell.identity, source=sources[planned.seed, planned.number]["part"])
+        return replace(cell.identity, source=sources.rows[planned.seed, planned.number]["part"])
 
     _run(cell, splits, out, compute, identity)
+
+
+class Sources:
+    """The fits in a run folder whose weights are mixed: of each seed and fold the best by validation."""
+
+    def __init__(self, tuned: Path, metric: str):
+        self.parts = tuned / "parts"
+        self.rows = _sources(schemas.read("fits", tuned / "fits.parquet"), metric)  #: of table "fits", by seed and fold
+
+
+def mixture(cell: Cell, planned: Planned, sources: Sources) -> tuple[Model, Mixed]:
+    """Return the model of one of a cell's mixtures, and what it gives: the same each time.
+
+    Raises `DivergedError` if there is nothing to mix, or where learning meets a loss that is not finite, and
+    `UserError` if the fine-tuned weights are not there.
+    """
+    assert cell.method.mixing is not None
+    source = sources.rows[planned.seed, planned.number]
+    if source["status"] != "ok":
+        raise DivergedError(f"{cell.method.mixing.source} failed: {source['reason']}")
+    model = saved_model(cell, sources.parts / source["part"])
+    return model, mix(model, cell.theta_0, cell.fit(planned, cell.settings.training))
+
+
+def saved_model(cell: Cell, part: Path) -> Model:
+    """Return the model of a finished fit, in a file.
+
+    Raises `UserError` if its weights are not there.
+    """
+    tasks_of_cell = cell.molecules.labels.shape[1]
+    model = Model(copy.deepcopy(cell.encoder), tasks_of_cell, cell.settings.predicted).to(cell.device)
+    model.load_state_dict(saved_weights(part))
+    return model
 
 
 def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str, Any]]:
@@ -246,15 +278,18 @@ def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str,
 
 
 def _run(
-    cell: _Cell,
+    cell: Cell,
     splits: Path,
     out: Path,
     compute: Callable[[Planned], FinishedFit],
     identity_of: Callable[[Planned], FitIdentity],
+    *,
+    kept: bool = False,
 ) -> None:
     """Compute the fits that are not there yet, then collect the cell's tables.
 
     `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, its own columns not yet filled in.
+    With `kept`, a fit without its weights is not there.
     """
     settings = cell.settings
     assigned = schemas.read("splits", splits)
@@ -276,7 +311,7 @@ def _run(
             pictures=settings.pictured(planned.seed, planned.number),
         )
         path = out / "parts" / identity.file
-        row = saved_fits.saved_row(path)
+        row = saved_fits.saved_row(path, weights=kept)
         if row is None:
             row = _compute(cell, planned, compute, path)
             print(f"[{position}/{len(work)}] {_line(settings, row)}", file=sys.stderr, flush=True)
@@ -284,7 +319,7 @@ def _run(
     _collect(cell, rows, {(planned.seed, planned.number): planned.fold for planned in work}, out)
 
 
-def _compute(cell: _Cell, planned: Planned, compute: Callable[[Planned], FinishedFit], path: Path) -> dict[str, Any]:
+def _compute(cell: Cell, planned: Planned, compute: Callable[[Planned], FinishedFit], path: Path) -> dict[str, Any]:
     """Make one fit, save it and return its row; a loss that is no number is a result too, with its reason."""
     settings, device, molecules = cell.settings, cell.device, cell.molecules
     stopwatch = Stopwatch()
@@ -315,7 +350,7 @@ def _origin(settings: RunSettings, device: torch.device) -> run_origin.Origin:
     return run_origin.origin(settings.configuration, [threads, f"products by {products.chosen().name}"])
 
 
-def _collect(cell: _Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, int], Fold], out: Path) -> None:
+def _collect(cell: Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, int], Fold], out: Path) -> None:
     """Write the cell's tables from the saved fits.
 
     With several folds, validation predictions are put together and test predictions are the folds' mean.

@@ -10,8 +10,8 @@ In protocol `paper` the budget counts training labels only, so there these are a
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import VECTORS, Inputs
-from roftmol.methods import METHODS, Settings, setting_text
+from roftmol.methods import ALL_METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
 from roftmol.training.cell import FitConfiguration
 from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
-from roftmol.training.fit import Task
+from roftmol.training.fit import DivergedError, Task
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.integer]
@@ -51,13 +51,13 @@ class LearnerSettings:
     metric: str
     method: str
     grid: tuple[dict[str, Any], ...]
-    model: str = ""  #: of the encoder whose vectors are read, for methods that do
+    model: str = ""  #: of the encoder whose vectors are read, for methods that do; or that it was fine-tuned from
 
     @property
     def cell(self) -> dict[str, str]:
         """The identity of the run."""
         return {name: getattr(self, name) for name in schemas.CONTEXT} | {
-            "model": METHODS[self.method].model or self.model,
+            "model": ALL_METHODS[self.method].model or self.model,
             "method": self.method,
         }
 
@@ -65,6 +65,19 @@ class LearnerSettings:
     def budget_has_validation(self) -> bool:
         """Whether the labels of validation are among those that the budget counts."""
         return self.protocol == "honest"
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What a learner reads for the fit of one fold."""
+
+    features: Any  #: of the molecules of the table of splits, in ascending order
+    note: str = ""  #: what to say of them
+
+
+#: Of a seed and a fold: its number, and the molecules of its roles, as rows of the features. It may raise
+#: `DivergedError`.
+Reader = Callable[[int, int, Mapping[str, Rows]], Read]
 
 
 def run(
@@ -80,50 +93,56 @@ def run(
     `descriptors` and `vectors` are the dataset's files of what the method reads beside SMILES. Raises `UserError` if
     the table `splits` lacks a seed.
     """
-    molecules = schemas.read("molecules", data / "molecules.parquet")
-    assigned = schemas.read("splits", splits)
-    used = np.unique(assigned["molecule"])
-    reads = METHODS[settings.method].reads
-    smiles = molecules.set_index("molecule").loc[used, "smiles"]
-    inputs = Inputs(
-        len(used),
-        counts=morgan_counts(smiles.tolist()) if "counts" in reads else None,
-        descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[used] if descriptors else None,
-        vectors=array_file.load("vectors", VECTORS, vectors)[used] if vectors else None,
-    )
-    try:
-        fit_cell(settings, molecules, assigned, inputs, out)
-    except UserError as error:
-        raise UserError(f"{splits}: {error} Delete it and run the workflow again.") from error
+    cell = LearnerCell(settings, data, splits, descriptors)
+    rows = array_file.load("vectors", VECTORS, vectors)[cell.molecules] if vectors else None
+    read = Read(cell.learner.features(replace(cell.inputs, vectors=rows)))
+    cell.run(lambda _seed, _fold, _part: read, out, alike=True)
 
 
-def fit_cell(
-    settings: LearnerSettings, molecules: pd.DataFrame, assigned: pd.DataFrame, inputs: Inputs, out: Path
-) -> None:
-    """Do what :func:`run` does, on a dataset's `molecules` and their `assigned` roles.
+class LearnerCell:
+    """A cell, and what does not depend on the fold: labels, and what is read of molecules but for vectors."""
 
-    `inputs` are those of the molecules with a role, in their order. Raises `UserError` if a seed assigns no roles.
-    """
-    used = np.unique(assigned["molecule"])
-    method = METHODS[settings.method]
-    learner = method.new_learner()
-    labels = np.array(molecules.set_index("molecule").loc[used, "labels"].tolist(), dtype=np.float64)
-    # The row in features and labels.
-    assigned = assigned.assign(position=np.searchsorted(used, assigned["molecule"]))
-    fitting = _Fitting(settings, learner, learner.features(inputs), labels, TASKS[settings.task].values(labels))
-    fits: list[dict[str, Any]] = []
-    predictions: list[pd.DataFrame] = []
-    for seed in settings.seeds:
-        folds = [fold for _, fold in assigned[assigned["seed"] == seed].groupby("fold")]
-        if not folds:
-            raise UserError(f"seed {seed} is not in the table.")
-        for hyperparameters in dict.fromkeys(map(method.parse, settings.grid)):  # a product of axes repeats the forest
-            rows, frame = fitting.run(hyperparameters, seed, folds)
-            fits += rows
-            predictions.append(frame)
-    schemas.write("predictions", pd.concat(predictions, ignore_index=True), out / "predictions.parquet", settings)
-    schemas.write("curves", schemas.empty("curves"), out / "curves.parquet", settings)
-    schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet", settings)
+    def __init__(self, settings: LearnerSettings, data: Path, splits: Path, descriptors: Path | None):
+        molecules = schemas.read("molecules", data / "molecules.parquet").set_index("molecule")
+        self.settings, self.splits = settings, splits
+        self.assigned = schemas.read("splits", splits)
+        self.molecules = np.unique(self.assigned["molecule"])  #: ascending
+        self.assigned["position"] = np.searchsorted(self.molecules, self.assigned["molecule"])
+        self.method = ALL_METHODS[settings.method]
+        self.learner = self.method.new_learner()
+        used = molecules.loc[self.molecules]
+        self.labels: Array = np.array(used["labels"].tolist(), dtype=np.float64)
+        self.inputs = Inputs(
+            len(used),
+            counts=morgan_counts(used["smiles"].tolist()) if "counts" in self.method.reads else None,
+            descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[self.molecules]
+            if descriptors
+            else None,
+        )
+
+    def run(self, reader: Reader, out: Path, alike: bool = False) -> None:
+        """Fit all hyperparameters, seeds and folds; write fits, predictions and (empty) curves to `out`.
+
+        `alike` says that the same is read for all folds. Raises `UserError` if the table of splits lacks a seed.
+        """
+        settings = self.settings
+        values = TASKS[settings.task].values(self.labels)
+        fitting = _Fitting(settings, self.learner, reader, self.labels, values, alike)
+        fits: list[dict[str, Any]] = []
+        predictions = [schemas.empty("predictions")]
+        for seed in settings.seeds:
+            folds = [fold for _, fold in self.assigned[self.assigned["seed"] == seed].groupby("fold")]
+            if not folds:
+                raise UserError(f"{self.splits}: seed {seed} is not in the table. {schemas.ANEW}")
+            # A product of axes repeats the forest.
+            for hyperparameters in dict.fromkeys(map(self.method.parse, settings.grid)):
+                rows, frame = fitting.run(hyperparameters, seed, folds)
+                fits += rows
+                predictions.append(frame)
+        together = pd.concat(predictions[1:] or predictions, ignore_index=True)
+        schemas.write("predictions", together, out / "predictions.parquet", settings)
+        schemas.write("curves", schemas.empty("curves"), out / "curves.parquet", settings)
+        schemas.write("fits", pd.DataFrame(fits), out / "fits.parquet", settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +151,24 @@ class _Fitting:
 
     settings: LearnerSettings
     learner: Learner
-    features: Any  #: n molecules'
+    reader: Reader
     labels: Array  #: n x t
     values: Array  #: the labels that are learnt from
+    alike: bool  #: whether the same is read for all folds
 
-    def fit(self, hyperparameters: Settings, seed: int, part: Mapping[str, Rows]) -> FinishedFit:
-        """Return what is learnt of a fold, whose `part` has the rows of its roles in `features`."""
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether the test is predicted by what all labels of the budget teach."""
+        return not self.learner.selects and self.settings.budget_has_validation
+
+    def fit(self, hyperparameters: Settings, seed: int, read: Read, part: Mapping[str, Rows]) -> FinishedFit:
+        """Return what a method learns of a fold, whose `part` has the rows of its roles in the features."""
         settings = self.settings
         held_out = [part.get(role, np.empty(0, np.int64)) for role in ("valid", "test", "test_id")]
 
         def fitted_on(labelled: Rows, predicted: list[Rows]) -> Fitted:
-            X = self.features[labelled]
-            X_new = self.features[np.concatenate(predicted)]
+            X = read.features[labelled]
+            X_new = read.features[np.concatenate(predicted)]
             return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[labelled], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
@@ -153,12 +178,8 @@ class _Fitting:
             fitted = fitted_on(np.concatenate([part["train"], part["valid"]]), held_out[1:])
             tests = np.split(fitted.predictions, [len(held_out[1])])
         test, test_id = tests
-        return FinishedFit(valid, test, test_id, trained_parameters=fitted.parameters, note=fitted.note)
-
-    @property
-    def learns_from_validation(self) -> bool:
-        """Whether the test is predicted by what all labels of the budget teach."""
-        return not self.learner.selects and self.settings.budget_has_validation
+        finished = FinishedFit(valid, test, test_id, trained_parameters=fitted.parameters, note=fitted.note)
+        return finished.noted(read.note) if read.note else finished
 
     def run(
         self, hyperparameters: Settings, seed: int, folds: list[pd.DataFrame]
@@ -171,17 +192,26 @@ class _Fitting:
         rows: list[dict[str, Any]] = []
         valid: list[pd.DataFrame] = []
         finished: list[FinishedFit] = []
-        # Where validation teaches too, all folds have the same labels. One fit predicts the test, as one is handed out.
-        for fold in folds[:1] if self.learns_from_validation else folds:
+        # Where validation teaches too, and nothing else differs, all folds have the same labels. One fit predicts the
+        # test, as one is handed out.
+        for fold in folds[:1] if self.learns_from_validation and self.alike else folds:
             number = int(fold["fold"].iloc[0])
             roles = {str(role): part for role, part in fold.groupby("role")}
             part = {role: rows_of["position"].to_numpy() for role, rows_of in roles.items()}
             stopwatch = Stopwatch()
-            finished.append(self.fit(hyperparameters, seed_of(*settings.cell.values(), seed, number), part))
+            try:
+                read = self.reader(seed, number, part)
+                finished.append(self.fit(hyperparameters, seed_of(*settings.cell.values(), seed, number), read, part))
+            except DivergedError as error:
+                finished.append(FinishedFit.failed(str(error), self.labels.shape[1]))
             cost = stopwatch.cost(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
             row = fit_row({**run, "fold": number}, finished[-1], self.labels[part["valid"]], task, cost, origin)
             rows.append({**row, "part": ""})
-            valid.append(prediction_rows(run, "valid", roles["valid"]["molecule"].to_numpy(), finished[-1].valid[None]))
+            if not finished[-1].reason:
+                held = roles["valid"]["molecule"].to_numpy()
+                valid.append(prediction_rows(run, "valid", held, finished[-1].valid[None]))
+        if any(fit.reason for fit in finished):  # no predictions: what is not there by all folds is nowhere
+            return rows, schemas.empty("predictions")
         # The test parts are the same in every fold of a seed.
         outputs = {"test": [fit.test for fit in finished], "test_id": [fit.test_id for fit in finished]}
         tests = [

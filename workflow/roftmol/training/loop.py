@@ -42,8 +42,9 @@ def train(model: Model, fit: Fit) -> History:
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
     Where the protocol says so, BatchNorm layers that train are validated and kept with statistics that are estimated
     on the training molecules (`batchnorm.py`). Then the start of a later stage, as the stage before left it, is a
-    candidate too: epoch 0. Methods that alternate with a second task take it from `fit.auxiliary`. A head that is
-    fitted in closed form is so at the end, and is the curve's last point.
+    candidate too: epoch 0. So is, in any protocol, that of a first stage from a head in closed form. Methods that
+    alternate with a second task take it from `fit.auxiliary`. A head that is fitted in closed form at the end is the
+    curve's last point.
 
     Raises `DivergedError` when the loss is not finite.
     """
@@ -54,6 +55,9 @@ def train(model: Model, fit: Fit) -> History:
         method.adapter.add(fit.hyperparameters, encoder)
     start = _Start(model, fit)
     freeze(model, ())  # until a stage says what trains
+    if method.start_head:
+        assert isinstance(model.head, nn.Linear), "the configuration's check lets no other encoder pass"
+        method.start_head(*_seen(model, fit), model.head, fit.task.type)
     curve: list[Epoch] = []
     stages = method.stages(fit.hyperparameters, encoder.parts)
     for number, trained in enumerate(stages):
@@ -106,7 +110,7 @@ class _Stage:
         torch.manual_seed(seed_of("dropout", fit.seed, number))
         self.order = generator("batches", fit.seed, number)
         self.turns = _Turns(start, self.optimizers, fit.seed, number)
-        set_training(model, trained, fully=protocol.freeze_fully)
+        self._set_training()
         self.norms = [layer for layer in norms(encoder) if layer.training] if protocol.estimate_norm else []
         # The training molecules whose statistics these layers are validated and kept with.
         sample = batchnorm.sample(fold.train, fit.seed)
@@ -117,7 +121,7 @@ class _Stage:
         fit = self.fit
         best = _Best(self.model)
         curve: list[Epoch] = []
-        if self.number and fit.protocol.keep_start:
+        if fit.protocol.keep_start if self.number else fit.method.start_head:
             curve.append(self._validated(0, math.nan))
             best.offer(curve[-1], fit.task.metric)
         epochs = fit.training.epochs_of(len(fit.fold.train))
@@ -135,7 +139,7 @@ class _Stage:
         fit = self.fit
         total = 0.0
         molecules = 0
-        set_training(self.model, self.trained, fully=fit.protocol.freeze_fully)
+        self._set_training()
         for optimizer in self.optimizers:
             optimizer.slow(self.rate_end**progress)
         for batch in self.forward.training_batches(self.order.permutation(fit.fold.train), fit.training.batch_size):
@@ -147,6 +151,11 @@ class _Stage:
             self.model.encoder.eval()
             batchnorm.estimate(self.norms, self.norm_batches, self.forward.features)
         return total / molecules if molecules else math.nan
+
+    def _set_training(self) -> None:
+        set_training(self.model, self.trained, fully=self.fit.protocol.freeze_fully)
+        if self.fit.method.gentle:
+            self.model.encoder.eval()
 
     def _step(self, batch: Batch | Vectors, epoch: int) -> float:
         """Take one step down the loss of a batch; return the loss before it."""
@@ -286,7 +295,8 @@ def _optimizers(model: Model, fit: Fit, auxiliary: AuxiliaryTask | None) -> list
     """Return Adam for all that trains, one for each learning rate that the method asks for."""
     theta = [*model.parameters(), *(auxiliary.extra if auxiliary else ())]
     rate_of = fit.method.rate
-    learning_rate = fit.training.learning_rate
+    gentle = fit.method.gentle
+    learning_rate = fit.training.learning_rate * (gentle(fit.hyperparameters) if gentle else 1.0)
     if rate_of is None:
         return [Adam(theta, learning_rate)]
     parts = model.encoder.parts
@@ -335,13 +345,18 @@ def _fit_head(model: Model, fit: Fit, stage: int) -> Epoch:
     Raises `DivergedError` if it predicts no numbers.
     """
     assert fit.method.fit_head is not None
-    labels = torch.from_numpy(fit.graphs.labels[fit.fold.train]).to(model.shift.device)
-    X = pooled(model.encoder, fit.graphs, fit.fold.train)
-    model.head = fit.method.fit_head(fit.hyperparameters, X, model.standardised(labels), model.head)
+    model.head = fit.method.fit_head(fit.hyperparameters, *_seen(model, fit), model.head)
     point = _point(fit, stage, 0, math.nan, model.predict(fit.graphs, fit.fold.valid))
     if not math.isfinite(point.valid_loss):
         raise DivergedError(f"the validation loss of the head that was fitted in closed form is {point.valid_loss}")
     return point
+
+
+@torch.no_grad()
+def _seen(model: Model, fit: Fit) -> tuple[Tensor, Tensor]:
+    """Return the training molecules' vectors, n x d, and their labels in the units of the head's outputs, n x t."""
+    labels = torch.from_numpy(fit.graphs.labels[fit.fold.train]).to(model.shift.device)
+    return pooled(model.encoder, fit.graphs, fit.fold.train), model.standardised(labels)
 
 
 def _point(fit: Fit, stage: int, epoch: int, train_loss: float, predicted: np.ndarray) -> Epoch:

@@ -111,11 +111,17 @@ def save(path: Path, row: Mapping[str, Any], finished: FinishedFit) -> None:
         save_file(arrays, temporary, metadata=metadata)
 
 
-def saved_row(path: Path) -> dict[str, Any] | None:
-    """Return the row of a saved fit, or None if there is none or its file cannot be read."""
+def saved_row(path: Path, *, weights: bool = False) -> dict[str, Any] | None:
+    """Return the row of a saved fit, or None if there is none or its file cannot be read.
+
+    With `weights`, None too if the fit ended with predictions and its weights were not kept.
+    """
     try:
         with safe_open(path, "np") as file:
-            return json.loads(file.metadata()["row"])
+            row: dict[str, Any] = json.loads(file.metadata()["row"])
+            names = file.keys()
+            kept = row["status"] != "ok" or any(name.startswith("weights.") for name in names)
+            return row if kept or not weights else None
     except (OSError, SafetensorError):
         return None
 
@@ -145,7 +151,7 @@ def saved_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         with safe_open(path, "pt") as file:
-            return {
+            weights = {
                 name.removeprefix("weights."): file.get_tensor(name)
                 for name in file.keys()  # noqa: SIM118 (not a mapping)
                 if name.startswith("weights.")
@@ -155,3 +161,9 @@ def saved_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: the fine-tuned weights cannot be read ({error}). Delete fits.parquet in the folder above and run "
             "the workflow again; finished fits are kept."
         ) from error
+    if not weights:
+        raise UserError(
+            f"{path}: it holds no weights, for no head was to read them when it was fitted. Delete fits.parquet in the "
+            "folder above and run the workflow again; the fit is then made again with them."
+        )
+    return weights
