@@ -27,7 +27,8 @@ import pandas as pd
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.methods import COMPARED, CONSTANT, FULL_FT, METHODS, WITHOUT_ENCODER, model_of
+from roftmol.deploy.record import RECORDS
+from roftmol.methods import COMPARED, CONSTANT, FULL_FT, HYBRID, METHODS, WITHOUT_ENCODER, model_of
 from roftmol.registry.splits import TEST_SHARE
 from roftmol.scoring.metrics import MACRO
 from roftmol.statistics.resampled import above_zero, compare, interval
@@ -417,6 +418,12 @@ class _Words:
                 "taken by default: for its record on other datasets, which is no evidence from yours."
             )
         return f"Take {chosen}: {best} has a better mean, but is not better than {self._title(NOTHING)} beyond doubt."
+
+    def _record(self) -> list[str]:
+        """Say how the default did elsewhere, where it is taken."""
+        model, method = self.choice.chosen
+        known = method == HYBRID and self.choice.chosen == self.choice.default
+        return [RECORDS[model].words] if known and model in RECORDS else []
 
     def _tied(self) -> str:
         tied = [candidate for candidate in self.choice.level if candidate != self.choice.chosen]
