@@ -14,6 +14,7 @@ import null_recommendation
 from null_simulation import bound
 from roftmol.core.errors import UserError
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, fit_ensemble
+from roftmol.deploy.record import PAGE, RECORDS
 from roftmol.deploy.refit import tested as read_tested
 from roftmol.deploy.verdict import VerdictSettings, choices_of_others, judge
 from roftmol.encoders.checkpoints import load_encoder
@@ -103,6 +104,21 @@ def test_a_default_that_is_worse_beyond_doubt_is_not_taken():
 def test_a_default_that_is_the_best_is_said_to_be():
     verdict = judge(*tables({"hybrid": 1.0, "full_ft": 1.5}), SETTINGS)[1]
     assert verdict["sentences"][0] == "The hybrid head is better than every other method beyond doubt. Take it."
+
+
+def test_a_default_with_a_record_says_it():
+    selected, timings = tables({"hybrid": 1.0, "full_ft": 1.1, "classical": 1.05})
+    assert "Its record" not in " ".join(judge(selected, timings, SETTINGS)[1]["sentences"])
+    for table in (selected, timings):
+        table["model"] = table["model"].replace("gin", "minimol")
+    settings = replace(SETTINGS, prior=(("minimol", "hybrid"), *PRIOR[1:]))
+    verdict = judge(selected, timings, settings)[1]
+    assert verdict["sentences"][1].startswith("Its record: with 100 labels of each of 25 other datasets it was better")
+    page = Path(__file__).parents[2] / PAGE
+    gain = f"\N{MINUS SIGN}{-RECORDS['minimol'].rmse:.1%}"
+    assert f"| hybrid minimol | 11 of 11 | {gain} " in page.read_text(encoding="utf-8")
+    best = judge(selected, timings, replace(settings, choose="best"))[1]
+    assert best["choice"]["method"] == "hybrid"
 
 
 def test_what_the_network_and_fine_tuning_add_is_said():

@@ -19,9 +19,10 @@ class Record:
     @property
     def words(self) -> str:
         """The record in a sentence."""
+        where = "all of them" if self.better == self.datasets else str(self.better)
         return (
-            f"Its record: with 100 labels of {self.datasets} other datasets it was better than the fingerprint baseline on "
-            f"{'all' if self.better == self.datasets else self.better}, in the mean by {-self.rmse:.1%} in RMSE and {self.auc:.3f} in ROC-AUC ({PAGE})."
+            f"Its record: with 100 labels of each of {self.datasets} other datasets it was better than the fingerprint "
+            f"baseline on {where}, in the mean by {-self.rmse:.1%} in RMSE and {self.auc:.3f} in ROC-AUC ({PAGE})."
         )
 
 
