@@ -2,14 +2,14 @@
 
     PYTHONPATH=workflow python benchmarks/seen_vectors.py results gin-zinc-qm9-supervised esol random-100 full_ft
 
-The results folder holds a cell of METHOD in `honest`, cross-fitted, whose weights were kept, and the dataset's
-descriptors: an experiment with METHOD+hybrid leaves them. An encoder has seen the labels of its training molecules.
+The results folder holds a cell of METHOD in `honest`, whose weights were kept, and the dataset's descriptors: an
+experiment with METHOD+hybrid leaves them. An encoder has seen the labels of its training molecules.
 The test is predicted by the mean over the folds of heads that learn from
 
 - frozen: all labels, on the pretrained encoder's vectors
 - all: all labels, on the vectors of the fold's encoder
-- unseen: the fold's validation molecules alone
-- out of fold: all labels, each molecule's vector by the encoder that has not seen it; the test's by the fold's
+- seen, unseen: the fold's training, or its validation molecules alone
+- out of fold, where cross-fitted: all labels, each molecule's vector by the encoder that has not seen it
 """
 
 from __future__ import annotations
@@ -98,9 +98,11 @@ def compared(results: Path, model: str, dataset: str, condition: str, method: st
             outputs = {
                 "frozen": [predicted(frozen, labelled, frozen)],
                 "all": [predicted(rows, labelled, rows) for rows in of_fold.values()],
+                "seen": [predicted(rows, parts[number].train, rows) for number, rows in of_fold.items()],
                 "unseen": [predicted(rows, parts[number].valid, rows) for number, rows in of_fold.items()],
-                "out of fold": [predicted(out_of_fold, labelled, rows) for rows in of_fold.values()],
             }
+            if len(parts) > 1:
+                outputs["out of fold"] = [predicted(out_of_fold, labelled, rows) for rows in of_fold.values()]
             for teaching, several in outputs.items():
                 value = metrics.primary(settings.metric, labels[test], np.mean(several, 0))
                 table.append((name, teaching, seed, value))
