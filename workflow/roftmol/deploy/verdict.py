@@ -346,14 +346,8 @@ class _Words:
 
     def sentences(self) -> list[str]:
         """Say what to take, how it compares, what fine-tuning adds, and what score to expect."""
-        return [
-            self._take(),
-            *self._differences(),
-            *self._network(),
-            *self._fine_tuning(),
-            *self._cost(),
-            self._expect(),
-        ]
+        compared = [*self._differences(), *self._network(), *self._fine_tuning()]
+        return [self._take(), *self._record(), *compared, *self._cost(), self._expect()]
 
     def nothing_to_take(self) -> list[str]:
         """Say why there is nothing to take."""
