@@ -272,6 +272,9 @@ def test_the_names_are_those_of_what_changes_an_encoder_and_of_heads_that_read_i
     assert {name.split("+")[1] for name in pairs} == {"ridge", "kernel", "hybrid"}
     one = ALL_METHODS["wise_ft+hybrid"]
     assert (one.title, one.kind, one.marker) == ("WiSE-FT + hybrid head", "tuned_head", ALL_METHODS["hybrid"].marker)
-    assert one.colour == ALL_METHODS["wise_ft"].colour
+    shades = [
+        [int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (ALL_METHODS["wise_ft"].colour, one.colour)
+    ]
+    assert shades[1] == [round(part + (255 - part) / 3) for part in shades[0]]  # a third of the way to white
     assert [one.compared, one.by_default, one.trains_encoder] == [False] * 3
     assert not ALL_METHODS["scratch+ridge"].fine_tunes
