@@ -197,7 +197,7 @@ class Recommend(Section):
     that fine-tune then do it to that alone: MiniMol is better left frozen, and takes long.
     """
 
-    methods: Several[str] = ("full_ft", "lp_ft", "wise_ft")
+    methods: Several[str] = ("full_ft", "lp_ft_closed", "wise_ft")
     """The methods that compete beside the references and heads, but where `thorough` or `methods` above says more."""
 
     thorough: bool = False
