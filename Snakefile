@@ -50,6 +50,7 @@ localrules:
     recommend,
     fetch_data,
     corpus,
+    evaluated,
     fetch_checkpoint,
 
 

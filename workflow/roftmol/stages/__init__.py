@@ -11,6 +11,7 @@ from roftmol.stages import (
     diagnostics,
     embed,
     embeddings,
+    evaluated,
     featurize,
     fetch_checkpoint,
     fetch_data,
@@ -31,6 +32,7 @@ from roftmol.stages import (
     report,
     split,
     statistics,
+    teacher,
     verdict,
 )
 from roftmol.stages.base import Code, Json, Stage
@@ -50,7 +52,9 @@ STAGES: dict[str, Stage] = {
         corpus.STAGE,
         force_labels.STAGE,
         native_labels.STAGE,
+        evaluated.STAGE,
         pretraining_set.STAGE,
+        teacher.STAGE,
         pretrain.STAGE,
         auxiliary_molecules.STAGE,
         finetune.STAGE,

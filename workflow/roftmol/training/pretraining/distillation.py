@@ -40,9 +40,9 @@ COLUMNS = 128
 
 @dataclass(frozen=True)
 class Distillation:
-    """The objective's only setting: how many columns of the targets each block has."""
+    """What the objective is told: how many columns of the targets each block has; nothing: all are one block."""
 
-    blocks: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
 
     level: ClassVar[Level] = "molecule"
     merges: ClassVar[bool] = True
@@ -54,7 +54,9 @@ class Distillation:
 
         Raises `UserError` if the targets are not as wide as the blocks.
         """
-        if labels.shape[1] != sum(self.blocks):
+        if not labels.shape[1]:
+            raise UserError("objective distillation: there are no targets; name the recipe's `teacher`")
+        if self.blocks and labels.shape[1] != sum(self.blocks):
             raise UserError(
                 f"objective distillation: the targets have {labels.shape[1]} columns and the blocks "
                 f"{' + '.join(map(str, self.blocks))}; give `blocks` of {labels.shape[1]} in all"
@@ -73,7 +75,7 @@ class Distillation:
         state = encoder.state(batch)
         total = sum_by(state.atoms, batch.graph, len(batch)) / USUAL_ATOMS
         predicted = decoder(torch.cat([encoder.pool(state, batch), total], 1))
-        return mean_over_blocks(predicted, targets.float(), self.blocks)
+        return mean_over_blocks(predicted, targets.float(), self.blocks or (targets.shape[1],))
 
 
 def standardised(labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
