@@ -1,11 +1,11 @@
 """Compare frozen encoders by what they add to a head in closed form: the tables of the weights' cards.
 
-    ROFTMOL_MIRROR=... PYTHONPATH=workflow python benchmarks/encoders.py out.csv NAME=results/checkpoints/X.safetensors ...
+    ROFTMOL_MIRROR=... PYTHONPATH=workflow python benchmarks/encoders.py out.csv NAME=results/checkpoints/X.safetensors
 
 Every encoder's vectors (pooled and summed) are read by the kernel head alone (`kernel`), and beside Morgan counts and
-RDKit's descriptors (`hybrid`); `classical` reads the latter two only. The sets are those of `SETS`, from the mirror, up to
-`MOLECULES` molecules each; `--labels` of them teach and the others test, drawn anew `--resamplings` times, the same for all.
-A gain is a mean over a set's resamplings, its interval a bootstrap over sets.
+RDKit's descriptors (`hybrid`); `classical` reads the latter two only. The sets are those of `SETS`, from the mirror, up
+to `MOLECULES` molecules each; `--labels` of them teach and the others test, drawn anew `--resamplings` times, the same
+for all. A gain is a mean over a set's resamplings, its interval a bootstrap over sets.
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ def read(name: str, folder: Path) -> tuple[list[str], np.ndarray]:
     table = pd.concat([pd.read_csv(folder / file) for file in of.files])
     with rdBase.BlockLogs():
         molecules = [Chem.MolFromSmiles(text) for text in table[of.smiles]]
-    usable = [bool(molecule) and 1 < molecule.GetNumAtoms() <= 100 and molecule.GetNumBonds() > 0 for molecule in molecules]
-    table = table.assign(canonical=[Chem.MolToSmiles(one) if one else "" for one in molecules])[usable]
+    usable = [bool(one) and 1 < one.GetNumAtoms() <= 100 and one.GetNumBonds() > 0 for one in molecules]
+    canonical = [Chem.MolToSmiles(one) if one else "" for one in molecules]
+    table = table[[of.smiles, of.label]].assign(canonical=canonical)[usable]
     table = table.dropna(subset=[of.label]).drop_duplicates("canonical")
     table = table.iloc[generator("encoders", name).permutation(len(table))[:MOLECULES]]
     y = table[of.label].to_numpy(float)
@@ -106,7 +107,9 @@ def vectors_of(checkpoint: Path, smiles: list[str]) -> np.ndarray:
     return vectors(encoder, graphs, np.arange(len(smiles)))
 
 
-def runs(name: str, folder: Path, encoders: dict[str, Path], labels: int, resamplings: int) -> Iterator[dict[str, object]]:
+def runs(
+    name: str, folder: Path, encoders: dict[str, Path], labels: int, resamplings: int
+) -> Iterator[dict[str, object]]:
     """Yield a row a model and resampling of one set: its score is a test RMSE or ROC-AUC."""
     smiles, y = read(name, folder)
     classes = SETS[name].classes

@@ -2,8 +2,7 @@
 
 Two molecules are one here if their skeletons are: elements and connections of the heavy atoms of the largest fragment,
 whatever the bond orders, charges, hydrogens and stereo. So salts, charged forms, tautomers and stereoisomers of an
-evaluated molecule are kept out, and with them some that differ in their bond orders alone. The first block of an InChIKey
-tells more apart and takes ten times as long.
+evaluated molecule are kept out, and with them some that differ in their bond orders alone.
 """
 
 from __future__ import annotations

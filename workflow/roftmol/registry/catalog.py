@@ -298,10 +298,10 @@ class Corpus:
 class Recipe:
     """How an encoder of our own is pretrained: on which corpora, what it learns of them, and how.
 
-    `without` names registered datasets, and sets of `evaluated.yaml`, that it shares no molecule with (`kept_apart.py`);
-    `at_most` says how many molecules it takes of a corpus then. It goes on from the weights of the checkpoint `start`,
-    where one is named, and the objective "distillation" learns from the checkpoint `teacher`, and RDKit's descriptors of
-    the first `described` molecules: these take as long as the teacher, and are soon learnt.
+    `without` names registered datasets, and sets of `evaluated.yaml`, that it shares no molecule with
+    (`data/kept_apart.py`); `at_most` says how many molecules it takes of a corpus then. It goes on from the weights of
+    the checkpoint `start`, where one is named. The objective "distillation" learns from the checkpoint `teacher`, and
+    RDKit's descriptors of the first `described` molecules: these take as long as the teacher, and are soon learnt.
     """
 
     corpora: tuple[str, ...]

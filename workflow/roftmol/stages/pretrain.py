@@ -44,11 +44,15 @@ def run(
     targets: Path | None = None,
     processes: int = 1,
 ) -> None:
-    """Write the weights and the learning curve; `start` are weights to go on from, `targets` those of a distillation."""
+    """Write the weights and the learning curve.
+
+    `start` are weights to go on from, `targets` what a distillation learns.
+    """
     import numpy as np
 
     from roftmol.tables import schemas
-    from roftmol.training.pretraining import RECIPES, PretrainSettings, pretrain, targets as of_teacher
+    from roftmol.training.pretraining import RECIPES, PretrainSettings, pretrain
+    from roftmol.training.pretraining import targets as of_teacher
 
     recipe = build(Settings, settings)
     if recipe.objective not in RECIPES:
@@ -56,7 +60,7 @@ def run(
     objective_settings = dict(recipe.objective_settings)
     training = build(PretrainSettings, recipe.training)
     table = schemas.read("pretraining", molecules)
-    labels = np.array(table["labels"].tolist(), np.float32).reshape(len(table), -1)
+    labels: np.ndarray = np.array(table["labels"].tolist(), np.float32).reshape(len(table), -1)
     if targets is not None:
         labels, objective_settings["blocks"] = of_teacher.load(targets, len(table))
     objective = build(RECIPES[recipe.objective], objective_settings)

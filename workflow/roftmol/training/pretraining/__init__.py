@@ -14,4 +14,13 @@ RECIPES: dict[str, type[Objective]] = {
     "supervised": Supervised,
 }
 
-__all__ = ["RECIPES", "AttributeMasking", "Distillation", "GraphMAE", "Objective", "PretrainSettings", "Supervised", "pretrain"]
+__all__ = [
+    "RECIPES",
+    "AttributeMasking",
+    "Distillation",
+    "GraphMAE",
+    "Objective",
+    "PretrainSettings",
+    "Supervised",
+    "pretrain",
+]

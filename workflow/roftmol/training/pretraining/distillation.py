@@ -3,13 +3,14 @@
     L = mean over blocks b of  mean over molecules i and columns j in b, where y_ij is defined, of  huber(y_ij - p_ij)
     p_i = W [mean_a z_a, sum_a z_a / s] + c
 
-z_a are the student's vectors of the molecule's atoms, s a constant; y is standardised and kept within `CLIP` deviations.
-The blocks are the teacher's pooled vector, the sum of its atoms' vectors (`training/vectors.py`), the descriptors and the
-counts (`targets.py`); each counts alike, however wide it is. The map is linear, since heads that are fitted in closed
-form read the vectors as they are, pooled and summed. Huber's error is x^2 / 2 up to |x| = 1 and |x| - 1/2 beyond.
+z_a are the student's vectors of the molecule's atoms, s a constant; y is standardised and kept within `CLIP`
+deviations. The blocks are the teacher's pooled vector, the sum of its atoms' vectors (`training/vectors.py`), the
+descriptors and the counts (`targets.py`); each weighs alike, however wide it is. The map is linear, since heads that
+are fitted in closed form read the vectors as they are, pooled and summed. Huber's error is x^2 / 2 up to |x| = 1 and
+|x| - 1/2 beyond.
 
-The teacher's vectors as targets: Romero et al. 2015 (FitNets, arXiv 1412.6550). Descriptors as targets: CheMeleon (arXiv
-2506.15792).
+The teacher's vectors as targets: Romero et al. 2015 (FitNets, arXiv 1412.6550). Descriptors as targets: CheMeleon
+(arXiv 2506.15792).
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ class Distillation:
     level: ClassVar[Level] = "molecule"
     merges: ClassVar[bool] = True
 
-    def prepare(
-        self, smiles: list[str], labels: Labels, processes: int
-    ) -> tuple[Graphs, npt.NDArray[np.float16]]:
+    def prepare(self, smiles: list[str], labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.float16]]:
         """Return the corpus as graphs, and the targets standardised column by column: molecules x columns.
 
         Raises `UserError` if the targets are not as wide as the blocks.
@@ -79,7 +78,7 @@ class Distillation:
 
 
 def standardised(labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
-    """Return the columns with mean 0 and deviation 1, within +-CLIP; NaN where undefined, or where a column is constant."""
+    """Return the columns with mean 0 and deviation 1, within +-CLIP; NaN where undefined, and in constant columns."""
     out = np.empty(labels.shape, np.float16)
     for first in range(0, labels.shape[1], COLUMNS):
         values = labels[:, first : first + COLUMNS].astype(np.float32)

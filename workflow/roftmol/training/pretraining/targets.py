@@ -77,7 +77,7 @@ def make(
     files = [load_file(part.path) for part in wanted]
     whole = {name: np.concatenate([file[name] for file in files]) for name in files[0]}
     with atomic(out) as temporary:
-        save_file(whole, temporary, metadata={"format": FORMAT, "teacher": sha256(teacher)})
+        save_file(whole, temporary, metadata={"format": FORMAT})
 
 
 def _make_part(teacher: Path, featurizer: str, wanted: Wanted) -> None:
@@ -117,11 +117,17 @@ def load(path: Path, molecules: int) -> tuple[npt.NDArray[np.float16], tuple[int
                 raise TypeError(f"not of the format {FORMAT}")
             parts = [file.get_tensor(name) for name in ("vectors", "descriptors", "counts")]
     except (OSError, SafetensorError, TypeError) as error:
-        raise UserError(f"{path}: no targets of a distillation ({error}). Delete it and run the workflow again.") from error
+        raise UserError(
+            f"{path}: no targets of a distillation ({error}). Delete it and run the workflow again."
+        ) from error
     if len(parts[0]) != molecules:
         raise UserError(
             f"{path}: targets of {len(parts[0])} molecules, and the recipe has {molecules}. "
             "Delete it and run the workflow again."
         )
     half = parts[0].shape[1] // 2
-    return np.concatenate([part.astype(np.float16) for part in parts], 1), (half, half, *(p.shape[1] for p in parts[1:]))
+    return np.concatenate([part.astype(np.float16) for part in parts], 1), (
+        half,
+        half,
+        *(p.shape[1] for p in parts[1:]),
+    )
