@@ -17,6 +17,7 @@ from rdkit.Chem import rdMolHash
 from roftmol.core.parallel import by_chunk
 from roftmol.core.seeds import seed_of
 from roftmol.data.corpora import CHUNK
+from roftmol.features.featurizers.hu import BOND_TYPE
 
 #: Heavy atoms of what is learnt from: a graph needs a bond, and very large molecules cost more than they teach.
 SIZES = range(2, 101)
@@ -49,13 +50,21 @@ def _all(smiles: Sequence[str], processes: int) -> list[tuple[str, int]]:
 
 
 def _skeletons(smiles: Sequence[str]) -> list[tuple[str, int]]:
-    """Return skeletons, and the molecules' heavy atoms; ("", 0) for what cannot be read or has no bond."""
+    """Return skeletons, and the molecules' heavy atoms.
+
+    ("", 0) for what cannot be read, has no bond, or one that graphs have no kind for, such as to a metal.
+    """
     with rdBase.BlockLogs():
         molecules = [Chem.MolFromSmiles(text) for text in smiles]
         return [
-            (skeleton(molecule), molecule.GetNumHeavyAtoms()) if molecule and molecule.GetNumBonds() else ("", 0)
+            (skeleton(molecule), molecule.GetNumHeavyAtoms()) if molecule and _bonded(molecule) else ("", 0)
             for molecule in molecules
         ]
+
+
+def _bonded(molecule: Chem.Mol) -> bool:
+    kinds = {bond.GetBondType() for bond in molecule.GetBonds()}
+    return bool(kinds) and kinds <= set(BOND_TYPE)
 
 
 def skeleton(molecule: Chem.Mol) -> str:
