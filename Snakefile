@@ -51,6 +51,7 @@ localrules:
     recommend,
     fetch_data,
     corpus,
+    evaluated,
     fetch_checkpoint,
 
 

@@ -162,6 +162,15 @@ def mixed_of(wildcards):
     return run_of(wildcards, mixing.source, "fits") if mixing else []
 
 
+def of_recipe(key, path):
+    """A file that a recipe needs if it names something under `key`; {value} in its path is that."""
+    return lambda wildcards: [
+        path.format(recipe=wildcards.recipe, value=value)
+        for value in [getattr(RECIPES[wildcards.recipe], key)]
+        if value
+    ]
+
+
 def option(name, path):
     """An option of a command, where there is something to say."""
     return f"--{name} {shlex.quote(str(path))}" if path else ""

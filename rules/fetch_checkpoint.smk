@@ -2,7 +2,7 @@
 rule fetch_checkpoint:
     input:
         lambda wildcards: own_files(
-            named("models", EXPERIMENT.checkpoints, wildcards.model).sources
+            named("models", EXPERIMENT.published, wildcards.model).sources
         ),
         own_code,
     output:

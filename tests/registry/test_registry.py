@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roftmol.core.errors import UserError
-from roftmol.registry.catalog import Checkpoint, Dataset, checkpoints, corpora, datasets
+from roftmol.registry.catalog import Checkpoint, Dataset, checkpoints, corpora, datasets, evaluated
 
 OWN = {"name": "mine", "path": "mine.csv", "smiles": "SMILES", "labels": "y", "task": "regression"}
 ENCODER = {
@@ -82,6 +82,28 @@ def test_every_corpus_is_to_be_had_or_says_why_not() -> None:
     for corpus in corpora().values():
         assert corpus.title
         assert corpus.files or corpus.note
+
+
+def test_a_corpus_of_structures_is_the_dataset_without_its_labels() -> None:
+    for name in ("muv", "hiv"):
+        corpus, dataset = corpora()[f"{name}-structures"], datasets()[name]
+        (sources,) = corpus.files
+        assert {(one.kind, one.file, one.sha256) for one in sources} <= {
+            (one.kind, one.file, one.sha256) for one in dataset.sources
+        }
+        assert (corpus.smiles, corpus.labels) == (dataset.smiles, ())
+        assert corpus.molecules == dataset.sources[0].rows
+
+
+def test_sets_that_are_evaluated_elsewhere_are_checked() -> None:
+    files = [sources for entry in evaluated().values() for sources in entry.files]
+    assert len(files) == 2 * 22 + 30
+    assert all(re.fullmatch("[0-9a-f]{64}", source.sha256) for sources in files for source in sources)
+    assert all(len({source.sha256 for source in sources}) == 1 for sources in files)
+    (of_dataset,) = datasets()["moleculeace_chembl234_ki"].sources
+    assert (of_dataset.archive, of_dataset.file, of_dataset.sha256) in {
+        (source.archive, source.file, source.sha256) for sources in files for source in sources
+    }
 
 
 def test_published_weights_are_checked() -> None:

@@ -354,6 +354,18 @@ def test_products_are_the_same_by_every_library(backend, rows):
     assert torch.allclose(backend.outer(y, x).double(), y.double().T @ x.double(), atol=1e-4)
 
 
+def test_products_in_bfloat16_keep_eight_bits():
+    x, weight, bias, y = (torch.randn(*shape) for shape in ((130, 30), (40, 30), (40,), (130, 40)))
+    pairs = [
+        (products.BFLOAT16.product(x, weight, bias, False), x @ weight.T + bias),
+        (products.BFLOAT16.product(x, weight, None, True), (x @ weight.T).relu()),
+        (products.BFLOAT16.outer(y, x), y.T @ x),
+    ]
+    for rounded, exact in pairs:
+        assert rounded.dtype == torch.float32
+        assert 0 < (rounded - exact).abs().max() < 0.02 * exact.abs().max()
+
+
 @pytest.mark.skipif("onednn" not in products.BACKENDS, reason="this build of torch has no oneDNN")
 @pytest.mark.parametrize(
     ("torch_takes", "onednn_takes", "error", "expected"),
@@ -377,7 +389,7 @@ def test_onednn_is_chosen_where_it_is_much_faster_and_right(
 
 def test_the_choice_can_be_overridden(monkeypatch):
     monkeypatch.setattr(products, "_seconds", lambda *_: pytest.fail("nothing is to be tried"))
-    for name, backend in products.BACKENDS.items():
+    for name, backend in [*products.BACKENDS.items(), ("bfloat16", products.BFLOAT16)]:
         monkeypatch.setenv("ROFTMOL_PRODUCTS", name)
         assert products.chosen.__wrapped__() is backend
     monkeypatch.setenv("ROFTMOL_PRODUCTS", "mkl")

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,16 @@ from roftmol.core.errors import UserError
 from roftmol.encoders.checkpoints import convert
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.features.vocabulary import MASKED_ELEMENT
-from roftmol.training.pretraining import AttributeMasking, GraphMAE, PretrainSettings, Supervised, loop, pretrain
+from roftmol.training.pretraining import (
+    AttributeMasking,
+    Distillation,
+    GraphMAE,
+    PretrainSettings,
+    Supervised,
+    loop,
+    pretrain,
+)
+from roftmol.training.pretraining.distillation import CLIP, USUAL_ATOMS, mean_over_blocks, standardised
 from roftmol.training.pretraining.graphmae import Decoder, scaled_cosine_error
 from roftmol.training.pretraining.supervised import mean_absolute_error
 from small_dataset import SMILES
@@ -70,7 +79,12 @@ def test_the_loss_is_the_cross_entropy_of_both_radii():
 
 @pytest.mark.parametrize(
     ("objective", "labels"),
-    [(AttributeMasking(vocabulary=64), NONE), (GraphMAE(), NONE), (Supervised(), PROPERTIES)],
+    [
+        (AttributeMasking(vocabulary=64), NONE),
+        (GraphMAE(), NONE),
+        (Supervised(), PROPERTIES),
+        (Distillation((1, 1)), PROPERTIES),
+    ],
     ids=lambda given: type(given).__name__,
 )
 def test_pretraining_learns_keeps_the_best_and_can_be_loaded(objective, labels, tmp_path):
@@ -181,6 +195,90 @@ def test_a_state_of_other_labels_is_not_continued(tmp_path):
     pretrain(Supervised(), TINY, SMILES, -PROPERTIES[:, ::-1], tmp_path / "state", tmp_path / "two.safetensors")
     one, two = load_file(tmp_path / "one.safetensors"), load_file(tmp_path / "two.safetensors")
     assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_distillation_error_is_a_mean_over_blocks_of_hubers():
+    missing = float("nan")
+    predicted = torch.tensor([[1.0, 5.0, 9.0, 2.0], [0.5, 5.0, 9.0, 2.0]], requires_grad=True)
+    targets = torch.tensor([[0.0, 2.0, missing, missing], [0.0, missing, missing, missing]])
+    error = mean_over_blocks(predicted, targets, (1, 2, 1))
+    # Block 1: (0.5 + 0.125) / 2; block 2: 3 - 0.5, of the one that is defined; block 3 has none.
+    assert error.item() == pytest.approx((0.3125 + 2.5 + 0) / 3)
+    error.backward()
+    assert predicted.grad.tolist() == [
+        [pytest.approx(1 / 6), pytest.approx(1 / 3), 0.0, 0.0],
+        [pytest.approx(0.5 / 6), 0.0, 0.0, 0.0],
+    ]
+
+
+def test_targets_of_a_distillation_are_standardised_column_by_column_and_clipped():
+    rng = np.random.default_rng(0)
+    labels = rng.normal(100, 7, (500, 200)).astype(np.float16)  # more columns than are read at a time
+    labels[0, 150] = np.nan
+    labels[1, 151] = np.inf
+    labels[2, 152] = 30000
+    labels[:, 153] = 4.0
+    targets = standardised(labels)
+    rest = targets[:, :150].astype(np.float64)
+    assert rest.mean(0) == pytest.approx(0, abs=0.01)
+    assert rest.std(0) == pytest.approx(1, abs=0.01)
+    assert np.flatnonzero(np.isnan(targets).any(0)).tolist() == [150, 151, 153]
+    assert np.isnan(targets[:, [150, 151]]).sum(0).tolist() == [1, 1]
+    assert np.isnan(targets[:, 153]).all()
+    assert targets[2, 152] == CLIP
+
+
+def test_the_student_is_read_pooled_and_summed():
+    objective, encoder = Distillation((2,)), GNN(Architecture("gin", 2, 16), 0.0).eval()
+    graphs, _ = objective.prepare(SMILES, PROPERTIES, 1)
+    decoder = objective.decoder(16, 2)
+    batch = graphs.batch(range(len(graphs)))
+    pooled = encoder(batch)
+    expected = decoder(torch.cat([pooled, pooled * batch.sizes[:, None] / USUAL_ATOMS], 1))  # GIN pools by the mean
+    assert objective.loss(encoder, decoder, batch, expected.detach(), np.random.default_rng(0)).item() < 1e-9
+    other = torch.full_like(expected, 3.0)
+    loss = objective.loss(encoder, decoder, batch, other, np.random.default_rng(0))
+    assert loss.item() == pytest.approx(torch.nn.functional.smooth_l1_loss(expected, other).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "labels", "message"),
+    [((), NONE, "no targets; name the recipe's `teacher`"), ((1, 3), PROPERTIES, "2 columns and the blocks 1 [+] 3")],
+)
+def test_a_distillation_without_its_targets_is_refused(blocks, labels, message):
+    with pytest.raises(UserError, match=message):
+        Distillation(blocks).prepare(SMILES, labels, 1)
+
+
+@pytest.mark.parametrize("objective", [Supervised(), Distillation()], ids=lambda given: type(given).__name__)
+def test_atoms_that_share_a_row_teach_the_same(objective):
+    assert objective.merges
+    graphs, targets = objective.prepare(SMILES, PROPERTIES, 1)
+    encoder = GNN(Architecture("gin", 3, 16), 0.0).train()
+    decoder = objective.decoder(16, 2)
+    weights = [*encoder.parameters(), *decoder.parameters()]
+    taught = []
+    for merged in (range(0), encoder.merged()):
+        batch = graphs.batch(range(len(graphs)), merged)
+        loss = objective.loss(encoder, decoder, batch, torch.from_numpy(targets), np.random.default_rng(0))
+        taught.append((loss.item(), torch.autograd.grad(loss, weights)))
+    assert encoder.merged() == range(3)
+    assert taught[0][0] == pytest.approx(taught[1][0], rel=1e-5)
+    assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(taught[0][1], taught[1][1], strict=True))
+
+
+def test_it_goes_on_from_a_checkpoint_and_from_no_other_architecture(tmp_path):
+    architecture = asdict(TINY.architecture)
+    pretrain(Supervised(), TINY, SMILES, PROPERTIES, tmp_path / "state", tmp_path / "w.safetensors")
+    start = tmp_path / "start.safetensors"
+    convert(tmp_path / "w.safetensors", architecture, start, name="start")
+    still = replace(TINY, epochs=1, learning_rate=0.0)
+    pretrain(Distillation(), still, SMILES, PROPERTIES, tmp_path / "s", tmp_path / "still.safetensors", start=start)
+    one, two = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "still.safetensors")
+    assert all(torch.equal(one[name], two[name]) for name in one if "running" not in name and "batches" not in name)
+    other = replace(TINY, architecture=Architecture("gin", 3, 16))
+    with pytest.raises(UserError, match=r"'layers': 2.*'layers': 3"):
+        pretrain(Distillation(), other, SMILES, PROPERTIES, tmp_path / "s", tmp_path / "o.safetensors", start=start)
 
 
 def test_the_rate_rises_and_falls():

@@ -28,7 +28,9 @@ class Experiment:
     cells: Cells
     datasets: dict[str, Dataset]
     checkpoints: dict[str, Checkpoint]
-    corpora: dict[str, Corpus]  # all that are registered: recipes read those that no model here was pretrained on
+    # All that are registered: recipes read corpora and weights that no model here has to do with.
+    corpora: dict[str, Corpus]
+    published: dict[str, Checkpoint]
     seeds: tuple[int, ...]
     training: Training
     validation: Validation
@@ -143,6 +145,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
         datasets={name: names.datasets[name] for name in config.datasets},
         checkpoints={name: names.checkpoints[name] for name in config.models},
         corpora=names.corpora,
+        published=names.checkpoints,
         seeds=config.seeds,
         training=config.training,
         validation=config.validation,

@@ -193,7 +193,7 @@ class Recommend(Section):
     models: Several[str] | None = None
     """The encoders among which it chooses; the first one's hybrid head is what is taken by default.
 
-    `null`: MiniMol where its archive can be had, and gin-zinc-qm9-supervised, which comes with the package. Methods
+    `null`: MiniMol where its archive can be had, and gin-distilled, which comes with the package. Methods
     that fine-tune then do it to that alone: MiniMol is better left frozen, and takes long.
     """
 
@@ -238,7 +238,7 @@ class Config(Section):
     """Pretrained encoders: names in workflow/roftmol/registry/yaml/checkpoints.yaml, or of `own_models`.
 
     Those that begin with gin-zinc come with the repository: one GIN, pretrained without labels (masking, graphmae) and
-    with labels (qm9-supervised).
+    with labels (qm9-supervised). So does gin-distilled, which learnt to predict the vectors of minimol.
     """
 
     datasets: Several[str] = ("esol", "bbbp", "bace")

@@ -23,7 +23,7 @@ from roftmol.tasks import TASKS
 REGISTRY = Path(__file__).parent / "yaml"
 
 #: The encoder that comes with the package.
-EMBEDDED = "gin-zinc-qm9-supervised"
+EMBEDDED = "gin-distilled"
 #: The better one, left frozen, where its archive can be had.
 BEST = "minimol"
 
@@ -301,7 +301,13 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an encoder of our own is pretrained: on which corpora, what it learns of them, and how."""
+    """How an encoder of our own is pretrained: on which corpora, what it learns of them, and how.
+
+    `without` names registered datasets, and sets of `evaluated.yaml`, that it shares no molecule with
+    (`data/kept_apart.py`); `at_most` says how many molecules it takes of a corpus then. It goes on from the weights of
+    the checkpoint `start`, where one is named. The objective "distillation" learns from the checkpoint `teacher`, and
+    RDKit's descriptors of the first `described` molecules: these take as long as the teacher, and are soon learnt.
+    """
 
     corpora: tuple[str, ...]
     objective: str
@@ -309,6 +315,11 @@ class Recipe:
     objective_settings: dict[str, Any] = field(default_factory=dict)
     computed: dict[str, list[str]] = field(default_factory=dict)
     per_atom: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    at_most: dict[str, int] = field(default_factory=dict)
+    start: str = ""
+    teacher: str = ""
+    described: int | None = None
 
 
 def datasets() -> dict[str, Dataset]:
@@ -324,6 +335,11 @@ def checkpoints() -> dict[str, Checkpoint]:
 def corpora() -> dict[str, Corpus]:
     """Return the registered pretraining corpora by name, in the order of `registry/yaml/corpora.yaml`."""
     return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("corpora.yaml").items()}
+
+
+def evaluated() -> dict[str, Corpus]:
+    """Return the sets that are no datasets here but that models are evaluated on elsewhere, by name."""
+    return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("evaluated.yaml").items()}
 
 
 def recipes() -> dict[str, Recipe]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment, model: str) -> Json:
     """Return the checkpoint, without the text about it."""
-    entry = replace(experiment.checkpoints[model], citation="", licence="", note="", overlaps="")
+    entry = replace(experiment.published[model], citation="", licence="", note="", overlaps="")
     return replace(entry, corpora=(), labelled=(), suspected=()).to_dict()
 
 
 def code(experiment: Experiment, model: str) -> Code:
     """Return the code that reads one model's weights: no other encoder's counts."""
-    modules = ("roftmol.encoders.checkpoints", experiment.checkpoints[model].kind.module)
+    modules = ("roftmol.encoders.checkpoints", experiment.published[model].kind.module)
     return Code(modules, ("roftmol.encoders.kinds", "roftmol.registry.encoder_kinds"))
 
 

@@ -33,21 +33,38 @@ def settings_from(_experiment: object, recipe: str) -> Json:
     }
 
 
-def run(settings: Json, *, molecules: Path, state: Path, curve: Path, out: Path, processes: int = 1) -> None:
-    """Write the weights and the learning curve."""
+def run(
+    settings: Json,
+    *,
+    molecules: Path,
+    state: Path,
+    curve: Path,
+    out: Path,
+    start: Path | None = None,
+    targets: Path | None = None,
+    processes: int = 1,
+) -> None:
+    """Write the weights and the learning curve.
+
+    `start` are weights to go on from, `targets` what a distillation learns.
+    """
     import numpy as np
 
     from roftmol.tables import schemas
     from roftmol.training.pretraining import RECIPES, PretrainSettings, pretrain
+    from roftmol.training.pretraining import targets as of_teacher
 
     recipe = build(Settings, settings)
     if recipe.objective not in RECIPES:
         raise UserError(f"objective: {recipe.objective!r} is not known. Allowed: {', '.join(RECIPES)}")
-    objective = build(RECIPES[recipe.objective], recipe.objective_settings)
+    objective_settings = dict(recipe.objective_settings)
     training = build(PretrainSettings, recipe.training)
     table = schemas.read("pretraining", molecules)
-    labels = np.array(table["labels"].tolist(), np.float32).reshape(len(table), -1)
-    points = pretrain(objective, training, table["smiles"].tolist(), labels, state, out, processes)
+    labels: np.ndarray = np.array(table["labels"].tolist(), np.float32).reshape(len(table), -1)
+    if targets is not None:
+        labels, objective_settings["blocks"] = of_teacher.load(targets, len(table))
+    objective = build(RECIPES[recipe.objective], objective_settings)
+    points = pretrain(objective, training, table["smiles"].tolist(), labels, state, out, processes, start)
     with atomic(curve) as temporary:
         temporary.write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
 

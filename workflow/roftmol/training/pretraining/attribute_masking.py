@@ -46,6 +46,7 @@ class AttributeMasking:
     vocabulary: int = 2048  # tokens a radius; the rarest environments share the last one
 
     level: ClassVar[Level] = "atom"
+    merges: ClassVar[bool] = False
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """Return the corpus as graphs, and its atoms' tokens: atoms x radii."""

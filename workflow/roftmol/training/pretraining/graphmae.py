@@ -52,6 +52,7 @@ class GraphMAE:
     gamma: float = 2.0
 
     level: ClassVar[Level] = "atom"
+    merges: ClassVar[bool] = False
 
     def prepare(self, smiles: list[str], _labels: Labels, processes: int) -> tuple[Graphs, npt.NDArray[np.int64]]:
         """Return the corpus as graphs, and its atoms' elements, one number an atom."""

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from roftmol.core.devices import device_of
-from roftmol.core.files import atomic, digest
+from roftmol.core.errors import UserError
+from roftmol.core.files import atomic, digest, sha256
 from roftmol.core.seeds import generator, seed_of
 from roftmol.encoders.base import Encoder
+from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.encoders.gnn import GNN, Architecture
 from roftmol.features.graphs import Batch, Graphs
 
-Labels = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.floating]
 Level = Literal["atom", "molecule"]
 
 
@@ -33,6 +35,8 @@ class Objective(Protocol):
 
     #: What has a row of targets: each atom or each molecule.
     level: ClassVar[Level]
+    #: Whether atoms of one environment may share a row: not where atoms are hidden.
+    merges: ClassVar[bool]
 
     def prepare(self, smiles: list[str], labels: Labels, processes: int, /) -> tuple[Graphs, npt.NDArray[np.generic]]:
         """Return the corpus as graphs, and the targets; `labels` is molecules x tasks."""
@@ -69,10 +73,12 @@ def pretrain(
     state: Path,
     out: Path,
     processes: int = 1,
+    start: Path | None = None,
 ) -> list[dict[str, float]]:
     """Pretrain an encoder on `smiles` and write the weights with the lowest held-out loss to `out`.
 
-    `labels` is molecules x tasks, with no column for objectives that need none.
+    `labels` is molecules x tasks, with no column for objectives that need none. The encoder goes on from the weights
+    `start`, a checkpoint of the same architecture; without, its weights are drawn at random.
 
     `state` is kept beside the run. With it, a run that was killed goes on where it was, with the same result. Returns
     the learning curve: one entry an epoch with train and held-out loss and molecules per second.
@@ -81,10 +87,13 @@ def pretrain(
     corpus, targets = objective.prepare(smiles, labels, processes)
     torch.manual_seed(seed_of("pretrain", settings.seed))
     encoder = GNN(settings.architecture, dropout=0.0).to(device)
+    if start is not None:
+        go_on_from(start, encoder, settings.architecture)
     decoder = objective.decoder(encoder.width, labels.shape[1]).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *decoder.parameters()], settings.learning_rate, weight_decay=settings.weight_decay
     )
+    merged = encoder.merged() if objective.merges else range(0)
     order = generator("pretrain split", settings.seed).permutation(len(corpus))
     held_out = order[: settings.held_out]
     training = order[settings.held_out :]
@@ -92,7 +101,7 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings, steps))
 
     def loss_of(molecules: npt.NDArray[np.int64], *purpose: object) -> tuple[Tensor, int]:
-        batch = corpus.batch(molecules).to(device)
+        batch = corpus.batch(molecules, merged).to(device)
         rows = molecules
         if objective.level == "atom":
             rows = np.concatenate([np.arange(corpus.offsets[m], corpus.offsets[m + 1]) for m in molecules])
@@ -105,6 +114,7 @@ def pretrain(
             "objective": repr(objective),
             "corpus": [*smiles[:1], len(smiles)],
             "labels": hashlib.sha256(labels.tobytes()).hexdigest(),
+            **({"start": sha256(start)} if start is not None else {}),
         }
     )
     first_epoch = 0
@@ -187,6 +197,17 @@ def pretrain(
     with atomic(out) as temporary:
         save_file(best_weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
     return curve
+
+
+def go_on_from(start: Path, encoder: GNN, architecture: Architecture) -> None:
+    """Give an encoder the weights of a checkpoint.
+
+    Raises `UserError` if that is of another architecture.
+    """
+    theirs, ours = architecture_of(start), asdict(architecture)
+    if theirs != ours:
+        raise UserError(f"{start}: its architecture is {theirs} and the recipe's {ours}; start from another one")
+    encoder.load_state_dict(load_encoder(start, 0.0).state_dict())
 
 
 def _rate(step: int, settings: PretrainSettings, steps_an_epoch: int) -> float:

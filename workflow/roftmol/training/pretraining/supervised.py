@@ -28,6 +28,7 @@ class Supervised:
     """The objective has no hyperparameters."""
 
     level: ClassVar[Level] = "molecule"
+    merges: ClassVar[bool] = True
 
     def prepare(self, smiles: list[str], labels: Labels, processes: int) -> tuple[Graphs, Labels]:
         """Return the corpus as graphs, and the labels standardised task by task: molecules x tasks.
