@@ -312,7 +312,8 @@ def test_a_fit_holds_its_own_encoders_code_alone(kind: str, auxiliary: bool, mon
 
 @pytest.mark.parametrize("edited", ["dpa", "gnn"])
 def test_an_edited_encoder_starts_no_job_of_another_one(package: Path, edited: str):
-    experiment = SimpleNamespace(checkpoints=catalog.checkpoints(), datasets=catalog.datasets())
+    published = catalog.checkpoints()
+    experiment = SimpleNamespace(checkpoints=published, published=published, datasets=catalog.datasets())
     methods = {"finetune": "bss", "interpolate": "wise_ft"}
     stages = ("finetune", "interpolate", "landscape", "fetch_checkpoint")
     models = {checkpoint.kind.file: name for name, checkpoint in experiment.checkpoints.items()}

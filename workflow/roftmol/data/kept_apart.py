@@ -17,10 +17,11 @@ from rdkit.Chem import rdMolHash
 from roftmol.core.parallel import by_chunk
 from roftmol.core.seeds import seed_of
 from roftmol.data.corpora import CHUNK
-from roftmol.features.featurizers.hu import BOND_TYPE
 
 #: Heavy atoms of what is learnt from: a graph needs a bond, and very large molecules cost more than they teach.
 SIZES = range(2, 101)
+#: Bonds that the graphs of Hu et al. have a kind for (`features/featurizers/hu.py`).
+BONDS = {Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC}
 
 
 def apart(
@@ -64,7 +65,7 @@ def _skeletons(smiles: Sequence[str]) -> list[tuple[str, int]]:
 
 def _bonded(molecule: Chem.Mol) -> bool:
     kinds = {bond.GetBondType() for bond in molecule.GetBonds()}
-    return bool(kinds) and kinds <= set(BOND_TYPE)
+    return bool(kinds) and kinds <= BONDS
 
 
 def skeleton(molecule: Chem.Mol) -> str:

@@ -237,8 +237,8 @@ class Config(Section):
     models: Several[str] = ("gin-zinc-masking", "gin-zinc-qm9-supervised")
     """Pretrained encoders: names in workflow/roftmol/registry/yaml/checkpoints.yaml, or of `own_models`.
 
-    Those that begin with gin-zinc come with the repository: one GIN, pretrained without labels (masking, graphmae) and
-    with labels (qm9-supervised). So does gin-distilled, which learnt to predict the vectors of minimol.
+    Those that begin with gin-zinc come with the repository: one GIN, pretrained without labels (masking) and with
+    labels (qm9-supervised). So does gin-distilled, which learnt to predict the vectors of minimol.
     """
 
     datasets: Several[str] = ("esol", "bbbp", "bace")
