@@ -57,9 +57,7 @@ def test_without_a_network_the_embedded_encoder_is_named_with_the_reason(wheel: 
     wheel.unlink()
     found = encoders_at_hand(tmp_path / "archives")
     assert found.models == (catalog.EMBEDDED,)
-    assert found.why.startswith(
-        "The encoder is gin-distilled, which comes with the package; MiniMol, which is"
-    )
+    assert found.why.startswith("The encoder is gin-distilled, which comes with the package; MiniMol, which is")
     assert "cannot be had: " in found.why
     assert "\n" not in found.why
     assert not list((tmp_path / "archives").glob("*"))
