@@ -95,6 +95,8 @@ def test_every_method_that_trains(own: Own, protocol: str):
             prediction = one.predict(own.molecules, range(24))
             assert np.isfinite(prediction).all(), method.name
             assert np.array_equal(prediction, two.predict(own.molecules, range(24))), method.name
+            if method.gentle:
+                continue  # its start draws nothing, and is what so few epochs leave
             other = fitted(own.encoder, own.molecules, method.name, setting, protocol, seed=1)
             assert not np.array_equal(prediction, other.predict(own.molecules, range(24))), method.name
 

@@ -394,7 +394,7 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
         check=False,
     )
     counts = job_counts(dry)
-    assert (counts["finetune"], counts["interpolate"], counts["baseline"]) == (48, 12, 2 * 3)
+    assert (counts["finetune"], counts["interpolate"], counts["baseline"], counts["head"]) == (48, 12, 4 * 3, 2 * 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
     assert profile["set-resources"].keys() - counts.keys() == {"pretrain"}
 
@@ -481,7 +481,7 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     [
         ("results/data/cep/molecules.parquet", "datasets", "cep"),
         ("results/runs/honest/gin-zinc-masking/cep/random-20/full_ft/fits.parquet", "datasets", "cep"),
-        ("results/checkpoints/minimol.safetensors", "models", "minimol"),
+        ("results/checkpoints/nobody.safetensors", "models", "nobody"),
         ("results/vectors/minimol/mine.safetensors", "models", "minimol"),
     ],
 )

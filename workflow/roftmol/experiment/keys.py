@@ -219,7 +219,7 @@ class Recommend(Section):
     level: float = Field(default=0.9, gt=0, lt=1)
     """The level of the bundle's intervals."""
 
-    grids: Grids = {"dwise_ft": {"start": [0.5]}}
+    grids: Grids = {"dwise_ft": {"start": [0.5]}, "wise_ft": {"alpha": [0.2, 0.5, 0.8]}}
     """As `grids` above. A method that trains tries only the middle of its grid if none is given here."""
 
 
