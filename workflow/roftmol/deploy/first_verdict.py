@@ -1,4 +1,4 @@
-"""The first verdict on a user's file: all heads and references fitted in one process, scored, and judged.
+"""The first verdict on a user's file: all heads and references fitted by one job, scored, and judged.
 
 What is fitted lies where the cells' own stages would have written it, so that the evidence is made of the same fits.
 """
@@ -12,7 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from roftmol.deploy.verdict import VerdictSettings
+from roftmol.deploy.verdict import VerdictSettings, decide
+from roftmol.evaluation import aggregate
 from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.descriptors import descriptors
@@ -47,10 +48,6 @@ def first_verdict(
         waiting: list[Future[None]] = [
             pool.submit(_fit, cells, settings.featurizers, data, splits, checkpoints, runs) for cells in tasks
         ]
-        # While they start, so does what comes after them.
-        from roftmol.deploy.verdict import decide
-        from roftmol.evaluation import aggregate
-
         for one in waiting:
             one.result()
     folders = [folder_of(cell, runs) for cell in settings.cells]
