@@ -62,7 +62,7 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
     assert found.selection == "validation"  # never the test labels
     assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [0.01]
     assert [setting["block"] for setting in found.grid("surgical_ft", 5)] == [2]
-    assert len(found.grid("wise_ft", 5)) == 11  # mixtures cost little, and the fingerprint's learners too
+    assert [setting["alpha"] for setting in found.grid("wise_ft", 5)] == [0.2, 0.5, 0.8]  # mixtures cost little
     assert len(found.grid("fingerprint", 0)) == 4
     found = experiment({"data": str(path), "recommend": {"members": 3, "grids": {"l2_sp": {"lam": ["1", 0.1]}}}})
     assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [1, 0.1]
