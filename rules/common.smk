@@ -27,9 +27,9 @@ def stop(message):
 
 
 def with_encoders(given):
-    """Return the configuration with the encoders of a recommendation, where none are named: those that can be had."""
+    """Return a recommendation's configuration with the encoders that can be had, unless it names some."""
     options = given.get("recommend") or {}
-    if not given.get("data") or not isinstance(options, dict) or options.get("models"):
+    if options.get("models"):
         return given
     bring = workflow.is_main_process and not workflow.dryrun
     at_hand = encoders_at_hand(Path("results/archives"), bring=bring)
@@ -39,9 +39,12 @@ def with_encoders(given):
 
 
 try:
-    EXPERIMENT = configuration.experiment(with_encoders(config))
+    EXPERIMENT = configuration.experiment(config)
     if workflow.is_main_process:
         EXPERIMENT.audit()
+    # A file that cannot be used is refused before anything is brought for it.
+    if EXPERIMENT.recommendation:
+        EXPERIMENT = configuration.experiment(with_encoders(config))
 except UserError as error:
     stop(f"The configuration cannot be used.\n{error}")
 

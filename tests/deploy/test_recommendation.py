@@ -113,7 +113,7 @@ def test_a_default_with_a_record_says_it():
         table["model"] = table["model"].replace("gin", "minimol")
     settings = replace(SETTINGS, prior=(("minimol", "hybrid"), *PRIOR[1:]))
     verdict = judge(selected, timings, settings)[1]
-    assert verdict["sentences"][1].startswith("Its record: with 100 labels of each of 25 other datasets it was better")
+    assert verdict["sentences"][1].startswith("Its record: with 100 labels of each of 25 public datasets it was better")
     page = Path(__file__).parents[2] / PAGE
     gain = f"\N{MINUS SIGN}{-RECORDS['minimol'].rmse:.1%}"
     assert f"| hybrid minimol | 11 of 11 | {gain} " in page.read_text(encoding="utf-8")

@@ -1,13 +1,13 @@
 """The applicability domain: molecules like the training molecules, by similarity, elements, and simple descriptors.
 
-A head says how unsure it is of a molecule before it is measured. One of which it is less sure than of nearly all
-molecules that it was calibrated on lies outside too.
-
 Similarity alone does not see size: a chain of 800 carbons has the Morgan bits of decane. So the ranges of the
 descriptors that chemists look at first count too. A range reaches a tenth of its width beyond the training molecules on
 both sides, and at least 1 for a descriptor that counts something. Then 2% of new molecules, drawn as 100 training
 molecules were, lie beyond some range; without margins it is 6%. They are still those with the larger errors
 (benchmarks/coverage.py margins).
+
+A head also says how unsure it is of a molecule. A molecule is outside if the head is less sure of it than of 99% of the
+molecules that calibrated it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from roftmol.features.fingerprints import BITS, RADIUS
 
 #: The least similarity of a molecule in the domain is this quantile of the training molecules' own to their nearest.
 QUANTILE = 0.05
-#: A head is surer than its limit of this share of the molecules that calibrated it.
+#: The most that a head may be unsure of a molecule is this quantile of how unsure it was of those that calibrated it.
 SURE = 0.99
 #: How far a range reaches beyond the training molecules, as a share of its width.
 MARGIN = 0.1

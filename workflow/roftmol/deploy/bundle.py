@@ -100,10 +100,8 @@ class Bundle:
         molecules = _molecules(smiles)
         similarity = nearest(fingerprints(molecules), self.training)
         domain = Domain.from_card(self.card["domain"])
-        is_head = isinstance(self.members[0], HeadModel)
-        deviation = outputs.spread if is_head else np.zeros(len(molecules))
-        each = zip(molecules, similarity.tolist(), deviation.tolist(), strict=True)
-        outside = [domain.outside(*one) for one in each]
+        each = zip(molecules, similarity.tolist(), outputs.spread.tolist(), strict=True)
+        outside = [domain.outside(*one) for one in each]  # of an ensemble's spread the domain asks nothing
         values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]

@@ -18,7 +18,8 @@ from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.descriptors import descriptors
 from roftmol.features.inputs import VECTORS
-from roftmol.methods import METHODS
+from roftmol.methods import FINGERPRINT, METHODS
+from roftmol.methods.cells import run_folder
 from roftmol.tables import schemas
 from roftmol.training import learners
 from roftmol.training.learners import LearnerSettings
@@ -41,9 +42,8 @@ def first_verdict(
 
     `checkpoints` is the folder of the encoders' weights. Raises `UserError` with what a cell's fit raises.
     """
-    # Each encoder is read by a process of its own, beside which others grow forests; long tasks first.
-    tasks = sorted(_tasks(settings.cells), key=lambda cells: not cells[0].model)
-    tasks.sort(key=lambda cells: METHODS[cells[0].method].reads != frozenset({"counts"}))
+    # The longest tasks first: the fingerprint's ensembles, then what has to read an encoder.
+    tasks = sorted(_tasks(settings.cells), key=lambda cells: (cells[0].method != FINGERPRINT, not cells[0].model))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         waiting: list[Future[None]] = [
             pool.submit(_fit, cells, settings.featurizers, data, splits, checkpoints, runs) for cells in tasks
@@ -57,7 +57,7 @@ def first_verdict(
 
 def folder_of(cell: LearnerSettings, runs: Path) -> Path:
     """Return the folder of a cell's fits."""
-    return runs / cell.protocol / cell.cell["model"] / cell.dataset / f"{cell.split}-{cell.budget}" / cell.method
+    return run_folder(runs, cell.protocol, cell.cell["model"], cell.dataset, cell.split, cell.budget, cell.method)
 
 
 def _tasks(cells: Sequence[LearnerSettings]) -> list[list[LearnerSettings]]:

@@ -20,9 +20,10 @@ class Record:
     def words(self) -> str:
         """The record in a sentence."""
         where = "all of them" if self.better == self.datasets else str(self.better)
+        gains = f"{-self.rmse:.1%} in RMSE and {self.auc:.3f} in ROC-AUC"
         return (
-            f"Its record: with 100 labels of each of {self.datasets} other datasets it was better than the fingerprint "
-            f"baseline on {where}, in the mean by {-self.rmse:.1%} in RMSE and {self.auc:.3f} in ROC-AUC ({PAGE})."
+            f"Its record: with 100 labels of each of {self.datasets} public datasets it was better than the "
+            f"fingerprint baseline on {where}, in the mean by {gains} ({PAGE})."
         )
 
 

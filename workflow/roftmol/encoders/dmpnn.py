@@ -35,11 +35,8 @@ from roftmol.core.errors import UserError
 from roftmol.core.records import build
 from roftmol.encoders.base import Encoder, EncoderFile, State
 from roftmol.encoders.ops import Linear, rows, sum_by
+from roftmol.features.featurizers.chemprop import ATOM_COLUMNS, BOND_COLUMNS
 from roftmol.features.graphs import Batch
-
-#: Widths of `batch.atoms` and `batch.bonds`, as `featurizers.chemprop` makes them.
-ATOM_COLUMNS = 72
-BOND_COLUMNS = 14
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,20 @@ A head reads `Inputs`, has one part a label column, and can be taken apart into 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roftmol.features.inputs import Inputs
+from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads.standardiser import Array
 from roftmol.tasks import TaskType
 
 Arrays = Mapping[str, NDArray[Any]]
+#: What a kind of head fits to one label column.
+ColumnHead = TypeVar("ColumnHead")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,38 @@ class HeadKind:
     read: Callable[[Arrays], Head]
 
 
-def column_of(columns: tuple[Any, ...]) -> Any:
+def fitted(
+    Y: NDArray[np.floating], task: TaskType, one: Callable[[int, Rows, Array], ColumnHead]
+) -> tuple[ColumnHead | float, ...]:
+    """Return a head for every label column of Y, n x t, with two different labels; for others, what predicts them.
+
+    `one` takes the column's number, the rows that have its label, and these labels.
+    """
+    columns: list[ColumnHead | float] = []
+    for number, y in enumerate(Y.T.astype(np.float64)):
+        rows = np.flatnonzero(~np.isnan(y))
+        if len(np.unique(y[rows])) < 2:
+            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
+        else:
+            columns.append(one(number, rows, y[rows]))
+    return tuple(columns)
+
+
+def predicted(
+    columns: Sequence[ColumnHead | float], molecules: int, one: Callable[[ColumnHead], tuple[Array, Array]]
+) -> Predicted:
+    """Return predictions of so many molecules: by `one`, which gives a column's mean and deviation, or the number."""
+    mean = np.empty((molecules, len(columns)))
+    deviation = np.zeros_like(mean)
+    for number, column in enumerate(columns):
+        if isinstance(column, float):
+            mean[:, number] = column
+        else:
+            mean[:, number], deviation[:, number] = one(column)
+    return Predicted(mean, deviation)
+
+
+def column_of(columns: Sequence[ColumnHead | float]) -> ColumnHead | float:
     """Return the one column of a head.
 
     Raises `ValueError` for a head of several.
@@ -70,6 +103,7 @@ def column_of(columns: tuple[Any, ...]) -> Any:
     return columns[0]
 
 
-def constant_note(constant: int, columns: int) -> str:
+def constant_note(columns: Sequence[object]) -> str:
     """Say how many label columns had no two different labels; "" if none."""
-    return f"{constant} of {columns} tasks constant in training, predicted so" if constant else ""
+    constant = sum(isinstance(column, float) for column in columns)
+    return f"{constant} of {len(columns)} tasks constant in training, predicted so" if constant else ""

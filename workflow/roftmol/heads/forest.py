@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from roftmol.core.seeds import seed_of
-from roftmol.features.inputs import Inputs
-from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
+from roftmol.features.inputs import Inputs, Rows
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note, fitted, predicted
 from roftmol.heads.standardiser import Array
 from roftmol.tasks import TaskType
 
@@ -102,19 +102,12 @@ class Forest:
     @property
     def note(self) -> str:
         """What to say of the fit; "" if nothing is."""
-        return constant_note(sum(not isinstance(column, Column) for column in self.columns), len(self.columns))
+        return constant_note(self.columns)
 
     def predict(self, molecules: Inputs) -> Predicted:
         """Return predictions of m molecules."""
         X = features(molecules)
-        mean = np.empty((len(molecules), len(self.columns)))
-        deviation = np.zeros_like(mean)
-        for number, column in enumerate(self.columns):
-            if isinstance(column, Column):
-                mean[:, number], deviation[:, number] = column.predict(X)
-            else:
-                mean[:, number] = column
-        return Predicted(mean, deviation)
+        return predicted(self.columns, len(molecules), lambda column: column.predict(X))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all of a forest of one label column.
@@ -141,16 +134,13 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Fo
     """Return the forest of n molecules with labels n x t, NaN where one is missing."""
     X = features(train)
     trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
-    columns: list[Column | float] = []
-    for number, y in enumerate(Y.T.astype(np.float64)):
-        rows = np.flatnonzero(~np.isnan(y))
-        if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
-            continue
+
+    def one(number: int, rows: Rows, y: Array) -> Column:
         # Trees are drawn for each column by itself, whatever the other ones are.
-        forest = grown(task.classes, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y[rows])
-        columns.append(Column(Trees.of(forest), float(y[rows].mean()) if task.classes else None))
-    return Forest(tuple(columns))
+        forest = grown(task.classes, trees, seed_of("forest", seed, number) % 2**32).fit(X[rows], y)
+        return Column(Trees.of(forest), float(y.mean()) if task.classes else None)
+
+    return Forest(fitted(Y, task, one))
 
 
 def grown(classes: bool, trees: int, seed: int) -> Any:

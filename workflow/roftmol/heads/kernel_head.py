@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from roftmol.core.seeds import generator
 from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads import gaussian_process, kernel_logistic
-from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note, fitted, predicted
 from roftmol.heads.gaussian_process import Process
 from roftmol.heads.kernel_logistic import Classifier
 from roftmol.heads.kernels import Kernels
@@ -62,9 +62,8 @@ class KernelHead:
     @property
     def note(self) -> str:
         """What to say of the fit; "" if nothing is."""
-        constant = sum(not isinstance(column, Column) for column in self.columns)
         drawn = f"{MOST:,} of {MOST + self.left_out:,} training molecules teach, drawn" if self.left_out else ""
-        return "; ".join(filter(None, [constant_note(constant, len(self.columns)), drawn]))
+        return "; ".join(filter(None, [constant_note(self.columns), drawn]))
 
     def predict(self, molecules: Inputs) -> Predicted:
         """Return predictions of m molecules."""
@@ -78,17 +77,13 @@ class KernelHead:
 
     def _predict(self, molecules: Inputs) -> Predicted:
         between, diagonal = self.kernels.between(molecules), self.kernels.diagonal(molecules)
-        mean = np.empty((len(molecules), len(self.columns)))
-        deviation = np.zeros_like(mean)
-        for number, column in enumerate(self.columns):
-            if not isinstance(column, Column):
-                mean[:, number] = column
-                continue
+
+        def one(column: Column) -> tuple[Array, Array]:
             K = between[:, :, column.rows]
-            mean[:, number], deviation[:, number] = column.process.predict(K, diagonal)
-            if column.classifier:
-                mean[:, number] = column.classifier.predict(K)
-        return Predicted(mean, deviation)
+            mean, deviation = column.process.predict(K, diagonal)
+            return (column.classifier.predict(K) if column.classifier else mean), deviation
+
+        return predicted(self.columns, len(molecules), one)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a head of one label column is computed from: its training molecules' inputs, labels and weights.
@@ -126,23 +121,17 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Ke
         train, Y = train[chosen], Y[chosen]
     kernels = Kernels.of(train)
     square = kernels.between()
-    columns: list[Column | float] = []
-    for number, y in enumerate(Y.T.astype(np.float64)):
-        rows = np.flatnonzero(~np.isnan(y))
-        if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
-            continue
-        columns.append(_column(square[:, rows[:, None], rows], y[rows], rows, task.classes, seed, number))
-    return KernelHead(train, kernels, tuple(columns), left_out)
 
+    def one(number: int, rows: Rows, y: Array) -> Column:
+        rng = generator("kernel head's column", seed, number)
+        K = square[:, rows[:, None], rows]
+        process = gaussian_process.fit(K, y, rng)
+        if not task.classes:
+            return Column(rows, y, process, None)
+        classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
+        return Column(rows, y, process, classifier)
 
-def _column(K: Array, y: Array, rows: Rows, classes: bool, seed: int, number: int) -> Column:
-    rng = generator("kernel head's column", seed, number)
-    process = gaussian_process.fit(K, y, rng)
-    if not classes:
-        return Column(rows, y, process, None)
-    classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
-    return Column(rows, y, process, classifier)
+    return KernelHead(train, kernels, fitted(Y, task, one), left_out)
 
 
 def read(arrays: Arrays) -> KernelHead:

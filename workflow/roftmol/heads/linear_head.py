@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
 from roftmol.core.seeds import generator
-from roftmol.features.inputs import Inputs
+from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads import kernel_logistic
-from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note
+from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note, fitted, predicted
 from roftmol.heads.kernels import linear
 from roftmol.heads.standardiser import Array, Standardiser
 from roftmol.tasks import TaskType
@@ -33,7 +33,7 @@ SUREST = 0.01
 class Column:
     """The head of one label column."""
 
-    w: Array  #: d; zeros for a column without two different labels
+    w: Array  #: d
     b: float
 
     def predict(self, Z: Array, classes: bool) -> Array:
@@ -58,16 +58,14 @@ class LinearHead:
     @property
     def note(self) -> str:
         """What to say of the fit; "" if nothing is."""
-        return constant_note(sum(not isinstance(column, Column) for column in self.columns), len(self.columns))
+        return constant_note(self.columns)
 
     def predict(self, molecules: Inputs) -> Predicted:
         """Return predictions of m molecules; a linear map is as sure of one as of another."""
         assert molecules.vectors is not None
         Z = self.standardiser(molecules.vectors)
-        mean = np.empty((len(molecules), len(self.columns)))
-        for number, column in enumerate(self.columns):
-            mean[:, number] = column.predict(Z, self.classes) if isinstance(column, Column) else column
-        return Predicted(mean, np.zeros_like(mean))
+        sure = np.zeros(len(molecules))
+        return predicted(self.columns, len(molecules), lambda column: (column.predict(Z, self.classes), sure))
 
     def on_vectors(self, width: int) -> tuple[Array, Array]:
         """Return the same map of vectors as they are: t x d weights and t intercepts of values or logits.
@@ -105,17 +103,14 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Li
     assert train.vectors is not None
     standardiser = Standardiser.of(train.vectors)
     Z = standardiser(train.vectors)
-    columns: list[Column | float] = []
-    for number, y in enumerate(Y.T.astype(np.float64)):
-        rows = np.flatnonzero(~np.isnan(y))
-        if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
-        elif task.classes:
-            columns.append(_logistic(Z[rows], y[rows], generator("ridge", seed, number)))
-        else:
-            ridge = RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z[rows], y[rows])
-            columns.append(Column(ridge.coef_, float(ridge.intercept_)))
-    return LinearHead(standardiser, tuple(columns), task.classes)
+
+    def one(number: int, rows: Rows, y: Array) -> Column:
+        if task.classes:
+            return _logistic(Z[rows], y, generator("ridge", seed, number))
+        ridge = RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z[rows], y)
+        return Column(ridge.coef_, float(ridge.intercept_))
+
+    return LinearHead(standardiser, fitted(Y, task, one), task.classes)
 
 
 def _logistic(Z: Array, y: Array, rng: np.random.Generator) -> Column:

@@ -9,6 +9,11 @@ from pathlib import Path
 from roftmol.methods import ALL_METHODS, FULL_FT, model_of
 
 
+def run_folder(runs: Path, protocol: str, model: str, dataset: str, split: str, budget: str, method: str) -> Path:
+    """Return the folder of a cell's runs in the folder of all runs."""
+    return runs / protocol / model / dataset / f"{split}-{budget}" / method
+
+
 @dataclass(frozen=True)
 class Cells:
     """The cells of an experiment: every combination of these names.
@@ -31,7 +36,7 @@ class Cells:
     def runs(self, results: Path) -> list[Path]:
         """Return the folder of each cell's runs, in the order of the names."""
         folders = [
-            results / "runs" / protocol / model_of(method, model) / dataset / f"{split}-{budget}" / method
+            run_folder(results / "runs", protocol, model_of(method, model), dataset, split, budget, method)
             for protocol, model, dataset, split, budget, method in product(
                 self.protocols, self.models, self.datasets, self.splits, self.budgets, self.methods
             )

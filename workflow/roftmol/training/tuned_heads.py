@@ -24,9 +24,8 @@ from roftmol.core.errors import UserError
 from roftmol.encoders.base import Encoder
 from roftmol.methods import setting_text
 from roftmol.scoring import metrics
-from roftmol.scoring.selection import Candidate, validation
+from roftmol.scoring.selection import Candidate, select
 from roftmol.tables import schemas
-from roftmol.tasks import METRICS
 from roftmol.training import jobs
 from roftmol.training.cell import RunSettings, folds
 from roftmol.training.fit import DivergedError
@@ -91,7 +90,11 @@ class TunedEncoders:
         self.cell, self.tuned, self.assigned = cell, tuned, assigned
         self.sources = Sources(mixed, cell.settings.metric) if mixed else None
         self.fits = schemas.read("fits", tuned / "fits.parquet")
-        self.settings = _selected(self.fits, _candidates(cell, tuned, assigned, labels), cell.settings.metric)
+        candidates = _candidates(cell, tuned, assigned, labels)
+        selected = select(self.fits, candidates, cell.settings.metric, "validation")
+        self.settings = {
+            seed: setting for seed, setting in zip(selected["seed"], selected["setting"], strict=True) if setting
+        }
 
     def row(self, seed: int, number: int) -> Row:
         """Return the row of table "fits" of a seed and fold.
@@ -140,15 +143,3 @@ def _candidates(
         value, loss = metrics.primary(settings.metric, truth, predicted), metrics.loss(settings.task, truth, predicted)
         candidates[int(str(seed)), str(setting)] = Candidate(str(setting), value, loss, np.nan)
     return candidates
-
-
-def _selected(fits: pd.DataFrame, candidates: Mapping[tuple[int, str], Candidate], metric: str) -> dict[int, str]:
-    """Return the setting that validation selects for each seed that has one without a failed fold."""
-    chosen: dict[int, str] = {}
-    for seed, tried in fits.groupby("seed"):
-        number = int(str(seed))
-        broken = set(tried.loc[tried["status"] != "ok", "setting"])
-        left = [candidates[number, setting] for setting in dict.fromkeys(tried["setting"]) if setting not in broken]
-        if left:
-            chosen[number] = validation(left, METRICS[metric].sign)[0].setting
-    return chosen

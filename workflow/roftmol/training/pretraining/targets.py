@@ -125,9 +125,6 @@ def load(path: Path, molecules: int) -> tuple[npt.NDArray[np.float16], tuple[int
             f"{path}: targets of {len(parts[0])} molecules, and the recipe has {molecules}. "
             "Delete it and run the workflow again."
         )
-    half = parts[0].shape[1] // 2
-    return np.concatenate([part.astype(np.float16) for part in parts], 1), (
-        half,
-        half,
-        *(p.shape[1] for p in parts[1:]),
-    )
+    vectors_wide, *others = (part.shape[1] for part in parts)
+    blocks = (vectors_wide // 2, vectors_wide // 2, *others)
+    return np.concatenate([part.astype(np.float16) for part in parts], 1), blocks
