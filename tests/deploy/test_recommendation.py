@@ -138,7 +138,7 @@ def test_what_the_network_and_fine_tuning_add_is_said():
 
 
 def test_the_default_is_tested_by_itself_and_the_others_together():
-    """At a p of 2.4% the default is better than nothing, at 3% only where it competes alone; of eleven others none is."""
+    """With a p of 2.4% the default is better than nothing, with 3% only if it is alone; of eleven others none is."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(5, 12))
     noise = (noise - noise.mean(0)) / noise.std(0, ddof=1)
