@@ -31,7 +31,9 @@ def with_encoders(given):
     options = given.get("recommend") or {}
     if options.get("models"):
         return given
-    bring = workflow.is_main_process and not workflow.dryrun
+    # Snakemake itself knows of a dry run only after the plan is read.
+    dry = any(re.fullmatch(r"-\w*n\w*|--dry-?run", word) for word in sys.argv)
+    bring = workflow.is_main_process and not dry
     at_hand = encoders_at_hand(Path("results/archives"), bring=bring)
     if workflow.is_main_process:
         logger.info(at_hand.why)

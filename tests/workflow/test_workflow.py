@@ -476,6 +476,21 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     assert not (tmp_path / "results/recommendation/few").exists()
 
 
+@pytest.mark.parametrize("flag", ["-n", "--dry-run"])
+def test_a_dry_run_of_a_recommendation_brings_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.delenv("ROFTMOL_OFFLINE")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    lines = [f"{text},{number}" for number, text in enumerate(SMILES)]
+    (tmp_path / "mine.csv").write_text("\n".join(["smiles,y", *lines]))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"data": "mine.csv"}))
+    done = Workspace(tmp_path).run(flag, "--cores", "2", "recommend")
+    assert done.returncode == 0, done.stderr
+    assert "MiniMol, which is better, is brought by a run, where it can be had." in done.stdout + done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize(
     ("target", "key", "name"),
     [

@@ -36,7 +36,7 @@ def encoders_at_hand(archives: Path, *, bring: bool = True) -> AtHand:
     if os.environ.get(OFFLINE):
         return AtHand((EMBEDDED,), f"{otherwise}is left out, for {OFFLINE} is set.")
     if not bring:
-        return AtHand((EMBEDDED,), f"{otherwise}is not here yet.")
+        return AtHand((EMBEDDED,), f"{otherwise}is brought by a run, where it can be had.")
     try:
         bring_archive(archive, archives, PATIENCE)
     except UserError as error:
