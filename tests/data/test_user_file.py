@@ -9,6 +9,7 @@ import pytest
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
+from roftmol.methods import DEFAULT_METHODS
 from small_dataset import SMILES
 from stage_settings import settings_for
 
@@ -54,6 +55,15 @@ def test_a_good_file_becomes_an_experiment(tmp_path):
         experiment({"data": str(table(tmp_path / "esol.csv", ["smiles,y", *values()]))}).recommendation.name
         == "my-esol"
     )
+
+
+def test_all_defaults_that_have_a_model_compete_in_a_thorough_recommendation_beside_the_others(tmp_path):
+    path = table(tmp_path / "a.csv", ["smiles,y", *values()])
+    short, thorough = (
+        experiment({"data": str(path), "recommend": {"thorough": every}}).cells.methods for every in (False, True)
+    )
+    assert {*short} < {*thorough}
+    assert {*thorough} == {*short, *(name for name in DEFAULT_METHODS if "+" not in name)} - {"scratch"}
 
 
 def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_path):

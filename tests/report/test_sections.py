@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import made_up_tables
@@ -129,6 +130,25 @@ def test_the_table_of_scores_has_r2_and_the_constant_predictor():
     assert rows["Constant"]["− Constant"].text == ""
     plain = results.results_table(read(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})))
     assert not {"#R²", "#− Constant"} & {*plain.columns}
+
+
+def test_the_table_of_heads_puts_the_frozen_encoder_and_refitted_methods_side_by_side():
+    values = {"full_ft": [1.5, 1.6], "linear_probing": [1.3, 1.4], "hybrid": [0.9, 1.0], "bss": [0.1, 0.1]}
+    values |= {"full_ft+hybrid": [0.8, 0.9], "full_ft+ridge": [np.nan, np.nan], "constant": [1.3, 1.3]}
+    both = pd.concat(
+        [made_up_tables.selected_rows(values, dataset="esol"), made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})]
+    )
+    table = results.heads_table(read(both))
+    titles = [column.removeprefix("#") for column in table.columns]
+    assert titles == ["Dataset", "Encoder", "Own head", "Ridge head", "Hybrid head", "Metric"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["esol", "Frozen", "1.350 ± 0.071", "", "0.950 ± 0.071", "RMSE ↓"],
+        ["esol", "Full FT", "1.550 ± 0.071", "–", "0.850 ± 0.071", "RMSE ↓"],
+    ]
+    assert [cell.text for row in table.rows for cell in row if cell.tone == "best"] == ["0.850 ± 0.071"]
+    assert [facets["dataset"] for facets in table.facets] == ["esol", "esol"]
+    values.pop("full_ft+hybrid"), values.pop("full_ft+ridge")
+    assert not results.heads_table(read(made_up_tables.selected_rows(values, dataset="esol"))).rows
 
 
 def test_the_chart_is_true_to_scale():

@@ -10,7 +10,7 @@ from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, METHODS, Method, check_pair
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -21,7 +21,9 @@ def check_methods(config: Config) -> None:
     for name in config.methods:
         check_pair("methods", name, METHODS)
     check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
-    if config.data is not None and (pairs := [name for name in config.methods if name not in METHODS]):
+    # Those among the defaults nobody has asked for, and a recommendation leaves them out.
+    asked = () if config.methods == DEFAULT_METHODS else config.methods
+    if config.data is not None and (pairs := [name for name in asked if name not in METHODS]):
         raise UserError(
             f"methods: {pairs[0]} is for experiments, and no model of it is handed out; leave it out, or name "
             f"{ALL_METHODS[pairs[0]].encoder_of} or a head on the frozen encoder"

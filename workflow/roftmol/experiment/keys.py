@@ -26,7 +26,7 @@ from roftmol.experiment.value_types import (
     TwoColumns,
     Unique,
 )
-from roftmol.methods import METHODS
+from roftmol.methods import DEFAULT_METHODS
 
 
 class Section(BaseModel):
@@ -201,7 +201,7 @@ class Recommend(Section):
     """The methods that compete beside the references and heads, but where `thorough` or `methods` above says more."""
 
     thorough: bool = False
-    """Whether all of `methods` above compete (but `scratch`): hours in place of minutes."""
+    """Whether all of `methods` above compete too (but `scratch`): hours in place of minutes."""
 
     split: Literal["random", "scaffold"] = "random"
     """How the labels are dealt into the parts of the cross-validation; `scaffold` asks about molecules unlike those
@@ -258,7 +258,7 @@ class Config(Section):
     budgets: Several[Budget] = (50,)
     """How many labelled molecules are used: numbers of 10 or more, or `all`."""
 
-    methods: Several[str] = tuple(name for name, method in METHODS.items() if method.by_default)
+    methods: Several[str] = DEFAULT_METHODS
     """Ways of fine-tuning, and references beside them.
 
     `hybrid` fits a head in closed form to what the frozen encoder, fingerprints and descriptors know. The references
@@ -269,7 +269,8 @@ class Config(Section):
     `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
 
     A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
-    the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md.
+    the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md. A recommendation
+    leaves those among the defaults out.
     """
 
     seeds: Several[Annotated[int, Field(ge=0)]] = (0, 1, 2)

@@ -10,7 +10,7 @@ from roftmol.core.errors import UserError
 from roftmol.experiment.keys import Config, OwnDataset
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import check_path
-from roftmol.methods import CLASSICAL, CONSTANT, DESCRIPTORS, FINGERPRINT, HYBRID, METHODS, model_of
+from roftmol.methods import CLASSICAL, CONSTANT, DEFAULT_METHODS, DESCRIPTORS, FINGERPRINT, HYBRID, METHODS, model_of
 from roftmol.registry import catalog
 from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION
@@ -61,11 +61,11 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
             "duplicates": config.duplicates or "drop",
         }
     )
-    check_names("methods", config.methods, METHODS)
+    by_default = config.methods == DEFAULT_METHODS
     check_names("recommend.methods", options.methods, METHODS)
     # The network from random weights shows what pretraining is worth, which is a question for experiments.
-    asked = [method for method in config.methods if METHODS[method].pretrained]
-    all_asked = options.thorough or config.methods != Config().methods
+    asked = [name for name in config.methods if name in METHODS and METHODS[name].pretrained]
+    competing = [*asked, *options.methods] if options.thorough else options.methods if by_default else asked
     models = options.models or (EMBEDDED,)
     experiment = {
         "protocols": ("honest",),
@@ -79,7 +79,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         "validation": config.validation.model_copy(update={"scheme": "crossfit", "folds": options.members}),
         "selection": "validation",
         "grids": options.grids,
-        "methods": tuple(dict.fromkeys([*FIRST, *(asked if all_asked else options.methods)])),
+        "methods": tuple(dict.fromkeys([*FIRST, *competing])),
         "own_datasets": {name: dataset},
         "leave_out_contaminated": (),
         "landscape": False,

@@ -40,8 +40,13 @@ METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values
 #: Those, and each that changes an encoder with each head in its own one's place: METHOD+HEAD.
 ALL_METHODS: dict[str, Method] = with_heads(METHODS)
 
+#: What an experiment runs that names no methods.
+DEFAULT_METHODS = tuple(name for name, method in ALL_METHODS.items() if method.by_default)
+
 #: Full fine-tuning: what others penalise, mix or freeze a part of.
 FULL_FT = _FULL_FT.name
+#: The frozen encoder under the network's own head.
+LINEAR_PROBING = _LINEAR_PROBING.name
 #: The mixing whose whole path is shown.
 WISE_FT = _WISE_FT.name
 #: The mixing whose solution spans a plane with full FT's.
@@ -75,11 +80,13 @@ __all__ = [
     "CLASSICAL",
     "COMPARED",
     "CONSTANT",
+    "DEFAULT_METHODS",
     "DESCRIPTORS",
     "DWISE_FT",
     "FINGERPRINT",
     "FULL_FT",
     "HYBRID",
+    "LINEAR_PROBING",
     "METHODS",
     "MIXED",
     "SCRATCH",

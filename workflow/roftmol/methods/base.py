@@ -144,7 +144,7 @@ def by_column(
 
 #: Fields of a method that no number of its fits depends on.
 TOLD_TO_READERS = frozenset(
-    {"title", "mechanism", "summary", "paper", "colour", "marker", "phrase", "by_default", "compared"}
+    {"title", "mechanism", "summary", "paper", "colour", "marker", "phrase", "by_default", "default_heads", "compared"}
 )
 
 
@@ -192,6 +192,7 @@ class Method:
     encoder_of: str = ""
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
+    default_heads: tuple[str, ...] = ()  #: the heads that such an experiment tries in place of its own
     compared: bool = False  #: whether every other method is compared with it (the columns `vs_...` of table "summary")
     phrase: str = ""  #: how a sentence names it, where not by its title
     paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"

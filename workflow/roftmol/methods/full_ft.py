@@ -10,6 +10,7 @@ METHOD = Method(
     colour="#000000",
     marker="o",
     by_default=True,
+    default_heads=("hybrid",),
     compared=True,
     phrase="full FT",
     settings=NoSettings,

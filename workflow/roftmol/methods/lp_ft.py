@@ -14,6 +14,7 @@ METHOD = Method(
     colour="#003F66",
     marker="d",
     by_default=True,
+    default_heads=("hybrid",),
     settings=NoSettings,
     grid=no_grid,
     stages=lambda _settings, parts: ((), parts),

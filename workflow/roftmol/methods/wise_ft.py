@@ -28,6 +28,7 @@ METHOD = Method(
     colour="#E69F00",
     marker="s",
     by_default=True,
+    default_heads=("hybrid",),
     settings=Settings,
     grid=lambda _layers: tuple(Settings(step / 10) for step in range(11)),
     mixing=Mixing(

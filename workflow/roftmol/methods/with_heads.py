@@ -33,6 +33,7 @@ def with_head(method: Method, head: Method) -> Method:
         head=head.head,
         pretrained=method.pretrained,
         encoder_of=method.name,
+        by_default=head.name in method.default_heads,
     )
 
 

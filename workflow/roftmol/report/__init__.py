@@ -68,7 +68,10 @@ def build(
     evidence = fill(
         _figures(Path(figures), Path(out)),
         {
-            "scores": [Captioned("All scores", scores_tables.results_table(results), searchable=True)],
+            "scores": [
+                Captioned("All scores", scores_tables.results_table(results), searchable=True),
+                Captioned("Methods × heads", scores_tables.heads_table(results), lead=scores_tables.HEADS_LEAD),
+            ],
             "comparisons": [
                 Captioned(
                     "Against full FT and the references",

@@ -20,7 +20,16 @@ from roftmol.figures.cells import (
     rows_of,
 )
 from roftmol.figures.style import in_order, look
-from roftmol.methods import BASELINES, CONSTANT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
+from roftmol.methods import (
+    ALL_METHODS,
+    BASELINES,
+    CONSTANT,
+    LINEAR_PROBING,
+    METHODS,
+    WITHOUT_ENCODER,
+    WITHOUT_PRETRAINING,
+)
+from roftmol.methods.with_heads import PLUS
 from roftmol.registry.splits import split_title
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
@@ -73,6 +82,47 @@ def results_table(results: Results) -> Table:
     columns += ["#− Constant"] if constant else []
     columns += ["#Time", "Provenance"]
     return Table(constant_caption(results.conditions, varying), columns, rows, facets)
+
+
+#: What a reader of the next table must know.
+HEADS_LEAD = (
+    "What the encoder that a method leaves is worth under the method's own head, and under heads that are fitted to "
+    "its vectors in closed form. Frozen is the pretrained encoder, whose own head is that of linear probing. Bold is "
+    "the best mean in a condition."
+)
+
+
+def heads_table(results: Results) -> Table:
+    """Make the table of methods x heads, for the methods of which a METHOD+HEAD was run, and the frozen encoder."""
+    ran = set(results.summary["method"])
+    heads = [head for head in METHODS if any(name.endswith(f"{PLUS}{head}") for name in ran)]
+    varying = identity_columns(results.conditions)
+    rows, facets = [], []
+    for condition in results.conditions:
+        cells = rows_of(results.cells, condition).set_index("method")
+        refitted = {ALL_METHODS[name].encoder_of for name in cells.index} - {""}
+        of_encoder = {"Frozen": [LINEAR_PROBING, *heads]} if refitted else {}
+        for method in in_order(refitted):
+            of_encoder[look(method).title] = [method, *(f"{method}{PLUS}{head}" for head in heads)]
+        means = cells["mean"].reindex([name for names in of_encoder.values() for name in names])
+        better = int(cells["better"].iloc[0])
+        best = (means * better).idxmax() if means.notna().any() else ""
+        places = decimals(means.abs().median())
+        metric = metric_title(cells["metric"].iloc[0]) + (" ↑" if better > 0 else " ↓")
+        for encoder, names in of_encoder.items():
+            scores = [_score(cells, name, places, "best" if name == best else "") for name in names]
+            rows.append([*identity(condition, varying), word(encoder), *scores, word(metric)])
+            facets.append(condition._asdict())
+    columns = [*(TITLES[name] for name in varying), "Encoder", "#Own head", *(f"#{look(name).title}" for name in heads)]
+    return Table(constant_caption(results.conditions, varying), [*columns, "Metric"], rows, facets)
+
+
+def _score(cells: pd.DataFrame, method: str, places: int, tone: str) -> Cell:
+    """Return the cell of a method's mean and spread, empty for a method that was not run."""
+    if method not in cells.index:
+        return number_cell("", math.nan)
+    mean, std = cells["mean"][method], cells["std"][method]
+    return number_cell(spread(mean, std, places), mean, tone)
 
 
 def _against_constant(results: Results, condition: Condition, name: str, better: int, places: int) -> Cell:
