@@ -35,7 +35,9 @@ from roftmol.registry import catalog
         ("CCO |x|", "extension 'x'"),
         ("CCO |c:0", "text behind the SMILES"),
         ("CCO |r| name", "text behind the SMILES"),
-        ("CCO |&1:9|", "does not fit 'CCO'"),
+        ("C/C=C/C |c:1|", "does not fit 'C/C=C/C', or changes it"),
+        ("C[C@H](F)Cl |w:1.0|", "does not fit 'C[C@H](F)Cl', or changes it"),
+        ("C[C@H](F)Cl |w:1|", "does not fit 'C[C@H](F)Cl', or changes it"),
     ],
 )
 def test_what_rdkit_would_not_read_whole_is_refused(text: str, told: str) -> None:
