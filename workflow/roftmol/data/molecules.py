@@ -377,8 +377,10 @@ def _labels(
     censored: dict[int, Reject] = {}
     for name in names:
         texts = table.column(name)
+        # A kind of label may read limits by itself.
+        limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task, values) is None}
         bounds = [
-            None if task.classes or text in values else label.limit(text) or _bound(sign, text)
+            None if task.classes else limit_of.get(text) or _bound(sign, text)
             for sign, text in zip(signs, texts, strict=True)
         ]
         plain = [bound.number if bound else text for bound, text in zip(bounds, texts, strict=True)]
