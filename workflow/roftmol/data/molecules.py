@@ -405,9 +405,13 @@ def _labels(
 
 
 def _may_tell(name: str, table: Table, names: Sequence[str], dataset: Dataset) -> bool:
-    """Return whether a column may say what the labels mean: it is there once, and nothing else."""
+    """Return whether a column may say what the labels mean: it is there once, is nothing else, and begins like that."""
     used = {dataset.smiles, dataset.split_column, dataset.cliff_column, *dataset.ignore, *dataset.geometry, *names}
-    return name not in used and table.header.count(name) == 1
+    if name in used or table.header.count(name) > 1:
+        return False
+    position = table.header.index(name)
+    first = next((cell for record in table.records if (cell := record[position].strip())), "")
+    return label.is_relation(first) or label.unit(first) in {*label.UNITS, *map(label.unit, dataset.units)}
 
 
 def _bound(sign: str, text: str) -> label.Limit | None:
