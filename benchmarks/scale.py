@@ -153,7 +153,7 @@ def _write_data(results: Path, name: str, kind: str, size: int, tasks: int, rng:
     smiles = [SMILES[row % len(SMILES)] for row in range(size)]
     folder = results / "data" / name
     molecules = {"dataset": name, "molecule": range(size), "row": range(size), "smiles": smiles, "canonical": smiles}
-    about = {"scaffold": "", "atoms": 9, "group": "", "labels": list(labels.astype(np.float32))}
+    about = {"scaffold": "", "atoms": 9, "parent": smiles, "group": "", "labels": list(labels.astype(np.float32))}
     schemas.write("molecules", pd.DataFrame(molecules | about), folder / "molecules.parquet")
     schemas.write("rejects", schemas.empty("rejects"), folder / "rejects.parquet")
     counted = {"labelled": size, "positives": pd.array([None] * tasks, "Int64"), "mean": 0.0, "std": 1.0}

@@ -43,7 +43,8 @@ def with_encoders(given):
 try:
     EXPERIMENT = configuration.experiment(config)
     if workflow.is_main_process:
-        EXPERIMENT.audit()
+        for remark in EXPERIMENT.audit():
+            logger.info(remark)
     # A file that cannot be used is refused before anything is brought for it.
     if EXPERIMENT.recommendation:
         EXPERIMENT = configuration.experiment(with_encoders(config))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from molecule_tables import SMILES
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
 from roftmol.methods import DEFAULT_METHODS
-from small_dataset import SMILES
 from stage_settings import settings_for
 
-MORE = [f"{text}.{other}" for text in SMILES for other in ("C", "CC", "CCC")]
+MORE = SMILES
 
 
 def table(path: Path, lines: list[str]) -> Path:
@@ -96,7 +96,9 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         (["smiles,y", *(f"{text},2.5" for text in MORE[:40])], {}, "all labels in column 'y' are 2.5"),
         (["smiles,y", *(f"{text},1" for text in MORE[:40])], {}, "all labels in column 'y' are 1"),
         (["smiles,y", *classes(positive=4)], {}, "4 molecules have the label 1"),
-        (["smiles,y", *values(), "OCC.C,3.25"], {}, "different labels: 0.000 in line 2 and 3.25 in line 42"),
+        (["smiles,y", *values(), "C(C)CCC,3.25"], {}, "different labels: 0.000 in line 2 and 3.25 in line 42"),
+        (["smiles,y", *(f"{text}{salt},{n}" for n, text in enumerate(MORE[:12]) for salt in ("", ".Cl"))], {},
+         "the 24 molecules with a label are forms of 12 substances"),
         (["smiles,y", *values(), *(["C(,1"] * 9)], {}, "9 of 49 records would be dropped (9 invalid_smiles)"),
     ],
 )  # fmt: skip
@@ -109,8 +111,16 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path, lines, 
     assert "\n" not in str(caught.value)
 
 
+def test_forms_of_a_substance_are_told(tmp_path):
+    path = table(tmp_path / "mine.csv", ["smiles,y", *values(), f"{MORE[0]}.Cl,0.1", f"{MORE[1]}.[Na+].[Cl-],0.2"])
+    (told,) = experiment({"data": str(path)}).audit()
+    assert told.startswith("2 molecules are forms (salt, ")
+    assert told.endswith("of 2 other molecules; they are dealt together.")
+    assert experiment({"data": str(table(path, ["smiles,y", *values()]))}).audit() == []
+
+
 def test_the_user_may_say_what_becomes_of_contradicting_duplicates(tmp_path):
-    path = table(tmp_path / "mine.csv", ["smiles,y", *values(), "OCC.C,3.25"])
+    path = table(tmp_path / "mine.csv", ["smiles,y", *values(), "C(C)CCC,3.25"])
     experiment({"data": str(path), "duplicates": "average"}).audit()
     experiment({"data": str(path), "duplicates": "drop"}).audit()
 

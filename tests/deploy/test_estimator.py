@@ -47,6 +47,14 @@ def test_regression():
     np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict(SMILES), model.predict(SMILES), rtol=1e-6)
 
 
+def test_a_salt_tells_nothing_of_how_well_its_parent_is_predicted():
+    """Labels that nothing decides, each given twice: a model that had the other form of a molecule would know it."""
+    values = np.random.default_rng(0).normal(size=len(SMILES))
+    forms = [*SMILES, *(f"{text}.Cl" for text in SMILES)]
+    card = RoftMolRegressor("classical").fit(forms, np.tile(values, 2)).bundle_.card
+    assert card["out_of_sample"]["score"] > 0.9 * card["out_of_sample"]["constant"]
+
+
 def test_the_default_is_what_a_recommendation_takes_by_default(tmp_path, monkeypatch):
     """The hybrid head, on the encoder that comes with the package where there is no network."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no archive from elsewhere

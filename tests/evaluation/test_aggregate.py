@@ -34,6 +34,7 @@ def write_data(path):
             "canonical": [Chem.MolToSmiles(molecule) for molecule in molecules],
             "scaffold": "",
             "atoms": [molecule.GetNumHeavyAtoms() for molecule in molecules],
+            "parent": SMILES,
             "group": "",
             "labels": list(LABELS),
         }

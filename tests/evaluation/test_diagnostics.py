@@ -65,6 +65,7 @@ def write_run(folder, kind: str = "regression", methods=("full_ft", "fingerprint
             "canonical": SMILES,
             "scaffold": "",
             "atoms": 5,
+            "parent": SMILES,
             "group": "",
             "labels": [[float(value)] for value in labels],
         }

@@ -335,6 +335,7 @@ def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label")
             "canonical": SMILES,
             "scaffold": "",
             "atoms": 5,
+            "parent": SMILES,
             "group": "",
             "labels": [[float(value)] for value in values],
         }

@@ -34,6 +34,7 @@ def molecule_table(
             "canonical": [molecule.canonical for molecule in parsed],
             "scaffold": [molecule.scaffold for molecule in parsed],
             "atoms": np.array([molecule.atoms for molecule in parsed], dtype=np.int32),
+            "parent": [molecule.parent.key for molecule in parsed],
             "group": list(group) if group is not None else [""] * len(smiles),
             "labels": list(np.asarray(labels, dtype=np.float32).reshape(len(smiles), -1)),
         }

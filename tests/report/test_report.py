@@ -129,6 +129,14 @@ def test_only_the_first_rejects_are_listed(tmp_path):
     assert "the first 200 of 201 records" in text
 
 
+def test_what_is_dealt_together_is_told(tmp_path):
+    molecules = made_up_tables.data_tables("bbbp", "classification")["molecules"]
+    forms = molecules.assign(parent=[molecules["parent"].iloc[0]] * 3 + molecules["parent"].iloc[3:].tolist())
+    page = build(tmp_path, made_up_tables.selected_rows({"full_ft": [0.7]}), molecules=forms)
+    told = "2 molecules are forms (salt, charge, isotope, stereoisomer or tautomer) of 1 other molecule"
+    assert f"bbbp: {told}; they are dealt together." in Page(page).text
+
+
 def test_names_are_text(tmp_path):
     data = made_up_tables.data_tables(MARKUP, "classification", name=MARKUP)
     data["rejects"]["smiles"] = data["rejects"]["reason"] = data["rejects"]["detail"] = MARKUP

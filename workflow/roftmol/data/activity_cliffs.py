@@ -32,6 +32,8 @@ RADIUS = 2
 #: Their length.
 BITS = 1024
 SIMILARITY = 0.9
+#: No logarithm of a potency is larger, in whatever unit: 1e-16 M is far below what binds, 1e16 of any unit above it.
+LARGEST = 16.0
 #: Labels are base-10 logarithms in single precision, whose rounding must not turn tenfold into more than tenfold.
 DIFFERENCE = 1.0 + 1e-5
 
@@ -46,10 +48,22 @@ def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
     else:
         origin = "computed"
         labels = np.array(molecules["labels"].tolist(), np.float64)[:, 0]
+        _demand_logarithms(labels, molecules["row"].to_numpy(), dataset)
         flags = computed(molecules["canonical"].tolist(), labels)
     return pd.DataFrame(
         {"dataset": dataset.name, "molecule": molecules["molecule"].to_numpy(), "cliff": flags, "origin": origin}
     )
+
+
+def _demand_logarithms(labels: NDArray[np.float64], rows: NDArray[np.int64], dataset: Dataset) -> None:
+    """Raise `UserError` for labels that cannot be base-10 logarithms of a potency."""
+    beyond = np.flatnonzero(np.abs(labels) > LARGEST)
+    if len(beyond):
+        raise UserError(
+            f"dataset {dataset.name}: `potency: true` says that labels are log10 of a potency, as pIC50, but "
+            f"{len(beyond)} of {len(labels)} are beyond {LARGEST:g}, first record {rows[beyond[0]]}: "
+            f"{labels[beyond[0]]:g}. Give -log10 of the molar potency (of 10 nM: 8), or leave `potency` out."
+        )
 
 
 def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:

@@ -1,8 +1,8 @@
 """Keep what models are evaluated on out of what they are pretrained on.
 
-Two molecules are one here if their skeletons are: elements and connections of the heavy atoms of the largest fragment,
-whatever the bond orders, charges, hydrogens and stereo. So salts, charged forms, tautomers and stereoisomers of an
-evaluated molecule are kept out, and with them some that differ in their bond orders alone.
+Two molecules are one here if their skeletons are (`data/parents.py`): elements and connections of the heavy atoms of
+the largest fragment, whatever the bond orders, charges, hydrogens and stereo. So salts, charged forms, tautomers and
+stereoisomers of an evaluated molecule are kept out, and with them some that differ in their bond orders alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from itertools import chain
 
 import pandas as pd
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdMolHash
 
 from roftmol.core.parallel import by_chunk
 from roftmol.core.seeds import seed_of
 from roftmol.data.corpora import CHUNK
+from roftmol.data.parents import skeleton
 
 #: Heavy atoms of what is learnt from: a graph needs a bond, and very large molecules cost more than they teach.
 SIZES = range(2, 101)
@@ -66,11 +66,3 @@ def _skeletons(smiles: Sequence[str]) -> list[tuple[str, int]]:
 def _bonded(molecule: Chem.Mol) -> bool:
     kinds = {bond.GetBondType() for bond in molecule.GetBonds()}
     return bool(kinds) and kinds <= BONDS
-
-
-def skeleton(molecule: Chem.Mol) -> str:
-    """Return the largest fragment's skeleton, as a SMILES of single bonds."""
-    fragments = Chem.GetMolFrags(molecule, asMols=True, sanitizeFrags=False)
-    largest = Chem.Mol(max(fragments, key=Chem.Mol.GetNumHeavyAtoms))
-    Chem.RemoveStereochemistry(largest)
-    return str(rdMolHash.MolHash(largest, rdMolHash.HashFunction.ElementGraph))

@@ -27,6 +27,9 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
+from roftmol.data import labels as label
+from roftmol.data.parents import Parent, parent_of
+from roftmol.data.smiles import fault_around
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
@@ -39,6 +42,7 @@ REASONS = (
     "unsupported_atom",
     "unsupported_bond",
     "missing_labels",
+    "censored",
     "duplicate",
     "contradicting_duplicate",
 )
@@ -56,6 +60,7 @@ class Molecule(NamedTuple):
     canonical: str
     scaffold: str
     atoms: int
+    parent: Parent
 
 
 class Reject(NamedTuple):
@@ -110,7 +115,8 @@ def read(
     """Read a dataset's file into the tables `molecules`, `rejects` and `tasks`.
 
     Raises `UserError` for a file that is empty, not of its format, without a named column or with a label that is no
-    number (for classification: not 0 or 1), and if more than the share `max_rejected` of its records is dropped.
+    number (for classification: not 0 or 1); for a column of relations or of several units beside the labels that
+    nothing is said of; and if more than the share `max_rejected` of its records is dropped.
     """
     records = [] if dataset.format == "csv" else structures(source, dataset)
     table = _property_table(source, records) if records else load(source)
@@ -123,7 +129,8 @@ def read(
         smiles = table.column(named.get(dataset.smiles, dataset.smiles))
         faults = {}
     names = _label_names(table, dataset)
-    labels = _labels(table, [named.get(name, name) for name in names], dataset.task, values)
+    columns = [named.get(name, name) for name in names]
+    labels, censored = _labels(table, columns, dataset, values, known=origin is not None)
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
@@ -131,12 +138,17 @@ def read(
     rejects: dict[int, Reject] = {row: item for row, item in enumerate(parsed) if isinstance(item, Reject)}
     rejects |= faults
     for row in np.flatnonzero(np.isnan(labels).all(axis=1)).tolist():
-        rejects.setdefault(row, Reject("missing_labels", f"no label in {len(names)} column(s)"))
+        nothing = Reject("missing_labels", f"no label in {len(names)} column(s)")
+        rejects.setdefault(row, censored[row]._replace(action="dropped") if row in censored else nothing)
     usable = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
     rejects |= _settle_duplicates(usable, labels, dataset)
+    for row in usable:
+        if row in censored:
+            rejects.setdefault(row, censored[row])
     dropped = {row for row, reject in rejects.items() if reject.action == "dropped"}
     kept = [row for row in usable if row not in dropped]
-    _check_share(table, rejects, dropped, max_rejected)
+    as_told = {row for row in dropped if dataset.censored and rejects[row].reason == "censored"}
+    _check_share(table, rejects, dropped - as_told, max_rejected)
 
     molecules = pd.DataFrame(
         {
@@ -147,6 +159,7 @@ def read(
             "canonical": [usable[row].canonical for row in kept],
             "scaffold": [usable[row].scaffold for row in kept],
             "atoms": np.array([usable[row].atoms for row in kept], dtype=np.int32),
+            "parent": _parents([usable[row].parent for row in kept]),
             "group": [groups[row] for row in kept],
             "labels": list(labels[kept].astype(np.float32)),
         }
@@ -338,28 +351,137 @@ def _label_names(table: Table, dataset: Dataset) -> list[str]:
     """Return the label columns; "*" is every column but the SMILES, the split column and those to ignore."""
     if dataset.labels != ("*",):
         return list(dataset.labels)
-    other = {dataset.smiles, dataset.split_column, *dataset.ignore, *dataset.geometry}
+    other = {dataset.smiles, dataset.split_column, dataset.relations, *dataset.ignore, *dataset.geometry}
     names = [name for name in table.header if name not in other]
     if not names:
         raise UserError(f"{table.path}: there is no label column beside {', '.join(map(repr, table.header))}.")
     return names
 
 
-def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, float]) -> np.ndarray:
-    """Return the labels, molecules x tasks, NaN where missing."""
+def _labels(
+    table: Table, names: Sequence[str], dataset: Dataset, values: Mapping[str, float], known: bool
+) -> tuple[np.ndarray, dict[int, Reject]]:
+    """Return the labels, molecules x tasks, NaN where missing, and by row what was censored and what became of it.
+
+    Of a file that the registry knows, columns beside the labels were judged when it was registered.
+    """
+    task = TASKS[dataset.task]
+    signs = [""] * len(table.records)
+    factors = np.ones(len(table.records))
+    if not task.classes and not (known and not dataset.relations):
+        beside = [name for name in dict.fromkeys(table.header) if _may_tell(name, table, names, dataset)]
+        signs = _relations(table, beside, names, dataset)
+        factors = _factors(table, beside, names, dataset)
+    limits = dataset.censored == "limit"
     columns = []
+    censored: dict[int, Reject] = {}
     for name in names:
         texts = table.column(name)
-        numbers = {text: _number(text, task, values) for text in set(texts)}
-        wrong = next((row for row, text in enumerate(texts) if numbers[text] is None), None)
+        # A kind of label may read limits by itself.
+        limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task, values) is None}
+        bounds = [
+            None if task.classes else limit_of.get(text) or _bound(sign, text)
+            for sign, text in zip(signs, texts, strict=True)
+        ]
+        plain = [bound.number if bound else text for bound, text in zip(bounds, texts, strict=True)]
+        numbers = {text: _number(text, dataset.task, values) for text in set(plain)}
+        wrong = next((row for row, text in enumerate(plain) if numbers[text] is None), None)
         if wrong is not None:
             raise UserError(
                 f"{table.path}: column {name!r}, record {wrong}: the label {texts[wrong]!r} is not "
-                f"{TASKS[task].labels_are}. Correct or empty it, name another column, "
+                f"{task.labels_are}. Correct or empty it, name another column, "
                 "or translate labels by `values`."
             )
-        columns.append([numbers[text] for text in texts])
-    return np.array(columns, dtype=np.float64).T
+        column = [numbers[text] for text in plain]
+        for row, bound in enumerate(bounds):
+            if bound:
+                became = "the limit taken for the value" if limits else "left out"
+                told = f"{name!r} is {bound.sign} {bound.number}: {became}"
+                before = f"{censored[row].detail}; " if row in censored else ""
+                censored[row] = Reject("censored", before + told, "kept")
+                column[row] = column[row] if limits else np.nan
+        columns.append(column)
+    return np.array(columns, dtype=np.float64).T * factors[:, None], censored
+
+
+def _may_tell(name: str, table: Table, names: Sequence[str], dataset: Dataset) -> bool:
+    """Return whether a column may say what the labels mean: it is there once, is nothing else, and begins like that."""
+    used = {dataset.smiles, dataset.split_column, dataset.cliff_column, *dataset.ignore, *dataset.geometry, *names}
+    if name in used or table.header.count(name) > 1:
+        return False
+    position = table.header.index(name)
+    first = next((cell for record in table.records if (cell := record[position].strip())), "")
+    return label.is_relation(first) or label.unit(first) in {*label.UNITS, *map(label.unit, dataset.units)}
+
+
+def _bound(sign: str, text: str) -> label.Limit | None:
+    """Return a label as a limit, where the column of relations says so."""
+    return label.Limit(sign, text) if sign in label.BEYOND and text.casefold() not in MISSING else None
+
+
+def _relations(table: Table, beside: Sequence[str], names: Sequence[str], dataset: Dataset) -> list[str]:
+    """Return the relation of each record, "" where there is none; raise `UserError` where it must be asked for."""
+    if dataset.relations:
+        cells = table.column(dataset.relations)
+        odd = next((row for row, cell in enumerate(cells) if cell and not label.is_relation(cell)), None)
+        if odd is not None:
+            raise UserError(
+                f"{table.path}: column {dataset.relations!r}, line {table.lines[odd]}: {cells[odd]!r} is no relation "
+                "(=, <, >, <=, >=, ~). Correct it, or name another column by `relations`."
+            )
+        candidates = [dataset.relations]
+    else:
+        candidates = [name for name in beside if label.holds_relations(table.column(name))]
+    if not candidates:
+        return [""] * len(table.records)
+    if len(candidates) > 1:
+        raise UserError(
+            f"{table.path}: {', '.join(map(repr, candidates))} are columns of relations; name that of the labels by "
+            "`relations`."
+        )
+    signs = [label.relation(cell) for cell in table.column(candidates[0])]
+    texts = table.column(names[0])
+    beyond = [row for row, sign in enumerate(signs) if _bound(sign, texts[row])]
+    if beyond and not dataset.censored:
+        first = beyond[0]
+        raise UserError(
+            f"{table.path}: column {candidates[0]!r} says of {len(beyond)} of {len(signs)} labels that the value lies "
+            f"beyond the number, first in line {table.lines[first]}: {names[0]!r} {signs[first]} {texts[first]}. Say "
+            "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value."
+        )
+    return signs
+
+
+def _factors(table: Table, beside: Sequence[str], names: Sequence[str], dataset: Dataset) -> NDArray[np.float64]:
+    """Return what each record's labels are multiplied by; raise `UserError` for units that nothing is said of."""
+    ones = np.ones(len(table.records))
+    texts = table.column(names[0])
+    rows = [row for row, text in enumerate(texts) if text.casefold() not in MISSING]
+    of_rows = {name: [cells[row] for row in rows] for name in beside for cells in [table.column(name)]}
+    if not dataset.units:
+        for name, cells in of_rows.items():
+            if label.holds_units(cells):
+                second = next(n for n, cell in enumerate(cells) if label.unit(cell) != label.unit(cells[0]))
+                each = ", ".join(f"{cell}: 1" for cell in dict.fromkeys(cells) if cell)
+                raise UserError(
+                    f"{table.path}: the labels have several units, by column {name!r}: {label.counted(cells)}; line "
+                    f"{table.lines[rows[second]]} is {texts[rows[second]]} {cells[second]}. Write one unit, or say "
+                    f"what each label is multiplied by: `units: {{{each}}}` with the right numbers."
+                )
+        return ones
+    told = [name for name, cells in of_rows.items() if any(label.factor(cell, dataset.units) for cell in cells)]
+    if len(told) != 1:
+        which = "no column holds" if not told else f"{', '.join(map(repr, told))} hold"
+        raise UserError(f"{table.path}: {which} the units {', '.join(map(repr, dataset.units))} of `units`.")
+    for row, cell in zip(rows, of_rows[told[0]], strict=True):
+        worth = label.factor(cell, dataset.units)
+        if worth is None:
+            raise UserError(
+                f"{table.path}: column {told[0]!r}, line {table.lines[row]}: the unit {cell!r} is not in `units`, "
+                "which must say of each unit what its labels are multiplied by."
+            )
+        ones[row] = worth
+    return ones
 
 
 def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
@@ -381,10 +503,24 @@ def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
 def parse(smiles: str) -> Molecule | Reject:
     """Return what RDKit makes of one SMILES, or why it makes nothing of it.
 
-    That is the canonical form, the Bemis-Murcko scaffold with chirality, and the number of atoms.
+    That is the canonical form, the Bemis-Murcko scaffold with chirality, the number of atoms, and the parent structure.
     """
-    if not smiles:
+    mol = readable(smiles)
+    if isinstance(mol, Reject):
+        return mol
+    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
+    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumAtoms(), parent_of(mol))
+
+
+def readable(smiles: str) -> Chem.Mol | Reject:
+    """Return the molecule of a text that is one SMILES as a whole, or why it cannot be taken.
+
+    Blanks around it count as nothing.
+    """
+    if not smiles.strip():
         return Reject("empty_smiles", "")
+    if fault := fault_around(smiles):
+        return Reject("invalid_smiles", fault)
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         return Reject("invalid_smiles", _fault(smiles))
@@ -396,8 +532,13 @@ def parse(smiles: str) -> Molecule | Reject:
     for bond in mol.GetBonds():
         if bond.GetBondType() not in BONDS:
             return Reject("unsupported_bond", f"bond {bond.GetIdx()} is {bond.GetBondType().name}")
-    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
-    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumAtoms())
+    return mol
+
+
+def _parents(parents: Sequence[Parent]) -> list[str]:
+    """Return the SMILES of each parent, of tautomers that of the first."""
+    first: dict[str, str] = {}
+    return [first.setdefault(parent.key, parent.smiles) for parent in parents]
 
 
 def _fault(smiles: str) -> str:
@@ -448,6 +589,8 @@ def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], ma
     total = len(table.records)
     if len(dropped) <= max_rejected * total and len(dropped) < total:
         return
+    censored = sum(rejects[row].reason == "censored" for row in dropped)
+    mend = "`censored: drop` or `limit` says what becomes of labels beyond a limit. " if censored else ""
     counts = Counter(rejects[row].reason for row in dropped)
     examples = [
         f"record {row}: {rejects[row].reason} {rejects[row].detail}".strip() for row in sorted(dropped)[:EXAMPLES]
@@ -455,7 +598,8 @@ def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], ma
     raise UserError(
         f"{table.path}: {len(dropped)} of {total} records would be dropped "
         f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}), more than the limit "
-        f"`max_rejected` of {max_rejected:g} allows. First: {'; '.join(examples)}. Mend the file or raise the limit."
+        f"`max_rejected` of {max_rejected:g} allows. First: {'; '.join(examples)}. {mend}Mend the file or raise "
+        "the limit."
     )
 
 

@@ -11,6 +11,9 @@ labels of BOOM (arXiv 2505.01912), with a second test part; and two protocols th
 
 A budget counts molecules with at least one label; those without any have no role.
 
+In `honest` all forms of a substance (`data/parents.py`: salts, charges, stereoisomers, tautomers) are dealt together.
+Each counts with the scaffold and the size of the form that stands first in the file. A split column is left as it is.
+
 As published, and in `paper`: the scaffold is that of the canonical SMILES, with chirality. "random" shuffles all
 molecules by Python's own generator, seed 42. "scaffold" and "size" list a part group by group as it was filled, and the
 molecules of a group by position. The N of a budget are the first N of the training part of "random", and of any other
@@ -37,6 +40,7 @@ from numpy.typing import NDArray
 
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import generator
+from roftmol.data import parents
 from roftmol.data.molecules import Molecule, parse_all
 from roftmol.registry.splits import PARTS, SPLITS
 from roftmol.tasks import TASKS
@@ -117,6 +121,8 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
+    if settings.protocol == "honest":
+        molecules = _by_substance(molecules)
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
@@ -127,6 +133,14 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
             frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
     identity = {"protocol": settings.protocol, "dataset": settings.dataset, "split": settings.split}
     return pd.concat(frames, ignore_index=True).assign(**identity, budget=settings.budget)
+
+
+def _by_substance(molecules: pd.DataFrame) -> pd.DataFrame:
+    """Return the molecules with structure, scaffold and size of their substance's first form: so it stays whole."""
+    substance = parents.groups(molecules)
+    first = np.unique(substance, return_index=True)[1][substance]
+    alike = ("canonical", "scaffold", "atoms")
+    return molecules.assign(**{name: molecules[name].to_numpy()[first] for name in alike})
 
 
 def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | None) -> Dealt:
@@ -242,8 +256,9 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
 
 def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
     """Return the parts of "boom": the rare are TEST, of the rest a twentieth is TEST_ID, and of what is left VALID."""
-    parts = np.where(rare, TEST, TRAIN)
-    rest = np.flatnonzero(labelled & ~rare)
+    # What is another form of a tested molecule is neither learnt nor tested.
+    parts = np.where(rare, TEST, np.where(groups.isin(groups[rare]), NOWHERE, TRAIN))
+    rest = np.flatnonzero(labelled & (parts == TRAIN))
     codes, values = pd.factorize(groups.iloc[rest])
     tested = len(rest) // DRAWN
     dealt = _fill(codes, rng.permutation(len(values)), tested, tested + (len(rest) - tested) // DRAWN)

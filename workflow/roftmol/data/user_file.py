@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roftmol.core.errors import UserError
-from roftmol.data import molecules
+from roftmol.data import labels, molecules, parents
 from roftmol.data.columns import listed, smiles_column
 from roftmol.data.molecules import MISSING, Table
+from roftmol.data.remarks import remarks
 from roftmol.registry.catalog import SUFFIXES, Dataset
 from roftmol.tasks import TASKS, classification, regression
 
@@ -58,17 +59,17 @@ def describe(path: Path, smiles: str | None = None, target: str | None = None, t
     return Columns(smiles, target, task or (classification if values <= {0.0, 1.0} else regression).TASK.name)
 
 
-def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> None:
-    """Refuse a file that no recommendation can be made from.
+def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> list[str]:
+    """Refuse a file that no recommendation can be made from; return what is worth a word of any other, in sentences.
 
     Raises `UserError` for what :func:`molecules.read` refuses; for molecules that are there twice with different
     labels, unless `settle_duplicates` says that `dataset.duplicates` was the user's choice; for too few molecules or
     too few of a class; and if all labels are equal.
     """
-    kept, rejects, _ = molecules.read(path, dataset, max_rejected=max_rejected)
+    kept, rejects, tasks = molecules.read(path, dataset, max_rejected=max_rejected)
     table = molecules.load(path)
     target = dataset.labels[0]
-    labels = [label[0] for label in kept["labels"]]
+    values = [label[0] for label in kept["labels"]]
     contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
     if len(contradicting) and not settle_duplicates:
         texts = table.column(target)
@@ -87,15 +88,21 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
             f"{path}: {len(kept)} molecules with a label can be used, and a recommendation needs {MINIMUM}: with "
             "fewer, no method's score is known well enough to choose. Add molecules."
         )
-    if len(set(labels)) == 1:
-        raise UserError(f"{path}: all labels in column {target!r} are {labels[0]:g}; there is nothing to learn.")
+    if (different := parents.groups(kept).max() + 1) < MINIMUM:
+        raise UserError(
+            f"{path}: the {len(kept)} molecules with a label are forms of {different} substances (salts, charges, "
+            f"stereoisomers, tautomers), and a recommendation needs {MINIMUM}: forms are dealt together. Add molecules."
+        )
+    if len(set(values)) == 1:
+        raise UserError(f"{path}: all labels in column {target!r} are {values[0]:g}; there is nothing to learn.")
     if TASKS[dataset.task].classes:
         for value in (0, 1):
-            if (count := labels.count(value)) < MINIMUM_OF_A_CLASS:
+            if (count := values.count(value)) < MINIMUM_OF_A_CLASS:
                 raise UserError(
                     f"{path}: {count} molecules have the label {value} in column {target!r}, and a recommendation "
                     f"needs {MINIMUM_OF_A_CLASS} of each class. Add molecules, or give a measured value as the target."
                 )
+    return remarks(kept, rejects, tasks)
 
 
 def _target(table: Table, smiles: str) -> str:
@@ -120,7 +127,8 @@ def _target(table: Table, smiles: str) -> str:
 
 
 def _number(text: str) -> float | None:
+    limit = labels.limit(text)
     try:
-        return float(text)
+        return float(limit.number if limit else text)
     except ValueError:
         return None

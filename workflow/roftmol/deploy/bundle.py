@@ -28,7 +28,7 @@ from torch import Tensor
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.data.molecules import Reject, parse
+from roftmol.data.molecules import Reject, readable
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
@@ -80,10 +80,11 @@ class Bundle:
         """
         table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         table["problem"] = ""
-        parsed = {text: parse(text) for text in dict.fromkeys(smiles)}
-        bad = [isinstance(parsed[text], Reject) for text in smiles]
+        judged = {text: readable(text) for text in dict.fromkeys(smiles)}
+        faults = {text: item for text, item in judged.items() if isinstance(item, Reject)}
+        bad = [text in faults for text in smiles]
         for row in np.flatnonzero(bad).tolist():
-            reason, detail, _ = parsed[smiles[row]]
+            reason, detail, _ = faults[smiles[row]]
             table.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
         good = np.flatnonzero(~np.array(bad, bool)).tolist()
         texts = list(dict.fromkeys(smiles[row] for row in good))

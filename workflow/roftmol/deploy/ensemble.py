@@ -115,7 +115,8 @@ Fitting = Callable[[Settings], tuple[Any, Array]]
 class Source(ABC):
     """n labelled molecules, in the form that a method learns from.
 
-    `structures` is the number of each molecule's structure; identical molecules have one number, and stay in one part.
+    `structures` is the number of each molecule's substance (`data/parents.py`): its forms have one number, and stay in
+    one part.
     """
 
     labels: Array
@@ -317,7 +318,7 @@ def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
 def _parts(
     source: Source, molecules: Rows, count: int, where: str, settings: EnsembleSettings, rng: np.random.Generator
 ) -> Rows:
-    """Return the part of each of these molecules; labels are dealt evenly, identical molecules together."""
+    """Return the part of each of these molecules; labels are dealt evenly, forms of a substance together."""
     labels = source.labels[molecules, None].astype(np.float64)
     parts = stratified_folds(labels, source.structures[molecules], where, count, settings.task, rng)
     return parts.astype(np.int64)

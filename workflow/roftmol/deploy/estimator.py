@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from roftmol.core.errors import UserError
 from roftmol.data.download import fetch, mirror
 from roftmol.data.encoder_at_hand import encoders_at_hand
-from roftmol.data.molecules import Molecule, parse
+from roftmol.data.molecules import Molecule, Reject, parse, readable
 from roftmol.deploy import bundle
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.refit import Pretrained, fit_bundle
@@ -81,7 +81,7 @@ class _Estimator(BaseEstimator):
         if self.method not in (AUTO, *METHODS):
             raise ValueError(f"method: {self.method!r} is not known; choose {AUTO} or one of {', '.join(METHODS)}")
         method = HYBRID if self.method == AUTO else self.method
-        canonical = [molecule.canonical for molecule in _molecules(texts)]
+        parents = [molecule.parent.key for molecule in _molecules(texts)]
         training = TrainSettings(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -105,14 +105,14 @@ class _Estimator(BaseEstimator):
                 members=self.members,
                 seed=self.random_state,
             )
-            self.bundle_ = fit_bundle(texts, canonical, labels, settings, pretrained, {"target": "y"}, self.level)
+            self.bundle_ = fit_bundle(texts, parents, labels, settings, pretrained, {"target": "y"}, self.level)
         return self
 
     def _predicted(self, smiles: Sequence[str], *columns: str) -> npt.NDArray[np.float64]:
         """Return columns of the bundle's predictions, n x columns."""
         check_is_fitted(self)
         texts = _texts(smiles)
-        _molecules(texts)
+        _demand_read(map(readable, texts), texts)
         return self.bundle_.predict(texts)[list(columns)].to_numpy(np.float64)
 
     def save(self, path: Path | str) -> None:
@@ -203,13 +203,16 @@ def _texts(smiles: Sequence[str]) -> list[str]:
 
 
 def _molecules(texts: list[str]) -> list[Molecule]:
-    molecules = []
-    for row, text in enumerate(texts):
-        molecule = parse(text)
-        if not isinstance(molecule, Molecule):
-            raise ValueError(f"X: row {row}, {text!r}: {molecule.reason} {molecule.detail}".strip())
-        molecules.append(molecule)
-    return molecules
+    molecules = [parse(text) for text in texts]
+    _demand_read(molecules, texts)
+    return [molecule for molecule in molecules if isinstance(molecule, Molecule)]
+
+
+def _demand_read(judged: Iterable[Any], texts: list[str]) -> None:
+    """Raise `ValueError` for the first text that is judged to be no molecule."""
+    for row, (item, text) in enumerate(zip(judged, texts, strict=True)):
+        if isinstance(item, Reject):
+            raise ValueError(f"X: row {row}, {text!r}: {item.reason} {item.detail}".strip())
 
 
 def _pretrained(name: str, folder: Path) -> Pretrained:

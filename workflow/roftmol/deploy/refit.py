@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from roftmol.core.files import sha256
+from roftmol.data import parents
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, Source, out_of_sample
@@ -78,7 +79,7 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
     predicted = None if METHODS[method].head else tested(tables, model, method, table["molecule"].to_numpy(np.int64))
     fitted = fit_bundle(
         table["smiles"].tolist(),
-        table["canonical"],
+        parents.groups(table).tolist(),
         labels,
         ensemble_settings,
         pretrained,
@@ -107,7 +108,7 @@ def tested(tables: Path, model: str, method: str, molecules: npt.NDArray[np.int6
 
 def fit_bundle(
     smiles: list[str],
-    canonical: Iterable[str],
+    substances: Iterable[Hashable],
     labels: npt.NDArray[np.float32],
     settings: EnsembleSettings,
     pretrained: Pretrained | None,
@@ -117,10 +118,11 @@ def fit_bundle(
 ) -> Bundle:
     """Fit a bundle on n molecules; `pretrained` is None for references, `about` is put on the card too.
 
+    Molecules that are equal in `substances` stay in one part of whatever is dealt.
     `predicted` are the predictions of ensembles that did not have the molecule; they calibrate the bundle. Without
     them, such ensembles are fitted here, as many as a cross-validation has parts.
     """
-    structures = pd.factorize(pd.Series(list(canonical)))[0]
+    structures = pd.factorize(pd.Series(list(substances)))[0]
     card = {
         **about,
         "task": settings.task,

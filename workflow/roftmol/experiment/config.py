@@ -51,13 +51,17 @@ class Experiment:
         """The folder of tables, figures and page; a recommendation has its own."""
         return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
 
-    def audit(self) -> None:
-        """Read the file of a recommendation as a whole; raises `UserError` if none can be made from it."""
-        if self.recommendation:
-            from roftmol.data import user_file
+    def audit(self) -> list[str]:
+        """Read the file of a recommendation as a whole, and return what is worth a word, in sentences.
 
-            of = self.recommendation
-            user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
+        Raises `UserError` if no recommendation can be made from it.
+        """
+        if not self.recommendation:
+            return []
+        from roftmol.data import user_file
+
+        of = self.recommendation
+        return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
     @property
     def cliffs(self) -> list[str]:

@@ -132,6 +132,18 @@ class OwnDataset(Section):
     """What becomes of several records of one molecule: all are kept; all but the first are dropped, contradicting ones
     altogether; or the labels of a regression are averaged."""
 
+    censored: Literal["drop", "limit"] | None = None
+    """What becomes of labels that only limit the value, such as `>10000` (a regression's): they are left out, or the
+    number is taken for the value. `null`: they are left out where they are few (`max_rejected`); more, and a column
+    of relations beside the labels, are asked about."""
+
+    relations: str | None = None
+    """The column that holds `=`, `>` or `<` of each label, where several look like it."""
+
+    units: dict[str, Annotated[float, Field(strict=False)]] = {}
+    """What labels are multiplied by, by the unit that a column beside them names, as `{nM: 1, uM: 1000}`. Without it a
+    file with several units is refused."""
+
     cliff_column: str | None = None
     """A column of 0 and 1 that marks activity cliffs, in place of looking for them."""
 
@@ -371,6 +383,15 @@ class Config(Section):
 
     duplicates: Duplicates | None = None
     """What becomes of several records of one molecule in `data`, which is refused where they contradict each other."""
+
+    censored: Literal["drop", "limit"] | None = None
+    """What becomes of labels in `data` that only limit the value, as in `own_datasets`."""
+
+    relations: str | None = None
+    """The column of `=`, `>` and `<` in `data`, as in `own_datasets`."""
+
+    units: dict[str, Annotated[float, Field(strict=False)]] = {}
+    """What the labels of `data` are multiplied by, by their unit, as in `own_datasets`."""
 
     recommend: Recommend = Recommend()
 

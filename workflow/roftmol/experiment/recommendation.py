@@ -16,7 +16,7 @@ from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION
 
 #: Keys about a user's own file, which mean nothing without `data`.
-ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates")
+ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates", "censored", "relations", "units")
 #: What is fitted first, in seconds: the heads on frozen encoders, and the references.
 FIRST = (HYBRID, CLASSICAL, DESCRIPTORS, FINGERPRINT, CONSTANT)
 
@@ -43,7 +43,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
     cannot be read, and for keys about a file that is not named.
     """
     if config.data is None:
-        if alone := [key for key in ABOUT_DATA if getattr(config, key) is not None]:
+        if alone := [key for key in ABOUT_DATA if getattr(config, key) not in (None, {})]:
             raise UserError(f"{alone[0]}: it is about a file of your own; name that with `data`")
         return config, None
     from roftmol.data import user_file
@@ -59,6 +59,9 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
             "labels": [columns.target],
             "task": columns.task,
             "duplicates": config.duplicates or "drop",
+            "censored": config.censored,
+            "relations": config.relations,
+            "units": config.units,
         }
     )
     by_default = config.methods == DEFAULT_METHODS

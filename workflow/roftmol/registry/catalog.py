@@ -29,6 +29,7 @@ BEST = "minimol"
 
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 DUPLICATES = ("keep", "drop", "average")
+CENSORED = ("drop", "limit")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
@@ -110,6 +111,10 @@ class Dataset:
     altogether), or "average" a regression's labels. `potency` says that the labels are base-10 logarithms of a potency,
     so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
 
+    `censored` says what becomes of labels such as `>10`, which only limit the value: "drop" leaves them out, "limit"
+    takes the number for it; "" leaves them out as long as few are, and asks where `relations`, a column of signs, says
+    so. `units` are the factors by which labels are multiplied, by the unit that a column beside them names.
+
     A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
     properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
     of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A. An `extensive` label grows with
@@ -134,6 +139,9 @@ class Dataset:
     geometry: tuple[str, str] | tuple[()] = ()
     format: str = "csv"
     extensive: bool = False
+    censored: str = ""
+    relations: str | None = None
+    units: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -154,6 +162,9 @@ class Dataset:
         _one_of(task, TASKS, f"{where}: task")
         _one_of(entry["metric"], (TASKS[task].primary.name,), f"{where}: metric")
         _one_of(entry.get("duplicates", "drop"), DUPLICATES, f"{where}: duplicates")
+        _one_of(entry.get("censored", ""), ("", *CENSORED), f"{where}: censored")
+        if TASKS[task].classes and (about := [key for key in ("censored", "relations", "units") if entry.get(key)]):
+            raise UserError(f"{where}: {about[0]} is for labels that are measured values, not a {task}. Leave it out.")
         _label_values(entry.get("values", {}), where)
         entry["sources"] = _sources(entry["sources"], where)
         for key in ("labels", "ignore", "geometry"):

@@ -115,6 +115,7 @@ def build(
         experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
         environments=audit.environments_table(timings),
         data=audit.data_table(molecules, rejects, tasks, scores, results.selected),
+        remarks=audit.remarked(molecules, rejects, tasks),
         reasons=audit.reasons_table(rejects),
         rejected=audit.rejected(rejects),
         tasks=audit.tasks_tables(tasks),

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from roftmol.data.remarks import remarks
 from roftmol.figures.cells import conditions_of, rows_of, with_references
 from roftmol.figures.style import in_order, look
 from roftmol.methods import WITHOUT_ENCODER
@@ -52,6 +53,13 @@ def data_table(
     measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels", "Positive"]
     measures += ["Tasks undefined in test, at most", "Selections that fell back to the loss"]
     return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows, facets)
+
+
+def remarked(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what is worth a word about each dataset as a whole: its name and a sentence, one a remark."""
+    names = sorted(set(tasks["dataset"]), key=str.casefold)
+    tables = (molecules, rejects, tasks)
+    return [(name, text) for name in names for text in remarks(*(one[one["dataset"] == name] for one in tables))]
 
 
 def reasons_table(rejects: pd.DataFrame) -> Table:

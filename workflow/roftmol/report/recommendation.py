@@ -75,6 +75,7 @@ def build(
             bundle=bundle.name,
             bundle_path=str(bundle),
             data=audit.data_table(*(read[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
+            remarks=audit.remarked(*(read[name] for name in ("molecules", "rejects", "tasks"))),
             reasons=audit.reasons_table(read["rejects"]),
             rejected=audit.rejected(read["rejects"]),
             failures=audit.failures_table(read["timings"]),

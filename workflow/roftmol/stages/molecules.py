@@ -42,6 +42,7 @@ def reading_rules(experiment: Experiment, dataset: str) -> Dataset:
 def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
     """Write the tables "molecules", "rejects" and "tasks"."""
     from roftmol.data import molecules
+    from roftmol.data.remarks import remarks
     from roftmol.registry.catalog import Dataset
     from roftmol.tables import schemas
 
@@ -51,6 +52,8 @@ def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
     for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
         schemas.write(name, table, out / f"{name}.parquet", settings, source)
     print(f"{dataset.name}: {len(kept)} molecules kept, {len(rejects)} remarks on records", file=sys.stderr)
+    for remark in remarks(kept, rejects, tasks):
+        print(f"{dataset.name}: {remark}", file=sys.stderr)
 
 
 STAGE = Stage(run, "data", Code(("roftmol.data.molecules",)), settings_from)

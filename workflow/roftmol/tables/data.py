@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.tables.base import CONTEXT, Table
+from roftmol.tables.base import CONTEXT, FIRST, Table
 
 TABLES = (
     Table(
@@ -18,9 +18,12 @@ TABLES = (
             "canonical": pa.string(),
             "scaffold": pa.string(),
             "atoms": pa.int32(),
+            "parent": pa.string(),
             "group": pa.string(),
             "labels": pa.list_(pa.float32()),
         },
+        version=FIRST + 1,
+        since={"parent": FIRST + 1},
     ),
     Table(
         "rejects",

@@ -1,0 +1,177 @@
+"""Labels that are no plain values: limits, relations, units, and ends where many are equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from roftmol.core.errors import UserError
+from roftmol.data import activity_cliffs, labels, molecules
+from roftmol.data.remarks import remarks
+from roftmol.experiment.config import experiment
+from roftmol.registry.catalog import Dataset
+
+ALKANES = ["C" * length for length in range(1, 31)]
+
+
+def own(**settings: object) -> Dataset:
+    plain = {"name": "mine", "path": "mine.csv", "smiles": "smiles", "labels": ["y"], "task": "regression"}
+    return Dataset.from_dict({**plain, **settings})
+
+
+def read(folder: Path, text: str, dataset: Dataset, max_rejected: float = 0.1) -> tuple[pd.DataFrame, ...]:
+    path = folder / "source"
+    path.write_text(text)
+    return molecules.read(path, dataset, max_rejected=max_rejected)
+
+
+def column(cells: list[str], header: str = "smiles,y") -> str:
+    return "\n".join([header, *(f"{smiles},{cell}" for smiles, cell in zip(ALKANES, cells, strict=False))]) + "\n"
+
+
+LIMITED = column([">10000", "<= 0.5", *(str(number) for number in range(28))])
+
+
+def values(kept: pd.DataFrame) -> list[float]:
+    return np.concatenate(kept["labels"]).tolist()
+
+
+@pytest.mark.parametrize("text", [">10000", "> 10000", "≥10000", ">=1e4", "<5", "<=0.5", "≤ 5"])
+def test_a_sign_before_a_number_is_a_limit(text: str) -> None:
+    assert labels.limit(text)
+
+
+@pytest.mark.parametrize("text", ["10000", "-5", "ND", "", ">", "5>", "~5"])
+def test_anything_else_is_none(text: str) -> None:
+    assert labels.limit(text) is None
+
+
+def test_few_limits_are_left_out_and_counted(tmp_path: Path) -> None:
+    kept, rejects, tasks = read(tmp_path, LIMITED, own())
+    assert values(kept) == list(range(28))
+    assert rejects["reason"].tolist() == ["censored"] * 2
+    assert rejects["detail"].tolist() == ["'y' is > 10000: left out", "'y' is <= 0.5: left out"]
+    assert set(rejects["action"]) == {"dropped"}
+    (told,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
+    assert told.startswith("2 records have a label that only limits the value, such as record 0 ('y' is > 10000")
+    assert "2 are dropped, 0 kept" in told
+
+
+def test_many_limits_are_asked_about(tmp_path: Path) -> None:
+    text = column([*(f">{number}" for number in range(10)), *(str(number) for number in range(20))])
+    with pytest.raises(UserError, match=r"10 of 30 records would be dropped \(10 censored\).*`censored: drop` or `lim"):
+        read(tmp_path, text, own())
+    kept, rejects, _ = read(tmp_path, text, own(censored="drop"))  # whose wish it is need not be asked
+    assert values(kept) == list(range(20))
+    assert len(rejects) == 10
+
+
+def test_a_limit_can_be_taken_for_the_value(tmp_path: Path) -> None:
+    kept, rejects, _ = read(tmp_path, LIMITED, own(censored="limit"))
+    assert values(kept) == [10000, 0.5, *range(28)]
+    assert rejects["detail"].tolist()[0] == "'y' is > 10000: the limit taken for the value"
+    assert set(rejects["action"]) == {"kept"}
+
+
+def test_a_record_with_another_label_stays(tmp_path: Path) -> None:
+    text = "smiles,y,z\nC,>5,1\nCC,2,2\n"
+    kept, rejects, _ = read(tmp_path, text, own(labels=["y", "z"]))
+    assert np.isnan(kept["labels"][0][0])
+    assert kept["labels"][0][1] == 1
+    assert rejects[["row", "reason", "action"]].to_numpy().tolist() == [[0, "censored", "kept"]]
+
+
+def test_a_class_has_no_limit(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the label '>1' is not 0 or 1"):
+        read(tmp_path, "smiles,y\nC,>1\nCC,0\n", own(task="classification"))
+    with pytest.raises(UserError, match="censored is for labels that are measured values, not a classification"):
+        own(task="classification", censored="drop")
+
+
+RELATIONS = column([f"{'>' if number % 3 == 0 else '='},{number}" for number in range(30)], "smiles,relation,y")
+
+
+def test_a_column_of_relations_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, RELATIONS, own())
+    told = "column 'relation' says of 10 of 30 labels that the value lies beyond the number, first in line 2: 'y' > 0."
+    assert told in str(caught.value)
+    assert "`censored: drop`" in str(caught.value)
+    quoted = RELATIONS.replace("=", "'='").replace(",>,", ",'>',")  # as databases write them
+    with pytest.raises(UserError, match="10 of 30 labels"):
+        read(tmp_path, quoted, own())
+
+
+def test_a_column_of_relations_is_gone_by(tmp_path: Path) -> None:
+    kept, rejects, _ = read(tmp_path, RELATIONS, own(censored="drop"))
+    assert values(kept) == [number for number in range(30) if number % 3]
+    assert len(rejects) == 10
+    assert values(read(tmp_path, RELATIONS, own(censored="limit"))[0]) == list(range(30))
+    equal = RELATIONS.replace(">", "=")
+    assert values(read(tmp_path, equal, own())[0]) == list(range(30))  # all are values: there is nothing to ask
+
+
+def test_which_of_several_columns_of_relations(tmp_path: Path) -> None:
+    text = "smiles,a,b,y\nC,>,=,1\nCC,=,<,2\n"
+    with pytest.raises(UserError, match="'a', 'b' are columns of relations; name that of the labels by `relations`"):
+        read(tmp_path, text, own(censored="drop"), 1)
+    kept, _, _ = read(tmp_path, text, own(censored="drop", relations="b"), 1)
+    assert values(kept) == [1]
+    with pytest.raises(UserError, match="column 'b', line 3: 'about' is no relation"):
+        read(tmp_path, text.replace("<", "about"), own(censored="drop", relations="b"), 1)
+
+
+UNITS = column([f"{number},{'nM' if number % 10 else 'µM'}" for number in range(30)], "smiles,y,units")
+
+
+def test_several_units_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, UNITS, own())
+    assert "several units, by column 'units': 27 'nM', 3 'µM'; line 3 is 1 nM." in str(caught.value)
+    assert "`units: {µM: 1, nM: 1}` with the right numbers" in str(caught.value)
+    read(tmp_path, UNITS.replace("µM", "nM"), own())  # one is nothing to ask about
+
+
+def test_units_are_brought_to_one(tmp_path: Path) -> None:
+    kept, _, _ = read(tmp_path, UNITS, own(units={"nM": 1, "uM": 1000}))
+    assert values(kept) == [number * (1 if number % 10 else 1000) for number in range(30)]
+    with pytest.raises(UserError, match="column 'units', line 2: the unit 'µM' is not in `units`"):
+        read(tmp_path, UNITS, own(units={"nM": 1}))
+    with pytest.raises(UserError, match="no column holds the units 'pM'"):
+        read(tmp_path, UNITS, own(units={"pM": 1}))
+
+
+def test_many_labels_at_an_end_are_told(tmp_path: Path) -> None:
+    cells = [*["100"] * 3, *(str(number) for number in range(27))]
+    kept, rejects, tasks = read(tmp_path, column(cells), own())
+    (told,) = remarks(kept, rejects, tasks)
+    assert told.startswith(
+        "3 of 30 labels in 'y' (10%) are the largest, 100. If that is a limit of measurement, write >"
+    )
+    kept, rejects, tasks = read(tmp_path, column(["100", *cells[1:2], *cells[3:]]), own())
+    assert remarks(kept, rejects, tasks) == []  # two may be chance
+
+
+def test_potencies_are_logarithms() -> None:
+    table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["C", "CC"], "labels": [[7.0], [6670.2]]})
+    dataset = own(potency=True)
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first record 4: 6670\.2"):
+        activity_cliffs.find(Path("mine.csv"), table, dataset)
+    activity_cliffs.find(Path("mine.csv"), table.assign(labels=[[7.0], [8.5]]), dataset)
+
+
+def test_a_recommendation_takes_the_same_keys(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(RELATIONS)
+    given = {"data": str(path), "target": "y"}
+    with pytest.raises(UserError, match="`censored: drop` leaves them out"):
+        experiment(given).audit()
+    told = experiment({**given, "censored": "drop"}).audit()
+    assert any("10 records have a label that only limits the value" in text for text in told)
+    path.write_text(UNITS)
+    assert experiment({**given, "units": {"nM": 1, "uM": 1000}}).datasets["mine"].units == {"nM": 1, "uM": 1000}
+    with pytest.raises(UserError, match="units: it is about a file of your own"):
+        experiment({"units": {"nM": 1}})

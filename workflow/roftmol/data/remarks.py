@@ -1,0 +1,49 @@
+"""What is worth a word about a dataset that was read: what the numbers may not mean, and what is dealt together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from roftmol.data.parents import forms_told
+from roftmol.tasks import TASKS
+
+#: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
+AT_AN_END = 0.05
+AT_LEAST = 3
+
+
+def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[str]:
+    """Return sentences about one dataset's tables; none, where there is nothing to say."""
+    censored = rejects[rejects["reason"] == "censored"]
+    told = []
+    if len(censored):
+        dropped = int((censored["action"] == "dropped").sum())
+        kept = len(censored) - dropped
+        told.append(
+            f"{len(censored)} records have a label that only limits the value, such as record "
+            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} kept; `censored` "
+            "says which."
+        )
+    if len(molecules):
+        labels = np.array(molecules["labels"].tolist(), np.float64)
+        for task in tasks.to_dict("records"):
+            if not TASKS[task["kind"]].classes:
+                told += _at_the_ends(str(task["name"]), labels[:, task["task"]])
+    return [*told, *filter(None, [forms_told(molecules)])]
+
+
+def _at_the_ends(name: str, labels: np.ndarray) -> list[str]:
+    """Return a sentence for each end of the labels where many are equal."""
+    given = labels[np.isfinite(labels)]
+    if not len(given) or np.ptp(given) == 0:
+        return []
+    told = []
+    for end, value, sign in (("smallest", given.min(), "<"), ("largest", given.max(), ">")):
+        count = int((given == value).sum())
+        if count >= AT_LEAST and count > AT_AN_END * len(given):
+            told.append(
+                f"{count} of {len(given)} labels in {name!r} ({count / len(given):.0%}) are the {end}, {value:g}. If "
+                f"that is a limit of measurement, write {sign}{value:g} and say what becomes of them with `censored`."
+            )
+    return told
