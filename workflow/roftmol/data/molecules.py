@@ -6,13 +6,11 @@ with its position in the file and its reason.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +25,9 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
+from roftmol.data.columns import is_unnamed
+from roftmol.data.delimited import Table, load
+from roftmol.data.label_texts import Values, is_missing, translated
 from roftmol.registry.catalog import Dataset
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
@@ -42,9 +43,9 @@ REASONS = (
     "duplicate",
     "contradicting_duplicate",
 )
+#: Those that say nothing against a file: many records of a molecule, or records to be predicted.
+NOT_COUNTED = frozenset({"missing_labels", "duplicate", "contradicting_duplicate"})
 BONDS = frozenset(Chem.BondType.names[name] for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
-MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
-SEPARATORS = ",\t;"
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
@@ -64,28 +65,6 @@ class Reject(NamedTuple):
     reason: str
     detail: str
     action: str = "dropped"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A file's header and its records, blank lines left out."""
-
-    path: Path
-    header: list[str]
-    records: list[list[str]]
-    lines: list[int]  #: where each record ends in the file, counted from 1
-
-    def column(self, name: str) -> list[str]:
-        """Return the stripped cells of a column; a name that is not in the header once raises `UserError`."""
-        if self.header.count(name) != 1:
-            fault = "no column" if name not in self.header else "more than one column"
-            folded = {head.casefold(): head for head in self.header}
-            near = get_close_matches(name.casefold(), folded, n=1)
-            hint = f" Did you mean {folded[near[0]]!r}?" if near and name not in self.header else ""
-            some = ", ".join(map(repr, self.header[:20])) + (", ..." if len(self.header) > 20 else "")
-            raise UserError(f"{self.path}: {fault} {name!r}.{hint} The columns are {some}.")
-        position = self.header.index(name)
-        return [record[position].strip() for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -136,7 +115,7 @@ def read(
     rejects |= _settle_duplicates(usable, labels, dataset)
     dropped = {row for row, reject in rejects.items() if reject.action == "dropped"}
     kept = [row for row in usable if row not in dropped]
-    _check_share(table, rejects, dropped, max_rejected)
+    _check_share(table, smiles, rejects, dropped, max_rejected)
 
     molecules = pd.DataFrame(
         {
@@ -157,35 +136,6 @@ def read(
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
         _tasks(names, labels[kept], dataset),
     )
-
-
-def load(path: Path) -> Table:
-    """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records.
-
-    Raises `UserError` for a file that is empty, no CSV, or has records of another length than its header.
-    """
-    text = read_text(path, "a CSV text in UTF-8", "Save the table as CSV, UTF-8.")
-    first = text.lstrip().split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if rows and len(cells) != len(rows[0]):
-                raise UserError(
-                    f"{path}: record {len(rows) - 1} (line {reader.line_num}) has {len(cells)} fields, but the header "
-                    f"has {len(rows[0])}. Quote fields that contain the separator."
-                )
-            rows.append(cells)
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise UserError(f"{path}: not a CSV, line {reader.line_num}: {error}.") from error
-    header, *records = rows
-    if not records:
-        raise UserError(f"{path}: there is a header but no record.")
-    return Table(path, [name.strip() for name in header], records, lines[1:])
 
 
 def structures(path: Path, dataset: Dataset) -> list[Structure]:
@@ -290,7 +240,7 @@ def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
     """Return the properties of structures as a table, "" where one lacks what another has."""
     header = list(dict.fromkeys(chain.from_iterable(item.properties for item in structures)))
     records = [[item.properties.get(name, "") for name in header] for item in structures]
-    return Table(path, header, records, list(range(len(structures))))
+    return Table(path, header, records, [])
 
 
 def _smiles_of(structures: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
@@ -339,13 +289,13 @@ def _label_names(table: Table, dataset: Dataset) -> list[str]:
     if dataset.labels != ("*",):
         return list(dataset.labels)
     other = {dataset.smiles, dataset.split_column, *dataset.ignore, *dataset.geometry}
-    names = [name for name in table.header if name not in other]
+    names = [name for name in table.header if name not in other and not is_unnamed(name)]
     if not names:
         raise UserError(f"{table.path}: there is no label column beside {', '.join(map(repr, table.header))}.")
     return names
 
 
-def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, float]) -> np.ndarray:
+def _labels(table: Table, names: Sequence[str], task: str, values: Values) -> np.ndarray:
     """Return the labels, molecules x tasks, NaN where missing."""
     columns = []
     for name in names:
@@ -354,7 +304,7 @@ def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, 
         wrong = next((row for row, text in enumerate(texts) if numbers[text] is None), None)
         if wrong is not None:
             raise UserError(
-                f"{table.path}: column {name!r}, record {wrong}: the label {texts[wrong]!r} is not "
+                f"{table.path}: column {name!r}, {table.record(wrong)}: the label {texts[wrong]!r} is not "
                 f"{TASKS[task].labels_are}. Correct or empty it, name another column, "
                 "or translate labels by `values`."
             )
@@ -362,12 +312,13 @@ def _labels(table: Table, names: Sequence[str], task: str, values: Mapping[str, 
     return np.array(columns, dtype=np.float64).T
 
 
-def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
+def _number(text: str, task: str, values: Values) -> float | None:
     """Return a label's number, NaN if it is missing, None if it cannot be a label of the task."""
-    if text.casefold() in MISSING:
+    label = translated(text, values)
+    if is_missing(label):
         return np.nan
     try:
-        return TASKS[task].read(values.get(text, text))
+        return TASKS[task].read(label)
     except ValueError:
         return None
 
@@ -378,10 +329,11 @@ def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
         return [parse(text) for text in smiles]
 
 
-def parse(smiles: str) -> Molecule | Reject:
+def parse(smiles: str, *, scaffold: bool = True) -> Molecule | Reject:
     """Return what RDKit makes of one SMILES, or why it makes nothing of it.
 
-    That is the canonical form, the Bemis-Murcko scaffold with chirality, and the number of atoms.
+    That is the canonical form, the Bemis-Murcko scaffold with chirality ("" without `scaffold`: a large molecule's
+    takes seconds), and the number of atoms.
     """
     if not smiles:
         return Reject("empty_smiles", "")
@@ -396,8 +348,8 @@ def parse(smiles: str) -> Molecule | Reject:
     for bond in mol.GetBonds():
         if bond.GetBondType() not in BONDS:
             return Reject("unsupported_bond", f"bond {bond.GetIdx()} is {bond.GetBondType().name}")
-    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
-    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumAtoms())
+    frame = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True) if scaffold else ""
+    return Molecule(Chem.MolToSmiles(mol), frame, mol.GetNumAtoms())
 
 
 def _fault(smiles: str) -> str:
@@ -444,18 +396,30 @@ def _repeated(molecules: dict[int, Molecule]) -> Iterator[list[int]]:
     return (group for group in rows.values() if len(group) > 1)
 
 
-def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], max_rejected: float) -> None:
+def _check_share(
+    table: Table, smiles: Sequence[str], rejects: Mapping[int, Reject], dropped: set[int], max_rejected: float
+) -> None:
+    """Raise `UserError` if too many records cannot be used, or none is left.
+
+    Records that are merged with others or have no label are left out by the user's own wish, and do not count.
+    """
     total = len(table.records)
-    if len(dropped) <= max_rejected * total and len(dropped) < total:
+    unusable = {row for row in dropped if rejects[row].reason not in NOT_COUNTED}
+    if len(unusable) <= max_rejected * total and len(dropped) < total:
         return
-    counts = Counter(rejects[row].reason for row in dropped)
+    which = unusable if len(unusable) > max_rejected * total else dropped
+    counts = Counter(rejects[row].reason for row in which)
     examples = [
-        f"record {row}: {rejects[row].reason} {rejects[row].detail}".strip() for row in sorted(dropped)[:EXAMPLES]
+        f"{table.record(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
+        for row in sorted(which)[:EXAMPLES]
     ]
+    limit = (
+        f"more than the limit `max_rejected` of {max_rejected:g} allows" if which is unusable else "and none is left"
+    )
     raise UserError(
-        f"{table.path}: {len(dropped)} of {total} records would be dropped "
-        f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}), more than the limit "
-        f"`max_rejected` of {max_rejected:g} allows. First: {'; '.join(examples)}. Mend the file or raise the limit."
+        f"{table.path}: {len(which)} of {total} records would be dropped "
+        f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}), {limit}. First: "
+        f"{'; '.join(examples)}. Mend the file or raise the limit."
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from roftmol.experiment import grids
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
+from roftmol.experiment.owner import check_owner
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
@@ -51,13 +52,18 @@ class Experiment:
         """The folder of tables, figures and page; a recommendation has its own."""
         return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
 
-    def audit(self) -> None:
-        """Read the file of a recommendation as a whole; raises `UserError` if none can be made from it."""
-        if self.recommendation:
-            from roftmol.data import user_file
+    def audit(self) -> list[str]:
+        """Read the file of a recommendation as a whole, and return what becomes of its records, in sentences.
 
-            of = self.recommendation
-            user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
+        Raises `UserError` if none can be made from it, or if the folder is that of another file.
+        """
+        of = self.recommendation
+        if of is None:
+            return []
+        from roftmol.data import user_file
+
+        check_owner(self.folder, Path(of.path))
+        return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
     @property
     def cliffs(self) -> list[str]:
