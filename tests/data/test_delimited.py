@@ -50,7 +50,7 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("smiles,id\nCCO,a\nCCC,b,c\n", "line 3 has 3 cells, but the header has 2. Quote cells that hold the separator"),
+        ("smiles,id\nCCO,a\nCCC,b,c\n", "line 3 has 3 cells, but the header has 2. Quote cells that hold"),
         ("smiles\nC[C@H](N)O |&1:1,r|\n", "line 2 has 2 cells, but the header has 1"),
         ("Our compounds\nsmiles,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
          "separator, and give every column a name; if it is a title, remove it."),
