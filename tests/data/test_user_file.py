@@ -142,7 +142,7 @@ def test_what_numbers_or_describes_records_is_never_learnt(tmp_path, identifier)
     with pytest.raises(UserError, match="column 'activity', line 2: 'Inactive' is not a number"):
         describe(words)
     alone = table(tmp_path / "d.csv", beside("{n}", labels=["x"] * 40, header=f"smiles,{identifier},remark"))
-    with pytest.raises(UserError, match="no column beside 'smiles' holds|'remark', line 2: 'x' is not a number"):
+    with pytest.raises(UserError, match=r"no column beside 'smiles' holds|'remark', line 2: 'x' is not a number"):
         describe(alone)
 
 
@@ -196,7 +196,9 @@ def test_values_say_what_classes_are(tmp_path):
     found = describe(path, values={"ACTIVE": 1.0, "inactive": 0.0})
     assert found == Columns("smiles", "activity", "classification")
     assert found.classes == ("inactive", "ACTIVE")
-    assert str(found) == ("target `activity`, classification (0 is inactive, 1 is ACTIVE), 40 labels, column `smiles`")
+    assert str(found) == (
+        "target `activity`, classification (class 1 is `ACTIVE`, class 0 `inactive`), 40 labels, column `smiles`"
+    )
     codes = table(tmp_path / "b.csv", beside(labels=["1", "0", "-1", "0"] * 10, header="smiles,active"))
     found = describe(codes, values={"-1": "missing"})
     assert str(found) == "target `active`, classification, 30 labels, column `smiles`"
@@ -212,7 +214,7 @@ def test_values_reach_the_molecules_from_the_configuration(tmp_path):
         found = experiment({"data": str(path), "values": given})
         found.audit()
         assert found.datasets["a"].values == {"active": 1, "inactive": 0, "-1": "missing"}
-        assert found.recommendation.learnt.startswith("target `activity`, classification (0 is inactive, 1 is active)")
+        assert found.recommendation.learnt.startswith("target `activity`, classification (class 1 is `active`")
         assert settings_for("refit", found)["classes"] == ["inactive", "active"]
     for wrong, told in [
         ({True: 1, False: 0}, "put it in double quotes"),

@@ -142,7 +142,7 @@ def _fitted(cells: list[str], header: list[str], least: int, where: str, line: i
         return [*cells[: len(header)], *[""] * (len(header) - len(cells))]
     mend = "Quote cells that hold the separator, and give every column a name"
     if len(header) == 1:
-        mend += "; if it is a title, remove it"
+        mend += "; if the header is a title, remove it"
     raise UserError(
         f"{where}: line {line} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but the header has "
         f"{len(header)}. {mend if surplus else 'Complete the line'}."

@@ -176,7 +176,7 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
         )
     comma = "," in text and number(text.replace(",", ".")) is not None
     mend = "Write decimal points" if comma else "Give numbers, for two classes 0 and 1, or leave the cell empty"
-    if len(spelt) <= WORDS and not comma:
+    if len(spelt) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, spelt)):
         left_out = ", ".join(f"{yaml_key(one)}: missing" for one in spelt)
         mend += f" where nothing was measured; or say values='{{{left_out}}}'"
     raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")

@@ -38,7 +38,7 @@ class Columns:
     classes: tuple[str, str] | None = field(default=None, compare=False)  #: what 0 and 1 are called, where otherwise
 
     def __str__(self) -> str:
-        named = "" if self.classes is None else f" (0 is {self.classes[0]}, 1 is {self.classes[1]})"
+        named = "" if self.classes is None else f" (class 1 is `{self.classes[1]}`, class 0 `{self.classes[0]}`)"
         return f"target `{self.target}`, {self.task}{named}, {self.labels} labels, column `{self.smiles}`"
 
 

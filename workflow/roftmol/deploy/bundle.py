@@ -80,7 +80,8 @@ class Bundle:
         """
         table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         table["problem"] = ""
-        parsed = {text: parse(text, scaffold=False) for text in dict.fromkeys(smiles)}
+        with rdBase.BlockLogs():
+            parsed = {text: parse(text, scaffold=False) for text in dict.fromkeys(smiles)}
         bad = [isinstance(parsed[text], Reject) for text in smiles]
         for row in np.flatnonzero(bad).tolist():
             reason, detail, _ = parsed[smiles[row]]

@@ -244,7 +244,7 @@ def _column(values: Any, name: str) -> Any:
 
     Raises `ValueError` for more than one column.
     """
-    shape = getattr(values, "shape", ())
+    shape: tuple[int, ...] = getattr(values, "shape", ())
     if len(shape) != 2:
         return values
     if shape[1] != 1:

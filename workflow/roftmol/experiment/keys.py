@@ -368,8 +368,8 @@ class Config(Section):
     """The column of labels in `data`. It is guessed only where no other column can be it."""
 
     task: Task | None = None
-    """What the labels of `data` are, where that is not to be guessed: labels 0 and 1 alone make a classification, and a
-    few other whole numbers are asked about."""
+    """What the labels of `data` are, where that is not to be guessed. Labels 0 and 1 alone make a classification; other
+    numbers a regression, but a few whole ones are asked about, for they may be codes of classes."""
 
     values: LabelValues | None = None
     """What the labels of `data` mean, where they are words or codes: numbers, for two classes 0 and 1, or `missing`.
