@@ -15,7 +15,7 @@ from roftmol.core.files import canonical_json
 from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
-from roftmol.experiment.owner import own
+from roftmol.experiment.claims import claim
 from roftmol.methods import ALL_METHODS, DWISE_FT, FULL_FT, METHODS
 from roftmol.registry import catalog
 from roftmol.stages import STAGES
@@ -52,7 +52,7 @@ try:
         for line in EXPERIMENT.audit():
             logger.info(line)
         if EXPERIMENT.recommendation and not is_dry():
-            own(EXPERIMENT.folder, Path(EXPERIMENT.recommendation.path))
+            claim(EXPERIMENT.folder, Path(EXPERIMENT.recommendation.path))
     # A file that cannot be used is refused before anything is brought for it.
     if EXPERIMENT.recommendation:
         EXPERIMENT = configuration.experiment(with_encoders(config))

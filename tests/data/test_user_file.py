@@ -9,8 +9,8 @@ import pytest
 
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
+from roftmol.experiment.claims import claim
 from roftmol.experiment.config import experiment
-from roftmol.experiment.owner import own
 from roftmol.methods import DEFAULT_METHODS
 from small_dataset import SMILES
 from stage_settings import settings_for
@@ -268,7 +268,7 @@ def test_a_folder_of_results_is_of_one_file(tmp_path, monkeypatch):
     assert here.folder == there.folder
     here.audit()
     there.audit()  # nobody has the folder yet
-    own(here.folder, Path("here/mine.csv"))
+    claim(here.folder, Path("here/mine.csv"))
     here.audit()
     with pytest.raises(UserError, match=r"the results on .*here/mine\.csv, and there/mine\.csv .* name=mine-2"):
         there.audit()

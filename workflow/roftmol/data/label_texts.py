@@ -55,14 +55,14 @@ def translated(text: str, values: Values) -> str:
     """
     if not values:
         return text
-    told = values.get(text)
-    if told is None:
+    meaning = values.get(text)
+    if meaning is None:
         value, folded = number(text), text.casefold()
         same = (key for key in values if key.casefold() == folded or (value is not None and number(key) == value))
-        told = next((values[key] for key in same), None)
-    if told is None:
+        meaning = next((values[key] for key in same), None)
+    if meaning is None:
         return text
-    return "" if told == LEFT_OUT else f"{float(told):.17g}"
+    return "" if meaning == LEFT_OUT else f"{float(meaning):.17g}"
 
 
 def class_names(values: Values) -> tuple[str, str] | None:

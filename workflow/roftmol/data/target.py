@@ -124,7 +124,7 @@ def task_of(table: Table, target: str, task: str | None, values: Values) -> str:
     """
     column = Column(target, table.column(target), table.lines)
     labels = [(translated(text, values), text, line) for text, line in zip(column.cells, column.lines, strict=True)]
-    given = [(number(label), text, line) for label, text, line in labels if not is_missing(label)]
+    given = [(_value(label, task), text, line) for label, text, line in labels if not is_missing(label)]
     where = f"{table.path}: column {target!r}"
     if not given:
         raise UserError(f"{where} holds no label; name another `target`.")
@@ -151,6 +151,17 @@ def task_of(table: Table, target: str, task: str | None, values: Values) -> str:
     return task or regression.TASK.name
 
 
+def _value(label: str, task: str | None) -> float | None:
+    """Return the number of a label; None for what is none, be it of the task's own spelling."""
+    value = number(label)
+    if value is None and task is not None:
+        try:
+            return TASKS[task].read(label)
+        except ValueError:
+            return None
+    return value
+
+
 def _codes(codes: Sequence[float]) -> str:
     """Return codes as `values`: the two highest are classes, lower ones are left out."""
     texts = [f"{code:g}" for code in codes[-10:]]
@@ -166,13 +177,13 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
     spelt = list({one.casefold(): one for one, _ in reversed(wrong)}.values())
     if not values and len(wrong) == len(given) and column.holds_words:
         words = sorted(spelt, key=str.casefold)
-        two = len(words) == 2
-        told = " and ".join(map(repr, words)) if two else listed(words)
+        if len(words) == 2:
+            asked = f"the words {words[0]!r} and {words[1]!r}. If these are two classes, say which is 1"
+        else:
+            asked = f"{len(words)} classes: {listed(words)}. Two can be learnt, so say which are 0, 1 or missing"
         raise UserError(
-            f"{where}, line {line}: {text!r} is not a number; the column holds "
-            + (f"the words {told}. If these are two classes, say" if two else f"{len(words)} classes: {told}. Two can")
-            + (" which is 1, for example " if two else " be learnt, so say which are 0, 1 or missing, for example ")
-            + f"{proposed(words[:2], words[2:])}; or name another `target`."
+            f"{where}, line {line}: {text!r} is not a number; the column holds {asked}, for example "
+            f"{proposed(words[:2], words[2:])}; or name another `target`."
         )
     comma = "," in text and number(text.replace(",", ".")) is not None
     mend = "Write decimal points" if comma else "Give numbers, for two classes 0 and 1, or leave the cell empty"

@@ -126,7 +126,7 @@ def _remarks(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) ->
         "keep": "all are kept",
         "drop": "the others are left out",
     }
-    told = {
+    sentences = {
         f"{table.blanks} blank lines are skipped": table.blanks,
         f"{unlabelled} records without a label are left out": unlabelled,
         f"{repeated} records share their molecule with others, {merged[duplicates]} (duplicates={duplicates})": (
@@ -134,7 +134,7 @@ def _remarks(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) ->
         ),
         f"{unusable} records that cannot be used are left out, listed on the page": unusable,
     }
-    said = [sentence for sentence, count in told.items() if count]
+    said = [sentence for sentence, count in sentences.items() if count]
     return [f"{len(table.records)} records, {kept} molecules: {'; '.join(said)}."] if said else []
 
 

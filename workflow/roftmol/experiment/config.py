@@ -10,8 +10,8 @@ from typing import Any
 
 from roftmol.experiment import grids
 from roftmol.experiment.checks import check, check_methods
+from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
-from roftmol.experiment.owner import check_owner
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
@@ -62,7 +62,7 @@ class Experiment:
             return []
         from roftmol.data import user_file
 
-        check_owner(self.folder, Path(of.path))
+        check_claim(self.folder, Path(of.path))
         return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
     @property

@@ -9,25 +9,25 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 
 #: The file in a recommendation's folder that says which file it is of.
-OWNER = "data.json"
+CLAIM = "data.json"
 
 
-def check_owner(folder: Path, data: Path) -> None:
+def check_claim(folder: Path, data: Path) -> None:
     """Raise `UserError` if a recommendation's folder is of another file than `data`, which is still there."""
     try:
-        owner = Path(json.loads((folder / OWNER).read_text(encoding="utf-8"))["path"])
+        claimant = Path(json.loads((folder / CLAIM).read_text(encoding="utf-8"))["path"])
     except (OSError, ValueError, LookupError, TypeError):
         return
-    if owner.is_file() and not owner.samefile(data):
+    if claimant.is_file() and not claimant.samefile(data):
         raise UserError(
-            f"{folder}: these are the results on {owner}, and {data} has the same name. Give them a folder of "
+            f"{folder}: these are the results on {claimant}, and {data} has the same name. Give them a folder of "
             f"their own by `name`, for example name={folder.name}-2."
         )
 
 
-def own(folder: Path, data: Path) -> None:
+def claim(folder: Path, data: Path) -> None:
     """Write down in a recommendation's folder which file it is of."""
-    path = folder / OWNER
+    path = folder / CLAIM
     text = json.dumps({"path": str(data.resolve())}) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         with atomic(path) as temporary:
