@@ -15,6 +15,7 @@ from roftmol.core.files import canonical_json
 from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.experiment import config as configuration, cost
+from roftmol.experiment.claims import claim
 from roftmol.methods import ALL_METHODS, DWISE_FT, FULL_FT, METHODS
 from roftmol.registry import catalog
 from roftmol.stages import STAGES
@@ -26,14 +27,17 @@ def stop(message):
     raise SystemExit(2)
 
 
+def is_dry():
+    """Whether nothing is to be made; Snakemake itself knows of a dry run only after the plan is read."""
+    return any(re.fullmatch(r"-\w*n\w*|--dry-?run", word) for word in sys.argv)
+
+
 def with_encoders(given):
     """Return a recommendation's configuration with the encoders that can be had, unless it names some."""
     options = given.get("recommend") or {}
     if options.get("models"):
         return given
-    # Snakemake itself knows of a dry run only after the plan is read.
-    dry = any(re.fullmatch(r"-\w*n\w*|--dry-?run", word) for word in sys.argv)
-    bring = workflow.is_main_process and not dry
+    bring = workflow.is_main_process and not is_dry()
     at_hand = encoders_at_hand(Path("results/archives"), bring=bring)
     if workflow.is_main_process:
         logger.info(at_hand.why)
@@ -43,8 +47,12 @@ def with_encoders(given):
 try:
     EXPERIMENT = configuration.experiment(config)
     if workflow.is_main_process:
+        if EXPERIMENT.recommendation:
+            logger.info(EXPERIMENT.recommendation.learnt)
         for remark in EXPERIMENT.audit():
             logger.info(remark)
+        if EXPERIMENT.recommendation and not is_dry():
+            claim(EXPERIMENT.folder, Path(EXPERIMENT.recommendation.path))
     # A file that cannot be used is refused before anything is brought for it.
     if EXPERIMENT.recommendation:
         EXPERIMENT = configuration.experiment(with_encoders(config))

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from roftmol.core.errors import UserError
-from roftmol.data import activity_cliffs, labels, molecules
+from roftmol.data import activity_cliffs, molecules
+from roftmol.data.label_texts import limit
 from roftmol.data.remarks import remarks
 from roftmol.experiment.config import experiment
 from roftmol.registry.catalog import Dataset
@@ -41,12 +42,12 @@ def values(kept: pd.DataFrame) -> list[float]:
 
 @pytest.mark.parametrize("text", [">10000", "> 10000", "≥10000", ">=1e4", "<5", "<=0.5", "≤ 5"])
 def test_a_sign_before_a_number_is_a_limit(text: str) -> None:
-    assert labels.limit(text)
+    assert limit(text)
 
 
 @pytest.mark.parametrize("text", ["10000", "-5", "ND", "", ">", "5>", "~5"])
 def test_anything_else_is_none(text: str) -> None:
-    assert labels.limit(text) is None
+    assert limit(text) is None
 
 
 def test_few_limits_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -181,23 +181,47 @@ def test_labels_can_be_words(tmp_path: Path) -> None:
     assert np.concatenate(kept["labels"]).tolist() == [1, 0]
 
 
+def test_labels_are_translated_whatever_their_letters_and_digits(tmp_path: Path) -> None:
+    text = "smiles,y\nCCO,Active\nCCN,INACTIVE\nCCC,-1.0\nCCCC,\n"
+    values = {"active": 1, "inactive": 0, "-1": "missing"}
+    kept, rejects, _ = read(tmp_path, text, own(task="classification", values=values))
+    assert np.concatenate(kept["labels"]).tolist() == [1, 0]
+    assert rejects["reason"].tolist() == ["missing_labels"] * 2
+
+
+def test_all_columns_are_those_with_a_name(tmp_path: Path) -> None:
+    text = ",smiles,a,Unnamed: 3\n0,CCO,1,2\n1,CCN,3,4\n"
+    kept, _, tasks = read(tmp_path, text, own(labels=["*"]))
+    assert tasks["name"].tolist() == ["a"]
+    assert np.concatenate(kept["labels"]).tolist() == [1, 3]
+
+
+def test_records_that_are_merged_or_have_no_label_are_not_rejected(tmp_path: Path) -> None:
+    text = "smiles,y\nC,1\nC,2\nC,3\nCC,\nCCC,\nCCCC,4\n"
+    kept, rejects, _ = read(tmp_path, text, own(duplicates="average"), max_rejected=0)
+    assert np.concatenate(kept["labels"]).tolist() == [2, 4]
+    assert len(rejects) == 5
+    with pytest.raises(UserError, match=r"1 of 7 records would be dropped \(1 invalid_smiles\)"):
+        read(tmp_path, text + "xx,5\n", own(duplicates="average"), max_rejected=0)
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
         ("Smiles,y\nC,1\n", {}, "no column 'smiles'. Did you mean 'Smiles'"),
         ("smiles,activity\nC,1\n", {}, "no column 'y'. The columns are 'smiles', 'activity'"),
-        ("smiles,y,y\nC,1,1\n", {}, "more than one column 'y'"),
+        ("smiles,y,y\nC,1,1\n", {}, "column 'y' is there twice"),
         ("smiles,y\nC,1\n", {"split_column": "half"}, "no column 'half'"),
         ("smiles\nC\n", {"labels": ["*"]}, "no label column"),
         ("", {}, "the file is empty"),
         ("\n \n", {}, "the file is empty"),
         ("smiles,y\n", {}, "no record"),
-        ("smiles,y\nC,1\nCC,high\n", {}, "column 'y', record 1: the label 'high' is not a number"),
-        ("smiles,y\nC,1\nCC,inf\n", {}, "column 'y', record 1: the label 'inf' is not a number"),
-        ("smiles,y\nC,1\nCC,2\n", {"task": "classification"}, "record 1: the label '2' is not 0 or 1"),
-        ("smiles,y\nC,1\nCC,1,4\n", {}, "record 1 (line 3) has 3 fields"),
+        ("smiles,y\nC,1\nCC,high\n", {}, "column 'y', record 1 (line 3): the label 'high' is not a number"),
+        ("smiles,y\nC,1\nCC,inf\n", {}, "column 'y', record 1 (line 3): the label 'inf' is not a number"),
+        ("smiles,y\nC,1\nCC,2\n", {"task": "classification"}, "record 1 (line 3): the label '2' is not 0 or 1"),
+        ("smiles,y\nC,1\nCC,1,4\n", {}, "line 3 has 3 cells, but the header has 2"),
         ('smiles,y\n"C"C,1\n', {}, "not a CSV, line 2"),
-        (b"PAR1\x80\xff\x00", {}, "not a CSV text"),
+        (b"PAR1\x80\xff\x00", {}, "not a CSV text, but a Parquet file"),
         (b"\x1f\x8b\x08cut", {}, "not a CSV text"),
     ],
 )
@@ -213,7 +237,7 @@ def test_a_file_that_cannot_be_read_says_why(
 def test_the_limit_of_dropped_records(tmp_path: Path) -> None:
     text = "smiles,y\nC,1\nCC,2\nCCC,3\nxx,4\n"
     assert len(read(tmp_path, text, own(), max_rejected=0.25)[0]) == 3
-    with pytest.raises(UserError, match=r"1 of 4 records .*1 invalid_smiles.*record 3: invalid_smiles"):
+    with pytest.raises(UserError, match=r"1 of 4 records .*1 invalid_smiles.*record 3 \(line 5\), 'xx': invalid"):
         read(tmp_path, text, own(), max_rejected=0.2)
     with pytest.raises(UserError, match="2 of 2 records"):
         read(tmp_path, "smiles,y\nxx,1\nC,\n", own(), max_rejected=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from molecule_tables import SMILES
 from roftmol.core.errors import UserError
 from roftmol.data.user_file import Columns, describe
+from roftmol.experiment.claims import claim
 from roftmol.experiment.config import experiment
 from roftmol.methods import DEFAULT_METHODS
 from stage_settings import settings_for
@@ -83,12 +85,16 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
     ("lines", "config", "told"),
     [
         ([], {}, "the file is empty"),
+        (["Solubility,of our", "smiles,y", *values()], {}, "Line 2 looks like the header: remove the lines above it."),
         (["smiles,y"], {}, "header but no record"),
         (["smile,y", *values()], {}, "no column is called SMILES"),
         (["smiles,y", *values()], {"smiles": "smile"}, "no column 'smile'. Did you mean 'smiles'?"),
         (["smiles,y", *values()], {"target": "z"}, "no column 'z'"),
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
-        (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers"),
+        (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
+         "predict with `target`, for example target='a'."),
+        (["smiles,a,a", *(f"{line},1" for line in values())], {}, "column 'a' is there twice"),
+        (["smiles,smiles,y", *(f"C,{line}" for line in values())], {"smiles": "smiles"}, "'smiles' is there twice"),
         (["smiles,y", *values(), "CCO,high"], {}, "line 42: 'high' is not a number"),
         (["smiles,y", *(f"{text},high" for text in MORE[:30])], {}, "line 2: 'high' is not a number"),
         (["smiles,y", *(f"{text}," for text in MORE[:30])], {"target": "y"}, "'y' holds no label"),
@@ -117,6 +123,168 @@ def test_forms_of_a_substance_are_told(tmp_path):
     assert told.startswith("2 molecules are forms (salt, ")
     assert told.endswith("of 2 other molecules; they are dealt together.")
     assert experiment({"data": str(table(path, ["smiles,y", *values()]))}).audit() == []
+
+
+def beside(*columns: str, labels: Sequence[str], header: str) -> list[str]:
+    """A table of these labels with other columns between SMILES and them; {n} in one is the row's number."""
+    rows = [",".join([MORE[n], *(column.format(n=n) for column in columns), label]) for n, label in enumerate(labels)]
+    return [header, *rows]
+
+
+NUMBERS = [f"{number / 7:.3f}" for number in (*range(20, 40), *range(20))]
+WORDS = ["active" if number % 3 else "Inactive" for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    "identifier", ["CID", "No.", "#", "MW", "Mol. weight", "compound_id", "CompoundID", "year", "n_atoms",
+                   "Batch flag", "", "Unnamed: 0"]
+)  # fmt: skip
+def test_what_numbers_or_describes_records_is_never_learnt(tmp_path, identifier):
+    clean = table(tmp_path / "a.csv", beside("{n}", labels=NUMBERS, header=f"smiles,{identifier},pIC50"))
+    assert describe(clean).target == "pIC50"
+    for wrong in (">10000", "ND", "5,3", "<5", "n.d."):
+        text = f'"{wrong}"' if "," in wrong else wrong
+        labels = [*NUMBERS[:7], text, *NUMBERS[8:]]
+        path = table(tmp_path / "b.csv", beside("{n}", labels=labels, header=f"smiles,{identifier},pIC50"))
+        with pytest.raises(UserError, match=rf"column 'pIC50', line 9: '{wrong}' is not a number"):
+            describe(path)
+    words = table(tmp_path / "c.csv", beside("{n}", labels=WORDS, header=f"smiles,{identifier},activity"))
+    with pytest.raises(UserError, match="column 'activity', line 2: 'Inactive' is not a number"):
+        describe(words)
+    alone = table(tmp_path / "d.csv", beside("{n}", labels=["x"] * 40, header=f"smiles,{identifier},remark"))
+    with pytest.raises(UserError, match=r"no column beside 'smiles' holds|'remark', line 2: 'x' is not a number"):
+        describe(alone)
+
+
+@pytest.mark.parametrize("numbers", [range(7, 287, 7), [number // 4 for number in range(40)]], ids=["differ", "rise"])
+def test_a_column_that_may_count_records_is_asked_about(tmp_path, numbers):
+    told = "its whole numbers may count or identify the records"
+    rows = [f"{text},{number},note {row}" for row, (text, number) in enumerate(zip(MORE, numbers, strict=False))]
+    path = table(tmp_path / "a.csv", ["smiles,registered,remark", *rows])
+    with pytest.raises(UserError, match=rf"column 'registered' \(line 2: .*{told}; name the one to predict") as caught:
+        describe(path)
+    assert "target='registered'" in str(caught.value)
+    assert describe(path, target="registered", task="regression").target == "registered"
+
+
+def test_a_column_of_numbers_beside_one_of_a_few_words_is_asked_about(tmp_path):
+    grades = [["high", "medium", "low"][number % 3] for number in range(40)]
+    decimals = [f"{number / 3:.2f}" for number in range(40)]
+    lines = ["smiles,t,grade", *(",".join(row) for row in zip(MORE, decimals, grades, strict=False))]
+    with pytest.raises(UserError, match=r"column 't' .* holds numbers, but 'grade' may be the labels"):
+        describe(table(tmp_path / "a.csv", lines))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (WORDS, "holds the words 'active' and 'Inactive'. If these are two classes, say which is 1, for example "
+         "values='{active: 1, Inactive: 0}'"),
+        (["yes", "no"] * 20, """values='{"yes": 1, "no": 0}'"""),
+        (["high", "low", "medium", "low"] * 10, "3 classes: 'high', 'low', 'medium'. Two can be learnt"),
+        (["1", "0", "-1", "0"] * 10, "holds only -1, 0, 1 (line 4: '-1'). If these are codes of classes, say what each "
+         "means, for example values='{1: 1, 0: 0, -1: missing}'; more than two classes cannot be learnt. If they are "
+         "measured values, say task=regression."),
+        (["1", "-1"] * 20, "values='{1: 1, -1: 0}'"),
+        (["1", "2"] * 20, "values='{2: 1, 1: 0}'"),
+        (["0", "1", "2", "1"] * 10, "holds only 0, 1, 2"),
+        (["1", "2", "3", "4", "5"] * 8, "holds only 1, 2, 3, 4, 5"),
+        (["1", "0", "inconclusive", "0"] * 10, "line 4: 'inconclusive' is not a number. Give numbers, for two classes "
+         "0 and 1, or leave the cell empty where nothing was measured; or say values='{inconclusive: missing}'"),
+    ],
+)  # fmt: skip
+def test_classes_in_words_and_codes_are_asked_about(tmp_path, labels, told):
+    path = table(tmp_path / "a.csv", beside(labels=labels, header="smiles,activity"))
+    with pytest.raises(UserError) as caught:
+        describe(path)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: column 'activity'")
+
+
+def test_values_say_what_classes_are(tmp_path):
+    path = table(tmp_path / "a.csv", beside(labels=WORDS, header="smiles,activity"))
+    found = describe(path, values={"ACTIVE": 1.0, "inactive": 0.0})
+    assert found == Columns("smiles", "activity", "classification")
+    assert found.classes == ("inactive", "ACTIVE")
+    assert str(found) == (
+        "target `activity`, classification (class 1 is `ACTIVE`, class 0 `inactive`), 40 labels, column `smiles`"
+    )
+    codes = table(tmp_path / "b.csv", beside(labels=["1", "0", "-1", "0"] * 10, header="smiles,active"))
+    found = describe(codes, values={"-1": "missing"})
+    assert str(found) == "target `active`, classification, 30 labels, column `smiles`"
+    assert describe(codes, task="regression").task == "regression"
+    with pytest.raises(UserError, match="line 4: '-1' is neither of the classes 0 and 1"):
+        describe(codes, task="classification")
+
+
+def test_values_reach_the_molecules_from_the_configuration(tmp_path):
+    path = table(tmp_path / "a.csv", beside(labels=WORDS, header="smiles,activity"))
+    # As YAML reads a file, and as Snakemake reads its command line.
+    for given in ({"active": 1, "inactive": 0, -1: "missing"}, {"active": "1", "inactive": "0", "-1": "missing"}):
+        found = experiment({"data": str(path), "values": given})
+        found.audit()
+        assert found.datasets["a"].values == {"active": 1, "inactive": 0, "-1": "missing"}
+        assert found.recommendation.learnt.startswith("target `activity`, classification (class 1 is `active`")
+        assert settings_for("refit", found)["classes"] == ["inactive", "active"]
+    for wrong, told in [
+        ({True: 1, False: 0}, "put it in double quotes"),
+        ({"active": "yes"}, "has the meaning 'yes'; a label can mean a number, or missing"),
+        ("active", "is not of the form"),
+    ]:
+        with pytest.raises(UserError, match=f"values: .*{told}"):
+            experiment({"data": str(path), "values": wrong})
+
+
+def test_a_column_that_holds_no_smiles_is_named_with_the_one_that_does(tmp_path):
+    rows = [f"CHEMBL{number},{line}" for number, line in enumerate(values())]
+    path = table(tmp_path / "a.csv", ["Molecule,Drug,Y", *rows])
+    with pytest.raises(UserError) as caught:
+        describe(path)
+    assert str(caught.value) == (
+        f"{path}: column 'Molecule' was taken for the SMILES, but 'CHEMBL0' in line 2 is none; name the column of "
+        "SMILES with `smiles`, for example smiles='Drug'."
+    )
+    assert describe(path, smiles="Drug").target == "Y"
+
+
+def test_what_is_merged_unlabelled_or_blank_is_told(tmp_path):
+    three = [f"{text},{number}.{again}" for number, text in enumerate(MORE[:40]) for again in range(3)]
+    path = table(tmp_path / "a.csv", ["smiles,y", *three])
+    with pytest.raises(UserError, match="has different labels: 0.0 in line 2 and 0.1 in line 3 and 0.2 in line 4.*"
+                       r"`duplicates=average` or `duplicates=drop` \(120 lines"):  # fmt: skip
+        experiment({"data": str(path)}).audit()
+    assert experiment({"data": str(path), "duplicates": "average"}).audit() == [
+        "120 records, 40 molecules: 120 records share their molecule with others, the labels of a molecule are "
+        "averaged (duplicates=average)."
+    ]
+    half = [line if number % 2 else f"{MORE[number]}," for number, line in enumerate(values())]
+    found = experiment({"data": str(table(tmp_path / "b.csv", ["smiles,y", *half, "", ","]))})
+    assert found.recommendation.learnt == "target `y`, regression, 20 labels, column `smiles`"
+    assert found.audit() == [
+        "40 records, 20 molecules: 2 blank lines are skipped; 20 records without a label are left out."
+    ]
+    same = table(tmp_path / "c.csv", ["smiles,y", *values(), *values()])
+    assert "40 records share their molecule with others, the others are left out" in experiment(
+        {"data": str(same)}
+    ).audit()[0]  # fmt: skip
+
+
+def test_a_folder_of_results_is_of_one_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        table(tmp_path / place / "mine.csv", ["smiles,y", *values()])
+    here, there = experiment({"data": "here/mine.csv"}), experiment({"data": "there/mine.csv"})
+    assert here.folder == there.folder
+    here.audit()
+    there.audit()  # nobody has the folder yet
+    claim(here.folder, Path("here/mine.csv"))
+    here.audit()
+    with pytest.raises(UserError, match=r"the results on .*here/mine\.csv, and there/mine\.csv .* name=mine-2"):
+        there.audit()
+    experiment({"data": "there/mine.csv", "name": "mine-2"}).audit()
+    (tmp_path / "here/mine.csv").rename(tmp_path / "here/moved.csv")
+    there.audit()  # which may be the same file in another place
 
 
 def test_the_user_may_say_what_becomes_of_contradicting_duplicates(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import math
 import subprocess
@@ -460,7 +461,11 @@ def test_a_stream_goes_through(place):
         ("a,b\n1,2\n", (), "no column is called SMILES"),
         ("SMILES,b\nC,2\n", ("--smiles", "c"), "no column 'c'. The columns are 'SMILES', 'b'"),
         ("SMILES,problem\nC,2\n", (), "there is a column 'problem' already. Rename it, or put something before"),
-        ('SMILES,b\nC,2\nC,2,3\n"', (), "cannot be read as CSV"),
+        ("a,b\n1,2\n", (), "name it with `--smiles`"),
+        ('SMILES,b\nC,2\nC,2,3\n"', (), "line 3 has 3 cells, but the header has 2"),
+        ("SMILES\nC[C@H](N)O |&1:1,r|\n", (), "line 2 has 2 cells, but the header has 1"),
+        ("SMILES,y,y\nC,1,2\n", (), "column 'y' is there twice"),
+        ("Molecule,Drug\nCHEMBL1,C\nCHEMBL2,CC\n", (), "column 'Molecule' was taken for the SMILES, but 'CHEMBL1' is"),
     ],
 )
 def test_a_table_that_cannot_be_used_leaves_nothing(place, capsys, content, arguments, told):
@@ -470,6 +475,86 @@ def test_a_table_that_cannot_be_used_leaves_nothing(place, capsys, content, argu
     assert caught.value.code == 2
     assert told in capsys.readouterr().err
     assert not list(place.glob("*bad.out*"))
+
+
+def through(place: Path, text: str, *arguments: str) -> list[list[str]]:
+    """What is written for a table: its header and rows, up to the predictions."""
+    (place / "in.csv").write_text(text)
+    predict(place, str(place / "in.csv"), "-o", str(place / "out.csv"), *arguments)
+    frame = pd.read_csv(place / "out.csv", dtype=str, keep_default_na=False, header=None, skip_blank_lines=False)
+    return frame.to_numpy().tolist()
+
+
+def test_a_separator_too_many_moves_no_cell(place, regression):
+    expected = through(place, "smiles,id\nCCO,CCN\nCCC,CCCl\n")
+    for text in ("smiles,id\nCCO,CCN,\nCCC,CCCl,\n", "smiles,id\nCCO,CCN\nCCC,CCCl,,\n"):
+        assert through(place, text) == expected
+    assert [row[:2] for row in expected] == [["smiles", "id"], ["CCO", "CCN"], ["CCC", "CCCl"]]
+    values = regression.predict(["CCO", "CCC"])["prediction"]
+    assert [float(row[2]) for row in expected[1:]] == pytest.approx(values.tolist(), rel=1e-5)
+
+
+def test_a_blank_line_is_a_row_and_a_column_may_have_no_name(place):
+    rows = through(place, "smiles\nCCO\n\nCCN\n")
+    assert [row[0] for row in rows] == ["smiles", "CCO", "", "CCN"]
+    assert [row[-1].partition(":")[0] for row in rows[1:]] == ["", "empty_smiles", ""]
+    assert [row[:2] for row in through(place, ",smiles\n0,CCO\n1,C\n")] == [["", "smiles"], ["0", "CCO"], ["1", "C"]]
+    rows = through(place, '"smiles","IC50 (nM; 24 h; HepG2)"\n"CCO","1"\n')
+    assert rows[0][:2] == ["smiles", "IC50 (nM; 24 h; HepG2)"]
+
+
+def test_packed_tables_are_read_and_written(place):
+    expected = through(place, "smiles\nCCO\nCCN\n")
+    (place / "in.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\nCCN\n"))
+    predict(place, str(place / "in.csv.gz"), "-o", str(place / "out.csv.gz"))
+    assert gzip.decompress((place / "out.csv.gz").read_bytes()).decode() == (place / "out.csv").read_text()
+    assert len(expected) == 3
+    predict(place, str(place / "in.csv.gz"), "-o", str(place / "out.tsv.gz"))
+    assert gzip.decompress((place / "out.tsv.gz").read_bytes()).startswith(b"smiles\tsize_prediction")
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "XLS", "json", "parquet.gz"])
+def test_a_format_that_is_not_written_is_refused(place, capsys, ending):
+    with pytest.raises(SystemExit):
+        predict(place, str(place / "new.csv"), "-o", str(place / f"out.{ending}"))
+    assert f"out.{ending}: no .{ending.lower()} is written; let it end in .csv" in capsys.readouterr().err
+    assert not list(place.glob("*out*"))
+
+
+def test_an_index_of_pandas_is_a_column(place):
+    index = pd.Index(["cpd-a", "cpd-b"], name="compound")
+    pd.DataFrame({"smiles": ["CCO", None]}, index=index).to_parquet(place / "in.parquet")
+    for out in ("out.csv", "out.parquet"):
+        predict(place, str(place / "in.parquet"), "-o", str(place / out))
+    assert pd.read_csv(place / "out.csv")["compound"].tolist() == ["cpd-a", "cpd-b"]
+    assert pd.read_csv(place / "out.csv")["problem"].tolist()[1] == "empty_smiles"
+    assert pd.read_parquet(place / "out.parquet").index.equals(index)
+
+
+def test_the_class_of_a_probability_is_named(classification, tmp_path):
+    card = {**classification.card, "classes": ["safe", "toxic"]}
+    named = replace(classification, card=card)
+    for one, column, told in [
+        (
+            classification,
+            "large_probability",
+            "large (classification): the probability of class 1; the other class is 0",
+        ),
+        (named, "large_probability_toxic", "the probability of class toxic; the other class is safe"),
+    ]:
+        assert told in bundle.describe(one.card)
+        bundle.write(one, tmp_path / "size.roftmol")
+        rows = through(tmp_path, "smiles\nCCO\n")
+        assert rows[0][1] == column
+        assert float(rows[1][1]) == pytest.approx(one.predict(["CCO"])["probability"][0], rel=1e-4)
+
+
+def test_predictions_compute_no_scaffold(regression, monkeypatch):
+    def never(*_: object, **__: object) -> str:
+        raise AssertionError("a scaffold is computed")
+
+    monkeypatch.setattr("roftmol.data.molecules.MurckoScaffold.MurckoScaffoldSmiles", never)
+    assert np.isfinite(regression.predict(OTHERS)["prediction"]).all()
 
 
 def test_a_prefix_makes_room(place):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -92,6 +93,30 @@ def test_cross_validation_and_grid_search():
     assert found.fit(SMILES, VALUES).best_params_["method"] in ("fingerprint", "linear_probing")
 
 
+def test_a_column_of_a_frame_is_a_list_of_smiles():
+    frame = pd.DataFrame({"smiles": SMILES, "size": VALUES})
+    expected = RoftMolRegressor("fingerprint", members=2).fit(SMILES, VALUES).predict(SMILES)
+    for X, y in [
+        (frame["smiles"], frame["size"]),
+        (frame[["smiles"]], frame[["size"]]),
+        (frame["smiles"].to_numpy()[:, None], VALUES[:, None]),
+    ]:
+        model = RoftMolRegressor("fingerprint", members=2).fit(X, y)
+        np.testing.assert_array_equal(model.predict(X), expected)
+    with pytest.raises(ValueError, match="'CCO' is one text; give a list of SMILES"):
+        model.predict("CCO")
+
+
+def test_a_bundle_names_classes_that_are_not_0_and_1():
+    halves = (np.median(VALUES) < VALUES).astype(int)
+    plain = RoftMolClassifier("fingerprint", members=2).fit(SMILES, halves)
+    assert "classes" not in plain.bundle_.card
+    named = RoftMolClassifier("fingerprint", members=2).fit(SMILES, np.where(halves, "active", "inactive"))
+    assert named.bundle_.card["classes"] == ["active", "inactive"]
+    p = named.bundle_.predict(SMILES)["probability"]
+    np.testing.assert_allclose(p, named.predict_proba(SMILES)[:, 1])
+
+
 def test_a_saved_model_is_a_bundle(tmp_path):
     model = RoftMolRegressor("linear_probing", **QUICK).fit(SMILES, VALUES)
     model.save(tmp_path / "a.roftmol")
@@ -114,6 +139,13 @@ def test_a_saved_model_is_a_bundle(tmp_path):
             "'bert' is neither a file nor registered; choose one of gin",
         ),
         (RoftMolClassifier(), ["C", "CC"], [1, 1], "1 classes"),
+        (RoftMolClassifier(), ["C", "CC", "CCC"], [1, np.nan, 0], "the label in row 1 is missing"),
+        (RoftMolClassifier(), ["C", "CC"], ["a", None], "the label in row 1 is missing"),
+        (RoftMolRegressor(), "CCO", [1, 2, 3], "'CCO' is one text; give a list of SMILES"),
+        (RoftMolRegressor(), pd.DataFrame({"a": ["C"], "b": ["C"]}), [1], "X: 2 columns were given; give one"),
+        (RoftMolRegressor(members=0), SMILES, VALUES, r"'members' parameter .* range \[2, inf\). Got 0"),
+        (RoftMolRegressor(members=1), SMILES, VALUES, r"'members' parameter .* range \[2, inf\). Got 1"),
+        (RoftMolRegressor(level=90), SMILES, VALUES, r"'level' parameter .* range \(0.0, 1.0\). Got 90"),
     ],
 )
 def test_bad_input_is_named(model, X, y, told):

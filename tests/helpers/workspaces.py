@@ -87,7 +87,7 @@ class Workspace:
 ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plot": 1, "report": 1}
 #: What is said of a file after `spoil`.
 BAD_LABEL = (
-    "error: results/data/mine/source: column 'logP', record 1: the label 'soluble' is not a number. "
+    "error: results/data/mine/source: column 'logP', record 1 (line 3): the label 'soluble' is not a number. "
     "Correct or empty it, name another column, or translate labels by `values`."
 )
 

@@ -440,6 +440,7 @@ def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
         "-o predicted.csv",
     ]
     folder = tmp_path / "results/recommendation/my-data"
+    assert json.loads((folder / "data.json").read_text()) == {"path": str(tmp_path / "my data.csv")}
     page = (folder / "report.html").read_text()
     assert "log&lt;i&gt;P" in page
     assert "<i>P" not in page.replace("</i>P", "")
@@ -487,7 +488,9 @@ def test_a_dry_run_of_a_recommendation_brings_nothing(
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"data": "mine.csv"}))
     done = Workspace(tmp_path).run(flag, "--cores", "2", "recommend")
     assert done.returncode == 0, done.stderr
-    assert "MiniMol, which is better, is brought by a run, where it can be had." in done.stdout + done.stderr
+    told = done.stdout + done.stderr
+    assert "MiniMol, which is better, is brought by a run, where it can be had." in told
+    assert told.index(f"target `y`, regression, {len(SMILES)} labels, column `smiles`") < told.index("The encoder is")
     assert not (tmp_path / "results").exists()
 
 

@@ -24,7 +24,7 @@ from rdkit.DataStructs import BulkTanimotoSimilarity, ExplicitBitVect
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.data.molecules import load
+from roftmol.data.delimited import load
 from roftmol.registry.catalog import Dataset
 
 #: The radius of the Morgan fingerprints.

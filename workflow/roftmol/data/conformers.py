@@ -19,7 +19,8 @@ from rdkit import Chem, rdBase
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.data.molecules import load, structures
+from roftmol.data.delimited import load
+from roftmol.data.molecules import structures
 from roftmol.registry.catalog import Dataset
 
 #: Nearer atoms than any two of a molecule, in A.

@@ -6,13 +6,11 @@ with its position in the file and its reason.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +25,10 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
-from roftmol.data import labels as label
+from roftmol.data import label_texts as label
+from roftmol.data.columns import is_unnamed
+from roftmol.data.delimited import Table, load
+from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
 from roftmol.registry.catalog import Dataset
@@ -46,9 +47,9 @@ REASONS = (
     "duplicate",
     "contradicting_duplicate",
 )
+#: Those that say nothing against a file: many records of a molecule, or records to be predicted.
+NOT_COUNTED = frozenset({"missing_labels", "duplicate", "contradicting_duplicate"})
 BONDS = frozenset(Chem.BondType.names[name] for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
-MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
-SEPARATORS = ",\t;"
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
@@ -69,28 +70,6 @@ class Reject(NamedTuple):
     reason: str
     detail: str
     action: str = "dropped"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A file's header and its records, blank lines left out."""
-
-    path: Path
-    header: list[str]
-    records: list[list[str]]
-    lines: list[int]  #: where each record ends in the file, counted from 1
-
-    def column(self, name: str) -> list[str]:
-        """Return the stripped cells of a column; a name that is not in the header once raises `UserError`."""
-        if self.header.count(name) != 1:
-            fault = "no column" if name not in self.header else "more than one column"
-            folded = {head.casefold(): head for head in self.header}
-            near = get_close_matches(name.casefold(), folded, n=1)
-            hint = f" Did you mean {folded[near[0]]!r}?" if near and name not in self.header else ""
-            some = ", ".join(map(repr, self.header[:20])) + (", ..." if len(self.header) > 20 else "")
-            raise UserError(f"{self.path}: {fault} {name!r}.{hint} The columns are {some}.")
-        position = self.header.index(name)
-        return [record[position].strip() for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -147,8 +126,7 @@ def read(
             rejects.setdefault(row, censored[row])
     dropped = {row for row, reject in rejects.items() if reject.action == "dropped"}
     kept = [row for row in usable if row not in dropped]
-    as_told = {row for row in dropped if dataset.censored and rejects[row].reason == "censored"}
-    _check_share(table, rejects, dropped - as_told, max_rejected)
+    _check_share(table, smiles, rejects, dropped, max_rejected, dataset)
 
     molecules = pd.DataFrame(
         {
@@ -170,35 +148,6 @@ def read(
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
         _tasks(names, labels[kept], dataset),
     )
-
-
-def load(path: Path) -> Table:
-    """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records.
-
-    Raises `UserError` for a file that is empty, no CSV, or has records of another length than its header.
-    """
-    text = read_text(path, "a CSV text in UTF-8", "Save the table as CSV, UTF-8.")
-    first = text.lstrip().split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if rows and len(cells) != len(rows[0]):
-                raise UserError(
-                    f"{path}: record {len(rows) - 1} (line {reader.line_num}) has {len(cells)} fields, but the header "
-                    f"has {len(rows[0])}. Quote fields that contain the separator."
-                )
-            rows.append(cells)
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise UserError(f"{path}: not a CSV, line {reader.line_num}: {error}.") from error
-    header, *records = rows
-    if not records:
-        raise UserError(f"{path}: there is a header but no record.")
-    return Table(path, [name.strip() for name in header], records, lines[1:])
 
 
 def structures(path: Path, dataset: Dataset) -> list[Structure]:
@@ -303,7 +252,7 @@ def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
     """Return the properties of structures as a table, "" where one lacks what another has."""
     header = list(dict.fromkeys(chain.from_iterable(item.properties for item in structures)))
     records = [[item.properties.get(name, "") for name in header] for item in structures]
-    return Table(path, header, records, list(range(len(structures))))
+    return Table(path, header, records, [])
 
 
 def _smiles_of(structures: Sequence[Structure], processes: int) -> tuple[list[str], dict[int, Reject]]:
@@ -352,14 +301,14 @@ def _label_names(table: Table, dataset: Dataset) -> list[str]:
     if dataset.labels != ("*",):
         return list(dataset.labels)
     other = {dataset.smiles, dataset.split_column, dataset.relations, *dataset.ignore, *dataset.geometry}
-    names = [name for name in table.header if name not in other]
+    names = [name for name in table.header if name not in other and not is_unnamed(name)]
     if not names:
         raise UserError(f"{table.path}: there is no label column beside {', '.join(map(repr, table.header))}.")
     return names
 
 
 def _labels(
-    table: Table, names: Sequence[str], dataset: Dataset, values: Mapping[str, float], known: bool
+    table: Table, names: Sequence[str], dataset: Dataset, values: Values, known: bool
 ) -> tuple[np.ndarray, dict[int, Reject]]:
     """Return the labels, molecules x tasks, NaN where missing, and by row what was censored and what became of it.
 
@@ -370,25 +319,27 @@ def _labels(
     factors = np.ones(len(table.records))
     if not task.classes and not (known and not dataset.relations):
         beside = [name for name in dict.fromkeys(table.header) if _may_tell(name, table, names, dataset)]
-        signs = _relations(table, beside, names, dataset)
-        factors = _factors(table, beside, names, dataset)
+        texts = _translated(table.column(names[0]), values)
+        signs = _relations(table, beside, names[0], texts, dataset)
+        factors = _factors(table, beside, texts, dataset)
     limits = dataset.censored == "limit"
     columns = []
     censored: dict[int, Reject] = {}
     for name in names:
-        texts = table.column(name)
+        written = table.column(name)
+        texts = _translated(written, values)
         # A kind of label may read limits by itself.
-        limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task, values) is None}
+        limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task) is None}
         bounds = [
             None if task.classes else limit_of.get(text) or _bound(sign, text)
             for sign, text in zip(signs, texts, strict=True)
         ]
         plain = [bound.number if bound else text for bound, text in zip(bounds, texts, strict=True)]
-        numbers = {text: _number(text, dataset.task, values) for text in set(plain)}
+        numbers = {text: _number(text, dataset.task) for text in set(plain)}
         wrong = next((row for row, text in enumerate(plain) if numbers[text] is None), None)
         if wrong is not None:
             raise UserError(
-                f"{table.path}: column {name!r}, record {wrong}: the label {texts[wrong]!r} is not "
+                f"{table.path}: column {name!r}, {table.record(wrong)}: the label {written[wrong]!r} is not "
                 f"{task.labels_are}. Correct or empty it, name another column, "
                 "or translate labels by `values`."
             )
@@ -416,17 +367,17 @@ def _may_tell(name: str, table: Table, names: Sequence[str], dataset: Dataset) -
 
 def _bound(sign: str, text: str) -> label.Limit | None:
     """Return a label as a limit, where the column of relations says so."""
-    return label.Limit(sign, text) if sign in label.BEYOND and text.casefold() not in MISSING else None
+    return label.Limit(sign, text) if sign in label.BEYOND and not label.is_missing(text) else None
 
 
-def _relations(table: Table, beside: Sequence[str], names: Sequence[str], dataset: Dataset) -> list[str]:
+def _relations(table: Table, beside: Sequence[str], name: str, texts: Sequence[str], dataset: Dataset) -> list[str]:
     """Return the relation of each record, "" where there is none; raise `UserError` where it must be asked for."""
     if dataset.relations:
         cells = table.column(dataset.relations)
         odd = next((row for row, cell in enumerate(cells) if cell and not label.is_relation(cell)), None)
         if odd is not None:
             raise UserError(
-                f"{table.path}: column {dataset.relations!r}, line {table.lines[odd]}: {cells[odd]!r} is no relation "
+                f"{table.path}: column {dataset.relations!r}, {table.position(odd)}: {cells[odd]!r} is no relation "
                 "(=, <, >, <=, >=, ~). Correct it, or name another column by `relations`."
             )
         candidates = [dataset.relations]
@@ -440,23 +391,21 @@ def _relations(table: Table, beside: Sequence[str], names: Sequence[str], datase
             "`relations`."
         )
     signs = [label.relation(cell) for cell in table.column(candidates[0])]
-    texts = table.column(names[0])
     beyond = [row for row, sign in enumerate(signs) if _bound(sign, texts[row])]
     if beyond and not dataset.censored:
         first = beyond[0]
         raise UserError(
             f"{table.path}: column {candidates[0]!r} says of {len(beyond)} of {len(signs)} labels that the value lies "
-            f"beyond the number, first in line {table.lines[first]}: {names[0]!r} {signs[first]} {texts[first]}. Say "
+            f"beyond the number, first in {table.position(first)}: {name!r} {signs[first]} {texts[first]}. Say "
             "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value."
         )
     return signs
 
 
-def _factors(table: Table, beside: Sequence[str], names: Sequence[str], dataset: Dataset) -> NDArray[np.float64]:
+def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset: Dataset) -> NDArray[np.float64]:
     """Return what each record's labels are multiplied by; raise `UserError` for units that nothing is said of."""
     ones = np.ones(len(table.records))
-    texts = table.column(names[0])
-    rows = [row for row, text in enumerate(texts) if text.casefold() not in MISSING]
+    rows = [row for row, text in enumerate(texts) if not label.is_missing(text)]
     of_rows = {name: [cells[row] for row in rows] for name in beside for cells in [table.column(name)]}
     if not dataset.units:
         for name, cells in of_rows.items():
@@ -464,8 +413,8 @@ def _factors(table: Table, beside: Sequence[str], names: Sequence[str], dataset:
                 second = next(n for n, cell in enumerate(cells) if label.unit(cell) != label.unit(cells[0]))
                 each = ", ".join(f"{cell}: 1" for cell in dict.fromkeys(cells) if cell)
                 raise UserError(
-                    f"{table.path}: the labels have several units, by column {name!r}: {label.counted(cells)}; line "
-                    f"{table.lines[rows[second]]} is {texts[rows[second]]} {cells[second]}. Write one unit, or say "
+                    f"{table.path}: the labels have several units, by column {name!r}: {label.counted(cells)}; "
+                    f"{table.position(rows[second])} is {texts[rows[second]]} {cells[second]}. Write one unit, or say "
                     f"what each label is multiplied by: `units: {{{each}}}` with the right numbers."
                 )
         return ones
@@ -477,19 +426,24 @@ def _factors(table: Table, beside: Sequence[str], names: Sequence[str], dataset:
         worth = label.factor(cell, dataset.units)
         if worth is None:
             raise UserError(
-                f"{table.path}: column {told[0]!r}, line {table.lines[row]}: the unit {cell!r} is not in `units`, "
+                f"{table.path}: column {told[0]!r}, {table.position(row)}: the unit {cell!r} is not in `units`, "
                 "which must say of each unit what its labels are multiplied by."
             )
         ones[row] = worth
     return ones
 
 
-def _number(text: str, task: str, values: Mapping[str, float]) -> float | None:
+def _translated(texts: Sequence[str], values: Values) -> list[str]:
+    meaning = {text: label.translated(text, values) for text in set(texts)}
+    return [meaning[text] for text in texts]
+
+
+def _number(text: str, task: str) -> float | None:
     """Return a label's number, NaN if it is missing, None if it cannot be a label of the task."""
-    if text.casefold() in MISSING:
+    if label.is_missing(text):
         return np.nan
     try:
-        return TASKS[task].read(values.get(text, text))
+        return TASKS[task].read(text)
     except ValueError:
         return None
 
@@ -500,16 +454,17 @@ def parse_all(smiles: Sequence[str]) -> list[Molecule | Reject]:
         return [parse(text) for text in smiles]
 
 
-def parse(smiles: str) -> Molecule | Reject:
+def parse(smiles: str, *, scaffold: bool = True) -> Molecule | Reject:
     """Return what RDKit makes of one SMILES, or why it makes nothing of it.
 
-    That is the canonical form, the Bemis-Murcko scaffold with chirality, the number of atoms, and the parent structure.
+    That is the canonical form, the Bemis-Murcko scaffold with chirality ("" without `scaffold`: a large molecule's
+    takes seconds), the number of atoms, and the parent structure.
     """
     mol = readable(smiles)
     if isinstance(mol, Reject):
         return mol
-    scaffold = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
-    return Molecule(Chem.MolToSmiles(mol), scaffold, mol.GetNumAtoms(), parent_of(mol))
+    frame = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True) if scaffold else ""
+    return Molecule(Chem.MolToSmiles(mol), frame, mol.GetNumAtoms(), parent_of(mol))
 
 
 def readable(smiles: str) -> Chem.Mol | Reject:
@@ -585,21 +540,38 @@ def _repeated(molecules: dict[int, Molecule]) -> Iterator[list[int]]:
     return (group for group in rows.values() if len(group) > 1)
 
 
-def _check_share(table: Table, rejects: dict[int, Reject], dropped: set[int], max_rejected: float) -> None:
+def _check_share(
+    table: Table,
+    smiles: Sequence[str],
+    rejects: Mapping[int, Reject],
+    dropped: set[int],
+    max_rejected: float,
+    dataset: Dataset,
+) -> None:
+    """Raise `UserError` if too many records cannot be used, or none is left.
+
+    Records that are merged with others, have no label, or are censored where `dataset.censored` is said, are left out
+    by the user's own wish, and do not count.
+    """
+    wished = NOT_COUNTED | ({"censored"} if dataset.censored else set())
     total = len(table.records)
-    if len(dropped) <= max_rejected * total and len(dropped) < total:
+    unusable = {row for row in dropped if rejects[row].reason not in wished}
+    if len(unusable) <= max_rejected * total and len(dropped) < total:
         return
-    censored = sum(rejects[row].reason == "censored" for row in dropped)
-    mend = "`censored: drop` or `limit` says what becomes of labels beyond a limit. " if censored else ""
-    counts = Counter(rejects[row].reason for row in dropped)
+    which = unusable if len(unusable) > max_rejected * total else dropped
+    counts = Counter(rejects[row].reason for row in which)
+    mend = "`censored: drop` or `limit` says what becomes of labels beyond a limit. " if counts["censored"] else ""
     examples = [
-        f"record {row}: {rejects[row].reason} {rejects[row].detail}".strip() for row in sorted(dropped)[:EXAMPLES]
+        f"{table.record(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
+        for row in sorted(which)[:EXAMPLES]
     ]
+    limit = (
+        f"more than the limit `max_rejected` of {max_rejected:g} allows" if which is unusable else "and none is left"
+    )
     raise UserError(
-        f"{table.path}: {len(dropped)} of {total} records would be dropped "
-        f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}), more than the limit "
-        f"`max_rejected` of {max_rejected:g} allows. First: {'; '.join(examples)}. {mend}Mend the file or raise "
-        "the limit."
+        f"{table.path}: {len(which)} of {total} records would be dropped "
+        f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}), {limit}. First: "
+        f"{'; '.join(examples)}. {mend}Mend the file or raise the limit."
     )
 
 

@@ -1,16 +1,48 @@
-"""What is worth a word about a dataset that was read: what the numbers may not mean, and what is dealt together."""
+"""What is worth a word about a dataset that was read: its records, what numbers may not mean, what is dealt together."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 
+from roftmol.data.delimited import Table
 from roftmol.data.parents import forms_told
 from roftmol.tasks import TASKS
 
 #: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
 AT_AN_END = 0.05
 AT_LEAST = 3
+
+
+#: What becomes of records of one molecule, by `duplicates`.
+MERGED = {
+    "average": "the labels of a molecule are averaged",
+    "keep": "all are kept",
+    "drop": "the others are left out",
+}
+
+
+def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) -> list[str]:
+    """Say how many records are blank, without a label, of a molecule that is there before, or unusable; [] if none is.
+
+    `kept` counts the molecules. Of censored records, :func:`remarks` speaks.
+    """
+    counts = Counter(rejects["reason"])
+    repeated = counts["duplicate"] + counts["contradicting_duplicate"]
+    unlabelled = counts["missing_labels"]
+    unusable = counts.total() - repeated - unlabelled - counts["censored"]
+    sentences = {
+        f"{table.blanks} blank lines are skipped": table.blanks,
+        f"{unlabelled} records without a label are left out": unlabelled,
+        f"{repeated} records share their molecule with others, {MERGED[duplicates]} (duplicates={duplicates})": (
+            repeated
+        ),
+        f"{unusable} records that cannot be used are left out, listed on the page": unusable,
+    }
+    said = [sentence for sentence, count in sentences.items() if count]
+    return [f"{len(table.records)} records, {kept} molecules: {'; '.join(said)}."] if said else []
 
 
 def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[str]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rdkit import rdBase
+
 from roftmol.core.errors import UserError
-from roftmol.data import labels, molecules, parents
-from roftmol.data.columns import listed, smiles_column
-from roftmol.data.molecules import MISSING, Table
-from roftmol.data.remarks import remarks
+from roftmol.data import molecules, parents
+from roftmol.data import target as labels_of
+from roftmol.data.columns import SMILES_NAMES, is_unnamed, smiles_column
+from roftmol.data.delimited import Table, load
+from roftmol.data.label_texts import Values, class_names, is_missing, translated
+from roftmol.data.remarks import of_records, remarks
 from roftmol.registry.catalog import SUFFIXES, Dataset
-from roftmol.tasks import TASKS, classification, regression
+from roftmol.tasks import TASKS
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
 MINIMUM = 20
 #: Fewer of a class leave some part of a cross-validation, or the validation inside it, without one.
 MINIMUM_OF_A_CLASS = 10
+#: So many cells of a column that was guessed to hold SMILES are tried.
+TRIED = 50
+#: A header stands within so many lines.
+HEADER_WITHIN = 10
 
 
 @dataclass(frozen=True)
@@ -26,50 +34,55 @@ class Columns:
     smiles: str
     target: str
     task: str  #: a name in `tasks.TASKS`
+    labels: int = field(default=0, compare=False)  #: how many records have one
+    classes: tuple[str, str] | None = field(default=None, compare=False)  #: what 0 and 1 are called, where otherwise
+
+    def __str__(self) -> str:
+        named = "" if self.classes is None else f" (class 1 is `{self.classes[1]}`, class 0 `{self.classes[0]}`)"
+        return f"target `{self.target}`, {self.task}{named}, {self.labels} labels, column `{self.smiles}`"
 
 
-def describe(path: Path, smiles: str | None = None, target: str | None = None, task: str | None = None) -> Columns:
-    """Return what the columns of a CSV are; what is not given is guessed.
+def describe(
+    path: Path,
+    smiles: str | None = None,
+    target: str | None = None,
+    task: str | None = None,
+    values: Values | None = None,
+    censored: str | None = None,
+) -> Columns:
+    """Return what the columns of a CSV are; what is not given is guessed, where there is no doubt.
 
-    The target is the one other column of numbers; it is a classification if its labels are 0 and 1 and nothing else.
-    Raises `UserError` if the file is missing or no CSV, a column is not in it, or there is no single guess.
+    `values` translate labels; where `censored` says what becomes of limits, `>10` is a label. A classification has the labels 0 and 1 and nothing else. Raises `UserError` if the file
+    is missing or no CSV, a column is not in it or there twice, a guess is in doubt, or a label is none of the task.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
     if path.suffix.lower() in SUFFIXES:
         raise UserError(f"{path}: a recommendation is made from a CSV; name structures in `own_datasets`.")
-    table = molecules.load(path)
-    smiles = smiles or smiles_column(table.header, str(path))
+    table, values = load(path), values or {}
+    if smiles is None:
+        smiles = _guessed_smiles(table)
     table.column(smiles)
-    target = target or _target(table, smiles)
-    labels = table.column(target)
+    target = target or labels_of.choose(table, smiles)
     if target == smiles:
         raise UserError(f"{path}: {target!r} is named as the SMILES and as the target; name another `target`.")
-    given = {text for text in labels if text.casefold() not in MISSING}
-    if not given:
-        raise UserError(f"{path}: column {target!r} holds no label; name another `target`.")
-    no_numbers = {text for text in given if _number(text) is None}
-    if no_numbers:
-        wrong = next(row for row, text in enumerate(labels) if text in no_numbers)
-        raise UserError(
-            f"{path}: column {target!r}, line {table.lines[wrong]}: {labels[wrong]!r} is not a number. Give "
-            "numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured."
-        )
-    values = {_number(text) for text in given}
-    return Columns(smiles, target, task or (classification if values <= {0.0, 1.0} else regression).TASK.name)
+    task = labels_of.task_of(table, target, task, values, censored)
+    given = sum(not is_missing(translated(text, values)) for text in table.column(target))
+    return Columns(smiles, target, task, given, class_names(values) if TASKS[task].classes else None)
 
 
 def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> list[str]:
-    """Refuse a file that no recommendation can be made from; return what is worth a word of any other, in sentences.
+    """Return what is worth a word of a file, in sentences; refuse one that no recommendation can be made from.
 
     Raises `UserError` for what :func:`molecules.read` refuses; for molecules that are there twice with different
     labels, unless `settle_duplicates` says that `dataset.duplicates` was the user's choice; for too few molecules or
     too few of a class; and if all labels are equal.
     """
-    kept, rejects, tasks = molecules.read(path, dataset, max_rejected=max_rejected)
-    table = molecules.load(path)
+    # Whatever contradicts itself is told, and not dropped, before the user has said what to do.
+    rules = dataset if settle_duplicates else replace(dataset, duplicates="keep")
+    kept, rejects, tasks = molecules.read(path, rules, max_rejected=max_rejected)
+    table = load(path)
     target = dataset.labels[0]
-    values = [label[0] for label in kept["labels"]]
     contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
     if len(contradicting) and not settle_duplicates:
         texts = table.column(target)
@@ -83,6 +96,9 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
             "`duplicates=average` or `duplicates=drop`"
             + (f" ({len(rows)} lines are of such molecules)." if len(rows) > len(same) else ".")
         )
+    if dataset.duplicates != "keep":
+        kept = kept.drop_duplicates("canonical")
+    labels = [label[0] for label in kept["labels"]]
     if len(kept) < MINIMUM:
         raise UserError(
             f"{path}: {len(kept)} molecules with a label can be used, and a recommendation needs {MINIMUM}: with "
@@ -93,42 +109,54 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
             f"{path}: the {len(kept)} molecules with a label are forms of {different} substances (salts, charges, "
             f"stereoisomers, tautomers), and a recommendation needs {MINIMUM}: forms are dealt together. Add molecules."
         )
-    if len(set(values)) == 1:
-        raise UserError(f"{path}: all labels in column {target!r} are {values[0]:g}; there is nothing to learn.")
+    if len(set(labels)) == 1:
+        raise UserError(f"{path}: all labels in column {target!r} are {labels[0]:g}; there is nothing to learn.")
     if TASKS[dataset.task].classes:
         for value in (0, 1):
-            if (count := values.count(value)) < MINIMUM_OF_A_CLASS:
+            if (count := labels.count(value)) < MINIMUM_OF_A_CLASS:
                 raise UserError(
                     f"{path}: {count} molecules have the label {value} in column {target!r}, and a recommendation "
                     f"needs {MINIMUM_OF_A_CLASS} of each class. Add molecules, or give a measured value as the target."
                 )
-    return remarks(kept, rejects, tasks)
+    return [*of_records(table, len(kept), rejects, dataset.duplicates), *remarks(kept, rejects, tasks)]
 
 
-def _target(table: Table, smiles: str) -> str:
-    """Return the one column of numbers beside the SMILES; raise `UserError` if there is none or more than one."""
-    numeric = []
-    for name in dict.fromkeys(table.header):
-        if name == smiles or table.header.count(name) > 1:
-            continue
-        texts = [text for text in table.column(name) if text.casefold() not in MISSING]
-        if texts and all(_number(text) is not None for text in texts):
-            numeric.append(name)
-    if len(numeric) == 1:
-        return numeric[0]
-    others = [name for name in table.header if name != smiles]
-    if len(others) == 1:
-        return others[0]  # with labels that are no numbers, which is said later by name
-    if numeric:
-        raise UserError(
-            f"{table.path}: {listed(numeric)} are columns of numbers; name the one to predict with `target`."
-        )
-    raise UserError(f"{table.path}: no column beside {smiles!r} holds numbers alone; name one with `target`.")
-
-
-def _number(text: str) -> float | None:
-    limit = labels.limit(text)
+def _guessed_smiles(table: Table) -> str:
+    """Return the column of SMILES by its name; raise `UserError` if none has one, or what is in it is no SMILES."""
+    names = [name for name in table.header if not is_unnamed(name)]
     try:
-        return float(limit.number if limit else text)
-    except ValueError:
-        return None
+        guess = smiles_column(names, str(table.path))
+    except UserError as error:
+        raise UserError(f"{error}{_header_below(table)}") from None
+    cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][:TRIED]
+    wrong = [(text, line) for text, line in cells if not _is_molecule(text)]
+    if 2 * len(wrong) <= len(cells):
+        return guess
+    text, line = wrong[0]
+    better = [name for name in names if name != guess and _holds_smiles(table, name)]
+    hint = f", for example smiles={better[0]!r}" if better else ""
+    raise UserError(
+        f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in line {line} is none; name the "
+        f"column of SMILES with `smiles`{hint}."
+    )
+
+
+def _is_molecule(text: str) -> bool:
+    with rdBase.BlockLogs():
+        return not isinstance(molecules.readable(text), molecules.Reject)
+
+
+def _holds_smiles(table: Table, name: str) -> bool:
+    """Return whether the first cells of a column are SMILES, of more than an atom."""
+    position = table.header.index(name)
+    cells = [text for record in table.records[:TRIED] if (text := record[position].strip())]
+    return bool(cells) and all(_is_molecule(text) for text in cells) and any(len(text) > 2 for text in cells)
+
+
+def _header_below(table: Table) -> str:
+    """Return a hint where a line below the first looks like the header."""
+    for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
+        letters = {"".join(filter(str.isalpha, cell.casefold())) for cell in record}
+        if letters & {*SMILES_NAMES}:
+            return f" Line {line} looks like the header: remove the lines above it."
+    return ""

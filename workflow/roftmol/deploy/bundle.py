@@ -74,13 +74,14 @@ class Bundle:
         """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
 
         `prediction` is the members' mean or a head's prediction, in label units, `low` to `high` its interval,
-        `probability` the calibrated probability of class 1, `similarity` the Tanimoto similarity to the nearest
-        training molecule. `problem` is the reason why a SMILES cannot be featurized or why a molecule is outside the
-        domain.
+        `probability` the calibrated probability of class 1 (the second of the card's `classes`), `similarity` the
+        Tanimoto similarity to the nearest training molecule. `problem` is the reason why a SMILES cannot be featurized
+        or why a molecule is outside the domain.
         """
         table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
         table["problem"] = ""
-        judged = {text: readable(text) for text in dict.fromkeys(smiles)}
+        with rdBase.BlockLogs():
+            judged = {text: readable(text) for text in dict.fromkeys(smiles)}
         faults = {text: item for text, item in judged.items() if isinstance(item, Reject)}
         bad = [text in faults for text in smiles]
         for row in np.flatnonzero(bad).tolist():
@@ -285,6 +286,14 @@ def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
         return [Chem.MolFromSmiles(text) for text in smiles]
 
 
+def _classes(card: Mapping[str, Any]) -> str:
+    """Say of which class the probability is."""
+    if not TASKS[card["task"]].classes:
+        return ""
+    other, one = card.get("classes", ("0", "1"))
+    return f": the probability of class {one}; the other class is {other}"
+
+
 def describe(card: Mapping[str, Any]) -> str:
     """Describe the card in lines of text."""
     title = METHODS[card["method"]].title
@@ -294,7 +303,7 @@ def describe(card: Mapping[str, Any]) -> str:
     reference = f"the constant {scores['constant']:.4g}"
     ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
-        "predicts": f"{card['target']} ({card['task']})",
+        "predicts": f"{card['target']} ({card['task']})" + _classes(card),
         "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
         "members": (
             f"one, fitted on all {card['molecules']} labelled molecules"
@@ -310,7 +319,7 @@ def describe(card: Mapping[str, Any]) -> str:
         f"Python {made['python']}",
     }
     if card["method"] == CONSTANT:
-        lines["predicts"] += ": the same for every molecule, as nothing was better than that beyond doubt"
+        lines["predicts"] += "; it is the same for every molecule, as nothing was better than that beyond doubt"
     evidence = card.get("evidence") or {}
     if evidence.get("sentences"):
         lines["verdict"] = " ".join(evidence["sentences"])

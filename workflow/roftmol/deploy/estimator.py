@@ -6,14 +6,17 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from roftmol.core.errors import UserError
@@ -32,6 +35,9 @@ from roftmol.training.fit import TrainSettings
 
 Labels = npt.NDArray[np.float32]
 
+#: SMILES as they may be given: a list, a series, a frame's or an array's one column.
+Smiles = Sequence[str] | pd.Series | pd.DataFrame | npt.NDArray[Any]
+
 #: What a recommendation takes by default.
 AUTO = "auto"
 
@@ -40,6 +46,19 @@ class _Estimator(BaseEstimator):
     """What both have in common: the parameters, the fit, the bundle."""
 
     _task: str
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "method": [str],
+        "encoder": [str],
+        "setting": [Mapping, None],
+        "members": [Interval(Integral, 2, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "level": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": [Integral],
+    }
 
     def __init__(
         self,
@@ -74,7 +93,9 @@ class _Estimator(BaseEstimator):
         tags.input_tags.string = True
         return tags
 
-    def _fit(self, smiles: Sequence[str], labels: Labels) -> Self:
+    def _fit(self, smiles: Smiles, labels: Labels, **about: Any) -> Self:
+        """Fit on texts and numbers; `about` is put on the card."""
+        self._validate_params()
         texts = _texts(smiles)
         if len(labels) != len(texts):
             raise ValueError(f"{len(texts)} SMILES and {len(labels)} labels: give one label a molecule")
@@ -105,10 +126,12 @@ class _Estimator(BaseEstimator):
                 members=self.members,
                 seed=self.random_state,
             )
-            self.bundle_ = fit_bundle(texts, parents, labels, settings, pretrained, {"target": "y"}, self.level)
+            self.bundle_ = fit_bundle(
+                texts, parents, labels, settings, pretrained, {"target": "y", **about}, self.level
+            )
         return self
 
-    def _predicted(self, smiles: Sequence[str], *columns: str) -> npt.NDArray[np.float64]:
+    def _predicted(self, smiles: Smiles, *columns: str) -> npt.NDArray[np.float64]:
         """Return columns of the bundle's predictions, n x columns."""
         check_is_fitted(self)
         texts = _texts(smiles)
@@ -137,11 +160,11 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
     setting
         The method's hyperparameters; None chooses from its grid by out-of-fold predictions.
     members
-        Models in an ensemble, each stopped on another part of the labels.
+        Models in an ensemble, two or more, each stopped on another part of the labels.
     epochs, patience, batch_size, learning_rate, dropout
         As in config.yaml.
     level
-        The share of labels that the prediction intervals in `bundle_` hold.
+        The share of labels that the prediction intervals in `bundle_` hold, between 0 and 1.
     random_state
         The seed of everything that is drawn.
 
@@ -149,15 +172,15 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
 
     _task = regression.TASK.name
 
-    def fit(self, X: Sequence[str], y: Sequence[float]) -> Self:
+    def fit(self, X: Smiles, y: Sequence[float] | npt.ArrayLike) -> Self:
         """Fit on n SMILES and n values; raise `ValueError` for a SMILES that is no molecule or for a missing value."""
-        labels = np.asarray(y, np.float32)
+        labels = np.asarray(_column(y, "y"), np.float32)
         if labels.ndim != 1 or not np.isfinite(labels).all():
             raise ValueError("y: give one finite number a molecule")
         return self._fit(X, labels)
 
     def predict(
-        self, X: Sequence[str], return_std: bool = False
+        self, X: Smiles, return_std: bool = False
     ) -> npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Predict values, one a SMILES; with `return_std`, also their standard deviations, in label units.
 
@@ -168,7 +191,7 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
             return mean
         return mean, (high - low) / (2 * norm.ppf((1 + self.level) / 2))
 
-    def predict_interval(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
+    def predict_interval(self, X: Smiles) -> npt.NDArray[np.float64]:
         """Predict the two ends of each SMILES' interval of `level`, n x 2."""
         return self._predicted(X, "low", "high")
 
@@ -178,32 +201,59 @@ class RoftMolClassifier(ClassifierMixin, _Estimator):
 
     _task = classification.TASK.name
 
-    def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
-        """Fit on n SMILES and n labels of two classes; raise `ValueError` for any other number of classes."""
-        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
-        if len(self.classes_) != 2:
-            raise ValueError(f"y: {len(self.classes_)} classes, and this classifier tells two apart")
-        return self._fit(X, codes.astype(np.float32))
+    def fit(self, X: Smiles, y: Sequence[Any] | npt.ArrayLike) -> Self:
+        """Fit on n SMILES and n labels of two classes.
 
-    def predict_proba(self, X: Sequence[str]) -> npt.NDArray[np.float64]:
+        The second one in sorted order is class 1, whose probability a saved bundle predicts; its card names both.
+        Raises `ValueError` for a missing label, and for any other number of classes.
+        """
+        labels = np.asarray(_column(y, "y"))
+        if labels.ndim == 1 and (missing := np.flatnonzero(pd.isna(labels))).size:
+            raise ValueError(f"y: the label in row {missing[0]} is missing; give one a molecule")
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if labels.ndim != 1 or len(self.classes_) != 2:
+            raise ValueError(f"y: {len(self.classes_)} classes, and this classifier tells two apart")
+        named = {} if set(self.classes_.tolist()) == {0, 1} else {"classes": [str(name) for name in self.classes_]}
+        return self._fit(X, codes.astype(np.float32), **named)
+
+    def predict_proba(self, X: Smiles) -> npt.NDArray[np.float64]:
         """Predict calibrated probabilities of both classes, n x 2."""
         p = self._predicted(X, "probability")[:, 0]
         return np.stack([1 - p, p], 1)
 
-    def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:
+    def predict(self, X: Smiles) -> npt.NDArray[Any]:
         """Predict the more probable class, one a SMILES."""
         return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(int)]
 
 
-def _texts(smiles: Sequence[str]) -> list[str]:
-    texts = list(smiles)
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError("X: give a list of SMILES, one a molecule")
+def _texts(smiles: Smiles) -> list[str]:
+    """Return SMILES as a list; raise `ValueError` for what is none, such as one SMILES alone."""
+    if isinstance(smiles, str | bytes):
+        raise ValueError(f"X: {smiles!r} is one text; give a list of SMILES, one a molecule, such as [{smiles!r}]")
+    texts = list(_column(smiles, "X"))
+    if not texts:
+        raise ValueError("X: give a list of SMILES, one a molecule; this one is empty")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"X: row {row}, {text!r}, is no text; give a list of SMILES, one a molecule")
     return [str(text) for text in texts]
 
 
+def _column(values: Any, name: str) -> Any:
+    """Return the one column of a frame or of an n x 1 array; anything else as it is.
+
+    Raises `ValueError` for more than one column.
+    """
+    shape: tuple[int, ...] = getattr(values, "shape", ())
+    if len(shape) != 2:
+        return values
+    if shape[1] != 1:
+        raise ValueError(f"{name}: {shape[1]} columns were given; give one")
+    return np.asarray(values)[:, 0]
+
+
 def _molecules(texts: list[str]) -> list[Molecule]:
-    molecules = [parse(text) for text in texts]
+    molecules = [parse(text, scaffold=False) for text in texts]
     _demand_read(molecules, texts)
     return [molecule for molecule in molecules if isinstance(molecule, Molecule)]
 

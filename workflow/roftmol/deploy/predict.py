@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -16,11 +19,13 @@ from tqdm import tqdm
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
-from roftmol.data.columns import smiles_column
-from roftmol.data.molecules import SEPARATORS
+from roftmol.data import delimited
+from roftmol.data.columns import is_unnamed, listed, smiles_column
 from roftmol.deploy.bundle import Bundle
 
 STREAM = "-"
+#: Endings of formats that a user may hope for, and that are not written.
+OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".sdf", ".parquet.gz", ".zip", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,23 @@ class PredictSettings:
 def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) -> int:
     """Predict for every row of `source`, write it with our columns after its own to `out`, and return how many rows.
 
-    Both are paths to CSV, TSV or Parquet, by their endings; `-` is CSV from standard input or to standard output. The
-    file appears only when it is complete. Raises `UserError` if the table is missing, empty or damaged, if it has no
-    column of SMILES, or if it already has a column of one of our names.
+    Both are paths to CSV, TSV or Parquet, by their endings; `-` is CSV from standard input or to standard output. Text
+    may be packed by gzip, and is written so where `out` ends in .gz. The file appears only when it is complete. Raises
+    `UserError` if the table is missing, empty or damaged, if it has no column of SMILES or a column twice, if it
+    already has a column of one of our names, or if `out` is of another format by its ending.
     """
+    if ending := next((ending for ending in OTHER_FORMATS if out.lower().endswith(ending)), ""):
+        raise UserError(f"{out}: no {ending} is written; let it end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet.")
     chunks = _read(source, settings.batch_size)
     rows = 0
     with _writer(out) as write, tqdm(unit=" molecules", disable=None) as bar:
         for chunk in chunks:
             if not rows:
                 column = _columns(chunk, bundle, source, settings)
-            texts = [str(text).strip() for text in chunk[column].to_pylist()]
-            predicted = bundle.predict([text if text != "None" else "" for text in texts], settings.processes)
+            texts = ["" if text is None else str(text).strip() for text in chunk[column].to_pylist()]
+            predicted = bundle.predict(texts, settings.processes)
+            if not rows and settings.smiles is None:
+                _check_guess(column, texts, predicted, source)
             for name in bundle.columns:
                 chunk = chunk.append_column(named(bundle, name, settings.prefix), _array(predicted[name]))
             write(chunk)
@@ -59,23 +69,41 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
 
 
 def named(bundle: Bundle, column: str, prefix: str) -> str:
-    """Name a column of the bundle for the table: predictions of the target carry the target's name."""
-    about_target = column in ("prediction", "low", "high", "probability")
-    return prefix + (f"{bundle.card['target']}_{column}" if about_target else column)
+    """Name a column of the bundle for the table: predictions of the target carry its name, and that of the class."""
+    if column == "probability" and "classes" in bundle.card:
+        column = f"probability_{bundle.card['classes'][1]}"
+    elif column not in ("prediction", "low", "high", "probability"):
+        return prefix + column
+    return f"{prefix}{bundle.card['target']}_{column}"
 
 
 def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSettings) -> str:
-    """Return the column of SMILES; raise `UserError` if the table has a column of one of our names."""
+    """Return the column of SMILES; raise `UserError` if a name is there twice, or is one of ours."""
     names, where = chunk.column_names, _name(source)
-    column = settings.smiles or smiles_column(names, where)
+    # All are written again, so each needs a name of its own, but for those without one.
+    for name, there in Counter(names).items():
+        if there > 1 and not is_unnamed(name):
+            raise UserError(f"{where}: {delimited.twice(name, there)}")
+    column = settings.smiles or smiles_column(names, where, key="--smiles")
     if column not in names:
-        raise UserError(f"{where}: no column {column!r}. The columns are {', '.join(map(repr, names))}.")
+        raise UserError(f"{where}: no column {column!r}. The columns are {listed(names)}.")
     taken = [name for name in (named(bundle, name, settings.prefix) for name in bundle.columns) if name in names]
     if taken:
         raise UserError(
             f"{where}: there is a column {taken[0]!r} already. Rename it, or put something before ours by --prefix."
         )
     return column
+
+
+def _check_guess(column: str, texts: Sequence[str], predicted: pd.DataFrame, source: str) -> None:
+    """Raise `UserError` if a column that is not called SMILES was taken for it, and its first cells hold none."""
+    unread = predicted["problem"].str.startswith("invalid_smiles").to_numpy()
+    given = [text for text in texts if text]
+    if "smi" not in column.casefold() and given and unread.sum() == len(given):
+        raise UserError(
+            f"{_name(source)}: column {column!r} was taken for the SMILES, but {given[0]!r} is none, nor is any "
+            f"other of its first {len(given)} cells. Name the column of SMILES with --smiles."
+        )
 
 
 def _array(values: pd.Series) -> pa.Array:
@@ -88,29 +116,22 @@ def _name(source: str) -> str:
 
 
 def _read(source: str, size: int) -> Iterator[pa.Table]:
-    """Read the table in pieces of `size` rows; the cells of a text file stay texts."""
+    """Read the table in pieces of `size` rows; the cells of a text file stay texts, and a blank line is a row."""
     if source != STREAM and not Path(source).is_file():
         raise UserError(f"{source}: there is no such file.")
     if source.endswith(".parquet"):
         try:
             yield from (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(source).iter_batches(size))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
-    with opened as buffered:
-        first = buffered.peek(1 << 16).split(b"\n", 1)[0].decode("utf-8", "replace")
-        if not first.strip():
-            raise UserError(f"{_name(source)}: the file is empty.")
-        separator = "\t" if source.endswith(".tsv") else max(SEPARATORS, key=first.count)
-        try:
-            reader = pd.read_csv(
-                buffered, sep=separator, dtype=str, keep_default_na=False, chunksize=size, encoding="utf-8-sig"
-            )
-            for frame in reader:
-                yield pa.Table.from_pandas(frame.astype(object), preserve_index=False)
-        except (pd.errors.ParserError, UnicodeDecodeError) as error:
-            raise UserError(f"{_name(source)}: cannot be read as CSV in UTF-8 ({str(error).strip()}).") from error
+    with opened as stream:
+        rows = delimited.rows(stream, _name(source))
+        names = next(rows).cells
+        while piece := list(islice(rows, size)):
+            columns = zip(*(row.cells for row in piece), strict=True)
+            yield pa.Table.from_arrays([pa.array(cells, pa.string()) for cells in columns], names)
 
 
 @contextmanager
@@ -135,8 +156,9 @@ def _writer(out: str) -> Iterator[Any]:
                 for writer in writers:
                     writer.close()
         else:
-            with open(temporary, "w", encoding="utf-8", newline="") as stream:
-                yield _csv_writer(stream, "\t" if out.endswith(".tsv") else ",")
+            opened = gzip.open if out.endswith(".gz") else open
+            with opened(temporary, "wt", encoding="utf-8", newline="") as stream:
+                yield _csv_writer(cast(TextIO, stream), "\t" if out.removesuffix(".gz").endswith(".tsv") else ",")
 
 
 def _csv_writer(stream: TextIO, separator: str) -> Any:
@@ -144,7 +166,8 @@ def _csv_writer(stream: TextIO, separator: str) -> Any:
 
     def write(piece: pa.Table) -> None:
         nonlocal pieces
-        frame = piece.to_pandas()
+        # With pandas' own metadata, what was an index would be one again, and not be written.
+        frame = piece.to_pandas(ignore_metadata=True)
         for name, kind in zip(piece.column_names, piece.schema.types, strict=True):
             if pa.types.is_floating(kind):
                 frame[name] = [f"{value:.6g}" if value == value else "" for value in frame[name]]

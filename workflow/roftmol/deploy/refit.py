@@ -41,6 +41,7 @@ class RefitSettings:
     members: int
     level: float
     seed: int = 0
+    classes: tuple[str, ...] = ()  #: what 0 and 1 are called, where they are called something else
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
     pretrained = None
     if method not in WITHOUT_ENCODER:
         pretrained = Pretrained(model, checkpoints / f"{model}.safetensors", settings.featurizers[model])
-    about = {"target": settings.target, "evidence": evidence, "molecules_sha256": sha256(molecules)}
+    named = {"classes": list(settings.classes)} if settings.classes else {}
+    about = {"target": settings.target, **named, "evidence": evidence, "molecules_sha256": sha256(molecules)}
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
     # Tables hold no spread of a head, which has no members; fitting it five times more costs nothing.
     predicted = None if METHODS[method].head else tested(tables, model, method, table["molecule"].to_numpy(np.int64))

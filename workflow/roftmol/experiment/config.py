@@ -10,6 +10,7 @@ from typing import Any
 
 from roftmol.experiment import grids
 from roftmol.experiment.checks import check, check_methods
+from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
@@ -54,13 +55,14 @@ class Experiment:
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, and return what is worth a word, in sentences.
 
-        Raises `UserError` if no recommendation can be made from it.
+        Raises `UserError` if none can be made from it, or if the folder is that of another file.
         """
-        if not self.recommendation:
+        of = self.recommendation
+        if of is None:
             return []
         from roftmol.data import user_file
 
-        of = self.recommendation
+        check_claim(self.folder, Path(of.path))
         return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
     @property

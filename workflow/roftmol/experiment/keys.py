@@ -16,6 +16,7 @@ from roftmol.experiment.value_types import (
     Contamination,
     Duplicates,
     Grids,
+    LabelValues,
     Name,
     Named,
     Names,
@@ -124,6 +125,9 @@ class OwnDataset(Section):
 
     task: Task
     """A classification has the labels 0 and 1."""
+
+    values: LabelValues | None = None
+    """What labels mean that are no numbers, or other ones: `{active: 1, inactive: 0, -1: missing}`."""
 
     split_column: str | None = None
     """A column that says train, valid or test, for the split `column`."""
@@ -373,13 +377,23 @@ class Config(Section):
     """The column of SMILES in `data`, where it cannot be guessed."""
 
     target: str | None = None
-    """The column of labels in `data`, where it cannot be guessed."""
+    """The column of labels in `data`. It is guessed only where no other column can be it."""
 
     task: Task | None = None
-    """What the labels of `data` are, where that is not to be guessed: labels 0 and 1 alone make a classification."""
+    """What the labels of `data` are, where that is not to be guessed. Labels 0 and 1 alone make a classification; other
+    numbers a regression, but a few whole ones are asked about, for they may be codes of classes."""
+
+    values: LabelValues | None = None
+    """What the labels of `data` mean, where they are words or codes: numbers, for two classes 0 and 1, or `missing`.
+
+    On the command line `values='{active: 1, inactive: 0, -1: missing}'`. Labels that are not named stay what they are.
+    Large and small letters are the same. Words that YAML takes for truth values (yes, no, true, false, on, off) need
+    double quotes in a file. What is named 1 is the class whose probability is predicted.
+    """
 
     name: Name | None = None
-    """The name of the recommendation's folder of results; that of the file where this is silent."""
+    """The name of the recommendation's folder of results; that of the file where this is silent. A folder is of one
+    file: another file of the same name needs another one."""
 
     duplicates: Duplicates | None = None
     """What becomes of several records of one molecule in `data`, which is refused where they contradict each other."""
@@ -406,7 +420,8 @@ class Config(Section):
     """Whether the vectors of atoms before and after each method are drawn by t-SNE: 15 seconds of one core a cell."""
 
     max_rejected: float = Field(default=0.1, ge=0, le=1)
-    """The largest share of a dataset's records that may be unreadable or unsupported; more stop the run."""
+    """The largest share of a dataset's records that may be unreadable or unsupported; more stop the run. Records
+    without a label, and further ones of a molecule, do not count."""
 
     mirror: str | None = None
     """A folder that holds the registered files under their usual names, tried before anything is downloaded.

@@ -16,7 +16,7 @@ from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION
 
 #: Keys about a user's own file, which mean nothing without `data`.
-ABOUT_DATA = ("smiles", "target", "task", "name", "duplicates", "censored", "relations", "units")
+ABOUT_DATA = ("smiles", "target", "task", "values", "name", "duplicates", "censored", "relations", "units")
 #: What is fitted first, in seconds: the heads on frozen encoders, and the references.
 FIRST = (HYBRID, CLASSICAL, DESCRIPTORS, FINGERPRINT, CONSTANT)
 
@@ -31,6 +31,8 @@ class Recommendation:
     choose: str
     members: int
     level: float
+    learnt: str  #: what is learnt, in a line
+    classes: tuple[str, str] | None  #: what 0 and 1 are called, where they are called something else
     settle_duplicates: bool  #: whether the user said what to do with contradicting duplicates
     prior: tuple[tuple[str, str], ...]  #: models and methods; the first one that competes is the default
     tuned: tuple[str, ...]  #: the models whose encoder is fine-tuned; () for all
@@ -49,7 +51,9 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
     from roftmol.data import user_file
 
     check_path("data", config.data)
-    columns = user_file.describe(Path(config.data), config.smiles, config.target, config.task)
+    columns = user_file.describe(
+        Path(config.data), config.smiles, config.target, config.task, config.values, config.censored
+    )
     name = config.name or _name_of(config.data)
     options = config.recommend
     dataset = OwnDataset.model_validate(
@@ -62,6 +66,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
             "censored": config.censored,
             "relations": config.relations,
             "units": config.units,
+            "values": config.values,
         }
     )
     by_default = config.methods == DEFAULT_METHODS
@@ -94,6 +99,8 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         choose=options.choose,
         members=options.members,
         level=options.level,
+        learnt=str(columns),
+        classes=columns.classes,
         settle_duplicates=config.duplicates is not None,
         prior=((models[0], HYBRID), *((model_of(name, ""), name) for name in (CLASSICAL, FINGERPRINT))),
         tuned=tuple(model for model in models if model != BEST) if models == (BEST, EMBEDDED) else (),

@@ -5,12 +5,14 @@ Each has the sentence that is said behind a wrong value, and the JSON schema by 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
+from roftmol.data.label_texts import LEFT_OUT
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.splits import SPLITS
 from roftmol.tasks import TASKS
@@ -36,6 +38,27 @@ def _all_differ(values: Any) -> bool:
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _label_values(value: Any) -> Any:
+    """Return labels and what they mean: a key that YAML reads as a number as text, a number that is text as number."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError("is not of the form {active: 1, inactive: 0, -1: missing}")
+    if any(isinstance(label, bool) or label is None for label in value):
+        raise ValueError("has a key that YAML takes for true, false or null; put it in double quotes")
+    return {str(label): _meaning(meaning) for label, meaning in value.items()}
+
+
+def _meaning(value: Any) -> float | str:
+    if value == LEFT_OUT:
+        return LEFT_OUT
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError(f"has the meaning {value!r}; a label can mean a number, or {LEFT_OUT}")
+    return number
 
 
 _unique = AfterValidator(_check(_all_differ, "has non-unique elements"))
@@ -71,6 +94,8 @@ TwoColumns = Annotated[
         )
     ),
 ]
+#: Labels as they are written, and the number that each means, or that it is none.
+LabelValues = Annotated[dict[str, float | Literal["missing"]], BeforeValidator(_label_values)]
 #: Of a method, the values of its hyperparameters.
 Grids = dict[str, dict[str, Annotated[list[Any], _some, _unique, Field(json_schema_extra=_SEVERAL)]]]
 

@@ -74,7 +74,7 @@ class Source:
     git_blob: str = ""
     rows: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # the dataset's column name -> this source's
-    values: Mapping[str, float] = field(default_factory=dict)  # label as written there -> number
+    values: Mapping[str, float | str] = field(default_factory=dict)  # label as written there -> number, or "missing"
     note: str = ""
 
     @classmethod
@@ -132,7 +132,7 @@ class Dataset:
     note: str = ""
     split_column: str | None = None
     ignore: tuple[str, ...] = ()
-    values: Mapping[str, float] = field(default_factory=dict)  # label as written -> number
+    values: Mapping[str, float | str] = field(default_factory=dict)  # label as written -> number, or "missing"
     duplicates: str = "drop"
     cliff_column: str | None = None
     potency: bool = False
@@ -492,5 +492,8 @@ def _one_form(entry: Mapping[str, Any], where: str) -> None:
 
 
 def _label_values(values: Mapping[Any, Any], where: str) -> None:
-    if not all(isinstance(key, str) and isinstance(value, int | float) for key, value in values.items()):
-        raise UserError(f"{where}: values is {values!r}; give 'label': number (quote words such as 'yes' and 'no').")
+    meant = (isinstance(value, int | float) or value == "missing" for value in values.values())
+    if not all(isinstance(key, str) for key in values) or not all(meant):
+        raise UserError(
+            f"{where}: values is {values!r}; give 'label': number, or missing (quote words such as 'yes' and 'no')."
+        )

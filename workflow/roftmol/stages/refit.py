@@ -23,7 +23,9 @@ def settings_from(experiment: Experiment, first: str = "") -> Json:
     for method, (model, checkpoint) in product(experiment.cells.methods, experiment.checkpoints.items()):
         layers = 0 if method in WITHOUT_ENCODER else checkpoint.layers
         grids.setdefault(model_of(method, model), {})[method] = experiment.grid(method, layers)
+    named = {"classes": list(recommendation.classes)} if recommendation.classes else {}
     return {
+        **named,
         "target": recommendation.target,
         "task": dataset.task,
         "metric": dataset.metric,

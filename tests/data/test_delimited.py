@@ -1,0 +1,99 @@
+"""The reader of delimited text: cells never change their column, and what cannot be read is named with its line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from roftmol.core.errors import UserError
+from roftmol.data import delimited
+from roftmol.data.delimited import load, separator_of
+
+
+def written(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def cells(path: Path) -> list[list[str]]:
+    with open(path, "rb") as stream:
+        return [row.cells for row in delimited.rows(stream, str(path))]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        # A separator at the end, on the first row, on some or on all, moves nothing.
+        ("smiles,id\nCCO,a,\nCCC,b,\n", [["CCO", "a"], ["CCC", "b"]]),
+        ("smiles,id\nCCO,a\nCCC,b,,,\n", [["CCO", "a"], ["CCC", "b"]]),
+        ("smiles,id,\nCCO,a\nCCC,b,\n", [["CCO", "a", ""], ["CCC", "b", ""]]),
+        ("smiles,id,\nCCO,a\nCCC,b,c\n", [["CCO", "a", ""], ["CCC", "b", "c"]]),
+        (",smiles\n0,CCO\n", [["0", "CCO"]]),
+        ("smiles\nCCO\n\nCCN\n", [["CCO"], [""], ["CCN"]]),
+        ("smiles,id\nCCO,a\n,\n\nCCN,b\n", [["CCO", "a"], ["", ""], ["", ""], ["CCN", "b"]]),
+        ("\n\nsmiles\nCCO\n", [["CCO"]]),
+        ('"smiles","IC50 (nM; 24 h; HepG2)"\n"CCO","1"\n', [["CCO", "1"]]),
+        ('smiles;"a, b, c"\nCCO;1,5\n', [["CCO", "1,5"]]),
+        ("smiles;pIC50, at 24 h, in cells\nCCO;5\nCCC;6\n", [["CCO", "5"], ["CCC", "6"]]),
+        ("smiles\tid, as sold\nCCO\ta, b\n", [["CCO", "a, b"]]),
+        ('smiles,note\nCCO,"two\nlines"\n', [["CCO", "two\nlines"]]),
+        ("smiles,id\rCCO,a\r", [["CCO", "a"]]),
+        ("\ufeffsmiles,id\r\nCCO,a\r\n", [["CCO", "a"]]),
+    ],
+)  # fmt: skip
+def test_a_cell_stays_in_its_column(tmp_path, text, rows):
+    assert cells(written(tmp_path / "a.csv", text))[1:] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("smiles,id\nCCO,a\nCCC,b,c\n", "line 3 has 3 cells, but the header has 2. Quote cells that hold"),
+        ("smiles\nC[C@H](N)O |&1:1,r|\n", "line 2 has 2 cells, but the header has 1"),
+        ("Our compounds\nsmiles,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
+         "separator, and give every column a name; if the header is a title, remove it."),
+        ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line."),
+        ('smiles,note\nCCO,"two\nlines"\nCC\n', "line 4 has 1 cell"),
+        ('smiles,y\n"CCO,1\n', "not a CSV, line 2"),
+        ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 200_000 + ",1\n", "not a CSV, line 11: field larger than field limit"),
+        (b"smiles,y\nCCO,1\nCCC,\xff\n", "not a CSV text in UTF-8"),
+        (b"PK\x03\x04 a workbook", "not a CSV text, but an Excel workbook or a ZIP archive"),
+        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50)[:-9], "not a CSV text in UTF-8"),
+        (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "not a CSV text in UTF-8"),
+        ("", "the file is empty"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_read_names_its_line(tmp_path, text, message):
+    path = written(tmp_path / "a.csv", text)
+    with pytest.raises(UserError) as caught:
+        cells(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_a_packed_table_is_the_same(tmp_path):
+    text = "smiles,id\n" + "".join(f"CCO,{number}\n" for number in range(30_000))
+    plain, packed = written(tmp_path / "a.csv", text), written(tmp_path / "b", gzip.compress(text.encode()))
+    assert cells(packed) == cells(plain)
+    assert len(cells(plain)) == 30_001  # more than what is read ahead
+
+
+def test_a_table_skips_and_counts_blank_lines_and_knows_its_lines(tmp_path):
+    table = load(written(tmp_path / "a.csv", "smiles,y\n\nCCO,1\n,\nCCC,2\n\n"))
+    assert (table.records, table.lines, table.blanks) == ([["CCO", "1"], ["CCC", "2"]], [3, 5], 3)
+    assert table.record(1) == "record 1 (line 5)"
+
+
+def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path):
+    table = load(written(tmp_path / "a.csv", "smiles,y,y\nCCO,1,1\n"))
+    assert table.column("smiles") == ["CCO"]
+    with pytest.raises(UserError, match=r"a\.csv: column 'y' is there twice\. Rename or remove all but one"):
+        table.column("y")
+
+
+def test_the_separator_is_that_by_which_records_fit_the_header():
+    assert separator_of("smiles\n" + "C,C\n" * 5) == ","
+    assert separator_of("a;b;c,d\n1;2;3\n") == ";"
+    assert separator_of("a;b;c,d\n1;2;3,4\n") == ";"

@@ -1,0 +1,224 @@
+"""Which column of a user's own table is learnt, and as what: where anything else could be meant, the user is asked.
+
+A column is a candidate if half of its cells are numbers, be it with a sign such as > or a unit, if the others are a
+few words, or if it holds two words. Names that identify records or describe molecules are never guessed to be labels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from roftmol.core.errors import UserError
+from roftmol.data.columns import is_no_label, is_unnamed, listed
+from roftmol.data.delimited import Table, twice
+from roftmol.data.label_texts import (
+    Values,
+    holds_relations,
+    holds_units,
+    is_missing,
+    limit,
+    number,
+    proposed,
+    translated,
+    yaml_key,
+)
+from roftmol.tasks import TASKS, classification, regression
+
+#: A number as tables have it: with a relation, a decimal comma, an error, a unit.
+LIKE_A_NUMBER = re.compile(
+    r"[<>=~≤≥≈]{0,2}\s*[-+−]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s*((±|\+/-)\s*[\d.,]+)?\s*(%|[a-zA-Zµμ]{1,3}(/[a-zA-Z]{1,3})?)?"
+)
+#: So many words between numbers are codes, and so many words alone are classes.
+WORDS = 5
+CLASSES = 10
+#: Whole numbers that are so few, and each so often, may be codes of classes.
+CODES, OFTEN = 10, 3
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, its cells, and the line of each."""
+
+    name: str
+    cells: Sequence[str]
+    lines: Sequence[int]
+
+    @cached_property
+    def given(self) -> list[tuple[str, int]]:
+        """Return the cells in which something stands, with their lines."""
+        return [(text, line) for text, line in zip(self.cells, self.lines, strict=True) if not is_missing(text)]
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """Count the cells that are not like numbers, in lower case."""
+        return Counter(text.casefold() for text, _ in self.given if not LIKE_A_NUMBER.fullmatch(text))
+
+    @property
+    def holds_words(self) -> bool:
+        """Return whether it holds a few words and nothing else, most of them repeated: classes, or groups."""
+        few = 2 <= len(self.words) <= CLASSES and 2 * len(self.words) <= len(self.given)
+        return few and self.words.total() == len(self.given)
+
+    @property
+    def is_candidate(self) -> bool:
+        """Return whether it may hold labels: numbers, numbers and some words, or two words."""
+        numbers = len(self.given) - self.words.total()
+        if not numbers:
+            return len(self.words) == 2 and self.holds_words
+        return 2 * numbers >= len(self.given) or len(self.words) <= WORDS
+
+    @property
+    def describes_labels(self) -> bool:
+        """Return whether it holds the relations or units of labels that stand in another column."""
+        return holds_relations(self.cells) or holds_units(self.cells)
+
+    @property
+    def counts_records(self) -> bool:
+        """Return whether its whole numbers all differ, or rise or fall throughout, as those do that number records."""
+        numbers = [number(text) for text, _ in self.given]
+        if not all(value is not None and value.is_integer() for value in numbers):
+            return False
+        values = [value for value in numbers if value is not None]
+        steps = [later - earlier for earlier, later in pairwise(values)]
+        monotone = all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
+        return len(set(values)) == len(values) or (monotone and len(set(values)) > 2)
+
+
+def choose(table: Table, smiles: str) -> str:
+    """Return the column of labels: the only one that can be it.
+
+    Raises `UserError` that names the columns and the key `target` where there is none, or any doubt.
+    """
+    columns = [
+        Column(name, [record[table.header.index(name)].strip() for record in table.records], table.lines)
+        for name in dict.fromkeys(table.header)
+        if name != smiles and not is_unnamed(name)
+    ]
+    likely = [column for column in columns if not is_no_label(column.name) and not column.describes_labels]
+    if len(columns) == len(likely) == 1:
+        return likely[0].name  # with whatever labels, which is said later
+    candidates = [column for column in likely if column.is_candidate]
+    if not candidates:
+        others = [column.name for column in columns if column not in likely and column.is_candidate]
+        named = f", and {listed(others)} by the name is none that is learnt" if others else ""
+        beside = f"no column beside {smiles!r} holds numbers or two words{named}; "
+        raise UserError(f"{table.path}: {beside}name the one to predict with `target`{_for_example(likely or columns)}")
+    one = candidates[0]
+    if len(candidates) > 1:
+        which = listed(column.name for column in candidates)
+        kinds = "of numbers or of two words" if any(column.holds_words for column in candidates) else "of numbers"
+        raise UserError(
+            f"{table.path}: {which} are columns {kinds}; name the one to predict with `target`{_for_example([one])}"
+        )
+    if table.header.count(one.name) > 1:
+        raise UserError(f"{table.path}: {twice(one.name, table.header.count(one.name))}")
+    rivals = [column.name for column in likely if column is not one and column.holds_words]
+    if one.counts_records or rivals:
+        why = f"{listed(rivals)} may be the labels" if rivals else "its whole numbers may count or identify the records"
+        text, line = one.given[0]
+        raise UserError(
+            f"{table.path}: column {one.name!r} (line {line}: {text!r}) holds numbers, but {why}; name the one to "
+            f"predict with `target`{_for_example([one])}"
+        )
+    return one.name
+
+
+def _for_example(columns: Sequence[Column]) -> str:
+    return f", for example target={columns[0].name!r}." if columns else "."
+
+
+def task_of(table: Table, target: str, task: str | None, values: Values, censored: str | None = None) -> str:
+    """Return the name of the task that the column of labels is: `task` where given, else what its labels say.
+
+    Raises `UserError` for a label that is none of the task, with its line, and for what may be codes of classes. A
+    label that only limits the value is one where `censored` says what becomes of it.
+    """
+    column = Column(target, table.column(target), table.lines)
+    labels = [(translated(text, values), text, line) for text, line in zip(column.cells, column.lines, strict=True)]
+    given = [(_value(label, task, censored), text, line) for label, text, line in labels if not is_missing(label)]
+    where = f"{table.path}: column {target!r}"
+    if not given:
+        raise UserError(f"{where} holds no label; name another `target`.")
+    _check_words(where, column, given, values)
+    numbers = {value for value, _, _ in given if value is not None}
+    classes = task is not None and TASKS[task].classes
+    if numbers <= {0.0, 1.0}:
+        return task or classification.TASK.name
+    _, text, line = next(one for one in given if one[0] not in (0, 1))
+    codes = sorted(numbers)
+    example = _codes(codes)
+    if classes:
+        raise UserError(
+            f"{where}, line {line}: {text!r} is neither of the classes 0 and 1. Say which is which, for example "
+            f"{example}; a label may be `missing`. More than two classes cannot be learnt."
+        )
+    few = len(codes) <= CODES and all(code.is_integer() for code in codes) and len(given) >= OFTEN * len(codes)
+    if task is None and len(codes) > 1 and few:
+        raise UserError(
+            f"{where} holds only {', '.join(f'{code:g}' for code in codes)} (line {line}: {text!r}). If these are "
+            f"codes of classes, say what each means, for example {example}; more than two classes cannot be learnt. "
+            f"If they are measured values, say task={regression.TASK.name}."
+        )
+    return task or regression.TASK.name
+
+
+def _value(label: str, task: str | None, censored: str | None) -> float | None:
+    """Return the number of a label, be it of the task's own spelling or a limit; None for what is none."""
+    value = number(label)
+    if value is None and task is not None:
+        try:
+            return TASKS[task].read(label)
+        except ValueError:
+            pass
+    return _limit(label) if value is None and censored else value
+
+
+def _limit(text: str) -> float | None:
+    """Return the number of a label such as `>10000`; None for any other."""
+    bound = limit(text)
+    return number(bound.number) if bound else None
+
+
+def _codes(codes: Sequence[float]) -> str:
+    """Return codes as `values`: the two highest are classes, lower ones are left out."""
+    texts = [f"{code:g}" for code in codes[-10:]]
+    return proposed(texts[-2:], texts[:-2])
+
+
+def _check_words(where: str, column: Column, given: Sequence[tuple[float | None, str, int]], values: Values) -> None:
+    """Raise `UserError` for labels that are no numbers; classes in words are asked for."""
+    wrong = [(text, line) for value, text, line in given if value is None]
+    if not wrong:
+        return
+    text, line = wrong[0]
+    spelt = list({one.casefold(): one for one, _ in reversed(wrong)}.values())
+    if not values and len(wrong) == len(given) and column.holds_words:
+        words = sorted(spelt, key=str.casefold)
+        if len(words) == 2:
+            asked = f"the words {words[0]!r} and {words[1]!r}. If these are two classes, say which is 1"
+        else:
+            asked = f"{len(words)} classes: {listed(words)}. Two can be learnt, so say which are 0, 1 or missing"
+        raise UserError(
+            f"{where}, line {line}: {text!r} is not a number; the column holds {asked}, for example "
+            f"{proposed(words[:2], words[2:])}; or name another `target`."
+        )
+    limits = [one for one, _ in wrong if _limit(one) is not None]
+    words = [one for one in spelt if _limit(one) is None]
+    if _limit(text) is not None:
+        mend = (
+            f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop leaves "
+            "them out, censored=limit takes the number for the value"
+        )
+    elif "," in text and number(text.replace(",", ".")) is not None:
+        mend = "Write decimal points"
+    else:
+        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty"
+        if len(words) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, words)):
+            left_out = ", ".join(f"{yaml_key(one)}: missing" for one in words)
+            mend += f" where nothing was measured; or say values='{{{left_out}}}'"
+    raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")
