@@ -1,4 +1,4 @@
-"""What is worth a word about a dataset that was read: its records, what numbers may not mean, what is dealt together."""
+"""What is worth a word about a dataset that was read: its records, what numbers may not mean, forms dealt together."""
 
 from __future__ import annotations
 

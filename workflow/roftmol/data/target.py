@@ -211,8 +211,8 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
     words = [one for one in spelt if _limit(one) is None]
     if _limit(text) is not None:
         mend = (
-            f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop leaves "
-            "them out, censored=limit takes the number for the value"
+            f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
+            "leaves them out, censored=limit takes the number for the value"
         )
     elif "," in text and number(text.replace(",", ".")) is not None:
         mend = "Write decimal points"

@@ -52,8 +52,9 @@ def describe(
 ) -> Columns:
     """Return what the columns of a CSV are; what is not given is guessed, where there is no doubt.
 
-    `values` translate labels; where `censored` says what becomes of limits, `>10` is a label. A classification has the labels 0 and 1 and nothing else. Raises `UserError` if the file
-    is missing or no CSV, a column is not in it or there twice, a guess is in doubt, or a label is none of the task.
+    `values` translate labels; where `censored` says what becomes of limits, `>10` is a label. A classification has the
+    labels 0 and 1 and nothing else. Raises `UserError` if the file is missing or no CSV, a column is not in it or there
+    twice, a guess is in doubt, or a label is none of the task.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
