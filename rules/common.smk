@@ -20,6 +20,12 @@ from roftmol.registry import catalog
 from roftmol.stages import STAGES
 
 
+# A file's time says nothing of its content, which is compared in its place, however large a file is. Snakemake's own
+# limit is 1 MB, beyond which a newer time counts as another content.
+if workflow.dag_settings:
+    workflow.dag_settings.max_checksum_file_size = sys.maxsize
+
+
 def stop(message):
     """End with a message and status 2: what is wrong is the user's input, not the workflow."""
     print(f"error: {message}", file=sys.stderr, flush=True)
@@ -43,6 +49,10 @@ def with_encoders(given):
 try:
     EXPERIMENT = configuration.experiment(config)
     if workflow.is_main_process:
+        EXPERIMENT.check_machine(
+            environments=DeploymentMethod.CONDA
+            in workflow.deployment_settings.deployment_method
+        )
         EXPERIMENT.audit()
     # A file that cannot be used is refused before anything is brought for it.
     if EXPERIMENT.recommendation:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic
+from roftmol.core.files import atomic, is_stream
 from roftmol.data.columns import smiles_column
 from roftmol.data.molecules import SEPARATORS
 from roftmol.deploy.bundle import Bundle
@@ -94,7 +94,7 @@ def _read(source: str, size: int) -> Iterator[pa.Table]:
     if source.endswith(".parquet"):
         try:
             yield from (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(source).iter_batches(size))
-        except pa.ArrowInvalid as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
@@ -135,7 +135,8 @@ def _writer(out: str) -> Iterator[Any]:
                 for writer in writers:
                     writer.close()
         else:
-            with open(temporary, "w", encoding="utf-8", newline="") as stream:
+            # A descriptor may be of a file that has lines already.
+            with open(temporary, "a" if is_stream(out) else "w", encoding="utf-8", newline="") as stream:
                 yield _csv_writer(stream, "\t" if out.endswith(".tsv") else ",")
 
 
