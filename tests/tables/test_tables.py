@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -273,3 +274,33 @@ def test_an_edited_table_repeats_no_fit():
     assert PACKAGE / "tables" / "runs.py" in sources(["roftmol.training.jobs"])
     assert PACKAGE / "training" / "loop.py" in fit
     assert not any(path.is_relative_to(PACKAGE / "tables") for path in fit)
+
+
+def test_damaged_tables_are_refused_or_right(tmp_path: Path):
+    """Bits flipped, bytes taken and put in, with one seed: never another value, never a traceback."""
+    rng = Random(20)
+    frame = rows(SCORES).loc[[0] * 50].assign(value=[rng.random() for _ in range(50)])
+    schemas.write("scores", frame, tmp_path / "whole.parquet")
+    expected = schemas.read("scores", tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    victim = tmp_path / "victim.parquet"
+    refused = 0
+    for number in range(300):
+        damaged = bytearray(whole)
+        at = rng.randrange(len(whole))
+        match number % 3:
+            case 0:
+                damaged[at] ^= 1 << rng.randrange(8)
+            case 1:
+                damaged[at:at] = rng.randbytes(rng.randrange(1, 9))
+            case _:
+                del damaged[at : at + rng.randrange(1, 9)]
+        victim.write_bytes(damaged)
+        try:
+            read = schemas.read("scores", victim)
+        except UserError as error:
+            assert str(victim) in str(error)
+            refused += 1
+        else:
+            pd.testing.assert_frame_equal(read, expected)
+    assert refused >= 200

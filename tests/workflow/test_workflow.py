@@ -162,6 +162,9 @@ def test_a_second_start_in_the_same_folder_is_refused(copy: Workspace):
 
 
 def test_a_touch_starts_nothing(copy: Workspace, finished: Workspace):
+    weights = copy.folder / "results/checkpoints/gin-zinc-masking.safetensors"
+    assert weights.stat().st_size > 1_000_000  # beyond which Snakemake by itself looks at times alone
+    weights.touch()
     (copy.folder / "mine.csv").touch()
     for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
         path.touch()

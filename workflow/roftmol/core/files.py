@@ -26,6 +26,7 @@ _REFUSALS = {
     errno.EPERM: "choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "choose a folder that is one",
+    errno.EEXIST: "choose a folder that is one",
     errno.ELOOP: "name a file whose link does not lead to itself",
     errno.ENXIO: "name a file or a pipe",
 }

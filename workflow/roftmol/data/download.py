@@ -33,6 +33,7 @@ from roftmol.registry.catalog import Archive, Source
 
 PIP_SECONDS = 900
 CHUNK_BYTES = 1 << 16  # of a transfer; what a break can cost
+LARGEST = 4_000_000_000  # bytes of a file as it comes, and unpacked; the largest registered one is far smaller
 PASSING_STATUS = (429, 500, 502, 503, 504)  # answers that may be another one later
 NOT_DATA = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a Git LFS pointer"}
 
@@ -50,7 +51,7 @@ class Patience:
     connect_seconds: float = 15.0
     read_seconds: float = 60.0
     total_seconds: float = 4 * 3600.0  # a server that sends a byte a minute never times out
-    largest_bytes: int = 4_000_000_000  # the largest registered file is a tenth of that
+    largest_bytes: int = LARGEST
 
 
 class _UnusableError(Exception):
@@ -139,14 +140,14 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
                     headers.pop("If-Range", None)
                     continue
                 response.raise_for_status()
-                _check_size(_length(response), patience)
+                _check_size(_length(response), patience.largest_bytes)
                 resumed = response.status_code == requests.codes.partial_content
                 version = response.headers.get("ETag") or response.headers.get("Last-Modified")
                 try:
                     with open(raw, "ab" if resumed else "wb") as stream:
                         for chunk in response.iter_content(CHUNK_BYTES):
                             stream.write(chunk)
-                            _check_size(stream.tell(), patience)
+                            _check_size(stream.tell(), patience.largest_bytes)
                             if time.monotonic() > end:
                                 raise _UnusableError(
                                     f"it took longer than {patience.total_seconds:,.0f} s; {stream.tell():,} bytes came"
@@ -168,9 +169,9 @@ def _length(response: requests.Response) -> int:
     return int(said) if said.isascii() and said.isdecimal() else 0
 
 
-def _check_size(size: int, patience: Patience) -> None:
-    if size > patience.largest_bytes:
-        raise _UnusableError(f"it is larger than {patience.largest_bytes:,} bytes, which no registered file is")
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise _UnusableError(f"it is larger than {largest:,} bytes, which no registered file is")
 
 
 def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
@@ -267,7 +268,7 @@ def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
             while chunk := content.read(CHUNK_BYTES):
                 stream.write(chunk)
                 # A small file can be packed so that it unpacks without end.
-                _check_size(stream.tell(), Patience())
+                _check_size(stream.tell(), LARGEST)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _UnusableError(f"{wrong}, which cannot be unpacked: {error}") from error
     digest = sha256(delivered)

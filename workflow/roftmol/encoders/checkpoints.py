@@ -233,7 +233,9 @@ def check_bounds(path: Path, architecture: Mapping[str, Any]) -> None:
         kind = encoder_kind(architecture.get("kind"))
     except UserError as error:
         raise UserError(f"{path}: {error}. Use a newer version of the program, or ask for another copy.") from error
-    if architecture.keys() != {"kind", *kind.keys}:
+    named = {"kind", *kind.keys}
+    # A published model of atoms in space can say more of itself (`EncoderFile.described`).
+    if named - architecture.keys() or (architecture.keys() - named and not kind.spatial):
         raise UserError(
             f"{path}: its architecture {dict(architecture)} has other keys than {', '.join(kind.keys)}. Make it again."
         )
