@@ -20,12 +20,6 @@ from roftmol.registry import catalog
 from roftmol.stages import STAGES
 
 
-# A file's time says nothing of its content, which is compared in its place, however large a file is. Snakemake's own
-# limit is 1 MB, beyond which a newer time counts as another content.
-if workflow.dag_settings:
-    workflow.dag_settings.max_checksum_file_size = sys.maxsize
-
-
 def stop(message):
     """End with a message and status 2: what is wrong is the user's input, not the workflow."""
     print(f"error: {message}", file=sys.stderr, flush=True)

@@ -121,6 +121,6 @@ def test_threads_are_as_openmp_reads_them(monkeypatch: pytest.MonkeyPatch, said:
 @pytest.mark.parametrize("said", ["two", "0", "-1", "2.5", "²", "9" * 30])
 def test_threads_that_are_no_number_are_told(monkeypatch: pytest.MonkeyPatch, said: str):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    with pytest.raises(UserError, match="OMP_NUM_THREADS is .*Set it to 1, or unset it"):
+    with pytest.raises(UserError, match=r"OMP_NUM_THREADS is .*Set it to 1, or unset it"):
         threads(7)
     assert os.environ["OMP_NUM_THREADS"] == said

@@ -25,7 +25,7 @@ def bomb(levels: int) -> str:
 
 
 def test_anchors_that_stand_for_too_many_values_are_told():
-    with pytest.raises(UserError, match="more than 100,000 values. Write out what anchors repeat"):
+    with pytest.raises(UserError, match=r"more than 100,000 values\. Write out what anchors repeat"):
         experiment(yaml.safe_load(bomb(12)))
     with pytest.raises(UserError, match="more than 100,000 values"):
         experiment(yaml.safe_load("datasets: &a [*a]"))
@@ -50,7 +50,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    with pytest.raises(UserError, match="device: cuda, and this machine has no GPU. Say `device: auto`"):
+    with pytest.raises(UserError, match=r"device: cuda, and this machine has no GPU\. Say `device: auto`"):
         machine.check({"esol": ESOL}, "cuda", environments=False)
     machine.check({"esol": ESOL}, "auto", environments=False)
     (tmp_path / "nvidia").touch()

@@ -31,6 +31,9 @@ ABOUT = {
     "featurizer": "hu",
 }
 
+#: Changes a card, or returns another one.
+Change = Callable[[dict[str, Any]], object]
+
 
 def of_network() -> bundle.Bundle:
     """Two untrained networks."""
@@ -52,10 +55,8 @@ def _made(members: list[Any], about: dict[str, Any]) -> bundle.Bundle:
     return bundle.make(Ensemble(members, "{}"), predicted, SMILES, labels, about)
 
 
-def rewrite(
-    path: Path, change: Callable[[dict[str, Any]], object], without: str = " ", **tensors: torch.Tensor
-) -> None:
-    """Change the card of a bundle and tensors, and leave some out, as somebody does who knows the format: with the right digests."""
+def rewrite(path: Path, change: Change, without: str = " ", **tensors: torch.Tensor) -> None:
+    """Change a bundle's card and tensors, and leave some out, as somebody who knows the format: with right digests."""
     with tensor_file.opened(path, "", "", "pt") as file:
         said = dict(file.metadata)
     card = json.loads(said["card"])

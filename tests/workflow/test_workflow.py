@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     code = tmp_path_factory.mktemp("code")
     for name in ("Snakefile", "config.yaml", "README.md"):
         shutil.copy2(ROOT / name, code)
-    for name in ("rules", "workflow", "envs", "docs"):
+    for name in ("rules", "workflow", "envs", "docs", "profiles"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     workspace = Workspace(tmp_path_factory.mktemp("finished"), code)
     write_molecules(workspace.folder / "mine.csv")
