@@ -82,6 +82,8 @@ def _places(given: Path) -> tuple[Path, Path]:
 
     Raises `UserError` for a folder, a link that leads to itself, and a name that is too long.
     """
+    if len(os.fsencode(given.name)) > LONGEST_NAME:
+        raise UserError(f"{given}: its name is longer than {LONGEST_NAME} bytes. Choose a shorter one.")
     try:
         folder = given.is_dir()
         path = given.resolve()
@@ -89,8 +91,6 @@ def _places(given: Path) -> tuple[Path, Path]:
         raise UserError(f"{given}: cannot be written ({error}). Name another file.") from error
     if folder:
         raise UserError(f"{given}: it is a folder. Name a file in it.")
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise UserError(f"{given}: its name is longer than {LONGEST_NAME} bytes. Choose a shorter one.")
     # The name of the temporary file is longer, and a name that is as long as can be is still a name.
     return path, path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,12 +40,10 @@ class _DamagedError(Exception):
 def save(path: Path | str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, all of them NumPy's or all of them torch's, with their digests, atomically."""
     of_numpy = all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
-    if of_numpy:
-        from safetensors.numpy import save_file
-    else:
-        from safetensors.torch import save_file
+    # By its name, for safetensors.torch imports torch.
+    framework = import_module(f"safetensors.{'numpy' if of_numpy else 'torch'}")
     with atomic(path) as temporary:
-        save_file(dict(tensors), temporary, metadata=with_digests(tensors, metadata or {}))
+        framework.save_file(dict(tensors), temporary, metadata=with_digests(tensors, metadata or {}))
 
 
 def with_digests(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:
@@ -141,10 +141,9 @@ def _digest_of_tensor(tensor: Any) -> str:
     if isinstance(tensor, np.ndarray):
         sha256.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
     else:
-        import torch
-
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        sha256.update(flat.view(torch.uint8).numpy())
+        # Whoever made the tensor has imported torch; tables are read without.
+        sha256.update(flat.view(sys.modules["torch"].uint8).numpy())
     return sha256.hexdigest()
 
 

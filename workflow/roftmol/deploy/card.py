@@ -16,7 +16,7 @@ from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import DESCRIPTORS
 from roftmol.encoders.checkpoints import check_bounds
 from roftmol.features.featurizers import FEATURIZERS
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.tasks import METRICS, TASKS
 
@@ -78,7 +78,12 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
 
 
 def _architecture(card: Mapping[str, Any], path: Path) -> None:
-    if (architecture := card.get("architecture")) is None:
+    architecture = card.get("architecture")
+    if (architecture is None) != (card["method"] in WITHOUT_ENCODER):
+        raise CardError(
+            f"method is {card['method']!r}, which has {'an' if architecture is None else 'no'} architecture"
+        )
+    if architecture is None:
         return
     kind = _object(architecture, "architecture").get("kind")
     if kind not in KINDS:
