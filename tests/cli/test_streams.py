@@ -70,7 +70,10 @@ def test_descriptors_are_written_to_as_they_are(folder: Path):
 
 
 def test_ctrl_c_is_one_line(folder: Path):
-    command = [sys.executable, "-m", "roftmol", "predict", "a.roftmol", "-", "-o", "out.csv"]
+    # What a shell starts in the background ignores Ctrl-C, and so would what it starts.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; from roftmol.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "predict", "a.roftmol", "-", "-o", "out.csv"]
     environment = {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -77,6 +77,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
             "OC(=O)c1ccccc1OC(C)=O,1,0",  # 7: aspirin again
             "OCC,1,0",  # 8
             "C(O)C,0,0",  # 9: ethanol again, otherwise
+            f"{'C' * 20_000},1,0",  # 10
         ]
     )
     kept, rejects, _ = read(tmp_path, text, own(labels=["a", "b"], task="classification"))
@@ -90,6 +91,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
         (7, "duplicate", "dropped"),
         (8, "contradicting_duplicate", "dropped"),
         (9, "contradicting_duplicate", "dropped"),
+        (10, "too_large", "dropped"),
     ]
     assert set(rejects["reason"]) == set(molecules.REASONS) - {"invalid_structure"}
     detail = dict(zip(rejects["row"], rejects["detail"], strict=True))

@@ -8,10 +8,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # torch's remarks on its own sparse tensors would hide the progress of every job.
     warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
-        options = _parser().parse_args(arguments)
-        options.run(options)
-        if sys.stdout:
-            sys.stdout.flush()  # what cannot be written is told here, not when Python ends
+        with _noting_interrupts():
+            options = _parser().parse_args(arguments)
+            options.run(options)
+            if sys.stdout:
+                sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except UserError as error:
         _say(f"error: {printable(str(error), keep=LINES)}")
         raise SystemExit(2) from None
@@ -56,6 +58,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenProcessPool:
         _say("error: a worker process was killed: out of memory? Fewer (--cores) take less memory.")
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the block with KeyboardInterrupt, whatever becomes of that on its way.
+
+    A reader in C, such as the one of CSV, makes an error of the input of it.
+    """
+    noted: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    # Where Ctrl-C is ignored, as in what a shell starts in the background, it stays so; threads hear of none.
+    heard = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not heard or before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if noted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say(message: str) -> None:

@@ -139,7 +139,7 @@ def _digest_of_tensor(tensor: Any) -> str:
     kind = str(tensor.dtype).removeprefix("torch.")
     sha256 = hashlib.sha256(f"{kind} {list(tensor.shape)}\n".encode())
     if isinstance(tensor, np.ndarray):
-        sha256.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
+        sha256.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
     else:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         # Whoever made the tensor has imported torch; tables are read without.

@@ -53,7 +53,7 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
     plain = _plain(_object(card, "the card"))
     for key in ("target", "model", "featurizer_format"):
         _text(plain, key)
-    for key, allowed in {"task": TASKS, "metric": METRICS, "method": METHODS}.items():
+    for key, allowed in {"task": set(TASKS), "metric": set(METRICS), "method": set(METHODS)}.items():
         if _text(plain, key) not in allowed:
             raise CardError(f"{key} is {plain[key]!r}, which this program does not have")
     _whole(plain, "members", 1, MEMBERS)
