@@ -49,6 +49,10 @@ try:
     if workflow.is_main_process:
         if EXPERIMENT.recommendation:
             logger.info(EXPERIMENT.recommendation.learnt)
+        EXPERIMENT.check_machine(
+            environments=DeploymentMethod.CONDA
+            in workflow.deployment_settings.deployment_method
+        )
         for remark in EXPERIMENT.audit():
             logger.info(remark)
         if EXPERIMENT.recommendation and not is_dry():

@@ -10,6 +10,8 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +20,7 @@ import pytest
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
+from roftmol.data import download
 from roftmol.data.download import CHUNK_BYTES, Patience, fetch, git_blob
 from roftmol.registry.catalog import Archive, Source, checkpoints, datasets
 
@@ -77,6 +80,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, CONTENT[:HALF], promised=len(CONTENT))
             case "/shrinks" if start:
                 self.answer(416, b"")
+            case "/endless":
+                self.send_response(200)
+                self.end_headers()
+                with suppress(OSError):  # until nobody listens
+                    while True:
+                        self.wfile.write(CONTENT)
             case "/missing":
                 self.answer(404, b"no such file")
             case _:
@@ -348,3 +357,29 @@ def test_the_mirrors_files_are_the_registered_ones(tmp_path: Path, entry) -> Non
         pytest.skip("not in the mirror")
     for source in here:
         assert get(source, to=tmp_path, mirror=mirror) is source
+
+
+@pytest.mark.parametrize(
+    ("path", "patience", "told"),
+    [
+        ("good", replace(QUICK, largest_bytes=len(CONTENT) - 1), "larger than"),
+        ("endless", replace(QUICK, largest_bytes=10 * CHUNK_BYTES), "larger than 655,360 bytes"),
+        ("endless", replace(QUICK, total_seconds=0.2), "it took longer than 0 s"),
+    ],
+)
+def test_a_server_cannot_fill_the_disk_or_take_for_ever(
+    server: str, tmp_path: Path, path: str, patience: Patience, told: str
+) -> None:
+    source = Source("url", f"{server}/{path}", sha256=DIGEST)
+    with pytest.raises(UserError, match=told):
+        fetch([source], tmp_path / "out" / "source", mirror=None, name="demo", patience=patience)
+    assert left(tmp_path) == []
+
+
+def test_what_unpacks_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST", 1_000_000)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(b"0" * 50_000_000))
+    source = Source("path", str(tmp_path / "bomb.gz"), unpack="gzip")
+    with pytest.raises(UserError, match="larger than 1,000,000 bytes"):
+        get(source, to=tmp_path)
+    assert left(tmp_path) == []

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from roftmol.core.errors import UserError
+from roftmol.core.files import sha256
 from roftmol.data import molecules
 from roftmol.data.download import fetch
-from roftmol.registry.catalog import Dataset, datasets
+from roftmol.registry.catalog import Dataset, Source, datasets
+from roftmol.stages.molecules import check_source
 from roftmol.tables import schemas
 
 needs_mirror = pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR is not set")
@@ -74,6 +77,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
             "OC(=O)c1ccccc1OC(C)=O,1,0",  # 7: aspirin again
             "OCC,1,0",  # 8
             "C(O)C,0,0",  # 9: ethanol again, otherwise
+            f"{'C' * 20_000},1,0",  # 10
         ]
     )
     kept, rejects, _ = read(tmp_path, text, own(labels=["a", "b"], task="classification"))
@@ -87,6 +91,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
         (7, "duplicate", "dropped"),
         (8, "contradicting_duplicate", "dropped"),
         (9, "contradicting_duplicate", "dropped"),
+        (10, "too_large", "dropped"),
     ]
     assert set(rejects["reason"]) == set(molecules.REASONS) - {"invalid_structure", "censored"}
     detail = dict(zip(rejects["row"], rejects["detail"], strict=True))
@@ -434,3 +439,35 @@ def test_mirror_and_package_hold_the_same_molecules(tmp_path: Path, name: str) -
     for column in ("canonical", "scaffold"):
         assert one[column].tolist() == two[column].tolist()
     np.testing.assert_array_equal(np.stack(one["labels"]), np.stack(two["labels"]))
+
+
+def test_a_molecule_that_is_too_large_costs_no_other_one(tmp_path: Path):
+    """RDKit's memory and stack go with the largest; it is never asked about one that is beyond the bounds."""
+    long, large = "C" * 100_000, "CN" * 1_001
+    _, rejects, _ = read(tmp_path, f"smiles,y\nCCO,1\n{long},2\n{large},3\nCCC,4\n", own())
+    assert reasons(rejects) == [(1, "too_large", "dropped"), (2, "too_large", "dropped")]
+    assert rejects["detail"].tolist() == ["100,000 characters, more than 10,000", "2,002 atoms, more than 2,000"]
+
+
+def test_a_packed_file_that_is_damaged_is_told(tmp_path: Path):
+    whole = gzip.compress(b"smiles,y\n" + b"".join(b"C%s,%d\n" % (b"C" * (n % 7), n) for n in range(300)), mtime=0)
+    refused = 0
+    for at in range(10, len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x5A
+        with pytest.raises(UserError, match="not a CSV text in UTF-8"):
+            read(tmp_path, bytes(damaged), own())
+        refused += 1
+    assert refused > 100
+
+
+def test_a_registered_source_that_was_cut_later_is_told(tmp_path: Path):
+    """A file whose last line breaks off inside a number reads as another number."""
+    whole = "smiles,y\nCCO,1.25\nCCC,2.75\n"
+    (tmp_path / "source").write_text(whole)
+    source = Source("url", "https://example.org/a.csv", sha256=sha256(tmp_path / "source"))
+    dataset = replace(own(), sources=(source,))
+    check_source(tmp_path / "source", dataset)
+    (tmp_path / "source").write_text(whole[:-3])
+    with pytest.raises(UserError, match=r"no longer the file that was brought for mine: 24 bytes .* Delete it"):
+        check_source(tmp_path / "source", dataset)

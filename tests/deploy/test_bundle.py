@@ -381,19 +381,19 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     whole = path.read_bytes()
     for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match="truncated or no bundle"):
+        with pytest.raises(UserError, match="truncated, damaged or no bundle"):
             bundle.read(path)
     path.write_bytes(b"SMILES,y\nCCO,1\n" * 20)
-    with pytest.raises(UserError, match="truncated or no bundle"):
+    with pytest.raises(UserError, match="truncated, damaged or no bundle"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "pt"})
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads 4"):
+    with pytest.raises(UserError, match="version 9, and this program reads 5"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
-    with pytest.raises(UserError, match=r"version 1, and this program reads 4\. Make it again"):
+    with pytest.raises(UserError, match=r"version 1, and this program reads 5\. Make it again"):
         bundle.read(path)
 
 

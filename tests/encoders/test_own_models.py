@@ -277,7 +277,7 @@ def test_a_state_dict_becomes_a_checkpoint(name: str, form: str, tmp_path: Path)
     else:
         torch.save(state if form == "torch" else {"epoch": 3, "model_state_dict": state, "optimizer": {}}, raw)
     convert(raw, architecture(name, code), out, name=name)
-    loaded = load_encoder(out, 0.5).module.state_dict()
+    loaded = load_encoder(out, 0.5, str(code)).module.state_dict()
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
 
@@ -288,10 +288,21 @@ def test_code_that_was_edited_since_is_refused(tmp_path: Path):
     convert(tmp_path / "raw", architecture("gine", code), out, name="x")
     code.write_text(code.read_text() + "\n")
     with pytest.raises(UserError, match=r"edited after .*Run the workflow again"):
-        load_encoder(out, 0.5)
+        load_encoder(out, 0.5, str(code))
     code.unlink()
     with pytest.raises(UserError, match="there is no file"):
-        load_encoder(out, 0.5)
+        load_encoder(out, 0.5, str(code))
+
+
+@pytest.mark.parametrize("form", ["torch", "safetensors"])
+def test_weights_from_within_data_parallel_lose_its_name(form: str, tmp_path: Path):
+    code, raw, out = code_of("gine", tmp_path), tmp_path / "raw", tmp_path / "out.safetensors"
+    state = new_encoder(architecture("gine", code)).module.state_dict()
+    wrapped = {f"module.{key}": tensor.clone() for key, tensor in state.items()} | {"module.head.x": torch.zeros(1)}
+    save_file(wrapped, raw) if form == "safetensors" else torch.save(wrapped, raw)
+    convert(raw, architecture("gine", code), out, name="x", drop=("head.",))
+    loaded = load_encoder(out, 0.0, str(code)).module.state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
 
 
 def test_several_processes_give_the_same(tmp_path: Path):
@@ -386,7 +397,7 @@ def test_weights_beside_the_module_can_be_dropped(tmp_path: Path):
     state = new_encoder(architecture("gine", code)).module.state_dict()
     torch.save({**state, "head.weight": torch.zeros(3)}, tmp_path / "raw")
     convert(tmp_path / "raw", architecture("gine", code), tmp_path / "out", name="x", drop=("head.",))
-    assert load_encoder(tmp_path / "out", 0.0).module.state_dict().keys() == state.keys()
+    assert load_encoder(tmp_path / "out", 0.0, str(code)).module.state_dict().keys() == state.keys()
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,15 @@ def test_folders_that_cannot_be_used_are_named(a: Path, b: Path, tmp_path: Path,
             main(["merge", *map(str, folders), "-o", str(out)])
         assert ended.value.code == 2
         assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("inside", ["data/own/secret", "secret", "runs/secret"])
+def test_a_link_that_leads_out_of_a_folder_is_refused(b: Path, tmp_path: Path, inside: str):
+    """What it leads to would be copied, and shared with whoever gets the merged folder."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "key").write_text("secret")
+    one = copy(b, tmp_path / "one")
+    (one / inside).symlink_to(tmp_path / "private")
+    with pytest.raises(UserError, match=f"one/{inside}: a link that leads out of the folder, to .*private. Put a copy"):
+        merge([one], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 
 from roftmol.cli.main import main
+from roftmol.features import graphs
 from roftmol.sharing.verify import RUN_TABLES, verify
 from roftmol.tables import schemas
 from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
@@ -96,6 +98,17 @@ def first_part(results: Path) -> Path:
     )
 
 
+def graphs_of(results: Path) -> Path:
+    return results / "data/own/graphs/hu.safetensors"
+
+
+def flip(file: Path) -> None:
+    """Another bit in the last of a file's numbers."""
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+
+
 def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
     """A test molecule of seed 0 and a training molecule change places."""
     mine = split["seed"] == 0
@@ -166,6 +179,28 @@ def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
         (
             lambda results: truncate(first_part(results)),
             ["parts/", "seed 0: finished fit: stored there, found cannot be"],
+        ),
+        (lambda results: flip(first_part(results)), ["parts/", "seed 0: finished fit: stored there, found cannot be"]),
+        (lambda results: flip(graphs_of(results)), ["graphs/hu.safetensors: own: arrays: stored there, found cannot"]),
+        (
+            lambda results: replace(graphs.load(graphs_of(results)), labels=np.zeros((50, 1), np.float32)).save(
+                graphs_of(results)
+            ),
+            ["graphs/hu.safetensors: own: labels: stored those of molecules.parquet, found others"],
+        ),
+        (
+            lambda results: flip(results / f"checkpoints/{MODEL}.safetensors"),
+            ["checkpoints/tiny.safetensors: checkpoints: arrays: stored there, found cannot be read"],
+        ),
+        (
+            lambda results: edit(
+                results / "splits/honest/own/random-30.parquet", lambda t: pd.concat([t, t.head(1).assign(role="test")])
+            ),
+            ["random-30.parquet: honest/own/random-30, seed 0, fold 0: roles of a molecule: stored 1, found 2"],
+        ),
+        (
+            lambda results: edit(results / "splits/honest/own/random-30.parquet", set_value("molecule", 0, 5000)),
+            ["random-30.parquet: honest/own/random-30: molecules: stored 50, found number 5000"],
         ),
         (lambda results: edit_weights(results / f"checkpoints/{MODEL}.safetensors"), ["checkpoints/tiny", "digest of"]),
         (lambda results: (results / "data/own/source").write_text("C"), ["data/own/source: own: SHA-256: stored"]),

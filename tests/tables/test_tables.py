@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from damage import damaged, read_or_refused
 from roftmol.core.errors import UserError
 from roftmol.core.source_code import PACKAGE, sources
 from roftmol.data.splits import SplitSettings
@@ -273,3 +275,23 @@ def test_an_edited_table_repeats_no_fit():
     assert PACKAGE / "tables" / "runs.py" in sources(["roftmol.training.jobs"])
     assert PACKAGE / "training" / "loop.py" in fit
     assert not any(path.is_relative_to(PACKAGE / "tables") for path in fit)
+
+
+def test_damaged_tables_are_refused_or_right(tmp_path: Path):
+    """Bits flipped, bytes taken and put in, with one seed: never another value, never a traceback."""
+    rng = Random(20)
+    frame = rows(SCORES).loc[[0] * 50].assign(value=[rng.random() for _ in range(50)])
+    schemas.write("scores", frame, tmp_path / "whole.parquet")
+    expected = schemas.read("scores", tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    victim = tmp_path / "victim.parquet"
+    refused = 0
+    for number in range(150):
+        victim.write_bytes(damaged(whole, rng, number % 3))
+        found, told = read_or_refused(lambda: schemas.read("scores", victim))
+        if found is None:
+            assert str(victim) in told
+            refused += 1
+        else:
+            pd.testing.assert_frame_equal(found, expected)
+    assert refused >= 100

@@ -301,6 +301,20 @@ def test_the_gradient_of_alpha_runs_through_the_statistics_of_batchnorm():
     assert torch.allclose(norm(1.5 * x), expected, atol=1e-5)
 
 
+def test_batchnorm_of_one_row_in_training_is_by_its_running_statistics():
+    """One row has no variance: a batch of methane alone. It leaves the statistics as they are."""
+    norm = Norm(4).train()
+    norm.running_mean.fill_(1.0)
+    x = torch.randn(1, 4, requires_grad=True)
+    for counts in (None, torch.ones(1)):
+        found = norm(x, counts)
+        assert torch.allclose(found, (x - 1) / (1 + norm.eps) ** 0.5)
+    found.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert norm.running_mean.tolist() == [1.0] * 4
+    assert norm.num_batches_tracked == 0
+
+
 def test_batchnorm_of_other_rows_keeps_its_running_statistics():
     norm = Norm(4, affine=False).eval()
     norm.reference = {50: 30, 20: 1}

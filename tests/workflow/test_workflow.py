@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     code = tmp_path_factory.mktemp("code")
     for name in ("Snakefile", "config.yaml", "README.md"):
         shutil.copy2(ROOT / name, code)
-    for name in ("rules", "workflow", "envs", "docs"):
+    for name in ("rules", "workflow", "envs", "docs", "profiles"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     workspace = Workspace(tmp_path_factory.mktemp("finished"), code)
     write_molecules(workspace.folder / "mine.csv")
@@ -162,6 +162,9 @@ def test_a_second_start_in_the_same_folder_is_refused(copy: Workspace):
 
 
 def test_a_touch_starts_nothing(copy: Workspace, finished: Workspace):
+    weights = copy.folder / "results/checkpoints/gin-zinc-masking.safetensors"
+    assert weights.stat().st_size > 1_000_000  # beyond which Snakemake by itself looks at times alone
+    weights.touch()
     (copy.folder / "mine.csv").touch()
     for path in (finished.code / "workflow" / "roftmol").rglob("*.py"):
         path.touch()

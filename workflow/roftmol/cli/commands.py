@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from roftmol.core.errors import UserError
+from roftmol.core.files import is_stream
+from roftmol.core.parallel import threads
 from roftmol.scoring.selection import RULES
 
 #: Differences that `verify` lists.
@@ -44,20 +47,28 @@ def add_commands(commands: Any) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Predict for every molecule of a table with a bundle."""
+    _check_places(options.bundle, options.table, options.out)
+    count = threads(os.cpu_count() or 1)
     import torch
 
     from roftmol.deploy import bundle
     from roftmol.deploy import predict as stage
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_num_threads(count)
     settings = stage.PredictSettings(options.smiles, options.batch_size, options.prefix, options.processes)
-    try:
-        rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
-    except BrokenPipeError:
-        # The reader of our output has closed it, as `head` does; Python must not complain again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+    rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
     print(f"{rows:,} rows", file=sys.stderr)
+
+
+def _check_places(bundle: Path, table: str, out: str) -> None:
+    """Raise `UserError` for a stream that is closed, and for an output that would take the place of what is read."""
+    if table == "-" and sys.stdin is None:
+        raise UserError("standard input is closed. Name a file, or pipe a table into the command.")
+    if out == "-" and sys.stdout is None:
+        raise UserError("standard output is closed. Name a file by -o.")
+    for what, path in {"the bundle": bundle, "the table": Path(table)}.items():
+        if out and not is_stream(out) and path.exists() and os.path.exists(out) and os.path.samefile(path, out):
+            raise UserError(f"{out}: it is {what}, which would be lost. Name another file by -o.")
 
 
 def show(options: argparse.Namespace) -> None:

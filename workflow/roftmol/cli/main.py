@@ -3,32 +3,106 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from roftmol.cli import commands
-from roftmol.core.errors import UserError
+from roftmol.core.errors import UserError, printable
 from roftmol.stages import STAGES, Stage
+
+#: What a message of several lines may hold beside signs.
+LINES = "\n\t"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; end with a message and exit status 2 for bad input, 1 if a worker process was killed."""
+    """Run one command; end with a message and exit status 2 for bad input, 1 if a worker process was killed.
+
+    Ctrl-C ends it with one line and status 130; a reader of its output that has closed it, as `head` does, without one.
+    """
+    # Whoever closes the stream of messages wants none.
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
     # torch's remarks on its own sparse tensors would hide the progress of every job.
     warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
-        options = _parser().parse_args(arguments)
-        options.run(options)
+        with _noting_interrupts():
+            options = _parser().parse_args(arguments)
+            options.run(options)
+            if sys.stdout:
+                sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {printable(str(error), keep=LINES)}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _say("interrupted: what was finished is kept.")
+        _give_up_output()
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:
+        _give_up_output()
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        # Files are written by `atomic`, which names them.
+        _say(f"error: standard output: cannot be written ({error.strerror}). Make room, or write to another file.")
+        _give_up_output()
         raise SystemExit(2) from None
     except BrokenProcessPool:
-        print("error: a worker process was killed: out of memory? Fewer (--cores) take less memory.", file=sys.stderr)
+        _say("error: a worker process was killed: out of memory? Fewer (--cores) take less memory.")
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the block with KeyboardInterrupt, whatever becomes of that on its way.
+
+    A reader in C, such as the one of CSV, makes an error of the input of it.
+    """
+    noted: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    # Where Ctrl-C is ignored, as in what a shell starts in the background, it stays so; threads hear of none.
+    heard = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not heard or before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if noted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(message: str) -> None:
+    """Print a message, where somebody still reads messages."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def _give_up_output() -> None:
+    """Let Python not complain, when it ends, of what it could not write."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # one that is closed, or no file
+            stream.flush()
+            continue
+        with suppress(AttributeError, OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +138,7 @@ def _add_stage(parsers: Any, stage: Stage) -> None:
 def _json(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--settings: {text!r} is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise UserError(f"--settings: expected a JSON object, found {text!r}")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from roftmol.core.errors import UserError
+
 #: Where processes of one machine meet.
 LOCKS = Path(tempfile.gettempdir())
 
@@ -19,10 +21,13 @@ def device_of(name: str) -> torch.device:
     """Return the device of this name; "auto" is a GPU if there is one, "cuda" the freest if there are several.
 
     A scheduler that gives each job its own GPU shows it that one alone. Snakemake on one machine only counts them
-    (profile `workstation`), so its jobs share them out among themselves.
+    (profile `workstation`), so its jobs share them out among themselves. Raises `UserError` for
+    a GPU where there is none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device: {name}, and torch sees no GPU here. Say `device: auto` or `device: cpu`.")
     if name == "cuda":
         ids = tuple(str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count()))
         device = torch.device("cuda", claim(ids))

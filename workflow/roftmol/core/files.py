@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,17 @@ _REFUSALS = {
     errno.EROFS: "choose a folder that can be written to",
     errno.EACCES: "choose a folder that you may write to",
     errno.EPERM: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "choose a folder that is one",
+    errno.EEXIST: "choose a folder that is one",
+    errno.ELOOP: "name a file whose link does not lead to itself",
+    errno.ENXIO: "name a file or a pipe",
 }
+#: Where a process finds its open files by their numbers, or by what they stand for.
+_DESCRIPTORS = (Path("/dev/fd"), Path("/proc/self/fd"))
+_STANDARD = (Path("/dev/stdout"), Path("/dev/stderr"), Path("/dev/stdin"))
+#: The longest name of a file that file systems take, in bytes.
+LONGEST_NAME = 255
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 
@@ -32,29 +43,68 @@ os.umask(_UMASK)
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part, also after a power cut; an error leaves no trace. Raises
-    `UserError` if the place cannot be written to, or is full.
+    A reader sees the old file or the new one, never a part, also after a power cut; an error leaves no trace. A link
+    stays, and what it leads to is written. What is no regular file, such as a pipe or a device, is written to as it is.
+    Raises `UserError` if the place cannot be written to, is full, or is a folder.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not os.fspath(path):
+        raise UserError("the file to write has no name. Name one.")
+    given = Path(path)
+    if stream := is_stream(given):
+        path = temporary = given
+    else:
+        path, temporary = _places(given)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not stream:
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        # Some writers make files that only their owner can read; results are shared.
-        temporary.chmod(0o666 & ~_UMASK)
-        os.replace(temporary, path)
+        if not stream:
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            # Some writers make files that only their owner can read; results are shared.
+            temporary.chmod(0o666 & ~_UMASK)
+            os.replace(temporary, path)
     except Exception as error:
         if (code := _refusal(error, temporary)) is None:
             raise
         raise UserError(
-            f"{path}: cannot be written ({os.strerror(code)}). Nothing that was finished is lost; {_REFUSALS[code]} "
+            f"{given}: cannot be written ({os.strerror(code)}). Nothing that was finished is lost; {_REFUSALS[code]} "
             "and run again."
         ) from error
     finally:
-        with suppress(OSError):  # where nothing could be written, nothing has to be removed
-            temporary.unlink(missing_ok=True)
+        if not stream:
+            with suppress(OSError):  # where nothing could be written, nothing has to be removed
+                temporary.unlink(missing_ok=True)
+
+
+def _places(given: Path) -> tuple[Path, Path]:
+    """Return the file that a path or its link leads to, and its temporary name.
+
+    Raises `UserError` for a folder, a link that leads to itself, and a name that is too long.
+    """
+    if len(os.fsencode(given.name)) > LONGEST_NAME:
+        raise UserError(f"{given}: its name is longer than {LONGEST_NAME} bytes. Choose a shorter one.")
+    try:
+        folder = given.is_dir()
+        path = given.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{given}: cannot be written ({error}). Name another file.") from error
+    if folder:
+        raise UserError(f"{given}: it is a folder. Name a file in it.")
+    # The name of the temporary file is longer, and a name that is as long as can be is still a name.
+    return path, path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+
+
+def is_stream(path: Path | str) -> bool:
+    """Return whether a path is of a pipe, a device or an open file descriptor, which no other file can replace."""
+    path = Path(path)
+    if path.parent in _DESCRIPTORS or path in _STANDARD:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # what is not there yet is made as a regular file
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _refusal(error: Exception, temporary: Path) -> int | None:

@@ -58,6 +58,12 @@ class Found:
         return self._files("checkpoints/*.safetensors")
 
     @property
+    def arrays(self) -> list[Path]:
+        """Every file of arrays that stages make of molecules and weights; finished fits are their runs'."""
+        patterns = ("data/**/*.safetensors", "checkpoints/*.safetensors", "vectors/**/*.safetensors")
+        return list(chain.from_iterable(map(self._files, patterns)))
+
+    @property
     def recommendations(self) -> list[Path]:
         """The folder of each recommendation."""
         return self._files("recommendation/*")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.numpy import load_file
-
+from roftmol.core import tensor_file
 from roftmol.core.files import digest
+
+#: What helps where a file cannot be read.
+ANEW = "Delete it and run the workflow again."
 
 
 def content_digest(path: Path) -> str:
@@ -16,18 +17,24 @@ def content_digest(path: Path) -> str:
 
     Neither their order nor the metadata count.
 
-    BatchNorm's batch counters are left out: nothing reads them, and old files lack them.
+    BatchNorm's batch counters are left out: nothing reads them, and old files lack them. Raises `UserError` if the file
+    cannot be read, or is not what was written.
     """
     sha256 = hashlib.sha256()
-    for name, array in sorted(load_file(path).items()):
-        if not name.endswith("num_batches_tracked"):
-            sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            sha256.update(array.tobytes())
+    with tensor_file.opened(path, "cannot be read as tensors", ANEW) as file:
+        for name in sorted(file.names):
+            if not name.endswith("num_batches_tracked"):
+                array = file.tensor(name)
+                sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
+                sha256.update(array.tobytes())
     return sha256.hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Return a digest of all that a safetensors file says, its metadata included, in whatever order."""
-    with safe_open(path, "np") as file:
-        metadata = dict(file.metadata() or {})
+    """Return a digest of all that a safetensors file says, its metadata included, in whatever order.
+
+    Raises `UserError` as :func:`content_digest` does.
+    """
+    with tensor_file.opened(path, "cannot be read as tensors", ANEW) as file:
+        metadata = dict(file.metadata)
     return digest({"tensors": content_digest(path), "metadata": metadata})

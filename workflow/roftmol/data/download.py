@@ -33,18 +33,25 @@ from roftmol.registry.catalog import Archive, Source
 
 PIP_SECONDS = 900
 CHUNK_BYTES = 1 << 16  # of a transfer; what a break can cost
+LARGEST = 4_000_000_000  # bytes of a file as it comes, and unpacked; the largest registered one is far smaller
 PASSING_STATUS = (429, 500, 502, 503, 504)  # answers that may be another one later
 NOT_DATA = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a Git LFS pointer"}
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on with an address: tries in all, seconds to wait between them (doubled each time), time-outs."""
+    """How long to go on with an address, and how much to take from it.
+
+    Tries in all, seconds to wait between them (doubled each time), time-outs of an answer and of the whole, and the
+    largest file.
+    """
 
     tries: int = 5
     backoff: float = 1.0
     connect_seconds: float = 15.0
     read_seconds: float = 60.0
+    total_seconds: float = 4 * 3600.0  # a server that sends a byte a minute never times out
+    largest_bytes: int = LARGEST
 
 
 class _UnusableError(Exception):
@@ -120,6 +127,7 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
     )
     # The bytes as they are stored: with a compressed transfer, ranges and checksums would be of something else.
     headers = {"Accept-Encoding": "identity"}
+    end = time.monotonic() + patience.total_seconds
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -132,12 +140,18 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
                     headers.pop("If-Range", None)
                     continue
                 response.raise_for_status()
+                _check_size(_length(response), patience.largest_bytes)
                 resumed = response.status_code == requests.codes.partial_content
                 version = response.headers.get("ETag") or response.headers.get("Last-Modified")
                 try:
                     with open(raw, "ab" if resumed else "wb") as stream:
                         for chunk in response.iter_content(CHUNK_BYTES):
                             stream.write(chunk)
+                            _check_size(stream.tell(), patience.largest_bytes)
+                            if time.monotonic() > end:
+                                raise _UnusableError(
+                                    f"it took longer than {patience.total_seconds:,.0f} s; {stream.tell():,} bytes came"
+                                )
                     return
                 except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
                     if not left:
@@ -147,6 +161,17 @@ def _download(url: str, raw: Path, patience: Patience) -> None:
                 headers["If-Range"] = version
             time.sleep(patience.backoff * 2 ** (patience.tries - 1 - left))
     raise _UnusableError(f"the rest of the file could not be had in {patience.tries} tries")
+
+
+def _length(response: requests.Response) -> int:
+    """Return how many bytes a server says are to come; 0 if it does not say."""
+    said = response.headers.get("Content-Length", "")
+    return int(said) if said.isascii() and said.isdecimal() else 0
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise _UnusableError(f"it is larger than {largest:,} bytes, which no registered file is")
 
 
 def _continues(response: requests.Response, headers: Mapping[str, str]) -> bool:
@@ -240,7 +265,10 @@ def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
         raise _UnusableError(f"{wrong} with git object id {git_blob(raw)}, expected {source.git_blob}")
     try:
         with gzip.open(raw) if source.unpack == "gzip" else open(raw, "rb") as content, open(delivered, "wb") as stream:
-            shutil.copyfileobj(content, stream)
+            while chunk := content.read(CHUNK_BYTES):
+                stream.write(chunk)
+                # A small file can be packed so that it unpacks without end.
+                _check_size(stream.tell(), LARGEST)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _UnusableError(f"{wrong}, which cannot be unpacked: {error}") from error
     digest = sha256(delivered)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from roftmol.tasks import TASKS
 #: Why a record stands in the rejects table.
 REASONS = (
     "empty_smiles",
+    "too_large",
     "invalid_smiles",
     "invalid_structure",
     "unsupported_atom",
@@ -52,6 +54,9 @@ NOT_COUNTED = frozenset({"missing_labels", "duplicate", "contradicting_duplicate
 BONDS = frozenset(Chem.BondType.names[name] for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
+#: The longest SMILES and the largest molecule that RDKit is asked about. What it computes of a molecule grows with the
+#: square of its atoms, and takes the process' memory or its stack where these are very many.
+CHARACTERS, ATOMS = 10_000, 2_000
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
 
 
@@ -172,7 +177,7 @@ def read_text(path: Path, what: str, mend: str) -> str:
     content = path.read_bytes()
     try:
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{path}: not {what} ({error}). {mend}") from error
     if not text.strip():
         raise UserError(f"{path}: the file is empty.")
@@ -474,6 +479,8 @@ def readable(smiles: str) -> Chem.Mol | Reject:
     """
     if not smiles.strip():
         return Reject("empty_smiles", "")
+    if len(smiles) > CHARACTERS:
+        return Reject("too_large", f"{len(smiles):,} characters, more than {CHARACTERS:,}")
     if fault := fault_around(smiles):
         return Reject("invalid_smiles", fault)
     mol = Chem.MolFromSmiles(smiles)
@@ -481,6 +488,8 @@ def readable(smiles: str) -> Chem.Mol | Reject:
         return Reject("invalid_smiles", _fault(smiles))
     if not mol.GetNumAtoms():
         return Reject("empty_smiles", "a molecule without atoms")
+    if mol.GetNumAtoms() > ATOMS:
+        return Reject("too_large", f"{mol.GetNumAtoms():,} atoms, more than {ATOMS:,}")
     for atom in mol.GetAtoms():
         if not 1 <= atom.GetAtomicNum() <= 118:
             return Reject("unsupported_atom", f"atom {atom.GetIdx()} is {atom.GetSymbol()!r}")

@@ -21,23 +21,22 @@ import rdkit
 import torch
 from rdkit import Chem, rdBase
 from rdkit.DataStructs import ExplicitBitVect
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from roftmol.core import run_origin
+from roftmol.core import run_origin, tensor_file
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic
 from roftmol.data.molecules import Reject, readable
+from roftmol.deploy import card as cards
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
 from roftmol.deploy.head_model import HeadModel
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
+from roftmol.encoders.checkpoints import check_size
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize, graphs
-from roftmol.features.fingerprints import fingerprints, morgan_counts, nearest, pack, unpack
+from roftmol.features.fingerprints import BITS, fingerprints, morgan_counts, nearest, pack, unpack
 from roftmol.methods import CONSTANT, METHODS
 from roftmol.scoring import metrics
 from roftmol.tasks import METRICS, TASKS
@@ -45,9 +44,14 @@ from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
 #: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
-#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none.
-FORMAT, VERSION = "roftmol-bundle", 4
+#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none;
+#: version 5 has digests, without which earlier ones are read.
+FORMAT, VERSION = "roftmol-bundle", 5
 OLDEST = 3
+#: What helps where a file cannot be read.
+AGAIN = "Copy it again, or make it again by `snakemake recommend`."
+#: A molecule that every bundle can predict, so that tensors that do not fit together are found when the file is read.
+PROBE = "CCO"
 
 Array = npt.NDArray[np.float64]
 
@@ -202,62 +206,83 @@ def write(bundle: Bundle, path: Path) -> None:
         tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
     tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
     card = json.dumps(bundle.card, sort_keys=True)
-    with atomic(path) as temporary:
-        metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
-        save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+    metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
+    tensor_file.save(path, {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, metadata)
 
 
 def read(path: Path | str) -> Bundle:
     """Read the bundle that :func:`write` wrote.
 
-    Raises `UserError` if the file is missing, truncated, no bundle, or of another version.
+    Nothing in it runs: kinds of architectures and featurizers are those of this program. Raises `UserError` if the file
+    is missing, truncated, damaged, no bundle, of another version, or if its card and its tensors do not fit together.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: the file is truncated or no bundle ({error}). Copy it again, or make it again by "
-            "`snakemake recommend`."
-        ) from error
-    if metadata.get("format") != FORMAT:
+    with tensor_file.opened(path, "the file is truncated, damaged or no bundle", AGAIN, "pt") as file:
+        metadata = file.metadata
+        card = None
+        if metadata.get("format") == FORMAT:
+            _check_version(path, metadata.get("version", ""))
+            card = file.json("card")
+        tensors = file.tensors() if card is not None else {}
+    if card is None:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
-    if int(metadata["version"]) < OLDEST:
-        raise UserError(
-            f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. Make it again, "
-            "by `snakemake recommend` or an estimator's `save`."
-        )
-    if int(metadata["version"]) > VERSION:
-        raise UserError(
-            f"{path}: the bundle is of version {metadata['version']}, and this program reads {VERSION}. "
-            "Use a newer version of the program."
-        )
-    card = json.loads(metadata["card"])
+    card = cards.check(card, path)
     if card["featurizer_format"] != graphs.FORMAT:
         raise UserError(
             f"{path}: it was made for molecules as {card['featurizer_format']}, and this program makes "
             f"{graphs.FORMAT}. Make the bundle again."
         )
-    states = []
-    for number in range(card["members"]):
-        prefix = f"member.{number}."
-        states.append(
-            {
-                name.removeprefix("shared.").removeprefix(prefix): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(("shared.", prefix))
-            }
+    try:
+        return _of_tensors(path, card, tensors)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # A card that passes its checks may still be of other tensors.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UserError(f"{path}: its card and its tensors do not fit together ({reason}). {AGAIN}") from error
+
+
+def _check_version(path: Path, version: str) -> None:
+    if not version.isdecimal() or not version.isascii() or len(version) > 9:
+        raise UserError(f"{path}: the bundle is of version {version!r}, which is no number. {AGAIN}")
+    if int(version) < OLDEST:
+        raise UserError(
+            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. Make it again, "
+            "by `snakemake recommend` or an estimator's `save`."
         )
+    if int(version) > VERSION:
+        raise UserError(
+            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. "
+            "Use a newer version of the program."
+        )
+
+
+def _of_tensors(path: Path, card: Mapping[str, Any], tensors: dict[str, Tensor]) -> Bundle:
+    """Return the bundle of a card and tensors; raise whatever they make it raise where they do not fit together."""
+    if wrong := [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]:
+        raise ValueError(f"{wrong[0]} is not finite")
+    bits = tensors.pop("training_bits")
+    if bits.dtype != torch.uint8 or bits.shape[1:] != (BITS // 8,) or not len(bits):
+        raise ValueError(f"training_bits is {bits.dtype} {tuple(bits.shape)}")
+    states: list[dict[str, Tensor]] = [{} for _ in range(card["members"])]
+    for name, tensor in tensors.items():
+        if shared := name.removeprefix("shared."):
+            owners = states
+        if shared == name:
+            _, number, shared = name.split(".", 2)
+            owners = [states[int(number)]]
+        for state in owners:
+            state[shared] = tensor
     # If all members kept the pretrained encoder, they share one, which then runs once.
     shared_encoder = None
-    if card["architecture"] and not any(name.startswith("member.0.encoder.") for name in tensors):
-        shared_encoder = new_encoder(card["architecture"])
+    if card["architecture"]:
+        check_size(path, card["architecture"], states[-1])
+        if not any(name.startswith("member.0.encoder.") for name in tensors):
+            shared_encoder = new_encoder(card["architecture"])
     members = [_member(card, state, shared_encoder) for state in states]
-    return Bundle(card, members, unpack(tensors["training_bits"].numpy()))  # type: ignore[arg-type]
+    read = Bundle(card, members, unpack(bits.numpy()))  # type: ignore[arg-type]
+    read.predict([PROBE])
+    return read
 
 
 def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:

@@ -24,12 +24,13 @@ from roftmol.data.download import fetch, mirror
 from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.data.molecules import Molecule, Reject, parse, readable
 from roftmol.deploy import bundle
+from roftmol.deploy.card import KINDS
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.methods import HYBRID, METHODS, WITHOUT_ENCODER
 from roftmol.registry import catalog
-from roftmol.registry.encoder_kinds import blocks_of
+from roftmol.registry.encoder_kinds import ENCODER_KINDS, blocks_of
 from roftmol.tasks import TASKS, classification, regression
 from roftmol.training.fit import TrainSettings
 
@@ -273,8 +274,9 @@ def _pretrained(name: str, folder: Path) -> Pretrained:
     checkpoints = catalog.checkpoints()
     if Path(name).is_file():
         kind = architecture_of(Path(name))["kind"]
-        featurizer = next(entry.featurizer for entry in checkpoints.values() if entry.architecture["kind"] == kind)
-        return Pretrained(name, Path(name), featurizer)
+        if kind not in KINDS:
+            raise ValueError(f"encoder: {name} is of kind {kind!r}; a model can be of {', '.join(KINDS)}")
+        return Pretrained(name, Path(name), ENCODER_KINDS[kind].featurizer)
     if name == AUTO:
         at_hand = encoders_at_hand(_archives())
         name = at_hand.models[0]

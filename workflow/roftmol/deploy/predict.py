@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic
+from roftmol.core.files import atomic, is_stream
 from roftmol.data import delimited
 from roftmol.data.columns import is_unnamed, listed, smiles_column
 from roftmol.deploy.bundle import Bundle
@@ -122,7 +122,7 @@ def _read(source: str, size: int) -> Iterator[pa.Table]:
     if source.endswith(".parquet"):
         try:
             yield from (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(source).iter_batches(size))
-        except (pa.ArrowException, OSError) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
@@ -157,7 +157,9 @@ def _writer(out: str) -> Iterator[Any]:
                     writer.close()
         else:
             opened = gzip.open if out.endswith(".gz") else open
-            with opened(temporary, "wt", encoding="utf-8", newline="") as stream:
+            # A descriptor may be of a file that has lines already.
+            mode = "at" if is_stream(out) else "wt"
+            with opened(temporary, mode, encoding="utf-8", newline="") as stream:
                 yield _csv_writer(cast(TextIO, stream), "\t" if out.removesuffix(".gz").endswith(".tsv") else ",")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from roftmol.encoders.ops import Linear, sum_by
 from roftmol.features.graphs import Batch
@@ -233,16 +234,23 @@ class Norm(nn.BatchNorm1d):
         """
         if counts is not None:
             of_batch = (self.training or self.reference) and counts.sum() >= 2
-            return self._weighted(x, counts) if of_batch else super().forward(x)
+            return self._weighted(x, counts) if of_batch else self._plain(x)
         rows = self.reference.get(len(x), 0)
         if rows < 2:
-            return super().forward(x)
+            return self._plain(x)
         variance, mean = torch.var_mean(x[:rows], (0, *range(2, x.dim())), keepdim=True)
         y = (x - mean) * (variance + self.eps).rsqrt()
         if not self.affine:
             return y
         shape = (-1, *(1 for _ in range(2, x.dim())))
         return y * self.weight.view(shape) + self.bias.view(shape)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """Return BatchNorm as torch's, or by the running statistics where one row has none, as a batch of methane."""
+        if self.training and x.numel() < 2 * x.shape[1]:
+            mean, variance = self.running_mean, self.running_var
+            return functional.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(x)
 
     def _weighted(self, x: Tensor, counts: Tensor) -> Tensor:
         """Return BatchNorm of rows that stand for several atoms, as if each atom had its own."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roftmol.core.errors import UserError
@@ -362,11 +363,15 @@ def _ordered(runs: Sequence[Run]) -> list[Run]:
     return sorted(runs, key=order)
 
 
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+
 @contextmanager
 def _appending(name: str, path: Path, settings: dict[str, Any]) -> Iterator[Append]:
     """Yield a function that appends rows to table `name`; the file appears when the block ends without an error."""
     schema = schemas.marked(name, settings)
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with atomic(path) as temporary, _writer(temporary, schema) as writer:
         yield lambda frame: writer.write_table(schemas.table(name, frame))
 
 

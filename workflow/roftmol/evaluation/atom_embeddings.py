@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 
-from roftmol.core.errors import UserError
+from roftmol.core import tensor_file
 from roftmol.core.seeds import seed_of
 from roftmol.features.atom_kinds import CLASSES
 from roftmol.methods.cells import Cells
@@ -82,16 +81,11 @@ def _picture(path: Path) -> Picture | None:
     """Read the picture of a finished fit; None if it has none or is missing, as in folders merged without fits."""
     if not path.exists():
         return None
-    try:
-        with safe_open(path, "np") as part:
-            if "tsne.before" not in part.keys():  # noqa: SIM118 (not a mapping)
-                return None
-            return Picture(*(part.get_tensor(f"tsne.{name}") for name in Picture._fields))
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: the finished fit cannot be read ({error}). Delete fits.parquet in the folder above and run the "
-            "workflow again; other finished fits are kept."
-        ) from error
+    mend = "Delete it, and fits.parquet in the folder above, and run the workflow again; other finished fits are kept."
+    with tensor_file.opened(path, "the finished fit cannot be read", mend) as part:
+        if "tsne.before" not in part.names:
+            return None
+        return Picture(*(part.tensor(f"tsne.{name}") for name in Picture._fields))
 
 
 def _points(identity: dict[str, Any], shown: Picture, before: Vectors, after: Vectors) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from roftmol.experiment import grids
+from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
@@ -51,6 +51,10 @@ class Experiment:
     def folder(self) -> Path:
         """The folder of tables, figures and page; a recommendation has its own."""
         return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
+
+    def check_machine(self, *, environments: bool) -> None:
+        """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
+        machine.check(self.datasets, self.device, environments=environments)
 
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, and return what is worth a word, in sentences.

@@ -33,7 +33,7 @@ from roftmol.methods import DEFAULT_METHODS
 class Section(BaseModel):
     """Keys and values; any other key is a mistake."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Training(Section):
@@ -229,7 +229,7 @@ class Recommend(Section):
     choose: Literal["default", "best"] = "default"
     """The default, unless another method is better beyond doubt; or the best mean."""
 
-    members: int = Field(default=5, ge=2)
+    members: int = Field(default=5, ge=2, le=100)
     """Models in the bundle, and in each ensemble that is scored."""
 
     level: float = Field(default=0.9, gt=0, lt=1)

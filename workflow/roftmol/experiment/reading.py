@@ -33,9 +33,12 @@ SENTENCES = {
     "greater_than_equal": "is less than the minimum of {ge:g}",
     "less_than": "is greater than or equal to the maximum of {lt:g}",
     "less_than_equal": "is greater than the maximum of {le:g}",
+    "finite_number": "is no finite number",
     "invalid_key": "is not a key: keys are text",
     "value_error": "{error}",
 }
+#: The most values that a configuration may hold, each counted as often as it is named.
+MOST_VALUES = 100_000
 #: How pydantic ends the path of a key that is wrong itself.
 KEY = "[key]"
 
@@ -45,12 +48,27 @@ def read(given: Mapping[str, Any]) -> Config:
 
     Snakemake's `--config` gives `false` and numbers in lists as text; text is converted wherever text is not allowed.
     What grids hold is left to the methods. Raises `UserError` that names each wrong key, its value, and what is
-    allowed.
+    allowed, and for one that is too large to be read: a few lines of YAML that name each other can stand for more
+    values than a memory holds.
     """
+    _check_size(given)
     try:
         return Config.model_validate(_with_values(given))
     except ValidationError as error:
         raise UserError("\n".join(dict.fromkeys(_problems(error)))) from None
+
+
+def _check_size(given: Mapping[str, Any]) -> None:
+    waiting: list[Any] = [given]
+    for _ in range(MOST_VALUES):
+        if not waiting:
+            return
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+    raise UserError(f"the configuration has more than {MOST_VALUES:,} values. Write out what anchors repeat.")
 
 
 def _with_values(given: Mapping[str, Any]) -> Json:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic
+
+#: What helps where a file cannot be read.
+ANEW = "Delete it and run the workflow again."
 
 
 def save(name: str, values: NDArray[np.float32], made: Mapping[str, str], path: Path) -> None:
     """Write n x d values under a name, with what they are `made` by."""
-    with atomic(path) as temporary:
-        save_file({name: values}, temporary, metadata=dict(made))
+    tensor_file.save(path, {name: values}, made)
 
 
 def load(name: str, made: Mapping[str, str], path: Path) -> NDArray[np.float32]:
@@ -25,12 +25,9 @@ def load(name: str, made: Mapping[str, str], path: Path) -> NDArray[np.float32]:
 
     Raises `UserError` if the file has no array of this name, or one that was made otherwise.
     """
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata()
-            values = file.get_tensor(name)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: no file of {name} ({error}). Delete it and run the workflow again.") from error
+    with tensor_file.opened(path, f"no file of {name}", ANEW) as file:
+        metadata = file.metadata
+        values = file.tensor(name)
     if metadata != made:
-        raise UserError(f"{path}: no {name} of this version of the program. Delete it and run the workflow again.")
+        raise UserError(f"{path}: no {name} of this version of the program. {ANEW}")
     return np.asarray(values, np.float32)

@@ -13,6 +13,7 @@ import pandas as pd
 from rdkit import Chem, rdBase
 
 from roftmol.core.errors import UserError
+from roftmol.core.parallel import leave_to_parent
 from roftmol.features import atom_kinds
 from roftmol.features.atom_environments import Classes
 from roftmol.features.featurizers import featurizer, geometry
@@ -43,7 +44,7 @@ def from_smiles(smiles: list[str], labels: npt.NDArray[np.float32], processes: i
     """
     chunks = [(name, start, smiles[start : start + CHUNK]) for start in range(0, len(smiles), CHUNK)]
     if processes > 1 and len(chunks) > 1:
-        with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
+        with ProcessPoolExecutor(min(processes, len(chunks)), initializer=leave_to_parent) as pool:
             parts = list(pool.map(_featurize, chunks))
     else:
         parts = [_featurize(chunk) for chunk in chunks]

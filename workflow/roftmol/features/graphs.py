@@ -14,12 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from roftmol.core.errors import UserError
-from roftmol.core.files import atomic
+from roftmol.core import tensor_file
 from roftmol.features.atom_environments import Classes, equal_rows, refine
 from roftmol.features.vocabulary import BOND_DIRECTIONS, BOND_TYPES, SELF_LOOP
 
@@ -264,28 +261,22 @@ class Graphs:
     def save(self, path: Path) -> None:
         """Write the arrays to one file, atomically."""
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
-        with atomic(path) as temporary:
-            save_file(arrays, temporary, metadata={"format": FORMAT, "featurizer": self.featurizer})
+        tensor_file.save(path, arrays, {"format": FORMAT, "featurizer": self.featurizer})
 
 
+#: What helps where a file cannot be read.
+ANEW = "Delete it and run the workflow again."
 ARRAYS = ("offsets", "atoms", "indptr", "neighbours", "bonds", "labels", "classes")
 
 
 def load(path: Path) -> Graphs:
     """Read what :meth:`Graphs.save` wrote.
 
-    Raises `UserError` if the file is missing, truncated, or of another kind.
+    Raises `UserError` if the file is missing, truncated, damaged, or of another kind.
     """
-    try:
-        with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise TypeError(f"format {metadata.get('format')}, expected {FORMAT}")
-        return Graphs(**load_file(path), featurizer=metadata["featurizer"])
-    except (OSError, SafetensorError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a file of molecular graphs ({error}). Delete it and run the workflow again."
-        ) from error
+    with tensor_file.opened(path, "not a file of molecular graphs", ANEW) as file:
+        file.expect(FORMAT)
+        return Graphs(**file.tensors(), featurizer=file.metadata["featurizer"])
 
 
 def evenly(molecules: Indices, size: int) -> list[npt.NDArray[np.int64]]:

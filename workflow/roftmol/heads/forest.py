@@ -67,6 +67,18 @@ class Trees:
             values[number] = self.value[node]
         return values
 
+    def check(self) -> None:
+        """Raise `ValueError` unless every walk ends at a leaf: as in scikit-learn, children lie after their node."""
+        nodes = np.arange(len(self.value))
+        if any(len(array) != len(nodes) for array in (self.left, self.right, self.feature, self.threshold)):
+            raise ValueError("a forest's arrays are of different lengths")
+        inner = self.left >= 0
+        for children in (self.left, self.right):
+            if not ((children[inner] > nodes[inner]) & (children[inner] < len(nodes))).all():
+                raise ValueError("a tree's nodes are not in order")
+        if not len(self.roots) or not ((self.roots >= 0) & (self.roots < len(nodes))).all():
+            raise ValueError("a tree has no root")
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by their names."""
         return dict(vars(self))
@@ -152,12 +164,14 @@ def grown(classes: bool, trees: int, seed: int) -> Any:
 
 
 def read(arrays: Arrays) -> Forest:
-    """Return the forest that :meth:`Forest.arrays` took apart."""
+    """Return the forest that :meth:`Forest.arrays` took apart; raise `ValueError` if the arrays are no trees."""
     if "constant" in arrays:
         return Forest((float(arrays["constant"][0]),))
     names = ("roots", "left", "right", "feature", "threshold", "value")
     rate = float(arrays["rate"][0]) if "rate" in arrays else None
-    return Forest((Column(Trees(**{name: arrays[name] for name in names}), rate),))
+    trees = Trees(**{name: arrays[name] for name in names})
+    trees.check()
+    return Forest((Column(trees, rate),))
 
 
 KIND = HeadKind(fit, read)

@@ -8,6 +8,7 @@ encoder's weights, the configuration of a cell's fits, and a run's predictions.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -257,6 +258,7 @@ def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> lis
             raise UserError(f"{source}: it is named twice. Name it once.")
         if out.resolve().is_relative_to(path):
             raise UserError(f"{out}: it lies in {source}, which must stay as it is. Name another place.")
+        _check_links(source)
         for file in Found(source).tables:
             schemas.marks(file)
     if settings.prefer is None:
@@ -265,6 +267,24 @@ def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> lis
         raise UserError(f"--prefer {settings.prefer}: it is none of the folders. They are {_list(map(str, sources))}.")
     first = resolved.index(settings.prefer.resolve())
     return [sources[first], *sources[:first], *sources[first + 1 :]]
+
+
+def _check_links(source: Path) -> None:
+    """Raise `UserError` for a link that leads out of a results folder: what it leads to is nobody's to copy and share.
+
+    The folder itself may be a link.
+    """
+    within = source.resolve()
+    for folder, folders, files in os.walk(within):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(within):
+                raise UserError(
+                    f"{source / path.relative_to(within)}: a link that leads out of the folder, to "
+                    f"{os.path.realpath(path)}. Put a copy in its place, or leave it out."
+                )
+            if not path.is_dir() and not path.is_file():
+                raise UserError(f"{source / path.relative_to(within)}: it is no file. Leave it out.")
 
 
 def _models(files: Sequence[Path]) -> pd.DataFrame:

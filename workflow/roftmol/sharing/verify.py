@@ -1,9 +1,10 @@
 """Recompute what a results folder says of itself, from its stored predictions and labels, and tell what differs.
 
 Of every cell in the tables: scores, selection, audit, WiSE-FT's path and the summary are computed anew; what the tables
-repeat of runs and datasets is compared with these. Every run's predictions must cover its split's molecules, its
-finished fits must be readable, source files and weights must have the digests that were recorded. Landscapes,
-diagnostics and statistics are not computed anew. One run's predictions are held at a time.
+repeat of runs and datasets is compared with these. Every run's predictions must cover its split's molecules. Finished
+fits, graphs, descriptors, vectors, source files and weights must have the digests that were recorded, graphs the labels
+of their molecules, and splits no molecule twice. Landscapes, diagnostics and statistics are not computed anew. One
+run's predictions are held at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
+from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.paths import MODELS, Found
@@ -99,7 +100,7 @@ def verify(results: Path) -> Verification:
         seen.counts["runs in no table"] += not any(in_tables)  # of an earlier configuration, or left out
     for tables in stored:
         tables.finish(files)
-    seen.differences += _sources(files, seen)
+    seen.differences += [*_sources(files, seen), *_arrays(files, seen), *_splits(files, data, seen)]
     return seen
 
 
@@ -175,7 +176,7 @@ class _Stored:
         models = schemas.read("models", self.models)
         content = dict(zip(models["model"], models["content"], strict=True))
         for file in files.checkpoints:
-            if (stored := content.get(file.stem)) is not None:
+            if (stored := content.get(file.stem)) is not None and not tensor_file.fault(file):
                 self.seen.counts["checkpoints"] += 1
                 if (digest := content_digest(file)) != stored:
                     self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, digest))
@@ -277,13 +278,48 @@ def _parts(run: Run, seen: Verification) -> Iterator[Difference]:
         return
     for name, seed in zip(names["part"], names["seed"], strict=True):
         seen.counts["parts"] += 1
-        try:
-            with safe_open(folder / name, "np") as part:
-                for array in ("valid", "test"):
-                    part.get_tensor(array)
-        except (OSError, SafetensorError) as error:
+        if reason := tensor_file.fault(folder / name):
             where = f"{'/'.join(run.cell.values())}, seed {seed}"
-            yield Difference(folder / name, where, "finished fit", "there", f"cannot be read ({error})")
+            yield Difference(folder / name, where, "finished fit", "there", f"cannot be read ({reason})")
+
+
+def _arrays(files: Found, seen: Verification) -> Iterator[Difference]:
+    """Yield a difference for each file of graphs, descriptors, vectors or weights that is not as it was written."""
+    for file in files.arrays:
+        seen.counts["files of arrays"] += 1
+        where = file.parent.name if file.parent.name != "graphs" else file.parent.parent.name
+        if reason := tensor_file.fault(file):
+            yield Difference(file, where, "arrays", "there", f"cannot be read ({reason})")
+        elif file.parent.name == "graphs":
+            yield from _labels_of(file, where)
+
+
+def _labels_of(file: Path, dataset: str) -> Iterator[Difference]:
+    """Yield a difference where graphs are not of the molecules beside them: by their number and labels."""
+    stored = schemas.read("molecules", file.parents[1] / "molecules.parquet", ["labels"])["labels"]
+    expected = np.array(stored.tolist(), np.float32).reshape(len(stored), -1)
+    with tensor_file.opened(file, "not a file of molecular graphs", schemas.ANEW) as arrays:
+        labels = arrays.tensor("labels")
+        molecules = len(arrays.tensor("offsets")) - 1
+    if molecules != len(expected):
+        yield Difference(file, dataset, "molecules", len(expected), molecules)
+    elif labels.shape != expected.shape or not np.array_equal(labels, expected, equal_nan=True):
+        yield Difference(file, dataset, "labels", "those of molecules.parquet", "others")
+
+
+def _splits(files: Found, data: Mapping[str, Data], seen: Verification) -> Iterator[Difference]:
+    """Yield a difference for each split that names a molecule that is not there, or one twice in a fold."""
+    for file in files.split_files:
+        seen.counts["splits"] += 1
+        split = schemas.read("splits", file)
+        where = "/".join(file.relative_to(files.results).with_suffix("").parts[1:])
+        if (twice := split.duplicated(["seed", "fold", "molecule"])).any():
+            at = split[twice].iloc[0]
+            yield Difference(file, f"{where}, seed {at['seed']}, fold {at['fold']}", "roles of a molecule", 1, 2)
+        dataset = file.parent.name
+        molecules = len(data[dataset].labels) if dataset in data else 0
+        if len(split) and not split["molecule"].between(0, molecules - 1).all():
+            yield Difference(file, where, "molecules", molecules, f"number {split['molecule'].max()}")
 
 
 def _sources(files: Found, seen: Verification) -> Iterator[Difference]:

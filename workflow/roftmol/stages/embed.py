@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the encoder computes."""
+    """Where the encoder computes, and what of the user's it may run."""
 
     device: str = "auto"
+    own_code: str = ""  #: the file of a user's own module
 
 
 def settings_from(experiment: Experiment, model: str, dataset: str) -> Json:
-    """Return the device."""
-    return {"device": experiment.device}
+    """Return the device, and the code of a user's own module."""
+    return {"device": experiment.device, **own_code(experiment, model)}
+
+
+def own_code(experiment: Experiment, model: str) -> Json:
+    """Return the setting that names a user's own module; nothing for any other model."""
+    code = experiment.checkpoints[model].code
+    return {"own_code": code} if code else {}
 
 
 def code(experiment: Experiment, model: str, dataset: str) -> Code:
@@ -35,7 +42,8 @@ def run(settings: Json, *, data: Path, checkpoint: Path, out: Path) -> None:
     """Write the vectors, a row a molecule."""
     from roftmol.training import vectors
 
-    vectors.embed(data, checkpoint, build(Settings, settings).device, out)
+    parsed = build(Settings, settings)
+    vectors.embed(data, checkpoint, parsed.device, out, parsed.own_code)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -35,6 +35,7 @@ def settings_from(
         "auxiliary": learns_next if second else "",
         "extensive": experiment.extensive(model, dataset),
         "pictures": experiment.tsne,
+        "own_code": checkpoint.code,
         "keep_weights": experiment.keeps_weights_of(method),
     }
     return build(RunSettings, values)

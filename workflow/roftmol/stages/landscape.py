@@ -9,6 +9,7 @@ from roftmol.core.records import build
 from roftmol.methods import DWISE_FT, FULL_FT
 from roftmol.stages import finetune
 from roftmol.stages.base import Code, Json, Stage
+from roftmol.stages.embed import own_code
 from roftmol.training.cell import CHOICES
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def settings_from(experiment: Experiment, protocol: str, model: str, dataset: st
         "model": model,
         "plane": DWISE_FT in experiment.cells.methods,
         "device": experiment.device,
+        **own_code(experiment, model),
         "extensive": experiment.extensive(model, dataset),
     }
 

@@ -99,7 +99,7 @@ def write(name: str, frame: pd.DataFrame, path: Path | str, settings: Any = None
     rows = table(name, frame)
     rows = rows.replace_schema_metadata({**rows.schema.metadata, **marked(name, settings, source).metadata})
     with atomic(path) as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+        pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read(
@@ -136,7 +136,7 @@ class Indexed:
         self._name = name
         self._path = path
         with _reading(path):
-            self._file = pq.ParquetFile(path)
+            self._file = _file(path)
         _check(name, path, self._file.schema_arrow)
         metadata = self._file.metadata
         number_of = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
@@ -169,8 +169,8 @@ def content_digest(path: Path | str) -> str:
 
     Raises `UserError` if the file is missing or unreadable.
     """
-    with _reading(path):
-        rows = pq.read_table(path).replace_schema_metadata(None).combine_chunks()
+    with _reading(path), _file(path) as file:
+        rows = file.read().replace_schema_metadata(None).combine_chunks()
     sink = hashlib.sha256()
     for batch in rows.to_batches():
         sink.update(batch.serialize())
@@ -195,16 +195,21 @@ def marks(path: Path | str) -> dict[str, str]:
 @contextmanager
 def _opened(name: str, path: Path | str) -> Iterator[pq.ParquetFile]:
     """Yield a file that is table `name`, open; it is closed afterwards."""
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), _file(path) as file:
         _check(name, path, file.schema_arrow)
         yield file
+
+
+def _file(path: Path | str) -> pq.ParquetFile:
+    """Open a Parquet file whose pages are checked against their checksums; older files have none."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 @contextmanager
 def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
         raise UserError(f"{path}: cannot be read as a Parquet table ({error}). {ANEW}") from error
 
 

@@ -48,6 +48,7 @@ class RunSettings:
     extensive: bool = False  #: whether the label grows with the molecule, for a head that can sum
     auxiliary: str = ""  #: what a method with a second task learns there: a name in `auxiliary.tasks.SOURCES`
     pictures: bool = False  #: whether a fit keeps atoms' vectors, before and after
+    own_code: str = ""  #: the file of a user's own module, the only one that is run
     keep_weights: bool = False  #: whether heads are to read the encoders; what is mixed is kept in any case
 
     @property

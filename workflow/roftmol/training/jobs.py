@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import resource
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from torch import Tensor
 from roftmol.core import run_origin
 from roftmol.core.devices import device_of
 from roftmol.core.errors import UserError
+from roftmol.core.parallel import threads
 from roftmol.core.weights_digest import file_digest
 from roftmol.encoders import products
 from roftmol.encoders.base import Encoder
@@ -72,7 +72,7 @@ class Cell:
         self.method = METHODS[settings.method]
         self.molecules = graphs.load(data)
         self.device = device_of(settings.device)
-        self.encoder = load_encoder(checkpoint, settings.training.dropout).to(self.device)
+        self.encoder = load_encoder(checkpoint, settings.training.dropout, settings.own_code).to(self.device)
         self.auxiliary = tasks.read(auxiliary, settings.auxiliary, self.encoder, settings.training.batch_size)
         self.reference = Reference(self.encoder, self.molecules, self.auxiliary.probe)
         learns = self.method.alternation is not None
@@ -393,7 +393,7 @@ def _collect(cell: Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, in
 
 def limit_threads() -> None:
     """Use one thread a process, unless OMP_NUM_THREADS says otherwise: two threads on one batch gain little."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(threads(1))
 
 
 def _peak_memory(device: torch.device) -> float:

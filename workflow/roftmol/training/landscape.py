@@ -82,6 +82,7 @@ class LandscapeSettings:
     plane: bool
     device: str = "auto"
     extensive: bool = False
+    own_code: str = ""  #: the file of a user's own module, the only one that is run
 
     @property
     def cell(self) -> dict[str, str]:
@@ -152,7 +153,7 @@ def landscape(settings: LandscapeSettings, data: Path, splits: Path, checkpoint:
     limit_threads()
     device = device_of(settings.device)
     molecules = graphs.load(data)
-    encoder = load_encoder(checkpoint, 0.0).to(device)
+    encoder = load_encoder(checkpoint, 0.0, settings.own_code).to(device)
     assigned = schemas.read("splits", splits)
     tuned = schemas.read("fits", runs / full_ft.METHOD.name / "fits.parquet")
     learned = _Learned.read(runs / dwise_ft.METHOD.name, settings.metric) if settings.plane else None

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
-from roftmol.core import source_code
+from roftmol.core import source_code, tensor_file
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, digest
+from roftmol.core.files import digest
 from roftmol.core.records import without_defaults
+from roftmol.core.tensor_file import TensorFile
 from roftmol.methods.base import TOLD_TO_READERS, Method
 from roftmol.registry.encoder_kinds import EncoderKind
 from roftmol.tasks.base import TOLD_TO_READERS as TOLD_OF_TASKS
@@ -30,6 +30,11 @@ from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import Fold, TrainSettings
 
 Array = npt.NDArray[np.float32]
+
+#: The partitions that a fit predicts, each the name of its predictions; and how the names of its weights begin.
+PREDICTIONS, WEIGHTS = ("valid", "test", "test_id"), "weights."
+#: What helps where one cannot be read.
+AGAIN = "fits.parquet in the folder above, and run the workflow again; other finished fits are kept."
 
 #: Chooses a featurizer, of which the same holds.
 FEATURIZERS = "roftmol.features.featurizers"
@@ -104,11 +109,14 @@ def save(path: Path, row: Mapping[str, Any], finished: FinishedFit) -> None:
         "changes": json.dumps(finished.changes),
     }
     arrays = {"valid": finished.valid, "test": finished.test, "test_id": finished.test_id}
-    arrays |= {f"weights.{name}": tensor.numpy() for name, tensor in finished.weights.items()}
+    arrays |= {f"{WEIGHTS}{name}": tensor.numpy() for name, tensor in finished.weights.items()}
     if finished.picture:
         arrays |= {f"tsne.{name}": array for name, array in finished.picture._asdict().items()}
-    with atomic(path) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+    tensor_file.save(path, arrays, metadata)
+
+
+def _opened(path: Path) -> AbstractContextManager[TensorFile]:
+    return tensor_file.opened(path, "the finished fit cannot be read", f"Delete it, and {AGAIN}")
 
 
 def saved_row(path: Path, *, weights: bool = False) -> dict[str, Any] | None:
@@ -117,12 +125,13 @@ def saved_row(path: Path, *, weights: bool = False) -> dict[str, Any] | None:
     With `weights`, None too if the fit ended with predictions and its weights were not kept.
     """
     try:
-        with safe_open(path, "np") as file:
-            row: dict[str, Any] = json.loads(file.metadata()["row"])
-            names = file.keys()
-            kept = row["status"] != "ok" or any(name.startswith("weights.") for name in names)
+        with _opened(path) as file:
+            row: dict[str, Any] = file.json("row")
+            for name in PREDICTIONS:  # what the tables take from it; weights are checked by what reads them
+                file.tensor(name)
+            kept = row["status"] != "ok" or any(name.startswith(WEIGHTS) for name in file.names)
             return row if kept or not weights else None
-    except (OSError, SafetensorError):
+    except UserError:
         return None
 
 
@@ -137,11 +146,13 @@ class SavedFit:
 
 
 def read(path: Path) -> SavedFit:
-    """Return a saved fit, without its weights and picture."""
-    with safe_open(path, "np") as file:
-        predictions = {name: file.get_tensor(name) for name in ("valid", "test", "test_id")}
-        metadata = {name: json.loads(text) for name, text in file.metadata().items()}
-    return SavedFit(predictions, metadata["curve"], metadata["coefficients"], metadata["changes"])
+    """Return a saved fit, without its weights and picture.
+
+    Raises `UserError` if it cannot be read.
+    """
+    with _opened(path) as file:
+        predictions = {name: file.tensor(name) for name in PREDICTIONS}
+        return SavedFit(predictions, file.json("curve"), file.json("coefficients"), file.json("changes"))
 
 
 def saved_weights(path: Path) -> dict[str, Tensor]:
@@ -149,18 +160,8 @@ def saved_weights(path: Path) -> dict[str, Tensor]:
 
     Raises `UserError` if they are not there.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            weights = {
-                name.removeprefix("weights."): file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118 (not a mapping)
-                if name.startswith("weights.")
-            }
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: the fine-tuned weights cannot be read ({error}). Delete fits.parquet in the folder above and run "
-            "the workflow again; finished fits are kept."
-        ) from error
+    with tensor_file.opened(path, "the fine-tuned weights cannot be read", f"Delete it, and {AGAIN}", "pt") as file:
+        weights = {name.removeprefix(WEIGHTS): file.tensor(name) for name in file.names if name.startswith(WEIGHTS)}
     if not weights:
         raise UserError(
             f"{path}: it holds no weights, for no head was to read them when it was fitted. Delete fits.parquet in the "

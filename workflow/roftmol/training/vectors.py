@@ -35,8 +35,8 @@ def vectors(encoder: Encoder, data: Graphs, molecules: Indices) -> NDArray[np.fl
     return torch.cat(rows).cpu().numpy()
 
 
-def embed(data: Path, checkpoint: Path, device: str, out: Path) -> None:
-    """Write the vectors of all molecules of the graphs `data`."""
+def embed(data: Path, checkpoint: Path, device: str, out: Path, own_code: str = "") -> None:
+    """Write the vectors of all molecules of the graphs `data`; `own_code` as in `load_encoder`."""
     molecules = graphs.load(data)
-    encoder = load_encoder(checkpoint, 0.0).to(device_of(device))
+    encoder = load_encoder(checkpoint, 0.0, own_code).to(device_of(device))
     array_file.save("vectors", vectors(encoder, molecules, np.arange(len(molecules))), VECTORS, out)

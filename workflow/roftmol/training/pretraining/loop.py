@@ -13,10 +13,10 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from roftmol.core import tensor_file
 from roftmol.core.devices import device_of
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, digest, sha256
@@ -194,8 +194,7 @@ def pretrain(
         first_step = 0
         running = (0.0, 0, 0.0)
         save(epoch + 1, 0)
-    with atomic(out) as temporary:
-        save_file(best_weights, temporary, metadata={"settings": json.dumps(asdict(settings))})
+    tensor_file.save(out, best_weights, {"settings": json.dumps(asdict(settings))})
     return curve
 
 

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
 
+from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, digest, sha256
+from roftmol.core.files import digest, sha256
 from roftmol.core.parallel import each
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.features import featurize
@@ -34,6 +33,8 @@ from roftmol.features.fingerprints import BITS, morgan_counts
 from roftmol.training.vectors import vectors
 
 FORMAT = "roftmol-targets-1"
+#: What helps where a file cannot be read.
+ANEW = "Delete it and run the workflow again."
 PART = 2000
 COUNTS = 1024
 #: Of float16; anything near is clipped when targets are standardised.
@@ -74,16 +75,19 @@ def make(
     missing = [part for part in wanted if not part.path.exists()]
     for number, _ in enumerate(each(partial(_make_part, teacher, featurizer), missing, processes), 1):
         print(f"targets of {number} of {len(missing)} parts", file=sys.stderr, flush=True)
-    files = [load_file(part.path) for part in wanted]
+    files = [_read_part(part.path) for part in wanted]
     whole = {name: np.concatenate([file[name] for file in files]) for name in files[0]}
-    with atomic(out) as temporary:
-        save_file(whole, temporary, metadata={"format": FORMAT})
+    tensor_file.save(out, whole, {"format": FORMAT})
 
 
 def _make_part(teacher: Path, featurizer: str, wanted: Wanted) -> None:
     part = targets(wanted.smiles, teacher, featurizer, wanted.described)
-    with atomic(wanted.path) as temporary:
-        save_file(part, temporary, metadata={"format": FORMAT})
+    tensor_file.save(wanted.path, part, {"format": FORMAT})
+
+
+def _read_part(path: Path) -> Part:
+    with tensor_file.opened(path, "no targets of a distillation", ANEW) as file:
+        return file.tensors()
 
 
 def targets(smiles: Sequence[str], teacher: Path, featurizer: str, described: int) -> Part:
@@ -111,20 +115,11 @@ def load(path: Path, molecules: int) -> tuple[npt.NDArray[np.float16], tuple[int
 
     Vectors are two blocks, pooled and summed. Raises `UserError` if the file is of another kind or of other molecules.
     """
-    try:
-        with safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
-                raise TypeError(f"not of the format {FORMAT}")
-            parts = [file.get_tensor(name) for name in ("vectors", "descriptors", "counts")]
-    except (OSError, SafetensorError, TypeError) as error:
-        raise UserError(
-            f"{path}: no targets of a distillation ({error}). Delete it and run the workflow again."
-        ) from error
+    with tensor_file.opened(path, "no targets of a distillation", ANEW) as file:
+        file.expect(FORMAT)
+        parts = [file.tensor(name) for name in ("vectors", "descriptors", "counts")]
     if len(parts[0]) != molecules:
-        raise UserError(
-            f"{path}: targets of {len(parts[0])} molecules, and the recipe has {molecules}. "
-            "Delete it and run the workflow again."
-        )
+        raise UserError(f"{path}: targets of {len(parts[0])} molecules, and the recipe has {molecules}. {ANEW}")
     vectors_wide, *others = (part.shape[1] for part in parts)
     blocks = (vectors_wide // 2, vectors_wide // 2, *others)
     return np.concatenate([part.astype(np.float16) for part in parts], 1), blocks

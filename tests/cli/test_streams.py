@@ -1,0 +1,129 @@
+"""Commands whose streams are closed, full or read by somebody who stops, and Ctrl-C: never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roftmol.cli import commands
+from roftmol.cli.main import main
+from roftmol.core.errors import UserError
+from roftmol.core.parallel import threads
+from roftmol.deploy import bundle
+from small_bundles import of_constant
+
+WORKFLOW = Path(commands.__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams")
+    bundle.write(of_constant(), folder / "a.roftmol")
+    (folder / "new.csv").write_text("SMILES\n" + "CCO\n" * 20_000)
+    return folder
+
+
+def in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the shell, in which R is ours."""
+    environment = {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    script = f'set -o pipefail; R() {{ "{sys.executable}" -m roftmol "$@"; }}; {command}'
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("R show a.roftmol | head -n 0", 0, ""),
+        ("R predict a.roftmol new.csv -o - | head -n 1 >/dev/null", 0, ""),
+        ("R show a.roftmol >/dev/full", 2, "error: standard output: cannot be written (No space left on device)"),
+        ("R predict a.roftmol new.csv -o - >/dev/full", 2, "error: standard output: cannot be written"),
+        ("R predict a.roftmol new.csv -o /dev/full", 2, "error: /dev/full: cannot be written (No space left"),
+        ("R predict a.roftmol - -o - <&-", 2, "error: standard input is closed"),
+        ("R predict a.roftmol new.csv -o - >&-", 2, "error: standard output is closed"),
+        ("R predict a.roftmol new.csv -o out.csv 2>&-", 0, ""),
+        ("R show a.roftmol >&-", 0, ""),
+    ],
+)
+def test_a_stream_that_ends_is_no_traceback(folder: Path, command: str, status: int, told: str):
+    done = in_shell(folder, command)
+    assert done.returncode == status, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1, done.stderr
+
+
+def test_descriptors_are_written_to_as_they_are(folder: Path):
+    done = in_shell(folder, "echo first >out; head -n 3 new.csv | R predict a.roftmol - -o /dev/stdout >>out")
+    assert done.returncode == 0, done.stderr
+    lines = (folder / "out").read_text().splitlines()
+    assert lines[0] == "first"
+    assert lines[1].startswith("SMILES,size_prediction")
+    assert len(lines) == 4
+
+
+def test_ctrl_c_is_one_line(folder: Path):
+    # What a shell starts in the background ignores Ctrl-C, and so would what it starts.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; from roftmol.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "predict", "a.roftmol", "-", "-o", "out.csv"]
+    environment = {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin
+        # The pipe is full until the table is read.
+        running.stdin.write("SMILES\n" + "CCO\n" * 40_000)
+        running.stdin.flush()
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=300)[1]
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert "interrupted: " in said.splitlines()[-1]
+    assert not list(folder.glob(".out.csv*"))
+
+
+@pytest.mark.parametrize("out", ["a.roftmol", "new.csv", "link"])
+def test_what_is_read_is_not_written_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str
+):
+    monkeypatch.chdir(folder)
+    if not Path("link").is_symlink():
+        Path("link").symlink_to("a.roftmol")
+    before = Path(out).read_bytes()
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", "a.roftmol", "new.csv", "-o", out])
+    assert caught.value.code == 2
+    assert f"error: {out}: it is the " in capsys.readouterr().err
+    assert Path(out).read_bytes() == before
+    assert Path("link").is_symlink()
+
+
+def test_a_message_is_printed_as_text(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["show", "a\x1b[2J.roftmol"])
+    said = capsys.readouterr().err
+    assert said == "error: a\\x1b[2J.roftmol: there is no such file.\n"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("2", 2), ("2,1", 2), (" 3 ", 3), ("", 7), (None, 7)])
+def test_threads_are_as_openmp_reads_them(monkeypatch: pytest.MonkeyPatch, said: str | None, expected: int):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert threads(7) == expected
+
+
+@pytest.mark.parametrize("said", ["two", "0", "-1", "2.5", "²", "9" * 30])
+def test_threads_that_are_no_number_are_told(monkeypatch: pytest.MonkeyPatch, said: str):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    with pytest.raises(UserError, match=r"OMP_NUM_THREADS is .*Set it to 1, or unset it"):
+        threads(7)
+    assert os.environ["OMP_NUM_THREADS"] == said
