@@ -12,6 +12,7 @@ from roftmol.core.errors import UserError
 from roftmol.data import activity_cliffs, molecules
 from roftmol.data.label_texts import limit
 from roftmol.data.remarks import remarks
+from roftmol.data.user_file import describe
 from roftmol.experiment.config import experiment
 from roftmol.registry.catalog import Dataset
 
@@ -176,3 +177,41 @@ def test_a_recommendation_takes_the_same_keys(tmp_path: Path) -> None:
     assert experiment({**given, "units": {"nM": 1, "uM": 1000}}).datasets["mine"].units == {"nM": 1, "uM": 1000}
     with pytest.raises(UserError, match="units: it is about a file of your own"):
         experiment({"units": {"nM": 1}})
+
+
+def test_a_recommendation_asks_about_every_limit(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(column(["1.5", ">10000", *(f"{number}.25" for number in range(28))]))
+    with pytest.raises(UserError) as caught:
+        experiment({"data": str(path)})
+    told = (
+        "column 'y', line 3: '>10000' is not a number. 1 of 30 labels only limit the value. Say what becomes of them: "
+    )
+    assert told + "censored=drop leaves them out, censored=limit takes the number for the value" in str(caught.value)
+    kept = experiment({"data": str(path), "censored": "drop"})
+    assert kept.recommendation is not None
+    assert kept.recommendation.learnt == "target `y`, regression, 30 labels, column `smiles`"
+    (said,) = kept.audit()
+    assert said.startswith("1 records have a label that only limits the value, such as record 1")
+    assert (
+        experiment({"data": str(path), "censored": "limit"})
+        .audit()[0]
+        .endswith("0 are dropped, 1 kept; `censored` says which.")
+    )
+    path.write_text(column(["1.5", ">ND", *(f"{number}.25" for number in range(28))]))
+    with pytest.raises(UserError, match=r"'>ND' is not a number\. Give numbers"):
+        experiment({"data": str(path), "censored": "drop"})
+
+
+def test_values_are_translated_before_limits_are_read(tmp_path: Path) -> None:
+    text = column(["-1", "inactive", *(str(number) for number in range(10, 20))])
+    kept, rejects, _ = read(tmp_path, text, own(values={"-1": "missing", "inactive": 0.0}))
+    assert values(kept) == [0, *range(10, 20)]
+    assert rejects["reason"].tolist() == ["missing_labels"]
+
+
+def test_relations_and_units_are_never_taken_for_labels(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    for cells in ([">", "="], ["nM", "uM"]):
+        path.write_text(column([f"{cells[number % 2]},{number}.25" for number in range(30)], "smiles,beside,y"))
+        assert describe(path).target == "y"

@@ -143,8 +143,9 @@ def test_a_saved_model_is_a_bundle(tmp_path):
         (RoftMolClassifier(), ["C", "CC"], ["a", None], "the label in row 1 is missing"),
         (RoftMolRegressor(), "CCO", [1, 2, 3], "'CCO' is one text; give a list of SMILES"),
         (RoftMolRegressor(), pd.DataFrame({"a": ["C"], "b": ["C"]}), [1], "X: 2 columns were given; give one"),
-        (RoftMolRegressor(members=0), SMILES, VALUES, r"'members' parameter .* range \[2, inf\). Got 0"),
-        (RoftMolRegressor(members=1), SMILES, VALUES, r"'members' parameter .* range \[2, inf\). Got 1"),
+        (RoftMolRegressor(members=0), SMILES, VALUES, r"'members' parameter .* range \[2, 100\]. Got 0"),
+        (RoftMolRegressor(members=1), SMILES, VALUES, r"'members' parameter .* range \[2, 100\]. Got 1"),
+        (RoftMolRegressor(members=101), SMILES, VALUES, r"'members' parameter .* range \[2, 100\]. Got 101"),
         (RoftMolRegressor(level=90), SMILES, VALUES, r"'level' parameter .* range \(0.0, 1.0\). Got 90"),
     ],
 )

@@ -59,6 +59,8 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
     _whole(plain, "members", 1, MEMBERS)
     _whole(plain, "molecules", 1, None)
     _object(plain.get("setting"), "setting")
+    if "classes" in plain:
+        _classes(plain["classes"])
     _architecture(plain, path)
     scores = _object(plain.get("out_of_sample"), "out_of_sample")
     _text(scores, "metric")
@@ -75,6 +77,11 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
     _calibration(_object(plain.get("calibration"), "calibration"), plain["task"])
     _evidence(plain.get("evidence"))
     return plain
+
+
+def _classes(classes: Any) -> None:
+    if not isinstance(classes, list) or len(classes) != 2 or not all(isinstance(name, str) for name in classes):
+        raise CardError("classes is no list of two texts")
 
 
 def _architecture(card: Mapping[str, Any], path: Path) -> None:

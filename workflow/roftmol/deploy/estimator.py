@@ -24,7 +24,7 @@ from roftmol.data.download import fetch, mirror
 from roftmol.data.encoder_at_hand import encoders_at_hand
 from roftmol.data.molecules import Molecule, Reject, parse, readable
 from roftmol.deploy import bundle
-from roftmol.deploy.card import KINDS
+from roftmol.deploy.card import KINDS, MEMBERS
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.refit import Pretrained, fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
@@ -51,7 +51,7 @@ class _Estimator(BaseEstimator):
         "method": [str],
         "encoder": [str],
         "setting": [Mapping, None],
-        "members": [Interval(Integral, 2, None, closed="left")],
+        "members": [Interval(Integral, 2, MEMBERS, closed="both")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],

@@ -399,7 +399,7 @@ class Config(Section):
     """What becomes of several records of one molecule in `data`, which is refused where they contradict each other."""
 
     censored: Literal["drop", "limit"] | None = None
-    """What becomes of labels in `data` that only limit the value, as in `own_datasets`."""
+    """What becomes of labels in `data` that only limit the value, as in `own_datasets`; `null` asks about any."""
 
     relations: str | None = None
     """The column of `=`, `>` and `<` in `data`, as in `own_datasets`."""
