@@ -183,6 +183,15 @@ def test_what_is_far_away_stands_at_the_edge_with_its_value():
     assert "seed 1: 15.000" in row.words
 
 
+def test_dots_stand_behind_the_longest_title():
+    values = {"full_ft": [0.7, 0.8], "lp_ft_closed+hybrid": [0.6, 0.7]}
+    (short,) = panels(read(made_up_tables.selected_rows({"full_ft": values["full_ft"]})))
+    (panel,) = panels(read(made_up_tables.selected_rows(values)))
+    assert short.left == LEFT < panel.left < WIDTH - RIGHT
+    assert panel.left > 6 * max(len(row.title) for row in panel.rows)
+    assert min(dot.x for row in panel.rows for dot in row.seeds) >= panel.left
+
+
 def test_a_setting_without_a_score_has_no_panel():
     assert panels(read(made_up_tables.selected_rows({"full_ft": [np.nan, np.nan]}))) == []
 
