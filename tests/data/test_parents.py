@@ -80,7 +80,9 @@ def test_forms_are_dealt_together(salts: pd.DataFrame, split: str, validation: s
         settings = replace(EVERY, split=split, validation=validation, budget=budget)
         splits = assign(salts, settings)
         parent = splits["molecule"].map(salts["parent"])
-        dealt = splits.groupby([splits["seed"], splits["fold"], parent])["role"]
+        # In "boom" a form of a molecule with a rare label is tested among the others.
+        sides = splits["role"].replace("test_id", "test")
+        dealt = sides.groupby([splits["seed"], splits["fold"], parent])
         assert (dealt.size() > 1).any()
         assert (dealt.nunique() == 1).all()
 

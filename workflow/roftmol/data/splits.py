@@ -256,12 +256,15 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
 
 def _boom(groups: pd.Series, labelled: NDArray[np.bool_], rare: NDArray[np.bool_], rng: np.random.Generator) -> Ints:
     """Return the parts of "boom": the rare are TEST, of the rest a twentieth is TEST_ID, and of what is left VALID."""
-    # What is another form of a tested molecule is neither learnt nor tested.
-    parts = np.where(rare, TEST, np.where(groups.isin(groups[rare]), NOWHERE, TRAIN))
+    # What is another form of a rare molecule is not learnt either: it is tested among the others.
+    parts = np.where(rare, TEST, np.where(groups.isin(groups[rare]), TEST_ID, TRAIN))
+    others = int((labelled & ~rare).sum())
     rest = np.flatnonzero(labelled & (parts == TRAIN))
     codes, values = pd.factorize(groups.iloc[rest])
-    tested = len(rest) // DRAWN
-    dealt = _fill(codes, rng.permutation(len(values)), tested, tested + (len(rest) - tested) // DRAWN)
+    tested = others // DRAWN
+    validated = (others - tested) // DRAWN
+    tested = max(0, tested - (others - len(rest)))
+    dealt = _fill(codes, rng.permutation(len(values)), tested, tested + validated)
     parts[rest] = np.array([TEST_ID, VALID, TRAIN])[dealt]
     return parts
 
