@@ -186,8 +186,9 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
             f"{proposed(words[:2], words[2:])}; or name another `target`."
         )
     comma = "," in text and number(text.replace(",", ".")) is not None
-    mend = "Write decimal points" if comma else "Give numbers, for two classes 0 and 1, or leave the cell empty"
-    if len(spelt) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, spelt)):
-        left_out = ", ".join(f"{yaml_key(one)}: missing" for one in spelt)
-        mend += f" where nothing was measured; or say values='{{{left_out}}}'"
+    mend = "Write decimal points"
+    if not comma:
+        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
+        if len(spelt) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, spelt)):
+            mend += "; or say values='{" + ", ".join(f"{yaml_key(one)}: missing" for one in spelt) + "}'"
     raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")
