@@ -140,10 +140,10 @@ def test_the_table_of_heads_puts_the_frozen_encoder_and_refitted_methods_side_by
     )
     table = results.heads_table(read(both))
     titles = [column.removeprefix("#") for column in table.columns]
-    assert titles == ["Dataset", "Encoder", "Own head", "Ridge head", "Hybrid head", "Metric"]
+    assert titles == ["Dataset", "Encoder", "Metric", "Own head", "Ridge head", "Hybrid head"]
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["esol", "Frozen", "1.350 ± 0.071", "", "0.950 ± 0.071", "RMSE ↓"],
-        ["esol", "Full FT", "1.550 ± 0.071", "–", "0.850 ± 0.071", "RMSE ↓"],
+        ["esol", "Frozen", "RMSE ↓", "1.350 ± 0.071", "", "0.950 ± 0.071"],
+        ["esol", "Full FT", "RMSE ↓", "1.550 ± 0.071", "–", "0.850 ± 0.071"],
     ]
     assert [cell.text for row in table.rows for cell in row if cell.tone == "best"] == ["0.850 ± 0.071"]
     assert [facets["dataset"] for facets in table.facets] == ["esol", "esol"]
