@@ -38,6 +38,8 @@ def cells(path: Path) -> list[list[str]]:
         ('smiles;"a, b, c"\nCCO;1,5\n', [["CCO", "1,5"]]),
         ("smiles;pIC50, at 24 h, in cells\nCCO;5\nCCC;6\n", [["CCO", "5"], ["CCC", "6"]]),
         ("smiles\tid, as sold\nCCO\ta, b\n", [["CCO", "a, b"]]),
+        ("smiles,name; synonym\nCCO,ethanol; alcohol\n", [["CCO", "ethanol; alcohol"]]),
+        ("structures;logS, mol/L\nCCO;1,5\nCCC;2,5\n", [["CCO", "1,5"], ["CCC", "2,5"]]),
         ('smiles,note\nCCO,"two\nlines"\n', [["CCO", "two\nlines"]]),
         ("smiles,id\rCCO,a\r", [["CCO", "a"]]),
         ("\ufeffsmiles,id\r\nCCO,a\r\n", [["CCO", "a"]]),

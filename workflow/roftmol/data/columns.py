@@ -103,12 +103,17 @@ def smiles_column(names: Iterable[str], where: str = "the table", key: str = "sm
     """
     names = list(names)
     for usual in SMILES_NAMES:
-        usable = [name for name in names if "".join(filter(str.isalpha, name.casefold())) == usual]
+        usable = [name for name in names if is_smiles_name(name, [usual])]
         if len(usable) == 1:
             return usable[0]
         if usable:
             raise UserError(f"{where}: {' and '.join(map(repr, usable))} may both hold SMILES; name one with `{key}`.")
     raise UserError(f"{where}: no column is called SMILES; name it with `{key}`. The columns are {listed(names)}.")
+
+
+def is_smiles_name(name: str, usual: Iterable[str] = SMILES_NAMES) -> bool:
+    """Return whether a column has a usual name of SMILES, whatever its capitals, signs and digits."""
+    return "".join(filter(str.isalpha, name.casefold())) in usual
 
 
 def is_unnamed(name: str) -> bool:

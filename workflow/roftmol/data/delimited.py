@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from roftmol.core.errors import UserError
-from roftmol.data.columns import listed
+from roftmol.data.columns import is_smiles_name, listed
 
-SEPARATORS = ",\t;"
+SEPARATORS = "\t;,"
 #: The separator is decided by so many characters and records.
 SAMPLE, RECORDS = 1 << 16, 100
 GZIP = b"\x1f\x8b"
@@ -123,20 +123,32 @@ def rows(stream: io.BufferedReader, where: str) -> Iterator[Row]:
 def separator_of(text: str) -> str:
     """Return the separator of a text by its first records: most of them must have as many cells as the header.
 
-    Quotes are respected. A header of one column has none, and a comma is returned.
+    Of those that part the records equally well it is the one that leaves a column of SMILES, or has more cells, or is
+    no comma, which numbers and names have. Quotes are respected. A header of one column has none; it is a comma then.
     """
-    return max(SEPARATORS, key=lambda separator: _agreement(text, separator))
+    agreements = {separator: _agreement(text, separator) for separator in SEPARATORS}
+    best = max(agreements, key=agreements.__getitem__)
+    return best if agreements[best].cells else ","
 
 
-def _agreement(text: str, separator: str) -> tuple[int, int]:
-    """Return how many of the first records fit the header, and its cells; nothing where it has one."""
+class _Agreement(NamedTuple):
+    """How many of the first records fit the header, whether that names SMILES, and its cells where it has several."""
+
+    fit: int = 0
+    names_smiles: bool = False
+    cells: int = 0
+
+
+def _agreement(text: str, separator: str) -> _Agreement:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         header, *records = [cells for cells in islice(reader, RECORDS) if any(map(str.strip, cells))]
     except (ValueError, csv.Error):  # there is no header, or a cell is too long
-        return 0, 0
+        return _Agreement()
+    if len(header) < 2:
+        return _Agreement()
     fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in records)
-    return (fit, len(header)) if len(header) > 1 else (0, 0)
+    return _Agreement(fit, any(map(is_smiles_name, header)), len(header))
 
 
 def _fitted(cells: list[str], header: list[str], least: int, where: str, line: int) -> list[str]:

@@ -208,7 +208,7 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
             f"{proposed(words[:2], words[2:])}; or name another `target`."
         )
     limits = [one for one, _ in wrong if _limit(one) is not None]
-    words = [one for one in spelt if _limit(one) is None]
+    others = [one for one in spelt if _limit(one) is None]
     if _limit(text) is not None:
         mend = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
@@ -217,8 +217,7 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
     elif "," in text and number(text.replace(",", ".")) is not None:
         mend = "Write decimal points"
     else:
-        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty"
-        if len(words) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, words)):
-            left_out = ", ".join(f"{yaml_key(one)}: missing" for one in words)
-            mend += f" where nothing was measured; or say values='{{{left_out}}}'"
+        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
+        if len(others) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, others)):
+            mend += "; or say values='{" + ", ".join(f"{yaml_key(one)}: missing" for one in others) + "}'"
     raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")

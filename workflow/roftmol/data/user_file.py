@@ -10,7 +10,7 @@ from rdkit import rdBase
 from roftmol.core.errors import UserError
 from roftmol.data import molecules, parents
 from roftmol.data import target as labels_of
-from roftmol.data.columns import SMILES_NAMES, is_unnamed, smiles_column
+from roftmol.data.columns import is_smiles_name, is_unnamed, smiles_column
 from roftmol.data.delimited import Table, load
 from roftmol.data.label_texts import Values, class_names, is_missing, translated
 from roftmol.data.remarks import of_records, remarks
@@ -157,7 +157,6 @@ def _holds_smiles(table: Table, name: str) -> bool:
 def _header_below(table: Table) -> str:
     """Return a hint where a line below the first looks like the header."""
     for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
-        letters = {"".join(filter(str.isalpha, cell.casefold())) for cell in record}
-        if letters & {*SMILES_NAMES}:
+        if any(map(is_smiles_name, record)):
             return f" Line {line} looks like the header: remove the lines above it."
     return ""
