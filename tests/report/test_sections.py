@@ -140,10 +140,10 @@ def test_the_table_of_heads_puts_the_frozen_encoder_and_refitted_methods_side_by
     )
     table = results.heads_table(read(both))
     titles = [column.removeprefix("#") for column in table.columns]
-    assert titles == ["Dataset", "Encoder", "Own head", "Ridge head", "Hybrid head", "Metric"]
+    assert titles == ["Dataset", "Encoder", "Metric", "Own head", "Ridge head", "Hybrid head"]
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["esol", "Frozen", "1.350 ± 0.071", "", "0.950 ± 0.071", "RMSE ↓"],
-        ["esol", "Full FT", "1.550 ± 0.071", "–", "0.850 ± 0.071", "RMSE ↓"],
+        ["esol", "Frozen", "RMSE ↓", "1.350 ± 0.071", "", "0.950 ± 0.071"],
+        ["esol", "Full FT", "RMSE ↓", "1.550 ± 0.071", "–", "0.850 ± 0.071"],
     ]
     assert [cell.text for row in table.rows for cell in row if cell.tone == "best"] == ["0.850 ± 0.071"]
     assert [facets["dataset"] for facets in table.facets] == ["esol", "esol"]
@@ -181,6 +181,15 @@ def test_what_is_far_away_stands_at_the_edge_with_its_value():
     assert [dot.beyond for dot in row.seeds] == [">", ">", ""]
     assert row.seeds[0].x == WIDTH - RIGHT
     assert "seed 1: 15.000" in row.words
+
+
+def test_dots_stand_behind_the_longest_title():
+    values = {"full_ft": [0.7, 0.8], "lp_ft_closed+hybrid": [0.6, 0.7]}
+    (short,) = panels(read(made_up_tables.selected_rows({"full_ft": values["full_ft"]})))
+    (panel,) = panels(read(made_up_tables.selected_rows(values)))
+    assert short.left == LEFT < panel.left < WIDTH - RIGHT
+    assert panel.left > 6 * max(len(row.title) for row in panel.rows)
+    assert min(dot.x for row in panel.rows for dot in row.seeds) >= panel.left
 
 
 def test_a_setting_without_a_score_has_no_panel():

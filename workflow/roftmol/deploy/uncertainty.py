@@ -6,8 +6,8 @@ molecules, the interval of a new one at a level is mu(x) +- q sigma(x), where q 
 score. The difficulty is linear in two quantities that need no label: the spread of the members' predictions, and the
 distance to the nearest training molecule.
 
-Classification: Platt's logistic regression of the label on the logit, whose slope is never negative. At slope 0 every
-probability is the share of class 1.
+Classification: Platt's logistic regression of the label on the logit, whose slope is always positive: its logarithm
+has a normal prior (:func:`platt`). So the order of the molecules stays the model's own, however few labels there are.
 
 Both are a :class:`Certainty`, which makes a bundle's columns for either kind of task.
 """
@@ -21,8 +21,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import lsq_linear
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import lsq_linear, minimize
 
 from roftmol.tasks import TaskType
 
@@ -287,13 +286,23 @@ def logits(probabilities: npt.NDArray[Any]) -> Array:
 
 
 def platt(probabilities: Array, labels: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return slope, at least 0, and intercept of the label's logit on the prediction's.
+    """Return slope, above 0, and intercept of the label's logit on the prediction's.
 
-    The loss is convex. So if its minimum has a negative slope, the best slope allowed is 0, with the logit of the share
-    of class 1 as intercept.
+    They minimise  sum_i log(1 + exp(-s_i (a x_i + b))) + (ln a)^2 / 2,  where x_i is a prediction's logit and s_i is 1
+    or -1 by the label: the logarithm of the slope a has a standard normal prior. A free slope is often negative where
+    little can be learnt, for a model that is fitted without a part of the labels predicts the mean of the others, which
+    is the lower the more of class 1 are in that part. That says nothing against the order of the predictions.
     """
-    fitted = LogisticRegression(C=1.0).fit(logits(probabilities)[:, None], labels.astype(int))
-    slope = float(fitted.coef_[0, 0])
-    if slope > 0:
-        return slope, float(fitted.intercept_[0])
-    return 0.0, float(logits(np.array([labels.mean()]))[0])
+    x, sign = logits(probabilities), np.where(labels > 0.5, 1.0, -1.0)
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        slope = math.exp(theta[0])
+        margin = sign * (slope * x + theta[1])
+        pull = -sign / (1 + np.exp(np.minimum(margin, 700)))  # the derivative by a x_i + b
+        value = np.logaddexp(0, -margin).sum() + theta[0] ** 2 / 2
+        return float(value), np.array([slope * (pull @ x) + theta[0], pull.sum()])
+
+    share = np.clip(labels.mean(), EDGE, 1 - EDGE)
+    start = np.array([0.0, float(logits(share)) - x.mean()])
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-8, 8), (None, None)]).x
+    return math.exp(fitted[0]), float(fitted[1])

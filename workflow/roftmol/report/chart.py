@@ -20,6 +20,7 @@ from roftmol.tasks import metric_title
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
+CHARACTER = 6.5  # the width of a title's usual letter; no title reaches into the dots
 REACH = 0.3  # how much of a row's height the seeds are spread over, to each side of its middle
 LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line through the panel, and its dashes
 
@@ -63,6 +64,7 @@ class Panel:
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, str], ...]
     lines: tuple[Line, ...]
+    left: float  #: where the axis begins, behind the longest title
     below: tuple[float, float] | None = None  #: where on the axis scores are worse than the constant predictor's
 
     @property
@@ -89,10 +91,11 @@ def _panel(condition: Condition, results: Results) -> Panel:
     places = decimals(cells["mean"].abs().median())
     better = int(cells["better"].iloc[0])
     constant = float(cells["mean"].get(CONSTANT, math.nan))
+    left = max(LEFT, CHARACTER * max(len(look(name).title) for name in cells.index))
 
     def dot(value: float, y: float) -> Dot:
         inside = min(max(value, low), high)
-        x = LEFT + (WIDTH - LEFT - RIGHT) * (inside - low) / (high - low)
+        x = left + (WIDTH - left - RIGHT) * (inside - low) / (high - low)
         return Dot(round(x, 1), round(y, 1), "<" if value < low else ">" if value > high else "")
 
     rows = []
@@ -122,13 +125,14 @@ def _panel(condition: Condition, results: Results) -> Panel:
         tuple(rows),
         tuple((dot(tick, 0).x, f"{tick:.6g}".replace("-", "−")) for tick in ticks if low <= tick <= high),
         lines,
-        None if math.isnan(constant) else _below(dot(constant, 0).x, better),
+        left,
+        None if math.isnan(constant) else _below(left, dot(constant, 0).x, better),
     )
 
 
-def _below(edge: float, better: int) -> tuple[float, float]:
+def _below(left: float, edge: float, better: int) -> tuple[float, float]:
     """Return where on the axis the worse side of a score begins and ends."""
-    return (LEFT, edge) if better > 0 else (edge, WIDTH - RIGHT)
+    return (left, edge) if better > 0 else (edge, WIDTH - RIGHT)
 
 
 def _words(scored: pd.DataFrame, mean: str, places: int) -> str:

@@ -111,10 +111,11 @@ def heads_table(results: Results) -> Table:
         metric = metric_title(cells["metric"].iloc[0]) + (" ↑" if better > 0 else " ↓")
         for encoder, names in of_encoder.items():
             scores = [_score(cells, name, places, "best" if name == best else "") for name in names]
-            rows.append([*identity(condition, varying), word(encoder), *scores, word(metric)])
+            rows.append([*identity(condition, varying), word(encoder), word(metric), *scores])
             facets.append(condition._asdict())
-    columns = [*(TITLES[name] for name in varying), "Encoder", "#Own head", *(f"#{look(name).title}" for name in heads)]
-    return Table(constant_caption(results.conditions, varying), [*columns, "Metric"], rows, facets)
+    titles = ["Encoder", "Metric", "#Own head", *(f"#{look(name).title}" for name in heads)]
+    columns = [*(TITLES[name] for name in varying), *titles]
+    return Table(constant_caption(results.conditions, varying), columns, rows, facets)
 
 
 def _score(cells: pd.DataFrame, method: str, places: int, tone: str) -> Cell:
