@@ -92,16 +92,20 @@ SETS = {
 }
 
 
+def usable(smiles: str) -> str:
+    """Return the canonical SMILES of a molecule that every model can read, or "" for one that some cannot."""
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+    fits = molecule is not None and 1 < molecule.GetNumAtoms() <= 100 and molecule.GetNumBonds() > 0
+    return Chem.MolToSmiles(molecule) if fits else ""
+
+
 def read(name: str, folder: Path, molecules_at_most: int) -> tuple[list[str], np.ndarray]:
     """Return the SMILES and labels of so many different molecules of a set, drawn at random."""
     of = SETS[name]
     table = pd.concat([pd.read_csv(folder / file) for file in of.files])
-    with rdBase.BlockLogs():
-        molecules = [Chem.MolFromSmiles(text) for text in table[of.smiles]]
-    usable = [bool(one) and 1 < one.GetNumAtoms() <= 100 and one.GetNumBonds() > 0 for one in molecules]
-    canonical = [Chem.MolToSmiles(one) if one else "" for one in molecules]
-    table = table[[of.smiles, of.label]].assign(canonical=canonical)[usable]
-    table = table.dropna(subset=[of.label]).drop_duplicates("canonical")
+    table = table[[of.smiles, of.label]].assign(canonical=[usable(text) for text in table[of.smiles]])
+    table = table[table["canonical"] != ""].dropna(subset=[of.label]).drop_duplicates("canonical")
     table = table.iloc[generator("encoders", name).permutation(len(table))[:molecules_at_most]]
     y = table[of.label].to_numpy(float)
     return table["canonical"].tolist(), np.log10(np.maximum(y, 1e-3)) if of.logarithm else y

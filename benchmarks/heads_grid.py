@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from roftmol.methods import ALL_METHODS, HYBRID, LINEAR_PROBING, METHODS, WITHOUT_ENCODER
-from roftmol.methods.with_heads import PLUS
+from roftmol.methods.with_heads import refitted
 from roftmol.tables import schemas
 from roftmol.tasks import TASK_OF
 
@@ -48,10 +48,10 @@ def main(tables: Path) -> None:
 
 def grid(values: pd.DataFrame, classes: bool, reference: Callable[[str], str]) -> None:
     """Print the gains of methods x heads over each head's reference."""
-    methods = [name for name in METHODS if f"{name}{PLUS}{HYBRID}" in values]
+    methods = [name for name in METHODS if refitted(name, HYBRID) in values]
     print("| method | " + " | ".join(HEADS) + " |\n" + "|---" * (len(HEADS) + 1) + "|")
     for method in methods:
-        names = [method if head == OWN else f"{method}{PLUS}{head}" for head in HEADS]
+        names = [method if head == OWN else refitted(method, head) for head in HEADS]
         cells = [gain(values[name] - values[reference(head)], classes) for name, head in zip(names, HEADS, strict=True)]
         print(f"| {METHODS[method].title} | " + " | ".join(cells) + " |")
 

@@ -22,9 +22,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import torch
-from rdkit import Chem, rdBase
 
-from encoders import gains
+from encoders import gains, usable
 from roftmol import RoftMolClassifier, RoftMolRegressor
 from roftmol.core.files import atomic
 from roftmol.core.seeds import generator
@@ -67,13 +66,10 @@ def sets(folder: Path, moleculeace: Path) -> Iterator[tuple[str, pd.DataFrame, b
                 break
 
 
-def usable(table: pd.DataFrame) -> pd.DataFrame:
+def different(table: pd.DataFrame) -> pd.DataFrame:
     """Return the different molecules that all models can read."""
-    with rdBase.BlockLogs():
-        molecules = [Chem.MolFromSmiles(text) for text in table["smiles"]]
-    fits = [one is not None and 1 < one.GetNumAtoms() <= 100 and one.GetNumBonds() > 0 for one in molecules]
-    canonical = [Chem.MolToSmiles(one) if one else "" for one in molecules]
-    return table.assign(smiles=canonical)[fits].drop_duplicates("smiles", ignore_index=True)
+    table = table.assign(smiles=[usable(text) for text in table["smiles"]])
+    return table[table["smiles"] != ""].drop_duplicates("smiles", ignore_index=True)
 
 
 def chemprop(
@@ -135,7 +131,7 @@ def main() -> None:
     models = [*MODELS, *(["chemprop"] if given.chemprop else [])]
     rows = pd.read_csv(given.out).to_dict("records") if given.out.exists() else []
     done = {(row["set"], row["resampling"], row["model"]) for row in rows}
-    every = [(name, usable(table), classes) for name, table, classes in sets(folder, given.moleculeace)]
+    every = [(name, different(table), classes) for name, table, classes in sets(folder, given.moleculeace)]
     for draw in range(given.draws):
         for name, table, classes in every[:: given.every]:
             order = generator("unseen", name, given.labels, draw).permutation(len(table))

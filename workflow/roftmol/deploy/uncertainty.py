@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import lsq_linear, minimize
+from scipy.special import expit
 
 from roftmol.tasks import TaskType
 
@@ -238,7 +239,7 @@ class Probabilities:
 
 
 def _probability(probabilities: Array, slope: float, intercept: float) -> Array:
-    return 1 / (1 + np.exp(-(slope * logits(probabilities) + intercept)))
+    return np.asarray(expit(slope * logits(probabilities) + intercept))
 
 
 def reliability(probabilities: Array, labels: Array, bins: int = 5) -> tuple[Bin, ...]:
@@ -289,16 +290,16 @@ def platt(probabilities: Array, labels: npt.NDArray[Any]) -> tuple[float, float]
     """Return slope, above 0, and intercept of the label's logit on the prediction's.
 
     They minimise  sum_i log(1 + exp(-s_i (a x_i + b))) + (ln a)^2 / 2,  where x_i is a prediction's logit and s_i is 1
-    or -1 by the label: the logarithm of the slope a has a standard normal prior. A free slope is often negative where
-    little can be learnt, for a model that is fitted without a part of the labels predicts the mean of the others, which
-    is the lower the more of class 1 are in that part. That says nothing against the order of the predictions.
+    or -1 by the label: the logarithm of the slope a has a standard normal prior. Where little can be learnt, a free
+    slope is often negative: a model that lacks a part of the labels predicts the mean of the others, and the more of
+    class 1 are in that part, the lower that mean is. This says nothing against the order of the predictions.
     """
     x, sign = logits(probabilities), np.where(labels > 0.5, 1.0, -1.0)
 
     def loss(theta: Array) -> tuple[float, Array]:
         slope = math.exp(theta[0])
         margin = sign * (slope * x + theta[1])
-        pull = -sign / (1 + np.exp(np.minimum(margin, 700)))  # the derivative by a x_i + b
+        pull = -sign * expit(-margin)  # the derivative by a x_i + b
         value = np.logaddexp(0, -margin).sum() + theta[0] ** 2 / 2
         return float(value), np.array([slope * (pull @ x) + theta[0], pull.sum()])
 

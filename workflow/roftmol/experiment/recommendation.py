@@ -73,7 +73,9 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
     check_names("recommend.methods", options.methods, METHODS)
     # The network from random weights shows what pretraining is worth, which is a question for experiments.
     asked = [name for name in config.methods if name in METHODS and METHODS[name].pretrained]
-    competing = [*asked, *options.methods] if options.thorough else options.methods if by_default else asked
+    competing = list(options.methods) if by_default else asked
+    if options.thorough:
+        competing = [*asked, *options.methods]
     models = options.models or (EMBEDDED,)
     experiment = {
         "protocols": ("honest",),

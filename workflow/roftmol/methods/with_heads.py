@@ -17,10 +17,15 @@ from roftmol.methods.base import Method, NoSettings, no_grid
 PLUS = "+"
 
 
+def refitted(method: str, head: str) -> str:
+    """Return the name of a method whose head is refitted."""
+    return f"{method}{PLUS}{head}"
+
+
 def with_head(method: Method, head: Method) -> Method:
     """Return the method whose head is refitted: in a lighter shade of the method's colour, with the head's marker."""
     return Method(
-        name=f"{method.name}{PLUS}{head.name}",
+        name=refitted(method.name, head.name),
         title=f"{method.title} + {_lower(head.title)}",
         mechanism=method.mechanism,
         summary=f"The encoder of {method.title}; its head is replaced. {head.summary.replace('frozen', 'resulting')}",

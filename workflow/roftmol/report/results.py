@@ -29,7 +29,7 @@ from roftmol.methods import (
     WITHOUT_ENCODER,
     WITHOUT_PRETRAINING,
 )
-from roftmol.methods.with_heads import PLUS
+from roftmol.methods.with_heads import refitted
 from roftmol.registry.splits import split_title
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
@@ -95,15 +95,17 @@ HEADS_LEAD = (
 def heads_table(results: Results) -> Table:
     """Make the table of methods x heads, for the methods of which a METHOD+HEAD was run, and the frozen encoder."""
     ran = set(results.summary["method"])
-    heads = [head for head in METHODS if any(name.endswith(f"{PLUS}{head}") for name in ran)]
+    heads = [head for head in METHODS if any(refitted(method, head) in ran for method in METHODS)]
     varying = identity_columns(results.conditions)
     rows, facets = [], []
     for condition in results.conditions:
         cells = rows_of(results.cells, condition).set_index("method")
-        refitted = {ALL_METHODS[name].encoder_of for name in cells.index} - {""}
-        of_encoder = {"Frozen": [LINEAR_PROBING, *heads]} if refitted else {}
-        for method in in_order(refitted):
-            of_encoder[look(method).title] = [method, *(f"{method}{PLUS}{head}" for head in heads)]
+        methods = {ALL_METHODS[name].encoder_of for name in cells.index if name in ALL_METHODS} - {""}
+        if not methods:
+            continue
+        of_encoder = {"Frozen": [LINEAR_PROBING, *heads]}
+        for method in in_order(methods):
+            of_encoder[look(method).title] = [method, *(refitted(method, head) for head in heads)]
         means = cells["mean"].reindex([name for names in of_encoder.values() for name in names])
         better = int(cells["better"].iloc[0])
         best = (means * better).idxmax() if means.notna().any() else ""
