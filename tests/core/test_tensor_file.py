@@ -43,7 +43,7 @@ def test_a_file_gives_back_what_was_written(path: Path):
 
 
 def test_the_same_content_is_the_same_bytes(path: Path, tmp_path: Path):
-    said = {key: value for key, value in reversed(SAID.items())} | {"odd": 'é\n\x1b"\\'}
+    said = dict(reversed(SAID.items())) | {"odd": 'é\n\x1b"\\'}
     for number in range(8):
         tensor_file.save(tmp_path / f"{number}.safetensors", TENSORS, said)
     assert len({(tmp_path / f"{number}.safetensors").read_bytes() for number in range(8)}) == 1
