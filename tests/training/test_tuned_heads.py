@@ -276,5 +276,7 @@ def test_the_names_are_those_of_what_changes_an_encoder_and_of_heads_that_read_i
         [int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (ALL_METHODS["wise_ft"].colour, one.colour)
     ]
     assert shades[1] == [round(part + (255 - part) / 3) for part in shades[0]]  # a third of the way to white
-    assert [one.compared, one.by_default, one.trains_encoder] == [False] * 3
+    assert [one.compared, one.trains_encoder] == [False] * 2
+    assert one.by_default  # as WiSE-FT's record says
+    assert not ALL_METHODS["wise_ft+kernel"].by_default
     assert not ALL_METHODS["scratch+ridge"].fine_tunes

@@ -100,7 +100,7 @@ def heads_table(results: Results) -> Table:
     rows, facets = [], []
     for condition in results.conditions:
         cells = rows_of(results.cells, condition).set_index("method")
-        refitted = {ALL_METHODS[name].encoder_of for name in cells.index} - {""}
+        refitted = {ALL_METHODS[name].encoder_of for name in cells.index if name in ALL_METHODS} - {""}
         of_encoder = {"Frozen": [LINEAR_PROBING, *heads]} if refitted else {}
         for method in in_order(refitted):
             of_encoder[look(method).title] = [method, *(f"{method}{PLUS}{head}" for head in heads)]
