@@ -42,6 +42,14 @@ def test_a_file_gives_back_what_was_written(path: Path):
     assert tensor_file.fault(path) == ""
 
 
+def test_the_same_content_is_the_same_bytes(path: Path, tmp_path: Path):
+    said = dict(reversed(SAID.items())) | {"odd": 'é\n\x1b"\\'}
+    for number in range(8):
+        tensor_file.save(tmp_path / f"{number}.safetensors", TENSORS, said)
+    assert len({(tmp_path / f"{number}.safetensors").read_bytes() for number in range(8)}) == 1
+    assert read(tmp_path / "0.safetensors")[1] == said
+
+
 def test_numpy_and_torch_have_the_same_digests(path: Path, tmp_path: Path):
     torch = pytest.importorskip("torch")
     of_torch = {name: torch.from_numpy(array) for name, array in TENSORS.items()}

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from roftmol.core.errors import UserError
-from roftmol.core.files import sha256
 from roftmol.data import molecules
 from roftmol.data.download import fetch
 from roftmol.registry.catalog import Dataset, Source, datasets
+from roftmol.stages import fetch_data
 from roftmol.stages.molecules import check_source
 from roftmol.tables import schemas
 
@@ -461,13 +460,15 @@ def test_a_packed_file_that_is_damaged_is_told(tmp_path: Path):
     assert refused > 100
 
 
-def test_a_registered_source_that_was_cut_later_is_told(tmp_path: Path):
+def test_a_source_that_was_cut_after_it_was_brought_is_told(tmp_path: Path):
     """A file whose last line breaks off inside a number reads as another number."""
-    whole = "smiles,y\nCCO,1.25\nCCC,2.75\n"
-    (tmp_path / "source").write_text(whole)
-    source = Source("url", "https://example.org/a.csv", sha256=sha256(tmp_path / "source"))
-    dataset = replace(own(), sources=(source,))
-    check_source(tmp_path / "source", dataset)
-    (tmp_path / "source").write_text(whole[:-3])
+    whole, source = "smiles,y\nCCO,1.25\nCCC,2.75\n", tmp_path / "data" / "source"
+    (tmp_path / "mine.csv").write_text(whole)
+    settings = {"name": "mine", "sources": [Source("path", str(tmp_path / "mine.csv")).__dict__ | {"parts": []}]}
+    fetch_data.run(settings, archives=tmp_path / "archives", out=source)
+    check_source(source, "mine")
+    source.write_text(whole[:-3])
     with pytest.raises(UserError, match=r"no longer the file that was brought for mine: 24 bytes .* Delete it"):
-        check_source(tmp_path / "source", dataset)
+        check_source(source, "mine")
+    fetch_data.run(settings, archives=tmp_path / "archives", out=source)
+    check_source(source, "mine")

@@ -277,6 +277,22 @@ def test_an_edited_table_repeats_no_fit():
     assert not any(path.is_relative_to(PACKAGE / "tables") for path in fit)
 
 
+def test_a_table_that_lost_rows_is_refused(tmp_path: Path):
+    """How many there are stands in the footer, which has no checksum."""
+    schemas.write("scores", pd.concat([rows(SCORES)] * 60), tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    refused = 0
+    for at in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+        if whole[at : at + 2] == (240).to_bytes(1) + b"\x01":  # 120 rows, as Thrift writes them
+            victim = bytearray(whole)
+            victim[at] ^= 16
+            (tmp_path / "b.parquet").write_bytes(victim)
+            found, _ = read_or_refused(lambda: schemas.read("scores", tmp_path / "b.parquet"))
+            assert found is None or len(found) == 120  # other counts stand there too
+            refused += found is None
+    assert refused >= 2
+
+
 def test_damaged_tables_are_refused_or_right(tmp_path: Path):
     """Bits flipped, bytes taken and put in, with one seed: never another value, never a traceback."""
     rng = Random(20)

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cell_jobs import FULL_FT, finetune, interpolate, parts
+from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
 from roftmol.encoders import products
@@ -88,7 +89,9 @@ def test_finished_fits_are_found_by_what_their_inputs_say_not_by_their_bytes(cel
         path, known = cell / name, parts(run)
         with safe_open(path, "np") as file:
             metadata = file.metadata()
-        save_file(load_file(path), path, metadata=metadata | {"more": "said"})
+        with tensor_file.opened(path, "", "") as file:
+            said = dict(file.metadata)
+        tensor_file.save(path, load_file(path), said | {"more": "said"})
         finetune(cell, FULL_FT)
         again = parts(run)
         assert len(again) > len(known)  # what is said counts

@@ -233,14 +233,15 @@ def test_other_encoders(name, cell, monkeypatch):
         torch.save(new_encoder(architecture).module.state_dict(), cell / "raw.pth")
     convert(cell / "raw.pth", architecture, cell / "encoder.safetensors", name=name)
     featurize.from_smiles(SMILES, labels_of_size(), name=kind).save(cell / "graphs.safetensors")
-    one = {"seeds": (0,), "training": replace(FULL_FT.training, epochs=1)}
+    own_code = architecture.get("code", "")
+    one = {"seeds": (0,), "training": replace(FULL_FT.training, epochs=1), "own_code": own_code}
     full = finetune(cell, replace(FULL_FT, **one), "runs/full_ft")
     interpolate(cell, replace(DWISE, **one), full, "runs/dwise_ft")
     file = cell / "runs/dwise_ft/coefficients.parquet"
     table = schemas.read("coefficients", file)
     schemas.write("coefficients", table.assign(alpha=np.linspace(0.2, 0.9, len(table))), file)
     monkeypatch.setattr("roftmol.training.landscape.SIDE", 3)
-    paths, planes = measure(cell, replace(SETTINGS, seeds=(0,)))
+    paths, planes = measure(cell, replace(SETTINGS, seeds=(0,), own_code=own_code))
     assert len(planes) == 2 * (3 + 9)
     assert np.isfinite(planes["loss"]).all()
     assert np.isfinite(paths[paths["alpha"].between(0, 1)]["loss"]).all()

@@ -65,7 +65,7 @@ def test_other_files_and_other_molecules_are_refused(teacher, tmp_path):
     with pytest.raises(UserError, match="no targets of a distillation"):
         targets.load(path, 3)
     save_file({"vectors": np.zeros((3, 4), np.float16)}, path)
-    with pytest.raises(UserError, match="not of the format roftmol-targets-1"):
+    with pytest.raises(UserError, match="expected roftmol-targets-1"):
         targets.load(path, 3)
     targets.make(SMILES[:3], teacher, "hu", tmp_path / "parts", path)
     with pytest.raises(UserError, match="targets of 3 molecules, and the recipe has 4"):

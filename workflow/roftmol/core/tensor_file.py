@@ -38,12 +38,29 @@ class _DamagedError(Exception):
 
 
 def save(path: Path | str, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors, all of them NumPy's or all of them torch's, with their digests, atomically."""
+    """Write tensors, all of them NumPy's or all of them torch's, with their digests, atomically.
+
+    The same tensors and metadata give the same bytes.
+    """
     of_numpy = all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
     # By its name, for safetensors.torch imports torch.
     framework = import_module(f"safetensors.{'numpy' if of_numpy else 'torch'}")
     with atomic(path) as temporary:
         framework.save_file(dict(tensors), temporary, metadata=with_digests(tensors, metadata or {}))
+        _in_order(temporary)
+
+
+def _in_order(path: Path) -> None:
+    """Put the metadata of a file in the order of their keys; safetensors writes them in another one each time."""
+    if path.is_file():
+        with open(path, "r+b") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length))
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+            ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            if len(ordered) <= length:  # of other escapes it may be longer, and is then left as it is
+                stream.seek(8)
+                stream.write(ordered.ljust(length))
 
 
 def with_digests(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:

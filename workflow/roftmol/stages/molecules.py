@@ -11,6 +11,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.records import build
 from roftmol.stages.base import Code, Json, Stage
+from roftmol.stages.fetch_data import sum_of
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
@@ -23,17 +24,11 @@ class Settings:
 
     dataset: dict[str, Any]
     max_rejected: float
-    registered: bool = False  #: whether the file can only be one of the dataset's sources: none is the user's own
 
 
 def settings_from(experiment: Experiment, dataset: str) -> Json:
     """Return the rules of reading, without the text about them, and the share that may be rejected."""
-    registered = all(source.sha256 for source in experiment.datasets[dataset].sources)
-    return {
-        "dataset": reading_rules(experiment, dataset).to_dict(),
-        "max_rejected": experiment.max_rejected,
-        **({"registered": True} if registered else {}),
-    }
+    return {"dataset": reading_rules(experiment, dataset).to_dict(), "max_rejected": experiment.max_rejected}
 
 
 def reading_rules(experiment: Experiment, dataset: str) -> Dataset:
@@ -56,8 +51,7 @@ def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
 
     parsed = build(Settings, settings)
     dataset = Dataset.from_dict(parsed.dataset)
-    if parsed.registered:
-        check_source(source, dataset)
+    check_source(source, dataset.name)
     kept, rejects, tasks = molecules.read(source, dataset, max_rejected=parsed.max_rejected, processes=processes)
     for name, table in {"molecules": kept, "rejects": rejects, "tasks": tasks}.items():
         schemas.write(name, table, out / f"{name}.parquet", settings, source)
@@ -66,16 +60,13 @@ def run(settings: Json, *, source: Path, out: Path, processes: int = 1) -> None:
         print(f"{dataset.name}: {remark}", file=sys.stderr)
 
 
-def check_source(source: Path, dataset: Dataset) -> None:
-    """Raise `UserError` for a file that is none of the dataset's sources.
-
-    It was checked when it was brought, and may have been cut since.
-    """
-    if dataset.source_of(digest := sha256(source)) is None:
+def check_source(source: Path, name: str) -> None:
+    """Raise `UserError` for a file that is not what was brought: it was verified then, and may have been cut since."""
+    brought = sum_of(source)
+    if brought.is_file() and brought.read_text(encoding="utf-8") != (digest := sha256(source)):
         raise UserError(
-            f"{source}: it is no longer the file that was brought for {dataset.name}: {source.stat().st_size:,} bytes "
-            f"with SHA-256 {digest}, which no source has. Delete it and run the workflow again, or name a file of your "
-            f"own by `files: {{{dataset.name}: PATH}}`."
+            f"{source}: it is no longer the file that was brought for {name}: {source.stat().st_size:,} bytes with "
+            f"SHA-256 {digest}. Delete it and run the workflow again; a file of your own is named by `files`."
         )
 
 

@@ -201,8 +201,16 @@ def _opened(name: str, path: Path | str) -> Iterator[pq.ParquetFile]:
 
 
 def _file(path: Path | str) -> pq.ParquetFile:
-    """Open a Parquet file whose pages are checked against their checksums; older files have none."""
-    return pq.ParquetFile(path, page_checksum_verification=True)
+    """Open a Parquet file whose pages are checked against their checksums; older files have none.
+
+    No checksum covers how many rows there are, which the file says twice.
+    """
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    in_groups = sum(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
+    if in_groups != file.metadata.num_rows:
+        file.close()
+        raise pa.ArrowInvalid(f"{in_groups} rows of {file.metadata.num_rows}")
+    return file
 
 
 @contextmanager
