@@ -90,7 +90,7 @@ def chemprop(
 def fit_and_predict(
     model: str, train: pd.DataFrame, test: pd.DataFrame, classes: bool, seed: int, python: Path | None
 ) -> dict[str, float]:
-    """Return a model's score on the test molecules, its CPU seconds, and how true its intervals or probabilities are."""
+    """Return a model's score on the test molecules, its CPU seconds, and how well calibrated it is."""
     y = test["y"].to_numpy(float)
     score = roc_auc if classes else rmse
     if model == "chemprop":
