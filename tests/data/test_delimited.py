@@ -56,7 +56,8 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
         ("smiles\nC[C@H](N)O |&1:1,r|\n", "line 2 has 2 cells, but the header has 1"),
         ("Our compounds\nDrug,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
          "separator, and give every column a name; if the header is a title, remove it."),
-        ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line."),
+        ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line, or remove it "
+         "if it is a note."),
         ('smiles,note\nCCO,"two\nlines"\nCC\n', "line 4 has 1 cell"),
         ('smiles,y\n"CCO,1\n', "not a CSV, line 2"),
         ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 200_000 + ",1\n", "not a CSV, line 11: field larger than field limit"),

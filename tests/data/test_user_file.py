@@ -90,6 +90,8 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         (["smile,y", *values()], {}, "no column is called SMILES"),
         (["smiles,y", *values()], {"smiles": "smile"}, "no column 'smile'. Did you mean 'smiles'?"),
         (["smiles,y", *values()], {"target": "z"}, "no column 'z'"),
+        (["Project,Owner", "Drug,y", *values()], {"smiles": "Drug"}, "no column 'Drug'. It stands in line 2: if that "
+         "is the header, remove the lines above it. The columns are 'Project', 'Owner'."),
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
         (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
          "predict with `target`, for example target='a'."),
@@ -181,6 +183,7 @@ def test_a_column_of_numbers_beside_one_of_a_few_words_is_asked_about(tmp_path):
         (WORDS, "holds the words 'active' and 'Inactive'. If these are two classes, say which is 1, for example "
          "values='{active: 1, Inactive: 0}'"),
         (["yes", "no"] * 20, """values='{"yes": 1, "no": 0}'"""),
+        (["−3.5", "−2.5"] * 20, "'−3.5' is not a number. Write the minus sign as -"),
         (["3.5 nM", "< 2 uM"] * 20, "'3.5 nM' is not a number. Write numbers alone, of one unit, or the units into a "
          "column of their own"),
         (["high", "low", "medium", "low"] * 10, "3 classes: 'high', 'low', 'medium'. Two can be learnt"),
@@ -219,6 +222,9 @@ def test_values_say_what_classes_are(tmp_path):
         describe(path, values={"actve": 1.0, "inactive": 0.0})
     with pytest.raises(UserError, match=r"no cell of column 'active' is '-99', which `values` names\. Correct it"):
         describe(codes, values={"-99": "missing", "-1": "missing"})
+    odd = table(tmp_path / "c.csv", beside(labels=["1", "0", "ND", "?"] * 10, header="smiles,active"))
+    with pytest.raises(UserError, match=r"""'\?' is not a number.* values='{ND: missing, "\?": missing}'"""):
+        describe(odd, values={"ND": "missing"})
     with pytest.raises(UserError, match="line 4: '-1' is neither of the classes 0 and 1"):
         describe(codes, task="classification")
 
@@ -251,9 +257,22 @@ def test_a_column_that_holds_no_smiles_is_named_with_the_one_that_does(tmp_path)
         "SMILES with `smiles`, for example smiles='Drug'."
     )
     assert describe(path, smiles="Drug").target == "Y"
-    path = table(tmp_path / "b.csv", ["Code,SMILES code,Y", *rows])
-    with pytest.raises(UserError, match=r"no column is called SMILES; .* 'SMILES code' holds some: smiles="):
+    path = table(tmp_path / "b.csv", ["Code,Drug,Y", *rows])
+    with pytest.raises(UserError, match=r"no column is called SMILES; .* 'Drug' holds some: smiles='Drug'"):
         describe(path)
+
+
+@pytest.mark.parametrize("name", ["Structure (SMILES)", "SMILES code", "parent_smiles", "SMILES [as sold]"])
+def test_a_column_whose_name_mentions_smiles_is_guessed(tmp_path, name):
+    rows = [f"x{number},{line}" for number, line in enumerate(values())]
+    assert describe(table(tmp_path / "a.csv", ["Ours", f'id,"{name}",y', *rows])).smiles == name
+    both = table(tmp_path / "b.csv", [f'id,smiles,"{name}",y', *(f"x,C,{line}" for line in values())])
+    assert describe(both).smiles == "smiles"
+    long = table(tmp_path / "c.csv", ["SMILES and solubilities of our compounds", "id,smiles,y", *rows])
+    assert describe(long).smiles == "smiles"
+    flag = table(tmp_path / "d.csv", ["id,Drug,smiles ok,y", *(f"x,C,yes,{number}.5" for number in range(40))])
+    with pytest.raises(UserError, match="column 'smiles ok' was taken for the SMILES, but 'yes' in line 2 is none"):
+        describe(flag)
 
 
 def test_what_is_merged_unlabelled_or_blank_is_told(tmp_path):

@@ -65,10 +65,17 @@ class Table:
         if not there:
             folded = {head.casefold(): head for head in self.header}
             near = get_close_matches(name.casefold(), folded, n=1)
-            hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+            hint = f" Did you mean {folded[near[0]]!r}?" if near else self._below(name)
             raise UserError(f"{self.path}: no column {name!r}.{hint} The columns are {listed(self.header)}.")
         position = self.header.index(name)
         return [record[position].strip() for record in self.records]
+
+    def _below(self, name: str) -> str:
+        """Return a hint where a name that is not in the header stands in a line below it."""
+        for record, line in zip(self.records[:HEADER_WITHIN], self.lines, strict=False):
+            if name in map(str.strip, record):
+                return f" It stands in line {line}: if that is the header, remove the lines above it."
+        return ""
 
     def record(self, row: int) -> str:
         """Return what a message calls a record, by its position."""
@@ -240,7 +247,7 @@ def _fitted(cells: list[str], header: list[str], least: int, where: str, line: i
         mend += "; if the header is a title, remove it"
     raise UserError(
         f"{where}: line {line} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but the header has "
-        f"{len(header)}. {mend if surplus else 'Complete the line'}."
+        f"{len(header)}. {mend if surplus else 'Complete the line, or remove it if it is a note'}."
     )
 
 

@@ -19,6 +19,7 @@ from roftmol.core.errors import UserError
 from roftmol.data.columns import is_no_label, is_unnamed, listed
 from roftmol.data.delimited import Table, twice
 from roftmol.data.label_texts import (
+    LEFT_OUT,
     Values,
     holds_relations,
     holds_units,
@@ -254,10 +255,15 @@ def _check_words(where: str, column: Column, given: Sequence[_Given], values: Va
         )
     elif "," in text and number(text.replace(",", ".")) is not None:
         mend = "Write decimal points, and nothing between thousands"
+    elif "−" in text and number(text.replace("−", "-")) is not None:
+        mend = "Write the minus sign as -"
     elif LIKE_A_NUMBER.fullmatch(text):
         mend = "Write numbers alone, of one unit, or the units into a column of their own"
     else:
         mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
         if len(others) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, others)):
-            mend += "; or say values='{" + ", ".join(f"{yaml_key(one)}: missing" for one in others) + "}'"
+            # What was said before is to be said again.
+            said = {key: meaning if meaning == LEFT_OUT else f"{meaning:g}" for key, meaning in values.items()}
+            said |= dict.fromkeys(others, LEFT_OUT)
+            mend += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
     raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")
