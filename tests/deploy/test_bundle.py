@@ -503,6 +503,15 @@ def test_a_blank_line_is_a_row_and_a_column_may_have_no_name(place):
     assert rows[0][:2] == ["smiles", "IC50 (nM; 24 h; HepG2)"]
 
 
+def test_titles_above_the_header_are_skipped_and_told(place, capsys):
+    expected = through(place, "smiles;logS\nCCO;1,5\nCCN;2,5\n")
+    capsys.readouterr()
+    assert through(place, "Our compounds;\n;\nsmiles;logS\nCCO;1,5\nCCN;2,5\n") == expected
+    told = "in.csv: The header is in line 3; above it 1 line is skipped: 'Our compounds'."
+    assert told in capsys.readouterr().err
+    assert through(place, "Ours\nDrug,y\nCCO,1\n", "--smiles", "Drug")[0][:2] == ["Drug", "y"]
+
+
 def test_packed_tables_are_read_and_written(place):
     expected = through(place, "smiles\nCCO\nCCN\n")
     (place / "in.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\nCCN\n"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from roftmol.data.delimited import Table
+from roftmol.data.label_texts import Values, translated, with_points
 from roftmol.data.parents import forms_told
 from roftmol.tasks import TASKS
 
@@ -22,6 +24,18 @@ MERGED = {
     "keep": "all are kept",
     "drop": "the others are left out",
 }
+
+
+def of_reading(table: Table, labels: Sequence[str], values: Values) -> list[str]:
+    """Say what is taken for titles and units, and in which columns of labels commas for decimal points."""
+    told = list(table.skipped)
+    for name in labels:
+        cells = [translated(text, values) for text in table.column(name)]
+        pairs = zip(cells, with_points(cells), table.lines, strict=True)
+        if changed := next(((text, point, line) for text, point, line in pairs if text != point), None):
+            text, point, line = changed
+            told.append(f"Column {name!r} has decimal commas: {text!r} in line {line} is read as {point}.")
+    return told
 
 
 def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) -> list[str]:
