@@ -100,6 +100,13 @@ def test_a_file_that_lost_one_of_the_keys_is_damaged(tmp_path: Path, lost: str):
         read(tmp_path / "a.safetensors")
 
 
+def test_a_tensor_that_is_lost_is_told(path: Path):
+    rest = {name: array for name, array in TENSORS.items() if name != "b"}
+    save_file(rest, path, metadata=tensor_file.with_digests(TENSORS, SAID))
+    with pytest.raises(UserError, match="tensor b is not there"):
+        read(path)
+
+
 def test_digests_that_are_none_are_told(tmp_path: Path):
     said = {**SAID, tensor_file.DIGESTS: "[]"}
     said[tensor_file.DIGEST] = hashlib.sha256(canonical_json(said).encode()).hexdigest()
