@@ -57,7 +57,7 @@ localrules:
 
 if workflow.is_main_process:
     ESTIMATE = cost.estimate(EXPERIMENT)
-    logger.info(
+    tell(
         ESTIMATE.steps(workflow.cores) if EXPERIMENT.recommendation else str(ESTIMATE)
     )
 

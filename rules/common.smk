@@ -10,6 +10,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from roftmol import statistics
+from roftmol.cli import progress
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
 from roftmol.data.encoder_at_hand import encoders_at_hand
@@ -27,6 +28,36 @@ def stop(message):
     raise SystemExit(2)
 
 
+def tell(words):
+    """Say what the workflow has to say before it runs; only the process that was started does."""
+    if workflow.is_main_process:
+        logger.info(words, extra={"of_workflow": True})
+
+
+def planned():
+    """Return the core-seconds that each job to run takes at most, by its number; 0 without an estimate."""
+    jobs = workflow.dag.needrun_jobs()
+    return {
+        workflow.dag.jobid(job): ESTIMATE.seconds.get(
+            (job.wildcards.get("model"), job.wildcards.get("method")), 0.0
+        )
+        for job in jobs
+        if job.message
+    }
+
+
+# Started by `roftmol recommend`, the workflow says in lines of its own what Snakemake would say.
+if workflow.is_main_process and progress.asked():
+    logger.addHandler(
+        progress.Lines(
+            progress.asked(),
+            planned,
+            cores=workflow.cores or 1,
+            first=lambda: OUT / "first" / "verdict.json",
+        )
+    )
+
+
 def is_dry():
     """Whether nothing is to be made; Snakemake itself knows of a dry run only after the plan is read."""
     return any(re.fullmatch(r"-\w*n\w*|--dry-?run", word) for word in sys.argv)
@@ -39,8 +70,7 @@ def with_encoders(given):
         return given
     bring = workflow.is_main_process and not is_dry()
     at_hand = encoders_at_hand(Path("results/archives"), bring=bring)
-    if workflow.is_main_process:
-        logger.info(at_hand.why)
+    tell(at_hand.why)
     return {**given, "recommend": {**options, "models": list(at_hand.models)}}
 
 
@@ -48,13 +78,13 @@ try:
     EXPERIMENT = configuration.experiment(config)
     if workflow.is_main_process:
         if EXPERIMENT.recommendation:
-            logger.info(EXPERIMENT.recommendation.learnt)
+            tell(EXPERIMENT.recommendation.learnt)
         EXPERIMENT.check_machine(
             environments=DeploymentMethod.CONDA
             in workflow.deployment_settings.deployment_method
         )
         for remark in EXPERIMENT.audit():
-            logger.info(remark)
+            tell(remark)
         if EXPERIMENT.recommendation and not is_dry():
             claim(EXPERIMENT.folder, Path(EXPERIMENT.recommendation.path))
     # A file that cannot be used is refused before anything is brought for it.

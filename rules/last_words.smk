@@ -5,21 +5,27 @@ import time
 
 from snakemake.settings.enums import Quietness
 
-from roftmol.cli import last_words
+from roftmol.cli import last_words, progress
 
 FOLDER, STARTED = Path.cwd(), time.time()
 
 
-def say(words):
+def say(words, stream=None):
     if words:
-        print(words, file=sys.stderr, flush=True)
+        print(words, file=stream or sys.stderr, flush=True)
+
+
+def say_the_result(words):
+    """Say what came of a run: `roftmol recommend` has standard output for that alone."""
+    say(words, sys.stdout if progress.asked() else sys.stderr)
 
 
 def where_the_report_lies():
     """Return the last words of a run that was to make the page; "" if the run is to be quiet."""
     page = f"{OUT}/report.html"
     makes_page = any(page in job.output for job in workflow.dag.jobs)
-    if not makes_page or Quietness.ALL in (workflow.output_settings.quiet or ()):
+    quiet = Quietness.ALL in (workflow.output_settings.quiet or ())
+    if not makes_page or (quiet and not progress.asked()):
         return ""
     bundle = FOLDER / BUNDLE if EXPERIMENT.recommendation else None
     return last_words.of_success(FOLDER / page, bundle)
@@ -47,11 +53,11 @@ def where_it_has_been():
 
 # A job on a cluster is a run of snakemake too, which must not print last words.
 if workflow.is_main_process:
-    atexit.register(lambda: say(where_it_has_been()))
+    atexit.register(lambda: say_the_result(where_it_has_been()))
 
 
 onsuccess:
-    atexit.register(lambda: say(where_the_report_lies()))
+    atexit.register(lambda: say_the_result(where_the_report_lies()))
 
 
 onerror:

@@ -10,3 +10,10 @@ python() {
   fi
   return "$status"
 }
+
+# Where `roftmol recommend` started the workflow, standard output is the verdict's. A stage's words go to its log, and to
+# the terminal if fits are to be shown.
+case "${ROFTMOL_SHOWS:-}" in
+  fits) tee() { command tee "$@" >&2; } ;;
+  ?*) tee() { command tee "$@" >/dev/null; } ;;
+esac

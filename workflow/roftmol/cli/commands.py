@@ -1,4 +1,7 @@
-"""The commands that people type: `predict` and `show` for a bundle, `merge` and `verify` for results."""
+"""The commands that people type: for a file of theirs, for a bundle, for results.
+
+What a command needs is imported when it runs, so that help and completion are there at once.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from roftmol.cli import listing, recommendation
 from roftmol.core.errors import UserError
-from roftmol.core.files import is_stream
-from roftmol.core.parallel import threads
-from roftmol.scoring.selection import RULES
 
 #: Differences that `verify` lists.
 SHOWN = 200
+#: The names of `scoring.selection.RULES`, which takes pandas' second to import.
+RULES = ("validation", "oracle")
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser's."""
+    recommendation.add(commands)
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
     one.set_defaults(run=predict)
     one.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
@@ -43,10 +47,13 @@ def add_commands(commands: Any) -> None:
     four = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
     four.set_defaults(run=verify)
     four.add_argument("results", type=Path, metavar="RESULTS", help="a results folder")
+    listing.add(commands)
 
 
 def predict(options: argparse.Namespace) -> None:
     """Predict for every molecule of a table with a bundle."""
+    from roftmol.core.parallel import threads
+
     _check_places(options.bundle, options.table, options.out)
     count = threads(os.cpu_count() or 1)
     import torch
@@ -62,6 +69,8 @@ def predict(options: argparse.Namespace) -> None:
 
 def _check_places(bundle: Path, table: str, out: str) -> None:
     """Raise `UserError` for a stream that is closed, and for an output that would take the place of what is read."""
+    from roftmol.core.files import is_stream
+
     if table == "-" and sys.stdin is None:
         raise UserError("standard input is closed. Name a file, or pipe a table into the command.")
     if out == "-" and sys.stdout is None:

@@ -14,12 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roftmol.cli import commands
 from roftmol.core.errors import UserError, printable
-from roftmol.stages import STAGES, Stage
 
+if TYPE_CHECKING:
+    from roftmol.stages import Stage
+
+#: By this variable a shell asks for what can be typed next, as argcomplete defines it.
+COMPLETION = "_ARGCOMPLETE"
+#: What `--version` names beside this package.
+BENEATH = ("torch", "rdkit", "snakemake")
 #: What a message of several lines may hold beside signs.
 LINES = "\n\t"
 
@@ -35,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", "Sparse ", UserWarning)
     try:
         with _noting_interrupts():
-            options = _parser().parse_args(arguments)
+            options = _options(sys.argv[1:] if arguments is None else arguments)
             options.run(options)
             if sys.stdout:
                 sys.stdout.flush()  # what cannot be written is told here, not when Python ends
@@ -105,21 +111,65 @@ def _give_up_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what a command is told; end with its usage and status 2 where that cannot be understood."""
+    parser = _parser(arguments)
+    if COMPLETION in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options, more = parser.parse_known_args(arguments)
+    # Before Python 3.13, argparse takes what can be left out only before the options or behind them.
+    if more and hasattr(options, "keys") and not any(word.startswith("-") for word in more):
+        options.keys = [*options.keys, *more]
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    return options
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser; the stages, which take a while to import, are left out where a command is of the others."""
     parser = argparse.ArgumentParser(
         prog="roftmol",
-        description="Predict with bundles, merge and verify results, and run single stages of the workflow.",
+        description="Say which method to take for a file of molecules, predict with its model, look at results.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is, and of what")
+    parsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands for people")
     commands.add_commands(parsers)
+    if arguments and arguments[0] in {*parsers.choices, "--version"}:
+        return parser
+    from roftmol.stages import STAGES
+
     for stage in STAGES.values():
         _add_stage(parsers, stage)
+    width = max(len(stage.command) for stage in STAGES.values())
+    listed = (f"  {stage.command:{width}}  {stage.title}" for stage in STAGES.values())
+    parser.epilog = "\n".join(["the workflow's own stages, which its rules start:", *listed])
     return parser
+
+
+class _Version(argparse.Action):
+    """`--version`: of the package, and of what results depend on."""
+
+    def __call__(self, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        def installed(name: str) -> str:
+            try:
+                return f"{name} {version(name)}"
+            except PackageNotFoundError:
+                return f"{name} not installed"
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        print(f"{installed('roftmol')} (Python {python}, {', '.join(map(installed, BENEATH))})")
+        raise SystemExit(0)
 
 
 def _add_stage(parsers: Any, stage: Stage) -> None:
     """Add a stage's command; its options are the parameters of the stage's `run`."""
-    one = parsers.add_parser(stage.command, help=stage.title, description=stage.title)
+    # Without `help`, it is not listed among the commands for people.
+    one = parsers.add_parser(stage.command, description=stage.title)
     if stage.settings:
         one.add_argument("--settings", type=_json, required=True, metavar="JSON", help="the stage's settings")
     for path in (*stage.paths, *stage.optional):

@@ -36,7 +36,7 @@ Start it in the repository's root, or name a results folder with `--directory`. 
 | `snakemake -n` | say what would run, why, and what it costs at most; run nothing |
 | `snakemake --cores all` | run the experiment of [config.yaml](../config.yaml) and leave `results/report.html` |
 | `snakemake recommend --cores all --config data=mine.csv` | say which method to take for a file of your own, and \
-leave the model ([recommend.md](recommend.md)) |
+leave the model ([recommend.md](recommend.md)); `roftmol recommend mine.csv` starts the same |
 | `snakemake --cores all PATH` | make one file under `results/` and what it needs |
 | `snakemake --configfile FILE` | lay an experiment over `config.yaml`, key by key |
 | `snakemake --config KEY=VALUE ...` | the same with single keys ([configuration.md](configuration.md)) |
@@ -47,7 +47,9 @@ leave the model ([recommend.md](recommend.md)) |
 ROFTMOL = """\
 ## `roftmol`
 
-Input that cannot be used ends a command with one message and exit status 2.
+`roftmol --help` lists these and the stages, `roftmol --version` says what results depend on. Input that cannot be used
+ends a command with one message and exit status 2, Ctrl-C with one line and 130. A shell completes commands and options
+after `eval "$(.venv/bin/register-python-argcomplete roftmol)"`.
 """
 STAGE_COMMANDS = """\
 ## Stages
@@ -140,6 +142,7 @@ def _command(parser: argparse.ArgumentParser) -> str:
     """Return the section about one command."""
     # argparse offers no other way to its options, and its own help differs between versions of Python.
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    actions.sort(key=lambda action: bool(action.option_strings))
     usage = " ".join([parser.prog, *map(_used, actions)])
     rows = ((f"`{_shown(action)}`", _help(action)) for action in actions)
     name = parser.prog.rpartition(" ")[2]
@@ -155,7 +158,7 @@ def _used(action: argparse.Action) -> str:
 def _shown(action: argparse.Action) -> str:
     """Return an argument as it is typed, by its shortest name."""
     value = "{" + ",".join(action.choices) + "}" if action.choices else action.metavar
-    several = " [...]" if action.nargs == "+" else ""
+    several = " [...]" if action.nargs in ("+", "*") else ""
     typed = [*action.option_strings[:1], *([str(value)] if action.nargs != 0 and value else [])]
     return " ".join(typed) + several
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -29,12 +29,13 @@ DESCENTS = 4
 class Estimate:
     """Jobs that train, mix or fit a head on what came of it, their fits, and the core-hours that these take at most.
 
-    Fits that stop early take fewer.
+    Fits that stop early take fewer. `seconds` are the core-seconds of the jobs of a model and a method.
     """
 
     jobs: int
     fits: int
     core_hours: float
+    seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         hours = f"{self.core_hours:.3g}" if self.core_hours < 100 else f"{self.core_hours:,.0f}"
@@ -70,7 +71,7 @@ def estimate(experiment: Experiment) -> Estimate:
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs = fits = 0
-    seconds = 0.0
+    seconds: dict[tuple[str, str], float] = {}
     for model, name in product(cells.models, _needed(cells.methods)):
         if not cells.meet(model, name):
             continue
@@ -82,8 +83,9 @@ def estimate(experiment: Experiment) -> Estimate:
             parts = _parts(experiment, protocol, sizes[dataset], budget)
             jobs += 1
             fits += repeats
-            seconds += repeats * _fit(method, measured, parts, protocol, experiment)
-    return Estimate(jobs, fits, seconds / 3600)
+            one = repeats * _fit(method, measured, parts, protocol, experiment)
+            seconds[model, name] = seconds.get((model, name), 0.0) + one
+    return Estimate(jobs, fits, sum(seconds.values()) / 3600, seconds)
 
 
 def _needed(methods: Iterable[str]) -> list[str]:
