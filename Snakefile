@@ -57,9 +57,7 @@ localrules:
 
 if workflow.is_main_process:
     ESTIMATE = cost.estimate(EXPERIMENT)
-    tell(
-        ESTIMATE.steps(workflow.cores) if EXPERIMENT.recommendation else str(ESTIMATE)
-    )
+    tell(ESTIMATE.steps(workflow.cores) if EXPERIMENT.recommendation else str(ESTIMATE))
 
 
 rule all:

@@ -28,7 +28,7 @@ GOES_ON = "interrupted: what is finished is kept, and the same command goes on f
 
 
 def options(*keys: str, **named: Any) -> argparse.Namespace:
-    given = {"table": "mine.csv", "keys": list(keys), "smiles": None, "target": None, "cores": "all"}
+    given = {"table": "mine.csv", "keys": list(keys), "smiles": None, "sheet": None, "target": None, "cores": "all"}
     return argparse.Namespace(**given | named)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from roftmol.core.errors import UserError
 from roftmol.data import delimited
-from roftmol.data.delimited import layout_of, load
+from roftmol.data.delimited import Reading, layout_of, load
 
 
 def written(path: Path, text: str | bytes) -> Path:
@@ -54,15 +54,17 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
     [
         ("smiles,id\nCCO,a\nCCC,b,c\n", "line 3 has 3 cells, but the header has 2. Quote cells that hold"),
         ("smiles\nC[C@H](N)O |&1:1,r|\n", "line 2 has 2 cells, but the header has 1"),
-        ("Our compounds\nDrug,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
+        ("Our compounds\nLigand,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
          "separator, and give every column a name; if the header is a title, remove it."),
         ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line, or remove it "
          "if it is a note."),
         ('smiles,note\nCCO,"two\nlines"\nCC\n', "line 4 has 1 cell"),
         ('smiles,y\n"CCO,1\n', "not a CSV, line 2"),
         ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 10_000_001 + ",1\n", "not a CSV, line 11: field larger than field limit"),
-        (b"smiles,y\nCCO,1\nCCC,\xff\n", "not a CSV text in UTF-8"),
-        (b"PK\x03\x04 a workbook", "not a CSV text, but an Excel workbook or a ZIP archive"),
+        (b"smiles,y\nCCO,1\nCCC,\x00\xff\n", "not a CSV text in UTF-8"),
+        (b"smiles,y\nCCO,1\nCCC,\x81\n", "not a CSV text in UTF-8"),  # which is no sign of Windows-1252
+        (b"PK\x03\x04 a workbook", "cannot be read as an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0 a workbook", "an Excel workbook of the old format"),
         (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50)[:-9], "not a CSV text in UTF-8"),
         (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "not a CSV text in UTF-8"),
         ("", "the file is empty"),
@@ -143,3 +145,53 @@ def test_what_is_skipped_is_told(tmp_path):
 def test_a_record_without_a_smiles_is_a_record(tmp_path, first):
     table = load(written(tmp_path / "a.csv", f"smiles;y\n{first}\nCCO;active\nCCC;inactive\n"))
     assert (len(table.records), table.skipped) == (3, ())
+
+
+TEXT = "SMILES;Löslichkeit in µM\nCCO;1,5\nCCN;2,5\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-8", ()),
+        ("utf-8-sig", ()),
+        ("utf-16", ()),
+        ("utf-16-be-mark", ()),
+        ("cp1252", ("The text is not in UTF-8 and is read as Windows-1252 (Latin-1), line 1: "
+                    "'SMILES;Löslichkeit in µM'.",)),
+    ],
+)  # fmt: skip
+def test_a_text_is_read_in_the_encodings_that_excel_writes(tmp_path, encoding, told):
+    content = b"\xfe\xff" + TEXT.encode("utf-16-be") if encoding == "utf-16-be-mark" else TEXT.encode(encoding)
+    table = load(written(tmp_path / "a.csv", content))
+    assert table.header == ["SMILES", "Löslichkeit in µM"]
+    assert table.records == [["CCO", "1,5"], ["CCN", "2,5"]]
+    assert table.skipped == told
+
+
+def test_the_line_of_the_first_sign_that_is_no_utf8_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "CHUNK", 7)
+    content = "smiles,note\nCCO,a\nCCN,b\nCCC,größer\n".encode("cp1252")
+    (told,) = load(written(tmp_path / "a.csv", content)).skipped
+    assert "line 4" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "records"),
+    [
+        ("CCO ethanol\nCCN\n", ["SMILES", "column 2"], [["CCO", "ethanol"], ["CCN", ""]]),
+        ("CCO\tethyl alcohol\nCCN\tan amine\n", ["SMILES", "column 2"],
+         [["CCO", "ethyl alcohol"], ["CCN", "an amine"]]),
+        ("CCO ethanol -0.3\nCCN amine 1.2\n", ["SMILES", "column 2", "column 3"],
+         [["CCO", "ethanol", "-0.3"], ["CCN", "amine", "1.2"]]),
+        ("CCO ethyl alcohol\nCCN amine\n", ["SMILES", "column 2"], [["CCO", "ethyl alcohol"], ["CCN", "amine"]]),
+        ("CCO\nCCN\n", ["SMILES"], [["CCO"], ["CCN"]]),
+        ("smiles name\nCCO ethanol\n", ["smiles", "name"], [["CCO", "ethanol"]]),
+    ],
+)  # fmt: skip
+def test_the_lines_of_a_smi_begin_with_a_smiles(tmp_path, text, header, records):
+    table = load(written(tmp_path / "a.smi", text), Reading(smi=True))
+    assert table.header == header
+    assert table.records == records
+    assert table.lines[-1] == text.count("\n")
+    assert ("There is no header" in " ".join(table.skipped)) == (header[0] == "SMILES")

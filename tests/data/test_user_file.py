@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from openpyxl import Workbook
 
 from molecule_tables import SMILES
 from roftmol.core.errors import UserError
+from roftmol.data import molecules
 from roftmol.data.user_file import Columns, describe
+from roftmol.experiment import cost
 from roftmol.experiment.claims import claim
 from roftmol.experiment.config import experiment
 from roftmol.methods import DEFAULT_METHODS
@@ -90,7 +93,7 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         (["smile,y", *values()], {}, "no column is called SMILES"),
         (["smiles,y", *values()], {"smiles": "smile"}, "no column 'smile'. Did you mean 'smiles'?"),
         (["smiles,y", *values()], {"target": "z"}, "no column 'z'"),
-        (["Project,Owner", "Drug,y", *values()], {"smiles": "Drug"}, "no column 'Drug'. It stands in line 2: if that "
+        (["Project,Owner", "Drug,y", *values()], {"smiles": "Ligand"}, "no column 'Drug'. It stands in line 2: if that "
          "is the header, remove the lines above it. The columns are 'Project', 'Owner'."),
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
         (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
@@ -256,7 +259,7 @@ def test_a_column_that_holds_no_smiles_is_named_with_the_one_that_does(tmp_path)
         f"{path}: column 'Molecule' was taken for the SMILES, but 'CHEMBL0' in line 2 is none; name the column of "
         "SMILES with `smiles`, for example smiles='Drug'."
     )
-    assert describe(path, smiles="Drug").target == "Y"
+    assert describe(path, smiles="Ligand").target == "Y"
     path = table(tmp_path / "b.csv", ["Code,Drug,Y", *rows])
     with pytest.raises(UserError, match=r"no column is called SMILES; .* 'Drug' holds some: smiles='Drug'"):
         describe(path)
@@ -311,10 +314,10 @@ def test_titles_and_units_around_the_header_are_skipped_and_told(tmp_path):
         ("Our compounds", "if the header is a title, remove it"),
         ("Our compounds,,", "no column is called SMILES; .* If that is a title, name a column of the header below it"),
     ]:
-        unusual = table(tmp_path / "b.csv", [title, "id,Drug,logS", *rows])
+        unusual = table(tmp_path / "b.csv", [title, "id,Ligand,logS", *rows])
         with pytest.raises(UserError, match=told):
             describe(unusual)
-        assert describe(unusual, smiles="Drug") == Columns("Drug", "logS", "regression")
+        assert describe(unusual, smiles="Ligand") == Columns("Drug", "logS", "regression")
 
 
 def test_a_folder_of_results_is_of_one_file(tmp_path, monkeypatch):
@@ -345,7 +348,7 @@ def test_a_missing_file_and_keys_without_a_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such file"):
         experiment({"data": str(tmp_path / "none.csv")})
     structures = table(tmp_path / "mine.xyz", ["1", "y=2", "He 0 0 0"])
-    with pytest.raises(UserError, match=r"mine\.xyz: a recommendation is made from a CSV"):
+    with pytest.raises(UserError, match=r"mine\.xyz: a recommendation is made from a table"):
         experiment({"data": str(structures)})
     with pytest.raises(UserError, match="in its name; rename the file"):
         experiment({"data": "a{b}.csv"})
@@ -367,3 +370,59 @@ def test_a_method_that_the_last_fit_cannot_have_is_refused(tmp_path, method):
     path = table(tmp_path / "mine.csv", ["smiles,y", *values()])
     with pytest.raises(UserError, match=f"methods: {method} is not for a recommendation, which has no second task"):
         experiment({"data": str(path), "methods": ["full_ft", method]})
+
+
+def test_the_only_column_that_holds_smiles_is_guessed_and_told(tmp_path):
+    lines = [f"x{n},{line}" for n, line in enumerate(values())]
+    found = describe(table(tmp_path / "a.csv", ["code,ours,logS", *lines]))
+    assert (found.smiles, found.target) == ("ours", "logS")
+    assert str(found).endswith("column `ours` (no column is called SMILES, and it is the only one that holds some)")
+    # by its name, nothing is to be said
+    assert str(describe(table(tmp_path / "b.csv", ["code,smiles,logS", *lines]))).endswith("column `smiles`")
+
+
+def test_of_two_columns_that_hold_smiles_it_is_asked_which(tmp_path):
+    lines = [f"{line.split(',')[0]},{line}" for line in values()]
+    with pytest.raises(UserError, match=r"no column is called SMILES.* 'ours' and 'parent' hold some: smiles='ours'"):
+        describe(table(tmp_path / "a.csv", ["ours,parent,logS", *lines]))
+
+
+@pytest.mark.parametrize("name", ["Drug", "Molecule SMILES", "drug"])
+def test_names_of_other_tools_are_names_of_smiles(tmp_path, name):
+    lines = [f"CHEMBL{n},{line}" for n, line in enumerate(values())]
+    found = describe(table(tmp_path / "a.csv", [f"Drug_ID,{name},Y", *lines]))
+    assert (found.smiles, found.target, found.guessed) == (name, "Y", "")
+
+
+def test_a_workbook_becomes_an_experiment(tmp_path):
+    book = Workbook()
+    book.active.title = "May"
+    for line in ["SMILES,logS", *values()]:
+        text, label = line.split(",")
+        book.active.append([text, label if label == "logS" else float(label)])
+    book.copy_worksheet(book.active).title = "June"
+    book.save(tmp_path / "mine.xlsx")
+    given = {"data": str(tmp_path / "mine.xlsx")}
+    with pytest.raises(UserError, match=r"the sheets 'May', 'June' name a column of SMILES"):
+        experiment(given)
+    found = experiment({**given, "sheet": "June"})
+    found.audit()
+    assert found.datasets["mine"].sheet == "June"
+    assert settings_for("molecules", found, "mine")["dataset"]["sheet"] == "June"
+    assert cost.estimate(found).fits > 0
+    kept, rejects, _ = molecules.read(tmp_path / "mine.xlsx", found.datasets["mine"], max_rejected=0)
+    assert (len(kept), len(rejects)) == (40, 0)
+    with pytest.raises(UserError, match="sheet: it is about a file of your own"):
+        experiment({"sheet": "June"})
+
+
+def test_a_smi_with_labels_becomes_an_experiment(tmp_path):
+    path = table(tmp_path / "mine.smi", [line.replace(",", f" x{n} ") for n, line in enumerate(values())])
+    found = experiment({"data": str(path)})
+    told = found.audit()
+    assert "There is no header: the columns are called SMILES, column 2 and so on." in told
+    assert found.recommendation.target == "column 3"
+    # the workflow brings it under another name
+    (tmp_path / "source").write_bytes(path.read_bytes())
+    kept, _, _ = molecules.read(tmp_path / "source", found.datasets["mine"], max_rejected=0)
+    assert len(kept) == 40

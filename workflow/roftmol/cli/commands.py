@@ -26,12 +26,19 @@ def add_commands(commands: Any) -> None:
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
     one.set_defaults(run=predict)
     one.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
-    one.add_argument("table", metavar="TABLE", help="CSV, TSV or Parquet with a column of SMILES; - for standard input")
+    tables = "CSV, TSV, Excel (.xlsx), .smi or Parquet with a column of SMILES; - for standard input"
+    one.add_argument("table", metavar="TABLE", help=tables)
     one.add_argument("-o", "--out", required=True, metavar="OUT", help="CSV, TSV or Parquet; - for standard output")
     one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, if its name does not say so")
+    one.add_argument("--sheet", default="", metavar="NAME", help="the sheet of a workbook, if several could be it")
     one.add_argument("--prefix", default="", metavar="TEXT", help="the beginning of the new columns' names")
     one.add_argument("--batch-size", type=_positive, default=2000, metavar="N", help="rows at a time (2000)")
     one.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes that featurize (1)")
+    words = one.add_mutually_exclusive_group()
+    words.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress; what is guessed of the table is still said"
+    )
+    words.add_argument("-v", "--verbose", action="store_true", help="progress, on a terminal or not")
     two = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
     two.set_defaults(run=show)
     two.add_argument("bundle", type=Path, metavar="BUNDLE", help="a .roftmol file")
@@ -62,9 +69,17 @@ def predict(options: argparse.Namespace) -> None:
     from roftmol.deploy import predict as stage
 
     torch.set_num_threads(count)
-    settings = stage.PredictSettings(options.smiles, options.batch_size, options.prefix, options.processes)
+    settings = stage.PredictSettings(
+        smiles=options.smiles,
+        batch_size=options.batch_size,
+        prefix=options.prefix,
+        processes=options.processes,
+        sheet=options.sheet,
+        shows=False if options.quiet else options.verbose or None,
+    )
     rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
-    print(f"{rows:,} rows", file=sys.stderr)
+    if not options.quiet:
+        print(f"{rows:,} rows", file=sys.stderr)
 
 
 def _check_places(bundle: Path, table: str, out: str) -> None:

@@ -33,11 +33,12 @@ def add(commands: Any) -> None:
     """Add the command to the parser's."""
     one = commands.add_parser("recommend", help=recommend.__doc__, description=recommend.__doc__)
     one.set_defaults(run=recommend)
-    one.add_argument("table", metavar="TABLE", help="a table with a column of SMILES and a column of labels")
+    one.add_argument("table", metavar="TABLE", help="CSV, Excel (.xlsx) or .smi, with SMILES and labels")
     one.add_argument(
         "keys", nargs="*", default=[], metavar="KEY=VALUE", help="further keys, such as duplicates=average"
     )
     one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, if its name does not say so")
+    one.add_argument("--sheet", metavar="NAME", help="the sheet of an Excel workbook, if several could be it")
     one.add_argument("--target", metavar="COLUMN", help="the column of labels, if several could be it")
     one.add_argument("--cores", type=_cores, default="all", metavar="N", help="how many cores are used (all)")
     words = one.add_mutually_exclusive_group()
@@ -88,7 +89,7 @@ def command(options: argparse.Namespace) -> list[str]:
         if not KEY.fullmatch(key):
             raise UserError(f"{key!r} is no KEY=VALUE, such as duplicates=average. Quote a name that has blanks.")
     # As JSON, a text that looks like a number stays a text.
-    named = {"data": options.table, "smiles": options.smiles, "target": options.target}
+    named = {"data": options.table, "smiles": options.smiles, "sheet": options.sheet, "target": options.target}
     return [
         *(sys.executable, "-m", "snakemake", "recommend"),
         *("--snakefile", str(snakefile), "--cores", str(options.cores), "--rerun-incomplete", "--quiet", "all"),

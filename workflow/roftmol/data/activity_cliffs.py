@@ -24,7 +24,7 @@ from rdkit.DataStructs import BulkTanimotoSimilarity, ExplicitBitVect
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.data.delimited import load
+from roftmol.data.delimited import Reading, load
 from roftmol.registry.catalog import Dataset
 
 #: The radius of the Morgan fingerprints.
@@ -75,7 +75,7 @@ def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     name = named.get(dataset.cliff_column, dataset.cliff_column)
-    values = load(source, named.get(dataset.smiles, dataset.smiles)).column(name)
+    values = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet)).column(name)
     for row in rows.tolist():
         if values[row] not in ("0", "1"):
             raise UserError(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from roftmol.core.errors import UserError
 
 #: What columns of SMILES are usually called, in lower case and without what is no letter.
-SMILES_NAMES = ("smiles", "canonicalsmiles", "isomericsmiles", "smi", "structure", "mol", "molecule")
+SMILES_NAMES = ("smiles", "canonicalsmiles", "isomericsmiles", "smi", "structure", "mol", "molecule", "drug")
 #: The most words of a name in which one may be SMILES, as in "Structure (SMILES)"; a text of more is a title or a note.
 SMILES_WORDS = 3
 #: What columns are called that number, identify, date or group records, or describe molecules: whole names in lower

@@ -19,7 +19,7 @@ from rdkit import Chem, rdBase
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.data.delimited import load
+from roftmol.data.delimited import Reading, load
 from roftmol.data.molecules import structures
 from roftmol.registry.catalog import Dataset
 
@@ -113,7 +113,7 @@ def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tup
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     columns = [named.get(name, name) for name in dataset.geometry]
-    table = load(source, named.get(dataset.smiles, dataset.smiles))
+    table = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet))
     texts = [table.column(name) for name in columns]
     for row in rows:
         try:

@@ -1,4 +1,7 @@
-"""Delimited text, read in one way by recommendations, reports and predictions, so that all see the same table.
+"""Tables as people have them, read in one way by recommendations, reports and predictions, so that all see the same.
+
+They are delimited text, Excel workbooks (`data/workbook.py`), and `.smi`, whose lines begin with a SMILES. Text is in
+UTF-8, in UTF-16 with its mark, or, which is told, in Windows-1252, as Excel writes it; its Latin letters are Latin-1's.
 
 A row never shifts: empty cells behind the last column are cut, anything else there is an error that names the line.
 The header is the first row in which something stands, or the first that names the column of SMILES if it stands below
@@ -7,11 +10,12 @@ titles: rows that fill fewer cells. What is skipped is told.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain, islice
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from roftmol.core.errors import UserError
+from roftmol.data import workbook
 from roftmol.data.columns import is_smiles_name, listed
 from roftmol.data.label_texts import number
 
@@ -31,9 +36,13 @@ HEADER_WITHIN = 10
 #: molecule can have is its row's fault alone, and that of no other row.
 LONGEST_CELL = 10_000_000
 csv.field_size_limit(LONGEST_CELL)  # Python's own, of 131,072, is the module's and not a reader's
-GZIP = b"\x1f\x8b"
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 #: How files begin that are often given in a CSV's place.
-OTHERS = {b"PK\x03\x04": "an Excel workbook or a ZIP archive", b"PAR1": "a Parquet file"}
+OTHERS = {b"PAR1": "a Parquet file", b"\xd0\xcf\x11\xe0": "an Excel workbook of the old format (.xls)"}
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: What no text holds, but a file of another kind.
+BINARY = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1c\x1d\x1e\x1f")
+CHUNK = 1 << 20
 SAVE = "Save the table as CSV, UTF-8."
 
 
@@ -42,7 +51,8 @@ class Row(NamedTuple):
 
     cells: list[str]
     line: int
-    skipped: str = ""  #: of a header, a sentence about the titles above it
+    skipped: str = ""  #: of a header, sentences about titles above it, and about what is guessed of the file
+    where: str = ""  #: of a header, what messages call the table, if that is more than the file
 
     @property
     def blank(self) -> bool:
@@ -54,7 +64,7 @@ class Row(NamedTuple):
 class Table:
     """A file's header and its records, blank ones left out."""
 
-    path: Path
+    path: Path | str  #: what messages call it
     header: list[str]
     records: list[list[str]]
     lines: list[int]  #: where each record ends in the file, counted from 1; none for records without lines
@@ -95,14 +105,25 @@ def twice(name: str, there: int) -> str:
     return f"column {name!r} is there {'twice' if there == 2 else f'{there} times'}. Rename or remove all but one."
 
 
-def load(path: Path, smiles: str | None = None) -> Table:
-    """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records.
+@dataclass(frozen=True)
+class Reading:
+    """What is said of a file that its content does not say."""
 
-    A second row of the header, such as one of units, is left out. `smiles` names the column of SMILES where that has no
-    usual name. Raises `UserError` as :func:`rows` does, and if there is no record.
+    smiles: str | None = None  #: the name of the column of SMILES, where it is no usual one
+    sheet: str = ""  #: of a workbook
+    smi: bool = False  #: whether lines begin with a SMILES, below a header or below none
+    sheet_key: str = "the key `sheet`"  #: what messages call what names the sheet
+
+
+def load(path: Path, reading: Reading = Reading()) -> Table:
+    """Read a table into its header and records.
+
+    A second row of the header, such as one of units, is left out. Raises `UserError` as :func:`rows` does, and if there
+    is no record.
     """
+    smiles = reading.smiles
     with open(path, "rb") as stream:
-        header, *all_rows = rows(stream, str(path), smiles)
+        header, *all_rows = rows(stream, str(path), reading)
     records = [row for row in all_rows if not row.blank]
     blanks = len(all_rows) - len(records)
     skipped = [header.skipped] if header.skipped else []
@@ -112,41 +133,105 @@ def load(path: Path, smiles: str | None = None) -> Table:
         skipped.append(f"{told}, and is taken for a part of the header.")
     if not records:
         raise UserError(f"{path}: there is a header but no record.")
-    return Table(path, header.cells, [row.cells for row in records], [row.line for row in records], blanks, (*skipped,))
+    cells = [row.cells for row in records]
+    return Table(header.where or path, header.cells, cells, [row.line for row in records], blanks, (*skipped,))
 
 
-def rows(stream: io.BufferedReader, where: str, smiles: str | None = None) -> Iterator[Row]:
+def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) -> Iterator[Row]:
     """Yield the header, its names stripped, and then every record, blank ones too; what stands above it is skipped.
 
-    Raises `UserError` that begins with `where` for what is empty, no CSV in UTF-8, or has a record with other cells
-    than the header. Only empty ones may be too many, and only those of columns at the end without a name too few.
+    Raises `UserError` that begins with `where` for what is empty, no table, or has a record with other cells than the
+    header. Only empty ones may be too many, and only those of columns at the end without a name too few.
     """
-    text = _text(stream, where)
-    header: list[str] = []
-    titles: list[Row] = []
-    least = line = 0
+    if stream.peek(4)[:4] == ZIP:
+        cells, sheet, told = workbook.rows(
+            cast(io.BytesIO, stream),
+            where,
+            reading.sheet,
+            lambda row: _names_smiles(row, reading.smiles),
+            reading.sheet_key,
+        )
+        first = list(islice(cells, RECORDS))
+        titles = _titles([row for row, _ in first if any(map(str.strip, row))], reading.smiles)
+        yield from _below_titles(chain(first, cells), f"{where}, sheet {sheet!r}", told, titles, ragged=True)
+        return
+    line = 0
     try:
+        text, told = _text(stream, where)
         sample = text.read(SAMPLE) + text.readline()
         lines = chain(io.StringIO(sample, newline=""), text)
-        separator, above = layout_of(sample, smiles)
-        reader = csv.reader(lines, delimiter=separator, strict=True)
-        for cells in reader:
-            line = reader.line_num
-            if header:
-                yield Row(cells if len(cells) == len(header) else _fitted(cells, header, least, where, line), line)
-            elif any(map(str.strip, cells)):
-                if len(titles) < above:
-                    titles.append(Row(cells, line))
-                    continue
-                header = [cell.strip() for cell in cells]
-                least = max(number for number, name in enumerate(header, 1) if name)
-                yield Row(header, line, _above(titles, line))
+        if reading.smi:
+            records, titles = _of_smi(lines, sample), 0
+            told = " ".join(filter(None, [told, _without_header(sample)]))
+        else:
+            separator, titles = layout_of(sample, reading.smiles)
+            reader = csv.reader(lines, delimiter=separator, strict=True)
+            records = ((cells, reader.line_num) for cells in reader)
+        for row in _below_titles(records, where, told, titles, ragged=reading.smi):
+            line = row.line
+            yield row
     except csv.Error as error:
         raise UserError(f"{where}: not a CSV, line {reader.line_num}: {error}. Close what a quote opens.") from error
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{where}: not a CSV text in UTF-8, after line {line} ({error}). {SAVE}") from error
+
+
+def _below_titles(
+    records: Iterable[tuple[list[str], int]], where: str, told: str, above: int, ragged: bool = False
+) -> Iterator[Row]:
+    """Yield the header, behind `above` records in which something stands, and the records; each with its line.
+
+    Records of a `ragged` table end with the last cell in which something stands.
+    """
+    header: list[str] = []
+    titles: list[Row] = []
+    least = 0
+    for cells, line in records:
+        if header:
+            if ragged:
+                cells = [*cells, *[""] * (len(header) - len(cells))]
+            yield Row(cells if len(cells) == len(header) else _fitted(cells, header, least, where, line), line)
+        elif any(map(str.strip, cells)):
+            if len(titles) < above:
+                titles.append(Row(cells, line))
+                continue
+            header = [cell.strip() for cell in cells]
+            least = max(number for number, name in enumerate(header, 1) if name)
+            yield Row(header, line, " ".join(filter(None, [told, _above(titles, line)])), where)
     if not header:
         raise UserError(f"{where}: the file is empty.")
+
+
+def _of_smi(lines: Iterable[str], sample: str) -> Iterator[tuple[list[str], int]]:
+    """Yield the cells of a file of SMILES, with lines: before the first blank a SMILES, behind it what belongs to it.
+
+    Where all lines have as many words, each is a cell. A header is made where there is none.
+    """
+    first = [line for line in sample.splitlines()[:RECORDS] if line.strip()]
+    counts = {len(_words(line, -1)) for line in first}
+    most = max(counts, default=1) - 1 if len(counts) == 1 else 1
+    if _without_header(sample):
+        yield _smi_header(1 + (0 if counts == {1} else most)), 0
+    for position, line in enumerate(lines, 1):
+        yield _words(line, most), position
+
+
+def _words(line: str, most: int) -> list[str]:
+    """Return the words of a line, parted at most so often: by tabs where it has some, else by blanks."""
+    line = line.strip("\r\n").rstrip()
+    return line.split("\t", most) if "\t" in line else line.split(None, most)
+
+
+def _smi_header(cells: int) -> list[str]:
+    return ["SMILES", *(f"column {number}" for number in range(2, cells + 1))]
+
+
+def _without_header(sample: str) -> str:
+    """Return the sentence about a file of SMILES that has no header; "" for one that has."""
+    first = next((line for line in sample.splitlines() if line.strip()), "")
+    if not first or is_smiles_name(_words(first, -1)[0]):
+        return ""
+    return "There is no header: the columns are called SMILES, column 2 and so on."
 
 
 class Layout(NamedTuple):
@@ -255,12 +340,47 @@ def _fitted(cells: list[str], header: list[str], least: int, where: str, line: i
     )
 
 
-def _text(stream: io.BufferedReader, where: str) -> io.TextIOWrapper:
-    """Return the text of a stream, unpacked where it is packed; raise `UserError` for a file of another kind."""
+def _text(stream: io.BufferedReader, where: str) -> tuple[io.TextIOWrapper, str]:
+    """Return the text of a stream, unpacked where it is packed, and a sentence about its encoding if that is guessed.
+
+    Raises `UserError` for a file of another kind.
+    """
     start = stream.peek(4)[:4]
     if start in OTHERS:
         raise UserError(f"{where}: not a CSV text, but {OTHERS[start]}. {SAVE}")
-    packed = start.startswith(GZIP)
-    # A gzip file reads as any stream does, which its type does not say.
-    binary = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream)) if packed else stream
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+    if start.startswith(UTF16):
+        return io.TextIOWrapper(stream, encoding="utf-16", newline=""), ""
+    if start.startswith(GZIP):
+        # A gzip file reads as any stream does, which its type does not say.
+        stream = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream))
+    elif stream.seekable() and (told := _of_windows(stream)):
+        return io.TextIOWrapper(stream, encoding="cp1252", newline=""), told
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), ""
+
+
+def _of_windows(stream: io.BufferedReader) -> str:
+    """Return the sentence about a text that is not in UTF-8 and can be read as Windows-1252; "" for any other."""
+    start = stream.tell()
+    utf8, windows = (codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252"))
+    told, line = "", 1
+    try:
+        while chunk := stream.read(CHUNK):
+            if not BINARY.isdisjoint(chunk):
+                return ""
+            windows.decode(chunk)
+            if not told:
+                try:
+                    utf8.decode(chunk)
+                except UnicodeDecodeError as error:
+                    # The rest of a sign that the chunk before began with counts too.
+                    at = max(0, error.start - (len(error.object) - len(chunk)))
+                    line += chunk.count(b"\n", 0, at)
+                    shown = chunk[chunk.rfind(b"\n", 0, at) + 1 :].split(b"\n")[0][:60].decode("cp1252").strip()
+                    told = f"The text is not in UTF-8 and is read as Windows-1252 (Latin-1), line {line}: {shown!r}."
+                else:
+                    line += chunk.count(b"\n")
+    except UnicodeDecodeError:
+        return ""
+    finally:
+        stream.seek(start)
+    return told

@@ -28,11 +28,11 @@ from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
 from roftmol.data import label_texts as label
 from roftmol.data.columns import is_unnamed
-from roftmol.data.delimited import Table, load
+from roftmol.data.delimited import Reading, Table, load
 from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
-from roftmol.registry.catalog import Dataset
+from roftmol.registry.catalog import TABLES, Dataset
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
 
@@ -103,7 +103,7 @@ def read(
     number (for classification: not 0 or 1); for a column of relations or of several units beside the labels that
     nothing is said of; and if more than the share `max_rejected` of its records is dropped.
     """
-    records = [] if dataset.format == "csv" else structures(source, dataset)
+    records = [] if dataset.format in TABLES else structures(source, dataset)
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
@@ -112,7 +112,7 @@ def read(
         smiles, faults = _smiles_of(records, processes)
     else:
         column = named.get(dataset.smiles, dataset.smiles)
-        table = load(source, column)
+        table = load(source, reading(dataset, column))
         smiles, faults = table.column(column), {}
     names = label_names(table, dataset)
     columns = [named.get(name, name) for name in names]
@@ -155,6 +155,11 @@ def read(
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
         _tasks(names, labels[kept], dataset),
     )
+
+
+def reading(dataset: Dataset, smiles: str) -> Reading:
+    """Return how a dataset's table is read, in which `smiles` is the column of SMILES."""
+    return Reading(smiles, dataset.sheet, dataset.format == "smi")
 
 
 def structures(path: Path, dataset: Dataset) -> list[Structure]:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from rdkit import rdBase
 
 from roftmol.core.errors import UserError
-from roftmol.data import activity_cliffs, molecules, parents
+from roftmol.data import activity_cliffs, molecules, parents, smiles_cells
 from roftmol.data import target as labels_of
 from roftmol.data.columns import is_smiles_name, is_unnamed, smiles_column
-from roftmol.data.delimited import HEADER_WITHIN, Table, load
+from roftmol.data.delimited import HEADER_WITHIN, Reading, Table, load
 from roftmol.data.label_texts import Values, class_names, is_missing, translated
 from roftmol.data.remarks import of_reading, of_records, remarks
-from roftmol.registry.catalog import SUFFIXES, Dataset
+from roftmol.registry.catalog import SUFFIXES, TABLES, Dataset
 from roftmol.tasks import TASKS
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
@@ -36,10 +35,11 @@ class Columns:
     task: str  #: a name in `tasks.TASKS`
     labels: int = field(default=0, compare=False)  #: how many records have one
     classes: tuple[str, str] | None = field(default=None, compare=False)  #: what 0 and 1 are called, where otherwise
+    guessed: str = field(default="", compare=False)  #: why this is the column of SMILES, if no name says so
 
     def __str__(self) -> str:
         named = "" if self.classes is None else f" (class 1 is `{self.classes[1]}`, class 0 `{self.classes[0]}`)"
-        return f"target `{self.target}`, {self.task}{named}, {self.labels} labels, column `{self.smiles}`"
+        return f"target `{self.target}`, {self.task}{named}, {self.labels} labels, column `{self.smiles}`{self.guessed}"
 
 
 def describe(
@@ -49,6 +49,7 @@ def describe(
     task: str | None = None,
     values: Values | None = None,
     censored: str | None = None,
+    sheet: str = "",
 ) -> Columns:
     """Return what the columns of a CSV are; what is not given is guessed, where there is no doubt.
 
@@ -58,18 +59,20 @@ def describe(
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
-    if path.suffix.lower() in SUFFIXES:
-        raise UserError(f"{path}: a recommendation is made from a CSV; name structures in `own_datasets`.")
-    table, values = load(path, smiles), values or {}
+    form = SUFFIXES.get(path.suffix.lower(), "csv")
+    if form not in TABLES:
+        raise UserError(f"{path}: a recommendation is made from a table; name structures in `own_datasets`.")
+    table, values = load(path, Reading(smiles, sheet, form == "smi")), values or {}
+    guessed = ""
     if smiles is None:
-        smiles = _guessed_smiles(table)
+        smiles, guessed = _guessed_smiles(table)
     table.column(smiles)
     target = target or labels_of.choose(table, smiles)
     if target == smiles:
         raise UserError(f"{path}: {target!r} is named as the SMILES and as the target; name another `target`.")
     task = labels_of.task_of(table, target, task, values, censored)
     given = sum(not is_missing(translated(text, values)) for text in table.column(target))
-    return Columns(smiles, target, task, given, class_names(values) if TASKS[task].classes else None)
+    return Columns(smiles, target, task, given, class_names(values) if TASKS[task].classes else None, guessed)
 
 
 def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> list[str]:
@@ -82,7 +85,7 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
     # Whatever contradicts itself is told, and not dropped, before the user has said what to do.
     rules = dataset if settle_duplicates else replace(dataset, duplicates="keep")
     kept, rejects, tasks = molecules.read(path, rules, max_rejected=max_rejected)
-    table = load(path, dataset.smiles)
+    table = load(path, molecules.reading(dataset, dataset.smiles))
     target = dataset.labels[0]
     contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
     if len(contradicting) and not settle_duplicates:
@@ -132,7 +135,7 @@ def audit_labels(path: Path, dataset: Dataset) -> list[str]:
     Raises `UserError` for what :func:`molecules.labels_of` refuses, for a key of `values` that means no label, and for
     potencies that are no logarithms. Molecules are not looked at.
     """
-    table = load(path, dataset.smiles)
+    table = load(path, molecules.reading(dataset, dataset.smiles))
     table.column(dataset.smiles)
     names = molecules.label_names(table, dataset)
     labels_of.check_values(table, names, dataset.values)
@@ -142,19 +145,27 @@ def audit_labels(path: Path, dataset: Dataset) -> list[str]:
     return of_reading(table, names, dataset.values)
 
 
-def _guessed_smiles(table: Table) -> str:
-    """Return the column of SMILES by its name; raise `UserError` if none has one, or what is in it is no SMILES."""
+def _guessed_smiles(table: Table) -> tuple[str, str]:
+    """Return the column of SMILES, and behind what it is said by which it is guessed where its name says nothing.
+
+    Raises `UserError` if a name says so and what is in it is no SMILES, and if no name does and not one column alone
+    holds SMILES.
+    """
     names = [name for name in table.header if not is_unnamed(name)]
+    columns = {name: [record[table.header.index(name)].strip() for record in table.records[:TRIED]] for name in names}
     try:
         guess = smiles_column(names, str(table.path))
     except UserError as error:
-        raise UserError(f"{error}{_smiles_hint(table, names)}") from None
+        holding = smiles_cells.columns_of(columns)
+        if len(holding) == 1 and not any(map(is_smiles_name, names)):
+            return holding[0], smiles_cells.WHY
+        raise UserError(f"{error}{_smiles_hint(table, holding)}") from None
     cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][:TRIED]
-    wrong = [(text, line) for text, line in cells if not _is_molecule(text)]
+    wrong = [(text, line) for text, line in cells if not smiles_cells.is_one(text)]
     if 2 * len(wrong) <= len(cells):
-        return guess
+        return guess, ""
     text, line = wrong[0]
-    better = next((name for name in names if name != guess and _holds_smiles(table, name)), "")
+    better = next((name for name in smiles_cells.columns_of(columns) if name != guess), "")
     hint = f", for example smiles={better!r}" if better else ""
     raise UserError(
         f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in line {line} is none; name the "
@@ -162,22 +173,11 @@ def _guessed_smiles(table: Table) -> str:
     )
 
 
-def _is_molecule(text: str) -> bool:
-    with rdBase.BlockLogs():
-        return not isinstance(molecules.readable(text), molecules.Reject)
-
-
-def _holds_smiles(table: Table, name: str) -> bool:
-    """Return whether the first cells of a column are SMILES, of more than an atom."""
-    position = table.header.index(name)
-    cells = [text for record in table.records[:TRIED] if (text := record[position].strip())]
-    return bool(cells) and all(_is_molecule(text) for text in cells) and any(len(text) > 2 for text in cells)
-
-
-def _smiles_hint(table: Table, names: Sequence[str]) -> str:
-    """Return what helps where no column is called SMILES: one that holds some, or the header in a line below."""
-    if better := next((name for name in names if _holds_smiles(table, name)), ""):
-        return f" {better!r} holds some: smiles={better!r}."
+def _smiles_hint(table: Table, holding: Sequence[str]) -> str:
+    """Return what helps where no column is called SMILES: those that hold some, or the header in a line below."""
+    if holding:
+        holds = "holds" if len(holding) == 1 else "hold"
+        return f" {' and '.join(map(repr, holding))} {holds} some: smiles={holding[0]!r}."
     for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
         if any(map(is_smiles_name, record)):
             return f" Line {line} looks like the header: remove the lines above it."

@@ -6,7 +6,7 @@ import gzip
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,38 +19,44 @@ from tqdm import tqdm
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, is_stream
-from roftmol.data import delimited
-from roftmol.data.columns import is_unnamed, listed, smiles_column
+from roftmol.data import delimited, smiles_cells
+from roftmol.data.columns import is_smiles_name, is_unnamed, listed, smiles_column
 from roftmol.deploy.bundle import Bundle
+from roftmol.registry.catalog import SUFFIXES
 
 STREAM = "-"
+#: So many cells of a column are tried where no name says that it holds SMILES.
+TRIED = 50
 #: Endings of formats that a user may hope for, and that are not written.
 OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".sdf", ".parquet.gz", ".zip", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How a table is read: the column of SMILES (None: by its name), rows at a time, and the prefix of our columns."""
+    """How a table is read, the column of SMILES (None: by its name), and what our columns' names begin with."""
 
     smiles: str | None = None
     batch_size: int = 2000
     prefix: str = ""
     processes: int = 1
+    sheet: str = ""
+    shows: bool | None = None  #: whether progress is shown; None: where somebody sees it
 
 
 def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) -> int:
     """Predict for every row of `source`, write it with our columns after its own to `out`, and return how many rows.
 
-    Both are paths to CSV, TSV or Parquet, by their endings; `-` is CSV from standard input or to standard output. Text
-    may be packed by gzip, and is written so where `out` ends in .gz. The file appears only when it is complete. Raises
-    `UserError` if the table is missing, empty or damaged, if it has no column of SMILES or a column twice, if it
-    already has a column of one of our names, or if `out` is of another format by its ending.
+    Both are paths to CSV, TSV or Parquet, by their endings, and what is read may be an Excel workbook (.xlsx) or .smi;
+    `-` is CSV from standard input or to standard output. Text may be packed by gzip, and is written so where `out` ends
+    in .gz. The file appears only when it is complete. Raises `UserError` if the table is missing, empty or damaged, if
+    it has no column of SMILES or a column twice, if it already has a column of one of our names, or if `out` is of
+    another format by its ending.
     """
     if ending := next((ending for ending in OTHER_FORMATS if out.lower().endswith(ending)), ""):
         raise UserError(f"{out}: no {ending} is written; let it end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet.")
-    chunks = _read(source, settings.batch_size, settings.smiles)
+    chunks = _read(source, settings)
     rows = 0
-    with _writer(out) as write, tqdm(unit=" molecules", disable=None) as bar:
+    with _writer(out) as write, _bar(source, settings) as bar:
         for chunk in chunks:
             if not rows:
                 column = _columns(chunk, bundle, source, settings)
@@ -65,7 +71,28 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
             bar.update(len(texts))
         if not rows:
             raise UserError(f"{_name(source)}: the table has no rows.")
+        bar.total = rows
     return rows
+
+
+def _bar(source: str, settings: PredictSettings) -> tqdm:
+    """Return the bar on standard error: with the time that is left, where the number of rows is about to be had."""
+    hidden = None if settings.shows is None else not settings.shows  # None: where it is no terminal
+    seen = settings.shows or (settings.shows is None and sys.stderr.isatty())
+    return tqdm(total=_about(source) if seen else None, unit=" molecules", disable=hidden)
+
+
+def _about(source: str) -> int | None:
+    """Return about how many rows a table has: a cell may hold a line break, and a title may stand above the header."""
+    path = Path(source)
+    if source == STREAM or not path.is_file() or path.suffix.lower() in (".gz", ".xlsx"):
+        return None
+    if path.suffix == ".parquet":
+        with suppress(OSError, pa.ArrowException):
+            return int(pq.read_metadata(path).num_rows)
+        return None
+    with open(path, "rb") as stream:
+        return max(1, sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b"")) - 1)
 
 
 def named(bundle: Bundle, column: str, prefix: str) -> str:
@@ -84,7 +111,7 @@ def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSett
     for name, there in Counter(names).items():
         if there > 1 and not is_unnamed(name):
             raise UserError(f"{where}: {delimited.twice(name, there)}")
-    column = settings.smiles or smiles_column(names, where, key="--smiles")
+    column = settings.smiles or _guessed(chunk, where)
     if column not in names:
         raise UserError(f"{where}: no column {column!r}. The columns are {listed(names)}.")
     taken = [name for name in (named(bundle, name, settings.prefix) for name in bundle.columns) if name in names]
@@ -93,6 +120,21 @@ def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSett
             f"{where}: there is a column {taken[0]!r} already. Rename it, or put something before ours by --prefix."
         )
     return column
+
+
+def _guessed(chunk: pa.Table, where: str) -> str:
+    """Return the column of SMILES by its name, or the only one whose first cells are SMILES, which is said."""
+    names = [name for name in chunk.column_names if not is_unnamed(name)]
+    try:
+        return smiles_column(names, where, key="--smiles")
+    except UserError:
+        texts = {name: chunk[name][:TRIED].to_pylist() for name in names if pa.types.is_string(chunk[name].type)}
+        columns = {name: [(text or "").strip() for text in cells] for name, cells in texts.items()}
+        holding = smiles_cells.columns_of(columns)
+        if len(holding) != 1 or any(map(is_smiles_name, names)):
+            raise
+    print(f"{where}: SMILES are read from {holding[0]!r}{smiles_cells.WHY}.", file=sys.stderr)
+    return holding[0]
 
 
 def _check_guess(column: str, texts: Sequence[str], predicted: pd.DataFrame, source: str) -> None:
@@ -115,11 +157,12 @@ def _name(source: str) -> str:
     return "standard input" if source == STREAM else source
 
 
-def _read(source: str, size: int, smiles: str | None) -> Iterator[pa.Table]:
+def _read(source: str, settings: PredictSettings) -> Iterator[pa.Table]:
     """Read the table in pieces of `size` rows; the cells of a text file stay texts, and a blank line is a row.
 
-    What is skipped above the header is said on standard error.
+    What is skipped above the header, and what is guessed of the file, is said on standard error.
     """
+    size = settings.batch_size
     if source != STREAM and not Path(source).is_file():
         raise UserError(f"{source}: there is no such file.")
     if source.endswith(".parquet"):
@@ -130,7 +173,9 @@ def _read(source: str, size: int, smiles: str | None) -> Iterator[pa.Table]:
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
     with opened as stream:
-        rows = delimited.rows(stream, _name(source), smiles)
+        smi = SUFFIXES.get(Path(source).suffix.lower()) == "smi"
+        reading = delimited.Reading(settings.smiles, settings.sheet, smi, "--sheet")
+        rows = delimited.rows(stream, _name(source), reading)
         header = next(rows)
         if header.skipped:
             print(f"{_name(source)}: {header.skipped}", file=sys.stderr)

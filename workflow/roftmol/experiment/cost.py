@@ -109,7 +109,12 @@ def _molecules(dataset: Dataset) -> int:
     registered = next((source.rows for source in dataset.sources if source.rows), None)
     if registered is not None:
         return registered
-    with open(dataset.sources[0].file, "rb") as stream:
+    path = Path(dataset.sources[0].file)
+    if path.suffix.lower() == ".xlsx":  # whose lines are no records
+        from roftmol.data.delimited import Reading, load
+
+        return len(load(path, Reading(dataset.smiles, dataset.sheet)).records)
+    with open(path, "rb") as stream:
         if dataset.format == "sdf":
             return sum(line.startswith(b"$$$$") for line in stream)
         if dataset.format == "xyz":  # each structure begins with a line that is its number of atoms

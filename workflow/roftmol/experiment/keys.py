@@ -112,13 +112,16 @@ class Auxiliary(Section):
 
 
 class OwnDataset(Section):
-    """A file of your own: a CSV, or structures (`.xyz`, `.extxyz`, `.sdf`; see docs/atomistic.md)."""
+    """A file of your own: a table (CSV, `.xlsx`, `.smi`), or structures (`.xyz`, `.extxyz`, `.sdf`)."""
 
     path: str
     """The file, relative to the folder where snakemake is started."""
 
     smiles: str | None = None
     """The column of SMILES. Only structure files can do without."""
+
+    sheet: str | None = None
+    """The sheet of an Excel workbook, where several could be read."""
 
     labels: Several[str]
     """Columns of numbers, empty where nothing was measured; `["*"]` for all other columns."""
@@ -375,6 +378,9 @@ class Config(Section):
 
     smiles: str | None = None
     """The column of SMILES in `data`, where it cannot be guessed."""
+
+    sheet: str | None = None
+    """The sheet of `data`, an Excel workbook, where several could be read."""
 
     target: str | None = None
     """The column of labels in `data`. It is guessed only where no other column can be it."""

@@ -16,7 +16,7 @@ from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION
 
 #: Keys about a user's own file, which mean nothing without `data`.
-ABOUT_DATA = ("smiles", "target", "task", "values", "name", "duplicates", "censored", "relations", "units")
+ABOUT_DATA = ("smiles", "sheet", "target", "task", "values", "name", "duplicates", "censored", "relations", "units")
 #: What is fitted first, in seconds: the heads on frozen encoders, and the references.
 FIRST = (HYBRID, CLASSICAL, DESCRIPTORS, FINGERPRINT, CONSTANT)
 
@@ -52,7 +52,13 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
 
     check_path("data", config.data)
     columns = user_file.describe(
-        Path(config.data), config.smiles, config.target, config.task, config.values, config.censored
+        Path(config.data),
+        config.smiles,
+        config.target,
+        config.task,
+        config.values,
+        config.censored,
+        config.sheet or "",
     )
     name = config.name or _name_of(config.data)
     options = config.recommend
@@ -60,6 +66,7 @@ def recommendation(config: Config) -> tuple[Config, Recommendation | None]:
         {
             "path": config.data,
             "smiles": columns.smiles,
+            "sheet": config.sheet,
             "labels": [columns.target],
             "task": columns.task,
             "duplicates": config.duplicates or "drop",

@@ -31,8 +31,10 @@ SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 DUPLICATES = ("keep", "drop", "average")
 CENSORED = ("drop", "limit")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
-FORMATS = ("csv", "xyz", "sdf")
-SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
+FORMATS = ("csv", "smi", "xyz", "sdf")
+SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf", ".smi": "smi", ".smiles": "smi"}
+#: Those of tables: a "csv" is any table with a header, be it a workbook, and the lines of a "smi" begin with a SMILES.
+TABLES = ("csv", "smi")
 #: What an own module leaves to do: "none" pools itself and returns a vector a molecule, the others return one an atom.
 POOLINGS = ("mean", "sum", "max", "none")
 #: "none" is an encoder whose weights are drawn at random: what pretraining is compared with.
@@ -115,7 +117,8 @@ class Dataset:
     takes the number for it; "" leaves them out as long as few are, and asks where `relations`, a column of signs, says
     so. `units` are the factors by which labels are multiplied, by the unit that a column beside them names.
 
-    A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
+    `sheet` is that of a workbook, where several could be read. The lines of a "smi" begin with a SMILES. Any `format`
+    other than "csv" and that is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
     properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
     of the elements, a list of symbols, and of the positions, a list of [x, y, z] in A. An `extensive` label grows with
     the molecule: a head on atoms sums what it would average.
@@ -142,6 +145,7 @@ class Dataset:
     censored: str = ""
     relations: str | None = None
     units: Mapping[str, float] = field(default_factory=dict)
+    sheet: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -180,7 +184,7 @@ class Dataset:
     def own_table(self) -> Path | None:
         """The CSV of the user's own that it is, of `own_datasets`; None for structures and what is registered."""
         (first, *others) = self.sources
-        return Path(first.file) if self.format == "csv" and first.kind == "path" and not others else None
+        return Path(first.file) if self.format in TABLES and first.kind == "path" and not others else None
 
     @property
     def has_cliffs(self) -> bool:
@@ -190,7 +194,7 @@ class Dataset:
     @property
     def has_geometry(self) -> bool:
         """Whether the file says where the atoms are."""
-        return bool(self.geometry) or self.format != "csv"
+        return bool(self.geometry) or self.format not in TABLES
 
     def to_dict(self) -> dict[str, Any]:
         """Return the dataset as values of JSON."""
@@ -486,9 +490,10 @@ def _one_form(entry: Mapping[str, Any], where: str) -> None:
     form = entry.get("format", "csv")
     geometry = entry["geometry"]
     _one_of(form, FORMATS, f"{where}: format")
-    if form == "csv" and not entry["smiles"]:
+    if form in TABLES and not entry["smiles"]:
+        structures = ", ".join(suffix for suffix, of in SUFFIXES.items() if of not in TABLES)
         raise UserError(
-            f"{where}: missing smiles, the column of SMILES; only structure files ({', '.join(SUFFIXES)}) do without."
+            f"{where}: missing smiles, the column of SMILES; only structure files ({structures}) do without."
         )
     if len(geometry) not in (0, 2):
         raise UserError(f"{where}: geometry is {list(geometry)!r}; name the columns of elements and of positions.")

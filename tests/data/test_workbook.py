@@ -1,0 +1,109 @@
+"""Excel workbooks: values as a CSV has them, the sheet that is read, and what is asked about."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from roftmol.core.errors import UserError
+from roftmol.data import delimited
+from roftmol.data.delimited import Reading, load
+
+
+def saved(path: Path, **sheets: list[list[Any]]) -> Path:
+    """A workbook with these sheets, as a program without a calculator writes it."""
+    book = Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def with_values(path: Path, formula: str, value: str) -> Path:
+    """The same workbook with a formula's value beside it, as Excel saves it."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    (sheet,) = (name for name in parts if name.startswith("xl/worksheets/"))
+    written, filled = f"<f>{formula}</f><v></v>".encode(), f"<f>{formula}</f><v>{value}</v>".encode()
+    plain = parts[sheet].replace(b"<v />", b"<v></v>")
+    assert written in plain
+    parts[sheet] = plain.replace(written, filled)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_values_are_those_of_a_csv(tmp_path: Path):
+    day, hour = datetime(2026, 11, 29), datetime(2026, 11, 29, 17, 30)
+    rows = [["Solubilities"], [], ["SMILES", "logS", "day", "pure"], ["CCO", 1.5, day, True], ["CCN", 2.0, hour, None]]
+    table = load(saved(tmp_path / "a.xlsx", Data=[*rows, ["CCC"]]))
+    assert table.header == ["SMILES", "logS", "day", "pure"]
+    assert table.records == [
+        ["CCO", "1.5", date(2026, 11, 29).isoformat(), "TRUE"],
+        ["CCN", "2", "2026-11-29T17:30:00", ""],
+        ["CCC", "", "", ""],
+    ]
+    assert table.lines == [4, 5, 6]
+    assert table.skipped == ("The header is in line 3; above it 1 line is skipped: 'Solubilities'.",)
+    assert str(table.path).endswith("a.xlsx, sheet 'Data'")
+
+
+def test_a_formula_is_its_value(tmp_path: Path):
+    path = saved(tmp_path / "a.xlsx", Data=[["SMILES", "logS"], ["CCO", "=LOG10(100)"]])
+    with pytest.raises(UserError, match=r"sheet 'Data': cell B2 holds the formula '=LOG10\(100\)', and .* save it"):
+        load(path)
+    assert load(with_values(path, "LOG10(100)", "2")).records == [["CCO", "2"]]
+
+
+def test_the_sheet_that_names_smiles_is_read_and_told(tmp_path: Path):
+    path = saved(tmp_path / "a.xlsx", About=[["Measured in May"]], Data=[["SMILES", "y"], ["CCO", 1]], Empty=[])
+    table = load(path)
+    assert table.records == [["CCO", "1"]]
+    assert table.skipped == ("Sheet 'Data' is read; 'About' names no column of SMILES.",)
+
+
+def test_of_several_sheets_it_is_asked_which(tmp_path: Path):
+    one, other = [["SMILES", "y"], ["CCO", 1]], [["SMILES", "y"], ["CCN", 2]]
+    path = saved(tmp_path / "a.xlsx", May=one, June=other)
+    with pytest.raises(UserError, match=r"the sheets 'May', 'June' name a column of SMILES. Say which .* key `sheet`"):
+        load(path)
+    with pytest.raises(UserError, match=r"Say which is to be read by --sheet, for example 'May'\."):
+        load(path, Reading(sheet_key="--sheet"))
+    assert load(path, Reading(sheet="June")).records == [["CCN", "2"]]
+    with pytest.raises(UserError, match=r"no sheet 'Jun'\. Did you mean 'June'\? The sheets are 'May', 'June'"):
+        load(path, Reading(sheet="Jun"))
+    # a name of the user's own tells them apart as well
+    path = saved(tmp_path / "b.xlsx", May=[["compound", "y"], ["CCO", 1]], June=[["x", "y"], [1, 2]])
+    assert load(path, Reading("compound")).records == [["CCO", "1"]]
+    with pytest.raises(UserError, match="the sheets 'May', 'June' hold something"):
+        load(path)
+
+
+def test_what_is_no_workbook_is_refused(tmp_path: Path):
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "SMILES\nCCO\n")
+    with pytest.raises(UserError, match="a ZIP archive, but no Excel workbook"):
+        load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<no")
+    with pytest.raises(UserError, match="cannot be read as an Excel workbook"):
+        load(path)
+    with pytest.raises(UserError, match="the workbook is empty"):
+        load(saved(path, Data=[]))
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = saved(tmp_path / "a.xlsx", Data=[["SMILES"], ["CCO"]])
+    monkeypatch.setattr(delimited.workbook, "LARGEST", 1000)
+    with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
+        load(path)
