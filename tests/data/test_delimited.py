@@ -133,8 +133,8 @@ def test_a_record_is_no_header(first):
 
 
 def test_what_is_skipped_is_told(tmp_path):
-    table = load(written(tmp_path / "a.csv", "Ours;\n\nDrug;IC50\n;(nM)\nCCO;1\nCCC;2\n"), "Drug")
-    assert (table.header, table.records, table.lines) == (["Drug", "IC50"], [["CCO", "1"], ["CCC", "2"]], [5, 6])
+    table = load(written(tmp_path / "a.csv", "Ours;\n\nLigand;IC50\n;(nM)\nCCO;1\nCCC;2\n"), Reading("Ligand"))
+    assert (table.header, table.records, table.lines) == (["Ligand", "IC50"], [["CCO", "1"], ["CCC", "2"]], [5, 6])
     assert table.skipped == (
         "The header is in line 3; above it 1 line is skipped: 'Ours'.",
         "Line 4 is skipped: it has no SMILES and no number, but '(nM)', and is taken for a part of the header.",

@@ -90,11 +90,11 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         ([], {}, "the file is empty"),
         (["Solubility,of our", "smiles,y", *values()], {}, "Line 2 looks like the header: remove the lines above it."),
         (["smiles,y"], {}, "header but no record"),
-        (["smile,y", *values()], {}, "no column is called SMILES"),
+        (["smile,y", *(f"compound {n},{n}.5" for n in range(40))], {}, "no column is called SMILES"),
         (["smiles,y", *values()], {"smiles": "smile"}, "no column 'smile'. Did you mean 'smiles'?"),
         (["smiles,y", *values()], {"target": "z"}, "no column 'z'"),
-        (["Project,Owner", "Drug,y", *values()], {"smiles": "Ligand"}, "no column 'Drug'. It stands in line 2: if that "
-         "is the header, remove the lines above it. The columns are 'Project', 'Owner'."),
+        (["Project,Owner", "Ligand,y", *values()], {"smiles": "Ligand"}, "no column 'Ligand'. It stands in line 2: if "
+         "that is the header, remove the lines above it. The columns are 'Project', 'Owner'."),
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
         (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
          "predict with `target`, for example target='a'."),
@@ -252,17 +252,14 @@ def test_values_reach_the_molecules_from_the_configuration(tmp_path):
 
 def test_a_column_that_holds_no_smiles_is_named_with_the_one_that_does(tmp_path):
     rows = [f"CHEMBL{number},{line}" for number, line in enumerate(values())]
-    path = table(tmp_path / "a.csv", ["Molecule,Drug,Y", *rows])
+    path = table(tmp_path / "a.csv", ["Molecule,Ligand,Y", *rows])
     with pytest.raises(UserError) as caught:
         describe(path)
     assert str(caught.value) == (
         f"{path}: column 'Molecule' was taken for the SMILES, but 'CHEMBL0' in line 2 is none; name the column of "
-        "SMILES with `smiles`, for example smiles='Drug'."
+        "SMILES with `smiles`, for example smiles='Ligand'."
     )
     assert describe(path, smiles="Ligand").target == "Y"
-    path = table(tmp_path / "b.csv", ["Code,Drug,Y", *rows])
-    with pytest.raises(UserError, match=r"no column is called SMILES; .* 'Drug' holds some: smiles='Drug'"):
-        describe(path)
 
 
 @pytest.mark.parametrize("name", ["Structure (SMILES)", "SMILES code", "parent_smiles", "SMILES [as sold]"])
@@ -273,7 +270,7 @@ def test_a_column_whose_name_mentions_smiles_is_guessed(tmp_path, name):
     assert describe(both).smiles == "smiles"
     long = table(tmp_path / "c.csv", ["SMILES and solubilities of our compounds", "id,smiles,y", *rows])
     assert describe(long).smiles == "smiles"
-    flag = table(tmp_path / "d.csv", ["id,Drug,smiles ok,y", *(f"x,C,yes,{number}.5" for number in range(40))])
+    flag = table(tmp_path / "d.csv", ["id,Ligand,smiles ok,y", *(f"x,C,yes,{number}.5" for number in range(40))])
     with pytest.raises(UserError, match="column 'smiles ok' was taken for the SMILES, but 'yes' in line 2 is none"):
         describe(flag)
 
@@ -317,7 +314,7 @@ def test_titles_and_units_around_the_header_are_skipped_and_told(tmp_path):
         unusual = table(tmp_path / "b.csv", [title, "id,Ligand,logS", *rows])
         with pytest.raises(UserError, match=told):
             describe(unusual)
-        assert describe(unusual, smiles="Ligand") == Columns("Drug", "logS", "regression")
+        assert describe(unusual, smiles="Ligand") == Columns("Ligand", "logS", "regression")
 
 
 def test_a_folder_of_results_is_of_one_file(tmp_path, monkeypatch):
