@@ -130,12 +130,14 @@ def test_a_record_is_no_header(first):
     assert layout_of(first + "CCO;active;mol\nCCC;inactive;mol\n", "Drug").titles == 0
 
 
-def test_what_is_skipped_is_told(tmp_path):
-    table = load(written(tmp_path / "a.csv", "Ours;\n\nDrug;IC50\n;(nM)\nCCO;1\nCCC;2\n"), "Drug")
+@pytest.mark.parametrize("nothing", ["", "-", "()"])
+def test_what_is_skipped_is_told(tmp_path, nothing):
+    table = load(written(tmp_path / "a.csv", f"Ours;\n\nDrug;IC50\n{nothing};(nM)\nCCO;1\nCCC;2\n"), "Drug")
     assert (table.header, table.records, table.lines) == (["Drug", "IC50"], [["CCO", "1"], ["CCC", "2"]], [5, 6])
+    shown = ", ".join(repr(cell) for cell in (nothing, "(nM)") if cell)
     assert table.skipped == (
         "The header is in line 3; above it 1 line is skipped: 'Ours'.",
-        "Line 4 is skipped: it has no SMILES and no number, but '(nM)', and is taken for a part of the header.",
+        f"Line 4 is skipped: it has no SMILES and no number, but {shown}, and is taken for a part of the header.",
     )
 
 

@@ -210,8 +210,8 @@ def _belongs_to_header(header: list[str], records: list[Row], smiles: str | None
     It has no SMILES and no number, and what it says of a column is in no other cell of that.
     """
     place = next((place for place, name in enumerate(header) if _names_smiles([name], smiles)), None)
-    if place is None or len(records) < 2 or records[0].cells[place].strip():
-        return False
+    if place is None or len(records) < 2 or any(map(str.isalpha, records[0].cells[place])):
+        return False  # a SMILES has a letter
     first, *others = (row.cells for row in records)
     return not any(
         number(cell) is not None or any(other[column].strip() == cell.strip() for other in others)
