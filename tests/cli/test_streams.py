@@ -90,6 +90,23 @@ def test_ctrl_c_is_one_line(folder: Path):
     assert not list(folder.glob(".out.csv*"))
 
 
+def test_ctrl_c_before_a_command_begins_is_one_line(folder: Path, tmp_path: Path):
+    """Within an import it would be told with all modules that were on their way."""
+    (tmp_path / "argparse.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(300)\n")
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; import runpy; runpy.run_module('roftmol', run_name='__main__')"
+    environment = {"PYTHONPATH": f"{tmp_path}:{WORKFLOW}", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", program, "show", "a.roftmol"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+    assert said == "interrupted: nothing was begun.\n"
+    assert running.returncode == 130
+
+
 @pytest.mark.parametrize("out", ["a.roftmol", "new.csv", "link"])
 def test_what_is_read_is_not_written_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str

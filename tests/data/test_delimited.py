@@ -60,7 +60,7 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
          "if it is a note."),
         ('smiles,note\nCCO,"two\nlines"\nCC\n', "line 4 has 1 cell"),
         ('smiles,y\n"CCO,1\n', "not a CSV, line 2"),
-        ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 200_000 + ",1\n", "not a CSV, line 11: field larger than field limit"),
+        ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 10_000_001 + ",1\n", "not a CSV, line 11: field larger than field limit"),
         (b"smiles,y\nCCO,1\nCCC,\xff\n", "not a CSV text in UTF-8"),
         (b"PK\x03\x04 a workbook", "not a CSV text, but an Excel workbook or a ZIP archive"),
         (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50)[:-9], "not a CSV text in UTF-8"),

@@ -139,6 +139,7 @@ def put(*keys: str, value: Any) -> Callable[[Card], None]:
         (put("labels", "min", value="a"), "min is 'a' and not a finite number"),
         (put("labels", "min", value=10**400), "not a finite number"),
         (put("calibration", "quantile", value=float("nan")), "calibration holds what is no finite number"),
+        (put("calibration", "level", value=10**400), "calibration holds what is no finite number"),
         (put("calibration", "difficulty", value=[1]), "calibration is incomplete"),
         (put("calibration", value=None), "calibration is not there"),
         (put("domain", "elements", value=[6, 10**9]), "atomic numbers"),

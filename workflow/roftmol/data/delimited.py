@@ -27,6 +27,10 @@ SEPARATORS = "\t;,"
 SAMPLE, RECORDS = 1 << 16, 100
 #: A header stands within so many records.
 HEADER_WITHIN = 10
+#: The longest cell, in characters. One that is longer is hardly one, but the rest of a file behind a quote; one that no
+#: molecule can have is its row's fault alone, and that of no other row.
+LONGEST_CELL = 10_000_000
+csv.field_size_limit(LONGEST_CELL)  # Python's own, of 131,072, is the module's and not a reader's
 GZIP = b"\x1f\x8b"
 #: How files begin that are often given in a CSV's place.
 OTHERS = {b"PK\x03\x04": "an Excel workbook or a ZIP archive", b"PAR1": "a Parquet file"}

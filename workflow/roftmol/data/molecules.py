@@ -57,6 +57,7 @@ EXAMPLES = 3
 #: The longest SMILES and the largest molecule that RDKit is asked about. What it computes of a molecule grows with the
 #: square of its atoms, and takes the process' memory or its stack where these are very many.
 CHARACTERS, ATOMS = 10_000, 2_000
+DIGITS = 9  # of a number of atoms
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
 
 
@@ -216,7 +217,7 @@ def frames_of(path: Path, text: str) -> Iterator[str]:
             start += 1
             continue
         count = lines[start].strip()
-        if not count.isdecimal():
+        if not count.isdecimal() or len(count) > DIGITS:
             raise UserError(
                 f"{path}: line {start + 1}, where record {row} begins, is {count[:40]!r} and not a number of atoms. "
                 "Correct the number of atoms of the record before, or give an XYZ file."
