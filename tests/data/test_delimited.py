@@ -124,6 +124,11 @@ def test_titles_are_above_a_header_that_names_smiles_and_fill_fewer_cells(above,
         assert layout_of(above + HEADER) == (";", titles)
 
 
+@pytest.mark.parametrize("title", ["Our compounds", "Our compounds, 2023"])
+def test_a_list_of_smiles_may_have_a_title(tmp_path, title):
+    assert cells(written(tmp_path / "a.csv", f"{title}\nsmiles\nCCO\nCCC\n")) == [["smiles"], ["CCO"], ["CCC"]]
+
+
 @pytest.mark.parametrize("first", ["Drug;Y;unit\n", ";Drug;unit\n"])
 def test_a_record_is_no_header(first):
     assert layout_of(first + "CCO;1.5;mol\nCCC;2.5;mol\n").titles == 0

@@ -185,7 +185,7 @@ def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
     titles = _titles(records, smiles)
     header, *others = records[titles:] or [[]]
     if len(header) < 2:
-        return _Agreement()
+        return _Agreement(titles=titles)
     fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in others)
     return _Agreement(fit, _names_smiles(header, smiles), len(header), titles)
 
@@ -193,12 +193,13 @@ def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
 def _titles(records: list[list[str]], smiles: str | None) -> int:
     """Return how many of the first records are titles: the next one names SMILES, and each fills fewer cells than it.
 
-    Where a record names SMILES that cannot be the header, there is none: whether it is, the user is asked.
+    A header of one cell can have titles of one, for nothing but SMILES stands below it. Where a record names SMILES and
+    cannot be the header, there is none: whether it is, the user is asked.
     """
     for place, cells in enumerate(records[:HEADER_WITHIN]):
         if _names_smiles(cells, smiles):
             names = not any(number(cell) is not None for cell in cells)
-            fewer = all(_filled(above) < _filled(cells) for above in records[:place])
+            fewer = all(_filled(above) < max(_filled(cells), 2) for above in records[:place])
             return place if names and fewer else 0
     return 0
 

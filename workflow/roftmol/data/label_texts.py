@@ -85,6 +85,8 @@ def with_points(texts: Sequence[str]) -> list[str]:
     It is if half of its labels have a comma that parts a number, none has a point, and some comma cannot part
     thousands: 5,3 can only be 5.3, while 5,300 may be 5300.
     """
+    if not any("," in text for text in texts):
+        return list(texts)
     given = [text for text in texts if not is_missing(text)]
     commas = [text for text in given if _COMMA.fullmatch(text)]
     plain = 2 * len(commas) < len(given) or any(map(_POINT.search, given))

@@ -327,7 +327,7 @@ def labels_of(
     factors = np.ones(len(table.records))
     if not task.classes and not (known and not dataset.relations):
         beside = [name for name in dict.fromkeys(table.header) if _may_tell(name, table, names, dataset)]
-        texts = _label_texts(table, names[0], dataset, values)
+        texts = _label_texts(table, names[0], values)
         signs = _relations(table, beside, names[0], texts, dataset)
         factors = _factors(table, beside, texts, dataset)
     limits = dataset.censored == "limit"
@@ -335,7 +335,7 @@ def labels_of(
     censored: dict[int, Reject] = {}
     for name in names:
         written = table.column(name)
-        texts = _label_texts(table, name, dataset, values)
+        texts = _label_texts(table, name, values)
         # A kind of label may read limits by itself.
         limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task) is None}
         bounds = [
@@ -443,12 +443,11 @@ def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset:
     return ones
 
 
-def _label_texts(table: Table, name: str, dataset: Dataset, values: Values) -> list[str]:
+def _label_texts(table: Table, name: str, values: Values) -> list[str]:
     """Return the labels of a column as texts: translated by `values`, and of numbers with decimal points."""
     texts = table.column(name)
     meaning = {text: label.translated(text, values) for text in set(texts)}
-    translated = [meaning[text] for text in texts]
-    return translated if TASKS[dataset.task].classes else label.with_points(translated)
+    return label.with_points([meaning[text] for text in texts])
 
 
 def _number(text: str, task: str) -> float | None:
