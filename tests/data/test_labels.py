@@ -72,6 +72,8 @@ def test_decimal_commas_are_read_where_the_column_has_them(tmp_path: Path) -> No
     assert experiment({"data": str(path)}).audit()[0] == (
         "Column 'y' has decimal commas: '0,5' in line 2 is read as 0.5."
     )
+    kept, _, _ = read(tmp_path, column(['"1,500"', '"0,250"'] * 10), own())
+    assert values(kept) == [1.5, 0.25] * 10
     for doubtful in ([*cells[:27], "1.5"], [*cells[:13], *map(str, range(17))], ['"1,500"', '"12,250"'] * 10):
         path.write_text(column(doubtful))
         with pytest.raises(UserError, match=r"is not a number\. Write decimal points, and nothing between thousands"):

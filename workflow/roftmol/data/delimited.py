@@ -185,7 +185,7 @@ def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
     titles = _titles(records, smiles)
     header, *others = records[titles:] or [[]]
     if len(header) < 2:
-        return _Agreement(titles=titles)
+        return _Agreement(names_smiles=_names_smiles(header, smiles), titles=titles)
     fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in others)
     return _Agreement(fit, _names_smiles(header, smiles), len(header), titles)
 
