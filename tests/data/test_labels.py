@@ -187,6 +187,15 @@ def test_many_labels_at_an_end_are_told(tmp_path: Path) -> None:
     assert remarks(kept, rejects, tasks) == []  # two may be chance
 
 
+def test_labels_over_orders_of_magnitude_are_told(tmp_path: Path) -> None:
+    for digits, told in [(4, True), (2.5, False)]:
+        cells = [f"{10 ** (digits * number / 29):.4g}" for number in range(30)]
+        remarked = remarks(*read(tmp_path, column(cells), own()))
+        assert [text.startswith("Nine tenths of the labels in 'y' lie between") for text in remarked] == [True] * told
+    below_zero = ["-1", *(f"{10 ** (4 * number / 29):.4g}" for number in range(29))]
+    assert remarks(*read(tmp_path, column(below_zero), own())) == []
+
+
 def test_potencies_are_logarithms() -> None:
     table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["C", "CC"], "labels": [[7.0], [6670.2]]})
     dataset = own(potency=True)
