@@ -27,6 +27,7 @@ from roftmol.data.label_texts import (
     translated,
     yaml_key,
 )
+from roftmol.registry.catalog import ONE_SIDED
 from roftmol.tasks import TASKS, classification, regression
 
 #: A number as tables have it: with a relation, a decimal comma, an error, a unit.
@@ -136,10 +137,13 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     """Return the name of the task that the column of labels is: `task` where given, else what its labels say.
 
     Raises `UserError` for a label that is none of the task, with its line, and for what may be codes of classes. A
-    label that only limits the value is one where `censored` says what becomes of it.
+    label that only limits the value is one where `censored` says what becomes of it; where it is learnt as a limit, the
+    task is the kind whose labels may be limits.
     """
     column = Column(target, table.column(target), table.lines)
     labels = [(translated(text, values), text, line) for text, line in zip(column.cells, column.lines, strict=True)]
+    if task is not None and TASKS[task].limits:
+        censored = ONE_SIDED
     given = [(_value(label, task, censored), text, line) for label, text, line in labels if not is_missing(label)]
     where = f"{table.path}: column {target!r}"
     if not given:
@@ -164,7 +168,8 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
             f"codes of classes, say what each means, for example {example}; more than two classes cannot be learnt. "
             f"If they are measured values, say task={regression.TASK.name}."
         )
-    return task or regression.TASK.name
+    task = task or regression.TASK.name
+    return (censored == ONE_SIDED and TASKS[task].with_limits) or task
 
 
 def _value(label: str, task: str | None, censored: str | None) -> float | None:
@@ -212,7 +217,8 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
     if _limit(text) is not None:
         mend = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
-            "leaves them out, censored=limit takes the number for the value"
+            "leaves them out, censored=limit takes the number for the value, censored=one_sided learns that the value "
+            "lies beyond it"
         )
     elif "," in text and number(text.replace(",", ".")) is not None:
         mend = "Write decimal points"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from rdkit import rdBase
 
 from roftmol.core.errors import UserError
@@ -99,10 +100,13 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
         )
     if dataset.duplicates != "keep":
         kept = kept.drop_duplicates("canonical")
-    labels = [label[0] for label in kept["labels"]]
-    if len(kept) < MINIMUM:
+    every = np.array(kept["labels"].tolist(), np.float64).reshape(len(kept), -1)
+    values = TASKS[dataset.task].values(every)[:, :1]
+    labels = values[~np.isnan(values)].tolist()
+    if len(labels) < MINIMUM:
+        what = "a label" if len(labels) == len(kept) else "a label that is a value, no limit,"
         raise UserError(
-            f"{path}: {len(kept)} molecules with a label can be used, and a recommendation needs {MINIMUM}: with "
+            f"{path}: {len(labels)} molecules with {what} can be used, and a recommendation needs {MINIMUM}: with "
             "fewer, no method's score is known well enough to choose. Add molecules."
         )
     if (different := parents.groups(kept).max() + 1) < MINIMUM:
