@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import erfcx
 
 from roftmol.heads.standardiser import Array
 from roftmol.tasks import TaskType
@@ -30,6 +30,8 @@ from roftmol.tasks import TaskType
 SWEEPS, STILL = 200, 1e-4
 #: Times that a head is fitted, each to what the one before expects; fewer, where that moves nothing by more.
 ROUNDS, MOVED = 10, 1e-2
+#: A limit so many deviations beyond the mean is far.
+FAR = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,8 @@ class Limits:
 def beyond(mean: float, deviation: float, limit: float) -> tuple[float, float]:
     """Return the mean and the variance of a normal distribution above a limit."""
     a = (limit - mean) / deviation
-    ratio = math.exp(-a * a / 2 - math.log(2 * math.pi) / 2 - float(log_ndtr(-a)))
-    # Far below the limit 1 + a r - r^2 is a difference of large numbers: about 1 / a^2 is left.
-    variance = 1 / a**2 if a > 1e3 else 1 + a * ratio - ratio**2
+    # erfcx is exp(x^2) (1 - erf(x)): nothing overflows.
+    ratio = math.sqrt(2 / math.pi) / float(erfcx(a / math.sqrt(2)))
+    # Far from it, 1 + a r - r^2 is a difference of large numbers: about 1 / a^2 is left.
+    variance = 1 / a**2 if a > FAR else 1 + a * ratio - ratio**2
     return max(mean + deviation * ratio, limit), deviation**2 * min(max(variance, 0.0), 1.0)

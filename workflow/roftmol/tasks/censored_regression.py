@@ -4,7 +4,7 @@
 
 A label stays one number of single precision. Its two lowest bits say what the number is: 0 the value, 1 the value lies
 below it, 2 above it. So any range of values fits, and code that asks nothing reads a limit as its number. What is left
-of a number is exact to one part in 4 million. (Tobin 1958, Estimation of relationships for limited dependent
+of a number is exact to one part in 3 million. (Tobin 1958, Estimation of relationships for limited dependent
 variables, doi 10.2307/1907382.)
 
 Metrics of errors are of labels that are values: nobody knows how far a prediction is from a value that was not
