@@ -10,7 +10,8 @@ Labels above the dataset's 70th percentile become `>limit`. Of 100 molecules dra
 - one_sided: that the value lies above the limit
 
 and predicts 500 others, at most. Errors are from the labels as they were: of all, and of those below the limit, which a
-user would know; concordance is of what a user would know too. Files are the registered ones, from ROFTMOL_MIRROR.
+user would know; gaps are the errors from all labels that a user would know, 0 beyond the limit; concordance is of these
+too. Files are the registered ones, from ROFTMOL_MIRROR.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from roftmol.methods.fingerprint import GRID
 from roftmol.registry import catalog
 from roftmol.registry.catalog import EMBEDDED
 from roftmol.tasks.censored_regression import TASK as CENSORED
-from roftmol.tasks.censored_regression import concordance, encoded
+from roftmol.tasks.censored_regression import concordance, encoded, squared_gap
 from roftmol.tasks.regression import TASK as REGRESSION
 from roftmol.tasks.regression import rmse
 
@@ -81,6 +82,7 @@ def compared(name: str, reader: Reader) -> pd.DataFrame:
                 scores = {
                     "rmse": rmse(truth, p),
                     "rmse_below": rmse(truth[~hidden], p[~hidden]),
+                    "rmse_gaps": squared_gap(bounds[order][test], p) ** 0.5,
                     "bias_above": float((p - truth)[hidden].mean()),
                     "concordance": concordance(bounds[order][test], p),
                 }
@@ -98,7 +100,7 @@ def main() -> None:
         reader = Reader(METHODS["hybrid"].reads, load_encoder(path, dropout=0.0), entry.featurizer)
     table = pd.concat([compared(name, reader) for name in sys.argv[1:]], ignore_index=True)
     groups = table.groupby(["dataset", "method", "censored"], sort=False)
-    means = groups[["rmse", "rmse_below", "bias_above", "concordance"]].mean()
+    means = groups[["rmse", "rmse_below", "rmse_gaps", "bias_above", "concordance"]].mean()
     print(means.assign(rmse_sd=groups["rmse"].std()).round(3).to_string())
 
 

@@ -163,6 +163,8 @@ def test_a_bundle_is_calibrated_by_values_alone(method: str, tmp_path: Path):
         moved = encoded(np.where(BOUND, LIMIT + 100, LOG_P), side).astype(np.float32)
         others = fit_bundle(list(CHOSEN), CHOSEN, moved, settings, None, {"target": "logP"}, 0.9)
         assert others.card["labels"] == fitted.card["labels"]
+        assert others.card["out_of_sample"] == fitted.card["out_of_sample"]
+        assert others.predict(list(SMILES[:20])).equals(old)
 
 
 def test_every_part_of_a_cross_validation_has_values_and_limits(results: Path):

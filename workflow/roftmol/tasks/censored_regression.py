@@ -76,13 +76,14 @@ def squared_gap(y: Array, p: Array) -> float:
 
 
 def training_loss(output: Tensor, labels: Tensor, root: bool) -> Tensor:
-    """Return the mean squared gap, or its root, which is 0 without a gradient where every gap is 0."""
+    """Return the mean squared gap, or its root."""
     import torch
 
     number, side = _taken_apart(labels)
     gap = output - number
+    # Not a product with 0 or 1, whose root has no gradient where all gaps are 0.
     square = torch.where((side == 0) | (side * gap < 0), gap, 0.0).square().mean()
-    return square.clamp_min(LEAST).sqrt() if root else square
+    return square.sqrt() if root else square
 
 
 def standardised(labels: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
