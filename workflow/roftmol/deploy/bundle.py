@@ -336,7 +336,7 @@ def describe(card: Mapping[str, Any]) -> str:
     method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
     reference = f"the constant {scores['constant']:.4g}"
     count = card["labels"].get("limits", 0)
-    limits = f"; {count} limits beside them, which were learnt and calibrate nothing" if count else ""
+    limits = f"; {count} limits beside them, which calibrate nothing" if count else ""
     ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
         "predicts": f"{card['target']} ({card['task']})" + _classes(card),
