@@ -149,7 +149,7 @@ def test_who_is_better_at_predicting_nothing_is_not_said():
     assert not any(null_simulation.PREFERS.search(sentence) for sentence in said(found))
     (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "nothing"
-    assert "▲" not in row["− Full FT"]
+    assert "▲" not in row["Better than Full FT by"]
 
 
 def test_without_the_constant_predictor_nothing_is_said_of_it():
@@ -187,9 +187,10 @@ def test_a_row_says_what_the_means_are(levels):
     assert row["Best mean"].text == answer.best.title
     assert row["Test score"].sort == pytest.approx(means[best])
     if best != "full_ft":
-        assert row["− Full FT"].sort == pytest.approx(means[best] - means["full_ft"])
-    assert row["Pretrained − best reference"].sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
-    assert row["Pretrained − best reference"].text.endswith("(Fingerprint)")
+        assert row["Better than Full FT by"].sort == pytest.approx(means[best] - means["full_ft"])
+    over = row["Pretrained better than best reference by"]
+    assert over.sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
+    assert over.text.endswith("(Fingerprint)")
     assert row["Best pretrained"].text.startswith("the same" if best != "fingerprint" else answer.tuned.title)
     assert table.facets == [answer.condition._asdict()]
 

@@ -124,12 +124,15 @@ def test_the_table_of_scores_has_r2_and_the_constant_predictor():
     titles = [column.removeprefix("#") for column in table.columns]
     rows = {row[titles.index("Method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
     assert rows["BSS"]["R²"].text == "0.72"
-    assert rows["Full FT"]["− Constant"].text == "+0.250 ± 0.071, worse than the mean"
-    assert rows["Full FT"]["− Constant"].tone == "worse"
-    assert rows["BSS"]["− Constant"].text == "−0.250 ± 0.071"
-    assert rows["Constant"]["− Constant"].text == ""
+    # RMSE: 0.25 more is worse, 0.25 less is better
+    assert rows["Full FT"]["Better than Constant by"].text == "−0.250"
+    assert rows["Full FT"]["Better than Constant by"].tone == "worse"
+    assert rows["BSS"]["Better than Constant by"].text == "+0.250"
+    assert rows["Constant"]["Better than Constant by"].text == ""
+    assert rows["Constant"]["Better than Full FT by"].text == ""  # full FT's row says it of the pair
+    assert rows["BSS"]["Better than Full FT by"].text == "+0.500"
     plain = results.results_table(read(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})))
-    assert not {"#R²", "#− Constant"} & {*plain.columns}
+    assert not {"#R²", "#Better than Constant by"} & {*plain.columns}
 
 
 def test_the_table_of_heads_puts_the_frozen_encoder_and_refitted_methods_side_by_side():
