@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,9 @@ import browser
 import made_up_tables
 from roftmol import figures, report
 from roftmol.deploy.verdict import VerdictSettings, judge
+from roftmol.figures import time
+from roftmol.figures.cells import Results
+from roftmol.figures.style import RC
 from roftmol.report import recommendation
 from roftmol.tables import schemas
 
@@ -161,6 +165,7 @@ def test_the_first_screen_answers(tab, address, width):
     assert len(below) == 4  # what to do, what that is, how to get it for one's own file, and why
     assert max(below) < 900
     assert "data=mine.csv" in tab("document.querySelector('.own code').textContent")
+    assert tab("document.querySelector('.own').textContent").startswith("Fingerprint: ")
     cells = "Array.from(document.querySelectorAll('#conditions tbody tr:first-child td'))"
     score = f"{cells}.find((cell) => /\\d\\s±/.test(cell.textContent))"
     assert tab(f"{score}.getBoundingClientRect().right") <= width
@@ -493,3 +498,19 @@ def test_a_recommendation_is_read_in_any_window(tab, recommended, width):
     tab(by_score)
     assert tab(first) == "Full FT"
     assert tab.complaints() == []
+
+
+def test_no_legend_of_long_names_is_cut_off(tab, tmp_path):
+    names = [
+        name + head for head in ("", "+hybrid") for name in ("full_ft", "lp_ft", "wise_ft", "l2_sp", "lp_ft_closed")
+    ]
+    rows = pd.concat(
+        made_up_tables.selected_rows({name: [0.7, 0.8] for name in names}, dataset=dataset) for dataset in "abc"
+    )
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    with matplotlib.rc_context(RC):
+        (drawing,) = time.drawings(Results(made_up_tables.summarise(rows), rows, *blank))
+        drawing.figure.savefig(tmp_path / "time.svg")
+    tab.open((tmp_path / "time.svg").as_uri())
+    assert tab("document.querySelectorAll('g[id^=text_] > g:not([id])').length") > len(names)
+    assert tab(f"{OVERLAPS}('svg', 'g[id^=text_] > g:not([id])')") == []
