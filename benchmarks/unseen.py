@@ -28,6 +28,7 @@ from roftmol import RoftMolClassifier, RoftMolRegressor
 from roftmol.core.files import atomic
 from roftmol.core.seeds import generator
 from roftmol.data.download import mirror
+from roftmol.evaluation.diagnostics.calibration import brier, ece, ece_by_chance, reliability
 from roftmol.tasks.classification import roc_auc
 from roftmol.tasks.regression import rmse
 
@@ -89,7 +90,7 @@ def chemprop(
 def fit_and_predict(
     model: str, train: pd.DataFrame, test: pd.DataFrame, classes: bool, seed: int, python: Path | None
 ) -> dict[str, float]:
-    """Return a model's score on the test molecules, the share in its 90% intervals, and its CPU seconds."""
+    """Return a model's score on the test molecules, its CPU seconds, and how well calibrated it is."""
     y = test["y"].to_numpy(float)
     score = roc_auc if classes else rmse
     if model == "chemprop":
@@ -101,7 +102,16 @@ def fit_and_predict(
     if classes:
         classifier = RoftMolClassifier(method, encoder, random_state=seed).fit(train["smiles"], train["y"].astype(int))
         seconds = time.process_time() - start
-        return {"score": score(y, classifier.predict_proba(test["smiles"])[:, 1]), "seconds": seconds}
+        p = classifier.predict_proba(test["smiles"])[:, 1]
+        curve = reliability(y, p, np.arange(len(y)))
+        return {
+            "score": score(y, p),
+            "seconds": seconds,
+            "brier": brier(y, p),
+            "brier_of_share": brier(y, np.full(len(y), train["y"].mean())),
+            "ece": ece(curve),
+            "ece_by_chance": ece_by_chance(p, curve),
+        }
     regressor = RoftMolRegressor(method, encoder, random_state=seed).fit(train["smiles"], train["y"])
     seconds = time.process_time() - start
     low, high = regressor.predict_interval(test["smiles"]).T
@@ -154,7 +164,8 @@ def main() -> None:
         for model in models:
             if model != reference:
                 print(gains(table, model, reference))
-    print(table.groupby("model")[["seconds", "held", "spread"]].mean().round(3))
+    columns = ["seconds", "held", "spread", "brier", "brier_of_share", "ece", "ece_by_chance"]
+    print(table.groupby("model")[columns].mean().round(3).to_string())
     print(table[table["held"].notna()].groupby(["model", "set"])["held"].mean().groupby("model").describe().round(3))
 
 

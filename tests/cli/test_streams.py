@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devices import device
 from roftmol.cli import commands
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
@@ -31,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the shell, in which R is ours."""
     environment = {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    environment["FULL"] = str(device(folder, "full"))
     script = f'set -o pipefail; R() {{ "{sys.executable}" -m roftmol "$@"; }}; {command}'
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -44,7 +46,7 @@ def in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
         ("R predict a.roftmol new.csv -o - | head -n 1 >/dev/null", 0, ""),
         ("R show a.roftmol >/dev/full", 2, "error: standard output: cannot be written (No space left on device)"),
         ("R predict a.roftmol new.csv -o - >/dev/full", 2, "error: standard output: cannot be written"),
-        ("R predict a.roftmol new.csv -o /dev/full", 2, "error: /dev/full: cannot be written (No space left"),
+        ("R predict a.roftmol new.csv -o $FULL", 2, "/full: cannot be written (No space left"),
         ("R predict a.roftmol - -o - <&-", 2, "error: standard input is closed"),
         ("R predict a.roftmol new.csv -o - >&-", 2, "error: standard output is closed"),
         ("R predict a.roftmol new.csv -o out.csv 2>&-", 0, ""),
@@ -88,6 +90,23 @@ def test_ctrl_c_is_one_line(folder: Path):
     assert "Traceback" not in said
     assert "interrupted: " in said.splitlines()[-1]
     assert not list(folder.glob(".out.csv*"))
+
+
+def test_ctrl_c_before_a_command_begins_is_one_line(folder: Path, tmp_path: Path):
+    """Within an import it would be told with all modules that were on their way."""
+    (tmp_path / "argparse.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(300)\n")
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; import runpy; runpy.run_module('roftmol', run_name='__main__')"
+    environment = {"PYTHONPATH": f"{tmp_path}:{WORKFLOW}", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", program, "show", "a.roftmol"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+    assert said == "interrupted: nothing was begun.\n"
+    assert running.returncode == 130
 
 
 @pytest.mark.parametrize("out", ["a.roftmol", "new.csv", "link"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ from safetensors.numpy import save_file
 from damage import damaged, read_or_refused
 from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
+from roftmol.core.files import canonical_json
 from roftmol.core.weights_digest import file_digest
 
 TENSORS = {
@@ -95,6 +97,21 @@ def test_a_file_that_lost_one_of_the_keys_is_damaged(tmp_path: Path, lost: str):
     del said[lost]
     save_file(TENSORS, tmp_path / "a.safetensors", metadata=said)
     with pytest.raises(UserError, match="not what was written"):
+        read(tmp_path / "a.safetensors")
+
+
+def test_a_tensor_that_is_lost_is_told(path: Path):
+    rest = {name: array for name, array in TENSORS.items() if name != "b"}
+    save_file(rest, path, metadata=tensor_file.with_digests(TENSORS, SAID))
+    with pytest.raises(UserError, match="tensor b is not there"):
+        read(path)
+
+
+def test_digests_that_are_none_are_told(tmp_path: Path):
+    said = {**SAID, tensor_file.DIGESTS: "[]"}
+    said[tensor_file.DIGEST] = hashlib.sha256(canonical_json(said).encode()).hexdigest()
+    save_file(TENSORS, tmp_path / "a.safetensors", metadata=said)
+    with pytest.raises(UserError, match="its digests are no object"):
         read(tmp_path / "a.safetensors")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from roftmol.core.errors import UserError
 from roftmol.data import delimited
-from roftmol.data.delimited import load, separator_of
+from roftmol.data.delimited import layout_of, load
 
 
 def written(path: Path, text: str | bytes) -> Path:
@@ -54,15 +54,16 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
     [
         ("smiles,id\nCCO,a\nCCC,b,c\n", "line 3 has 3 cells, but the header has 2. Quote cells that hold"),
         ("smiles\nC[C@H](N)O |&1:1,r|\n", "line 2 has 2 cells, but the header has 1"),
-        ("Our compounds\nsmiles,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
+        ("Our compounds\nDrug,y\nCCO,1\n", "line 2 has 2 cells, but the header has 1. Quote cells that hold the "
          "separator, and give every column a name; if the header is a title, remove it."),
-        ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line."),
+        ("smiles,id,y\nCCO,a,1\nCC\n", "line 3 has 1 cell, but the header has 3. Complete the line, or remove it "
+         "if it is a note."),
         ('smiles,note\nCCO,"two\nlines"\nCC\n', "line 4 has 1 cell"),
         ('smiles,y\n"CCO,1\n', "not a CSV, line 2"),
-        ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 200_000 + ",1\n", "not a CSV, line 11: field larger than field limit"),
+        ("smiles,y\n" + "CCO,1\n" * 9 + "C" * 10_000_001 + ",1\n", "not a CSV, line 11: field larger than field limit"),
         (b"smiles,y\nCCO,1\nCCC,\xff\n", "not a CSV text in UTF-8"),
         (b"PK\x03\x04 a workbook", "not a CSV text, but an Excel workbook or a ZIP archive"),
-        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50)[:-9], "not a CSV text in UTF-8"),
+        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50, mtime=0)[:-9], "not a CSV text in UTF-8"),
         (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "not a CSV text in UTF-8"),
         ("", "the file is empty"),
     ],
@@ -96,6 +97,56 @@ def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path):
 
 
 def test_the_separator_is_that_by_which_records_fit_the_header():
-    assert separator_of("smiles\n" + "C,C\n" * 5) == ","
-    assert separator_of("a;b;c,d\n1;2;3\n") == ";"
-    assert separator_of("a;b;c,d\n1;2;3,4\n") == ";"
+    assert layout_of("smiles\n" + "C,C\n" * 5) == (",", 0)
+    assert layout_of("a;b;c,d\n1;2;3\n") == (";", 0)
+    assert layout_of("a;b;c,d\n1;2;3,4\n") == (";", 0)
+
+
+HEADER = "smiles;logS;note, if any\nCCO;1,5;\nCCC;2,5;\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "titles"),
+    [
+        ("", 0),
+        ("Our compounds\n", 1),
+        ("Our compounds;;\n\n", 1),
+        ("\n# exported, in a hurry, by hand\n# 3.5.2023\n;;\n", 2),
+        ('"Measured; as sold"\nCompound;Assay;\n', 2),
+        ("Our compounds;of 2023;at 25 C\n", 0),  # as many cells as the header has: the user is asked
+        ("a\n" * 10, 0),  # so far down is no header
+        ("Structure;of ours\n", 0),  # it names SMILES
+    ],
+)
+def test_titles_are_above_a_header_that_names_smiles_and_fill_fewer_cells(above, titles):
+    assert layout_of(above + HEADER).titles == titles
+    if titles:
+        assert layout_of(above + HEADER) == (";", titles)
+
+
+@pytest.mark.parametrize("title", ["Our compounds", "Our compounds, 2023"])
+def test_a_list_of_smiles_may_have_a_title(tmp_path, title):
+    assert cells(written(tmp_path / "a.csv", f"{title}\nsmiles\nCCO\nCCC\n")) == [["smiles"], ["CCO"], ["CCC"]]
+
+
+@pytest.mark.parametrize("first", ["Drug;Y;unit\n", ";Drug;unit\n"])
+def test_a_record_is_no_header(first):
+    assert layout_of(first + "CCO;1.5;mol\nCCC;2.5;mol\n").titles == 0
+    assert layout_of(first + "CCO;active;mol\nCCC;inactive;mol\n", "Drug").titles == 0
+
+
+@pytest.mark.parametrize("nothing", ["", "-", "()"])
+def test_what_is_skipped_is_told(tmp_path, nothing):
+    table = load(written(tmp_path / "a.csv", f"Ours;\n\nDrug;IC50\n{nothing};(nM)\nCCO;1\nCCC;2\n"), "Drug")
+    assert (table.header, table.records, table.lines) == (["Drug", "IC50"], [["CCO", "1"], ["CCC", "2"]], [5, 6])
+    shown = ", ".join(repr(cell) for cell in (nothing, "(nM)") if cell)
+    assert table.skipped == (
+        "The header is in line 3; above it 1 line is skipped: 'Ours'.",
+        f"Line 4 is skipped: it has no SMILES and no number, but {shown}, and is taken for a part of the header.",
+    )
+
+
+@pytest.mark.parametrize("first", [";5", ";active", "CCN;nM"])
+def test_a_record_without_a_smiles_is_a_record(tmp_path, first):
+    table = load(written(tmp_path / "a.csv", f"smiles;y\n{first}\nCCO;active\nCCC;inactive\n"))
+    assert (len(table.records), table.skipped) == (3, ())

@@ -80,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, CONTENT[:HALF], promised=len(CONTENT))
             case "/shrinks" if start:
                 self.answer(416, b"")
+            case "/promises":
+                self.answer(200, CONTENT, promised=10**12)
             case "/endless":
                 self.send_response(200)
                 self.end_headers()
@@ -363,6 +365,7 @@ def test_the_mirrors_files_are_the_registered_ones(tmp_path: Path, entry) -> Non
     ("path", "patience", "told"),
     [
         ("good", replace(QUICK, largest_bytes=len(CONTENT) - 1), "larger than"),
+        ("promises", QUICK, "larger than 4,000,000,000 bytes"),
         ("endless", replace(QUICK, largest_bytes=10 * CHUNK_BYTES), "larger than 655,360 bytes"),
         ("endless", replace(QUICK, total_seconds=0.2), "it took longer than 0 s"),
     ],

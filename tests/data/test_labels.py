@@ -12,7 +12,7 @@ from roftmol.core.errors import UserError
 from roftmol.data import activity_cliffs, molecules
 from roftmol.data.label_texts import limit
 from roftmol.data.remarks import remarks
-from roftmol.data.user_file import describe
+from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
 from roftmol.registry.catalog import Dataset
 
@@ -60,6 +60,26 @@ def test_few_limits_are_left_out_and_counted(tmp_path: Path) -> None:
     (told,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
     assert told.startswith("2 records have a label that only limits the value, such as record 0 ('y' is > 10000")
     assert "2 are dropped, 0 kept" in told
+
+
+def test_decimal_commas_are_read_where_the_column_has_them(tmp_path: Path) -> None:
+    cells = [f'"{number},5"' for number in range(28)]
+    kept, _, _ = read(tmp_path, column([*cells, "7", '"> 9,25"']), own())
+    assert values(kept) == [number + 0.5 for number in range(28)] + [7]
+    path = tmp_path / "mine.csv"
+    path.write_text(column(cells))
+    assert describe(path) == Columns("smiles", "y", "regression")
+    assert experiment({"data": str(path)}).audit()[0] == (
+        "Column 'y' has decimal commas: '0,5' in line 2 is read as 0.5."
+    )
+    kept, _, _ = read(tmp_path, column(['"1,500"', '"0,250"'] * 10), own())
+    assert values(kept) == [1.5, 0.25] * 10
+    for doubtful in ([*cells[:27], "1.5"], [*cells[:13], *map(str, range(17))], ['"1,500"', '"12,250"'] * 10):
+        path.write_text(column(doubtful))
+        with pytest.raises(UserError, match=r"is not a number\. Write decimal points, and nothing between thousands"):
+            describe(path)
+        with pytest.raises(UserError, match="is not a number"):
+            read(tmp_path, column(doubtful), own())
 
 
 def test_many_limits_are_asked_about(tmp_path: Path) -> None:
@@ -116,6 +136,16 @@ def test_a_column_of_relations_is_gone_by(tmp_path: Path) -> None:
     assert values(read(tmp_path, equal, own())[0]) == list(range(30))  # all are values: there is nothing to ask
 
 
+def test_numbers_beside_relations_or_units_are_labels_even_if_they_rise(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(RELATIONS)
+    with pytest.raises(UserError, match=r"column 'relation' says of 10 of 30 labels that .* `censored: drop`"):
+        experiment({"data": str(path)}).audit()
+    path.write_text(UNITS)
+    with pytest.raises(UserError, match="the labels have several units, by column 'units'"):
+        experiment({"data": str(path)}).audit()
+
+
 def test_which_of_several_columns_of_relations(tmp_path: Path) -> None:
     text = "smiles,a,b,y\nC,>,=,1\nCC,=,<,2\n"
     with pytest.raises(UserError, match="'a', 'b' are columns of relations; name that of the labels by `relations`"):
@@ -157,12 +187,45 @@ def test_many_labels_at_an_end_are_told(tmp_path: Path) -> None:
     assert remarks(kept, rejects, tasks) == []  # two may be chance
 
 
+def test_labels_over_orders_of_magnitude_are_told(tmp_path: Path) -> None:
+    for digits, told in [(4, True), (2.5, False)]:
+        cells = [f"{10 ** (digits * number / 29):.4g}" for number in range(30)]
+        remarked = remarks(*read(tmp_path, column(cells), own()))
+        assert [text.startswith("Nine tenths of the labels in 'y' lie between") for text in remarked] == [True] * told
+    below_zero = ["-1", *(f"{10 ** (4 * number / 29):.4g}" for number in range(29))]
+    assert remarks(*read(tmp_path, column(below_zero), own())) == []
+
+
 def test_potencies_are_logarithms() -> None:
     table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["C", "CC"], "labels": [[7.0], [6670.2]]})
     dataset = own(potency=True)
     with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first record 4: 6670\.2"):
         activity_cliffs.find(Path("mine.csv"), table, dataset)
     activity_cliffs.find(Path("mine.csv"), table.assign(labels=[[7.0], [8.5]]), dataset)
+
+
+def planned(path: Path, **settings: object) -> list[str]:
+    entry = {"path": str(path), "smiles": "smiles", "labels": ["y"], "task": "regression", **settings}
+    given = {"own_datasets": {"mine": entry}, "datasets": ["mine"], "splits": ["random"], "budgets": [20]}
+    return experiment(given).audit()
+
+
+def test_labels_of_own_datasets_are_read_when_the_run_is_planned(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("Our compounds,\n" + column([f'"{number},5"' for number in range(30)]))
+    assert planned(path) == [
+        "mine: The header is in line 2; above it 1 line is skipped: 'Our compounds'.",
+        "mine: Column 'y' has decimal commas: '0,5' in line 3 is read as 0.5.",
+    ]
+    path.write_text(column(["6670.2", *(str(number) for number in range(17))]))
+    assert planned(path) == []
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 18 are beyond 16, first record 0: 6670\.2"):
+        planned(path, potency=True)
+    with pytest.raises(UserError, match=r"no cell of column 'y' is 'ND', which `values` names\. Correct it, or leave"):
+        planned(path, values={"ND": "missing"})
+    path.write_text(RELATIONS)
+    with pytest.raises(UserError, match="column 'relation' says of 10 of 30 labels"):
+        planned(path)
 
 
 def test_a_recommendation_takes_the_same_keys(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
+from roftmol import stages
 from roftmol.core.errors import UserError
 from roftmol.data import molecules
 from roftmol.data.download import fetch
 from roftmol.registry.catalog import Dataset, Source, datasets
-from roftmol.stages import fetch_data
-from roftmol.stages.molecules import check_source
 from roftmol.tables import schemas
 
 needs_mirror = pytest.mark.skipif("ROFTMOL_MIRROR" not in os.environ, reason="ROFTMOL_MIRROR is not set")
@@ -159,7 +158,7 @@ def test_molecules_without_bonds_are_kept(tmp_path: Path) -> None:
         "smiles\ty\nCCO\t1\nCCN\t2\n",
         "smiles;y\nCCO;1\nCCN;2",
         '\ufeffsmiles,y\n"CCO",1\n CCN , 2 \n',
-        gzip.compress(b"smiles,y\nCCO,1\nCCN,2\n"),
+        gzip.compress(b"smiles,y\nCCO,1\nCCN,2\n", mtime=0),
     ],
     ids=["crlf and blank lines", "tabs", "semicolons", "byte order mark, quotes, spaces", "gzip"],
 )
@@ -442,10 +441,17 @@ def test_mirror_and_package_hold_the_same_molecules(tmp_path: Path, name: str) -
 
 def test_a_molecule_that_is_too_large_costs_no_other_one(tmp_path: Path):
     """RDKit's memory and stack go with the largest; it is never asked about one that is beyond the bounds."""
-    long, large = "C" * 100_000, "CN" * 1_001
+    long, large = "[13CH2]" * 100_000, "CN" * 1_001
     _, rejects, _ = read(tmp_path, f"smiles,y\nCCO,1\n{long},2\n{large},3\nCCC,4\n", own())
     assert reasons(rejects) == [(1, "too_large", "dropped"), (2, "too_large", "dropped")]
-    assert rejects["detail"].tolist() == ["100,000 characters, more than 10,000", "2,002 atoms, more than 2,000"]
+    assert rejects["detail"].tolist() == ["700,000 characters, more than 10,000", "2,002 atoms, more than 2,000"]
+
+
+def test_a_number_of_atoms_that_is_none_is_told(tmp_path: Path):
+    """Python makes no number of very many digits."""
+    (tmp_path / "a.xyz").write_text("9" * 5_000 + "\n\nH 0 0 0\n")
+    with pytest.raises(UserError, match=r"line 1, where record 0 begins, is '9{40}' and not a number of atoms"):
+        list(molecules.frames_of(tmp_path / "a.xyz", (tmp_path / "a.xyz").read_text()))
 
 
 def test_a_packed_file_that_is_damaged_is_told(tmp_path: Path):
@@ -465,10 +471,18 @@ def test_a_source_that_was_cut_after_it_was_brought_is_told(tmp_path: Path):
     whole, source = "smiles,y\nCCO,1.25\nCCC,2.75\n", tmp_path / "data" / "source"
     (tmp_path / "mine.csv").write_text(whole)
     settings = {"name": "mine", "sources": [Source("path", str(tmp_path / "mine.csv")).__dict__ | {"parts": []}]}
-    fetch_data.run(settings, archives=tmp_path / "archives", out=source)
-    check_source(source, "mine")
+    of_dataset = {"dataset": own().to_dict()}
+    stages.fetch_data.run(settings, archives=tmp_path / "archives", out=source)
+    stages.molecules.run(of_dataset | {"max_rejected": 0.1}, source=source, out=tmp_path / "data")
     source.write_text(whole[:-3])
-    with pytest.raises(UserError, match=r"no longer the file that was brought for mine: 24 bytes .* Delete it"):
-        check_source(source, "mine")
-    fetch_data.run(settings, archives=tmp_path / "archives", out=source)
-    check_source(source, "mine")
+    table, out = tmp_path / "data" / "molecules.parquet", tmp_path / "out"
+    for read_again in (
+        lambda: stages.molecules.run(of_dataset | {"max_rejected": 0.1}, source=source, out=out),
+        lambda: stages.conformers.run(of_dataset, source=source, molecules=table, out=out),
+        lambda: stages.cliffs.run(of_dataset, source=source, molecules=table, out=out),
+    ):
+        with pytest.raises(UserError, match=r"no longer the file that was brought for mine: 24 bytes .* Delete it"):
+            read_again()
+    assert not out.exists()
+    stages.fetch_data.run(settings, archives=tmp_path / "archives", out=source)
+    stages.molecules.run(of_dataset | {"max_rejected": 0.1}, source=source, out=tmp_path / "data")

@@ -90,9 +90,13 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         (["smile,y", *values()], {}, "no column is called SMILES"),
         (["smiles,y", *values()], {"smiles": "smile"}, "no column 'smile'. Did you mean 'smiles'?"),
         (["smiles,y", *values()], {"target": "z"}, "no column 'z'"),
+        (["Project,Owner", "Drug,y", *values()], {"smiles": "Drug"}, "no column 'Drug'. It stands in line 2: if that "
+         "is the header, remove the lines above it. The columns are 'Project', 'Owner'."),
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
         (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
          "predict with `target`, for example target='a'."),
+        (["smiles,a,y", *(f"{line.split(',')[0]},{n},{n % 7}.5" for n, line in enumerate(values()))], {},
+         "'a', 'y' are columns of numbers; name the one to predict with `target`, for example target='y'."),
         (["smiles,a,a", *(f"{line},1" for line in values())], {}, "column 'a' is there twice"),
         (["smiles,smiles,y", *(f"C,{line}" for line in values())], {"smiles": "smiles"}, "'smiles' is there twice"),
         (["smiles,y", *values(), "CCO,high"], {}, "line 42: 'high' is not a number"),
@@ -181,6 +185,9 @@ def test_a_column_of_numbers_beside_one_of_a_few_words_is_asked_about(tmp_path):
         (WORDS, "holds the words 'active' and 'Inactive'. If these are two classes, say which is 1, for example "
          "values='{active: 1, Inactive: 0}'"),
         (["yes", "no"] * 20, """values='{"yes": 1, "no": 0}'"""),
+        (["−3.5", "−2.5"] * 20, "'−3.5' is not a number. Write the minus sign as -"),
+        (["3.5 nM", "< 2 uM"] * 20, "'3.5 nM' is not a number. Write numbers alone, of one unit, or the units into a "
+         "column of their own"),
         (["high", "low", "medium", "low"] * 10, "3 classes: 'high', 'low', 'medium'. Two can be learnt"),
         (["1", "0", "-1", "0"] * 10, "holds only -1, 0, 1 (line 4: '-1'). If these are codes of classes, say what each "
          "means, for example values='{1: 1, 0: 0, -1: missing}'; more than two classes cannot be learnt. If they are "
@@ -213,12 +220,22 @@ def test_values_say_what_classes_are(tmp_path):
     found = describe(codes, values={"-1": "missing"})
     assert str(found) == "target `active`, classification, 30 labels, column `smiles`"
     assert describe(codes, task="regression").task == "regression"
+    with pytest.raises(UserError, match=r"no cell of column 'activity' is 'actve', .* Did you mean 'active'\?"):
+        describe(path, values={"actve": 1.0, "inactive": 0.0})
+    with pytest.raises(UserError, match=r"no cell of column 'active' is '-99', which `values` names\. Correct it"):
+        describe(codes, values={"-99": "missing", "-1": "missing"})
+    two = table(tmp_path / "d.csv", beside(labels=["1", "0"] * 20, header="smiles,active"))
+    with pytest.raises(UserError, match=r"is '-1', which `values` names\. Correct it"):
+        describe(two, values={"-1": "missing"})
+    odd = table(tmp_path / "c.csv", beside(labels=["1", "0", "ND", "?"] * 10, header="smiles,active"))
+    with pytest.raises(UserError, match=r"""'\?' is not a number.* values='{ND: missing, "\?": missing}'"""):
+        describe(odd, values={"ND": "missing"})
     with pytest.raises(UserError, match="line 4: '-1' is neither of the classes 0 and 1"):
         describe(codes, task="classification")
 
 
 def test_values_reach_the_molecules_from_the_configuration(tmp_path):
-    path = table(tmp_path / "a.csv", beside(labels=WORDS, header="smiles,activity"))
+    path = table(tmp_path / "a.csv", beside(labels=[*WORDS, "-1"], header="smiles,activity"))
     # As YAML reads a file, and as Snakemake reads its command line.
     for given in ({"active": 1, "inactive": 0, -1: "missing"}, {"active": "1", "inactive": "0", "-1": "missing"}):
         found = experiment({"data": str(path), "values": given})
@@ -245,6 +262,22 @@ def test_a_column_that_holds_no_smiles_is_named_with_the_one_that_does(tmp_path)
         "SMILES with `smiles`, for example smiles='Drug'."
     )
     assert describe(path, smiles="Drug").target == "Y"
+    path = table(tmp_path / "b.csv", ["Code,Drug,Y", *rows])
+    with pytest.raises(UserError, match=r"no column is called SMILES; .* 'Drug' holds some: smiles='Drug'"):
+        describe(path)
+
+
+@pytest.mark.parametrize("name", ["Structure (SMILES)", "SMILES code", "parent_smiles", "SMILES [as sold]"])
+def test_a_column_whose_name_mentions_smiles_is_guessed(tmp_path, name):
+    rows = [f"x{number},{line}" for number, line in enumerate(values())]
+    assert describe(table(tmp_path / "a.csv", ["Ours", f'id,"{name}",y', *rows])).smiles == name
+    both = table(tmp_path / "b.csv", [f'id,smiles,"{name}",y', *(f"x,C,{line}" for line in values())])
+    assert describe(both).smiles == "smiles"
+    long = table(tmp_path / "c.csv", ["SMILES and solubilities of our compounds", "id,smiles,y", *rows])
+    assert describe(long).smiles == "smiles"
+    flag = table(tmp_path / "d.csv", ["id,Drug,smiles ok,y", *(f"x,C,yes,{number}.5" for number in range(40))])
+    with pytest.raises(UserError, match="column 'smiles ok' was taken for the SMILES, but 'yes' in line 2 is none"):
+        describe(flag)
 
 
 def test_what_is_merged_unlabelled_or_blank_is_told(tmp_path):
@@ -267,6 +300,26 @@ def test_what_is_merged_unlabelled_or_blank_is_told(tmp_path):
     assert "40 records share their molecule with others, the others are left out" in experiment(
         {"data": str(same)}
     ).audit()[0]  # fmt: skip
+
+
+def test_titles_and_units_around_the_header_are_skipped_and_told(tmp_path):
+    rows = [f"x{number},{line}" for number, line in enumerate(values())]
+    titles = ["Solubility of our compounds,,", "measured 2023-05-01,,", ",,"]
+    path = table(tmp_path / "a.csv", [*titles, "id,SMILES,logS", ",,mol/L", *rows])
+    found = experiment({"data": str(path)})
+    assert found.recommendation.learnt == "target `logS`, regression, 40 labels, column `SMILES`"
+    assert found.audit() == [
+        "The header is in line 4; above it 2 lines are skipped: 'Solubility of our compounds', 'measured 2023-05-01'.",
+        "Line 5 is skipped: it has no SMILES and no number, but 'mol/L', and is taken for a part of the header.",
+    ]
+    for title, told in [
+        ("Our compounds", "if the header is a title, remove it"),
+        ("Our compounds,,", "no column is called SMILES; .* If that is a title, name a column of the header below it"),
+    ]:
+        unusual = table(tmp_path / "b.csv", [title, "id,Drug,logS", *rows])
+        with pytest.raises(UserError, match=told):
+            describe(unusual)
+        assert describe(unusual, smiles="Drug") == Columns("Drug", "logS", "regression")
 
 
 def test_a_folder_of_results_is_of_one_file(tmp_path, monkeypatch):
@@ -303,6 +356,15 @@ def test_a_missing_file_and_keys_without_a_file_are_refused(tmp_path):
         experiment({"data": "a{b}.csv"})
     with pytest.raises(UserError, match="target: it is about a file of your own; name that with `data`"):
         experiment({"target": "y"})
+
+
+def test_a_model_that_no_bundle_can_hold_is_refused(tmp_path):
+    path = table(tmp_path / "mine.csv", ["smiles,y", *values()])
+    code, weights = table(tmp_path / "model.py", [""]), table(tmp_path / "weights.pt", [""])
+    own = {"code": str(code), "weights": str(weights), "blocks": ["one"], "pooling": "mean", "pretraining": "both"}
+    given = {"own_models": {"shallow": own}, "recommend": {"models": ["gin-distilled", "shallow"]}}
+    with pytest.raises(UserError, match=r"recommend\.models: shallow is a model of your own, .* holds no code"):
+        experiment({"data": str(path), **given})
 
 
 @pytest.mark.parametrize("method", ["mft", "mft_same_steps", "mft_wise"])

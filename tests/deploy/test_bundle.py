@@ -503,6 +503,15 @@ def test_a_blank_line_is_a_row_and_a_column_may_have_no_name(place):
     assert rows[0][:2] == ["smiles", "IC50 (nM; 24 h; HepG2)"]
 
 
+def test_titles_above_the_header_are_skipped_and_told(place, capsys):
+    expected = through(place, "smiles;logS\nCCO;1,5\nCCN;2,5\n")
+    capsys.readouterr()
+    assert through(place, "Our compounds;\n;\nsmiles;logS\nCCO;1,5\nCCN;2,5\n") == expected
+    told = "in.csv: The header is in line 3; above it 1 line is skipped: 'Our compounds'."
+    assert told in capsys.readouterr().err
+    assert through(place, "Ours\nDrug,y\nCCO,1\n", "--smiles", "Drug")[0][:2] == ["Drug", "y"]
+
+
 def test_packed_tables_are_read_and_written(place):
     expected = through(place, "smiles\nCCO\nCCN\n")
     (place / "in.csv.gz").write_bytes(gzip.compress(b"smiles\nCCO\nCCN\n"))
@@ -511,6 +520,21 @@ def test_packed_tables_are_read_and_written(place):
     assert len(expected) == 3
     predict(place, str(place / "in.csv.gz"), "-o", str(place / "out.tsv.gz"))
     assert gzip.decompress((place / "out.tsv.gz").read_bytes()).startswith(b"smiles\tsize_prediction")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"CCNO", b"C\xffNO"), (b'{"index', b"{{index"), (b'"index', b'"\xffndex')]
+)
+def test_a_damaged_parquet_is_told(place, capsys, before, after):
+    pd.DataFrame({"smiles": ["CCNO", "CCC"]}).to_parquet(place / "in.parquet", compression=None, use_dictionary=False)
+    whole = (place / "in.parquet").read_bytes()
+    assert before in whole
+    (place / "in.parquet").write_bytes(whole.replace(before, after))
+    with pytest.raises(SystemExit) as caught:
+        predict(place, str(place / "in.parquet"), "-o", str(place / "out.csv"))
+    assert caught.value.code == 2
+    assert f"error: {place / 'in.parquet'}: cannot be read as Parquet (" in capsys.readouterr().err
+    assert not list(place.glob("*out*"))
 
 
 @pytest.mark.parametrize("ending", ["xlsx", "XLS", "json", "parquet.gz"])

@@ -1,5 +1,6 @@
 import json
 import os
+import zipfile
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -13,7 +14,7 @@ import golden
 from plain_pyg import PlainEncoder, as_pyg
 from published_encoders import fetched
 from roftmol.core.errors import UserError
-from roftmol.encoders.checkpoints import convert, load_encoder
+from roftmol.encoders.checkpoints import convert, load_encoder, read_state
 from roftmol.encoders.gnn import CONVOLUTIONS, GNN, Architecture
 from roftmol.encoders.kinds import encoder_file
 from roftmol.encoders.ops import Linear, dropout, linear
@@ -294,6 +295,29 @@ def test_damaged_weights_are_an_error_whatever_the_damage(tmp_path, legacy):
         (tmp_path / "w.pth").write_bytes(content)
         with pytest.raises(UserError, match=r"w\.pth"):
             convert(tmp_path / "w.pth", architecture, tmp_path / "out.safetensors", name="x")
+
+
+def test_a_flipped_bit_in_a_number_of_weights_is_noticed(tmp_path):
+    """torch writes a checksum of each record and does not look at it."""
+    state = hu_style("gin", 16, 2)
+    torch.save(state, tmp_path / "w.pth")
+    whole = bytearray((tmp_path / "w.pth").read_bytes())
+    number = next(tensor for tensor in state.values() if tensor.numel() > 100)
+    whole[whole.index(number.numpy().tobytes()) + 3] ^= 0x40
+    (tmp_path / "w.pth").write_bytes(whole)
+    with pytest.raises(UserError, match=r"w\.pth: cannot be read as weights \(ValueError: its record .* is not what"):
+        read_state(tmp_path / "w.pth")
+
+
+def test_weights_that_are_packed_are_refused_unread(tmp_path):
+    """A small file can be packed so that it takes the memory."""
+    torch.save({"a": torch.zeros(100_000)}, tmp_path / "w.pth")
+    with zipfile.ZipFile(tmp_path / "w.pth") as plain, zipfile.ZipFile(tmp_path / "p.pth", "w", 8) as packed:
+        for record in plain.namelist():
+            packed.writestr(record, plain.read(record))
+    assert (tmp_path / "p.pth").stat().st_size < 10_000
+    with pytest.raises(UserError, match=r"p\.pth: .*its record \S+ is packed, which torch does not do"):
+        read_state(tmp_path / "p.pth")
 
 
 def test_the_shipped_encoder_gives_the_stored_vectors():

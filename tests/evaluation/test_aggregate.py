@@ -6,6 +6,7 @@ from rdkit import Chem
 from sklearn.metrics import log_loss, roc_auc_score
 
 import made_up_tables
+from roftmol.core import parquet_footer
 from roftmol.core.errors import UserError
 from roftmol.evaluation.aggregate import TABLES, aggregate, summarise
 from roftmol.evaluation.contamination import Audit
@@ -452,9 +453,10 @@ def test_no_runs_give_empty_tables(data, tmp_path):
     assert len(tables["molecules"]) == 8
 
 
-def test_tables_carry_name_and_version(runs, data, tmp_path):
+def test_tables_carry_name_version_and_checksum(runs, data, tmp_path):
     aggregate(runs[:1], [data], "validation", tmp_path / "tables")
     for name in TABLES:
+        assert parquet_footer.MARK in (tmp_path / "tables" / f"{name}.parquet").read_bytes()
         marks = pq.read_schema(tmp_path / "tables" / f"{name}.parquet").metadata
         assert (marks[b"roftmol.table"], marks[b"roftmol.version"]) == (
             name.encode(),

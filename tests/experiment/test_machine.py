@@ -24,9 +24,18 @@ def bomb(levels: int) -> str:
     return "\n".join([*lines, f"datasets: *a{levels - 1}"])
 
 
+def bomb_of_mappings(levels: int) -> str:
+    """The same of mappings."""
+    lines = ["a0: &a0 {x: esol}"]
+    lines += [f"a{n}: &a{n} {{{', '.join(f'k{k}: *a{n - 1}' for k in range(9))}}}" for n in range(1, levels)]
+    return "\n".join([*lines, f"own_datasets: *a{levels - 1}"])
+
+
 def test_anchors_that_stand_for_too_many_values_are_told():
     with pytest.raises(UserError, match=r"more than 100,000 values\. Write out what anchors repeat"):
         experiment(yaml.safe_load(bomb(12)))
+    with pytest.raises(UserError, match="more than 100,000 values"):
+        experiment(yaml.safe_load(bomb_of_mappings(12)))
     with pytest.raises(UserError, match="more than 100,000 values"):
         experiment(yaml.safe_load("datasets: &a [*a]"))
 

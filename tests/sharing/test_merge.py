@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -240,5 +241,23 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(b: Path, tmp_path: Path, i
     one = copy(b, tmp_path / "one")
     (one / inside).symlink_to(tmp_path / "private")
     with pytest.raises(UserError, match=f"one/{inside}: a link that leads out of the folder, to .*private. Put a copy"):
+        merge([one], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_to_a_folder_that_holds_it_is_refused(b: Path, tmp_path: Path):
+    """Whoever copies what it leads to has no end."""
+    one = copy(b, tmp_path / "one")
+    (run_of(one, "full_ft") / "parts" / "again").symlink_to("..")
+    with pytest.raises(UserError, match=r"one/runs/\S*/parts/again: a link to the folder \S*/full_ft\. Put a copy"):
+        merge([one], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_file_is_refused(b: Path, tmp_path: Path):
+    """A pipe that nobody writes to would be read for ever."""
+    one = copy(b, tmp_path / "one")
+    os.mkfifo(one / "runs" / "pipe")
+    with pytest.raises(UserError, match=r"one/runs/pipe: it is no file\. Leave it out"):
         merge([one], tmp_path / "out")
     assert not (tmp_path / "out").exists()

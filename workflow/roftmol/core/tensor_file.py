@@ -143,7 +143,9 @@ def _checked_digests(written: Mapping[str, str]) -> Mapping[str, str] | None:
     without = {key: text for key, text in written.items() if key != DIGEST}
     if DIGESTS not in written or written.get(DIGEST) != _digest_of_metadata(without):
         raise _DamagedError("what it says of itself is not what was written")
-    digests: dict[str, str] = json.loads(written[DIGESTS])
+    digests: Any = json.loads(written[DIGESTS])
+    if not isinstance(digests, dict):
+        raise _DamagedError("its digests are no object")
     return digests
 
 

@@ -48,14 +48,14 @@ def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
     else:
         origin = "computed"
         labels = np.array(molecules["labels"].tolist(), np.float64)[:, 0]
-        _demand_logarithms(labels, molecules["row"].to_numpy(), dataset)
+        demand_logarithms(labels, molecules["row"].to_numpy(), dataset)
         flags = computed(molecules["canonical"].tolist(), labels)
     return pd.DataFrame(
         {"dataset": dataset.name, "molecule": molecules["molecule"].to_numpy(), "cliff": flags, "origin": origin}
     )
 
 
-def _demand_logarithms(labels: NDArray[np.float64], rows: NDArray[np.int64], dataset: Dataset) -> None:
+def demand_logarithms(labels: NDArray[np.float64], rows: NDArray[np.int64], dataset: Dataset) -> None:
     """Raise `UserError` for labels that cannot be base-10 logarithms of a potency."""
     beyond = np.flatnonzero(np.abs(labels) > LARGEST)
     if len(beyond):
@@ -73,8 +73,9 @@ def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
     """
     assert dataset.cliff_column
     origin = dataset.source_of(sha256(source))
-    name = (origin.columns if origin else {}).get(dataset.cliff_column, dataset.cliff_column)
-    values = load(source).column(name)
+    named = origin.columns if origin else {}
+    name = named.get(dataset.cliff_column, dataset.cliff_column)
+    values = load(source, named.get(dataset.smiles, dataset.smiles)).column(name)
     for row in rows.tolist():
         if values[row] not in ("0", "1"):
             raise UserError(

@@ -9,6 +9,8 @@ from roftmol.core.errors import UserError
 
 #: What columns of SMILES are usually called, in lower case and without what is no letter.
 SMILES_NAMES = ("smiles", "canonicalsmiles", "isomericsmiles", "smi", "structure", "mol", "molecule")
+#: The most words of a name in which one may be SMILES, as in "Structure (SMILES)"; a text of more is a title or a note.
+SMILES_WORDS = 3
 #: What columns are called that number, identify, date or group records, or describe molecules: whole names in lower
 #: case without what is no letter, and words that say it wherever they stand in a name.
 NO_LABELS = frozenset(
@@ -27,6 +29,9 @@ NO_LABELS = frozenset(
         "record",
         "entry",
         "sample",
+        "compound",
+        "cpd",
+        "cmpd",
         "page",
         "order",
         "rank",
@@ -102,8 +107,10 @@ def smiles_column(names: Iterable[str], where: str = "the table", key: str = "sm
     column there.
     """
     names = list(names)
-    for usual in SMILES_NAMES:
-        usable = [name for name in names if is_smiles_name(name, [usual])]
+    for usable in [
+        *([name for name in names if _letters(name) == usual] for usual in SMILES_NAMES),
+        [name for name in names if _mentions_smiles(name)],
+    ]:
         if len(usable) == 1:
             return usable[0]
         if usable:
@@ -111,9 +118,20 @@ def smiles_column(names: Iterable[str], where: str = "the table", key: str = "sm
     raise UserError(f"{where}: no column is called SMILES; name it with `{key}`. The columns are {listed(names)}.")
 
 
-def is_smiles_name(name: str, usual: Iterable[str] = SMILES_NAMES) -> bool:
-    """Return whether a column has a usual name of SMILES, whatever its capitals, signs and digits."""
-    return "".join(filter(str.isalpha, name.casefold())) in usual
+def is_smiles_name(name: str) -> bool:
+    """Return whether a column has a usual name of SMILES, whatever its capitals, signs and digits, or mentions them."""
+    return _letters(name) in SMILES_NAMES or _mentions_smiles(name)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.casefold()))
+
+
+def _mentions_smiles(name: str) -> bool:
+    if not re.fullmatch(r"[\w\s()\[\]./-]+", name):  # such as cells that another separator would part
+        return False
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    return "smiles" in words and len(words) <= SMILES_WORDS
 
 
 def is_unnamed(name: str) -> bool:
@@ -124,7 +142,7 @@ def is_unnamed(name: str) -> bool:
 def is_no_label(name: str) -> bool:
     """Return whether a column, by its name, identifies records or describes molecules, so that nobody learns it."""
     before_unit = re.split(r"[(\[]", name)[0]
-    letters = "".join(filter(str.isalpha, before_unit.casefold()))
+    letters = _letters(before_unit)
     # Capitals begin words too: CompoundID, PubChemCID.
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", before_unit)
     return not letters or letters in NO_LABELS or any(word.casefold() in NO_LABEL_WORDS for word in words)

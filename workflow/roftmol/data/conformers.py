@@ -113,7 +113,7 @@ def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tup
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     columns = [named.get(name, name) for name in dataset.geometry]
-    table = load(source)
+    table = load(source, named.get(dataset.smiles, dataset.smiles))
     texts = [table.column(name) for name in columns]
     for row in rows:
         try:

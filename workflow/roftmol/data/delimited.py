@@ -1,6 +1,8 @@
 """Delimited text, read in one way by recommendations, reports and predictions, so that all see the same table.
 
 A row never shifts: empty cells behind the last column are cut, anything else there is an error that names the line.
+The header is the first row in which something stands, or the first that names the column of SMILES if it stands below
+titles: rows that fill fewer cells. What is skipped is told.
 """
 
 from __future__ import annotations
@@ -18,10 +20,17 @@ from typing import NamedTuple, cast
 
 from roftmol.core.errors import UserError
 from roftmol.data.columns import is_smiles_name, listed
+from roftmol.data.label_texts import number
 
 SEPARATORS = "\t;,"
 #: The separator is decided by so many characters and records.
 SAMPLE, RECORDS = 1 << 16, 100
+#: A header stands within so many records.
+HEADER_WITHIN = 10
+#: The longest cell, in characters. One that is longer is hardly one, but the rest of a file behind a quote; one that no
+#: molecule can have is its row's fault alone, and that of no other row.
+LONGEST_CELL = 10_000_000
+csv.field_size_limit(LONGEST_CELL)  # Python's own, of 131,072, is the module's and not a reader's
 GZIP = b"\x1f\x8b"
 #: How files begin that are often given in a CSV's place.
 OTHERS = {b"PK\x03\x04": "an Excel workbook or a ZIP archive", b"PAR1": "a Parquet file"}
@@ -33,6 +42,7 @@ class Row(NamedTuple):
 
     cells: list[str]
     line: int
+    skipped: str = ""  #: of a header, a sentence about the titles above it
 
     @property
     def blank(self) -> bool:
@@ -49,6 +59,7 @@ class Table:
     records: list[list[str]]
     lines: list[int]  #: where each record ends in the file, counted from 1; none for records without lines
     blanks: int = 0  #: how many blank records were left out
+    skipped: tuple[str, ...] = ()  #: sentences about what is taken for titles and units, and left out
 
     def column(self, name: str) -> list[str]:
         """Return the stripped cells of a column; a name that is not in the header once raises `UserError`."""
@@ -58,10 +69,17 @@ class Table:
         if not there:
             folded = {head.casefold(): head for head in self.header}
             near = get_close_matches(name.casefold(), folded, n=1)
-            hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+            hint = f" Did you mean {folded[near[0]]!r}?" if near else self._below(name)
             raise UserError(f"{self.path}: no column {name!r}.{hint} The columns are {listed(self.header)}.")
         position = self.header.index(name)
         return [record[position].strip() for record in self.records]
+
+    def _below(self, name: str) -> str:
+        """Return a hint where a name that is not in the header stands in a line below it."""
+        for record, line in zip(self.records[:HEADER_WITHIN], self.lines, strict=False):
+            if name in map(str.strip, record):
+                return f" It stands in line {line}: if that is the header, remove the lines above it."
+        return ""
 
     def record(self, row: int) -> str:
         """Return what a message calls a record, by its position."""
@@ -77,41 +95,52 @@ def twice(name: str, there: int) -> str:
     return f"column {name!r} is there {'twice' if there == 2 else f'{there} times'}. Rename or remove all but one."
 
 
-def load(path: Path) -> Table:
+def load(path: Path, smiles: str | None = None) -> Table:
     """Read a comma, tab or semicolon separated text, packed by gzip or not, into its header and records.
 
-    Raises `UserError` as :func:`rows` does, and if there is no record.
+    A second row of the header, such as one of units, is left out. `smiles` names the column of SMILES where that has no
+    usual name. Raises `UserError` as :func:`rows` does, and if there is no record.
     """
     with open(path, "rb") as stream:
-        header, *all_rows = rows(stream, str(path))
+        header, *all_rows = rows(stream, str(path), smiles)
     records = [row for row in all_rows if not row.blank]
+    blanks = len(all_rows) - len(records)
+    skipped = [header.skipped] if header.skipped else []
+    while _belongs_to_header(header.cells, records, smiles):
+        first = records.pop(0)
+        told = f"Line {first.line} is skipped: it has no SMILES and no number, but {_shown(first.cells)}"
+        skipped.append(f"{told}, and is taken for a part of the header.")
     if not records:
         raise UserError(f"{path}: there is a header but no record.")
-    cells, lines = [row.cells for row in records], [row.line for row in records]
-    return Table(path, header.cells, cells, lines, len(all_rows) - len(records))
+    return Table(path, header.cells, [row.cells for row in records], [row.line for row in records], blanks, (*skipped,))
 
 
-def rows(stream: io.BufferedReader, where: str) -> Iterator[Row]:
-    """Yield the header, its names stripped, and then every record, blank ones too; blank lines before it are skipped.
+def rows(stream: io.BufferedReader, where: str, smiles: str | None = None) -> Iterator[Row]:
+    """Yield the header, its names stripped, and then every record, blank ones too; what stands above it is skipped.
 
     Raises `UserError` that begins with `where` for what is empty, no CSV in UTF-8, or has a record with other cells
     than the header. Only empty ones may be too many, and only those of columns at the end without a name too few.
     """
     text = _text(stream, where)
     header: list[str] = []
+    titles: list[Row] = []
     least = line = 0
     try:
         sample = text.read(SAMPLE) + text.readline()
         lines = chain(io.StringIO(sample, newline=""), text)
-        reader = csv.reader(lines, delimiter=separator_of(sample), strict=True)
+        separator, above = layout_of(sample, smiles)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
         for cells in reader:
             line = reader.line_num
             if header:
                 yield Row(cells if len(cells) == len(header) else _fitted(cells, header, least, where, line), line)
             elif any(map(str.strip, cells)):
+                if len(titles) < above:
+                    titles.append(Row(cells, line))
+                    continue
                 header = [cell.strip() for cell in cells]
                 least = max(number for number, name in enumerate(header, 1) if name)
-                yield Row(header, line)
+                yield Row(header, line, _above(titles, line))
     except csv.Error as error:
         raise UserError(f"{where}: not a CSV, line {reader.line_num}: {error}. Close what a quote opens.") from error
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
@@ -120,15 +149,22 @@ def rows(stream: io.BufferedReader, where: str) -> Iterator[Row]:
         raise UserError(f"{where}: the file is empty.")
 
 
-def separator_of(text: str) -> str:
-    """Return the separator of a text by its first records: most of them must have as many cells as the header.
+class Layout(NamedTuple):
+    """What parts the cells of a text, and how many records with something in them stand above the header."""
 
-    Of those that part the records equally well it is the one that leaves a column of SMILES, or has more cells, or is
-    no comma, which numbers and names have. Quotes are respected. A header of one column has none; it is a comma then.
+    separator: str
+    titles: int
+
+
+def layout_of(text: str, smiles: str | None = None) -> Layout:
+    """Return the layout of a text by its first records: most of them must have as many cells as the header.
+
+    Of separators that part the records equally well it is the one that leaves a column of SMILES, or has more cells, or
+    is no comma, which numbers and names have. Quotes are respected. A header of one column has none, so it is a comma.
     """
-    agreements = {separator: _agreement(text, separator) for separator in SEPARATORS}
+    agreements = {separator: _agreement(text, separator, smiles) for separator in SEPARATORS}
     best = max(agreements, key=agreements.__getitem__)
-    return best if agreements[best].cells else ","
+    return Layout(best if agreements[best].cells else ",", agreements[best].titles)
 
 
 class _Agreement(NamedTuple):
@@ -137,18 +173,73 @@ class _Agreement(NamedTuple):
     fit: int = 0
     names_smiles: bool = False
     cells: int = 0
+    titles: int = 0
 
 
-def _agreement(text: str, separator: str) -> _Agreement:
+def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        header, *records = [cells for cells in islice(reader, RECORDS) if any(map(str.strip, cells))]
-    except (ValueError, csv.Error):  # there is no header, or a cell is too long
+        records = [cells for cells in islice(reader, RECORDS) if any(map(str.strip, cells))]
+    except csv.Error:  # a cell is too long
         return _Agreement()
+    titles = _titles(records, smiles)
+    header, *others = records[titles:] or [[]]
     if len(header) < 2:
-        return _Agreement()
-    fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in records)
-    return _Agreement(fit, any(map(is_smiles_name, header)), len(header))
+        return _Agreement(names_smiles=_names_smiles(header, smiles), titles=titles)
+    fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in others)
+    return _Agreement(fit, _names_smiles(header, smiles), len(header), titles)
+
+
+def _titles(records: list[list[str]], smiles: str | None) -> int:
+    """Return how many of the first records are titles: the next one names SMILES, and each fills fewer cells than it.
+
+    A header of one cell can have titles of one, for nothing but SMILES stands below it. Where a record names SMILES and
+    cannot be the header, there is none: whether it is, the user is asked.
+    """
+    for place, cells in enumerate(records[:HEADER_WITHIN]):
+        if _names_smiles(cells, smiles):
+            names = not any(number(cell) is not None for cell in cells)
+            fewer = all(_filled(above) < max(_filled(cells), 2) for above in records[:place])
+            return place if names and fewer else 0
+    return 0
+
+
+def _names_smiles(cells: list[str], smiles: str | None) -> bool:
+    """Return whether a cell is the name of the column of SMILES: the given one, or a usual one."""
+    return any(cell.strip() == smiles if smiles else is_smiles_name(cell) for cell in cells)
+
+
+def _belongs_to_header(header: list[str], records: list[Row], smiles: str | None) -> bool:
+    """Return whether the first record tells units or the like of the columns, and nothing of a molecule.
+
+    It has no SMILES and no number, and what it says of a column is in no other cell of that.
+    """
+    place = next((place for place, name in enumerate(header) if _names_smiles([name], smiles)), None)
+    if place is None or len(records) < 2 or any(map(str.isalpha, records[0].cells[place])):
+        return False  # a SMILES has a letter
+    first, *others = (row.cells for row in records)
+    return not any(
+        number(cell) is not None or any(other[column].strip() == cell.strip() for other in others)
+        for column, cell in enumerate(first)
+        if cell.strip()
+    )
+
+
+def _filled(cells: list[str]) -> int:
+    return sum(bool(cell.strip()) for cell in cells)
+
+
+def _shown(cells: list[str]) -> str:
+    return listed(cell.strip() for cell in cells if cell.strip())
+
+
+def _above(titles: list[Row], line: int) -> str:
+    """Return the sentence about titles above a header in a line; "" where there are none."""
+    if not titles:
+        return ""
+    where = "1 line is" if len(titles) == 1 else f"{len(titles)} lines are"
+    texts = ", ".join(_shown(title.cells) for title in titles)
+    return f"The header is in line {line}; above it {where} skipped: {texts}."
 
 
 def _fitted(cells: list[str], header: list[str], least: int, where: str, line: int) -> list[str]:
@@ -161,7 +252,7 @@ def _fitted(cells: list[str], header: list[str], least: int, where: str, line: i
         mend += "; if the header is a title, remove it"
     raise UserError(
         f"{where}: line {line} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but the header has "
-        f"{len(header)}. {mend if surplus else 'Complete the line'}."
+        f"{len(header)}. {mend if surplus else 'Complete the line, or remove it if it is a note'}."
     )
 
 

@@ -51,6 +51,9 @@ UNITS = frozenset(
     | {"%", "percent", "fraction", "ratio", "ppm", "ppb", "ul/min/mg", "ml/min/kg", "ml/min/g", "ul/min/10^6cells"}
     | {"s", "min", "h", "hr", "hours", "days", "c", "°c", "k", "°f"}
 )
+_COMMA = re.compile(r"([<>=~≤≥≈]{0,2}\s*[-+]?\d+),(\d+([eE][-+]?\d+)?)")
+_POINT = re.compile(r"\d\.|\.\d")
+_THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}(,\d{3})+")
 _LIMIT = re.compile(r"(>=|>>|>|≥|<=|<<|<|≤)\s*(\S.*)")
 
 Values = Mapping[str, float | str]
@@ -76,6 +79,34 @@ def is_missing(text: str) -> bool:
     return text.casefold() in MISSING
 
 
+def with_points(texts: Sequence[str]) -> list[str]:
+    """Return labels with decimal points in place of decimal commas, if that is how the column is written.
+
+    It is if half of its labels have a comma that parts a number, none has a point, and some comma cannot part
+    thousands: 5,3 and 0,530 can only be 5.3 and 0.53, while 5,300 may be 5300.
+    """
+    if not any("," in text for text in texts):
+        return list(texts)
+    given = [text for text in texts if not is_missing(text)]
+    commas = [text for text in given if _COMMA.fullmatch(text)]
+    plain = 2 * len(commas) < len(given) or any(map(_POINT.search, given))
+    if plain or all(map(_THOUSANDS.fullmatch, commas)):
+        return list(texts)
+    return [_COMMA.sub(r"\1.\2", text) if _COMMA.fullmatch(text) else text for text in texts]
+
+
+def unmatched(cells: Iterable[str], values: Values) -> list[str]:
+    """Return the keys of `values` that no cell is meant by."""
+    there = set(cells)
+    return [key for key in values if not any(_means(key, text) for text in there)]
+
+
+def _means(key: str, text: str) -> bool:
+    """Return whether a key of `values` means a cell: the same letters, or the same number."""
+    value = number(text)
+    return key.casefold() == text.casefold() or (value is not None and number(key) == value)
+
+
 def translated(text: str, values: Values) -> str:
     """Return a cell by `values`, "" where they leave it out; any other cell as it is.
 
@@ -85,9 +116,7 @@ def translated(text: str, values: Values) -> str:
         return text
     meaning = values.get(text)
     if meaning is None:
-        value, folded = number(text), text.casefold()
-        same = (key for key in values if key.casefold() == folded or (value is not None and number(key) == value))
-        meaning = next((values[key] for key in same), None)
+        meaning = next((values[key] for key in values if _means(key, text)), None)
     if meaning is None:
         return text
     return "" if meaning == LEFT_OUT else f"{float(meaning):.17g}"

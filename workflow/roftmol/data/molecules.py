@@ -57,6 +57,7 @@ EXAMPLES = 3
 #: The longest SMILES and the largest molecule that RDKit is asked about. What it computes of a molecule grows with the
 #: square of its atoms, and takes the process' memory or its stack where these are very many.
 CHARACTERS, ATOMS = 10_000, 2_000
+DIGITS = 9  # of a number of atoms
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
 
 
@@ -103,18 +104,19 @@ def read(
     nothing is said of; and if more than the share `max_rejected` of its records is dropped.
     """
     records = [] if dataset.format == "csv" else structures(source, dataset)
-    table = _property_table(source, records) if records else load(source)
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
     if records:
+        table = _property_table(source, records)
         smiles, faults = _smiles_of(records, processes)
     else:
-        smiles = table.column(named.get(dataset.smiles, dataset.smiles))
-        faults = {}
-    names = _label_names(table, dataset)
+        column = named.get(dataset.smiles, dataset.smiles)
+        table = load(source, column)
+        smiles, faults = table.column(column), {}
+    names = label_names(table, dataset)
     columns = [named.get(name, name) for name in names]
-    labels, censored = _labels(table, columns, dataset, values, known=origin is not None)
+    labels, censored = labels_of(table, columns, dataset, values, known=origin is not None)
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
@@ -215,7 +217,7 @@ def frames_of(path: Path, text: str) -> Iterator[str]:
             start += 1
             continue
         count = lines[start].strip()
-        if not count.isdecimal():
+        if not count.isdecimal() or len(count) > DIGITS:
             raise UserError(
                 f"{path}: line {start + 1}, where record {row} begins, is {count[:40]!r} and not a number of atoms. "
                 "Correct the number of atoms of the record before, or give an XYZ file."
@@ -301,7 +303,7 @@ def bonded(item: Structure) -> str | Reject:
         return Reject("invalid_structure", f"its bonds cannot be determined: {error}".strip())
 
 
-def _label_names(table: Table, dataset: Dataset) -> list[str]:
+def label_names(table: Table, dataset: Dataset) -> list[str]:
     """Return the label columns; "*" is every column but the SMILES, the split column and those to ignore."""
     if dataset.labels != ("*",):
         return list(dataset.labels)
@@ -312,19 +314,20 @@ def _label_names(table: Table, dataset: Dataset) -> list[str]:
     return names
 
 
-def _labels(
-    table: Table, names: Sequence[str], dataset: Dataset, values: Values, known: bool
+def labels_of(
+    table: Table, names: Sequence[str], dataset: Dataset, values: Values, known: bool = False
 ) -> tuple[np.ndarray, dict[int, Reject]]:
-    """Return the labels, molecules x tasks, NaN where missing, and by row what was censored and what became of it.
+    """Return the labels, records x tasks, NaN where missing, and by row what was censored and what became of it.
 
-    Of a file that the registry knows, columns beside the labels were judged when it was registered.
+    Of a file that the registry knows, columns beside the labels were judged when it was registered. Raises `UserError`
+    as :func:`read` does.
     """
     task = TASKS[dataset.task]
     signs = [""] * len(table.records)
     factors = np.ones(len(table.records))
     if not task.classes and not (known and not dataset.relations):
         beside = [name for name in dict.fromkeys(table.header) if _may_tell(name, table, names, dataset)]
-        texts = _translated(table.column(names[0]), values)
+        texts = _label_texts(table, names[0], values)
         signs = _relations(table, beside, names[0], texts, dataset)
         factors = _factors(table, beside, texts, dataset)
     limits = dataset.censored == "limit"
@@ -332,7 +335,7 @@ def _labels(
     censored: dict[int, Reject] = {}
     for name in names:
         written = table.column(name)
-        texts = _translated(written, values)
+        texts = _label_texts(table, name, values)
         # A kind of label may read limits by itself.
         limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task) is None}
         bounds = [
@@ -402,7 +405,8 @@ def _relations(table: Table, beside: Sequence[str], name: str, texts: Sequence[s
         raise UserError(
             f"{table.path}: column {candidates[0]!r} says of {len(beyond)} of {len(signs)} labels that the value lies "
             f"beyond the number, first in {table.position(first)}: {name!r} {signs[first]} {texts[first]}. Say "
-            "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value."
+            "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value. "
+            "On the command line: censored=drop."
         )
     return signs
 
@@ -420,7 +424,8 @@ def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset:
                 raise UserError(
                     f"{table.path}: the labels have several units, by column {name!r}: {label.counted(cells)}; "
                     f"{table.position(rows[second])} is {texts[rows[second]]} {cells[second]}. Write one unit, or say "
-                    f"what each label is multiplied by: `units: {{{each}}}` with the right numbers."
+                    f"what each label is multiplied by: `units: {{{each}}}` with the right numbers; on the "
+                    f"command line, units='{{{each}}}'."
                 )
         return ones
     told = [name for name, cells in of_rows.items() if any(label.factor(cell, dataset.units) for cell in cells)]
@@ -438,9 +443,11 @@ def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset:
     return ones
 
 
-def _translated(texts: Sequence[str], values: Values) -> list[str]:
+def _label_texts(table: Table, name: str, values: Values) -> list[str]:
+    """Return the labels of a column as texts: translated by `values`, and of numbers with decimal points."""
+    texts = table.column(name)
     meaning = {text: label.translated(text, values) for text in set(texts)}
-    return [meaning[text] for text in texts]
+    return label.with_points([meaning[text] for text in texts])
 
 
 def _number(text: str, task: str) -> float | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from roftmol.data.delimited import Table
+from roftmol.data.label_texts import Values, translated, with_points
 from roftmol.data.parents import forms_told
 from roftmol.tasks import TASKS
 
 #: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
 AT_AN_END = 0.05
 AT_LEAST = 3
+#: Positive labels, but for the same share at either end, whose largest is so many times the smallest, are told.
+SPAN = 1000
 
 
 #: What becomes of records of one molecule, by `duplicates`.
@@ -22,6 +26,18 @@ MERGED = {
     "keep": "all are kept",
     "drop": "the others are left out",
 }
+
+
+def of_reading(table: Table, labels: Sequence[str], values: Values) -> list[str]:
+    """Say what is taken for titles and units, and in which columns of labels commas for decimal points."""
+    told = list(table.skipped)
+    for name in labels:
+        cells = [translated(text, values) for text in table.column(name)]
+        pairs = zip(cells, with_points(cells), table.lines, strict=True)
+        if changed := next(((text, point, line) for text, point, line in pairs if text != point), None):
+            text, point, line = changed
+            told.append(f"Column {name!r} has decimal commas: {text!r} in line {line} is read as {point}.")
+    return told
 
 
 def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) -> list[str]:
@@ -62,7 +78,22 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
         for task in tasks.to_dict("records"):
             if not TASKS[task["kind"]].classes:
                 told += _at_the_ends(str(task["name"]), labels[:, task["task"]])
+                told += _without_logarithm(str(task["name"]), labels[:, task["task"]])
     return [*told, *filter(None, [forms_told(molecules)])]
+
+
+def _without_logarithm(name: str, labels: np.ndarray) -> list[str]:
+    """Return a sentence about positive labels that span so much that a few of them are all that a loss sees."""
+    given = labels[np.isfinite(labels)]
+    if not len(given) or given.min() <= 0:
+        return []
+    low, high = np.quantile(given, [AT_AN_END, 1 - AT_AN_END])
+    if high < SPAN * low:
+        return []
+    return [
+        f"Nine tenths of the labels in {name!r} lie between {low:.3g} and {high:.3g}: the largest outweigh all others. "
+        "Their logarithm can be learned better; of a potency, that is -log10 of the molar value (of 10 nM: 8)."
+    ]
 
 
 def _at_the_ends(name: str, labels: np.ndarray) -> list[str]:

@@ -10,13 +10,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 from roftmol.core.errors import UserError
 from roftmol.data.columns import is_no_label, is_unnamed, listed
 from roftmol.data.delimited import Table, twice
 from roftmol.data.label_texts import (
+    LEFT_OUT,
     Values,
     holds_relations,
     holds_units,
@@ -25,6 +28,8 @@ from roftmol.data.label_texts import (
     number,
     proposed,
     translated,
+    unmatched,
+    with_points,
     yaml_key,
 )
 from roftmol.tasks import TASKS, classification, regression
@@ -113,12 +118,15 @@ def choose(table: Table, smiles: str) -> str:
         which = listed(column.name for column in candidates)
         kinds = "of numbers or of two words" if any(column.holds_words for column in candidates) else "of numbers"
         raise UserError(
-            f"{table.path}: {which} are columns {kinds}; name the one to predict with `target`{_for_example([one])}"
+            f"{table.path}: {which} are columns {kinds}; name the one to predict with "
+            f"`target`{_for_example(candidates)}"
         )
     if table.header.count(one.name) > 1:
         raise UserError(f"{table.path}: {twice(one.name, table.header.count(one.name))}")
     rivals = [column.name for column in likely if column is not one and column.holds_words]
-    if one.counts_records or rivals:
+    # Numbers that have relations or units are measured values; what those mean is the next question.
+    described = any(column.describes_labels for column in columns)
+    if rivals or (one.counts_records and not described):
         why = f"{listed(rivals)} may be the labels" if rivals else "its whole numbers may count or identify the records"
         text, line = one.given[0]
         raise UserError(
@@ -129,7 +137,9 @@ def choose(table: Table, smiles: str) -> str:
 
 
 def _for_example(columns: Sequence[Column]) -> str:
-    return f", for example target={columns[0].name!r}." if columns else "."
+    """Return an example of `target`: the first column whose numbers do not count records."""
+    one = next((column for column in columns if not column.counts_records), columns[0] if columns else None)
+    return f", for example target={one.name!r}." if one else "."
 
 
 def task_of(table: Table, target: str, task: str | None, values: Values, censored: str | None = None) -> str:
@@ -139,32 +149,60 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     label that only limits the value is one where `censored` says what becomes of it.
     """
     column = Column(target, table.column(target), table.lines)
-    labels = [(translated(text, values), text, line) for text, line in zip(column.cells, column.lines, strict=True)]
-    given = [(_value(label, task, censored), text, line) for label, text, line in labels if not is_missing(label)]
+    check_values(table, [target], values)
+    texts = with_points([translated(text, values) for text in column.cells])
+    labels = zip(texts, column.cells, column.lines, strict=True)
+    given = [
+        _Given(_value(label, task, censored), label, text, line)
+        for label, text, line in labels
+        if not is_missing(label)
+    ]
     where = f"{table.path}: column {target!r}"
     if not given:
         raise UserError(f"{where} holds no label; name another `target`.")
     _check_words(where, column, given, values)
-    numbers = {value for value, _, _ in given if value is not None}
+    numbers = {one.value for one in given if one.value is not None}
     classes = task is not None and TASKS[task].classes
     if numbers <= {0.0, 1.0}:
         return task or classification.TASK.name
-    _, text, line = next(one for one in given if one[0] not in (0, 1))
+    other = next(one for one in given if one.value not in (0, 1))
     codes = sorted(numbers)
     example = _codes(codes)
     if classes:
         raise UserError(
-            f"{where}, line {line}: {text!r} is neither of the classes 0 and 1. Say which is which, for example "
-            f"{example}; a label may be `missing`. More than two classes cannot be learnt."
+            f"{where}, line {other.line}: {other.text!r} is neither of the classes 0 and 1. Say which is which, "
+            f"for example {example}; a label may be `missing`. More than two classes cannot be learnt."
         )
     few = len(codes) <= CODES and all(code.is_integer() for code in codes) and len(given) >= OFTEN * len(codes)
     if task is None and len(codes) > 1 and few:
         raise UserError(
-            f"{where} holds only {', '.join(f'{code:g}' for code in codes)} (line {line}: {text!r}). If these are "
-            f"codes of classes, say what each means, for example {example}; more than two classes cannot be learnt. "
-            f"If they are measured values, say task={regression.TASK.name}."
+            f"{where} holds only {', '.join(f'{code:g}' for code in codes)} (line {other.line}: {other.text!r}). If "
+            f"these are codes of classes, say what each means, for example {example}; more than two classes cannot be "
+            f"learnt. If they are measured values, say task={regression.TASK.name}."
         )
     return task or regression.TASK.name
+
+
+class _Given(NamedTuple):
+    """A label: its number if it has one, the text that it is read from, and the cell with its line."""
+
+    value: float | None
+    label: str
+    text: str
+    line: int
+
+
+def check_values(table: Table, targets: Sequence[str], values: Values) -> None:
+    """Raise `UserError` for a key of `values` that means no cell of the columns of labels."""
+    cells = {text: text for name in targets for text in table.column(name)}
+    if not (wrong := unmatched(cells, values)):
+        return
+    columns = f"column {targets[0]!r}" if len(targets) == 1 else f"the columns {listed(targets)}"
+    spelt = {text.casefold(): text for text in cells}
+    # Of numbers, another one is no slip of the pen.
+    near = get_close_matches(wrong[0].casefold(), spelt, n=1) if number(wrong[0]) is None else []
+    mend = f"Did you mean {spelt[near[0]]!r}?" if near else "Correct it, or leave it out."
+    raise UserError(f"{table.path}: no cell of {columns} is {wrong[0]!r}, which `values` names. {mend}")
 
 
 def _value(label: str, task: str | None, censored: str | None) -> float | None:
@@ -190,13 +228,14 @@ def _codes(codes: Sequence[float]) -> str:
     return proposed(texts[-2:], texts[:-2])
 
 
-def _check_words(where: str, column: Column, given: Sequence[tuple[float | None, str, int]], values: Values) -> None:
+def _check_words(where: str, column: Column, given: Sequence[_Given], values: Values) -> None:
     """Raise `UserError` for labels that are no numbers; classes in words are asked for."""
-    wrong = [(text, line) for value, text, line in given if value is None]
+    wrong = [one for one in given if one.value is None]
     if not wrong:
         return
-    text, line = wrong[0]
-    spelt = list({one.casefold(): one for one, _ in reversed(wrong)}.values())
+    first = wrong[0]
+    text, line = first.text, first.line
+    spelt = list({one.text.casefold(): one.text for one in reversed(wrong)}.values())
     if not values and len(wrong) == len(given) and column.holds_words:
         words = sorted(spelt, key=str.casefold)
         if len(words) == 2:
@@ -207,17 +246,24 @@ def _check_words(where: str, column: Column, given: Sequence[tuple[float | None,
             f"{where}, line {line}: {text!r} is not a number; the column holds {asked}, for example "
             f"{proposed(words[:2], words[2:])}; or name another `target`."
         )
-    limits = [one for one, _ in wrong if _limit(one) is not None]
-    others = [one for one in spelt if _limit(one) is None]
-    if _limit(text) is not None:
+    limits = [one for one in wrong if _limit(one.label) is not None]
+    others = list({one.text.casefold(): one.text for one in reversed(wrong) if one not in limits}.values())
+    if first in limits:
         mend = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
             "leaves them out, censored=limit takes the number for the value"
         )
     elif "," in text and number(text.replace(",", ".")) is not None:
-        mend = "Write decimal points"
+        mend = "Write decimal points, and nothing between thousands"
+    elif "−" in text and number(text.replace("−", "-")) is not None:
+        mend = "Write the minus sign as -"
+    elif LIKE_A_NUMBER.fullmatch(text):
+        mend = "Write numbers alone, of one unit, or the units into a column of their own"
     else:
         mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
         if len(others) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, others)):
-            mend += "; or say values='{" + ", ".join(f"{yaml_key(one)}: missing" for one in others) + "}'"
+            # What was said before is to be said again.
+            said = {key: meaning if meaning == LEFT_OUT else f"{meaning:g}" for key, meaning in values.items()}
+            said |= dict.fromkeys(others, LEFT_OUT)
+            mend += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
     raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from rdkit import rdBase
 
 from roftmol.core.errors import UserError
-from roftmol.data import molecules, parents
+from roftmol.data import activity_cliffs, molecules, parents
 from roftmol.data import target as labels_of
 from roftmol.data.columns import is_smiles_name, is_unnamed, smiles_column
-from roftmol.data.delimited import Table, load
+from roftmol.data.delimited import HEADER_WITHIN, Table, load
 from roftmol.data.label_texts import Values, class_names, is_missing, translated
-from roftmol.data.remarks import of_records, remarks
+from roftmol.data.remarks import of_reading, of_records, remarks
 from roftmol.registry.catalog import SUFFIXES, Dataset
 from roftmol.tasks import TASKS
 
@@ -23,8 +25,6 @@ MINIMUM = 20
 MINIMUM_OF_A_CLASS = 10
 #: So many cells of a column that was guessed to hold SMILES are tried.
 TRIED = 50
-#: A header stands within so many lines.
-HEADER_WITHIN = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def describe(
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
     if path.suffix.lower() in SUFFIXES:
         raise UserError(f"{path}: a recommendation is made from a CSV; name structures in `own_datasets`.")
-    table, values = load(path), values or {}
+    table, values = load(path, smiles), values or {}
     if smiles is None:
         smiles = _guessed_smiles(table)
     table.column(smiles)
@@ -82,7 +82,7 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
     # Whatever contradicts itself is told, and not dropped, before the user has said what to do.
     rules = dataset if settle_duplicates else replace(dataset, duplicates="keep")
     kept, rejects, tasks = molecules.read(path, rules, max_rejected=max_rejected)
-    table = load(path)
+    table = load(path, dataset.smiles)
     target = dataset.labels[0]
     contradicting = rejects[rejects["reason"] == "contradicting_duplicate"]
     if len(contradicting) and not settle_duplicates:
@@ -119,7 +119,27 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
                     f"{path}: {count} molecules have the label {value} in column {target!r}, and a recommendation "
                     f"needs {MINIMUM_OF_A_CLASS} of each class. Add molecules, or give a measured value as the target."
                 )
-    return [*of_records(table, len(kept), rejects, dataset.duplicates), *remarks(kept, rejects, tasks)]
+    return [
+        *of_reading(table, dataset.labels, dataset.values),
+        *of_records(table, len(kept), rejects, dataset.duplicates),
+        *remarks(kept, rejects, tasks),
+    ]
+
+
+def audit_labels(path: Path, dataset: Dataset) -> list[str]:
+    """Return what is worth a word of how a CSV of `own_datasets` is read; refuse labels that its jobs would refuse.
+
+    Raises `UserError` for what :func:`molecules.labels_of` refuses, for a key of `values` that means no label, and for
+    potencies that are no logarithms. Molecules are not looked at.
+    """
+    table = load(path, dataset.smiles)
+    table.column(dataset.smiles)
+    names = molecules.label_names(table, dataset)
+    labels_of.check_values(table, names, dataset.values)
+    labels, _ = molecules.labels_of(table, names, dataset, dataset.values)
+    if dataset.potency:
+        activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset)
+    return of_reading(table, names, dataset.values)
 
 
 def _guessed_smiles(table: Table) -> str:
@@ -128,14 +148,14 @@ def _guessed_smiles(table: Table) -> str:
     try:
         guess = smiles_column(names, str(table.path))
     except UserError as error:
-        raise UserError(f"{error}{_header_below(table)}") from None
+        raise UserError(f"{error}{_smiles_hint(table, names)}") from None
     cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][:TRIED]
     wrong = [(text, line) for text, line in cells if not _is_molecule(text)]
     if 2 * len(wrong) <= len(cells):
         return guess
     text, line = wrong[0]
-    better = [name for name in names if name != guess and _holds_smiles(table, name)]
-    hint = f", for example smiles={better[0]!r}" if better else ""
+    better = next((name for name in names if name != guess and _holds_smiles(table, name)), "")
+    hint = f", for example smiles={better!r}" if better else ""
     raise UserError(
         f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in line {line} is none; name the "
         f"column of SMILES with `smiles`{hint}."
@@ -154,9 +174,13 @@ def _holds_smiles(table: Table, name: str) -> bool:
     return bool(cells) and all(_is_molecule(text) for text in cells) and any(len(text) > 2 for text in cells)
 
 
-def _header_below(table: Table) -> str:
-    """Return a hint where a line below the first looks like the header."""
+def _smiles_hint(table: Table, names: Sequence[str]) -> str:
+    """Return what helps where no column is called SMILES: one that holds some, or the header in a line below."""
+    if better := next((name for name in names if _holds_smiles(table, name)), ""):
+        return f" {better!r} holds some: smiles={better!r}."
     for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
         if any(map(is_smiles_name, record)):
             return f" Line {line} looks like the header: remove the lines above it."
+    if sum(map(bool, table.header)) < sum(map(bool, table.records[0])):
+        return " If that is a title, name a column of the header below it; what stands above that is then skipped."
     return ""

@@ -122,13 +122,13 @@ def _calibration(calibration: Mapping[str, Any], task: str) -> None:
     kind = uncertainty.certainty_of(TASKS[task])
     if calibration.get("kind") != kind.kind:
         raise CardError(f"calibration.kind is {calibration.get('kind')!r}, and that of a {task} is {kind.kind!r}")
+    if not all(_is_number(value) for value in _numbers(calibration)):
+        raise CardError("calibration holds what is no finite number")
     try:
         read = kind.from_card(calibration)
         read.words()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CardError(f"calibration is incomplete or of other kinds of values ({error})") from error
-    if not all(_is_number(value) for value in _numbers(calibration)):
-        raise CardError("calibration holds what is no finite number")
 
 
 def _evidence(evidence: Any) -> None:

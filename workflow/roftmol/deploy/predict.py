@@ -48,7 +48,7 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
     """
     if ending := next((ending for ending in OTHER_FORMATS if out.lower().endswith(ending)), ""):
         raise UserError(f"{out}: no {ending} is written; let it end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet.")
-    chunks = _read(source, settings.batch_size)
+    chunks = _read(source, settings.batch_size, settings.smiles)
     rows = 0
     with _writer(out) as write, tqdm(unit=" molecules", disable=None) as bar:
         for chunk in chunks:
@@ -115,20 +115,30 @@ def _name(source: str) -> str:
     return "standard input" if source == STREAM else source
 
 
-def _read(source: str, size: int) -> Iterator[pa.Table]:
-    """Read the table in pieces of `size` rows; the cells of a text file stay texts, and a blank line is a row."""
+def _read(source: str, size: int, smiles: str | None) -> Iterator[pa.Table]:
+    """Read the table in pieces of `size` rows; the cells of a text file stay texts, and a blank line is a row.
+
+    What is skipped above the header is said on standard error.
+    """
     if source != STREAM and not Path(source).is_file():
         raise UserError(f"{source}: there is no such file.")
     if source.endswith(".parquet"):
         try:
-            yield from (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(source).iter_batches(size))
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            for batch in pq.ParquetFile(source).iter_batches(size):
+                # What pyarrow reads later must be UTF-8, and pandas' metadata JSON; both raise ValueError.
+                batch.validate(full=True)
+                _ = batch.schema.pandas_metadata
+                yield pa.Table.from_batches([batch])
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115
     with opened as stream:
-        rows = delimited.rows(stream, _name(source))
-        names = next(rows).cells
+        rows = delimited.rows(stream, _name(source), smiles)
+        header = next(rows)
+        if header.skipped:
+            print(f"{_name(source)}: {header.skipped}", file=sys.stderr)
+        names = header.cells
         while piece := list(islice(rows, size)):
             columns = zip(*(row.cells for row in piece), strict=True)
             yield pa.Table.from_arrays([pa.array(cells, pa.string()) for cells in columns], names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -151,6 +152,7 @@ def read_state(path: Path, architecture: Mapping[str, Any] = MappingProxyType({}
         if architecture and (reader := encoder_file(architecture["kind"]).read_published):
             state = reader(path, architecture)
         else:
+            _check_records(path)
             state = torch.load(path, weights_only=True, map_location="cpu")
     except UserError:
         raise
@@ -273,6 +275,20 @@ def _reason(error: Exception) -> str:
     if "weights only load failed" in str(error).casefold() or "weights_only" in str(error):
         return "it holds something else than tensors"
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _check_records(path: Path) -> None:
+    """Raise `ValueError` if a file that torch saved as an archive is not as it was saved.
+
+    Each record has a checksum, at which torch does not look. Files from before PyTorch 1.6 are no archives and have
+    none. torch packs no record, so a small one never unpacks to a large one.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if packed := [record.filename for record in archive.infolist() if record.compress_type]:
+                raise ValueError(f"its record {packed[0]} is packed, which torch does not do")
+            if damaged := archive.testzip():
+                raise ValueError(f"its record {damaged} is not what was written")
 
 
 def _is_safetensors(path: Path) -> bool:

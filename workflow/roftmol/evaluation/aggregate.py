@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from roftmol.core import parquet_footer
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 from roftmol.evaluation.contamination import Audit, worst
@@ -371,8 +372,10 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def _appending(name: str, path: Path, settings: dict[str, Any]) -> Iterator[Append]:
     """Yield a function that appends rows to table `name`; the file appears when the block ends without an error."""
     schema = schemas.marked(name, settings)
-    with atomic(path) as temporary, _writer(temporary, schema) as writer:
-        yield lambda frame: writer.write_table(schemas.table(name, frame))
+    with atomic(path) as temporary:
+        with _writer(temporary, schema) as writer:
+            yield lambda frame: writer.write_table(schemas.table(name, frame))
+        parquet_footer.seal(temporary)
 
 
 def _concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

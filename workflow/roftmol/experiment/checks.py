@@ -36,6 +36,7 @@ def check(config: Config, registered: Registered) -> None:
     _check_splits(config, [registered.datasets[name] for name in config.datasets])
     if config.data is not None:
         _check_refitted(config.methods)
+        _check_bundled(config.models, registered)
     if not registered.corpora[config.auxiliary.corpus].files:
         raise UserError(
             f"auxiliary.corpus: the molecules of {config.auxiliary.corpus} are not to be had; name a list of their "
@@ -76,6 +77,15 @@ def _check_refitted(methods: Iterable[str]) -> None:
     """Raise `UserError` for a method that a recommendation's model, fitted on the user's labels alone, cannot have."""
     if second := [name for name in methods if _has_second_task(METHODS[name])]:
         raise UserError(f"methods: {second[0]} is not for a recommendation, which has no second task; leave it out")
+
+
+def _check_bundled(models: Iterable[str], registered: Registered) -> None:
+    """Raise `UserError` for a model that cannot be handed out: a bundle holds no code of the user's own."""
+    if own := [name for name in models if registered.checkpoints[name].code]:
+        raise UserError(
+            f"recommend.models: {own[0]} is a model of your own, and the file that a recommendation hands out holds no "
+            "code; leave it out, or compare it in an experiment (`own_datasets` and `models`)"
+        )
 
 
 def _check_spatial(config: Config, registered: Registered) -> None:

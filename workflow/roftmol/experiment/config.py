@@ -57,15 +57,23 @@ class Experiment:
         machine.check(self.datasets, self.device, environments=environments)
 
     def audit(self) -> list[str]:
-        """Read the file of a recommendation as a whole, and return what is worth a word, in sentences.
+        """Read the file of a recommendation as a whole, or labels of own datasets, and return what is worth a word.
 
-        Raises `UserError` if none can be made from it, or if the folder is that of another file.
+        Raises `UserError` if no recommendation can be made from the file, or if the folder is that of another file; and
+        for labels that jobs would refuse.
         """
         of = self.recommendation
-        if of is None:
+        tables = {name: dataset.own_table for name, dataset in self.datasets.items() if dataset.own_table}
+        if not tables:
             return []
         from roftmol.data import user_file
 
+        if of is None:
+            return [
+                f"{name}: {remark}"
+                for name, path in tables.items()
+                for remark in user_file.audit_labels(path, self.datasets[name])
+            ]
         check_claim(self.folder, Path(of.path))
         return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 

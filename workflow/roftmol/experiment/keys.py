@@ -386,7 +386,8 @@ class Config(Section):
     values: LabelValues | None = None
     """What the labels of `data` mean, where they are words or codes: numbers, for two classes 0 and 1, or `missing`.
 
-    On the command line `values='{active: 1, inactive: 0, -1: missing}'`. Labels that are not named stay what they are.
+    On the command line `values='{active: 1, inactive: 0, -1: missing}'`. Labels that are not named stay what they are,
+    and a name that no label has is refused.
     Large and small letters are the same. Words that YAML takes for truth values (yes, no, true, false, on, off) need
     double quotes in a file. What is named 1 is the class whose probability is predicted.
     """

@@ -177,6 +177,12 @@ class Dataset:
         return cls(**entry)
 
     @property
+    def own_table(self) -> Path | None:
+        """The CSV of the user's own that it is, of `own_datasets`; None for structures and what is registered."""
+        (first, *others) = self.sources
+        return Path(first.file) if self.format == "csv" and first.kind == "path" and not others else None
+
+    @property
     def has_cliffs(self) -> bool:
         """Whether activity cliffs are known or can be computed."""
         return bool(self.cliff_column) or self.potency

@@ -272,19 +272,23 @@ def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> lis
 def _check_links(source: Path) -> None:
     """Raise `UserError` for a link that leads out of a results folder: what it leads to is nobody's to copy and share.
 
-    The folder itself may be a link.
+    Neither may one lead to a folder, which may be one that holds the link, and without an end. The results folder
+    itself may be a link.
     """
     within = source.resolve()
     for folder, folders, files in os.walk(within):
         for name in (*folders, *files):
-            path = Path(folder, name)
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(within):
+            path, named = Path(folder, name), source / Path(folder, name).relative_to(within)
+            target = Path(os.path.realpath(path))
+            if path.is_symlink() and not target.is_relative_to(within):
                 raise UserError(
-                    f"{source / path.relative_to(within)}: a link that leads out of the folder, to "
-                    f"{os.path.realpath(path)}. Put a copy in its place, or leave it out."
+                    f"{named}: a link that leads out of the folder, to {target}. Put a copy in its place, or leave it "
+                    "out."
                 )
+            if path.is_symlink() and path.is_dir():
+                raise UserError(f"{named}: a link to the folder {target}. Put a copy in its place, or leave it out.")
             if not path.is_dir() and not path.is_file():
-                raise UserError(f"{source / path.relative_to(within)}: it is no file. Leave it out.")
+                raise UserError(f"{named}: it is no file. Leave it out.")
 
 
 def _models(files: Sequence[Path]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from roftmol.core.records import build
 from roftmol.stages.base import Code, Json, Stage
-from roftmol.stages.molecules import reading_rules
+from roftmol.stages.molecules import check_source, reading_rules
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
@@ -36,6 +36,7 @@ def run(settings: Json, *, source: Path, molecules: Path, out: Path) -> None:
     from roftmol.tables import schemas
 
     dataset = Dataset.from_dict(build(Settings, settings).dataset)
+    check_source(source, dataset.name)
     table = activity_cliffs.find(source, schemas.read("molecules", molecules), dataset)
     schemas.write("cliff_molecules", table, out, settings)
     print(f"{dataset.name}: {table['cliff'].sum()} of {len(table)} molecules are in an activity cliff", file=sys.stderr)

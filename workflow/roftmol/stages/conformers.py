@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from roftmol.core.records import build
 from roftmol.stages.base import Code, Json, Stage
-from roftmol.stages.molecules import reading_rules
+from roftmol.stages.molecules import check_source, reading_rules
 
 if TYPE_CHECKING:
     from roftmol.experiment.config import Experiment
@@ -35,6 +35,7 @@ def run(settings: Json, *, source: Path, molecules: Path, out: Path) -> None:
     from roftmol.tables import schemas
 
     dataset = Dataset.from_dict(build(Settings, settings).dataset)
+    check_source(source, dataset.name)
     geometries = conformers.read(source, schemas.read("molecules", molecules), dataset)
     schemas.write("conformers", geometries, out, settings, source)
     print(f"{dataset.name}: {len(geometries)} geometries", file=sys.stderr)

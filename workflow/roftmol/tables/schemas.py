@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from roftmol.core import parquet_footer
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, sha256
 from roftmol.core.run_origin import origin
@@ -100,6 +101,7 @@ def write(name: str, frame: pd.DataFrame, path: Path | str, settings: Any = None
     rows = rows.replace_schema_metadata({**rows.schema.metadata, **marked(name, settings, source).metadata})
     with atomic(path) as temporary:
         pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
+        parquet_footer.seal(temporary)
 
 
 def read(
@@ -114,8 +116,8 @@ def read(
     """
     names = TABLES[name].columns if columns is None else columns
     with _opened(name, path) as file:
-        rows = file.read(_present(file, names))
-    return _completed(name, rows, names).to_pandas()
+        # Columns of another type than the table's are found here.
+        return _completed(name, file.read(_present(file, names)), names).to_pandas()
 
 
 def stream(name: str, path: Path | str) -> Iterator[pa.Table]:
@@ -137,7 +139,7 @@ class Indexed:
         self._path = path
         with _reading(path):
             self._file = _file(path)
-        _check(name, path, self._file.schema_arrow)
+            _check(name, path, self._file.schema_arrow)
         metadata = self._file.metadata
         number_of = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
@@ -148,6 +150,8 @@ class Indexed:
         self._most: dict[str, np.ndarray] = {}
         for key in keys:
             of_groups = [group.column(number_of[key]).statistics for group in groups]
+            if any(of_group is None for of_group in of_groups):  # they cannot be compared with None
+                raise UserError(f"{path}: it does not say which values of {key!r} it holds where. {ANEW}")
             self._least[key] = np.array([of_group.min for of_group in of_groups], object)
             self._most[key] = np.array([of_group.max for of_group in of_groups], object)
 
@@ -159,9 +163,9 @@ class Indexed:
         groups = [self._filled[position] for position in np.flatnonzero(may_hold)]
         with _reading(self._path):
             rows = self._file.read_row_groups(groups, _present(self._file, dict.fromkeys([*columns, *where])))
-        for key, value in where.items():
-            rows = rows.filter(pa.compute.equal(rows[key], value))
-        return _completed(self._name, rows, columns)
+            for key, value in where.items():
+                rows = rows.filter(pa.compute.equal(rows[key], value))
+            return _completed(self._name, rows, columns)
 
 
 def content_digest(path: Path | str) -> str:
@@ -183,13 +187,13 @@ def marks(path: Path | str) -> dict[str, str]:
     Raises `UserError` if it is no table of this workflow, or as :func:`read` does.
     """
     with _reading(path):
+        _check_footer(path)
         written = pq.read_schema(path)
-    texts = {key.decode(): value.decode() for key, value in (written.metadata or {}).items()}
-    name = texts.get("roftmol.table", "")
-    if name not in TABLES:
-        raise UserError(f"{path}: it is no table of this workflow. {ANEW}")
-    _check(name, path, written)
-    return texts
+        name = _texts(written).get("roftmol.table", "")
+        if name not in TABLES:
+            raise UserError(f"{path}: it is no table of this workflow. {ANEW}")
+        _check(name, path, written)
+        return _texts(written)
 
 
 @contextmanager
@@ -201,16 +205,14 @@ def _opened(name: str, path: Path | str) -> Iterator[pq.ParquetFile]:
 
 
 def _file(path: Path | str) -> pq.ParquetFile:
-    """Open a Parquet file whose pages are checked against their checksums; older files have none.
+    """Open a Parquet file whose footer and pages are checked against their checksums; older files have none."""
+    _check_footer(path)
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
-    No checksum covers how many rows there are, which the file says twice.
-    """
-    file = pq.ParquetFile(path, page_checksum_verification=True)
-    in_groups = sum(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
-    if in_groups != file.metadata.num_rows:
-        file.close()
-        raise pa.ArrowInvalid(f"{in_groups} rows of {file.metadata.num_rows}")
-    return file
+
+def _check_footer(path: Path | str) -> None:
+    if fault := parquet_footer.fault(path):
+        raise pa.ArrowInvalid(fault)
 
 
 @contextmanager
@@ -224,10 +226,9 @@ def _reading(path: Path | str) -> Iterator[None]:
 def _check(name: str, path: Path | str, schema: pa.Schema) -> None:
     """Raise `UserError` unless the file is table `name`, of a version that can be read and with its columns."""
     table = TABLES[name]
-    metadata = schema.metadata or {}
-    written = metadata.get(b"roftmol.table", b"?").decode()
-    version = metadata.get(b"roftmol.version", b"?").decode()
-    number = int(version) if version.isdecimal() else 0
+    marks = _texts(schema)
+    written, version = marks.get("roftmol.table", "?"), marks.get("roftmol.version", "?")
+    number = int(version) if version.isdecimal() and len(version) < 9 else 0
     if written != name or not table.oldest <= number <= table.version:
         newer = written == name and number > table.version
         mend = "A newer version of this program wrote it: update the program, or delete the file." if newer else ANEW
@@ -242,6 +243,11 @@ def _check(name: str, path: Path | str, schema: pa.Schema) -> None:
             f"{path}: its columns are not those of table {name} of version {version} "
             f"(missing {missing}, unknown {unknown}). {ANEW}"
         )
+
+
+def _texts(schema: pa.Schema) -> dict[str, str]:
+    """Return what a file says of itself."""
+    return {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
 
 
 def _present(file: pq.ParquetFile, columns: Iterable[str]) -> list[str]:
