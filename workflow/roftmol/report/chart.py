@@ -21,7 +21,7 @@ from roftmol.tasks import metric_title
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
-CHARACTER = 6.5  # the width of a title's usual letter; no title reaches into the dots
+CHARACTER = 6.8  # the width of a title's usual letter; no title reaches into the dots
 REACH = 0.3  # how much of a row's height the seeds are spread over, to each side of its middle
 LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line through the panel, and its dashes
 LINES_TOLD = (("full FT", LINES[FULL_FT], "dashed"), ("the fingerprint", LINES[FINGERPRINT], "dotted"))

@@ -69,7 +69,7 @@ def results_table(results: Results) -> Table:
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
                     number_cell(score, cell["mean"]),
                     *([r2] if regression else []),
-                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓")),
+                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓"), "keep"),
                     seeds,
                     number_cell(fixed(cell["place"], 0), cell["place"]),
                     *(lead(one, name in TWICE[reference]) for reference, one in versus.items()),
