@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
+from devices import device
 from roftmol.cli import commands
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
@@ -33,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the shell, in which R is ours."""
     environment = {"PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    environment["FULL"] = str(device(folder, "full"))
     script = f'set -o pipefail; R() {{ "{sys.executable}" -m roftmol "$@"; }}; {command}'
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -46,7 +48,7 @@ def in_shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
         ("R predict a.roftmol new.csv -o - | head -n 1 >/dev/null", 0, ""),
         ("R show a.roftmol >/dev/full", 2, "error: standard output: cannot be written (No space left on device)"),
         ("R predict a.roftmol new.csv -o - >/dev/full", 2, "error: standard output: cannot be written"),
-        ("R predict a.roftmol new.csv -o /dev/full", 2, "error: /dev/full: cannot be written (No space left"),
+        ("R predict a.roftmol new.csv -o $FULL", 2, "/full: cannot be written (No space left"),
         ("R predict a.roftmol - -o - <&-", 2, "error: standard input is closed"),
         ("R predict a.roftmol new.csv -o - >&-", 2, "error: standard output is closed"),
         ("R predict a.roftmol new.csv -o out.csv 2>&-", 0, ""),

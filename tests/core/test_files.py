@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devices import device
 from roftmol.core.errors import UserError, printable
 from roftmol.core.files import atomic
 
@@ -31,12 +32,13 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path):
     assert sorted(os.listdir(tmp_path / "data")) == ["later", "real"]
 
 
-def test_a_device_stays_a_device():
-    write("/dev/null")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
-    with pytest.raises(UserError, match=r"/dev/full: cannot be written \(No space left on device\)"):
-        write("/dev/full")
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+def test_a_device_stays_a_device(tmp_path: Path):
+    null, full = device(tmp_path, "null"), device(tmp_path, "full")
+    write(null)
+    assert stat.S_ISCHR(os.stat(null).st_mode)
+    with pytest.raises(UserError, match=f"{full}: cannot be written \\(No space left on device\\)"):
+        write(full)
+    assert stat.S_ISCHR(os.stat(full).st_mode)
 
 
 def test_a_pipe_is_written_through(tmp_path: Path):

@@ -65,7 +65,7 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
         (b"smiles,y\nCCO,1\nCCC,\x81\n", "not a CSV text in UTF-8"),  # which is no sign of Windows-1252
         (b"PK\x03\x04 a workbook", "cannot be read as an Excel workbook"),
         (b"\xd0\xcf\x11\xe0 a workbook", "an Excel workbook of the old format"),
-        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50)[:-9], "not a CSV text in UTF-8"),
+        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50, mtime=0)[:-9], "not a CSV text in UTF-8"),
         (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "not a CSV text in UTF-8"),
         ("", "the file is empty"),
     ],
@@ -126,18 +126,27 @@ def test_titles_are_above_a_header_that_names_smiles_and_fill_fewer_cells(above,
         assert layout_of(above + HEADER) == (";", titles)
 
 
+@pytest.mark.parametrize("title", ["Our compounds", "Our compounds, 2023"])
+def test_a_list_of_smiles_may_have_a_title(tmp_path, title):
+    assert cells(written(tmp_path / "a.csv", f"{title}\nsmiles\nCCO\nCCC\n")) == [["smiles"], ["CCO"], ["CCC"]]
+
+
 @pytest.mark.parametrize("first", ["Drug;Y;unit\n", ";Drug;unit\n"])
 def test_a_record_is_no_header(first):
     assert layout_of(first + "CCO;1.5;mol\nCCC;2.5;mol\n").titles == 0
     assert layout_of(first + "CCO;active;mol\nCCC;inactive;mol\n", "Drug").titles == 0
 
 
-def test_what_is_skipped_is_told(tmp_path):
-    table = load(written(tmp_path / "a.csv", "Ours;\n\nLigand;IC50\n;(nM)\nCCO;1\nCCC;2\n"), Reading("Ligand"))
+@pytest.mark.parametrize("nothing", ["", "-", "()"])
+def test_what_is_skipped_is_told(tmp_path, nothing):
+    table = load(
+        written(tmp_path / "a.csv", f"Ours;\n\nLigand;IC50\n{nothing};(nM)\nCCO;1\nCCC;2\n"), Reading("Ligand")
+    )
     assert (table.header, table.records, table.lines) == (["Ligand", "IC50"], [["CCO", "1"], ["CCC", "2"]], [5, 6])
+    shown = ", ".join(repr(cell) for cell in (nothing, "(nM)") if cell)
     assert table.skipped == (
         "The header is in line 3; above it 1 line is skipped: 'Ours'.",
-        "Line 4 is skipped: it has no SMILES and no number, but '(nM)', and is taken for a part of the header.",
+        f"Line 4 is skipped: it has no SMILES and no number, but {shown}, and is taken for a part of the header.",
     )
 
 

@@ -98,6 +98,8 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
         (["smiles,SMILES,y", *(f"C,{line}" for line in values())], {}, "'smiles' and 'SMILES' may both hold SMILES"),
         (["smiles,a,b", *(f"{line},1" for line in values())], {}, "'a', 'b' are columns of numbers; name the one to "
          "predict with `target`, for example target='a'."),
+        (["smiles,a,y", *(f"{line.split(',')[0]},{n},{n % 7}.5" for n, line in enumerate(values()))], {},
+         "'a', 'y' are columns of numbers; name the one to predict with `target`, for example target='y'."),
         (["smiles,a,a", *(f"{line},1" for line in values())], {}, "column 'a' is there twice"),
         (["smiles,smiles,y", *(f"C,{line}" for line in values())], {"smiles": "smiles"}, "'smiles' is there twice"),
         (["smiles,y", *values(), "CCO,high"], {}, "line 42: 'high' is not a number"),
@@ -225,6 +227,9 @@ def test_values_say_what_classes_are(tmp_path):
         describe(path, values={"actve": 1.0, "inactive": 0.0})
     with pytest.raises(UserError, match=r"no cell of column 'active' is '-99', which `values` names\. Correct it"):
         describe(codes, values={"-99": "missing", "-1": "missing"})
+    two = table(tmp_path / "d.csv", beside(labels=["1", "0"] * 20, header="smiles,active"))
+    with pytest.raises(UserError, match=r"is '-1', which `values` names\. Correct it"):
+        describe(two, values={"-1": "missing"})
     odd = table(tmp_path / "c.csv", beside(labels=["1", "0", "ND", "?"] * 10, header="smiles,active"))
     with pytest.raises(UserError, match=r"""'\?' is not a number.* values='{ND: missing, "\?": missing}'"""):
         describe(odd, values={"ND": "missing"})

@@ -522,6 +522,21 @@ def test_packed_tables_are_read_and_written(place):
     assert gzip.decompress((place / "out.tsv.gz").read_bytes()).startswith(b"smiles\tsize_prediction")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"CCNO", b"C\xffNO"), (b'{"index', b"{{index"), (b'"index', b'"\xffndex')]
+)
+def test_a_damaged_parquet_is_told(place, capsys, before, after):
+    pd.DataFrame({"smiles": ["CCNO", "CCC"]}).to_parquet(place / "in.parquet", compression=None, use_dictionary=False)
+    whole = (place / "in.parquet").read_bytes()
+    assert before in whole
+    (place / "in.parquet").write_bytes(whole.replace(before, after))
+    with pytest.raises(SystemExit) as caught:
+        predict(place, str(place / "in.parquet"), "-o", str(place / "out.csv"))
+    assert caught.value.code == 2
+    assert f"error: {place / 'in.parquet'}: cannot be read as Parquet (" in capsys.readouterr().err
+    assert not list(place.glob("*out*"))
+
+
 @pytest.mark.parametrize("ending", ["xlsx", "XLS", "json", "parquet.gz"])
 def test_a_format_that_is_not_written_is_refused(place, capsys, ending):
     with pytest.raises(SystemExit):

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from damage import damaged, read_or_refused
 from roftmol.cli.main import main
@@ -171,6 +172,15 @@ def test_what_a_card_cannot_say_is_told(path: Path, change: Callable[[Card], obj
 def test_tensors_that_are_not_the_cards_are_told(path: Path, tensors: dict[str, torch.Tensor]):
     rewrite(path, lambda card: None, **tensors)
     with pytest.raises(UserError, match="do not fit together"):
+        bundle.read(path)
+
+
+def test_a_number_that_is_none_is_told_before_a_molecule_feels_it(path: Path):
+    """The molecule that is predicted when a bundle is read has no bromine."""
+    name, weights = next((name, one) for name, one in load_file(path).items() if name.endswith("element.weight"))
+    weights[35] = float("nan")
+    rewrite(path, lambda card: None, **{name: weights})
+    with pytest.raises(UserError, match=f"{name} is not finite"):
         bundle.read(path)
 
 

@@ -121,7 +121,8 @@ def test_the_page_has_the_tables_shut(drawn):
         "Similarity to the training molecules": 12,
     }.items():
         assert f"<summary>{name}: {rows} rows</summary>" in section
-    assert section.count("<details>") == 5
+    assert section.count("<details>") == 5 + section.count(" figure</summary>")
+    assert section.count(" figure</summary>") == section.count("<figure ")
 
 
 def test_tables_say_the_numbers(drawn):

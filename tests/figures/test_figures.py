@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.tri import TriContourSet
 
 import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
-from roftmol.figures import critical_difference, path, ranks, time
+from roftmol.figures import critical_difference, forest, path, plane, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
 from roftmol.figures.style import in_order, limits, look
 from roftmol.methods import ALL_METHODS
+from roftmol.statistics import stage
 from roftmol.tables import schemas
 
 
@@ -223,3 +225,79 @@ def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_pa
         assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
     still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
     assert "no encoder moved" in still["alt"]
+
+
+def results_of(rows: pd.DataFrame, **tables: pd.DataFrame) -> Results:
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    return Results(made_up_tables.summarise(rows), rows, *blank, **tables)
+
+
+def test_captions_speak_of_what_is_drawn():
+    plain = made_up_tables.selected_rows({"bss": [0.7, 0.8]})
+    far = {name: [0.70, 0.71, 0.72] for name in ("full_ft", "linear_probing", "lp_ft", "wise_ft", "fingerprint")}
+    crowded = made_up_tables.selected_rows({**far, "bss": [14.0, 15.0, np.nan], "constant": [1.0] * 3}, metric="rmse")
+    crowded = crowded[~((crowded["method"] == "lp_ft") & (crowded["seed"] == 0))]
+    crowded.loc[crowded["method"] == "linear_probing", "test_value"] = np.nan
+    words = {
+        scores: ["Lines mark", "shaded part", "an arrow at the edge"],
+        ranks: ["asterisk", "dash"],
+        time: ["WiSE-FT starts from full FT", "edge beside an arrow"],
+    }
+    for kind, phrases in words.items():
+        (little,), (much,) = (list(kind.drawings(results_of(rows))) for rows in (plain, crowded))
+        assert [phrase in little.caption for phrase in phrases] == [False] * len(phrases), kind
+        assert [phrase in much.caption for phrase in phrases] == [True] * len(phrases), kind
+
+
+def test_collapse_explains_its_measures(drawn):
+    (caption, *_) = (entry["caption"] for entry in manifest(drawn[1]) if entry["kind"] == "collapse")
+    assert "linear CKA" in caption
+    assert "Force drift" not in caption  # no encoder of the made-up experiment has a force field
+
+
+def test_leads_over_full_ft_point_to_the_right_and_have_intervals_where_they_tell():
+    rows = made_up_tables.selected_rows({"full_ft": [2.0, 2.1, 2.2], "bss": [1.0, 1.1, 1.2]}, dataset="esol")
+    tables = stage.made(rows, replicates=50)
+    comparisons = tables["comparisons"]
+    for enough in (True, False):
+        tables["comparisons"] = comparisons.assign(enough=enough, verdict="undecided")
+        (drawing,) = forest.drawings(results_of(rows, **tables))
+        (axis,) = drawing.figure.axes
+        means = [line.get_xdata() for line in axis.lines if line.get_marker() == look("bss").marker]
+        assert len(means) == 1
+        assert means[0][0] == pytest.approx(100 * (1 - 1.1 / 2.1), rel=0.05)  # lower RMSE is to the right
+        bars = [line for line in axis.lines if line.get_linewidth() == 1.6]
+        assert len(bars) == enough
+        assert all(line.get_xdata()[0] < means[0][0] < line.get_xdata()[1] for line in bars)
+        assert ("intervals; the comparisons table" in drawing.caption) == enough
+        assert ("no intervals are drawn" in drawing.caption) != enough
+
+
+def test_a_bar_of_ranks_is_drawn_where_it_tells(drawn):
+    names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
+    read = {name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names}
+    for enough in (True, False):
+        read["mean_ranks"] = read["mean_ranks"].assign(enough=enough)
+        (drawing,) = critical_difference.drawings(Results(**read))
+        bars = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
+        assert {line.get_visible() for line in bars} == {enough}
+        assert ("thick bar" in drawing.caption) == enough
+
+
+def test_the_colours_of_a_plane_are_its_numbers(drawn):
+    """The colour around a point is that of the loss written there, and one colour is one loss in both panels."""
+    names = ("summary", "selected", "alphas", "coefficients", "planes")
+    results = Results(**{name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names})
+    drawing, *_ = plane.drawings(results)
+    panels = [axis for axis in drawing.figure.axes if axis.get_label() != "<colorbar>"]
+    assert len(panels) == 2 * len(drawing.conditions)
+    scales = []
+    for axis in panels:
+        filled = next(one for one in axis.collections if isinstance(one, TriContourSet) and one.filled)
+        scales.append((tuple(filled.levels), filled.norm.vmin, filled.norm.vmax))
+        for point in (text for text in axis.texts if ": " in text.get_text()):
+            loss = float(point.get_text().rpartition(": ")[2])
+            bands = [band for band, path in enumerate(filled.get_paths()) if path.contains_point(point.xy, radius=1e-9)]
+            low, high = filled.levels[min(bands)], filled.levels[max(bands) + 1]
+            assert low - 0.006 <= loss <= high + 0.006, point.get_text()
+    assert scales[::2] == scales[1::2]

@@ -84,6 +84,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     experiment = {
         "models": {"gin_masking": {"pretraining": "self-supervised"}},
         "seeds": (0, 1, 2),
+        "tsne": False,
         "versions": {"torch": "2.13.0"},
         "mirror": None,
     }
@@ -93,8 +94,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_page_stands_alone(page):
     parsed = Page(page)
     assert len(parsed.ids) == len(set(parsed.ids))
+    # Files beside the page are offered, and nothing of it is in them.
     outside = [address for address in parsed.addresses if not address.startswith(("#", "data:image/svg+xml;base64,"))]
-    assert outside == []
+    assert {address.partition("/")[0] for address in outside} == {"figures", "tables"}
+    assert not re.search(r"<(?!a )[^>]*(?:figures|tables)/", page)
     assert {address[1:] for address in parsed.addresses if address.startswith("#")} <= set(parsed.ids)
     assert not re.search(r"https?://|url\(|@import", page)
     assert not {"link", "iframe", "object", "embed", "base"} & set(parsed.tags)
@@ -111,6 +114,23 @@ def test_page_has_every_part(page):
     assert "addEventListener" in page
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
+
+
+def test_the_header_and_the_first_words_say_what_this_is(page):
+    text = Page(page).text
+    header = text[: text.index("What should I do?")]
+    for words in ("2026-11-25", "0123456789ab", "bace, bbbp, esol", "Labels 50, all", "Seeds 3", "gin_masking"):
+        assert words in header
+    answer = text[text.rindex("What should I do?") :][:1200]
+    assert "data=mine.csv tests these methods on your labels and leaves a model that predicts" in answer
+
+
+def test_no_word_of_the_machine_is_shown(page):
+    text = Page(page).text
+    text = text[: text.index("The experiment, as this report was given it")]  # which is JSON
+    assert not re.search(r"\b(?:True|False|None|nan)\b", text)
+    assert not re.search(r"\b(?:contradicting|missing|invalid)_\w+", text)
+    assert not re.search(r'\{"', text)
 
 
 def test_failures_fallbacks_and_rejects_are_shown(page):

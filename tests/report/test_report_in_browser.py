@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +19,9 @@ import browser
 import made_up_tables
 from roftmol import figures, report
 from roftmol.deploy.verdict import VerdictSettings, judge
+from roftmol.figures import time
+from roftmol.figures.cells import Results
+from roftmol.figures.style import RC
 from roftmol.report import recommendation
 from roftmol.tables import schemas
 
@@ -56,6 +63,53 @@ def address(tmp_path_factory: pytest.TempPathFactory, selected: pd.DataFrame) ->
     figures.draw(tables, folder / "figures")
     report.build(tables, folder / "figures", {"seeds": [0, 1, 2]}, folder / "report.html")
     return (folder / "report.html").as_uri()
+
+
+#: What is wider or taller than what shows it: cells, titles, and all that they stand in; and cells outside the window.
+CUT = """
+Array.from(document.querySelectorAll("main td, main th"))
+  .filter((cell) => cell.getClientRects().length)
+  .flatMap((cell) => {
+    const cut = [];
+    for (let box = cell; box !== document.body; box = box.parentElement) {
+      if (box.clientWidth && box.scrollWidth > box.clientWidth + 1) cut.push(box.localName + "." + box.className);
+    }
+    const place = cell.getBoundingClientRect();
+    if (place.left < 0 || place.right > document.documentElement.clientWidth) cut.push("window");
+    return cut.map((what) => `${what}: ${cell.textContent}`);
+  })
+"""
+UNFOLD = """
+document.querySelectorAll("details").forEach((fold) => { fold.open = true; });
+document.querySelectorAll(".tools [aria-expanded=false]").forEach((more) => more.click());
+new Promise((done) => setTimeout(done, 100))
+"""
+#: Pairs of texts of one picture that lie on each other, and texts that reach out of it; texts may stand at an angle.
+OVERLAPS = """
+((pictures, texts) => Array.from(document.querySelectorAll(pictures)).flatMap((svg) => {
+  const edge = svg.getBoundingClientRect();
+  const boxes = Array.from(svg.querySelectorAll(texts)).flatMap((text) => {
+    const {x, y, width, height} = text.getBBox();
+    if (!width || !height) return [];
+    const matrix = text.getScreenCTM();
+    const inset = 0.12 * height;
+    const across = [x + inset, x + width - inset], down = [y + inset, y + height - inset];
+    const corner = ([i, j]) => new DOMPoint(across[i], down[j]).matrixTransform(matrix);
+    const words = (text.parentElement.innerHTML.match(/<!-- (.*?) -->/)?.[1] ?? text.textContent).trim();
+    return [{corners: [[0, 0], [1, 0], [1, 1], [0, 1]].map(corner), words}];
+  });
+  const apart = (a, b) => [a, b].some(({corners: [p, q, , r]}) => [[p, q], [p, r]].some(([from, to]) => {
+    const along = (point) => point.x * (to.x - from.x) + point.y * (to.y - from.y);
+    const [one, other] = [a, b].map((box) => box.corners.map(along));
+    return Math.max(...one) < Math.min(...other) || Math.max(...other) < Math.min(...one);
+  }));
+  const pairs = boxes.flatMap((a, place) => boxes.slice(place + 1).map((b) => [a, b]));
+  const found = pairs.filter(([a, b]) => !apart(a, b)).map(([a, b]) => [a.words, b.words]);
+  const out = boxes.filter(({corners}) => corners.some(
+    ({x, y}) => x < edge.left - 1 || x > edge.right + 1 || y < edge.top - 1 || y > edge.bottom + 1));
+  return [...found, ...out.map(({words}) => [words, "the edge"])];
+}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +159,16 @@ def test_a_fault_would_be_noticed(tab, address):
 @pytest.mark.parametrize("width", [1300, 420])
 def test_the_first_screen_answers(tab, address, width):
     tab.open(address, width)
-    below = tab("Array.from(document.querySelectorAll('.lead, .verdict'), (p) => p.getBoundingClientRect().bottom)")
-    assert len(below) == 2
+    below = tab(
+        "Array.from(document.querySelectorAll('.lead, .own, .verdict'), (p) => p.getBoundingClientRect().bottom)"
+    )
+    assert len(below) == 4  # what to do, what that is, how to get it for one's own file, and why
     assert max(below) < 900
+    assert "data=mine.csv" in tab("document.querySelector('.own code').textContent")
+    assert tab("document.querySelector('.own').textContent").startswith("Fingerprint: ")
+    cells = "Array.from(document.querySelectorAll('#conditions tbody tr:first-child td'))"
+    score = f"{cells}.find((cell) => /\\d\\s±/.test(cell.textContent))"
+    assert tab(f"{score}.getBoundingClientRect().right") <= width
     assert tab("document.querySelector('#conditions tbody tr').getBoundingClientRect().bottom") < 900
 
 
@@ -116,6 +177,105 @@ def test_the_page_never_scrolls_sideways(tab, address, width):
     tab.open(address, width)
     tab("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
     assert tab("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+def test_no_table_loses_a_digit(tab, address, recommended, width):
+    for page in (address, recommended):
+        tab.open(page, width)
+        tab(UNFOLD)
+        assert tab("document.querySelectorAll('td').length") > 40
+        assert tab(CUT) == []
+
+
+def test_what_does_not_fit_says_so_and_keeps_its_first_column(tab, address):
+    tab.open(address, 1000)
+    tab("document.querySelector('#scores .scroll').style.width = '500px'; new Promise((done) => setTimeout(done, 100))")
+    box = "document.querySelector('#scores .scroll')"
+    assert tab(f"{box}.classList.contains('cut')")
+    left = f"{box}.querySelector('td').getBoundingClientRect().left"
+    before = tab(left)
+    tab(f"{box}.scrollLeft = 200")
+    assert tab(f"{box}.scrollLeft") == 200
+    assert tab(left) == before
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+def test_no_text_lies_on_text_in_the_charts(tab, address, recommended, width):
+    for page in (address, recommended):
+        tab.open(page, width)
+        assert tab("document.querySelectorAll('.panel text').length") > 5
+        assert tab(f"{OVERLAPS}('.panel svg', 'text')") == []
+
+
+def test_no_text_lies_on_text_in_the_figures(tab, address):
+    folder = Path(address.removeprefix("file://")).parent / "figures"
+    files = sorted(folder.glob("*.svg"))
+    assert len(files) == 22
+    found = {}
+    for file in files:
+        tab.open(file.as_uri())
+        assert tab("document.querySelectorAll('g[id^=text_] > g:not([id])').length") > 2
+        if overlaps := tab(f"{OVERLAPS}('svg', 'g[id^=text_] > g:not([id])')"):
+            found[file.name] = overlaps
+    assert found == {}
+
+
+def test_a_page_with_its_folds_closed_is_read_in_ten_screens(page):
+    assert page("document.documentElement.scrollHeight") <= 10 * 900
+
+
+def test_a_folded_section_opens_for_whoever_goes_there(page, address):
+    folded = "document.querySelector('#changes details.whole')"
+    assert not page(f"{folded}.open")
+    page("document.querySelector('nav a[href=\"#changes\"]').click()")
+    assert page(f"{folded}.open")
+    page.open(f"{address}#cost")
+    assert page("document.querySelector('#cost details.whole').open")
+
+
+SAVED = """
+(async (press) => {
+  const saved = [];
+  const {createObjectURL} = URL;
+  const {click} = HTMLAnchorElement.prototype;
+  URL.createObjectURL = (blob) => { saved.push(blob); return createObjectURL(blob); };
+  let name = "";
+  HTMLAnchorElement.prototype.click = function () { name = this.download; };
+  press();
+  for (let tries = 0; !saved.length && tries < 100; tries += 1) await new Promise((done) => setTimeout(done, 20));
+  URL.createObjectURL = createObjectURL;
+  HTMLAnchorElement.prototype.click = click;
+  return [name, saved[0].type, saved[0].size, saved[0].type == "text/csv" ? await saved[0].text() : ""];
+})
+"""
+
+
+def test_tables_and_figures_are_saved_from_the_page_itself(page, selected):
+    button = (
+        "Array.from(document.querySelectorAll('#scores .tools button')).find((b) => b.textContent == 'Save as CSV')"
+    )
+    name, kind, _, text = page(f"{SAVED}(() => {button}.click())")
+    assert (name, kind) == ("all-scores.csv", "text/csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 6 * len(METHODS)  # the rows behind the button too
+    chosen = next(row for row in rows if (row["Dataset"], row["Labels"], row["Method"]) == ("esol", "50", "L2-SP"))
+    values = selected.query("dataset == 'esol' and budget == '50' and method == 'l2_sp'")["test_value"]
+    assert chosen["Test score"].startswith(f"{values.mean():.3f} ± {values.std():.3f}")
+    assert not re.search("[−\xa0]", text)
+    # what is equal in all rows is no column of the page, and one of the file
+    lean = "document.querySelector('table[data-same]')"
+    same = json.loads(page(f"{lean}.dataset.same"))
+    *_, text = page(f"{SAVED}(() => {lean}.parentElement.nextElementSibling.lastElementChild.click())")
+    assert same
+    assert not same.keys() & set(page(f"Array.from({lean}.tHead.rows[0].cells, (cell) => cell.innerText.trim())"))
+    assert all(same.items() <= row.items() for row in csv.DictReader(io.StringIO(text)))
+    picture = "document.querySelector('#comparisons figure')"
+    assert page(f"{picture}.querySelector('a.save').href == {picture}.querySelector('img').src")
+    assert page(f"{picture}.querySelector('a.save').download").endswith(".svg")
+    name, kind, size, _ = page(f"{SAVED}(() => {picture}.querySelector('button.save').click())")
+    assert name.endswith(".png")
+    assert (kind, size > 10_000) == ("image/png", True)
 
 
 def test_nothing_is_cut_off_in_print(tab, address):
@@ -159,7 +319,13 @@ def test_filters_hide_exactly_the_others(page, selected, chosen):
     assert page(OUTPUT) == f"{len(shown)} of {len(conditions)} conditions"
     visible = "Array.from(document.querySelectorAll('{} tbody tr')).filter((row) => row.offsetParent).length"
     assert page(visible.format("#conditions")) == len(shown)
-    assert page(visible.format("#scores")) == len(shown) * len(METHODS)
+    rows = len(shown) * len(METHODS)
+    assert page(visible.format("#scores")) == (rows if rows <= 12 else 10)
+    more = "Array.from(document.querySelectorAll('#scores .tools button')).find((one) => one.textContent == %r)"
+    if rows > 12:
+        page(f"{more % f'Show all {rows} rows'}.click()")
+        assert page(visible.format("#scores")) == rows
+        page(f"{more % 'Show the first 10 rows'}.click()")
     assert page("document.querySelectorAll('.panel:not([hidden])').length") == len(shown)
 
     page("document.querySelector('#filters button').click(); new Promise((done) => setTimeout(done))")
@@ -280,6 +446,12 @@ def test_without_scripts_all_is_there_to_read(tab, address):
         assert tab("document.querySelector('#scores .filter').offsetParent") is None
         assert not any(element["hidden"] for element in tab(FILTERED))
         assert "mean " in tab("document.querySelector('.panel .row title').textContent")
+        rows = "Array.from(document.querySelectorAll('#scores tbody tr')).filter((row) => row.offsetParent).length"
+        assert tab(rows) == 6 * len(METHODS)
+        beside = tab("document.querySelector('#comparisons figure a.save').getAttribute('href')")
+        assert (Path(address.removeprefix("file://")).parent / beside).is_file()
+        tab.open(address, 420)
+        assert tab(CUT) == []
     finally:
         tab.send("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -308,7 +480,10 @@ def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("width", [420, 1300])
 def test_a_recommendation_is_read_in_any_window(tab, recommended, width):
     tab.open(recommended, width)
-    assert tab("document.querySelector('.lead').getBoundingClientRect().bottom") < 900
+    below = tab("Array.from(document.querySelectorAll('.lead, .own'), (p) => p.getBoundingClientRect().bottom)")
+    assert len(below) == 3  # what to take, what that is, how to predict with it
+    assert max(below) < 900
+    assert "roftmol predict mine.roftmol" in tab("document.querySelector('.own code').textContent")
     assert "log<i>S" in tab("document.querySelector('h1').textContent")
     assert tab("document.documentElement.scrollWidth") <= width
     assert min(tab("Array.from(document.images, (image) => image.naturalWidth)")) > 0
@@ -323,3 +498,19 @@ def test_a_recommendation_is_read_in_any_window(tab, recommended, width):
     tab(by_score)
     assert tab(first) == "Full FT"
     assert tab.complaints() == []
+
+
+def test_no_legend_of_long_names_is_cut_off(tab, tmp_path):
+    names = [
+        name + head for head in ("", "+hybrid") for name in ("full_ft", "lp_ft", "wise_ft", "l2_sp", "lp_ft_closed")
+    ]
+    rows = pd.concat(
+        made_up_tables.selected_rows({name: [0.7, 0.8] for name in names}, dataset=dataset) for dataset in "abc"
+    )
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    with matplotlib.rc_context(RC):
+        (drawing,) = time.drawings(Results(made_up_tables.summarise(rows), rows, *blank))
+        drawing.figure.savefig(tmp_path / "time.svg")
+    tab.open((tmp_path / "time.svg").as_uri())
+    assert tab("document.querySelectorAll('g[id^=text_] > g:not([id])').length") > len(names)
+    assert tab(f"{OVERLAPS}('svg', 'g[id^=text_] > g:not([id])')") == []

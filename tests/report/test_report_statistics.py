@@ -55,3 +55,47 @@ def test_one_data_set_is_one_row_of_the_report():
     results = Results(made_up_tables.summarise(rows), rows, *blank, **stage.made(rows, replicates=50))
     (row,) = report.comparisons_table(results).rows
     assert "set00" in [cell.text for cell in row]
+
+
+def test_leads_are_positive_where_the_method_is_better():
+    """RMSE falls by a tenth and ROC-AUC rises by a tenth: both are leads."""
+    ahead = {"full_ft": 0.0, "fingerprint": 0.0, "l2_sp": 0.1}
+    for metric, effects in {"roc_auc": ahead, "rmse": ahead | {"l2_sp": -0.1}}.items():
+        table = report.comparisons_table(read(selected(effects, 9, metric=metric)))
+        titles = [column.removeprefix("#") for column in table.columns]
+        rows = [dict(zip(titles, row, strict=True)) for row in table.rows]
+        (over,) = (
+            row
+            for row in rows
+            if (row["Method"].text, row["Against"].text, row["Datasets"].text) == ("L2-SP", "Full FT", "all 9")
+        )
+        assert over["Verdict"].text == "better"
+        assert over["Better by"].text.startswith("+")
+        assert over["Better by"].sort > 0
+        low, high = (float(end.strip("%")) for end in over["95% interval"].text.split(" to "))
+        assert 0 < low < high
+        pairs = [(row["Method"].text, row["Against"].text) for row in rows]
+        assert ("Full FT", "Fingerprint") in pairs
+        assert ("Fingerprint", "Full FT") not in pairs
+
+
+def test_an_interval_is_given_where_it_can_tell():
+    few = report.comparisons_table(read(selected({"full_ft": 0.0, "l2_sp": 0.2, "bss": 0.2}, 3)))
+    place = [*few.columns].index("#95% interval")
+    over = [row for row in few.rows if row[place - 2].text == "all 3"]
+    assert len(over) == 2
+    assert [row[place].text for row in over] == ["", ""]
+
+
+def test_two_references_are_one_pair_beside_all_models():
+    frames = [selected({"full_ft": 0.0, "fingerprint": 0.1, "classical": 0.2}, 2, model=name) for name in ("a", "b")]
+    rows = pd.concat(frames, ignore_index=True).drop_duplicates(["model", "dataset", "method", "seed"])
+    table = report.comparisons_table(read(rows))
+    titles = [column.removeprefix("#") for column in table.columns]
+    pair = [
+        (row[titles.index("Model")].text, facets.get("model"))
+        for row, facets in zip(table.rows, table.facets, strict=True)
+        if (row[titles.index("Method")].text, row[titles.index("Against")].text) == ("Classical", "Fingerprint")
+        and row[titles.index("Datasets")].text == "set00"
+    ]
+    assert pair == [("any", None)]

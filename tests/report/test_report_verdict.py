@@ -10,7 +10,7 @@ import made_up_tables
 import null_simulation
 from roftmol.figures.cells import Results
 from roftmol.report.answers import answers
-from roftmol.report.verdict import answers_table, verdict
+from roftmol.report.verdict import advised, answers_table, verdict
 from roftmol.statistics import stage
 from roftmol.tables import schemas
 
@@ -149,7 +149,7 @@ def test_who_is_better_at_predicting_nothing_is_not_said():
     assert not any(null_simulation.PREFERS.search(sentence) for sentence in said(found))
     (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "nothing"
-    assert "▲" not in row["− Full FT"]
+    assert "▲" not in row["Better than Full FT by"]
 
 
 def test_without_the_constant_predictor_nothing_is_said_of_it():
@@ -187,9 +187,10 @@ def test_a_row_says_what_the_means_are(levels):
     assert row["Best mean"].text == answer.best.title
     assert row["Test score"].sort == pytest.approx(means[best])
     if best != "full_ft":
-        assert row["− Full FT"].sort == pytest.approx(means[best] - means["full_ft"])
-    assert row["Pretrained − best reference"].sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
-    assert row["Pretrained − best reference"].text.endswith("(Fingerprint)")
+        assert row["Better than Full FT by"].sort == pytest.approx(means[best] - means["full_ft"])
+    over = row["Pretrained better than best reference by"]
+    assert over.sort == pytest.approx(means[answer.tuned.method] - means["fingerprint"])
+    assert over.text.endswith("(Fingerprint)")
     assert row["Best pretrained"].text.startswith("the same" if best != "fingerprint" else answer.tuned.title)
     assert table.facets == [answer.condition._asdict()]
 
@@ -238,3 +239,41 @@ def test_a_page_without_a_difference_prefers_no_method(shape: null_simulation.Sh
 def test_a_page_with_a_large_difference_says_so():
     shape = null_simulation.replace(null_simulation.MANY, better={"l2_sp": 0.6})
     assert null_simulation.pages(shape, 2)["sentences"] == 1
+
+
+def two_models(levels: dict[str, float], constant: bool = True) -> Results:
+    """The results of two models on three datasets, whose references are the same fits."""
+    frames = []
+    for model in ("one", "other"):
+        found = results(dict.fromkeys("abc", levels), constant=constant, model=model)
+        frames.append(found.selected)
+    selected = pd.concat(frames, ignore_index=True).drop_duplicates(["model", "dataset", "method", "seed"])
+    blank = [schemas.empty(name) for name in ("alphas", "coefficients")]
+    return Results(made_up_tables.summarise(selected), selected, *blank, **stage.made(selected, replicates=300))
+
+
+def test_the_fits_of_a_reference_are_counted_once_beside_all_models():
+    levels = LEVEL | {"fingerprint": 0.85, "classical": 0.45}
+    found = two_models(levels)
+    predictable, below = (
+        next(sentence for sentence in said(found) if sentence.startswith(start))
+        for start in ("The labels can", "Three of")
+    )
+    assert "some method is better than predicting the mean on all three datasets, beyond doubt" in predictable
+    # three methods of two models and two references, on three datasets: 24 means, 30 rows of the page
+    assert below == "Three of 24 mean test scores are worse than that of predicting the mean."
+    bests = [row["Best mean"] for row in conditions_table(found)]
+    assert bests == ["Fingerprint"] * 3 + ["Fingerprint, the same fits"] * 3
+    nothing = said(two_models(dict.fromkeys(LEVEL, 0.5)))[0]
+    assert "in any of the three conditions" in nothing
+
+
+def test_the_advice_names_what_it_says_to_take():
+    def taken(found: Results) -> list[str]:
+        return advised(found, answers(found, schemas.empty("left_out")))
+
+    assert taken(results({"a": L2_SP_AHEAD})) == ["l2_sp"]
+    assert taken(results({"a": LEVEL})) == ["fingerprint"]
+    assert taken(results({"a": dict.fromkeys(LEVEL, 0.6) | {"fingerprint": 0.85}})) == ["fingerprint"]
+    assert taken(results({"a": dict.fromkeys(LEVEL, 0.5)}, noise=0.03)) == []
+    assert taken(results({"a": {"fingerprint": 0.8}})) == []

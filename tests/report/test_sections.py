@@ -11,9 +11,9 @@ from roftmol import figures
 from roftmol.figures.cells import Condition, Results, facets_of
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report import audit, provenance, results
-from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels
+from roftmol.report.chart import LEFT, RIGHT, WIDTH, panels, words
 from roftmol.report.sections import FURTHER, SECTIONS, Captioned, fill
-from roftmol.report.table import Table, word
+from roftmol.report.table import Table, labels, lean, tight, word
 
 TABLE = Captioned("a table", Table("", ["Word"], [[word("here")]]))
 
@@ -124,12 +124,15 @@ def test_the_table_of_scores_has_r2_and_the_constant_predictor():
     titles = [column.removeprefix("#") for column in table.columns]
     rows = {row[titles.index("Method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
     assert rows["BSS"]["R²"].text == "0.72"
-    assert rows["Full FT"]["− Constant"].text == "+0.250 ± 0.071, worse than the mean"
-    assert rows["Full FT"]["− Constant"].tone == "worse"
-    assert rows["BSS"]["− Constant"].text == "−0.250 ± 0.071"
-    assert rows["Constant"]["− Constant"].text == ""
+    # RMSE: 0.25 more is worse, 0.25 less is better
+    assert rows["Full FT"]["Better than Constant by"].text == "−0.250"
+    assert rows["Full FT"]["Better than Constant by"].tone == "worse"
+    assert rows["BSS"]["Better than Constant by"].text == "+0.250"
+    assert rows["Constant"]["Better than Constant by"].text == ""
+    assert rows["Constant"]["Better than Full FT by"].text == ""  # full FT's row says it of the pair
+    assert rows["BSS"]["Better than Full FT by"].text == "+0.500"
     plain = results.results_table(read(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]})))
-    assert not {"#R²", "#− Constant"} & {*plain.columns}
+    assert not {"#R²", "#Better than Constant by"} & {*plain.columns}
 
 
 def test_the_table_of_heads_puts_the_frozen_encoder_and_refitted_methods_side_by_side():
@@ -199,3 +202,72 @@ def test_a_setting_without_a_score_has_no_panel():
 def test_one_seed_has_no_mean_of_its_own():
     (panel,) = panels(read(made_up_tables.selected_rows({"full_ft": [0.7]})))
     assert panel.rows[0].words == "seed 0: 0.700"
+
+
+def test_what_is_equal_in_all_rows_is_said_once():
+    rows = [[word("a"), word("3"), word(""), word(str(number))] for number in range(3)]
+    table = Table("A table. In all rows: honest protocol.", ["Dataset", "#Seeds", "Note", "#Score"], rows)
+    thin, same = lean(table)
+    assert list(thin.columns) == ["#Score"]
+    assert [[cell.text for cell in row] for row in thin.rows] == [["0"], ["1"], ["2"]]
+    assert thin.caption == "A table. In all rows: honest protocol; Dataset: a; Seeds: 3."
+    assert same == {"Dataset": "a", "Seeds": "3"}
+    without = lean(Table("", table.columns, rows)).table
+    assert without.caption == "In all rows: Dataset: a; Seeds: 3."
+    # of one row nothing is equal in all rows, and an empty column still says nothing
+    assert list(lean(Table("", table.columns, rows[:1])).table.columns) == ["Dataset", "#Seeds", "#Score"]
+    # a table that would be left without a column stays as it is
+    assert lean(Table("", ["Word"], [[word("here")]] * 2)).table.columns == ["Word"]
+    full = Table("", ["#Score", "Word"], [[word("1"), word("b")], [word("2"), word("c")]])
+    assert lean(full) == (full, {})
+
+
+def test_titles_end_no_string_of_the_style_sheet():
+    assert labels(["#Score", "Method"]) == '--c1:"Score ";--c2:""'
+    hostile = labels(['a"; } </style><script>\\n\n'])
+    assert hostile == r'--c1:"a\22 ; } \3c /style>\3c script>\5c n\a  "'
+
+
+def test_a_number_stays_with_what_belongs_to_it():
+    broken = {"0.7 ± 0.1": "0.7 ±_0.1", "RMSE ↓": "RMSE_↓", "+0.1 ▲": "+0.1_▲", "12 s": "12_s", "1.5 min": "1.5_min"}
+    assert {text: tight(text).replace("\xa0", "_") for text in broken} == broken
+    assert tight("Linear probing") == "Linear probing"
+    assert tight("3 seeds") == "3 seeds"
+
+
+def test_the_chart_is_explained_as_it_is_drawn():
+    def said(values, **cell) -> str:
+        return words(panels(read(made_up_tables.selected_rows(values, **cell))))
+
+    plain = said({"bss": [0.7, 0.8]})
+    assert plain.startswith("A small dot is a seed, the large one the mean. Point at a row")
+    assert "A line marks the mean of full FT (dashed)." in said({"full_ft": [0.7, 0.8]})
+    both = said({"full_ft": [0.7, 0.8], "fingerprint": [0.7, 0.8], "constant": [0.5, 0.5]})
+    assert "Lines mark the means of full FT (dashed) and of the fingerprint (dotted)." in both
+    assert "worse than predicting the mean label" in both
+    assert "arrow stands" not in both
+    far = {name: [0.70, 0.71, 0.72] for name in ("full_ft", "linear_probing", "lp_ft", "l2_sp", "scratch")}
+    assert "An arrow stands for a score far outside" in said({**far, "bss": [14.0, 15.0, 0.71]}, metric="rmse")
+
+
+def test_notes_and_reasons_are_words():
+    rows = made_up_tables.selected_rows({"full_ft": [0.7, 0.8]}).assign(note='encoder of {"alpha":0.9}; {unreadable}')
+    (row,) = audit.notes_table(rows).rows
+    assert "encoder of alpha = 0.9; {unreadable}" in [cell.text for cell in row]
+    rejects = made_up_tables.data_tables("bbbp", "classification")["rejects"].assign(reason="contradicting_duplicate")
+    assert "contradicting duplicate" in [cell.text for cell in audit.reasons_table(rejects).rows[0]]
+    assert "contradicting duplicate" in [cell.text for cell in audit.rejected(rejects)[0][2].rows[0]]
+
+
+def test_what_was_run_is_told_in_words():
+    told = dict(audit.facts({"tsne": False, "max_rejected": 0.1, "seeds": [], "title": "x", "own_key": 1}))
+    assert told == {"t-SNE pictures of atoms": False, "Unusable records allowed": 0.1, "Own key": 1}
+
+
+def test_the_header_says_when_with_what_and_on_what():
+    timings = made_up_tables.timings_of(made_up_tables.selected_rows({"full_ft": [0.7, 0.8]}))
+    told = audit.origin(timings, [("Datasets", ["a", "b"]), ("Labels", [])])
+    assert told == [("Fits made", "2026-11-25"), ("Commit", "0123456789ab (version 0.1.0)"), ("Datasets", "a, b")]
+    later = pd.concat([timings, timings.assign(started="2026-11-27T00:00:00+00:00", code="")])
+    assert audit.origin(later, [])[0] == ("Fits made", "2026-11-25 to 2026-11-27")
+    assert audit.origin(timings.assign(started="", code=""), []) == []

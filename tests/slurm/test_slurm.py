@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import cluster
-from workspaces import BAD_LABEL, ROOT, RUNS, SNAKEMAKE, Workspace, spoil, write_molecules
+from workspaces import BAD_SMILES, ROOT, RUNS, SNAKEMAKE, Workspace, spoil, write_molecules
 
 MISHAPS = {"linear_probing": "fail", "l2_sp": "hang", "full_ft": "kill"}
 METHODS = [*MISHAPS, "wise_ft", "fingerprint"]
@@ -154,7 +154,7 @@ def test_a_job_that_fails_to_the_last_has_the_last_word(tmp_path: Path):
     log = tmp_path / "results/logs/molecules/mine.log"
     assert done.stderr.splitlines()[-2:] == [
         f"molecules failed: Read the molecules of mine (log: {log})",
-        BAD_LABEL,
+        BAD_SMILES,
     ]
     assert len(refused.jobs("molecules")) == 3
 

@@ -27,7 +27,7 @@ from roftmol.registry import catalog
 from roftmol.tables import schemas
 from small_dataset import SMILES
 from workspaces import (
-    BAD_LABEL,
+    BAD_SMILES,
     CONFIG,
     ENDS,
     EXACT,
@@ -331,6 +331,18 @@ def test_a_killed_run_goes_on_where_it_was(copy: Workspace):
         pd.testing.assert_frame_equal(table, undisturbed[name])
 
 
+def test_a_label_that_no_job_would_read_starts_none(tmp_path: Path):
+    write_molecules(tmp_path / "mine.csv")
+    lines = (tmp_path / "mine.csv").read_text().splitlines()
+    (tmp_path / "mine.csv").write_text("\n".join([*lines, "CCO,soluble"]))
+    workspace = Workspace(tmp_path)
+    workspace.configure()
+    done = workspace.run("--dry-run")
+    assert done.returncode == 2
+    told = f"mine.csv: column 'logP', record {len(lines) - 1} (line {len(lines) + 1}): the label 'soluble' is not a"
+    assert done.stderr.splitlines()[-1].startswith(told)
+
+
 #: A user's own code that the system kills, as it does what takes too much memory.
 KILLED = "import os, signal\ndef featurize(molecule):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
@@ -343,9 +355,9 @@ def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
     done = workspace.run("--cores", "2")
     assert done.returncode == 1
     said = done.stderr.splitlines()
-    assert said[-1] == BAD_LABEL
+    assert said[-1] == BAD_SMILES
     assert said[-2] == "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)"
-    assert (tmp_path / "results/logs/molecules/mine.log").read_text() == f"{BAD_LABEL}\n"
+    assert (tmp_path / "results/logs/molecules/mine.log").read_text() == f"{BAD_SMILES}\n"
     assert "latency" not in done.stderr
     assert "xdg-open" not in done.stderr
 
@@ -374,7 +386,7 @@ def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
         "error: killed by signal 9: out of memory? Fewer jobs at a time (--cores) leave more memory to each.",
         "",
         "molecules failed: Read the molecules of mine (log: results/logs/molecules/mine.log)",
-        BAD_LABEL,
+        BAD_SMILES,
     ]
 
 
@@ -427,7 +439,7 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
 
 def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
-    smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
+    smiles = [*SMILES, *(f"{'C' * length}{end}" for length in range(3, 11) for end in "ONF")]
     lines = [f"{text},{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}" for text in smiles]
     (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
     config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}

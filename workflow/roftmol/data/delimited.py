@@ -270,7 +270,7 @@ def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
     titles = _titles(records, smiles)
     header, *others = records[titles:] or [[]]
     if len(header) < 2:
-        return _Agreement()
+        return _Agreement(names_smiles=_names_smiles(header, smiles), titles=titles)
     fit = sum(not any(cells[len(header) :]) and len(cells) >= len(header) for cells in others)
     return _Agreement(fit, _names_smiles(header, smiles), len(header), titles)
 
@@ -278,12 +278,13 @@ def _agreement(text: str, separator: str, smiles: str | None) -> _Agreement:
 def _titles(records: list[list[str]], smiles: str | None) -> int:
     """Return how many of the first records are titles: the next one names SMILES, and each fills fewer cells than it.
 
-    Where a record names SMILES that cannot be the header, there is none: whether it is, the user is asked.
+    A header of one cell can have titles of one, for nothing but SMILES stands below it. Where a record names SMILES and
+    cannot be the header, there is none: whether it is, the user is asked.
     """
     for place, cells in enumerate(records[:HEADER_WITHIN]):
         if _names_smiles(cells, smiles):
             names = not any(number(cell) is not None for cell in cells)
-            fewer = all(_filled(above) < _filled(cells) for above in records[:place])
+            fewer = all(_filled(above) < max(_filled(cells), 2) for above in records[:place])
             return place if names and fewer else 0
     return 0
 
@@ -299,8 +300,8 @@ def _belongs_to_header(header: list[str], records: list[Row], smiles: str | None
     It has no SMILES and no number, and what it says of a column is in no other cell of that.
     """
     place = next((place for place, name in enumerate(header) if _names_smiles([name], smiles)), None)
-    if place is None or len(records) < 2 or records[0].cells[place].strip():
-        return False
+    if place is None or len(records) < 2 or any(map(str.isalpha, records[0].cells[place])):
+        return False  # a SMILES has a letter
     first, *others = (row.cells for row in records)
     return not any(
         number(cell) is not None or any(other[column].strip() == cell.strip() for other in others)

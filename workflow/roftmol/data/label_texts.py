@@ -41,7 +41,8 @@ POSITIVE = frozenset(
 
 #: The signs of a relation; those of `EQUAL` say that the number is the value.
 EQUAL = frozenset({"=", "==", "~", "≈"})
-BEYOND = frozenset({">", ">=", ">>", "≥", "<", "<=", "<<", "≤"})
+BELOW = frozenset({"<", "<=", "<<", "≤"})
+BEYOND = BELOW | {">", ">=", ">>", "≥"}
 #: Units of concentrations, doses, affinities, rates and shares, in lower case, with u for micro and no blanks.
 UNITS = frozenset(
     {f"{size}{unit}" for size in ("", "f", "p", "n", "u", "m") for unit in ("m", "mol/l", "mol.l-1", "mol", "molar")}
@@ -53,7 +54,7 @@ UNITS = frozenset(
 )
 _COMMA = re.compile(r"([<>=~≤≥≈]{0,2}\s*[-+]?\d+),(\d+([eE][-+]?\d+)?)")
 _POINT = re.compile(r"\d\.|\.\d")
-_THOUSANDS = re.compile(r"\D*\d{1,3}(,\d{3})+")
+_THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}(,\d{3})+")
 _LIMIT = re.compile(r"(>=|>>|>|≥|<=|<<|<|≤)\s*(\S.*)")
 
 Values = Mapping[str, float | str]
@@ -83,8 +84,10 @@ def with_points(texts: Sequence[str]) -> list[str]:
     """Return labels with decimal points in place of decimal commas, if that is how the column is written.
 
     It is if half of its labels have a comma that parts a number, none has a point, and some comma cannot part
-    thousands: 5,3 can only be 5.3, while 5,300 may be 5300.
+    thousands: 5,3 and 0,530 can only be 5.3 and 0.53, while 5,300 may be 5300.
     """
+    if not any("," in text for text in texts):
+        return list(texts)
     given = [text for text in texts if not is_missing(text)]
     commas = [text for text in given if _COMMA.fullmatch(text)]
     plain = 2 * len(commas) < len(given) or any(map(_POINT.search, given))

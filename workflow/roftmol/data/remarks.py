@@ -16,6 +16,8 @@ from roftmol.tasks import TASKS
 #: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
 AT_AN_END = 0.05
 AT_LEAST = 3
+#: Positive labels, but for the same share at either end, whose largest is so many times the smallest, are told.
+SPAN = 1000
 
 
 #: What becomes of records of one molecule, by `duplicates`.
@@ -66,17 +68,35 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
     if len(censored):
         dropped = int((censored["action"] == "dropped").sum())
         kept = len(censored) - dropped
+        learnt = any(TASKS[kind].limits for kind in tasks["kind"])
         told.append(
             f"{len(censored)} records have a label that only limits the value, such as record "
-            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} kept; `censored` "
-            "says which."
+            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} "
+            + ("learnt as limits, and scores of errors are of values alone" if learnt else "kept")
+            + "; `censored` says which."
         )
     if len(molecules):
         labels = np.array(molecules["labels"].tolist(), np.float64)
         for task in tasks.to_dict("records"):
             if not TASKS[task["kind"]].classes:
-                told += _at_the_ends(str(task["name"]), labels[:, task["task"]])
+                values = TASKS[task["kind"]].values(labels)[:, task["task"]]
+                told += _at_the_ends(str(task["name"]), values)
+                told += _without_logarithm(str(task["name"]), values)
     return [*told, *filter(None, [forms_told(molecules)])]
+
+
+def _without_logarithm(name: str, labels: np.ndarray) -> list[str]:
+    """Return a sentence about positive labels that span so much that a few of them are all that a loss sees."""
+    given = labels[np.isfinite(labels)]
+    if not len(given) or given.min() <= 0:
+        return []
+    low, high = np.quantile(given, [AT_AN_END, 1 - AT_AN_END])
+    if high < SPAN * low:
+        return []
+    return [
+        f"Nine tenths of the labels in {name!r} lie between {low:.3g} and {high:.3g}: the largest outweigh all others. "
+        "Their logarithm can be learned better; of a potency, that is -log10 of the molar value (of 10 nM: 8)."
+    ]
 
 
 def _at_the_ends(name: str, labels: np.ndarray) -> list[str]:

@@ -167,8 +167,12 @@ def _read(source: str, settings: PredictSettings) -> Iterator[pa.Table]:
         raise UserError(f"{source}: there is no such file.")
     if source.endswith(".parquet"):
         try:
-            yield from (pa.Table.from_batches([batch]) for batch in pq.ParquetFile(source).iter_batches(size))
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            for batch in pq.ParquetFile(source).iter_batches(size):
+                # What pyarrow reads later must be UTF-8, and pandas' metadata JSON; both raise ValueError.
+                batch.validate(full=True)
+                _ = batch.schema.pandas_metadata
+                yield pa.Table.from_batches([batch])
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise UserError(f"{source}: cannot be read as Parquet ({error}). Save it again.") from error
         return
     opened: AbstractContextManager[Any] = nullcontext(sys.stdin.buffer) if source == STREAM else open(source, "rb")  # noqa: SIM115

@@ -20,6 +20,7 @@ from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.coefficients import part_order
 from roftmol.figures.pages import Drawing, Page, Sheet, paged
 from roftmol.figures.style import INK, in_order, look, mean_marker
+from roftmol.methods import SCRATCH
 from roftmol.tables.schemas import RUN
 
 CONDITIONS_A_PAGE = 4
@@ -34,14 +35,15 @@ TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 2, 5)]
 
 CAPTION = (
     "Left: how far each part of the encoder has moved from where it started, ‖θ − θ₀‖ / ‖θ₀‖. Parts are the atom "
-    "embeddings, the layers by number from the input to the output, and all of the encoder; an encoder from scratch "
-    "started from its own random weights. Middle: linear CKA between the vectors that the pretrained and the "
-    "fine-tuned encoder give to held-out molecules. It is 1 if they are the same up to rotation and scale, and about 0 "
-    "if they have nothing in common. Right: the effective rank of the vectors, which is the number of directions that "
-    "molecules differ in; the vertical line is the pretrained encoder's. Fits are those with the selected "
-    "hyperparameters. Small points are seeds; numbers and large points are means over seeds. Even if no part moved, "
-    "vectors may have changed, through BatchNorm's statistics."
+    "embeddings, the layers by number from the input to the output, and all of the encoder. Middle: linear CKA "
+    "between the vectors that the pretrained and the fine-tuned encoder give to held-out molecules. It is 1 if they "
+    "are the same up to rotation and scale, and about 0 if they have nothing in common. Right: the effective rank of "
+    "the vectors, which is the number of directions that molecules differ in; the vertical line is the pretrained "
+    "encoder's. Fits are those with the selected hyperparameters. Small points are seeds; numbers and large points "
+    "are means over seeds."
 )
+FROM_SCRATCH = " An encoder from scratch started from its own random weights."
+UNMOVED = " Even if no part moved, vectors may have changed, through BatchNorm's statistics."
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -57,7 +59,9 @@ def _sheet(changes: pd.DataFrame, results: Results, page: Page[Condition]) -> Sh
         "Heat maps of the relative distance of each encoder part by method, and dot plots of linear CKA "
         "and effective rank: " + "; ".join(_words(condition, table) for condition, table in rows.items()) + "."
     )
-    return Sheet(_figure(rows, results), CAPTION, alt)
+    caption = CAPTION + (FROM_SCRATCH if any((frame["method"] == SCRATCH).any() for frame in rows.values()) else "")
+    caption += UNMOVED if any((_distances(frame)[ALL] == 0).any() for frame in rows.values()) else ""
+    return Sheet(_figure(rows, results), caption, alt)
 
 
 def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:

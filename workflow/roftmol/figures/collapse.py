@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from roftmol.evaluation.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import axis_title, in_order, look
+from roftmol.figures.style import axis_title, in_order, legend_columns, look
 from roftmol.tasks import METRICS
 
 CONDITIONS_A_PAGE = 4
@@ -25,13 +25,18 @@ TITLES = {
     "cka": "1 − linear CKA",
     "force_drift": "force drift, eV/Å",
 }
-CAPTION = (
-    "Each point is a method: what its fits did to the encoder (across) and its test score (up), means over seeds. "
-    "Davies-Bouldin: how badly the atoms' vectors tell ten kinds of atoms apart, relative to the pretrained encoder "
-    "(1 is as well as before). Sliced Wasserstein: how far the cloud of vectors has moved, in units of its spread. 1 − "
-    "linear CKA: what molecules' vectors no longer share with the pretrained ones. Force drift: mean difference of the "
-    "forces from the pretrained force field's. ρ is the rank correlation of the measure with the loss of score, over "
-    "methods, with its 95% bootstrap interval; the interval is wide because methods are few."
+CAPTION = "Each point is a method: what its fits did to the encoder (across) and its test score (up), means over seeds."
+#: What each measure says.
+MEANINGS = {
+    "davies_bouldin_ratio": "Davies-Bouldin: how badly the atoms' vectors tell ten kinds of atoms apart, relative to "
+    "the pretrained encoder (1 is as well as before).",
+    "wasserstein": "Sliced Wasserstein: how far the cloud of vectors has moved, in units of its spread.",
+    "cka": "1 − linear CKA: what molecules' vectors no longer share with the pretrained ones.",
+    "force_drift": "Force drift: mean difference of the forces from the pretrained force field's.",
+}
+RHO = (
+    "ρ is the rank correlation of the measure with the loss of score, over methods. Its 95% bootstrap interval is "
+    "given where zero is outside; methods are few, so most correlations may be chance."
 )
 
 
@@ -48,11 +53,20 @@ def _sheet(measured: pd.DataFrame, results: Results, page: Page[Condition]) -> S
         + "; ".join(_words(results, condition) for condition in page.items)
         + "."
     )
-    return Sheet(_figure({condition: rows_of(measured, condition) for condition in page.items}, results), CAPTION, alt)
+    rows = {condition: rows_of(measured, condition) for condition in page.items}
+    drawn = _measures(rows)
+    correlated = any(_rho(results, condition, name) for condition in rows for name in drawn)
+    caption = " ".join([CAPTION, *(MEANINGS[name] for name in drawn), *([RHO] if correlated else [])])
+    return Sheet(_figure(rows, results), caption, alt)
+
+
+def _measures(rows: dict[Condition, pd.DataFrame]) -> list[str]:
+    """Return the measures that a page shows, a column each."""
+    return [name for name in MEASURES if any((frame["measure"] == name).any() for frame in rows.values())]
 
 
 def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
-    measures = [name for name in MEASURES if any((frame["measure"] == name).any() for frame in rows.values())]
+    measures = _measures(rows)
     figure = Figure(figsize=(7.6, 1.9 * len(rows) + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.05))
     axes = figure.subplots(len(rows), len(measures), squeeze=False, sharey="row")
     for row, (condition, frame) in zip(axes, rows.items(), strict=True):
@@ -69,7 +83,9 @@ def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
         Line2D([], [], color=look(name).colour, marker=look(name).marker, linestyle="none", label=look(name).title)
         for name in methods
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=6)
+    figure.legend(
+        handles=keys, loc="outside lower center", ncols=legend_columns(figure, [look(n).title for n in methods])
+    )
     return figure
 
 
@@ -89,7 +105,8 @@ def _rho(results: Results, condition: Condition, measure: str) -> str:
     if correlated.empty:
         return ""
     row = correlated.iloc[0]
-    return f"ρ {row['rho']:.2f} ({row['low']:.2f} to {row['high']:.2f})".replace("-", "−")
+    sure = row["low"] * row["high"] > 0
+    return (f"ρ {row['rho']:.2f}" + (f" ({row['low']:.2f} to {row['high']:.2f})" if sure else "")).replace("-", "−")
 
 
 def _words(results: Results, condition: Condition) -> str:

@@ -19,10 +19,10 @@ from roftmol.statistics.comparisons import ALPHA, significance
 from roftmol.tasks import metric_title
 
 FAMILIES_A_PAGE = 4
-CAPTION = (
-    "Mean rank of each method over the datasets; 1 is the best. Ranks are of test scores averaged over seeds. A thick "
-    "bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with Holm's "
-    "correction for all pairs. "
+CAPTION = "Mean rank of each method over the datasets; 1 is the best. Ranks are of test scores averaged over seeds. "
+BAR = (
+    "A thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
+    "Holm's correction for all pairs. "
 )
 
 
@@ -44,7 +44,8 @@ def _sheet(results: Results, page: Page[Family]) -> Sheet:
         _diagram(axis, family, ranks, tested)
     powers = " ".join(filter(None, (_power(family, ranks) for family, ranks in page.items)))
     words = " ".join(_words(family, ranks) for family, ranks in page.items)
-    return Sheet(figure, CAPTION + powers, "Critical-difference diagrams. " + words)
+    bars = BAR if any(ranks["enough"].all() for _, ranks in page.items) else ""
+    return Sheet(figure, (CAPTION + bars + powers).strip(), "Critical-difference diagrams. " + words)
 
 
 def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd.DataFrame) -> None:
@@ -68,6 +69,7 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
     for line in itertools.chain.from_iterable(drawn["crossbars"]):
         # Its points are those of a set of names, whose order changes from one process to another.
         line.set_xdata(sorted(line.get_xdata()))
+        line.set_visible(bool(ranks["enough"].all()))  # a bar over all methods would read as if they were equal
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines["top"].set(visible=True, color=FAINT)
     metric = metric_title(family["metric"])
@@ -82,7 +84,7 @@ def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
     metric = metric_title(family["metric"])
     return (
         f"{metric}, {family_title(family)}: with {first['datasets']} datasets, none of {first['pairs']} tests can be "
-        f"significant; that needs at least {first['smallest_n']}. So the bar does not mean that methods are equal."
+        f"significant; that needs at least {first['smallest_n']}. So nothing is said of which methods differ."
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.tri import TriContourSet
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
@@ -27,9 +28,10 @@ PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 
 CAPTION = (
     "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full FT's "
-    "head. Darker is lower, in equal steps of the logarithm. Both axes are distances in weight space, on one scale: to "
-    "the right from the pretrained weights to full FT's, and upwards the part of the way to DWiSE-FT's that is at "
-    "right angles to that. Test labels are read only to draw this figure, not for any choice."
+    "head. Darker is lower, in equal steps of the logarithm; both panels of a row have one scale. Both axes are "
+    "distances in weight space, on one scale: to the right from the pretrained weights to full FT's, and upwards the "
+    "part of the way to DWiSE-FT's that is at right angles to that. Test labels are read only to draw this figure, "
+    "not for any choice."
 )
 #: What is done with BatchNorm's statistics, by whether the protocol estimates them anew.
 NORMS = {
@@ -48,9 +50,15 @@ def drawings(results: Results) -> Iterator[Drawing]:
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     figure, axes = grid(2 * len(page.items), 2, 2.0)
     for row, condition in enumerate(page.items):
-        for axis, partition in zip(axes[2 * row : 2 * row + 2], PARTITIONS, strict=True):
-            _panel(axis, condition, partition, results)
-        axes[2 * row].set_ylabel("at right angles")
+        pair = axes[2 * row : 2 * row + 2]
+        levels = _levels(rows_of(results.planes, condition)["loss"])
+        drawn = [_panel(axis, condition, part, levels, results) for axis, part in zip(pair, PARTITIONS, strict=True)]
+        if drawn[0] is not None:
+            scale = figure.colorbar(drawn[0], ax=pair, aspect=14, pad=0.02, ticks=levels[:: LEVELS // 4])
+            scale.ax.set_yticklabels([_number(level) for level in levels[:: LEVELS // 4]])
+            scale.minorticks_off()
+            scale.set_label("loss")
+        pair[0].set_ylabel("at right angles")
     label_below(axes, 2, "distance from θ₀ towards full FT")
     seed = (
         f" The losses are of {_molecules(page.items, results)} molecules, and of the first seed whose three points do "
@@ -63,20 +71,40 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     return Sheet(figure, CAPTION + NORMS[page.protocol == "honest"] + seed, alt)
 
 
-def _panel(axis: Axes, condition: Condition, partition: str, results: Results) -> None:
+def surface(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return where a partition's loss is known, finite and above zero: the named points, and the grid beside them.
+
+    The points are part of the surface, so the colour around one is that of the number written there.
+    """
+    named_first = rows.sort_values("point", ascending=False, kind="stable")
+    near = named_first[["x", "y"]].round(9)
+    kept = named_first[~near.duplicated() & np.isfinite(named_first["loss"])]
+    return kept.assign(loss=kept["loss"].clip(lower=np.finfo(float).tiny))
+
+
+def _levels(losses: pd.Series) -> np.ndarray:
+    """Return the levels of a condition's contours; none if its losses are all the same.
+
+    They are equal steps of the logarithm, so that the bottom of a valley and its steep sides are both seen.
+    """
+    finite = losses[np.isfinite(losses)].clip(lower=np.finfo(float).tiny)
+    if finite.empty or not finite.max() > finite.min():
+        return np.empty(0)
+    return np.geomspace(finite.min() * (1 - 1e-6), finite.max() * (1 + 1e-6), LEVELS)
+
+
+def _panel(
+    axis: Axes, condition: Condition, partition: str, levels: np.ndarray, results: Results
+) -> TriContourSet | None:
     rows = rows_of(results.planes, condition)
     rows = rows[rows["partition"] == partition]
-    surface = rows[rows["point"] == ""].pivot(index="y", columns="x", values="loss")
-    values = np.ma.masked_invalid(np.maximum(surface.to_numpy(), np.finfo(float).tiny))
-    x, y = surface.columns.to_numpy(), surface.index.to_numpy()
-    low, high = values.min(), values.max()
-    if high > low:
-        # Equal steps of the logarithm: the bottom of a valley and its steep sides are both seen.
-        levels = np.geomspace(low, high, LEVELS)
-        colours = matplotlib.colormaps["Blues_r"]
-        axis.contourf(x, y, values, levels=levels, cmap=colours, norm=LogNorm(low, high * 1.5))
-        lines = axis.contour(x, y, values, levels=levels[1:-1], colors=INK, linewidths=0.4, alpha=0.7)
-        axis.clabel(lines, levels[1:-1:2], fmt=_number, fontsize=5.5)
+    known = surface(rows)
+    drawn = None
+    if len(levels):
+        where = (known["x"], known["y"], known["loss"])
+        norm = LogNorm(levels[0], levels[-1] * 1.5)
+        drawn = axis.tricontourf(*where, levels=levels, cmap=matplotlib.colormaps["Blues_r"], norm=norm)
+        axis.tricontour(*where, levels=levels[1:-1], colors=INK, linewidths=0.4, alpha=0.7)
     for point, (title, method, shift) in POINTS.items():
         at = rows[rows["point"] == point].iloc[0]
         axis.plot(at["x"], at["y"], **mean_marker(method), zorder=5)
@@ -96,6 +124,7 @@ def _panel(axis: Axes, condition: Condition, partition: str, results: Results) -
     panel_title(
         axis, condition.dataset + results.mark(condition), f"{condition.split_and_budget}, {PARTITIONS[partition]}"
     )
+    return drawn
 
 
 def _number(value: float) -> str:

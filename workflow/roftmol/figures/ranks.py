@@ -43,8 +43,14 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     caption = (
         "The rank of each method's mean test score within a condition: 1, the darkest, is the best. "
         + (last_row if mean is not None else "")
-        + "An asterisk marks a mean over fewer seeds than others have; a dash marks a method without a score. A rank "
-        "says nothing about how large a difference is: neighbours often differ by less than the spread of the seeds."
+        + (
+            "An asterisk marks a mean over fewer seeds than others have. "
+            if (incomplete & ranks.notna()).any(axis=None)
+            else ""
+        )
+        + ("A dash marks a method without a score. " if ranks.isna().any(axis=None) else "")
+        + "A rank says nothing about how large a difference is: neighbours often differ by less than the spread of the "
+        "seeds."
     )
     alt = (
         f"Heat map of the ranks of {len(methods)} methods in {len(ranks)} conditions. First in: "

@@ -21,10 +21,12 @@ LINES: dict[str, Dash] = {FULL_FT: "--", FINGERPRINT: ":"}
 BELOW = "#F3E3D9"
 CAPTION = (
     "Each small point is one seed's test score with the hyperparameters selected for that seed; the large marker is "
-    "the mean over seeds. Lines mark the means of full fine-tuning (dashed) and of the fingerprint baseline (dotted). "
-    "In the shaded part, scores are worse than predicting the mean label. Colours are mechanisms, markers methods. A "
-    "point far outside the others is drawn as an arrow at the edge, with the value of the mean beside it."
+    "the mean over seeds. Colours are mechanisms, markers methods."
 )
+#: What a line marks the mean of, in words.
+MARKED = {FULL_FT: "full fine-tuning (dashed)", FINGERPRINT: "the fingerprint baseline (dotted)"}
+SHADED = " In the shaded part, scores are worse than predicting the mean label."
+BEYOND = " A point far outside the others is an arrow at the edge, with the value of a mean beside it."
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -58,7 +60,19 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         + "; ".join(_best(results, condition) for condition in page.items)
         + ". The results table has the numbers."
     )
-    return Sheet(figure, CAPTION, alt)
+    marked = [words for name, words in MARKED.items() if name in methods]
+    what = "Lines mark the means" if len(marked) > 1 else "A line marks the mean"
+    caption = CAPTION + (f" {what} of {' and of '.join(marked)}." if marked else "")
+    caption += SHADED if CONSTANT in methods else ""
+    caption += BEYOND if any(_reaches_beyond(results, condition) for condition in page.items) else ""
+    return Sheet(figure, caption, alt)
+
+
+def _reaches_beyond(results: Results, condition: Condition) -> bool:
+    """Return whether a seed's score lies outside its panel."""
+    values = rows_of(results.runs, condition)["test_value"].to_numpy(dtype=float)
+    low, high = limits(values)
+    return bool(((values < low) | (values > high)).any())
 
 
 def _panel(axis: Axes, methods: list[str], condition: Condition, results: Results) -> None:

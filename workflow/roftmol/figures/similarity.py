@@ -23,9 +23,10 @@ MIN_MOLECULES = 5
 CAPTION = (
     "Error on the test molecules by the Tanimoto similarity (Morgan fingerprints) to the nearest training molecule of "
     "the same seed, in bins over all seeds. Bands are one standard error over molecules; grey bars are the share of "
-    f"the test predictions. Bins of fewer than {MIN_MOLECULES} molecules are left out. A line that leaves its panel "
-    "leads to a larger error. In colour: full FT, the fingerprint and the best of the other methods by mean test score."
+    "the test predictions. In colour: full FT, the fingerprint and the best of the other methods by mean test score."
 )
+LEFT_OUT = f" Bins of fewer than {MIN_MOLECULES} molecules are left out."
+BEYOND = " A line that leaves its panel leads to a larger error."
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -37,8 +38,10 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def _sheet(table: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
+    shown = {condition: rows_of(table, condition) for condition in page.items}
+
     def panel(axis: Axes, condition: Condition) -> None:
-        _panel(axis, rows_of(table, condition), results, condition)
+        _panel(axis, shown[condition], results, condition)
         axis.set_xlabel("nearest training similarity")
 
     figure, _ = panels(page.items, 3, 2.3, panel)
@@ -53,13 +56,24 @@ def _sheet(table: pd.DataFrame, results: Results, page: Page[Condition]) -> Shee
         + "; ".join(_ends(table, condition, results) for condition in page.items)
         + ". The table of similarities has the numbers."
     )
-    return Sheet(figure, CAPTION, alt)
+    caption = CAPTION
+    everything = results.diagnostics.similarity
+    if any((rows_of(everything, one)["molecules"] < MIN_MOLECULES).any() for one in page.items):
+        caption += LEFT_OUT
+    if any((rows["value"] > _ceiling(rows, results.emphasised(one))).any() for one, rows in shown.items()):
+        caption += BEYOND
+    return Sheet(figure, caption, alt)
+
+
+def _ceiling(rows: pd.DataFrame, strong: list[str]) -> float:
+    """Return where a panel ends: above the methods in colour."""
+    top = rows["value"] + rows["error"].fillna(0)
+    return 1.08 * float(np.nanmax(top[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else top))
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, results: Results, condition: Condition) -> None:
     strong = results.emphasised(condition)
-    top = rows["value"] + rows["error"].fillna(0)
-    ceiling = 1.08 * float(np.nanmax(top[rows["method"].isin(strong)] if rows["method"].isin(strong).any() else top))
+    ceiling = _ceiling(rows, strong)
     bins = rows.drop_duplicates("lower").sort_values("lower")
     share = bins["entries"] / bins["entries"].sum()
     axis.bar(bins["lower"], 0.3 * ceiling * share, bins["upper"] - bins["lower"], align="edge", color=BARS, zorder=0)

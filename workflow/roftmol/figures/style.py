@@ -138,8 +138,17 @@ def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, e
     """Name the methods once, below all panels."""
     style = "-" if lines else "none"
     keys = [Line2D([], [], label=look(name).title, **{**mean_marker(name), "linestyle": style}) for name in methods]
-    columns = max(2, int(figure.get_figwidth() / 1.25))
-    figure.legend(handles=[*keys, *extra], loc="outside lower center", ncols=columns, handletextpad=0.4)
+    handles = [*keys, *extra]
+    columns = legend_columns(figure, [str(handle.get_label()) for handle in handles])
+    # A figure has room for three rows of a legend; more must not be taken from its panels.
+    figure.set_figheight(figure.get_figheight() + 0.15 * max(0, math.ceil(len(handles) / columns) - 3))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.4)
+
+
+def legend_columns(figure: Figure, titles: Sequence[str]) -> int:
+    """Return how many columns of a legend fit below a figure: each is as wide as the longest title and its marker."""
+    inches = 0.5 + 0.06 * max(map(len, titles), default=0)  # a letter of the legend's size is about 0.06 inches wide
+    return max(1, int(figure.get_figwidth() / inches))
 
 
 def limits(values: np.ndarray) -> tuple[float, float]:

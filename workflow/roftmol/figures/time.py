@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
 from roftmol.figures.style import axis_title, edge_note, in_order, limits, look, mean_marker, method_legend, panel_title
+from roftmol.methods import ALL_METHODS, FULL_FT
 
 #: Ticks of a logarithmic time axis, in seconds.
 TICKS = {
@@ -18,9 +20,9 @@ TICKS = {
 }  # fmt: skip
 CAPTION = (
     "Mean test score against the wall-clock time of all fits, of every seed and of the search over hyperparameters, on "
-    "a logarithmic axis. WiSE-FT and DWiSE-FT start from full FT's saved weights; the time for these is counted with "
-    "full FT only. A mean far outside the others is written at the edge beside an arrow."
+    "a logarithmic axis."
 )
+BEYOND = " A mean far outside the others is written at the edge beside an arrow."
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
@@ -42,13 +44,29 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     columns = columns_for(len({condition.budget for condition in page.group}))
     figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
     label_below(axes, columns, "wall-clock time of all fits (log)")
-    method_legend(figure, in_order(m for condition in page.items for m in rows_of(results.cells, condition)["method"]))
+    shown = {condition: rows_of(results.cells, condition) for condition in page.items}
+    methods = in_order(name for cells in shown.values() for name in cells["method"])
+    method_legend(figure, methods)
     alt = (
         "Scatter plots of mean test score against computing time, one marker a method, for "
         + "; ".join(condition.title for condition in page.items)
         + ". The results table has the numbers."
     )
-    return Sheet(figure, CAPTION, alt)
+    mixings = {name: ALL_METHODS[name].mixing for name in methods if name in ALL_METHODS}
+    mixed = [name for name, mixing in mixings.items() if mixing and mixing.source == FULL_FT]
+    caption = CAPTION
+    if mixed:
+        titles = " and ".join(look(name).title for name in mixed)
+        verb = "start" if len(mixed) > 1 else "starts"
+        caption += f" {titles} {verb} from full FT's saved weights; the time for these is counted with full FT only."
+    caption += BEYOND if any(_reaches_beyond(results, *one) for one in shown.items()) else ""
+    return Sheet(figure, caption, alt)
+
+
+def _reaches_beyond(results: Results, condition: Condition, cells: pd.DataFrame) -> bool:
+    """Return whether a mean lies outside its panel."""
+    bottom, top = limits(rows_of(results.runs, condition)["test_value"].to_numpy(dtype=float))
+    return bool(((cells["mean"] < bottom) | (cells["mean"] > top)).any())
 
 
 def _panel(axis: Axes, condition: Condition, results: Results) -> None:

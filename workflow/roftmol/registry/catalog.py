@@ -29,7 +29,8 @@ BEST = "minimol"
 
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 DUPLICATES = ("keep", "drop", "average")
-CENSORED = ("drop", "limit")
+#: What becomes of labels such as `>10`; the last one is what a kind of task with limits does.
+CENSORED = ("drop", "limit", ONE_SIDED := "one_sided")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "smi", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf", ".smi": "smi", ".smiles": "smi"}
@@ -114,8 +115,9 @@ class Dataset:
     so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
 
     `censored` says what becomes of labels such as `>10`, which only limit the value: "drop" leaves them out, "limit"
-    takes the number for it; "" leaves them out as long as few are, and asks where `relations`, a column of signs, says
-    so. `units` are the factors by which labels are multiplied, by the unit that a column beside them names.
+    takes the number for it, "one_sided" learns what they say: the task is then the kind whose labels may be limits. ""
+    leaves them out as long as few are, and asks where `relations`, a column of signs, says so. `units` are the factors
+    by which labels are multiplied, by the unit that a column beside them names.
 
     `sheet` is that of a workbook, where several could be read. The lines of a "smi" begin with a SMILES. Any `format`
     other than "csv" and that is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
@@ -156,6 +158,8 @@ class Dataset:
         """
         where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
+        if plain.get("task") in TASKS:
+            plain |= _learnt_limits(plain["task"], plain.get("censored", ""), where)
         task = plain.get("task", "")
         plain.setdefault("metric", TASKS[task].primary.name if task in TASKS else "")
         plain.setdefault("smiles", "")
@@ -474,6 +478,19 @@ def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
     if not all(isinstance(item, str) and item for item in values):
         raise UserError(f"{what} is {value!r}; give a list of {of} (quote those that look like numbers).")
     return values
+
+
+def _learnt_limits(task: str, censored: str, where: str) -> dict[str, str]:
+    """Return the kind of task, and what becomes of limits, where they are learnt as such; {} where they are not."""
+    kind = TASKS[task]
+    if kind.limits and censored not in ("", ONE_SIDED):
+        raise UserError(
+            f"{where}: censored is {censored!r}, and a {task} learns limits; say `censored: {ONE_SIDED}` or another "
+            "task."
+        )
+    if kind.limits:
+        return {"censored": ONE_SIDED}
+    return {"task": kind.with_limits} if censored == ONE_SIDED and kind.with_limits else {}
 
 
 def _one_potency(entry: Mapping[str, Any], where: str) -> None:

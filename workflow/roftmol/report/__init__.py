@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
 from roftmol.figures.cells import Condition, Diagnostics, Results, budget_title, facets_of
 from roftmol.figures.style import in_order, look
-from roftmol.methods import METHODS
 from roftmol.registry.splits import split_title
 from roftmol.report import audit, chart, diagnostics, provenance, statistics
 from roftmol.report import results as scores_tables
@@ -24,7 +23,8 @@ from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
 from roftmol.report.glossary import PROTOCOLS, table_lines
 from roftmol.report.sections import Captioned, Filled, fill
-from roftmol.report.verdict import answers_table, verdict
+from roftmol.report.table import labels, lean, plain, tight
+from roftmol.report.verdict import OWN_FILE, advised, answers_table, verdict
 from roftmol.statistics import TABLES as STATISTICS
 from roftmol.tables import schemas
 
@@ -64,13 +64,21 @@ def build(
     audited = ("models", "overlaps", "left_out")
     models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
     given = answers(results, left_out)
-    methods = in_order([*results.summary["method"], *METHODS])
+    methods = in_order(results.summary["method"])
+    taken = [] if recommendation else advised(results, given)
     evidence = fill(
         _figures(Path(figures), Path(out)),
         {
             "scores": [
-                Captioned("All scores", scores_tables.results_table(results), searchable=True),
-                Captioned("Methods × heads", scores_tables.heads_table(results), lead=scores_tables.HEADS_LEAD),
+                Captioned(
+                    "All scores",
+                    scores_tables.results_table(results),
+                    searchable=True,
+                    lead=scores_tables.SCORES_LEAD + results.mark_lines(results.conditions),
+                ),
+                Captioned(
+                    "Methods × heads", scores_tables.heads_table(results), folded=True, lead=scores_tables.HEADS_LEAD
+                ),
             ],
             "comparisons": [
                 Captioned(
@@ -80,7 +88,7 @@ def build(
                     folded=True,
                     lead=" ".join(filter(None, [statistics.beyond_chance(results), statistics.power(results)])),
                 ),
-                Captioned("Mean ranks over datasets", statistics.ranks_table(results)),
+                Captioned("Mean ranks over datasets", statistics.ranks_table(results), folded=True),
             ],
             "beyond": diagnostics.tables(results.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(results))],
@@ -98,13 +106,18 @@ def build(
         contents={"Answer": ANSWERS, "Evidence": _contents(evidence), "Audit": AUDIT},
         recommended=bool(recommendation),
         verdict=recommended or verdict(results, given),
+        origin=audit.origin(timings, _shown(results)),
+        taken=[look(name) for name in taken],
+        own_file="" if recommendation or not given else OWN_FILE,
         answers=given,
         answers_table=answers_table(given, results.runs, advice=not recommendation),
         filters=_filters(results.conditions),
         evidence=evidence,
         panels=chart.panels(results),
         chart=chart,
-        experiment={key: value for key, value in experiment.items() if key != "title" and value not in (None, {}, [])},
+        facts=audit.facts(experiment),
+        paper="paper" in (experiment.get("protocols") or []),
+        tables_at=os.path.relpath(tables, Path(out).parent),
         seen=provenance.tally(results.summary),
         legend=provenance.LEGEND,
         models=provenance.models_table(models, _named(experiment, "models"), _named(experiment, "corpora")),
@@ -138,6 +151,18 @@ def _named(experiment: Mapping[str, Any], key: str) -> provenance.About:
     return described if isinstance(described, Mapping) else {}
 
 
+def _shown(results: Results) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield what the page is about, title and values: datasets, labels, encoders."""
+    facets = facets_of(results.conditions)
+    seeds = results.selected["seed"].nunique()
+    yield "Datasets", facets["dataset"]
+    yield "Labels", [budget.removesuffix(" labels") for budget in map(budget_title, facets["budget"])]
+    yield "Split", [split_title(split).removesuffix(" split") for split in facets["split"]]
+    yield "Encoders" if len(facets["model"]) > 1 else "Encoder", facets["model"]
+    yield "Seeds", [str(seeds)]
+    yield "Protocol", facets["protocol"]
+
+
 def _contents(evidence: Sequence[Filled]) -> list[tuple[str, str]]:
     return [(filled.section.key, filled.section.title) for filled in evidence]
 
@@ -161,13 +186,15 @@ def _filters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
 
 def environment() -> Environment:
     """Return the environment that finds our templates and escapes everything filled into them."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("roftmol", "report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters |= {"lean": lean, "labels": labels, "plain": lambda name: plain(str(name)), "tight": tight}
+    return found
 
 
 def inline(name: str) -> Markup:
@@ -189,6 +216,7 @@ def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
             entry["embedded"] = left >= 0
             link = os.path.relpath(folder / entry["file"], page.parent)
             entry["address"] = f"data:image/svg+xml;base64,{picture}" if left >= 0 else link
+            entry["link"] = link
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename}: this figure file is missing. Draw the figures again (rule plot)."

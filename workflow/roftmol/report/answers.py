@@ -7,7 +7,7 @@ Means are shown as they are. That one mean is larger is a finding only if a corr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -97,6 +97,8 @@ class Answer:
     beyond: tuple[str, ...]  #: the differences of methods beyond doubt, in words
     enough: bool  #: whether there are seeds enough for any such difference to be significant
     methods: int  #: how many methods have a score
+    scores: frozenset[tuple[str, ...]]  #: what has a mean score, by condition and method; a reference's without a model
+    scores_below: frozenset[tuple[str, ...]]  #: those of them that are worse than the mean label's
     incomplete: tuple[str, ...]  #: the methods with fewer seeds than others, which are neither `best` nor `tuned`
     left_out: tuple[str, ...]  #: the methods left out for what pretraining has seen
     seen: str  #: what pretraining has seen of the others' test molecules
@@ -165,6 +167,8 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
         beyond=tuple(_beyond(methods)),
         enough=any(row.enough for row in methods),
         methods=int(cells["mean"].notna().sum()),
+        scores=_scores(condition, cells.index[cells["mean"].notna()].drop(CONSTANT, errors="ignore")),
+        scores_below=_scores(condition, below),
         incomplete=tuple(
             f"{look(name).title} ({cells['seeds'][name]} of {cells['seeds'].max()} seeds, mean "
             f"{fixed(cells['mean'][name], places)})"
@@ -174,6 +178,12 @@ def _answer(condition: Condition, results: Results, left_out: pd.DataFrame) -> A
         seen=_seen(condition, cells),
         oracle="oracle" in set(runs["rule"]),
     )
+
+
+def _scores(condition: Condition, methods: Iterable[str]) -> frozenset[tuple[str, ...]]:
+    """Return a key of each method's score that a reference, which is one fit beside all models, has once."""
+    shared = condition._replace(model="")
+    return frozenset((*(shared if name in WITHOUT_ENCODER else condition), name) for name in methods)
 
 
 def _beyond(compared: Sequence[Compared]) -> list[str]:

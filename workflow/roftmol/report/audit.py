@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -11,11 +14,37 @@ from roftmol.figures.cells import conditions_of, rows_of, with_references
 from roftmol.figures.style import in_order, look
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report.results import TITLES, constant_caption, identity, identity_columns, setting_text
-from roftmol.report.table import Table, count, fixed, number_cell, word
+from roftmol.report.table import Table, count, fixed, number_cell, plain, word
 from roftmol.tasks import TASKS
 
 REJECTS_SHOWN = 200
+#: What an experiment is told by, where its own word for it is not plain.
+TITLES_OF_FACTS = {
+    "leave_out_contaminated": "Left out for what pretraining has seen",
+    "landscape": "Loss landscapes",
+    "tsne": "t-SNE pictures of atoms",
+    "max_rejected": "Unusable records allowed",
+    "grids": "Hyperparameters tried",
+}
 FALLBACK = "selected by loss"  # in the notes of the selection rules
+
+
+def origin(timings: pd.DataFrame, shown: Iterable[tuple[str, Iterable[str]]]) -> list[tuple[str, str]]:
+    """Return what heads a page: when and with which code its fits were made, and what else is `shown`, by title."""
+    days = sorted({started[:10] for started in timings["started"] if started})
+    codes = sorted({re.sub(r"^([\d.]+), commit (\w+)", r"\2 (version \1)", code) for code in timings["code"] if code})
+    facts = [("Fits made", " to ".join(dict.fromkeys([*days[:1], *days[-1:]]))), ("Commit", ", ".join(codes))]
+    facts += [(title, ", ".join(values)) for title, values in shown]
+    return [(title, text) for title, text in facts if text]
+
+
+def facts(experiment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what an experiment was, title and value, without what it leaves open."""
+    return [
+        (TITLES_OF_FACTS.get(key, plain(str(key)).capitalize()), value)
+        for key, value in experiment.items()
+        if key != "title" and value not in (None, {}, [])
+    ]
 
 
 def data_table(
@@ -66,7 +95,7 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
     """Make the table of how many records were dropped, or kept with a remark, for each reason."""
     counts = rejects.groupby(["dataset", "action", "reason"], as_index=False).size()
     rows = [
-        [word(row["dataset"]), word(row["reason"]), word(row["action"]), count(row["size"])]
+        [word(row["dataset"]), word(plain(row["reason"])), word(row["action"]), count(row["size"])]
         for row in counts.to_dict("records")
     ]
     facets = [{"dataset": dataset} for dataset in counts["dataset"]]
@@ -82,7 +111,7 @@ def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
             [
                 count(record["row"]),
                 word(record["smiles"], "smiles"),
-                word(record["reason"]),
+                word(plain(record["reason"])),
                 word(record["detail"], "long"),
                 word(record["action"]),
             ]
@@ -148,7 +177,8 @@ def notes_table(selected: pd.DataFrame) -> Table:
         for note, runs in rows_of(noted, condition).groupby("note"):
             facets.append(condition._asdict())
             methods = ", ".join(look(name).title for name in in_order(runs["method"]))
-            rows.append([*identity(condition, varying), word(note, "long"), word(methods, "long"), count(len(runs))])
+            said = re.sub(r"\{[^{}]*\}", lambda found: setting_text(found[0]), str(note))
+            rows.append([*identity(condition, varying), word(said, "long"), word(methods, "long"), count(len(runs))])
     columns = [*(TITLES[name] for name in varying), "Note", "Methods", "#Runs"]
     return Table(constant_caption(conditions, varying), columns, rows, facets)
 

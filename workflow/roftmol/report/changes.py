@@ -21,6 +21,8 @@ MEASURED = {
     "davies_bouldin_ratio": ("#Davies-Bouldin", 2),
     "wasserstein": ("#Wasserstein", 3),
 }
+#: The parts of an encoder that are no layers.
+PARTS = {"embed": "embeddings"}
 #: The same of a force field, if the encoder has one.
 FORCES = {"force_drift": ("#Force drift, eV/Å", 3), "force_error": ("#Force error, eV/Å", 3)}
 
@@ -69,4 +71,6 @@ def _farthest(distances: pd.Series) -> Cell:
     if math.isnan(moved) or moved == 0:
         return word("none", "soft")
     part = str(distances.idxmax())
-    return word(f"layer {int(part.removeprefix('blocks.')) + 1}" if part.startswith("blocks.") else part)
+    return word(
+        f"layer {int(part.removeprefix('blocks.')) + 1}" if part.startswith("blocks.") else PARTS.get(part, part)
+    )

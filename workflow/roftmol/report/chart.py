@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,9 +21,10 @@ from roftmol.tasks import metric_title
 
 #: In the units of the SVG's view box, which are about pixels.
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 340, 100, 12, 6, 18, 36
-CHARACTER = 6.5  # the width of a title's usual letter; no title reaches into the dots
+CHARACTER = 6.8  # the width of a title's usual letter; no title reaches into the dots
 REACH = 0.3  # how much of a row's height the seeds are spread over, to each side of its middle
 LINES = {FULL_FT: "4 3", FINGERPRINT: "1 3"}  # methods whose mean is a line through the panel, and its dashes
+LINES_TOLD = (("full FT", LINES[FULL_FT], "dashed"), ("the fingerprint", LINES[FINGERPRINT], "dotted"))
 
 
 class Dot(NamedTuple):
@@ -82,6 +84,27 @@ def panels(results: Results) -> list[Panel]:
     """Return a panel for every condition that has a score, in reading order."""
     drawn = (_panel(condition, results) for condition in results.conditions)
     return [panel for panel in drawn if any(row.mean for row in panel.rows)]
+
+
+def words(panels: Sequence[Panel], one: str = "seed", mean: str = "the mean label") -> str:
+    """Say how to read the panels: what a dot is, and what of the rest is drawn in them."""
+    dots = [dot for panel in panels for row in panel.rows for dot in (*row.seeds, row.mean) if dot]
+    drawn = {line.dashes for panel in panels for line in panel.lines}
+    marked = [f"{name} ({how})" for name, dashes, how in LINES_TOLD if dashes in drawn]
+    sentences = [f"A small dot is a {one}, the large one the mean."]
+    if marked:
+        several = len(marked) > 1
+        sentences.append(
+            f"{'Lines mark the means' if several else 'A line marks the mean'} of {' and of '.join(marked)}."
+        )
+    if any(panel.below for panel in panels):
+        sentences.append(f"In the shaded part, scores are worse than predicting {mean}.")
+    if any(dot.beyond for dot in dots):
+        sentences.append("An arrow stands for a score far outside the others.")
+    sentences.append(
+        "Point at a row to see its values, or go to a panel with Tab and through its rows with arrow keys."
+    )
+    return " ".join(sentences)
 
 
 def _panel(condition: Condition, results: Results) -> Panel:

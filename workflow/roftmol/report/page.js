@@ -1,6 +1,6 @@
 "use strict";
 
-// ---- Tables: sort by a column, and keep the rows that hold every word typed.
+// ---- Tables: sort by a column, keep the rows that hold every word typed, show the first ones, save all of them.
 
 // Numbers by value, words by language, what is empty always last.
 function sortTable(table, column, descending) {
@@ -20,7 +20,68 @@ function sortTable(table, column, descending) {
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
 
+// The first rows of those that filter and search leave; a button shows the others.
+const FIRST = 10;
+const refreshers = [];
+function refreshRows() {
+  for (const refresh of refreshers) refresh();
+}
+
+function button(text, action) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.addEventListener("click", action);
+  return made;
+}
+
+function save(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// All rows as comma-separated text, whatever is shown of them, with the columns that are equal in all rows.
+function csv(table) {
+  const same = Object.entries(JSON.parse(table.dataset.same ?? "{}"));
+  const plain = (text) => text.replaceAll("\u2212", "-").replaceAll("\u00a0", " ").trim();
+  const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const line = (cells, more) => [...Array.from(cells, (cell) => cell.textContent), ...more].map(plain).map(quote).join(",");
+  const head = line(table.tHead.rows[0].cells, same.map(([title]) => title));
+  const rows = Array.from(table.tBodies[0].rows, (row) => line(row.cells, same.map(([, text]) => text)));
+  return [head, ...rows].join("\n") + "\n";
+}
+
+const file = (title) => title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+
 for (const table of document.querySelectorAll("table")) {
+  const box = table.parentElement;
+  const tools = document.createElement("div");
+  tools.className = "tools";
+  let all = false;
+  const more = button("", () => {
+    all = !all;
+    refresh();
+  });
+  const refresh = () => {
+    const rows = Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
+    rows.forEach((row, place) => row.classList.toggle("rest", !all && place >= FIRST && rows.length > FIRST + 2));
+    more.hidden = rows.length <= FIRST + 2;
+    more.textContent = all ? `Show the first ${FIRST} rows` : `Show all ${rows.length} rows`;
+    more.setAttribute("aria-expanded", String(all));
+  };
+  const name = `${file(box.getAttribute("aria-label"))}.csv`;
+  tools.append(more, button("Save as CSV", () => save(name, new Blob([csv(table)], { type: "text/csv" }))));
+  box.after(tools);
+  refreshers.push(refresh);
+  // Whether a table fits changes with the window, with folds that open and with the rows that are shown.
+  new ResizeObserver(() => {
+    const cut = box.scrollWidth > box.clientWidth;
+    box.classList.toggle("cut", cut);
+    box.classList.toggle("fits", !cut);
+  }).observe(box);
   const headers = Array.from(table.tHead.rows[0].cells);
   headers.forEach((header, column) => {
     header.firstElementChild.addEventListener("click", () => {
@@ -28,6 +89,7 @@ for (const table of document.querySelectorAll("table")) {
       for (const other of headers) other.removeAttribute("aria-sort");
       header.setAttribute("aria-sort", descending ? "descending" : "ascending");
       sortTable(table, column, descending);
+      refresh();
     });
   });
 }
@@ -55,9 +117,46 @@ const searches = Array.from(document.querySelectorAll(".filter"), (box) => {
     box.querySelector("[role=status]").textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
   };
   box.hidden = false;
-  input.addEventListener("input", search);
+  input.addEventListener("input", () => {
+    search();
+    refreshRows();
+  });
   return search;
 });
+
+refreshRows();
+
+// ---- Pictures: what the page holds is saved without the folder, as it is or as points for slides.
+
+for (const link of document.querySelectorAll("figure .save")) {
+  const picture = link.closest("figure").querySelector("img");
+  if (!picture) continue;
+  link.href = picture.src;
+  const points = button("Save as PNG", () => {
+    const canvas = document.createElement("canvas");
+    const scale = 2000 / picture.naturalWidth;
+    canvas.width = 2000;
+    canvas.height = Math.round(picture.naturalHeight * scale);
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    canvas.toBlob((blob) => save(link.download.replace(/\.svg$/, ".png"), blob));
+  });
+  points.className = "save";
+  link.after(points);
+}
+
+// ---- Folds: whoever goes to a section that is folded wants it open.
+
+function unfold(section) {
+  for (let fold = section?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  const whole = section?.querySelector(":scope > details.whole");
+  if (whole) whole.open = true;
+}
+const unfoldAddressed = () => unfold(document.getElementById(location.hash.slice(1)));
+window.addEventListener("hashchange", unfoldAddressed);
+unfoldAddressed();
+for (const link of document.querySelectorAll('a[href^="#"]')) {
+  link.addEventListener("click", () => unfold(document.getElementById(link.hash.slice(1))));
+}
 
 // ---- Filters: what has one of the chosen values of a facet, or does not know the facet, stays.
 
@@ -76,6 +175,7 @@ function applyFilters() {
     hide(element, "filter", chosen.some(others));
   }
   for (const search of searches) search();
+  refreshRows();
   for (const box of document.querySelectorAll("main .scroll")) {
     box.classList.toggle("empty", !box.querySelector("tbody tr:not([hidden])"));
   }
@@ -110,7 +210,9 @@ function readAddress() {
     if (select.selectedIndex < 0) select.value = "";
   }
   applyFilters();
-  document.getElementById(wanted.get("at"))?.scrollIntoView();
+  const at = document.getElementById(wanted.get("at"));
+  unfold(at);
+  at?.scrollIntoView();
 }
 
 if (form) {

@@ -21,6 +21,7 @@ from roftmol.figures.cells import Results
 from roftmol.figures.style import RC, look
 from roftmol.methods import COMPARED, CONSTANT, WITHOUT_ENCODER
 from roftmol.report import audit, chart, environment, inline
+from roftmol.report.results import TWICE, better_than
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS, metric_title
@@ -48,7 +49,7 @@ def build(
     ranking = schemas.read("ranking", verdict.parent / "ranking.parquet")
     decided = json.loads(verdict.read_text(encoding="utf-8"))
     chosen = ranking[ranking["chosen"]].iloc[0]
-    truth, predicted = _tested(read["predictions"], read["molecules"], chosen)
+    truth, predicted = _tested(read["predictions"], read["molecules"], chosen, decided["task"])
     scores = read["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
     with matplotlib.rc_context(RC):
         pictures = [
@@ -64,6 +65,7 @@ def build(
         .get_template("recommendation.html.jinja")
         .render(
             verdict=decided,
+            origin=audit.origin(read["timings"], _shown(read["tasks"], decided)),
             method=look(chosen["method"]).title,
             method_line=look(chosen["method"]).summary,
             constant=TASKS[decided["task"]].constant_title,
@@ -89,6 +91,13 @@ def build(
         temporary.write_text(html, encoding="utf-8")
 
 
+def _shown(tasks: pd.DataFrame, decided: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return what the page is about, title and values."""
+    labels = [f"{labelled:,}" for labelled in tasks["labelled"]]
+    tested = f"{decided['candidates']}, each on {decided['resamples']} test parts"
+    return [("Dataset", [decided["name"]]), ("Labels", labels), ("Candidates", [tested])]
+
+
 def ranking_table(ranking: pd.DataFrame) -> Table:
     """Make the table of the candidates and the constant, best mean first: score, R2, differences, cost.
 
@@ -103,7 +112,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
         state = "chosen" if row["chosen"] else "behind" if row["behind"] else "level"
         if row["method"] == CONSTANT:
             state = "reference"
-        score = f"{fixed(row['mean'], places)}{_interval(row, '', places)}"
+        score = f"{fixed(row['mean'], places)}{_interval(row, places)}"
         seconds = "" if row["method"] == CONSTANT else duration(row["cpu_seconds"])
         cells = [
             number_cell(str(row["place"]) if row["place"] else "–", row["place"] or float("nan")),
@@ -111,11 +120,11 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
         ]
         if several:
             cells.append(word("" if row["method"] in WITHOUT_ENCODER else row["model"]))
-        cells.append(number_cell(score, row["mean"], "wrap"))
+        cells.append(number_cell(score, row["mean"]))
         if explained:
             cells.append(number_cell(fixed(row["r2"], 2), row["r2"]))
         cells += [_difference(row, name, places) for name in differences]
-        cells.append(word(row["note"] or state, "wrap soft" if row["behind"] else "wrap"))
+        cells.append(word(row["note"] or state, "soft" if row["behind"] else ""))
         cells.append(number_cell(seconds, row["cpu_seconds"]))
         rows.append(cells)
     metric = metric_title(ranking["metric"].iloc[0])
@@ -124,10 +133,11 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
     columns += ["Model"] if several else []
     columns += [f"#{metric} {arrow}"]
     columns += ["#R² ↑"] if explained else []
-    columns += [f"#− {look(name.removeprefix('vs_')).title}" for name in differences]
+    columns += [f"#{better_than(name.removeprefix('vs_'))}" for name in differences]
     columns += ["Against the best", "#CPU time a test part"]
     caption = (
-        "In brackets: 95% intervals, widened because the training parts overlap. Level: not told apart from the best."
+        "“Better by” is positive if the method is better. In brackets: 95% intervals, widened because the training "
+        "parts overlap; in colour where zero is outside. Level: not told apart from the best."
     )
     return Table(caption, columns, rows)
 
@@ -143,24 +153,29 @@ def compared(verdict: Mapping[str, Any]) -> str:
     return "; ".join(parts if verdict["predictable"] else parts[1:]).replace("-", "−")
 
 
-def _interval(row: Mapping[Any, Any], name: str, places: int) -> str:
-    low, high = row[f"{name}low"], row[f"{name}high"]
-    show = signed if name else fixed
-    return "" if np.isnan(low) else f" ({show(low, places)}\u00a0to\u00a0{show(high, places)})"
+def _interval(row: Mapping[Any, Any], places: int) -> str:
+    low, high = row["low"], row["high"]
+    return "" if np.isnan(low) else f" ({fixed(low, places)}\u00a0to\u00a0{fixed(high, places)})"
 
 
 def _difference(row: Mapping[Any, Any], name: str, places: int) -> Cell:
-    value = row[name]
-    sure = row[f"{name}_low"] * row[f"{name}_high"] > 0
-    tone = ("wrap better" if value * row["better"] > 0 else "wrap worse") if sure else "wrap"
-    text = "" if np.isnan(value) else f"{signed(value, places)}{_interval(row, f'{name}_', places)}"
-    return number_cell(text, value, tone)
+    """Return the cell of how much better a method is than a reference, with its interval, coloured if that is sure."""
+    value = row["better"] * row[name]
+    if np.isnan(value) or row["method"] in TWICE.get(name.removeprefix("vs_"), set()):
+        return number_cell("", float("nan"))
+    low, high = sorted(row["better"] * row[f"{name}_{end}"] for end in ("low", "high"))
+    tone = ("better" if value > 0 else "worse") if low * high > 0 else ""
+    interval = "" if np.isnan(low) else f" ({signed(low, places)}\u00a0to\u00a0{signed(high, places)})"
+    return number_cell(f"{signed(value, places)}{interval}", value, tone)
 
 
 def _tested(
-    predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series
+    predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series, task: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return labels and the chosen method's test predictions, each its molecule's mean over the tests of it."""
+    """Return the chosen method's test predictions and the labels, which are values.
+
+    Each prediction is its molecule's mean over the tests of it.
+    """
     tested = predictions[
         (predictions["partition"] == "test")
         & (predictions["model"] == chosen["model"])
@@ -168,7 +183,9 @@ def _tested(
     ]
     values = tested["prediction"].map(lambda values: values[0]).groupby(tested["molecule"]).mean()
     labels = molecules.set_index("molecule")["labels"].map(lambda labels: labels[0])
-    return labels[values.index].to_numpy(np.float64), values.to_numpy(np.float64)
+    truth = TASKS[task].values(labels[values.index].to_numpy(np.float64))
+    known = ~np.isnan(truth)
+    return truth[known], values.to_numpy(np.float64)[known]
 
 
 def _picture(figure: Figure, title: str, words: tuple[str, str]) -> dict[str, Any]:
@@ -176,4 +193,7 @@ def _picture(figure: Figure, title: str, words: tuple[str, str]) -> dict[str, An
     figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})
     address = f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
     caption, alt = words
-    return {"title": title, "address": address, "caption": caption, "alt": alt, "width": figure.get_figwidth()}
+    width = figure.get_figwidth()
+    file = f"{title.lower().replace(' ', '-')}.svg"
+    about = {"title": title, "caption": caption, "alt": alt, "number": 0, "facets": {}}
+    return {**about, "address": address, "link": address, "file": file, "embedded": True, "width": width}

@@ -24,6 +24,8 @@ from roftmol.methods import (
     ALL_METHODS,
     BASELINES,
     CONSTANT,
+    FINGERPRINT,
+    FULL_FT,
     LINEAR_PROBING,
     METHODS,
     WITHOUT_ENCODER,
@@ -49,7 +51,7 @@ def results_table(results: Results) -> Table:
         most = cells["seeds"].max()
         better = int(cells["better"].iloc[0])
         places = decimals(cells["mean"].abs().median())
-        for name in in_order(cells.index):
+        for name in sorted(in_order(cells.index), key=lambda name: float(cells["place"].fillna(math.inf)[name])):
             cell = cells.loc[name].to_dict()
             score = spread(cell["mean"], cell["std"], places) + mark(cell["contamination"])
             r2 = number_cell("" if math.isnan(cell["r2"]) else fixed(cell["r2"], 2), cell["r2"])
@@ -67,24 +69,33 @@ def results_table(results: Results) -> Table:
                     word(look(name).title, "best" if cell["place"] == 1 else ""),
                     number_cell(score, cell["mean"]),
                     *([r2] if regression else []),
-                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓")),
+                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓"), "keep"),
                     seeds,
                     number_cell(fixed(cell["place"], 0), cell["place"]),
-                    *(difference(comparison, better, name == reference) for reference, comparison in versus.items()),
-                    *([_against_constant(results, condition, name, better, places)] if constant else []),
+                    *(lead(one, name in TWICE[reference]) for reference, one in versus.items()),
+                    *([_over_constant(results, condition, name, better, places)] if constant else []),
                     number_cell(duration(cell["wall_seconds"]), cell["wall_seconds"]),
                     verdict(cell["contamination"], cell["seen"], name),
                 ]
             )
     columns = [*(TITLES[name] for name in varying), "Method", "#Test score"]
     columns += ["#R²"] if regression else []
-    columns += ["Metric", "#Seeds", "#Rank", "#− Full FT", "#− Fingerprint"]
-    columns += ["#− Constant"] if constant else []
+    columns += ["Metric", "#Seeds", "#Rank", *(f"#{better_than(reference)}" for reference in BASELINES)]
+    columns += [f"#{better_than(CONSTANT)}"] if constant else []
     columns += ["#Time", "Provenance"]
     return Table(constant_caption(results.conditions, varying), columns, rows, facets)
 
 
+#: A reference to the methods that have no lead over it in a table: the others' rows say it of the pair.
+TWICE = {FULL_FT: {FULL_FT, FINGERPRINT, CONSTANT}, FINGERPRINT: {FINGERPRINT, CONSTANT}}
 #: What a reader of the next table must know.
+SCORES_LEAD = (
+    "The arrow after a metric says which way is better. “Better by” is positive if the method is better, whichever way "
+    "that is, paired by seed and in units of the metric; a pair is compared once. ▲ (better) and ▼ (worse) mark what "
+    "the comparisons below find beyond doubt. The best method of a condition is bold. Select a column's title to sort "
+    "by it."
+)
+#: The same of the table of heads.
 HEADS_LEAD = (
     "What the encoder that a method leaves is worth under the method's own head, and under heads that are fitted to "
     "its vectors in closed form. Frozen is the pretrained encoder, whose own head is that of linear probing. Bold is "
@@ -128,23 +139,26 @@ def _score(cells: pd.DataFrame, method: str, places: int, tone: str) -> Cell:
     return number_cell(spread(mean, std, places), mean, tone)
 
 
-def _against_constant(results: Results, condition: Condition, name: str, better: int, places: int) -> Cell:
-    """Return the cell of method minus constant predictor, marked if the method's mean is worse."""
+def _over_constant(results: Results, condition: Condition, name: str, better: int, places: int) -> Cell:
+    """Return the cell of a method's lead over the constant predictor, marked if the method's mean is worse."""
     comparison = compare(results, condition, name, CONSTANT, better, places)
-    cell = difference(comparison, better, name == CONSTANT)
-    return cell._replace(text=f"{cell.text}, worse than the mean", tone="worse") if comparison.gain < 0 else cell
+    cell = lead(comparison, name == CONSTANT)
+    return cell._replace(tone="worse") if cell.text and comparison.gain < 0 else cell
 
 
-def difference(comparison: Comparison, better: int, itself: bool = False) -> Cell:
-    """Return the cell of method minus reference in the metric itself, marked if it is beyond doubt."""
-    value = better * comparison.gain
+def better_than(reference: str) -> str:
+    """Title a column of leads over a reference."""
+    return f"Better than {look(reference).title} by"
+
+
+def lead(comparison: Comparison, itself: bool = False) -> Cell:
+    """Return the cell of how much better a method is than a reference, negative if worse, marked if beyond doubt."""
     if itself or comparison.seeds == 0:
         return number_cell("", float("nan"))
-    text = signed(value, comparison.places)
-    if comparison.seeds > 1:
-        text += f" ± {fixed(comparison.std, comparison.places)}"
     sign = {"better": " ▲", "worse": " ▼"}.get(comparison.verdict, "")
-    return number_cell(text + sign, value, comparison.verdict if sign else "")
+    return number_cell(
+        signed(comparison.gain, comparison.places) + sign, comparison.gain, comparison.verdict if sign else ""
+    )
 
 
 def hyperparameters_table(selected: pd.DataFrame) -> Table:
@@ -231,7 +245,11 @@ def verdict(kind: str, seen: float, method: str = "") -> Cell:
 
 def setting_text(setting: str) -> str:
     """Write the hyperparameters of the column `setting` for readers: lam = 0.1, start = 0.5."""
-    return ", ".join(f"{key} = {value}" for key, value in json.loads(setting).items()) or "no choice"
+    try:
+        chosen = json.loads(setting)
+    except json.JSONDecodeError:
+        return setting
+    return ", ".join(f"{key} = {value}" for key, value in chosen.items()) or "no choice"
 
 
 def identity_columns(conditions: list[Condition]) -> list[str]:
@@ -244,9 +262,7 @@ def identity(condition: Condition, columns: list[str]) -> list[Cell]:
     """Return the cells that identify a condition in a table."""
     shown = {**condition._asdict(), "split": split_title(condition.split).removesuffix(" split")}
     return [
-        number_cell(condition.budget, budget_order(condition.budget))
-        if name == "budget"
-        else word(shown[name], "wrap" if name == "model" else "")
+        number_cell(condition.budget, budget_order(condition.budget)) if name == "budget" else word(shown[name])
         for name in columns
     ]
 

@@ -11,12 +11,17 @@ from roftmol.report.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A headed part of the page: its address, its title, a sentence on what it shows, the kinds of its figures."""
+    """A headed part of the page: its address, its title, a sentence on what it shows, the kinds of its figures.
+
+    Figures of a kind in `opened` are seen at once, those of the others on a click; a `folded` section opens on one.
+    """
 
     key: str
     title: str
     lead: str
     kinds: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,26 @@ class Filled:
     tables: tuple[Captioned, ...]
     figures: tuple[Mapping[str, Any], ...]
 
+    @property
+    def opened(self) -> list[Mapping[str, Any]]:
+        """The figures that are seen at once."""
+        return [figure for figure in self.figures if figure["kind"] in self.section.opened]
+
+    @property
+    def closed(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The other figures, by what they are of."""
+        subjects: dict[str, list[Mapping[str, Any]]] = {}
+        for figure in self.figures:
+            if figure["kind"] not in self.section.opened:
+                subjects.setdefault(figure["title"].partition(":")[0], []).append(figure)
+        return subjects
+
+    @property
+    def contents(self) -> str:
+        """What a folded section holds, in words."""
+        counts = {"table": len(self.tables), "figure": len(self.figures)}
+        return " and ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n)
+
 
 #: Name a new kind of figure here; a kind that no section names is shown under `FURTHER`.
 SECTIONS = (
@@ -56,8 +81,9 @@ SECTIONS = (
         "Comparisons",
         "Which methods are better than which, over the conditions, and how sure that is.",
         ("ranks", "critical_difference", "forest"),
+        ("ranks",),
     ),
-    Section("budgets", "Number of labels", "How much each method gains from more labels.", ("budgets",)),
+    Section("budgets", "Number of labels", "How much each method gains from more labels.", ("budgets",), ("budgets",)),
     Section(
         "beyond",
         "Beyond the mean score",
@@ -70,11 +96,13 @@ SECTIONS = (
         "What fine-tuning does to the encoder",
         "How far weights and vectors move from the pretrained ones, and what lies between the two.",
         ("changes", "collapse", "embeddings", "path", "wise_path", "coefficients", "plane"),
+        folded=True,
     ),
     Section(
         "hyperparameters",
         "Selected hyperparameters",
         "The hyperparameters that the seeds selected, and the mean scores with them.",
+        folded=True,
     ),
     Section(
         "cost",
@@ -82,6 +110,7 @@ SECTIONS = (
         "Times count every seed and every candidate of the search. WiSE-FT and DWiSE-FT start from full FT's weights; "
         "the time for these is counted with full FT.",
         ("time",),
+        folded=True,
     ),
 )
 FURTHER = Section("further", "Further figures", "Figures that belong to no other section.")

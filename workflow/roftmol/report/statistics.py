@@ -11,7 +11,7 @@ import pandas as pd
 
 from roftmol.figures.cells import CONDITION, Results, budget_title, families_of
 from roftmol.figures.style import in_order, look
-from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_PRETRAINING
+from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry.splits import split_title
 from roftmol.report.answers import NAMES
 from roftmol.report.results import TITLES
@@ -30,22 +30,37 @@ def comparisons_table(results: Results) -> Table:
     varying = _varying(table)
     rows: list[list[Cell]] = []
     facets: list[Facets] = []
+    told: set[tuple[Cell, ...]] = set()
     for family, here in families_of(table):
         for reference in in_order(here["reference"]):
             compared = here[here["reference"] == reference]
             for name in in_order(compared["method"]):
                 of_method = compared[compared["method"] == name]
+                if (name, reference) == (FINGERPRINT, FULL_FT) and FULL_FT in set(here["method"]):
+                    continue  # full FT against the fingerprint is the same pair
+                of_references = name in WITHOUT_ENCODER and reference in WITHOUT_ENCODER
                 several = of_method["datasets"] > 1  # over one dataset, the row of that dataset says the same
                 for row in of_method[(of_method["dataset"] != "all") | several].to_dict("records"):
-                    facets.append(_facets(results, family, row["dataset"]))
-                    rows.append([*_family(family, varying), *_comparison(row)])
+                    cells = _comparison(row)
+                    facet = _facets(results, family, row["dataset"])
+                    who = family
+                    if of_references:  # one fit beside all models
+                        who = {**family, "model": "any"}
+                        facet = {key: value for key, value in facet.items() if key != "model"}
+                        if (once := (*_family(who, list(schemas.FAMILY)), *cells)) in told:
+                            continue
+                        told.add(once)
+                    facets.append(facet)
+                    rows.append([*_family(who, varying), *cells])
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets"]
-    measures = ["#Difference", "#95% interval", "Verdict", "#p", "#p, Holm", "Covers"]
+    measures = ["#Better by", "#95% interval", "Verdict", "#p", "#p, Holm", "Covers"]
     caption = (
-        "A verdict is on the method against its reference. It is better or worse if the test, corrected for all tests "
-        "of its kind on this page, is significant and the interval does not contain zero. It is equivalent if the "
-        f"interval lies within {_regions(table)}. A test that could not be significant has no p. Against the constant "
-        "predictor, a row of one dataset is about these fits alone: its interval is over the test molecules."
+        "“Better by” is positive if the method is better than what it is compared with, whichever way the metric runs. "
+        "An interval is given where so many datasets or seeds could tell the two apart. A verdict is better or worse "
+        "if the test, corrected for all tests of its kind on this page, is significant and the interval does not "
+        f"contain zero. It is equivalent if the interval lies within {_regions(table)}. A test that could not be "
+        "significant has no p. Against the constant predictor, a row of one dataset is about these fits alone: its "
+        "interval is over the test molecules."
     )
     return Table(caption, [*columns, *measures], rows, facets)
 
@@ -116,15 +131,17 @@ def claims(results: Results) -> list[Claim]:
     tuned = of_methods[~of_methods["method"].isin(WITHOUT_PRETRAINING)]
     counts = tuned.groupby([*schemas.FAMILY, "dataset", "reference"]).size()
     predicting, with_constant = _predicting(table)
-    differences = []
+    differences: dict[tuple[str, ...], Claim] = {}
     for row in of_methods[of_methods["verdict"].isin(TONES) & of_methods["enough"]].to_dict("records"):
         family = tuple(row[name] for name in schemas.FAMILY)
         winner = row["method"] if row["verdict"] == "better" else row["reference"]
         if family in with_constant and (family, winner) not in predicting:
             continue
         compared = int(counts.get((*family, row["dataset"], row["reference"]), 0))
-        differences.append(Claim(_where(results, row), row["method"], row["reference"], row["verdict"], compared))
-    return differences
+        claim = Claim(_where(results, row), row["method"], row["reference"], row["verdict"], compared)
+        # Two references are one comparison beside all models, whose places have one name.
+        differences.setdefault((claim.where, claim.method, claim.reference), claim)
+    return list(differences.values())
 
 
 def _once(table: pd.DataFrame) -> pd.Series:
@@ -147,8 +164,9 @@ def _predicting(table: pd.DataFrame) -> tuple[set[tuple[Any, ...]], set[Any]]:
 def _where(results: Results, row: Mapping[Hashable, Any]) -> str:
     """Say where a comparison holds: its datasets, and its value of what else varies in the experiment."""
     over = row["dataset"] == comparisons.ALL
+    of_references = row["method"] in WITHOUT_ENCODER and row["reference"] in WITHOUT_ENCODER
     words = {
-        "model": row["model"],
+        "model": "" if of_references else row["model"],
         "split": split_title(row["split"]),
         "budget": budget_title(row["budget"]),
         "protocol": f"{row['protocol']} protocol",
@@ -156,7 +174,7 @@ def _where(results: Results, row: Mapping[Hashable, Any]) -> str:
     details = []
     if over and results.comparisons["metric"].nunique() > 1:
         details.append(metric_title(row["metric"]))
-    details += [text for name, text in words.items() if results.comparisons[name].nunique() > 1]
+    details += [text for name, text in words.items() if text and results.comparisons[name].nunique() > 1]
     datasets = f"over {row['datasets']} datasets" if over else f"on {row['dataset']}"
     return f"{datasets} ({', '.join(details)})" if details else datasets
 
@@ -209,17 +227,19 @@ def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:
     relative = row["scale"] == "relative"
     value, low, high = (float(row[name]) for name in ("relative" if relative else "difference", "low", "high"))
     places = 1 if relative else max(decimals(value), 3)
-    factor = 100.0 if relative else 1.0
+    factor = row["better"] * (100.0 if relative else 1.0)
     unit = "%" if relative else ""
-    text = "–" if math.isnan(low) else f"{signed(factor * low, places)} to {signed(factor * high, places)}{unit}"
+    low, high = sorted([factor * low, factor * high]) if not math.isnan(low) else (low, high)
+    speaks = not math.isnan(low) and (row["enough"] or row["verdict"] == "equivalent")
+    text = f"{signed(low, places)} to {signed(high, places)}{unit}" if speaks else ""
     whole = row["dataset"] == "all"
     return [
         word(metric_title(row["metric"])),
         word(look(row["method"]).title),
         word(look(row["reference"]).title),
         word(f"all {row['datasets']}" if whole else row["dataset"], "best" if whole else ""),
-        number_cell(f"{signed(factor * value, places)}{unit}", value),
-        number_cell(text, high - low),
+        number_cell(f"{signed(factor * value, places)}{unit}", factor * value),
+        number_cell(text, high - low if speaks else math.nan),
         _verdict(row),
         *(number_cell(_p(p), p) for p in ((row["p"], row["p_holm"]) if row["enough"] else (math.nan, math.nan))),
         word(row["levels"] or "nothing"),
@@ -242,7 +262,7 @@ def _varying(table: pd.DataFrame) -> list[str]:
 
 
 def _family(family: Mapping[str, str], varying: list[str]) -> list[Cell]:
-    return [word(family[name], "wrap" if name == "model" else "") for name in varying]
+    return [word(family[name]) for name in varying]
 
 
 def _facets(results: Results, family: Mapping[str, str], dataset: str) -> Facets:

@@ -1,14 +1,27 @@
-"""What a table on the page is made of; `page.html.jinja` draws it."""
+"""What a table on the page is made of; `macros.html.jinja` draws it."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 #: What a row or a figure can be filtered by: the values of a facet, one or several.
 Facets = Mapping[str, str | Sequence[str]]
+
+
+#: How a caption begins what it says of all rows; nothing follows that.
+SAME = "In all rows:"
+#: What ends a string of a style sheet, as the escape that stands for it.
+QUOTED = {ord(sign): f"\\{ord(sign):x} " for sign in '\\"\n\r\f<'}
+
+
+#: Columns whose values say what they are.
+PLAIN_NAMES = frozenset({"Model", "Dataset", "Method", "Encoder"})
+#: Where a cell must not break: before and after these, a number would be read without what belongs to it.
+UNBROKEN = re.compile(r"(?<=±) | (?=[↑↓▲▼†‡])|(?<=\d) (?=(?:s|min|h)\b)")
 
 
 class Cell(NamedTuple):
@@ -33,9 +46,58 @@ class Table:
     facets: Sequence[Facets] = ()
 
 
+class Lean(NamedTuple):
+    """A table without its constant columns, and what these say: title to text, in the order of the columns."""
+
+    table: Table
+    same: dict[str, str]
+
+
+def lean(table: Table) -> Lean:
+    """Return a table without columns that say nothing: those that are empty, and those that are equal in all rows.
+
+    What is equal in several rows is said once, in the caption.
+    """
+    kept, same = [], {}
+    for place, title in enumerate(table.columns):
+        texts = {row[place].text for row in table.rows}
+        if texts == {""} and len(table.columns) > 1:
+            continue
+        if len(texts) == 1 and len(table.rows) > 1:
+            same[title.removeprefix("#")] = texts.pop()
+        else:
+            kept.append(place)
+    if len(kept) == len(table.columns) or not kept:
+        return Lean(table, {})
+    caption = table.caption
+    if same:
+        said = "; ".join(f"{title}: {text}" for title, text in same.items())
+        caption = f"{caption[:-1]}; {said}." if SAME in caption else f"{caption} {SAME} {said}.".strip()
+    columns = [table.columns[place] for place in kept]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return Lean(replace(table, caption=caption, columns=columns, rows=rows), same)
+
+
+def labels(columns: Sequence[str]) -> str:
+    """Return the columns' titles as variables of a style sheet, for windows too narrow for a row of titles."""
+    titles = [title.removeprefix("#") for title in columns]
+    quoted = ["" if title in PLAIN_NAMES else f"{title.translate(QUOTED)} " for title in titles]
+    return ";".join(f'--c{number}:"{title}"' for number, title in enumerate(quoted, start=1))
+
+
+def tight(text: str) -> str:
+    """Return a cell's text with spaces that do not break between a number and its spread, unit, direction or mark."""
+    return UNBROKEN.sub("\u00a0", text)
+
+
 def word(text: object, tone: str = "") -> Cell:
     """Return a cell of text."""
     return Cell(str(text), str(text), tone)
+
+
+def plain(name: str) -> str:
+    """Return a name of ours, such as that of a reason or of a key, in plain words."""
+    return name.replace("_", " ")
 
 
 def count(number: float) -> Cell:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from roftmol.evaluation.contamination import worst
-from roftmol.figures.cells import Results, budget_title, rows_of
+from roftmol.figures.cells import Condition, Results, budget_title, rows_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import (
     ALL_METHODS,
@@ -23,14 +23,19 @@ from roftmol.methods import (
     FULL_FT,
     HYBRID,
     METHODS,
+    WITHOUT_ENCODER,
     WITHOUT_PRETRAINING,
 )
 from roftmol.report.answers import NAMES, Answer
-from roftmol.report.results import TITLES, constant_caption, difference, identity, identity_columns, mark
+from roftmol.report.results import TITLES, better_than, constant_caption, identity, identity_columns, lead, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power
 from roftmol.report.table import Cell, Table, number_cell, word
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+#: The title of the column that says what pretraining is worth.
+OVER_REFERENCE = "Pretrained better than best reference by"
+#: What makes a recommendation and a model from a file of one's own.
+OWN_FILE = "snakemake recommend --cores all --config data=mine.csv"
 #: A sentence names at most so many places or methods; of more, it gives the number.
 PLACES_NAMED = 4
 METHODS_NAMED = 4
@@ -42,16 +47,40 @@ def verdict(results: Results, given: Sequence[Answer]) -> list[str]:
     if not scored:
         return []
     with_constant = [answer for answer in scored if answer.predictable is not None]
-    if with_constant and not any(answer.predictable for answer in with_constant):
-        return [*_unpredictable(with_constant), *_below(with_constant)]
+    places = _places_of(with_constant)
+    if places and not any(answer.predictable for answer in places):
+        return [*_unpredictable(places), *_below(with_constant)]
     differences = claims(results)
-    advice, rest = _advice(results, differences)
+    advice, _, rest = _advice(results, differences)
     counted = filter(None, [beyond_chance(results, differences), power(results)])
-    return [advice, *_findings(rest), *_predictable(with_constant), *counted, *_below(with_constant)]
+    return [advice, *_findings(rest), *_predictable(places), *counted, *_below(with_constant)]
 
 
-def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[Claim]]:
-    """Return the advice, and the differences that it does not mention.
+def _places_of(compared: Sequence[Answer]) -> list[Answer]:
+    """Return an answer for each protocol, dataset, split and budget, one in which the labels can be predicted if any.
+
+    References are one fit beside all models: six conditions of two models are three places.
+    """
+    places: dict[Condition, Answer] = {}
+    for answer in compared:
+        place = answer.condition._replace(model="")
+        if place not in places or answer.predictable:
+            places[place] = answer
+    return list(places.values())
+
+
+def advised(results: Results, given: Sequence[Answer]) -> list[str]:
+    """Return the methods that the advice says to take, a few at most; none if the labels cannot be predicted."""
+    with_constant = [answer for answer in given if answer.tuned and answer.predictable is not None]
+    nothing = with_constant and not any(answer.predictable for answer in with_constant)
+    if nothing or not any(answer.tuned for answer in given):
+        return []
+    _, methods, _ = _advice(results, claims(results))
+    return methods if len(methods) <= METHODS_NAMED else []
+
+
+def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[str], list[Claim]]:
+    """Return the advice, the methods that it says to take, and the differences that it does not mention.
 
     The advice says which fine-tuning is better than the references, or names the default, which claims nothing.
     """
@@ -69,8 +98,10 @@ def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[C
         where = _places(list(dict.fromkeys(claim.where for claim in behind)))
         sentences.append(f"Use {NAMES[FINGERPRINT]} {where}: better than every fine-tuned model there, beyond doubt.")
     mentioned = [*ahead, *behind]
+    methods = in_order([*(claim.method for claim in ahead), *([FINGERPRINT] if behind else [])])
     if over_full_ft and not sentences:
         mentioned = over_full_ft
+        methods = in_order(claim.method for claim in over_full_ft)
         if FINGERPRINT in set(results.summary["method"]):
             sentences.append(
                 f"If you fine-tune, do so {_with(mentioned)}: better than full FT, beyond doubt. Whether that is also "
@@ -79,7 +110,10 @@ def _advice(results: Results, differences: Sequence[Claim]) -> tuple[str, list[C
         else:
             sentences.append(f"Fine-tune {_with(mentioned)}: better than full FT, beyond doubt.")
     rest = [claim for claim in differences if claim not in mentioned]
-    return " ".join(sentences) or f"No method is known to be better than the others. {_default(results)}", rest
+    if sentences:
+        return " ".join(sentences), methods, rest
+    default, said = _default(results)
+    return f"No method is known to be better than the others. {said}", default, rest
 
 
 def _all_behind(tuned: Sequence[Claim]) -> list[Claim]:
@@ -92,7 +126,8 @@ def _all_behind(tuned: Sequence[Claim]) -> list[Claim]:
     return behind
 
 
-def _default(results: Results) -> str:
+def _default(results: Results) -> tuple[list[str], str]:
+    """Return the method that is taken where nothing is known, and the sentence that says so."""
     ran = set(results.summary["method"])
     default = {
         HYBRID: "for its record on other datasets",
@@ -103,8 +138,8 @@ def _default(results: Results) -> str:
     for name, why in default.items():
         if name in ran:
             title = METHODS[name].phrase or METHODS[name].title
-            return f"By default, take {title}, {why}. That is not a claim that it is better here."
-    return "Take whichever is cheapest for you."
+            return [name], f"By default, take {title}, {why}. That is not a claim that it is better here."
+    return [], "Take whichever is cheapest for you."
 
 
 def _findings(differences: Sequence[Claim]) -> list[str]:
@@ -130,7 +165,10 @@ def _predictable(compared: Sequence[Answer]) -> list[str]:
         return []
     without = [answer for answer in compared if not answer.predictable]
     if not without:
-        where = "" if len(compared) == 1 else f" in {_all(len(compared))}"
+        number = len(compared)
+        of_datasets = len({answer.condition.dataset for answer in compared}) == number
+        everywhere = f" on {_all(number, 'dataset')}" if of_datasets else f" in {_all(number)}"
+        where = "" if number == 1 else everywhere
         return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
     names = list(dict.fromkeys(answer.condition.dataset for answer in without))
     several = len(names) < len(without) or len(names) > PLACES_NAMED
@@ -154,8 +192,8 @@ def _unpredictable(compared: Sequence[Answer]) -> list[str]:
 
 def _below(compared: Sequence[Answer]) -> list[str]:
     """Say how many mean scores are worse than that of the mean label, which reads no structure."""
-    rows = sum(answer.methods - 1 for answer in compared)
-    below = sum(len(answer.below) for answer in compared)
+    rows = len({score for answer in compared for score in answer.scores})
+    below = len({score for answer in compared for score in answer.scores_below})
     if not below:
         return []
     return [
@@ -202,12 +240,12 @@ def in_words(number: int) -> str:
     return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
-def _conditions(number: int) -> str:
-    return f"{in_words(number)} condition{'' if number == 1 else 's'}"
+def _conditions(number: int, what: str = "condition") -> str:
+    return f"{in_words(number)} {what}{'' if number == 1 else 's'}"
 
 
-def _all(number: int) -> str:
-    return "both conditions" if number == 2 else f"all {_conditions(number)}"
+def _all(number: int, what: str = "condition") -> str:
+    return f"both {what}s" if number == 2 else f"all {_conditions(number, what)}"
 
 
 def _are(number: int) -> str:
@@ -235,6 +273,7 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
     varying = identity_columns(conditions)
     unknown = number_cell("–", float("nan"), "soft")
     rows = []
+    told: set[Condition] = set()
     for answer in given:
         cells = identity(answer.condition, varying)
         if advice:
@@ -248,11 +287,13 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
             score += f", {_unbroken(f'R² {answer.best.r2}')}" if answer.best.r2 else ""
             tuned = "none" if answer.tuned is None else f"{answer.tuned.title} {_unbroken(answer.tuned.score)}"
             over_full_ft = answer.best_versus.get(NAMES[FULL_FT])
+            repeated = answer.best.method in WITHOUT_ENCODER and answer.condition._replace(model="") in told
+            told.add(answer.condition._replace(model=""))
             cells += [
-                word(answer.best.title, "best"),
-                number_cell(score, float(chosen["test_value"].mean()), "wrap"),
-                difference(over_full_ft, answer.better) if over_full_ft else unknown,
-                word("the same" if answer.tuned == answer.best else tuned, "wrap"),
+                word(answer.best.title + (", the same fits" if repeated else ""), "" if repeated else "best"),
+                number_cell(score, float(chosen["test_value"].mean())),
+                lead(over_full_ft) if over_full_ft else unknown,
+                word("the same" if answer.tuned == answer.best else tuned),
                 _over_reference(answer) or unknown,
             ]
         if advice:
@@ -261,7 +302,7 @@ def answers_table(given: Sequence[Answer], runs: pd.DataFrame, advice: bool = Tr
         rows.append(cells)
     columns = [TITLES[name] for name in varying]
     columns += ["Better than the mean label"] if advice else []
-    columns += ["Best mean", "#Test score", "#− Full FT", "Best pretrained", "#Pretrained − best reference"]
+    columns += ["Best mean", "#Test score", f"#{better_than(FULL_FT)}", "Best pretrained", f"#{OVER_REFERENCE}"]
     columns += ["Known beyond doubt"] if advice else []
     facets = [condition._asdict() for condition in conditions]
     return Table(constant_caption(conditions, varying), columns, rows, facets)
@@ -271,8 +312,8 @@ def _over_reference(answer: Answer) -> Cell | None:
     """Return what the best pretrained method is worth beside the best that needs no network, which it names."""
     if answer.over_reference is None or answer.reference is None:
         return None
-    cell = difference(answer.over_reference, answer.better)
-    return cell._replace(text=f"{cell.text} ({answer.reference.title})", tone=f"wrap {cell.tone}".strip())
+    cell = lead(answer.over_reference)
+    return cell._replace(text=f"{cell.text} ({answer.reference.title})")
 
 
 def _predicted(answer: Answer) -> Cell:
