@@ -167,8 +167,14 @@ def test_errors_are_shown_however_quiet_it_is(capsys: pytest.CaptureFixture[str]
     assert "error: the folder is locked. Another run works in it: wait for it." in said
     assert "\nerror: MissingInput: 100%\n" in said
     # of a failed job, the last words tell
-    failed = [record(event=Event.FAILED), record("At least one job failed", Event.WRONG, exception="WorkflowError")]
+    command = record("RuleException:\nCalledProcessError in file ...", Event.WRONG, exception="RuleException")
+    failed = [
+        command,
+        record(event=Event.FAILED),
+        record("At least one job failed", Event.WRONG, exception="WorkflowError"),
+    ]
     assert shown(capsys, progress.STAGES, failed, tmp_path) == ""
+    assert shown(capsys, progress.STAGES, failed[1:], tmp_path) == ""
 
 
 def test_a_file_that_cannot_be_used_is_a_sentence_and_status_2(tmp_path: Path):

@@ -43,7 +43,8 @@ class Lines(logging.Handler):
         # The package does not know Snakemake; an event's value is its name.
         event = getattr(getattr(record, "event", None), "value", None)
         said: dict[str, Any] = record.__dict__
-        if event == "job_error":
+        # Snakemake tells of a command that failed before it tells of its job.
+        if event == "job_error" or (event == "error" and "CalledProcessError" in str(record.msg)):
             self._failed = True
         elif event == "error":
             # Of a failed job, the last words tell.
