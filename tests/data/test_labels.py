@@ -15,6 +15,7 @@ from roftmol.data.remarks import remarks
 from roftmol.data.user_file import Columns, describe
 from roftmol.experiment.config import experiment
 from roftmol.registry.catalog import Dataset
+from roftmol.tasks import TASKS
 
 ALKANES = ["C" * length for length in range(1, 31)]
 
@@ -84,7 +85,7 @@ def test_decimal_commas_are_read_where_the_column_has_them(tmp_path: Path) -> No
 
 def test_many_limits_are_asked_about(tmp_path: Path) -> None:
     text = column([*(f">{number}" for number in range(10)), *(str(number) for number in range(20))])
-    with pytest.raises(UserError, match=r"10 of 30 records would be dropped \(10 censored\).*`censored: drop` or `lim"):
+    with pytest.raises(UserError, match=r"10 of 30 records would be dropped \(10 censored\).*`censored: drop`, `lim"):
         read(tmp_path, text, own())
     kept, rejects, _ = read(tmp_path, text, own(censored="drop"))  # whose wish it is need not be asked
     assert values(kept) == list(range(20))
@@ -250,7 +251,10 @@ def test_a_recommendation_asks_about_every_limit(tmp_path: Path) -> None:
     told = (
         "column 'y', line 3: '>10000' is not a number. 1 of 30 labels only limit the value. Say what becomes of them: "
     )
-    assert told + "censored=drop leaves them out, censored=limit takes the number for the value" in str(caught.value)
+    assert (
+        told + "censored=drop leaves them out, censored=limit takes the number for the value, censored=one_sided"
+        in str(caught.value)
+    )
     kept = experiment({"data": str(path), "censored": "drop"})
     assert kept.recommendation is not None
     assert kept.recommendation.learnt == "target `y`, regression, 30 labels, column `smiles`"
@@ -278,3 +282,107 @@ def test_relations_and_units_are_never_taken_for_labels(tmp_path: Path) -> None:
     for cells in ([">", "="], ["nM", "uM"]):
         path.write_text(column([f"{cells[number % 2]},{number}.25" for number in range(30)], "smiles,beside,y"))
         assert describe(path).target == "y"
+
+
+def one_sided(**settings: object) -> Dataset:
+    return own(censored="one_sided", **settings)
+
+
+def told(kept: pd.DataFrame) -> list[tuple[int, float]]:
+    """Return the side and the number of every label."""
+    limits = TASKS["censored_regression"].limits
+    assert limits is not None
+    stored = np.concatenate(kept["labels"])
+    return list(zip(limits.sides(stored).tolist(), limits.numbers(stored).round(3).tolist(), strict=True))
+
+
+def test_a_limit_can_be_learnt_as_one(tmp_path: Path) -> None:
+    kept, rejects, tasks = read(tmp_path, LIMITED, one_sided())
+    assert told(kept) == [(1, 10000), (-1, 0.5), *((0, number) for number in range(28))]
+    assert rejects["detail"].tolist()[0] == "'y' is > 10000: learnt as a limit"
+    assert set(rejects["action"]) == {"kept"}
+    assert tasks[["kind", "labelled"]].to_numpy().tolist() == [["censored_regression", 30]]
+    assert tasks["mean"].item() == pytest.approx(13.5)  # of the values
+    (said,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
+    assert "0 are dropped, 2 learnt as limits, and scores of errors are of values alone" in said
+
+
+def test_the_task_says_it_too(tmp_path: Path) -> None:
+    assert own(task="censored_regression") == one_sided()
+    assert one_sided().metric == "rmse_of_values"
+    with pytest.raises(
+        UserError, match="censored is 'drop', and a censored_regression learns limits; say `censored: o"
+    ):
+        own(task="censored_regression", censored="drop")
+    with pytest.raises(UserError, match="censored is for labels that are measured values, not a classification"):
+        own(task="classification", censored="one_sided")
+
+
+def test_a_relation_makes_a_limit_and_a_unit_moves_it(tmp_path: Path) -> None:
+    text = RELATIONS.replace(">,0\n", "<,0\n")
+    assert told(read(tmp_path, text, one_sided())[0]) == [
+        (-1 if not number else 0 if number % 3 else 1, number) for number in range(30)
+    ]
+    text = "smiles,y,units\nC,>2,nM\nCC,>2,uM\nCCC,<2,logs\n"
+    kept, _, _ = read(tmp_path, text, one_sided(units={"nM": 1, "uM": 1000, "logs": -1}))
+    assert told(kept) == [(1, 2), (1, 2000), (1, -2)]  # minus what lies below 2 lies above -2
+
+
+@pytest.mark.parametrize(
+    ("labels", "averaged", "dropped"),
+    [
+        (["4", "6"], (0, 5), None),  # as in a regression
+        (["4", ">2"], (0, 4), (0, 4)),  # a value says more than a limit that it agrees with
+        ([">2", "4"], (0, 4), (0, 4)),
+        (["4", "6", ">2"], (0, 5), None),
+        (["4", ">10"], (0, 4), None),  # they contradict each other; a mean of both would be neither
+        ([">2", ">5"], (1, 5), (1, 5)),  # what lies above 5 lies above 2
+        (["<2", "<5"], (-1, 2), (-1, 2)),
+        ([">2", "<5"], None, None),  # one label cannot say between
+        (["<2", ">5"], None, None),
+        (["", ">5"], (1, 5), (1, 5)),
+    ],
+)
+def test_records_of_a_molecule_are_averaged_by_what_they_say(
+    tmp_path: Path, labels: list[str], averaged: tuple[int, float] | None, dropped: tuple[int, float] | None
+) -> None:
+    text = "smiles,y,z\nC,1,1\nCCC,3,1\n" + "".join(f"CC,{label},1\n" for label in labels)
+    for duplicates, expected in (("average", averaged), ("drop", dropped)):
+        kept, rejects, _ = read(tmp_path, text, one_sided(duplicates=duplicates), 1)
+        assert told(kept) == [(0, 1), (0, 3), *([expected] if expected else [])], duplicates
+        repeated = rejects["reason"].isin(["duplicate", "contradicting_duplicate"])
+        assert repeated.any() == (len([label for label in labels if label]) > 1)
+
+
+def test_labels_too_large_are_named(tmp_path: Path) -> None:
+    for settings in ({}, {"censored": "one_sided"}):
+        with pytest.raises(UserError, match=r"column 'y', record 1 \(line 3\): the label 1e\+39 is larger than 1e\+37"):
+            read(tmp_path, "smiles,y\nC,1\nCC,1e39\n", own(**settings))
+
+
+def test_a_recommendation_learns_limits(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    cells = [*(f">{number}.5" for number in range(8)), *(f"{number}.25" for number in range(22))]
+    path.write_text(column(cells))
+    planned = experiment({"data": str(path), "censored": "one_sided"})
+    assert planned.recommendation is not None
+    assert planned.recommendation.learnt == "target `y`, censored_regression, 30 labels, column `smiles`"
+    assert (planned.datasets["mine"].task, planned.datasets["mine"].metric) == ("censored_regression", "rmse_of_values")
+    (said,) = planned.audit()
+    assert said.startswith("8 records have a label that only limits the value")
+    assert "8 learnt as limits" in said
+    same = experiment({"data": str(path), "task": "censored_regression"})
+    assert same.datasets == planned.datasets
+    path.write_text(column([f">{cell.lstrip('>')}" if row < 11 else cell for row, cell in enumerate(cells)]))
+    with pytest.raises(UserError, match="19 molecules with a label that is a value, no limit, can be"):
+        experiment({"data": str(path), "censored": "one_sided"}).audit()
+
+
+def test_cliffs_and_rare_labels_are_of_values() -> None:
+    table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["CCCCCCCCCC", "CCCCCCCCCCC"]})
+    limits = TASKS["censored_regression"].limits
+    assert limits is not None
+    for side, expected in ((0, True), (1, False)):
+        stored = limits.encoded(np.array([[5.0], [9.0]]), np.array([[0], [side]])).tolist()
+        found = activity_cliffs.find(Path("mine.csv"), table.assign(labels=stored), one_sided(potency=True))
+        assert found["cliff"].tolist() == [expected] * 2

@@ -179,7 +179,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _molecules(dataset: str, labels: np.ndarray) -> pd.DataFrame:
     count = len(labels)
-    words = dict.fromkeys(("smiles", "canonical", "scaffold", "group"), "")
+    words = dict.fromkeys(("smiles", "canonical", "parent", "scaffold", "group"), "")
     table = pd.DataFrame({"molecule": range(count), "row": range(count), "labels": list(labels)})
     return table.assign(dataset=dataset, atoms=1, **words)
 

@@ -318,10 +318,8 @@ def test_a_footer_without_a_checksum_is_read_as_it_is(older: Path, tmp_path: Pat
     assert parquet_footer.MARK not in (tmp_path / "before.parquet").read_bytes()
     assert schemas.read("scores", tmp_path / "before.parquet").equals(schemas.read("scores", older))
     assert schemas.marks(tmp_path / "before.parquet") == schemas.marks(older)
-    # An older file whose words are no words.
-    victim = bytearray((tmp_path / "before.parquet").read_bytes())
-    victim[victim.index(b"roftmol.software")] = 0xFF
-    (tmp_path / "before.parquet").write_bytes(victim)
+    marks = {**table.schema.metadata, b"roftmol.software": b"\xff"}
+    pq.write_table(table.replace_schema_metadata(marks), tmp_path / "before.parquet")
     with pytest.raises(UserError, match=r"before\.parquet: cannot be read as a Parquet table \('utf-8' codec"):
         schemas.marks(tmp_path / "before.parquet")
 

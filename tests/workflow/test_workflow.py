@@ -439,7 +439,7 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
 
 def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
     """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
-    smiles = [f"{text}.{other}" for text in SMILES for other in ("C", "CC")]
+    smiles = [*SMILES, *(f"{'C' * length}{end}" for length in range(3, 11) for end in "ONF")]
     lines = [f"{text},{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}" for text in smiles]
     (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
     config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}

@@ -26,6 +26,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.data.delimited import load
 from roftmol.registry.catalog import Dataset
+from roftmol.tasks import TASKS
 
 #: The radius of the Morgan fingerprints.
 RADIUS = 2
@@ -47,7 +48,8 @@ def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
         flags = published(source, molecules["row"].to_numpy(), dataset)
     else:
         origin = "computed"
-        labels = np.array(molecules["labels"].tolist(), np.float64)[:, 0]
+        # A limit is in no cliff: how far it is from a value is not known.
+        labels = TASKS[dataset.task].values(np.array(molecules["labels"].tolist(), np.float64))[:, 0]
         demand_logarithms(labels, molecules["row"].to_numpy(), dataset)
         flags = computed(molecules["canonical"].tolist(), labels)
     return pd.DataFrame(

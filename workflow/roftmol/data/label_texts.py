@@ -41,7 +41,8 @@ POSITIVE = frozenset(
 
 #: The signs of a relation; those of `EQUAL` say that the number is the value.
 EQUAL = frozenset({"=", "==", "~", "≈"})
-BEYOND = frozenset({">", ">=", ">>", "≥", "<", "<=", "<<", "≤"})
+BELOW = frozenset({"<", "<=", "<<", "≤"})
+BEYOND = BELOW | {">", ">=", ">>", "≥"}
 #: Units of concentrations, doses, affinities, rates and shares, in lower case, with u for micro and no blanks.
 UNITS = frozenset(
     {f"{size}{unit}" for size in ("", "f", "p", "n", "u", "m") for unit in ("m", "mol/l", "mol.l-1", "mol", "molar")}

@@ -32,7 +32,7 @@ from roftmol.data.delimited import Table, load
 from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
-from roftmol.registry.catalog import Dataset
+from roftmol.registry.catalog import ONE_SIDED, Dataset
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
 
@@ -52,6 +52,15 @@ REASONS = (
 #: Those that say nothing against a file: many records of a molecule, or records to be predicted.
 NOT_COUNTED = frozenset({"missing_labels", "duplicate", "contradicting_duplicate"})
 BONDS = frozenset(Chem.BondType.names[name] for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
+#: What became of a limit, by `censored`.
+BECAME = {
+    "": "left out",
+    "drop": "left out",
+    "limit": "the limit taken for the value",
+    ONE_SIDED: "learnt as a limit",
+}
+#: Labels are in single precision, and computed with.
+LARGEST = 1e37
 CHUNK = 512  # molecules handed to a worker at a time
 EXAMPLES = 3
 #: The longest SMILES and the largest molecule that RDKit is asked about. What it computes of a molecule grows with the
@@ -116,7 +125,7 @@ def read(
         smiles, faults = table.column(column), {}
     names = label_names(table, dataset)
     columns = [named.get(name, name) for name in names]
-    labels, censored = labels_of(table, columns, dataset, values, known=origin is not None)
+    labels, sides, censored = labels_of(table, columns, dataset, values, known=origin is not None)
     split = dataset.split_column
     groups = table.column(named.get(split, split)) if split else [""] * len(smiles)
 
@@ -127,7 +136,9 @@ def read(
         nothing = Reject("missing_labels", f"no label in {len(names)} column(s)")
         rejects.setdefault(row, censored[row]._replace(action="dropped") if row in censored else nothing)
     usable = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
-    rejects |= _settle_duplicates(usable, labels, dataset)
+    rejects |= _settle_duplicates(usable, labels, sides, dataset)
+    if limits := TASKS[dataset.task].limits:
+        labels = limits.encoded(labels, sides)
     for row in usable:
         if row in censored:
             rejects.setdefault(row, censored[row])
@@ -316,9 +327,10 @@ def label_names(table: Table, dataset: Dataset) -> list[str]:
 
 def labels_of(
     table: Table, names: Sequence[str], dataset: Dataset, values: Values, known: bool = False
-) -> tuple[np.ndarray, dict[int, Reject]]:
+) -> tuple[np.ndarray, NDArray[np.int64], dict[int, Reject]]:
     """Return the labels, records x tasks, NaN where missing, and by row what was censored and what became of it.
 
+    Between them stands on which side of each number its value lies, -1 or 1; 0 where it is the value, or taken for it.
     Of a file that the registry knows, columns beside the labels were judged when it was registered. Raises `UserError`
     as :func:`read` does.
     """
@@ -330,14 +342,12 @@ def labels_of(
         texts = _label_texts(table, names[0], values)
         signs = _relations(table, beside, names[0], texts, dataset)
         factors = _factors(table, beside, texts, dataset)
-    limits = dataset.censored == "limit"
-    columns = []
+    columns, sides = [], []
     censored: dict[int, Reject] = {}
     for name in names:
         written = table.column(name)
         texts = _label_texts(table, name, values)
-        # A kind of label may read limits by itself.
-        limit_of = {text: label.limit(text) for text in set(texts) if _number(text, dataset.task) is None}
+        limit_of = {text: label.limit(text) for text in set(texts)}
         bounds = [
             None if task.classes else limit_of.get(text) or _bound(sign, text)
             for sign, text in zip(signs, texts, strict=True)
@@ -352,15 +362,26 @@ def labels_of(
                 "or translate labels by `values`."
             )
         column = [numbers[text] for text in plain]
+        side = [0] * len(column)
         for row, bound in enumerate(bounds):
             if bound:
-                became = "the limit taken for the value" if limits else "left out"
-                told = f"{name!r} is {bound.sign} {bound.number}: {became}"
+                told = f"{name!r} is {bound.sign} {bound.number}: {BECAME[dataset.censored]}"
                 before = f"{censored[row].detail}; " if row in censored else ""
                 censored[row] = Reject("censored", before + told, "kept")
-                column[row] = column[row] if limits else np.nan
+                if task.limits:
+                    side[row] = -1 if bound.sign in label.BELOW else 1
+                elif dataset.censored != "limit":
+                    column[row] = np.nan
         columns.append(column)
-    return np.array(columns, dtype=np.float64).T * factors[:, None], censored
+        sides.append(side)
+    labels = np.array(columns, dtype=np.float64).T * factors[:, None]
+    for row, number in np.argwhere(np.abs(labels) > LARGEST).tolist():
+        raise UserError(
+            f"{table.path}: column {names[number]!r}, {table.record(row)}: the label {labels[row, number]:g} is larger "
+            f"than {LARGEST:.0e}, the most that can be learnt. Give labels in another unit, or their logarithms."
+        )
+    # What is multiplied by a negative number lies on the other side of it.
+    return labels, np.array(sides, dtype=np.int64).T * np.sign(factors[:, None]).astype(np.int64), censored
 
 
 def _may_tell(name: str, table: Table, names: Sequence[str], dataset: Dataset) -> bool:
@@ -405,8 +426,9 @@ def _relations(table: Table, beside: Sequence[str], name: str, texts: Sequence[s
         raise UserError(
             f"{table.path}: column {candidates[0]!r} says of {len(beyond)} of {len(signs)} labels that the value lies "
             f"beyond the number, first in {table.position(first)}: {name!r} {signs[first]} {texts[first]}. Say "
-            "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value. "
-            "On the command line: censored=drop."
+            "what becomes of them: `censored: drop` leaves them out, `censored: limit` takes the number for the value, "
+            "`censored: one_sided` learns that the value lies beyond it. On the "
+            "command line: censored=drop."
         )
     return signs
 
@@ -524,19 +546,34 @@ def _fault(smiles: str) -> str:
     return "not a molecule"
 
 
-def _settle_duplicates(molecules: dict[int, Molecule], labels: np.ndarray, dataset: Dataset) -> dict[int, Reject]:
-    """Judge records with the same canonical SMILES by `dataset.duplicates`; "average" writes means into `labels`."""
+def _settle_duplicates(
+    molecules: dict[int, Molecule], labels: np.ndarray, sides: NDArray[np.int64], dataset: Dataset
+) -> dict[int, Reject]:
+    """Judge records with the same canonical SMILES by `dataset.duplicates`; "average" writes means into `labels`.
+
+    Records contradict each other if no value is what all of them say. Of a molecule's values and limits the values are
+    averaged, for a mean with a limit is neither; of limits alone, the closest one says what all do, and is kept on its
+    side in `sides`. "drop" merges limits in the same way. Limits that leave no value, or one between them, which one
+    label cannot say, are never merged.
+    """
     rejects = {}
     for rows in _repeated(molecules):
-        block = labels[rows]
+        block, side = labels[rows], sides[rows]
         given = ~np.isnan(block)
-        low = np.where(given, block, np.inf).min(axis=0)
-        high = np.where(given, block, -np.inf).max(axis=0)
-        contradicting = bool((low < high).any())
-        averaged = dataset.duplicates == "average" and not (contradicting and TASKS[dataset.task].classes)
-        if averaged:
-            counts = np.where(given.any(axis=0), given.sum(axis=0), np.nan)
-            labels[rows[0]] = np.where(given, block, 0).sum(axis=0) / counts
+        least = np.where(given & (side >= 0), block, -np.inf).max(axis=0)
+        most = np.where(given & (side <= 0), block, np.inf).min(axis=0)
+        measured = given & (side == 0)
+        between = ~measured.any(axis=0) & (given & (side < 0)).any(axis=0) & (given & (side > 0)).any(axis=0)
+        contradicting = bool((least > most).any() or between.any())
+        merges = not between.any() and not (contradicting and TASKS[dataset.task].classes)
+        averaged = dataset.duplicates == "average" and merges
+        if averaged or (dataset.duplicates == "drop" and side.any() and not contradicting):
+            counts = np.where(measured.any(axis=0), measured.sum(axis=0), np.nan)
+            mean = np.where(measured, block, 0).sum(axis=0) / counts
+            above = np.isfinite(least)
+            limit = np.where(above, least, np.where(np.isfinite(most), most, np.nan))
+            labels[rows[0]] = np.where(measured.any(axis=0), mean, limit)
+            sides[rows[0]] = np.where(measured.any(axis=0) | np.isnan(limit), 0, np.where(above, 1, -1))
         for row in rows if contradicting else rows[1:]:
             stays = dataset.duplicates == "keep" or (averaged and row == rows[0])
             others = ", ".join(str(other) for other in rows if other != row)
@@ -576,7 +613,9 @@ def _check_share(
         return
     which = unusable if len(unusable) > max_rejected * total else dropped
     counts = Counter(rejects[row].reason for row in which)
-    mend = "`censored: drop` or `limit` says what becomes of labels beyond a limit. " if counts["censored"] else ""
+    mend = ""
+    if counts["censored"]:
+        mend = "`censored: drop`, `limit` or `one_sided` says what becomes of labels beyond a limit. "
     examples = [
         f"{table.record(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
         for row in sorted(which)[:EXAMPLES]

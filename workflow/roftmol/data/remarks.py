@@ -68,17 +68,20 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
     if len(censored):
         dropped = int((censored["action"] == "dropped").sum())
         kept = len(censored) - dropped
+        learnt = any(TASKS[kind].limits for kind in tasks["kind"])
         told.append(
             f"{len(censored)} records have a label that only limits the value, such as record "
-            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} kept; `censored` "
-            "says which."
+            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} "
+            + ("learnt as limits, and scores of errors are of values alone" if learnt else "kept")
+            + "; `censored` says which."
         )
     if len(molecules):
         labels = np.array(molecules["labels"].tolist(), np.float64)
         for task in tasks.to_dict("records"):
             if not TASKS[task["kind"]].classes:
-                told += _at_the_ends(str(task["name"]), labels[:, task["task"]])
-                told += _without_logarithm(str(task["name"]), labels[:, task["task"]])
+                values = TASKS[task["kind"]].values(labels)[:, task["task"]]
+                told += _at_the_ends(str(task["name"]), values)
+                told += _without_logarithm(str(task["name"]), values)
     return [*told, *filter(None, [forms_told(molecules)])]
 
 

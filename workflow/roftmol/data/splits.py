@@ -243,6 +243,7 @@ def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:
             f"{settings.where}: it is for a regression of one label, not a {settings.task} of {labels.shape[1]}; "
             "choose another split."
         )
+    labels = TASKS[settings.task].values(labels)
     labelled = np.flatnonzero(np.isfinite(labels[:, 0]))
     values = labels[labelled, 0]
     if len(values) < 2 or np.ptp(values) == 0:

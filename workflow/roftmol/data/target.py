@@ -32,6 +32,7 @@ from roftmol.data.label_texts import (
     with_points,
     yaml_key,
 )
+from roftmol.registry.catalog import ONE_SIDED
 from roftmol.tasks import TASKS, classification, regression
 
 #: A number as tables have it: with a relation, a decimal comma, an error, a unit.
@@ -146,9 +147,12 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     """Return the name of the task that the column of labels is: `task` where given, else what its labels say.
 
     Raises `UserError` for a label that is none of the task, with its line, and for what may be codes of classes. A
-    label that only limits the value is one where `censored` says what becomes of it.
+    label that only limits the value is one where `censored` says what becomes of it; where it is learnt as a limit, the
+    task is the kind whose labels may be limits.
     """
     column = Column(target, table.column(target), table.lines)
+    if task is not None and TASKS[task].limits:
+        censored = ONE_SIDED
     check_values(table, [target], values)
     texts = with_points([translated(text, values) for text in column.cells])
     labels = zip(texts, column.cells, column.lines, strict=True)
@@ -180,7 +184,8 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
             f"these are codes of classes, say what each means, for example {example}; more than two classes cannot be "
             f"learnt. If they are measured values, say task={regression.TASK.name}."
         )
-    return task or regression.TASK.name
+    task = task or regression.TASK.name
+    return (censored == ONE_SIDED and TASKS[task].with_limits) or task
 
 
 class _Given(NamedTuple):
@@ -251,7 +256,8 @@ def _check_words(where: str, column: Column, given: Sequence[_Given], values: Va
     if first in limits:
         mend = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
-            "leaves them out, censored=limit takes the number for the value"
+            "leaves them out, censored=limit takes the number for the value, censored=one_sided learns that the value "
+            "lies beyond it"
         )
     elif "," in text and number(text.replace(",", ".")) is not None:
         mend = "Write decimal points, and nothing between thousands"

@@ -99,10 +99,13 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
         )
     if dataset.duplicates != "keep":
         kept = kept.drop_duplicates("canonical")
-    labels = [label[0] for label in kept["labels"]]
-    if len(kept) < MINIMUM:
+    every = np.array(kept["labels"].tolist(), np.float64).reshape(len(kept), -1)
+    values = TASKS[dataset.task].values(every)[:, :1]
+    labels = values[~np.isnan(values)].tolist()
+    if len(labels) < MINIMUM:
+        what = "a label" if len(labels) == len(kept) else "a label that is a value, no limit,"
         raise UserError(
-            f"{path}: {len(kept)} molecules with a label can be used, and a recommendation needs {MINIMUM}: with "
+            f"{path}: {len(labels)} molecules with {what} can be used, and a recommendation needs {MINIMUM}: with "
             "fewer, no method's score is known well enough to choose. Add molecules."
         )
     if (different := parents.groups(kept).max() + 1) < MINIMUM:
@@ -136,7 +139,7 @@ def audit_labels(path: Path, dataset: Dataset) -> list[str]:
     table.column(dataset.smiles)
     names = molecules.label_names(table, dataset)
     labels_of.check_values(table, names, dataset.values)
-    labels, _ = molecules.labels_of(table, names, dataset, dataset.values)
+    labels, _, _ = molecules.labels_of(table, names, dataset, dataset.values)
     if dataset.potency:
         activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset)
     return of_reading(table, names, dataset.values)

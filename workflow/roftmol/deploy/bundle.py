@@ -152,19 +152,23 @@ def make(
     molecules = _molecules(smiles)
     training = fingerprints(molecules)
     similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
-    truth = labels[predicted.molecule].astype(np.float64)
+    task = TASKS[about["task"]]
+    values = task.values(labels.astype(np.float64))
+    truth = values[predicted.molecule]
     constant = np.empty(len(predicted.molecule))
     distance = np.empty(len(predicted.molecule))
     for part in np.unique(predicted.part):
         rows = np.flatnonzero(predicted.part == part)
         learnt = np.setdiff1d(np.arange(len(smiles)), predicted.molecule[rows])
-        constant[rows] = labels[learnt].mean()
+        constant[rows] = np.nanmean(values[learnt])
         held_out = [training[number] for number in predicted.molecule[rows]]
         distance[rows] = 1 - nearest(held_out, [training[number] for number in learnt])
-    certainty = uncertainty.certainty_of(TASKS[about["task"]]).of(predicted, truth, distance, level)
+    # How far a prediction is from a value behind a limit is not known, so values alone calibrate.
+    known = ~np.isnan(truth)
+    certainty = uncertainty.certainty_of(task).of(predicted.of(known), truth[known], distance[known], level)
     scores = {
-        name: metrics.primary(about["metric"], truth[:, None], values[:, None])
-        for name, values in {"score": predicted.prediction, "constant": constant}.items()
+        name: metrics.primary(about["metric"], truth[:, None], scored[:, None])
+        for name, scored in {"score": predicted.prediction, "constant": constant}.items()
     }
     always = METRICS[about["metric"]].constant
     if always is not None:
@@ -179,7 +183,8 @@ def make(
         "molecules": len(smiles),
         "featurizer_format": graphs.FORMAT,
         "out_of_sample": {"metric": about["metric"], **scores},
-        "labels": {"mean": float(labels.mean()), "min": float(labels.min()), "max": float(labels.max())},
+        "labels": {"mean": float(np.nanmean(values)), "min": float(np.nanmin(values)), "max": float(np.nanmax(values))}
+        | ({"limits": int(np.isnan(values).sum())} if task.limits else {}),
         "calibration": certainty.to_card(),
         "domain": domain.to_card(),
         "made": {
@@ -330,6 +335,8 @@ def describe(card: Mapping[str, Any]) -> str:
     domain = Domain.from_card(card["domain"])
     method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
     reference = f"the constant {scores['constant']:.4g}"
+    count = card["labels"].get("limits", 0)
+    limits = f"; {count} limits beside them, which calibrate nothing" if count else ""
     ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
     lines = {
         "predicts": f"{card['target']} ({card['task']})" + _classes(card),
@@ -339,7 +346,7 @@ def describe(card: Mapping[str, Any]) -> str:
             if METHODS[card["method"]].head
             else f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules"
         ),
-        "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}",
+        "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}" + limits,
         "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
         "certainty": uncertainty.from_card(card["calibration"]).words(),
         "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "

@@ -70,6 +70,8 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
     labels = _object(plain.get("labels"), "labels")
     for key in ("min", "mean", "max"):
         _number(labels, key)
+    if "limits" in labels:
+        _whole(labels, "limits", 0, None)
     made = _object(plain.get("made"), "made")
     for key in ("date", "code", "python", "torch", "rdkit"):
         _text(made, key)

@@ -208,20 +208,21 @@ class References(Members):
     structures: npt.NDArray[np.integer]
 
     def start(self, number: int, fold: Fold, settings: EnsembleSettings) -> Fitting:
-        """Return the function that fits a learner.
+        """Return the function that fits a learner to the labels that are values.
 
         The constant selects nothing, so it learns from the validation labels too.
         """
         seed = seed_of("member", settings.seed, number) % 2**32
-        y = self.labels.astype(np.float64)
+        y = TASKS[settings.task].values(self.labels.astype(np.float64))
 
         def fitted(setting: Settings) -> tuple[Reference, Array]:
             if settings.method == CONSTANT:
-                mean = y[np.concatenate([fold.train, fold.valid])].mean()
-                held_out = np.full(len(fold.valid), y[fold.train].mean(), np.float32)
+                mean = np.nanmean(y[np.concatenate([fold.train, fold.valid])])
+                held_out = np.full(len(fold.valid), np.nanmean(y[fold.train]), np.float32)
                 return Reference({"constant": np.array([mean])}), held_out
-            model = learner(setting, settings.task, TREES, seed).fit(self.X[fold.train], y[fold.train])
-            reference = Reference.of(model, settings.task, float(y[fold.train].mean()))
+            teach = fold.train[~np.isnan(y[fold.train])]
+            model = learner(setting, settings.task, TREES, seed).fit(self.X[teach], y[teach])
+            reference = Reference.of(model, settings.task, float(y[teach].mean()))
             return reference, reference.predict(self.X[fold.valid], settings.task)
 
         return fitted

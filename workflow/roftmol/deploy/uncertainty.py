@@ -50,6 +50,10 @@ class OutOfSample:
     spread: Array  #: the members' standard deviation, or that of a head's process
     part: npt.NDArray[np.int64]  #: rows of one ensemble have one number
 
+    def of(self, rows: npt.NDArray[np.bool_]) -> OutOfSample:
+        """Return these rows."""
+        return OutOfSample(self.molecule[rows], self.prediction[rows], self.spread[rows], self.part[rows])
+
 
 class Certainty(Protocol):
     """How a bundle's outputs become columns that say how sure they are, calibrated on so many molecules."""

@@ -121,7 +121,7 @@ def judge(
     expected = choices_of_others(gains, constant_gains, settings.prior, settings.choose)
     scored = _of_choices(tested, expected)
     predictable = bool(choice.useful)
-    r2 = _r2(scores, selected)
+    r2 = _r2(scores, selected, settings.task)
     complete = whole.copy()
     if constant is not None:
         complete[NOTHING] = constant
@@ -206,11 +206,12 @@ def _constant(tested: pd.DataFrame, metric: str) -> pd.Series | None:
     return None if score is None else pd.Series(score, tested.index)
 
 
-def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame) -> pd.DataFrame:
+def _r2(scores: pd.DataFrame | None, selected: pd.DataFrame, task: str) -> pd.DataFrame:
     """Return R2 of the selected runs on the test parts, resamples x candidates; empty if it is not defined."""
-    if scores is None:
+    explained = TASKS[task].explained
+    if scores is None or explained is None:
         return pd.DataFrame()
-    rows = scores[(scores["metric"] == "r2") & (scores["partition"] == "test") & (scores["task"] == MACRO)]
+    rows = scores[(scores["metric"] == explained.name) & (scores["partition"] == "test") & (scores["task"] == MACRO)]
     keys = ["model", "method", "setting", "seed"]
     return rows.merge(selected[keys], on=keys).pivot(index="seed", columns=["model", "method"], values="value")
 

@@ -260,7 +260,7 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
                 )
             labels, predicted = data.labels[molecules[rows]], values[rows]
             frames.append(metrics.all_scores(data.kind, labels, predicted, data.names))
-            r2[partition] = _macro_r2(frames[-1])
+            r2[partition] = _macro_r2(frames[-1], data.kind)
             keys.append((seed, setting, partition))
             value[partition] = metrics.primary(metric, labels, predicted)
             loss[partition] = metrics.loss(data.kind, labels, predicted)
@@ -273,9 +273,12 @@ def _score(run: Run, data: Data, predictions: pd.DataFrame) -> tuple[pd.DataFram
     return pd.concat([identity.assign(**run.cell), pd.concat(frames, ignore_index=True)], axis=1), candidates
 
 
-def _macro_r2(scores: pd.DataFrame) -> float:
+def _macro_r2(scores: pd.DataFrame, kind: str) -> float:
     """Return the macro mean of R2 among one run's scores, NaN for a classification."""
-    r2 = scores.loc[(scores["metric"] == "r2") & (scores["task"] == metrics.MACRO), "value"]
+    explained = TASKS[kind].explained
+    if explained is None:
+        return math.nan
+    r2 = scores.loc[(scores["metric"] == explained.name) & (scores["task"] == metrics.MACRO), "value"]
     return float(r2.iloc[0]) if len(r2) else math.nan
 
 

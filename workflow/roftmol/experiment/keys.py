@@ -136,10 +136,11 @@ class OwnDataset(Section):
     """What becomes of several records of one molecule: all are kept; all but the first are dropped, contradicting ones
     altogether; or the labels of a regression are averaged."""
 
-    censored: Literal["drop", "limit"] | None = None
-    """What becomes of labels that only limit the value, such as `>10000` (a regression's): they are left out, or the
-    number is taken for the value. `null`: they are left out where they are few (`max_rejected`); more, and a column
-    of relations beside the labels, are asked about."""
+    censored: Literal["drop", "limit", "one_sided"] | None = None
+    """What becomes of labels that only limit the value, such as `>10000` (a regression's): they are left out, the
+    number is taken for the value, or they are learnt as limits (`one_sided`), which makes the task a
+    `censored_regression`. `null`: they are left out where they are few (`max_rejected`); more, and a column of
+    relations beside the labels, are asked about."""
 
     relations: str | None = None
     """The column that holds `=`, `>` or `<` of each label, where several look like it."""
@@ -399,8 +400,9 @@ class Config(Section):
     duplicates: Duplicates | None = None
     """What becomes of several records of one molecule in `data`, which is refused where they contradict each other."""
 
-    censored: Literal["drop", "limit"] | None = None
-    """What becomes of labels in `data` that only limit the value, as in `own_datasets`; `null` asks about any."""
+    censored: Literal["drop", "limit", "one_sided"] | None = None
+    """What becomes of labels in `data` that only limit the value, as in `own_datasets`; `null` asks about any.
+    `one_sided` learns them as limits; see docs/recommend.md."""
 
     relations: str | None = None
     """The column of `=`, `>` and `<` in `data`, as in `own_datasets`."""

@@ -55,7 +55,7 @@ class HeadKind:
     """How a kind of head is fitted and read.
 
     `fit` takes the inputs of n molecules, their labels n x t with NaN where one is missing, the kind of task, and a
-    seed; `read` the arrays of a head.
+    seed; `read` the arrays of a head. Of labels that may be limits, a head learns the limits or leaves them out.
     """
 
     fit: Callable[[Inputs, NDArray[np.floating], TaskType, int], Head]
@@ -65,15 +65,19 @@ class HeadKind:
 def fitted(
     Y: NDArray[np.floating], task: TaskType, one: Callable[[int, Rows, Array], ColumnHead]
 ) -> tuple[ColumnHead | float, ...]:
-    """Return a head for every label column of Y, n x t, with two different labels; for others, what predicts them.
+    """Return a head for every label column of Y, n x t, with two different values; for others, what predicts them.
 
-    `one` takes the column's number, the rows that have its label, and these labels.
+    `one` takes the column's number, the rows that have its label, and these labels. A column of limits alone is
+    predicted by their mean.
     """
     columns: list[ColumnHead | float] = []
     for number, y in enumerate(Y.T.astype(np.float64)):
         rows = np.flatnonzero(~np.isnan(y))
-        if len(np.unique(y[rows])) < 2:
-            columns.append(float(y[rows[0]]) if len(rows) else task.unknown)
+        values = task.values(y[rows])
+        values = values[~np.isnan(values)]
+        if len(np.unique(values)) < 2:
+            constant = values[0] if len(values) else y[rows].mean() if len(rows) else task.unknown
+            columns.append(float(constant))
         else:
             columns.append(one(number, rows, y[rows]))
     return tuple(columns)

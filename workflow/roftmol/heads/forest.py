@@ -1,6 +1,7 @@
 """A random forest on Morgan counts and RDKit's descriptors, kept as plain arrays.
 
 A descriptor that RDKit cannot compute is 0. How far a molecule's trees lie apart says how unsure the forest is of it.
+Labels that are limits are left out, for leaves are means of values.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def features(inputs: Inputs) -> NDArray[np.float32]:
 
 def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Forest:
     """Return the forest of n molecules with labels n x t, NaN where one is missing."""
-    X = features(train)
+    X, Y = features(train), task.values(Y.astype(np.float64))
     trees = TREES if Y.shape[1] <= MANY_TASKS else FEW_TREES
 
     def one(number: int, rows: Rows, y: Array) -> Column:

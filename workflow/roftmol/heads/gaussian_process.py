@@ -6,6 +6,11 @@
 (Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, eq. 2.30; the gradient 5.9, leave-one-out 5.12.)
 With few labels the evidence alone is flat, so weights and noise have log-normal priors. The constant has a wide one of
 its own: the labels' mean is known no better than the labels say.
+
+Of labels that are limits, values are expected (`limits.py`): given all others, y_i has the mean y_i - [A^-1 y]_i /
+[A^-1]_ii and the variance 1 / [A^-1]_ii (5.12). With the expectations y and their variances v the evidence loses
+1/2 sum_i v_i [A^-1]_ii, as in expectation maximisation (Dempster, Laird and Rubin 1977, J. R. Stat. Soc. B 39, 1), and
+what is predicted varies by the values that nobody knows: its variance gains sum_i v_i [K A^-1]_i^2.
 """
 
 from __future__ import annotations
@@ -14,9 +19,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, lapack
 from scipy.optimize import minimize
 
+from roftmol.heads.limits import MOVED, ROUNDS, Limits
 from roftmol.heads.standardiser import Array
 
 #: log w_i ~ N(log of an equal share of the variance, 1); log s ~ N(log 0.3, 1).
@@ -41,6 +48,7 @@ class Process:
     deviation: float
     alpha: Array  #: A^-1 y, n
     inverse: Array  #: A^-1, n x n
+    variances: Array  #: of the labels, 0 of values; standardised
 
     def predict(self, between: Array, diagonal: Array) -> tuple[Array, Array]:
         """Return the mean and the standard deviation of m new labels.
@@ -50,6 +58,8 @@ class Process:
         K = np.tensordot(self.weights, between, 1) + CONSTANT
         mean = K @ self.alpha
         variance = self.weights @ diagonal + CONSTANT + self.noise - np.einsum("mn,nk,mk->m", K, self.inverse, K)
+        if self.variances.any():
+            variance += (K @ self.inverse) ** 2 @ self.variances
         return self.mean + self.deviation * mean, self.deviation * np.sqrt(np.maximum(variance, self.noise))
 
     def left_out(self) -> tuple[Array, Array]:
@@ -62,10 +72,11 @@ class Process:
         return self.mean + self.deviation * (y - self.alpha / diagonal), self.deviation / np.sqrt(diagonal)
 
 
-def evidence(theta: Array, kernels: Array, y: Array) -> tuple[float, Array]:
+def evidence(theta: Array, kernels: Array, y: Array, v: Array | None = None) -> tuple[float, Array]:
     """Return minus the log posterior of the weights and the noise, up to a constant, and its gradient.
 
-    `theta`: log weights, then the log noise; `kernels`: k x n x n; `y`: n labels, standardised.
+    `theta`: log weights, then the log noise; `kernels`: k x n x n; `y`: n labels, standardised, and `v` the variances
+    of those that are expectations.
     """
     k, n = len(kernels), len(y)
     values = np.exp(theta)
@@ -75,6 +86,10 @@ def evidence(theta: Array, kernels: Array, y: Array) -> tuple[float, Array]:
     alpha = cho_solve(factor, y)
     inverse = inverted(factor)
     inner = np.outer(alpha, alpha) - inverse
+    unsure = 0.0
+    if v is not None:
+        inner += inverse * v @ inverse
+        unsure = float(v @ inverse.diagonal())
     slopes = np.empty(k + 1)
     slopes[:k] = np.tensordot(kernels, inner, 2)
     slopes[k] = np.trace(inner)
@@ -83,7 +98,7 @@ def evidence(theta: Array, kernels: Array, y: Array) -> tuple[float, Array]:
     width = np.full(k + 1, WEIGHT_SD)
     width[k] = NOISE_SD
     off = (theta - centre) / width
-    value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * off @ off
+    value = 0.5 * (y @ alpha + unsure) + np.log(np.diag(factor[0])).sum() + 0.5 * off @ off
     return float(value), -0.5 * values * slopes + off / width
 
 
@@ -100,20 +115,67 @@ def fit(kernels: Array, labels: Array, rng: np.random.Generator) -> Process:
     With more than `EVIDENCE` labels, so many that `rng` draws say what the weights are.
     """
     y, _, _ = standardised(labels)
-    chosen = np.arange(len(y))
-    if len(y) > EVIDENCE:
-        chosen = np.sort(rng.choice(len(y), EVIDENCE, replace=False))
+    chosen = _teaching(len(y), rng)
     theta = most_probable(kernels[:, chosen[:, None], chosen], y[chosen])
     return given(kernels, labels, np.exp(theta[:-1]), float(np.exp(theta[-1])))
 
 
-def given(kernels: Array, labels: Array, weights: Array, noise: float) -> Process:
-    """Return the process given n labels, with these weights and this noise."""
+def fit_limits(kernels: Array, limits: Limits, rng: np.random.Generator) -> tuple[Process, Array, Array]:
+    """Return the process given n labels, some of which are limits; the values that it expects, and their variances.
+
+    It is fitted to the values alone, and then again to all labels, as often as that moves what is expected.
+    """
+    known = np.flatnonzero(limits.sides == 0)
+    process = fit(kernels[:, known[:, None], known], limits.numbers[known], rng)
+    chosen = _teaching(len(limits.sides), rng)
+    few = kernels[:, chosen[:, None], chosen]
+    labels, variances = limits.numbers.copy(), np.zeros(len(limits.sides))
+    theta = np.log([*process.weights, process.noise])
+    unit = process.deviation
+    for _ in range(ROUNDS):
+        before = labels.copy()
+        process = _expected(kernels, limits, theta, unit, labels, variances)
+        if np.abs(labels - before).max() < MOVED * unit:
+            break
+        y, _, unit = standardised(labels)
+        theta = most_probable(few, y[chosen], variances[chosen] / unit**2, theta)
+    return process, labels, variances
+
+
+def _expected(kernels: Array, limits: Limits, theta: Array, unit: float, labels: Array, variances: Array) -> Process:
+    """Put what is expected by these weights into `labels` and `variances`, and return the process given them.
+
+    `unit` is the deviation of the labels that the weights were fitted to.
+    """
+    weights, noise = np.exp(theta[:-1]), float(np.exp(theta[-1]))
+    precision = given(kernels, labels, weights, noise).inverse / unit**2
+    mean = labels.mean()
+    alpha = precision @ (labels - mean)
+
+    def conditional(row: int) -> tuple[float, float]:
+        return float(labels[row] - alpha[row] / precision[row, row]), float(1 / precision[row, row])
+
+    def moved(row: int, step: float) -> None:
+        nonlocal alpha
+        alpha += step * precision[row]
+
+    limits.settle(labels, variances, conditional, moved)
+    return given(kernels, labels, weights, noise, variances)
+
+
+def _teaching(labels: int, rng: np.random.Generator) -> NDArray[np.integer]:
+    """Return which of so many labels say what the weights are."""
+    return np.sort(rng.choice(labels, EVIDENCE, replace=False)) if labels > EVIDENCE else np.arange(labels)
+
+
+def given(kernels: Array, labels: Array, weights: Array, noise: float, variances: Array | None = None) -> Process:
+    """Return the process given n labels, with these weights and this noise; `variances` are those of the labels."""
     y, mean, deviation = standardised(labels)
     A = np.tensordot(weights, kernels, 1) + CONSTANT
     A[np.diag_indices(len(y))] += noise
     factor = cho_factor(A, lower=True)
-    return Process(weights, noise, mean, deviation, cho_solve(factor, y), inverted(factor))
+    v = np.zeros(len(y)) if variances is None else variances / deviation**2
+    return Process(weights, noise, mean, deviation, cho_solve(factor, y), inverted(factor), v)
 
 
 def standardised(labels: Array) -> tuple[Array, float, float]:
@@ -123,11 +185,16 @@ def standardised(labels: Array) -> tuple[Array, float, float]:
     return (labels - mean) / deviation, mean, deviation
 
 
-def most_probable(kernels: Array, y: Array) -> Array:
-    """Return the log weights and the log noise that are most probable given standardised labels."""
+def most_probable(kernels: Array, y: Array, v: Array | None = None, start: Array | None = None) -> Array:
+    """Return the log weights and the log noise that are most probable given standardised labels.
+
+    `v` are the variances of labels that are expectations; the search begins at `start`.
+    """
     k = len(kernels)
-    start = np.full(k + 1, math.log(1 / max(k, 1)))
-    start[k] = math.log(NOISE)
+    if start is None:
+        start = np.full(k + 1, math.log(1 / max(k, 1)))
+        start[k] = math.log(NOISE)
     bounds = [(math.log(LEAST), math.log(1 / LEAST))] * (k + 1)
     options = {"maxiter": ITERATIONS}
-    return minimize(evidence, start, (kernels, y), "L-BFGS-B", jac=True, bounds=bounds, options=options).x
+    given = (kernels, y) if v is None else (kernels, y, v)
+    return minimize(evidence, start, given, "L-BFGS-B", jac=True, bounds=bounds, options=options).x

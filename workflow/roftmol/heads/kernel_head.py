@@ -1,8 +1,8 @@
 """The kernel head: values by a Gaussian process, probabilities by kernel logistic regression with its weights.
 
 The process' weights are the most probable given the labels; of classes, given 0 and 1 as numbers. A process is as sure
-as its variance says, for each molecule by itself. Each label column has a head of its own, fitted on the molecules that
-have its label.
+as its variance says, for each molecule by itself. A limit is learnt by what is expected behind it. Each label column
+has a head of its own, fitted on the molecules that have its label.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_
 from roftmol.heads.gaussian_process import Process
 from roftmol.heads.kernel_logistic import Classifier
 from roftmol.heads.kernels import Kernels
+from roftmol.heads.limits import Limits
 from roftmol.heads.standardiser import Array
 from roftmol.tasks import TaskType
 
@@ -35,9 +36,10 @@ class Column:
     """The head of one label column."""
 
     rows: Rows  #: which of the training molecules taught it
-    labels: Array  #: of these
+    labels: Array  #: of these; what is expected behind those that are limits
     process: Process
     classifier: Classifier | None
+    variances: Array | None = None  #: of what is expected, 0 of values; None without limits
 
     @property
     def parameters(self) -> int:
@@ -108,6 +110,8 @@ class KernelHead:
             arrays["descriptors"] = train.descriptors
         if train.vectors is not None:
             arrays["vectors"] = train.vectors
+        if column.variances is not None:
+            arrays["variances"] = column.variances
         if column.classifier:
             arrays |= {"a": column.classifier.a, "b": np.array([column.classifier.b, column.classifier.penalty])}
         return arrays
@@ -125,6 +129,10 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Ke
     def one(number: int, rows: Rows, y: Array) -> Column:
         rng = generator("kernel head's column", seed, number)
         K = square[:, rows[:, None], rows]
+        if limits := Limits.of(y, task):
+            process, expected, variances = gaussian_process.fit_limits(K, limits, rng)
+            return Column(rows, expected, process, None, variances)
+        y = task.values(y)
         process = gaussian_process.fit(K, y, rng)
         if not task.classes:
             return Column(rows, y, process, None)
@@ -147,12 +155,13 @@ def read(arrays: Arrays) -> KernelHead:
     train = Inputs(molecules, counts, arrays.get("descriptors"), arrays.get("vectors"))
     kernels = Kernels.of(train)
     K = kernels.between()[:, rows[:, None], rows]
-    process = gaussian_process.given(K, labels, arrays["weights"], float(arrays["noise"][0]))
+    variances = arrays.get("variances")
+    process = gaussian_process.given(K, labels, arrays["weights"], float(arrays["noise"][0]), variances)
     classifier = None
     if "a" in arrays:
         intercept, penalty = arrays["b"].tolist()
         classifier = Classifier(arrays["weights"], arrays["a"], intercept, penalty)
-    return KernelHead(train, kernels, (Column(rows, labels, process, classifier),))
+    return KernelHead(train, kernels, (Column(rows, labels, process, classifier, variances),))
 
 
 KIND = HeadKind(fit, read)

@@ -4,6 +4,10 @@
     logistic   min_w,b  sum log loss + alpha / 2 ||w||^2     alpha has the least log loss of a cross-validation of five
 
 It is linear probing without an epoch to choose: no molecule is left for validation.
+
+Of labels that are limits, values are expected (`limits.py`). With H = 11^T / n + Z (Z^T Z + alpha)^-1 Z^T, Z centred,
+and the residuals r = (1 - H) y, label i has given all others the mean y_i - r_i / (1 - h_ii) and the variance
+s^2 / (1 - h_ii), where s^2 = (y^T r + sum_i v_i (1 - h_ii)) / (n - 1) and v are the variances of what is expected.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from roftmol.features.inputs import Inputs, Rows
 from roftmol.heads import kernel_logistic
 from roftmol.heads.base import Arrays, HeadKind, Predicted, column_of, constant_note, fitted, predicted
 from roftmol.heads.kernels import linear
+from roftmol.heads.limits import MOVED, ROUNDS, Limits
 from roftmol.heads.standardiser import Array, Standardiser
 from roftmol.tasks import TaskType
 
@@ -27,6 +32,8 @@ from roftmol.tasks import TaskType
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 #: A class that was never seen has this probability, where a logit is asked for.
 SUREST = 0.01
+#: A label's own share of its prediction is below 1 by so much.
+LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +114,56 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Li
     def one(number: int, rows: Rows, y: Array) -> Column:
         if task.classes:
             return _logistic(Z[rows], y, generator("ridge", seed, number))
-        ridge = RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z[rows], y)
-        return Column(ridge.coef_, float(ridge.intercept_))
+        limits = Limits.of(y, task)
+        return _ridge(Z[rows], limits) if limits else _column(_least_squares(Z[rows], task.values(y)))
 
     return LinearHead(standardiser, fitted(Y, task, one), task.classes)
+
+
+def _least_squares(Z: Array, y: Array) -> Any:
+    """Return scikit-learn's ridge regression with the best of the penalties."""
+    return RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z, y)
+
+
+def _column(ridge: Any) -> Column:
+    return Column(ridge.coef_, float(ridge.intercept_))
+
+
+def _ridge(Z: Array, limits: Limits) -> Column:
+    """Return the ridge regression of n labels, some of which are limits: fitted as often as their values move.
+
+    It begins with what the values alone teach.
+    """
+    known = limits.sides == 0
+    y, v = limits.numbers.copy(), np.zeros(len(limits.numbers))
+    ridge = _least_squares(Z[known], y[known])
+    y[~known] = np.where(limits.sides * (ridge.predict(Z) - y) > 0, ridge.predict(Z), y)[~known]
+    for _ in range(ROUNDS):
+        before = y.copy()
+        _expect(Z - Z.mean(0), limits, float(ridge.alpha_), y, v)
+        ridge = _least_squares(Z, y)
+        if np.abs(y - before).max() < MOVED * y.std():
+            break
+    return _column(ridge)
+
+
+def _expect(Z: Array, limits: Limits, alpha: float, y: Array, v: Array) -> None:
+    """Put into y and v what ridge regression of this penalty expects behind limits, and how that varies; Z centred."""
+    # G y are the weights, and h says how much of a prediction its label makes.
+    G = np.linalg.solve(Z.T @ Z + alpha * np.eye(Z.shape[1]), Z.T)
+    left = np.maximum(1 - 1 / len(y) - np.einsum("nd,dn->n", Z, G), LEAST)
+    w, mean = G @ y, y.mean()
+    s2 = float((y @ (y - mean - Z @ w) + v @ left) / (len(y) - 1))
+
+    def conditional(row: int) -> tuple[float, float]:
+        return float(y[row] - (y[row] - mean - Z[row] @ w) / left[row]), float(s2 / left[row])
+
+    def moved(row: int, step: float) -> None:
+        nonlocal w, mean
+        w = w + step * G[:, row]
+        mean += step / len(y)
+
+    limits.settle(y, v, conditional, moved)
 
 
 def _logistic(Z: Array, y: Array, rng: np.random.Generator) -> Column:

@@ -99,6 +99,7 @@ class Learner:
 
     features: Callable[[Inputs], Any]
     fit_predict: Callable[[Settings, str, Any, NDArray[np.float64], Any, int], Fitted]
+    limits: bool = False  #: whether Y holds limits too, where labels may be such; otherwise they are missing
     selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
 
 
@@ -112,7 +113,7 @@ def of_head(kind: HeadKind) -> Learner:
         head = kind.fit(X, Y, TASKS[task], seed)
         return Fitted(head.predict(X_new).mean, head.parameters, head.note)
 
-    return Learner(lambda inputs: inputs, fit_predict, selects=False)
+    return Learner(lambda inputs: inputs, fit_predict, limits=True, selects=False)
 
 
 def by_column(

@@ -29,7 +29,8 @@ BEST = "minimol"
 
 SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
 DUPLICATES = ("keep", "drop", "average")
-CENSORED = ("drop", "limit")
+#: What becomes of labels such as `>10`; the last one is what a kind of task with limits does.
+CENSORED = ("drop", "limit", ONE_SIDED := "one_sided")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
 FORMATS = ("csv", "xyz", "sdf")
 SUFFIXES = {".xyz": "xyz", ".extxyz": "xyz", ".sdf": "sdf"}
@@ -112,8 +113,9 @@ class Dataset:
     so that activity cliffs can be computed; `cliff_column` names a column that marks them, which is taken instead.
 
     `censored` says what becomes of labels such as `>10`, which only limit the value: "drop" leaves them out, "limit"
-    takes the number for it; "" leaves them out as long as few are, and asks where `relations`, a column of signs, says
-    so. `units` are the factors by which labels are multiplied, by the unit that a column beside them names.
+    takes the number for it, "one_sided" learns what they say: the task is then the kind whose labels may be limits. ""
+    leaves them out as long as few are, and asks where `relations`, a column of signs, says so. `units` are the factors
+    by which labels are multiplied, by the unit that a column beside them names.
 
     A `format` other than "csv" is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
     properties); `smiles` may then be empty or name a key that some records lack. Of a CSV, `geometry` names the columns
@@ -152,6 +154,8 @@ class Dataset:
         """
         where = f"dataset {values.get('name', '?')}"
         plain = _with_own_file(values)
+        if plain.get("task") in TASKS:
+            plain |= _learnt_limits(plain["task"], plain.get("censored", ""), where)
         task = plain.get("task", "")
         plain.setdefault("metric", TASKS[task].primary.name if task in TASKS else "")
         plain.setdefault("smiles", "")
@@ -470,6 +474,19 @@ def _names(value: Any, what: str, of: str = "column names") -> tuple[str, ...]:
     if not all(isinstance(item, str) and item for item in values):
         raise UserError(f"{what} is {value!r}; give a list of {of} (quote those that look like numbers).")
     return values
+
+
+def _learnt_limits(task: str, censored: str, where: str) -> dict[str, str]:
+    """Return the kind of task, and what becomes of limits, where they are learnt as such; {} where they are not."""
+    kind = TASKS[task]
+    if kind.limits and censored not in ("", ONE_SIDED):
+        raise UserError(
+            f"{where}: censored is {censored!r}, and a {task} learns limits; say `censored: {ONE_SIDED}` or another "
+            "task."
+        )
+    if kind.limits:
+        return {"censored": ONE_SIDED}
+    return {"task": kind.with_limits} if censored == ONE_SIDED and kind.with_limits else {}
 
 
 def _one_potency(entry: Mapping[str, Any], where: str) -> None:

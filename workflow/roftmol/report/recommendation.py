@@ -49,7 +49,7 @@ def build(
     ranking = schemas.read("ranking", verdict.parent / "ranking.parquet")
     decided = json.loads(verdict.read_text(encoding="utf-8"))
     chosen = ranking[ranking["chosen"]].iloc[0]
-    truth, predicted = _tested(read["predictions"], read["molecules"], chosen)
+    truth, predicted = _tested(read["predictions"], read["molecules"], chosen, decided["task"])
     scores = read["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
     with matplotlib.rc_context(RC):
         pictures = [
@@ -170,9 +170,12 @@ def _difference(row: Mapping[Any, Any], name: str, places: int) -> Cell:
 
 
 def _tested(
-    predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series
+    predictions: pd.DataFrame, molecules: pd.DataFrame, chosen: pd.Series, task: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return labels and the chosen method's test predictions, each its molecule's mean over the tests of it."""
+    """Return the chosen method's test predictions and the labels, which are values.
+
+    Each prediction is its molecule's mean over the tests of it.
+    """
     tested = predictions[
         (predictions["partition"] == "test")
         & (predictions["model"] == chosen["model"])
@@ -180,7 +183,9 @@ def _tested(
     ]
     values = tested["prediction"].map(lambda values: values[0]).groupby(tested["molecule"]).mean()
     labels = molecules.set_index("molecule")["labels"].map(lambda labels: labels[0])
-    return labels[values.index].to_numpy(np.float64), values.to_numpy(np.float64)
+    truth = TASKS[task].values(labels[values.index].to_numpy(np.float64))
+    known = ~np.isnan(truth)
+    return truth[known], values.to_numpy(np.float64)[known]
 
 
 def _picture(figure: Figure, title: str, words: tuple[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 # isort: off
 from roftmol.tasks.classification import TASK as _CLASSIFICATION
 from roftmol.tasks.regression import TASK as _REGRESSION
+from roftmol.tasks.censored_regression import TASK as _CENSORED_REGRESSION
 # isort: on
 
 from roftmol.tasks.base import Metric, Primary, TaskType

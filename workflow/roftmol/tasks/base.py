@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TOLD_TO_READERS = {
     "Metric": frozenset({"title", "range", "constant"}),
     "Primary": frozenset({"title", "range", "constant", "region"}),
-    "TaskType": frozenset({"labels_are", "loss_title", "squared_error", "constant_title"}),
+    "TaskType": frozenset({"labels_are", "loss_title", "squared_error", "constant_title", "explained", "with_limits"}),
 }
 
 Array = NDArray[np.floating]
@@ -82,6 +82,14 @@ class Strata(NamedTuple):
     classes: bool
 
 
+class Limits(NamedTuple):
+    """How labels hold limits, beside values; -1, 0 and 1 say whether the value lies below, at or above a number."""
+
+    encoded: Callable[[Doubles, Ints], Doubles]  #: numbers and sides -> labels
+    sides: Callable[[Array], Ints]  #: of labels
+    numbers: Callable[[Array], Doubles]
+
+
 class SquaredError(NamedTuple):
     """What the mean of (prediction - label)^2 is called, or its root."""
 
@@ -121,6 +129,9 @@ class TaskType:
     values: Callable[[Doubles], Doubles] = lambda labels: labels
     #: Labels b x t, shift and scale -> labels as `training_loss` takes them.
     standardised: Callable[[Tensor, Tensor, Tensor], Tensor] = lambda labels, shift, scale: (labels - shift) / scale
+    explained: Metric | None = None  #: R2, which tables and sentences show beside the primary metric
+    limits: Limits | None = None  #: for kinds whose labels may be limits
+    with_limits: str = ""  #: the kind whose labels are the same values, and limits; "" where there is none
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

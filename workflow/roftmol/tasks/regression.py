@@ -114,4 +114,6 @@ TASK = TaskType(
     squared_error=SquaredError("rmse", "RMSE", root=True),
     unknown=0.0,
     constant_title="the mean of the labels",
+    explained=R2,
+    with_limits="censored_regression",
 )

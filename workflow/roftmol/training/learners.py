@@ -126,8 +126,8 @@ class LearnerCell:
         `alike` says that the same is read for all folds. Raises `UserError` if the table of splits lacks a seed.
         """
         settings = self.settings
-        values = TASKS[settings.task].values(self.labels)
-        fitting = _Fitting(settings, self.learner, reader, self.labels, values, alike)
+        learnt = self.labels if self.learner.limits else TASKS[settings.task].values(self.labels)
+        fitting = _Fitting(settings, self.learner, reader, self.labels, learnt, alike)
         fits: list[dict[str, Any]] = []
         predictions = [schemas.empty("predictions")]
         for seed in settings.seeds:
@@ -153,7 +153,7 @@ class _Fitting:
     learner: Learner
     reader: Reader
     labels: Array  #: n x t
-    values: Array  #: the labels that are learnt from
+    learnt: Array  #: the labels that are learnt from
     alike: bool  #: whether the same is read for all folds
 
     @property
@@ -169,7 +169,7 @@ class _Fitting:
         def fitted_on(labelled: Rows, predicted: list[Rows]) -> Fitted:
             X = read.features[labelled]
             X_new = read.features[np.concatenate(predicted)]
-            return self.learner.fit_predict(hyperparameters, settings.task, X, self.values[labelled], X_new, seed)
+            return self.learner.fit_predict(hyperparameters, settings.task, X, self.learnt[labelled], X_new, seed)
 
         fitted = fitted_on(part["train"], held_out)
         ends = np.cumsum([len(rows) for rows in held_out[:2]])
