@@ -122,7 +122,7 @@ def test_the_header_and_the_first_words_say_what_this_is(page):
     for words in ("2026-11-25", "0123456789ab", "bace, bbbp, esol", "Labels 50, all", "Seeds 3", "gin_masking"):
         assert words in header
     answer = text[text.rindex("What should I do?") :][:1200]
-    assert "data=mine.csv tests these methods on your labels and leaves a model that predicts" in answer
+    assert "roftmol recommend mine.csv tests these methods on your labels and leaves a model that predicts" in answer
 
 
 def test_no_word_of_the_machine_is_shown(page):

@@ -164,7 +164,7 @@ def test_the_first_screen_answers(tab, address, width):
     )
     assert len(below) == 4  # what to do, what that is, how to get it for one's own file, and why
     assert max(below) < 900
-    assert "data=mine.csv" in tab("document.querySelector('.own code').textContent")
+    assert "roftmol recommend mine.csv" in tab("document.querySelector('.own code').textContent")
     assert tab("document.querySelector('.own').textContent").startswith("Fingerprint: ")
     cells = "Array.from(document.querySelectorAll('#conditions tbody tr:first-child td'))"
     score = f"{cells}.find((cell) => /\\d\\s±/.test(cell.textContent))"

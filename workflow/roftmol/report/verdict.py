@@ -35,7 +35,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 #: The title of the column that says what pretraining is worth.
 OVER_REFERENCE = "Pretrained better than best reference by"
 #: What makes a recommendation and a model from a file of one's own.
-OWN_FILE = "snakemake recommend --cores all --config data=mine.csv"
+OWN_FILE = "roftmol recommend mine.csv"
 #: A sentence names at most so many places or methods; of more, it gives the number.
 PLACES_NAMED = 4
 METHODS_NAMED = 4
