@@ -5,9 +5,11 @@ from __future__ import annotations
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from damage import damaged, read_or_refused
 from openpyxl import Workbook
 
 from roftmol.core.errors import UserError
@@ -107,3 +109,16 @@ def test_a_workbook_that_would_fill_the_memory_is_refused(tmp_path: Path, monkey
     monkeypatch.setattr(delimited.workbook, "LARGEST", 1000)
     with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
         load(path)
+
+
+def test_a_damaged_workbook_is_refused_or_read_as_it_was(tmp_path: Path):
+    rows = [["SMILES", "logS"], *(["C" * (1 + number % 30), number / 7] for number in range(200))]
+    path = saved(tmp_path / "a.xlsx", Data=rows)
+    whole, table, rng = path.read_bytes(), load(path), Random(0)
+    refused = 0
+    for number in range(90):
+        path.write_bytes(damaged(whole, rng, number % 3))
+        read, fault = read_or_refused(lambda: load(path))
+        assert fault or (read and read.records == table.records), number
+        refused += bool(fault)
+    assert refused > 80

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, datetime, time
@@ -23,7 +24,10 @@ PART, LARGEST = "xl/workbook.xml", 2_000_000_000
 #: A header stands within so many rows.
 HEADER_WITHIN = 10
 #: What openpyxl and what it reads by raise for what is no workbook.
-DAMAGED = (AttributeError, EOFError, KeyError, OSError, ParseError, TypeError, ValueError, zipfile.BadZipFile)
+DAMAGED = (
+    *(AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, OverflowError, ParseError),
+    *(RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error),
+)
 SAVE = "Save it again, or save the sheet as CSV, UTF-8."
 
 
@@ -45,6 +49,8 @@ def rows(
                 raise UserError(f"{where}: a ZIP archive, but no Excel workbook. Save the table as CSV, UTF-8.")
             if sum(part.file_size for part in archive.infolist()) > LARGEST:
                 raise UserError(f"{where}: the workbook unpacks to more than {LARGEST:,} bytes. Save a sheet as CSV.")
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} is not what was written")
         # A second reading tells formulas from empty cells.
         values = load_workbook(content, read_only=True, data_only=True)
         formulas = load_workbook(content, read_only=True)
@@ -56,30 +62,25 @@ def rows(
         }
     except UserError:
         raise
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        OSError,
-        EOFError,
-        ParseError,
-    ) as error:
+    except DAMAGED as error:
         raise UserError(f"{where}: cannot be read as an Excel workbook ({error}). {SAVE}") from error
     chosen, told = _chosen(where, sheet, names, filled, names_smiles, key)
 
     def read() -> Iterator[tuple[list[str], int]]:
         with closing(values), closing(formulas):
-            pairs = zip(values[chosen].iter_rows(), formulas[chosen].iter_rows(), strict=True)
-            for number, (cells, written) in enumerate(pairs, 1):
-                for cell, source in zip(cells, written, strict=True):
-                    if cell.value is None and source.data_type == "f":
-                        raise UserError(
-                            f"{where}, sheet {chosen!r}: cell {source.coordinate} holds the formula {source.value!r}, "
-                            "and the file does not say its value. Open it in Excel and save it, or paste values."
-                        )
-                yield _texts(cells), number
+            try:
+                pairs = zip(values[chosen].iter_rows(), formulas[chosen].iter_rows(), strict=True)
+                for number, (cells, written) in enumerate(pairs, 1):
+                    for cell, source in zip(cells, written, strict=True):
+                        if cell.value is None and source.data_type == "f":
+                            raise UserError(
+                                f"{where}, sheet {chosen!r}: cell {source.coordinate} holds the formula "
+                                f"{source.value!r}, and the file does not say its value. Open it in Excel and save "
+                                "it, or paste values."
+                            )
+                    yield _texts(cells), number
+            except DAMAGED as error:
+                raise UserError(f"{where}: cannot be read as an Excel workbook ({error}). {SAVE}") from error
 
     return read(), chosen, told
 
