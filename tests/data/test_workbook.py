@@ -9,9 +9,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from damage import damaged, read_or_refused
 from openpyxl import Workbook
 
+from damage import damaged, read_or_refused
 from roftmol.core.errors import UserError
 from roftmol.data import delimited
 from roftmol.data.delimited import Reading, load
