@@ -259,7 +259,7 @@ def test_a_recommendation_asks_about_every_limit(tmp_path: Path) -> None:
     assert kept.recommendation is not None
     assert kept.recommendation.learnt == "target `y`, regression, 30 labels, column `smiles`"
     (said,) = kept.audit()
-    assert said.startswith("1 records have a label that only limits the value, such as record 1")
+    assert said.startswith("1 record has a label that only limits the value, such as record 1")
     assert (
         experiment({"data": str(path), "censored": "limit"})
         .audit()[0]

@@ -79,7 +79,7 @@ def predict(options: argparse.Namespace) -> None:
     )
     rows = stage.predict(bundle.read(options.bundle), options.table, options.out, settings)
     if not options.quiet:
-        print(f"{rows:,} rows", file=sys.stderr)
+        print(f"{rows:,} {'row' if rows == 1 else 'rows'}", file=sys.stderr)
 
 
 def _check_places(bundle: Path, table: str, out: str) -> None:

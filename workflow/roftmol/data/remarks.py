@@ -49,16 +49,22 @@ def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) 
     repeated = counts["duplicate"] + counts["contradicting_duplicate"]
     unlabelled = counts["missing_labels"]
     unusable = counts.total() - repeated - unlabelled - counts["censored"]
+    merged = f"{MERGED[duplicates]} (duplicates={duplicates})"
     sentences = {
-        f"{table.blanks} blank lines are skipped": table.blanks,
-        f"{unlabelled} records without a label are left out": unlabelled,
-        f"{repeated} records share their molecule with others, {MERGED[duplicates]} (duplicates={duplicates})": (
+        _counted(table.blanks, "blank line is skipped", "blank lines are skipped"): table.blanks,
+        _counted(unlabelled, "record without a label is left out", "records without a label are left out"): unlabelled,
+        _counted(repeated, "record shares its molecule", "records share their molecule") + f" with others, {merged}": (
             repeated
         ),
-        f"{unusable} records that cannot be used are left out, listed on the page": unusable,
+        _counted(unusable, "record that cannot be used is left out", "records that cannot be used are left out")
+        + ", listed on the page": unusable,
     }
     said = [sentence for sentence, count in sentences.items() if count]
     return [f"{len(table.records)} records, {kept} molecules: {'; '.join(said)}."] if said else []
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[str]:
@@ -69,8 +75,9 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
         dropped = int((censored["action"] == "dropped").sum())
         kept = len(censored) - dropped
         learnt = any(TASKS[kind].limits for kind in tasks["kind"])
+        which = _counted(len(censored), "record has", "records have")
         told.append(
-            f"{len(censored)} records have a label that only limits the value, such as record "
+            f"{which} a label that only limits the value, such as record "
             f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} "
             + ("learnt as limits, and scores of errors are of values alone" if learnt else "kept")
             + "; `censored` says which."
