@@ -32,19 +32,10 @@ from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.methods.fingerprint import GRID, learner
 from roftmol.training.fit import TrainSettings
+from small_bundles import ABOUT, ARCHITECTURE
 from small_dataset import SMILES, labels_of_size
 
-ARCHITECTURE = {"kind": "gin", "layers": 2, "width": 8}
 SETTINGS = EnsembleSettings("full_ft", ({},), "regression", "rmse", TrainSettings(epochs=3), members=3)
-ABOUT = {
-    "target": "size",
-    "task": "regression",
-    "metric": "rmse",
-    "method": "full_ft",
-    "model": "gin",
-    "architecture": ARCHITECTURE,
-    "featurizer": "hu",
-}
 FINGER = ABOUT | {"method": "fingerprint", "model": "morgan", "architecture": None}
 TWINS = np.arange(len(SMILES))
 OTHERS = ["CCCO", "c1ccccc1C", "CC(C)C(=O)O", "FC(F)F", "[SiH4]", "OCC"]

@@ -97,6 +97,8 @@ NO_LABEL_WORDS = frozenset(
         "identifier",
     ]
 )
+#: A header stands within so many records.
+HEADER_WITHIN = 10
 UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 

@@ -24,14 +24,12 @@ from typing import NamedTuple, cast
 
 from roftmol.core.errors import UserError
 from roftmol.data import workbook
-from roftmol.data.columns import is_smiles_name, listed
+from roftmol.data.columns import HEADER_WITHIN, is_smiles_name, listed
 from roftmol.data.label_texts import number
 
 SEPARATORS = "\t;,"
 #: The separator is decided by so many characters and records.
 SAMPLE, RECORDS = 1 << 16, 100
-#: A header stands within so many records.
-HEADER_WITHIN = 10
 #: The longest cell, in characters. One that is longer is hardly one, but the rest of a file behind a quote; one that no
 #: molecule can have is its row's fault alone, and that of no other row.
 LONGEST_CELL = 10_000_000

@@ -8,6 +8,8 @@ from rdkit import rdBase
 
 from roftmol.data import molecules
 
+#: So many cells of a column are tried.
+TRIED = 50
 #: What is said behind a column that was taken for its cells.
 WHY = " (no column is called SMILES, and it is the only one that holds some)"
 

@@ -11,8 +11,8 @@ import numpy as np
 from roftmol.core.errors import UserError
 from roftmol.data import activity_cliffs, molecules, parents, smiles_cells
 from roftmol.data import target as labels_of
-from roftmol.data.columns import is_smiles_name, is_unnamed, smiles_column
-from roftmol.data.delimited import HEADER_WITHIN, Reading, Table, load
+from roftmol.data.columns import HEADER_WITHIN, is_smiles_name, is_unnamed, smiles_column
+from roftmol.data.delimited import Reading, Table, load
 from roftmol.data.label_texts import Values, class_names, is_missing, translated
 from roftmol.data.remarks import of_reading, of_records, remarks
 from roftmol.registry.catalog import SUFFIXES, TABLES, Dataset
@@ -22,8 +22,6 @@ from roftmol.tasks import TASKS
 MINIMUM = 20
 #: Fewer of a class leave some part of a cross-validation, or the validation inside it, without one.
 MINIMUM_OF_A_CLASS = 10
-#: So many cells of a column that was guessed to hold SMILES are tried.
-TRIED = 50
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,10 @@ def _guessed_smiles(table: Table) -> tuple[str, str]:
     holds SMILES.
     """
     names = [name for name in table.header if not is_unnamed(name)]
-    columns = {name: [record[table.header.index(name)].strip() for record in table.records[:TRIED]] for name in names}
+    columns = {
+        name: [record[table.header.index(name)].strip() for record in table.records[: smiles_cells.TRIED]]
+        for name in names
+    }
     try:
         guess = smiles_column(names, str(table.path))
     except UserError as error:
@@ -163,7 +164,9 @@ def _guessed_smiles(table: Table) -> tuple[str, str]:
         if len(holding) == 1 and not any(map(is_smiles_name, names)):
             return holding[0], smiles_cells.WHY
         raise UserError(f"{error}{_smiles_hint(table, holding)}") from None
-    cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][:TRIED]
+    cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][
+        : smiles_cells.TRIED
+    ]
     wrong = [(text, line) for text, line in cells if not smiles_cells.is_one(text)]
     if 2 * len(wrong) <= len(cells):
         return guess, ""

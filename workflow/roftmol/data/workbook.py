@@ -17,12 +17,10 @@ from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 from roftmol.core.errors import UserError
-from roftmol.data.columns import listed
+from roftmol.data.columns import HEADER_WITHIN, listed
 
 #: What every workbook's archive holds, and a bound on what it may unpack to.
 PART, LARGEST = "xl/workbook.xml", 2_000_000_000
-#: A header stands within so many rows.
-HEADER_WITHIN = 10
 #: What openpyxl and what it reads by raise for what is no workbook.
 DAMAGED = (
     *(AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, OverflowError, ParseError),

@@ -274,13 +274,13 @@ def _of_tensors(path: Path, card: Mapping[str, Any], tensors: dict[str, Tensor])
         raise ValueError(f"training_bits is {bits.dtype} {tuple(bits.shape)}")
     states: list[dict[str, Tensor]] = [{} for _ in range(card["members"])]
     for name, tensor in tensors.items():
-        if shared := name.removeprefix("shared."):
-            owners = states
-        if shared == name:
-            _, number, shared = name.split(".", 2)
+        if name.startswith("shared."):
+            owners, inner = states, name.removeprefix("shared.")
+        else:
+            _, number, inner = name.split(".", 2)
             owners = [states[int(number)]]
         for state in owners:
-            state[shared] = tensor
+            state[inner] = tensor
     # If all members kept the pretrained encoder, they share one, which then runs once.
     shared_encoder = None
     if card["architecture"]:

@@ -25,8 +25,6 @@ from roftmol.deploy.bundle import Bundle
 from roftmol.registry.catalog import SUFFIXES
 
 STREAM = "-"
-#: So many cells of a column are tried where no name says that it holds SMILES.
-TRIED = 50
 #: Endings of formats that a user may hope for, and that are not written.
 OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".sdf", ".parquet.gz", ".zip", ".bz2", ".xz", ".zst")
 
@@ -128,7 +126,11 @@ def _guessed(chunk: pa.Table, where: str) -> str:
     try:
         return smiles_column(names, where, key="--smiles")
     except UserError:
-        texts = {name: chunk[name][:TRIED].to_pylist() for name in names if pa.types.is_string(chunk[name].type)}
+        texts = {
+            name: chunk[name][: smiles_cells.TRIED].to_pylist()
+            for name in names
+            if pa.types.is_string(chunk[name].type)
+        }
         columns = {name: [(text or "").strip() for text in cells] for name, cells in texts.items()}
         holding = smiles_cells.columns_of(columns)
         if len(holding) != 1 or any(map(is_smiles_name, names)):
