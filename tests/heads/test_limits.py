@@ -163,3 +163,10 @@ def test_limits_without_two_values_are_predicted_by_a_constant(head: ModuleType)
     inputs, _, _ = drawn(0, 6)
     Y = encoded(np.full((6, 2), [[4.0, 5.0]]), np.array([[1, 1]] * 5 + [[1, 0]]))
     assert head.fit(inputs, Y, CENSORED, 0).predict(inputs).mean[0] == pytest.approx([4.0, 5.0])
+
+
+def test_what_lies_beyond_a_limit_is_beyond_it_however_far_that_is():
+    for limit in np.linspace(-300, 300, 60_001):
+        value, variance = beyond(0.0, 1.0, float(limit))
+        assert value >= limit
+        assert 0 <= variance <= 1
