@@ -83,4 +83,4 @@ def beyond(mean: float, deviation: float, limit: float) -> tuple[float, float]:
     ratio = math.sqrt(2 / math.pi) / float(erfcx(a / math.sqrt(2)))
     # Far from it, 1 + a r - r^2 is a difference of large numbers: about 1 / a^2 is left.
     variance = 1 / a**2 if a > FAR else 1 + a * ratio - ratio**2
-    return max(mean + deviation * ratio, limit), deviation**2 * min(max(variance, 0.0), 1.0)
+    return mean + deviation * ratio, deviation**2 * variance
