@@ -9,6 +9,7 @@ from roftmol.core.errors import UserError
 from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
+from roftmol.experiment.panels import check_in_panels, check_panels
 from roftmol.experiment.registered import Registered, check_file
 from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair
 from roftmol.registry.catalog import Dataset
@@ -33,6 +34,7 @@ def check_methods(config: Config) -> None:
 def check(config: Config, registered: Registered) -> None:
     """Raise `UserError` for a name that is not known, and for what cannot be run together."""
     _check_all_names(config, registered)
+    check_panels(config, registered.datasets)
     _check_splits(config, [registered.datasets[name] for name in config.datasets])
     if config.data is not None:
         _check_refitted(config.methods)
@@ -71,6 +73,14 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
         need = SPLITS[name].need
         if need and (unfit := [dataset.name for dataset in datasets if not need.met_by(dataset)]):
             raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
+        if SPLITS[name].together:
+            check_in_panels(config, f"splits: {name}")
+            if "paper" in config.protocols:
+                raise UserError(f"splits: {name} is not among the published ones; leave out protocol paper")
+            if config.validation.scheme != "holdout":
+                raise UserError(
+                    f"splits: {name} has a validation part of its own; set validation.scheme to holdout"
+                )
 
 
 def _check_refitted(methods: Iterable[str]) -> None:

@@ -262,7 +262,20 @@ class Config(Section):
     """
 
     datasets: Several[str] = ("esol", "bbbp", "bace")
-    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, or of `own_datasets`."""
+    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, of `own_datasets`, or of `panels`,
+    each of which stands for its datasets."""
+
+    panels: Named[Several[str]] = {}
+    """Datasets that share one encoder in joint methods and in the split `joint`, by the panel's name, which `datasets`
+    can then use for them all. A dataset is in one panel at most, and the order of its datasets changes nothing.
+
+    ```yaml
+    panels:
+      liver: [dili, cyp2c9, cyp3a4]
+    datasets: [liver]
+    splits: [joint]
+    ```
+    """
 
     splits: Several[Split] = ("scaffold",)
     """How molecules are dealt into training, validation and test parts.
@@ -272,6 +285,8 @@ class Config(Section):
     - `column`: by the `split_column` of a dataset.
     - `cv`, `scaffold_cv`: repeated cross-validation in five parts, at random or by whole scaffolds. Seed 0 tests the
       first part, seed 4 the last, and seed 5 begins anew.
+    - `joint`: one split of a panel's molecules together by whole scaffolds, so that no dataset of the panel learns from
+      a molecule that tests or validates another one.
     - `boom`: the rarest labels of a regression are the test, with a second test among the others (docs/atomistic.md).
     """
 
