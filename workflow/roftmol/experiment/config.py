@@ -12,8 +12,8 @@ from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
-from roftmol.experiment.reading import read
 from roftmol.experiment.panels import panels, spelt_out
+from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
 from roftmol.methods import ALL_METHODS, METHODS, MIXED

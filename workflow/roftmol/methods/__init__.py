@@ -21,6 +21,7 @@ from roftmol.methods.dwise_ft import METHOD as _DWISE_FT
 from roftmol.methods.mft import METHOD as _MFT
 from roftmol.methods.mft_same_steps import METHOD as _MFT_SAME_STEPS
 from roftmol.methods.mft_wise import METHOD as _MFT_WISE
+from roftmol.methods.joint_ft import METHOD as _JOINT_FT
 from roftmol.methods.ridge import METHOD as _RIDGE
 from roftmol.methods.kernel import METHOD as _KERNEL
 from roftmol.methods.hybrid import METHOD as _HYBRID
