@@ -20,6 +20,7 @@ include: "rules/pretrain.smk"
 include: "rules/fetch_checkpoint.smk"
 include: "rules/embed.smk"
 include: "rules/auxiliary.smk"
+include: "rules/joint.smk"
 include: "rules/finetune.smk"
 include: "rules/interpolate.smk"
 include: "rules/landscape.smk"
@@ -40,6 +41,7 @@ wildcard_constraints:
     protocol="paper|honest",
     model="[A-Za-z0-9._-]+",
     dataset="[A-Za-z0-9._-]+",
+    panel="[A-Za-z0-9._-]+",
     split="[a-z_]+",
     budget=r"\d+|all",
     method="[a-z0-9_+]+",

@@ -199,6 +199,12 @@ def run_of(wildcards, method, table):
     return f"results/runs/{cell}/{method}/{table}.parquet"
 
 
+def started_from(wildcards):
+    """The fits whose weights that method starts from, if not from the pretrained encoder's."""
+    source = METHODS[wildcards.method].starts_from
+    return run_of(wildcards, source, "fits") if source else []
+
+
 def encoder_of(wildcards):
     """The method whose encoders a head reads."""
     return ALL_METHODS[wildcards.method].encoder_of

@@ -17,9 +17,9 @@ from roftmol.methods import METHODS, joint_ft
 from roftmol.methods.base import JointStep
 from roftmol.training import joint_loop, loop
 from roftmol.training.curve import Epoch, selection_key
-from roftmol.training.fit import DivergedError, Fit, Fold, TrainSettings
+from roftmol.training.fit import DivergedError, Fold, TrainSettings
 from roftmol.training.forward import Adam
-from roftmol.training.model import Model, new_model, task_loss
+from roftmol.training.model import new_model, task_loss
 from roftmol.training.panel import joint_fold, union
 from small_dataset import SMILES, corpus
 from small_fits import CLASSIFICATION, FOLD, REGRESSION, SHORT, fit_of, pretrained
@@ -59,16 +59,8 @@ def panel(tasks=(REGRESSION, REGRESSION), weighting="equal", data=None, fold=Non
     return fits, union(datasets, [structures(SMILES), structures(OTHERS)])
 
 
-def models_of(fits: list[Fit]) -> list[Model]:
-    encoder = copy.deepcopy(pretrained())
-    models = [new_model(encoder, fit) for fit in fits]
-    for model in models:
-        model.encoder = encoder
-    return models
-
-
 def trained(fits, molecules):
-    models = models_of(fits)
+    models = joint_loop.new_models(pretrained(), fits)
     return models, joint_loop.train(models, fits, molecules)
 
 

@@ -71,7 +71,7 @@ class Found:
     @property
     def tables(self) -> list[Path]:
         """Every table of a stage but the corpora; what is aggregated from them stands under `tables`."""
-        stages = ("data", "splits", "overlaps", "provenance", "runs", "landscapes")
+        stages = ("data", "splits", "overlaps", "provenance", "panels", "runs", "landscapes")
         return list(chain.from_iterable(self._files(f"{stage}/**/*.parquet") for stage in stages))
 
     def split_of(self, cell: Mapping[str, str]) -> Path:

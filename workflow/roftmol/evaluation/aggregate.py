@@ -37,6 +37,7 @@ TABLES = (
     "predictions",
     "alphas",
     "coefficients",
+    "loss_weights",
     "changes",
     "paths",
     "planes",
@@ -220,6 +221,8 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         tables["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
         tables["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
+    if (run.path / "loss_weights.parquet").exists():
+        tables["loss_weights"] = _read_part("loss_weights", run).sort_values(["seed", "fold"], kind="stable")
     if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
         changes = _read_part("changes", run)
         tables["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")

@@ -11,7 +11,7 @@ from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
 from roftmol.experiment.panels import check_in_panels, check_panels
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, of_panels
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -44,6 +44,7 @@ def check(config: Config, registered: Registered) -> None:
             f"auxiliary.corpus: the molecules of {config.auxiliary.corpus} are not to be had; name a list of their "
             "SMILES in `files`"
         )
+    _check_joint(config, registered)
     _check_spatial(config, registered)
     _check_native(config.auxiliary)
     for (method, axes), model in product(config.grids.items(), config.models):
@@ -93,6 +94,21 @@ def _check_bundled(models: Iterable[str], registered: Registered) -> None:
         raise UserError(
             f"recommend.models: {own[0]} is a model of your own, and the file that a recommendation hands out holds no "
             "code; leave it out, or compare it in an experiment (`own_datasets` and `models`)"
+        )
+
+
+def _check_joint(config: Config, registered: Registered) -> None:
+    """Raise `UserError` where a joint method meets a dataset without a panel, or a model of atoms in space."""
+    joint = [name for name in config.methods if of_panels(name)]
+    if not joint:
+        return
+    if config.data is not None:
+        raise UserError(f"methods: {joint[0]} trains several datasets, and a recommendation has one; leave it out")
+    check_in_panels(config, f"methods: {joint[0]}")
+    if spatial := [name for name in config.models if registered.checkpoints[name].spatial]:
+        raise UserError(
+            f"methods: {joint[0]} is for models of molecular graphs, and {spatial[0]} reads geometries; leave out one "
+            "of the two"
         )
 
 

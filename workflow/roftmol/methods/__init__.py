@@ -68,8 +68,13 @@ CONSTANT = _CONSTANT.name
 WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}
 #: The methods that start from no pretrained weights, those without an encoder among them.
 WITHOUT_PRETRAINING = tuple(name for name, method in ALL_METHODS.items() if not method.fine_tunes)
-#: The methods whose weights are mixed, and kept for that whatever else an experiment has.
-MIXED = frozenset(method.mixing.source for method in METHODS.values() if method.mixing)
+#: The methods whose weights others mix or start from, and that are kept for that whatever else an experiment has.
+MIXED = frozenset(
+    source
+    for method in METHODS.values()
+    for source in (method.mixing.source if method.mixing else "", method.starts_from)
+    if source
+)
 #: What every other method is compared with: a column `vs_...` of table "summary", and a family of tests.
 COMPARED = tuple(name for name, method in METHODS.items() if method.compared)
 #: Those of them that a method should beat to be worth its cost. Who beats the constant has learnt something, no more.
@@ -101,8 +106,16 @@ __all__ = [
     "Step",
     "check_pair",
     "model_of",
+    "of_panels",
     "setting_text",
 ]
+
+
+def of_panels(method: str) -> bool:
+    """Return whether a method needs a panel: it trains its datasets together, or goes on from what was trained so."""
+    record = ALL_METHODS[method]
+    source = record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
+    return of_panels(source) if source else record.joint is not None
 
 
 def model_of(method: str, model: str) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from roftmol.core.seeds import generator, seed_of
-from roftmol.encoders.base import Spatial, norms
+from roftmol.encoders.base import Encoder, Spatial, norms
 from roftmol.features.graphs import evenly
 from roftmol.methods.base import JointStep
 from roftmol.scoring import metrics
@@ -33,7 +33,7 @@ from roftmol.training.best_epoch import Best
 from roftmol.training.curve import Epoch, selection_key
 from roftmol.training.fit import DivergedError, Fit
 from roftmol.training.forward import Adam, Forward
-from roftmol.training.model import Model, freeze, set_training, task_loss
+from roftmol.training.model import Model, freeze, new_model, set_training, task_loss
 from roftmol.training.panel import Rows, Union, joint_fold
 
 #: A dataset's numbers of an epoch.
@@ -54,6 +54,17 @@ class JointHistory:
     curves: list[list[JointEpoch]]  #: of each dataset
     best_epoch: int  #: whose weights all datasets keep
     trained_parameters: list[int]  #: of each dataset, the encoder's and its head's
+
+
+def new_models(encoder: Encoder, fits: Sequence[Fit]) -> list[Model]:
+    """Return the models of a panel's datasets at the start of a joint fit: one encoder, and each dataset's own head.
+
+    A dataset's head is that of its other fits of the seed.
+    """
+    models = [new_model(encoder, fit) for fit in fits]
+    for model in models:
+        model.encoder = models[0].encoder
+    return models
 
 
 def train(models: Sequence[Model], fits: Sequence[Fit], molecules: Union) -> JointHistory:
