@@ -16,7 +16,7 @@ from molecule_tables import molecule_table
 from roftmol.core.errors import UserError
 from roftmol.features import featurize
 from roftmol.tables import schemas
-from roftmol.training import joint, jobs
+from roftmol.training import jobs, joint
 from roftmol.training.fit import DivergedError, TrainSettings
 from roftmol.training.joint import JointSettings
 from roftmol.training.saved_fits import saved_weights
@@ -182,3 +182,32 @@ def test_a_fit_that_fails_fails_for_every_dataset_and_its_time_is_shared(results
         train_molecules.append(((split["seed"] == 0) & (split["role"] == "train")).sum())
     seconds = fits["wall_seconds"].to_numpy()
     assert seconds[0] / seconds[1] == pytest.approx(train_molecules[0] / train_molecules[1])
+
+
+@pytest.mark.parametrize("protocol", ["honest", "paper"])
+def test_single_training_starts_from_the_joint_fit_of_its_seed_which_is_a_candidate_in_honest(
+    results: Path, protocol: str
+):
+    # Two weightings, so that the one that is better on validation is what is started from.
+    panel = train(results, members(grid=({"weighting": "equal"}, {"weighting": "pooled"})))
+    settings = members(grid=({"weighting": "equal"}, {"weighting": "pooled"}))[1]
+    run = share(results, settings, panel)
+    # With such steps whatever trains is destroyed.
+    wild = replace(FULL_FT.training, learning_rate=30.0)
+    single = replace(settings, method="joint_then_single", grid=({},), training=wild, protocol=protocol)
+    data = results / "data" / "sizes" / "graphs" / "hu.safetensors"
+    splits = results / "splits" / "honest" / "sizes" / "random-all.parquet"
+    jobs.finetune(single, data, splits, results / "encoder.safetensors", results / "single", source=run)
+    fits, curves = (schemas.read(name, results / "single" / f"{name}.parquet") for name in ("fits", "curves"))
+    joint_fits = schemas.read("fits", run / "fits.parquet")
+    best = joint_fits.sort_values("valid_metric").groupby("seed").first()
+    assert best["setting"].tolist() != ['{"weighting":"equal"}'] * 2
+    if protocol == "paper":
+        assert curves["epoch"].min() == 1
+        return
+    for fit, (_, start) in zip(fits.to_dict("records"), best.iterrows(), strict=True):
+        assert fit["best_epoch"] == 0
+        assert fit["valid_metric"] == start["valid_metric"]
+    one, other = (schemas.read("predictions", path / "predictions.parquet") for path in (results / "single", run))
+    of_best = other.merge(best.reset_index()[["seed", "setting"]])
+    assert [row.tolist() for row in one["prediction"]] == [row.tolist() for row in of_best["prediction"]]

@@ -22,6 +22,9 @@ from roftmol.methods.mft import METHOD as _MFT
 from roftmol.methods.mft_same_steps import METHOD as _MFT_SAME_STEPS
 from roftmol.methods.mft_wise import METHOD as _MFT_WISE
 from roftmol.methods.joint_ft import METHOD as _JOINT_FT
+from roftmol.methods.joint_then_single import METHOD as _JOINT_THEN_SINGLE
+from roftmol.methods.joint_wise_ft import METHOD as _JOINT_WISE_FT
+from roftmol.methods.joint_dwise_ft import METHOD as _JOINT_DWISE_FT
 from roftmol.methods.ridge import METHOD as _RIDGE
 from roftmol.methods.kernel import METHOD as _KERNEL
 from roftmol.methods.hybrid import METHOD as _HYBRID

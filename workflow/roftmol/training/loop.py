@@ -43,9 +43,9 @@ def train(model: Model, fit: Fit) -> History:
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
     Where the protocol says so, BatchNorm layers that train are validated and kept with statistics that are estimated
     on the training molecules (`batchnorm.py`). Then the start of a later stage, as the stage before left it, is a
-    candidate too: epoch 0. So is, in any protocol, that of a first stage from a head in closed form. Methods that
-    alternate with a second task take it from `fit.auxiliary`. A head that is fitted in closed form at the end is the
-    curve's last point.
+    candidate too: epoch 0. So is that of a fit that starts from another method's; and, in any protocol, that of a first
+    stage from a head in closed form. Methods that alternate with a second task take it from `fit.auxiliary`. A head
+    that is fitted in closed form at the end is the curve's last point.
 
     Raises `DivergedError` when the loss is not finite.
     """
@@ -122,7 +122,8 @@ class _Stage:
         fit = self.fit
         best = Best(self.model)
         curve: list[Epoch] = []
-        if fit.protocol.keep_start if self.number else fit.method.start_head:
+        follows = self.number > 0 or fit.method.starts_from
+        if fit.protocol.keep_start if follows else fit.method.start_head:
             curve.append(self._validated(0, math.nan))
             best.offer(self._key(curve[-1]))
         epochs = fit.training.epochs_of(len(fit.fold.train))
