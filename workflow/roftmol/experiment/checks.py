@@ -78,9 +78,7 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
             if "paper" in config.protocols:
                 raise UserError(f"splits: {name} is not among the published ones; leave out protocol paper")
             if config.validation.scheme != "holdout":
-                raise UserError(
-                    f"splits: {name} has a validation part of its own; set validation.scheme to holdout"
-                )
+                raise UserError(f"splits: {name} has a validation part of its own; set validation.scheme to holdout")
 
 
 def _check_refitted(methods: Iterable[str]) -> None:

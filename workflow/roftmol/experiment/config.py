@@ -12,8 +12,8 @@ from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
-from roftmol.experiment.reading import read
 from roftmol.experiment.panels import panels, spelt_out
+from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
 from roftmol.methods import ALL_METHODS, METHODS, MIXED
@@ -121,6 +121,10 @@ class Experiment:
         """Return the pairs of dataset and corpus that are compared."""
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
+
+    def exposures(self) -> list[tuple[str, str, str, str]]:
+        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted."""
+        return list(product(self.cells.protocols, self.panels, self.cells.splits, self.cells.budgets))
 
     def keeps_weights_of(self, method: str) -> bool:
         """Return whether a head is to read a method's weights, which nothing else would keep."""
