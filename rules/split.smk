@@ -22,9 +22,7 @@ rule split:
     message:
         "Split {wildcards.dataset}: {wildcards.split}-{wildcards.budget}, {wildcards.protocol}"
     shell:
-        command(
-            "split", "{params.panel}", molecules="input.molecules", out="output"
-        )
+        command("split", "{params.panel}", molecules="input.molecules", out="output")
 
 
 # Which molecules that test one dataset of a panel train another one.
