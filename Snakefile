@@ -41,7 +41,7 @@ wildcard_constraints:
     protocol="paper|honest",
     model="[A-Za-z0-9._-]+",
     dataset="[A-Za-z0-9._-]+",
-    panel="[A-Za-z0-9._-]+",
+    panel="[a-z0-9_-]+",
     split="[a-z_]+",
     budget=r"\d+|all",
     method="[a-z0-9_+]+",

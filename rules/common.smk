@@ -182,6 +182,13 @@ def graphs_of(wildcards):
     return f"results/data/{wildcards.dataset}/graphs/{featurizer}.safetensors"
 
 
+def panel_to_deal(wildcards):
+    """The molecules of the datasets that a split deals together with one."""
+    named("datasets", EXPERIMENT.datasets, wildcards.dataset)
+    together = EXPERIMENT.dealt_with(wildcards.dataset, wildcards.split)
+    return [f"results/data/{name}/molecules.parquet" for name in together]
+
+
 def auxiliary_of(wildcards):
     """What a second task learns from, and what a force field is measured on."""
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []

@@ -122,6 +122,10 @@ class Experiment:
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
 
+    def exposures(self) -> list[tuple[str, str, str, str]]:
+        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted."""
+        return list(product(self.cells.protocols, self.panels, self.cells.splits, self.cells.budgets))
+
     def keeps_weights_of(self, method: str) -> bool:
         """Return whether a head is to read a method's weights, which nothing else would keep."""
         kept = METHODS[method].mixing is not None or method in MIXED

@@ -271,8 +271,8 @@ class Config(Section):
 
     ```yaml
     panels:
-      liver: [dili, cyp2c9, cyp3a4]
-    datasets: [liver]
+      safety: [clintox, sider, tox21]
+    datasets: [safety]
     splits: [joint]
     ```
     """

@@ -76,7 +76,7 @@ def build(results: Path, rule: str, folders: int = 1) -> None:
     tables = results / "tables"
     models = results / MODELS
     audit = contamination.read_folder(results, models) if models.exists() else contamination.Audit()
-    aggregate(files.runs, files.data, rule, tables, audit, landscapes=files.landscapes)
+    aggregate(files.runs, files.data, rule, tables, audit, landscapes=files.landscapes, exposures=files.exposures)
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in files.cliffs)), tables, results, tables)
     atom_embeddings.embed(files.runs, tables, tables)
     statistics.build(tables, tables)
@@ -127,9 +127,11 @@ class _Merging:
             _copy(owners[0], self.out / path)
 
     def splits(self) -> None:
-        """Merge the splits, each with the seeds of all sources."""
+        """Merge the splits, and what panels have seen of them, each with the seeds of all sources."""
         for path in self.union([source.split_files for source in self.sources]):
             self._by_seed("splits", path, LEAVE_OUT)
+        for path in self.union([source.exposures for source in self.sources]):
+            self._by_seed("exposure", path, LEAVE_OUT)
 
     def models(self) -> None:
         """Copy the encoders' weights, and merge table "models"."""
