@@ -23,6 +23,11 @@ class Found:
         return [file.parent for file in self._files("runs/*/*/*/*/*/fits.parquet")]
 
     @property
+    def panels(self) -> list[Path]:
+        """The folder of the joint fits of each panel, split, budget and method."""
+        return [file.parent for file in self._files("panels/*/*/*/*/*/fits.parquet")]
+
+    @property
     def landscapes(self) -> list[Path]:
         """The folder of each cell's loss landscape."""
         return [file.parent for file in self._files("landscapes/*/*/*/*/paths.parquet")]

@@ -22,6 +22,8 @@ def check_methods(config: Config) -> None:
     for name in config.methods:
         check_pair("methods", name, METHODS)
     check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
+    if config.data is not None and (joint := [name for name in config.methods if of_panels(name)]):
+        raise UserError(f"methods: {joint[0]} is for panels, and a recommendation is of one dataset; leave it out")
     # Those among the defaults nobody has asked for, and a recommendation leaves them out.
     asked = () if config.methods == DEFAULT_METHODS else config.methods
     if config.data is not None and (pairs := [name for name in asked if name not in METHODS]):
@@ -102,8 +104,6 @@ def _check_joint(config: Config, registered: Registered) -> None:
     joint = [name for name in config.methods if of_panels(name)]
     if not joint:
         return
-    if config.data is not None:
-        raise UserError(f"methods: {joint[0]} trains several datasets, and a recommendation has one; leave it out")
     check_in_panels(config, f"methods: {joint[0]}")
     if spatial := [name for name in config.models if registered.checkpoints[name].spatial]:
         raise UserError(

@@ -301,7 +301,9 @@ class Config(Section):
     forest on both (`descriptors`), a `fingerprint` baseline and the mean of the labels (`constant`). Not among the
     defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `lp_ft_closed` (LP-FT from a head in
     closed form, in small steps), `layerwise_decay` (lower blocks learn more slowly), and `mft`, `mft_same_steps` and
-    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`). For datasets of `panels` there are
+    `joint_ft` (one encoder for all of a panel), and what goes on from it with each dataset alone: `joint_then_single`,
+    `joint_wise_ft` and `joint_dwise_ft`; see docs/methods.md.
 
     A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
     the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md. A recommendation

@@ -62,6 +62,8 @@ def merge(sources: Sequence[Path], out: Path, settings: MergeSettings = MergeSet
         merging.models()
         for run in merging.union([source.runs for source in checked]):
             merging.run(run)
+        for panel in merging.union([source.panels for source in checked]):
+            merging.panel(panel)
         for landscape in merging.union([source.landscapes for source in checked]):
             merging.landscape(landscape)
         try:
@@ -168,6 +170,22 @@ class _Merging:
             for owner in owners:
                 for part in owner.glob("parts/[!.]*"):
                     if not (target := self.out / path / "parts" / part.name).exists():
+                        _copy(part, target)
+
+    def panel(self, path: Path) -> None:
+        """Merge the joint fits of a panel, from which its datasets' runs are, so that they are not trained again.
+
+        The runs themselves are held against each other; here a fit comes from the first source that has it.
+        """
+        owners = self._owners(path)
+        files = [owner / "fits.parquet" for owner in owners]
+        rows = _concat([schemas.read("fits", file) for file in files])
+        rows = rows.drop_duplicates(list(schemas.TABLES["fits"].key))
+        schemas.write("fits", rows, self.out / path / "fits.parquet", _merged(files))
+        if self.settings.parts:
+            for owner in owners:
+                for part in owner.glob("parts/*/[!.]*"):
+                    if not (target := self.out / path / part.relative_to(owner)).exists():
                         _copy(part, target)
 
     def landscape(self, path: Path) -> None:
