@@ -1,8 +1,8 @@
-"""Joint fine-tuning followed by DWiSE-FT: a learned mixing coefficient for every block, for each dataset by itself.
+"""Joint fine-tuning followed by DWiSE-FT (RoFt-Mol, arXiv 2509.00614): a learned coefficient for every block.
 
     theta_l = (1 - alpha_l) theta_0,l + alpha_l theta_joint,l
 
-See `joint_ft.py` and `dwise_ft.py`.
+Coefficients are each dataset's own. See `joint_ft.py` and `dwise_ft.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ sum n, and T the number of datasets. The weights:
     size                T r_t^beta / sum r^beta
     uncertainty         exp(-s_t) for classes, exp(-s_t) / 2 for values, and L has s_t / 2 more
                         (Kendall et al. 2018, arXiv 1705.07115)
-    learned             r_t^beta_t, beta_t = softplus(b_t), as QW-MTL's has been implemented anew
+    learned             r_t^beta_t, beta_t = softplus(b_t), as others have implemented QW-MTL, arXiv 2509.04601
     learned_normalised  the same times a number, so that their sum is T
 
 s and b are learned with the weights, from 0. The derivative of `learned` in beta_t is w_t ln(r_t) L_t, which is

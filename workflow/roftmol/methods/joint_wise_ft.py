@@ -1,4 +1,4 @@
-"""Joint fine-tuning followed by WiSE-FT: a straight line between the pretrained encoder and that of the panel.
+"""Joint fine-tuning followed by WiSE-FT (Wortsman et al. 2022, arXiv 2109.01903): a straight line to the joint encoder.
 
     theta = (1 - alpha) theta_0 + alpha theta_joint
 
