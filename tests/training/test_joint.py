@@ -14,13 +14,16 @@ import torch
 from cell_jobs import FULL_FT, finetune
 from molecule_tables import molecule_table
 from roftmol.core.errors import UserError
+from roftmol.experiment.config import experiment
 from roftmol.features import featurize
+from roftmol.methods import ALL_METHODS, of_panels
 from roftmol.tables import schemas
 from roftmol.training import jobs, joint
 from roftmol.training.fit import DivergedError, TrainSettings
 from roftmol.training.joint import JointSettings
 from roftmol.training.saved_fits import saved_weights
 from small_dataset import SMILES, labels_of_size, split_table
+from stage_settings import settings_for
 
 #: A dataset of values and one of classes, of the same molecules but for a few.
 NAMES = ("many", "sizes")
@@ -211,3 +214,23 @@ def test_single_training_starts_from_the_joint_fit_of_its_seed_which_is_a_candid
     one, other = (schemas.read("predictions", path / "predictions.parquet") for path in (results / "single", run))
     of_best = other.merge(best.reset_index()[["seed", "setting"]])
     assert [row.tolist() for row in one["prediction"]] == [row.tolist() for row in of_best["prediction"]]
+
+
+def test_a_joint_job_is_the_same_in_whatever_order_a_configuration_names_the_datasets():
+    cell = ("honest", "gin-zinc-masking", "two", "scaffold", "50", "joint_ft")
+    panels = (["freesolv", "esol"], ["esol", "freesolv"])
+    made = [experiment({"panels": {"two": names}, "datasets": names, "methods": ["joint_ft"]}) for names in panels]
+    one, other = (settings_for("joint", given, *cell) for given in made)
+    assert one == other
+    assert [member["dataset"] for member in one["members"]] == ["esol", "freesolv"]
+    # What goes on from a panel's weights says which panel; what does not, says none.
+    for method, expected in (("joint_wise_ft", ["esol", "freesolv"]), ("full_ft", None)):
+        of_cell = settings_for("finetune", made[0], "honest", "gin-zinc-masking", "esol", "scaffold", "50", method)
+        assert of_cell.get("together") == expected
+
+
+def test_what_needs_a_panel_is_what_trains_one_and_what_goes_on_from_that():
+    needing = {name for name in ALL_METHODS if of_panels(name)}
+    first = {name.partition("+")[0] for name in needing}
+    assert first == {"joint_ft", "joint_then_single", "joint_wise_ft", "joint_dwise_ft"}
+    assert needing == {name for name in ALL_METHODS if name.partition("+")[0] in first}
