@@ -111,6 +111,7 @@ __all__ = [
     "model_of",
     "of_panels",
     "setting_text",
+    "single_of",
 ]
 
 
@@ -119,6 +120,11 @@ def of_panels(method: str) -> bool:
     record = ALL_METHODS[method]
     source = record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
     return of_panels(source) if source else record.joint is not None
+
+
+def single_of(method: str) -> str:
+    """Return what a method of panels is compared with: full FT; with another head, that on the frozen encoder."""
+    return ALL_METHODS[method].head_of or FULL_FT
 
 
 def model_of(method: str, model: str) -> str:
