@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from roftmol.figures.cells import Results, budget_title
@@ -73,7 +74,8 @@ def exposure_table(exposure: pd.DataFrame) -> Table:
 def _of_panels(comparisons: pd.DataFrame) -> pd.DataFrame:
     """Return the comparisons of each method of panels with its single one."""
     pairs = zip(comparisons["method"], comparisons["reference"], strict=True)
-    return comparisons[[of_panels(method) and single_of(method) == reference for method, reference in pairs]]
+    kept = [of_panels(method) and single_of(method) == reference for method, reference in pairs]
+    return comparisons[np.array(kept, np.bool_)]
 
 
 def _by_verdict(rows: list[dict[Hashable, Any]]) -> list[str]:
