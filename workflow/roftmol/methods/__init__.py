@@ -111,14 +111,25 @@ __all__ = [
     "model_of",
     "of_panels",
     "setting_text",
+    "single_of",
 ]
 
 
 def of_panels(method: str) -> bool:
-    """Return whether a method needs a panel: it trains its datasets together, or goes on from what was trained so."""
-    record = ALL_METHODS[method]
+    """Return whether a method needs a panel: it trains its datasets together, or goes on from what was trained so.
+
+    A method that this version of the code does not have is none of those.
+    """
+    record = ALL_METHODS.get(method)
+    if record is None:
+        return False
     source = record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
     return of_panels(source) if source else record.joint is not None
+
+
+def single_of(method: str) -> str:
+    """Return what a method of panels is compared with: full FT; with another head, that on the frozen encoder."""
+    return ALL_METHODS[method].head_of or FULL_FT
 
 
 def model_of(method: str, model: str) -> str:

@@ -156,7 +156,10 @@ def by_column(
 
 #: Fields of a method that no number of its fits depends on.
 TOLD_TO_READERS = frozenset(
-    {"title", "mechanism", "summary", "paper", "colour", "marker", "phrase", "by_default", "default_heads", "compared"}
+    {
+        *("title", "mechanism", "summary", "paper", "colour", "marker", "phrase"),
+        *("by_default", "default_heads", "compared", "head_of"),
+    }
 )
 
 
@@ -206,6 +209,7 @@ class Method:
     head: Callable[[], HeadKind] | None = None
     #: Of METHOD+HEAD: the method whose encoders the head reads, in place of the frozen one.
     encoder_of: str = ""
+    head_of: str = ""  #: of METHOD+HEAD: the head on the frozen encoder
     model: str = ""  #: of a reference without an encoder: what stands where a model's name would
     by_default: bool = False  #: whether an experiment that names no methods runs it
     default_heads: tuple[str, ...] = ()  #: the heads that such an experiment tries in place of its own

@@ -38,6 +38,7 @@ def with_head(method: Method, head: Method) -> Method:
         head=head.head,
         pretrained=method.pretrained,
         encoder_of=method.name,
+        head_of=head.name,
         by_default=head.name in method.default_heads,
     )
 
