@@ -59,7 +59,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if not stream:
-            with open(temporary, "rb") as written:
+            with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
                 os.fsync(written.fileno())
             # Some writers make files that only their owner can read; results are shared.
             temporary.chmod(0o666 & ~_UMASK)
