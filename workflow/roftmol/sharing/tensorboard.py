@@ -35,7 +35,8 @@ def export(results: Path, out: Path) -> int:
     fits = list(schemas.read("curves", table).sort_values([*FIT, "stage", "epoch"]).groupby(FIT, sort=False))
     with atomic_folder(out) as folder:
         for (protocol, model, dataset, split, budget, method, seed, fold), curve in fits:
-            place = folder.joinpath(protocol, model, dataset, f"{split}-{budget}", method, f"seed-{seed}-fold-{fold}")
+            cell = f"{protocol}/{model}/{dataset}/{split}-{budget}"
+            place = folder / cell / str(method) / f"seed-{seed}-fold-{fold}"
             place.mkdir(parents=True)
             content = b"".join(map(record, events(curve[CURVES].to_numpy().tolist())))
             (place / "events.out.tfevents.0.roftmol").write_bytes(content)
