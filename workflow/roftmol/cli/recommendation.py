@@ -27,7 +27,7 @@ KEY = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 #: How the line begins in which Snakemake says that it reads profiles/default, however quiet it is to be.
 OF_PROFILE = "Using workflow specific profile "
 #: What ends a run from outside: Ctrl-C, `kill`, a terminal that is closed.
-ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def add(commands: Any) -> None:
