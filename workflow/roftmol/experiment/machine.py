@@ -17,10 +17,11 @@ DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 BATCH_SYSTEMS = ("sbatch", "qsub", "bsub", "condor_submit")
 
 
-def check(datasets: Mapping[str, Dataset], device: str, *, environments: bool) -> None:
+def check(datasets: Mapping[str, Dataset], device: str, *, environments: bool, gfn2: bool = False) -> None:
     """Raise `UserError` where jobs would end for want of a package or a GPU.
 
-    With `environments`, jobs have packages of their own, made by conda.
+    With `environments`, jobs have packages of their own, made by conda. `gfn2` says that descriptors by GFN2-xTB are
+    asked for.
     """
     structures = [name for name, dataset in datasets.items() if dataset.format == "xyz"]
     if structures and not environments and find_spec("ase") is None:
@@ -28,6 +29,11 @@ def check(datasets: Mapping[str, Dataset], device: str, *, environments: bool) -
             f"datasets: {structures[0]} is an XYZ, which ASE reads, and ASE is not installed. Install it by "
             "`pip install ase`, or all that models of atoms in space need by requirements-atomistic.txt."
         )
+    if gfn2 and not environments:
+        # Here, for most experiments need none of it.
+        from roftmol.features.gfn2 import check_installed
+
+        check_installed()
     if device.startswith("cuda") and not _may_have_gpu():
         raise UserError(f"device: {device}, and this machine has no GPU. Say `device: auto` or `device: cpu`.")
 
