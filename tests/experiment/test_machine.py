@@ -12,6 +12,7 @@ import yaml
 from roftmol.core.errors import UserError
 from roftmol.experiment import machine
 from roftmol.experiment.config import experiment
+from roftmol.features import gfn2
 from roftmol.registry import catalog
 
 ESOL = catalog.datasets()["esol"]
@@ -72,8 +73,14 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_package_that_is_not_there_is_told():
+def test_a_package_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="datasets: mine is an XYZ, which ASE reads, and ASE is not installed"):
         machine.check(STRUCTURES, "auto", environments=False)
     machine.check(STRUCTURES, "auto", environments=True)  # conda brings it
+    monkeypatch.setattr(gfn2, "find_spec", lambda name: None)
+    described = {"grids": {"hybrid": {"descriptors": ["gfn2"]}}}
+    with pytest.raises(UserError, match=r"tblite, which is not installed\. Install it by .*requirements-atomistic"):
+        experiment(described).check_machine(environments=False)
+    experiment(described).check_machine(environments=True)
+    experiment({}).check_machine(environments=False)
     machine.check({"esol": ESOL}, "auto", environments=False)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
-from rdkit.Chem import Descriptors, rdDistGeom, rdForceFieldHelpers
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers, rdMolDescriptors
 from tqdm import tqdm
 
 from roftmol.core import source_code
@@ -95,7 +95,7 @@ def largest_fragment(smiles: str) -> str:
 
 def _size(fragment: Chem.Mol) -> tuple[int, float]:
     """Return what is least for the largest fragment."""
-    return -fragment.GetNumHeavyAtoms(), -round(Descriptors.MolWt(fragment), 6)
+    return -fragment.GetNumHeavyAtoms(), -round(rdMolDescriptors.CalcExactMolWt(fragment), 6)
 
 
 def describe(smiles: str) -> Described:
@@ -192,9 +192,9 @@ def _finished(job: Job) -> Described | None:
     try:
         saved = json.loads(job.path.read_text(encoding="utf-8"))
         described = Described(tuple(saved["values"][name] for name in GFN2_FIELDS), saved["reason"])
+        return described if saved == _content(job.smiles, described) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return described if saved == _content(job.smiles, described) else None
 
 
 def _content(smiles: str, described: Described) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +45,10 @@ class Inputs:
 
     def only(self, names: Collection[str]) -> Inputs:
         """Return the same molecules with these inputs alone, by the names of the fields."""
-        return replace(self, **{name: None for name in SOURCES if name not in names})
-
-
-#: The fields of `Inputs` that can be read.
-SOURCES = ("counts", "descriptors", "vectors", "gfn2")
+        return Inputs(
+            self.molecules,
+            counts=self.counts if "counts" in names else None,
+            descriptors=self.descriptors if "descriptors" in names else None,
+            vectors=self.vectors if "vectors" in names else None,
+            gfn2=self.gfn2 if "gfn2" in names else None,
+        )

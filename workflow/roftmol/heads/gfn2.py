@@ -49,7 +49,7 @@ def with_nan(X: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def qw4(X: NDArray[np.floating]) -> Array:
-    """Return QW-MTL's four of n x 14 of GFN2-xTB's, not scaled, 0 where missing, and marks of which are there: n x 8."""
+    """Return QW-MTL's four of n x 14 of GFN2-xTB's, not scaled, 0 where missing, then their marks: n x 8."""
     columns = [GFN2_FIELDS.index(name) for name in QW4]
     return X[:, columns + [len(GFN2_FIELDS) + column for column in columns]].astype(np.float64)
 
