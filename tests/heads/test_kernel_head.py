@@ -17,7 +17,7 @@ from roftmol.data.splits import SplitSettings, assign
 from roftmol.features import array_file, descriptors, inputs
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
-from roftmol.heads import kernel_head
+from roftmol.heads import forest, kernel_head
 from roftmol.heads.kernel_head import Column
 from roftmol.methods import METHODS
 from roftmol.tables import schemas
@@ -134,8 +134,9 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("method", ["classical", "descriptors"])
-def test_the_descriptors_that_a_head_reads_are_a_setting(method: str, tmp_path: Path):
+def test_the_descriptors_that_a_head_reads_are_a_setting(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """RDKit's and GFN2-xTB's, each or neither: four settings in a cell, and the default is what it was without them."""
+    monkeypatch.setattr(forest, "TREES", 5)
     y = labels(False)
     schemas.write("molecules", table := molecule_table(SMILES, y), tmp_path / "molecules.parquet")
     splits = assign(table, SplitSettings("honest", "own", "random", "60", (0,), "regression"))
