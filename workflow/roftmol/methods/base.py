@@ -290,17 +290,21 @@ def head_decay(lam: float, step: Step) -> Tensor:
 UNSAID = {"unsaid": True}
 
 
+def unsaid(settings: type[Settings]) -> dict[str, Any]:
+    """Return the defaults that go without saying."""
+    return {one.name: one.default for one in fields(settings) if one.metadata.get("unsaid")}
+
+
 def setting_text(settings: Settings) -> str:
     """Return hyperparameters as canonical JSON, the column `setting` of tables.
 
     Those left to the protocol are left out, and defaults that go without saying.
     """
-    said = {}
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if value is not None and not (one.metadata.get("unsaid") and value == one.default):
-            said[one.name] = value
-    return canonical_json(said)
+    silent = unsaid(type(settings)).items()
+    said = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    return canonical_json(
+        {name: value for name, value in said.items() if value is not None and (name, value) not in silent}
+    )
 
 
 @dataclass(frozen=True)
