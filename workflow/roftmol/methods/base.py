@@ -300,11 +300,10 @@ def setting_text(settings: Settings) -> str:
 
     Those left to the protocol are left out, and defaults that go without saying.
     """
-    silent = unsaid(type(settings)).items()
-    said = {one.name: getattr(settings, one.name) for one in fields(settings)}
-    return canonical_json(
-        {name: value for name, value in said.items() if value is not None and (name, value) not in silent}
-    )
+    silent = unsaid(type(settings))
+    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    left_out = [name for name, value in values.items() if value is None or silent.get(name) == value]
+    return canonical_json({name: value for name, value in values.items() if name not in left_out})
 
 
 @dataclass(frozen=True)
