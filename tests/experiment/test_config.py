@@ -116,6 +116,7 @@ def test_a_method_reads_what_a_point_of_its_grid_names():
     default = experiment({})
     assert default.reads("hybrid") == default.reads("full_ft+hybrid") == {"counts", "descriptors", "vectors"}
     assert default.reads("full_ft") == frozenset()
+    assert default.grid("wise_ft+hybrid", 5) == [{"descriptors": "rdkit"}]
     described = experiment(
         {"grids": {"hybrid": {"descriptors": ["none", "gfn2"]}, "classical": {"descriptors": ["both"]}}}
     )
