@@ -2,7 +2,7 @@
 
 Of a molecule's largest fragment, with its charge: one ETKDGv3 conformer, relaxed by MMFF94, or by UFF where MMFF94 has
 no parameters, and one single point. An odd electron stays unpaired. A dipole is about the centre of mass, which matters
-for ions alone. One conformer says the dipole to about 0.6 D and the gap to 0.04 eV.
+for ions alone. One conformer says the dipole to about 0.7 D and the gap to 0.05 eV.
 
 Equal fragments are computed once, whatever they are written like and whichever datasets they are in: each has a file
 under `parts`, named by a digest of all that its values depend on, and found there by the next run.
