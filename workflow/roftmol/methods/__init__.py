@@ -36,7 +36,7 @@ from roftmol.methods.constant import METHOD as _CONSTANT
 # isort: on
 
 from roftmol.methods.base import Alternation, Method, Mixing, Settings, Step, setting_text
-from roftmol.methods.with_heads import check_pair, with_heads
+from roftmol.methods.with_heads import check_pair, head_of, with_heads
 
 #: Every method by name, in the order of the lines above.
 METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values()) if isinstance(line, Method)}
@@ -108,6 +108,7 @@ __all__ = [
     "Settings",
     "Step",
     "check_pair",
+    "head_of",
     "model_of",
     "of_panels",
     "setting_text",
@@ -129,7 +130,8 @@ def of_panels(method: str) -> bool:
 
 def single_of(method: str) -> str:
     """Return what a method of panels is compared with: full FT; with another head, that on the frozen encoder."""
-    return ALL_METHODS[method].head_of or FULL_FT
+    record = ALL_METHODS[method]
+    return head_of(record) if record.encoder_of else FULL_FT
 
 
 def model_of(method: str, model: str) -> str:
