@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import roftmol
 from roftmol.cli import commands
 from roftmol.core.errors import UserError, printable
 
@@ -162,7 +163,7 @@ class _Version(argparse.Action):
                 return f"{name} not installed"
 
         python = ".".join(map(str, sys.version_info[:3]))
-        print(f"{installed('roftmol')} (Python {python}, {', '.join(map(installed, BENEATH))})")
+        print(f"roftmol {roftmol.__version__} (Python {python}, {', '.join(map(installed, BENEATH))})")
         raise SystemExit(0)
 
 
