@@ -53,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say("interrupted: what was finished is kept.")
         _give_up_output()
         raise SystemExit(128 + signal.SIGINT) from None
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", roftmol.__name__):
+            raise
+        _say(
+            f"error: the package {missing} is not installed beside {sys.executable}. `make install` in a clone brings all. "
+            "`pip install 'roftmol[workflow]'` brings what stages, reports, `merge` and `verify` need, "
+            "'roftmol[atomistic]' what models of atoms in space need."
+        )
+        raise SystemExit(1) from None
     except BrokenPipeError:
         _give_up_output()
     except OSError as error:

@@ -119,6 +119,7 @@ class _Estimator(OnSmiles):
                     grid = [asdict(setting) for setting in METHODS[method].grid(layers)]
                 else:
                     grid = [dict(self.setting)]
+                    METHODS[method].parse(grid[0])  # a head reads none
                 settings = EnsembleSettings(
                     method=method,
                     grid=tuple(grid),
