@@ -160,9 +160,9 @@ def test_a_bar_shows_fits_and_predictions_where_that_is_asked(capsys):
 def test_what_is_shown_of_a_model_is_short(capsys):
     model = RoftMolRegressor("fingerprint", **LINEAR).fit(SMILES, VALUES)
     assert repr(model).startswith("RoftMolRegressor(members=2, method='fingerprint',")
-    assert repr(model.bundle_).startswith("<Bundle: fingerprint, predicts y from 24 molecules, RMSE ")
+    assert repr(model.bundle_).startswith("<Bundle: Fingerprint, predicts y from 24 molecules, RMSE ")
     head = RoftMolClassifier("classical").fit(SMILES, np.median(VALUES) < VALUES)
-    assert repr(head.bundle_).startswith("<Bundle: classical, predicts y from 24 molecules, ROC-AUC ")
+    assert repr(head.bundle_).startswith("<Bundle: Classical, predicts y from 24 molecules, ROC-AUC ")
     for fitted in (model, head):
         assert len(repr(fitted.bundle_.members)) < 300
 

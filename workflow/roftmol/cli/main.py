@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if missing in ("", roftmol.__name__):
             raise
         _say(
-            f"error: the package {missing} is not installed beside {sys.executable}. `make install` in a clone brings all. "
+            f"error: the package {missing} is not installed beside {sys.executable}. `make install` brings all; "
             "`pip install 'roftmol[workflow]'` brings what stages, reports, `merge` and `verify` need, "
             "'roftmol[atomistic]' what models of atoms in space need."
         )

@@ -77,7 +77,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         card = self.card
-        title = METHODS[card["method"]].title.lower()
+        title = METHODS[card["method"]].title
         reader = "" if card["method"] in WITHOUT_ENCODER else f" of {card['model']}"
         scored = card["out_of_sample"]
         score = f"{METRICS[scored['metric']].title} {scored['score']:.3g} out of sample"
