@@ -33,6 +33,7 @@ from roftmol.cli.main import main
 
 assert Path(roftmol.__file__).parents[1] == Path(SITE), roftmol.__file__
 assert roftmol.__version__ == VERSION
+assert set(dir(roftmol)) == {*roftmol.__all__, "__version__"}
 for name in dir(roftmol):
     getattr(roftmol, name)
 smiles = ["C" * length + end for length in range(1, 7) for end in ("O", "N", "Cl")]
