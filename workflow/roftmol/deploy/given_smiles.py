@@ -102,7 +102,9 @@ def _smiles_of(frame: pd.DataFrame, name: str) -> pd.Series:
                 f"table[['smiles']]. The columns are {listed(names)}."
             ) from error
         chosen = holding[0]
+        if names.count(chosen) > 1:
+            raise ValueError(
+                f"{name}: {names.count(chosen)} columns are called {chosen!r}; give the one of SMILES alone"
+            )
         warnings.warn(f"{name}: SMILES are read from {chosen!r}{smiles_cells.WHY}.", stacklevel=5)
-    if names.count(chosen) > 1:
-        raise ValueError(f"{name}: {names.count(chosen)} columns are called {chosen!r}; give the one of SMILES alone")
     return frame.iloc[:, names.index(chosen)]
