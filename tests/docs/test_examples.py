@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from roftmol.experiment.config import experiment
 from roftmol.tables import schemas
@@ -33,12 +34,26 @@ def test_the_example_needs_no_key():
     assert f"examples/{EXAMPLE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_quickstarts_experiment_is_of_the_example(monkeypatch: pytest.MonkeyPatch):
+    """As the page says it, from the repository's root: laid over config.yaml, and without a remark on the file."""
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    text = (ROOT / "examples" / "quickstart.yaml").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
+    assert text.endswith(f"\n\n{shown}")
+    assert page.count("--configfile examples/quickstart.yaml") == 2
+    monkeypatch.chdir(ROOT)
+    asked = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | yaml.safe_load(text)
+    planned = experiment(asked)
+    assert planned.datasets["solubility"].own_table == EXAMPLE.relative_to(ROOT)
+    assert planned.audit() == []
+
+
 #: Pages whose blocks of Python run one after the other, and the tables of results that these read.
 PAGES = {
     "README.md": (),
     "docs/python.md": (),
     "docs/bundle.md": (),
-    "docs/quickstart.md": ("results/quickstart/results/tables/summary.parquet",),
+    "docs/quickstart.md": ("results/tables/summary.parquet",),
     "docs/tables.md": ("results/tables/scores.parquet",),
 }
 

@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
-#: What a user adds by hand, built against the torch at hand (docs/dpa.md).
-BY_HAND = {"deepmd"}
+#: What a user adds by hand: built against the torch at hand (docs/dpa.md), or for weights on the hub.
+BY_HAND = {"deepmd", "huggingface_hub"}
 
 
 def _pins(lines: list[str]) -> dict[str, str]:
@@ -155,7 +155,7 @@ def test_the_lock_is_complete():
 def test_the_lock_is_among_what_the_project_asks_for():
     """Lower bounds of the library hold for the versions that the workflow is tested with."""
     bounds = [Requirement(text) for text in chain(PROJECT["dependencies"], *EXTRAS.values())]
-    locked = LOCK | ATOMISTIC
+    locked = LOCK | ATOMISTIC | DEVELOPMENT
     assert [str(one) for one in bounds if not one.specifier.contains(locked[canonicalize_name(one.name)])] == []
 
 

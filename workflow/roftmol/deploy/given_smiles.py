@@ -102,9 +102,7 @@ def _smiles_of(frame: pd.DataFrame, name: str) -> pd.Series:
                 f"table[['smiles']]. The columns are {listed(names)}."
             ) from error
         chosen = holding[0]
-        if names.count(chosen) > 1:
-            raise ValueError(
-                f"{name}: {names.count(chosen)} columns are called {chosen!r}; give the one of SMILES alone"
-            )
+        if (count := names.count(chosen)) > 1:
+            raise ValueError(f"{name}: {count} columns are called {chosen!r}; give the one of SMILES alone") from error
         warnings.warn(f"{name}: SMILES are read from {chosen!r}{smiles_cells.WHY}.", stacklevel=5)
     return frame.iloc[:, names.index(chosen)]
