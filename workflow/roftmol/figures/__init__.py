@@ -44,7 +44,7 @@ KINDS = (
 
 
 def draw(tables: Path, out: Path) -> None:
-    """Draw every figure that the tables allow into `out`, and list them in `out/figures.json`.
+    """Draw every figure that the tables allow into `out`, also for narrow windows, and list them in `out/figures.json`.
 
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
@@ -59,13 +59,16 @@ def draw(tables: Path, out: Path) -> None:
 
 
 def _save(drawing: Drawing, out: Path) -> dict[str, object]:
-    """Save a drawing in both formats and return its entry in the manifest."""
+    """Save a drawing in both formats and for a narrow window, and return its entry in the manifest."""
     with atomic(out / f"{drawing.name}.svg") as temporary:
         drawing.figure.savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
+    with atomic(out / f"{drawing.name}-narrow.svg") as temporary:
+        drawing.narrow().savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
     with atomic(out / f"{drawing.name}.png") as temporary:
         drawing.figure.savefig(temporary, format="png", dpi=200)
     return {
         "file": f"{drawing.name}.svg",
+        "narrow": f"{drawing.name}-narrow.svg",
         "png": f"{drawing.name}.png",
         "kind": drawing.kind,
         "title": drawing.title,
