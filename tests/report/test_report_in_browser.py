@@ -79,10 +79,20 @@ Array.from(document.querySelectorAll("main td, main th"))
     return cut.map((what) => `${what}: ${cell.textContent}`);
   })
 """
-UNFOLD = """
-document.querySelectorAll("details").forEach((fold) => { fold.open = true; });
+OPEN = 'document.querySelectorAll("details").forEach((fold) => { fold.open = true; });'
+UNFOLD = f"""
+{OPEN}
 document.querySelectorAll(".tools [aria-expanded=false]").forEach((more) => more.click());
 new Promise((done) => setTimeout(done, 100))
+"""
+#: By picture, how many pixels high its smallest text is; every text of a figure's SVG has a scale of its own.
+TEXT_HEIGHTS = """
+document.querySelectorAll(".turned").forEach((figure) => figure.classList.remove("turned"));
+Array.from(document.images, (image) => {
+  const svg = atob(image.currentSrc.split(",")[1]);
+  const points = Math.min(...Array.from(svg.matchAll(/scale\\((0\\.\\d+) -/g), ([, scale]) => 100 * scale));
+  return [image.alt.slice(0, 40), points * 96 / 72 * image.clientWidth / image.naturalWidth];
+})
 """
 #: Pairs of texts of one picture that lie on each other, and texts that reach out of it; texts may stand at an angle.
 OVERLAPS = """
@@ -204,7 +214,9 @@ def test_what_does_not_fit_says_so_and_keeps_its_first_column(tab, address):
 def test_no_text_lies_on_text_in_the_charts(tab, address, recommended, width):
     for page in (address, recommended):
         tab.open(page, width)
+        tab(UNFOLD)
         assert tab("document.querySelectorAll('.panel text').length") > 5
+        assert tab("Array.from(document.querySelectorAll('.panel')).every((panel) => panel.clientHeight)")
         assert tab(f"{OVERLAPS}('.panel svg', 'text')") == []
 
 
@@ -221,8 +233,38 @@ def test_no_text_lies_on_text_in_the_figures(tab, address):
     assert found == {}
 
 
-def test_a_page_with_its_folds_closed_is_read_in_ten_screens(page):
+def test_a_page_is_read_in_ten_screens_and_with_all_its_folds_open_in_25(page):
     assert page("document.documentElement.scrollHeight") <= 10 * 900
+    page(f"{OPEN} new Promise((done) => setTimeout(done, 100))")
+    assert page("document.documentElement.scrollHeight") <= 25 * 900
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+def test_the_text_of_every_figure_is_nine_pixels_high(tab, address, recommended, width):
+    for page in (address, recommended):
+        tab.open(page, width)
+        tab(UNFOLD)
+        heights = tab(TEXT_HEIGHTS)
+        assert len(heights) >= 2
+        assert [one for one in heights if not 9 <= one[1] < 20] == []
+
+
+def test_one_figure_of_a_kind_is_seen_and_buttons_turn_to_the_others(page):
+    page(f"{OPEN} new Promise((done) => setTimeout(done, 100))")
+    box = "document.querySelector('#cost .turns')"
+    titles = (
+        f"Array.from({box}.querySelectorAll('figure')).filter((one) => one.offsetParent).map((one) => one.innerText)"
+    )
+    buttons = f"Array.from({box}.querySelectorAll('.turn button'), (one) => one.innerText)"
+    assert page(buttons) == list(MODELS)
+    (first,) = page(titles)
+    assert MODELS[0] in first
+    page(f"{box}.querySelectorAll('.turn button')[1].click()")
+    (second,) = page(titles)
+    assert MODELS[1] in second
+    choose(page, model=MODELS[0])  # the figure that is seen is filtered away
+    assert page(titles) == [first]
+    assert page(f"{box}.querySelector('.turn').hidden")
 
 
 def test_a_folded_section_opens_for_whoever_goes_there(page, address):

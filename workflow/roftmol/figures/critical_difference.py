@@ -90,7 +90,7 @@ def _rows(axis: Axes, ranks: pd.DataFrame, _tested: pd.DataFrame) -> None:
     bars = [places for places in joined if len(places) > 1]
     for number, places in enumerate(bars, start=1):
         x = right + (number + 1) * step
-        axis.plot([x, x], [places.min(), places.max()], color=BAR, linewidth=3, solid_capstyle="round")
+        axis.plot([x] * len(places), places, "o-", color=BAR, linewidth=1.6, markersize=4)  # a dot for each of them
     titles = [f"{look(row['method']).title} ({row['mean_rank']:.1f})" for row in ranks.to_dict("records")]
     axis.set_yticks(range(len(ranks)), labels=titles)
     axis.tick_params(axis="y", length=0)

@@ -17,10 +17,11 @@ Array = npt.NDArray[np.float64]
 #: Captions and alternative texts.
 RANKING = (
     "Small points are the test parts of the cross-validation. The large marker is their mean, the bar its 95% "
-    "interval, widened because the training parts overlap. The dotted line is the constant predictor's mean. Methods "
-    "with grey names are behind the best beyond doubt; the chosen method is bold.",
+    "interval, widened because the training parts overlap. The dotted line is the constant predictor's mean. The "
+    "chosen method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
+BEHIND = " Methods with grey names are behind the best beyond doubt."
 TESTED_VALUES = (
     "Each point is a molecule: its label, and the mean prediction of the ensembles that had not seen it. The dotted "
     "line is the constant predictor: the mean of the labels.",
@@ -64,6 +65,12 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame, narrow: bool) -> Figure:
     return figure
 
 
+def ranking_words(table: pd.DataFrame) -> tuple[str, str]:
+    """Return caption and alternative text of :func:`ranking`."""
+    caption, alt = RANKING
+    return caption + (BEHIND if table["behind"].any() else ""), alt
+
+
 def tested_words(task: str) -> tuple[str, str]:
     """Return caption and alternative text of :func:`tested`."""
     return TESTED_PROBABILITIES if TASKS[task].classes else TESTED_VALUES
@@ -74,7 +81,7 @@ def tested(truth: Array, predicted: Array, task: str, target: str, scores: str, 
     figure = (_probabilities if TASKS[task].classes else _values)(truth, predicted, target)
     if narrow:
         figure.set_figwidth(NARROW)
-    figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
+    figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize=7.5, fontweight="normal", loc="left")
     return figure
 
 

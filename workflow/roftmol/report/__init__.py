@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
@@ -88,7 +88,7 @@ def build(
                     statistics.comparisons_table(results),
                     searchable=True,
                     folded=True,
-                    lead=" ".join(filter(None, [statistics.beyond_chance(results), statistics.power(results)])),
+                    lead=" ".join(filter(None, [statistics.beyond_chance(results), *statistics.power(results)])),
                 ),
                 Captioned("Mean ranks over datasets", statistics.ranks_table(results), folded=True),
             ],
@@ -197,7 +197,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"lean": lean, "labels": labels, "plain": lambda name: plain(str(name)), "tight": tight}
+    found.filters["formula"] = formula
     return found
+
+
+def formula(text: str) -> Markup:
+    """Return a text in which the fine-tuned weights have their index below the line."""
+    return escape(text).replace("θ_ft", Markup("θ<sub>ft</sub>"))
 
 
 def inline(name: str) -> Markup:

@@ -79,6 +79,11 @@ for (const table of document.querySelectorAll("table")) {
   refreshers.push(refresh);
   // Whether a table fits changes with the window, with folds that open and with the rows that are shown.
   new ResizeObserver(() => {
+    box.classList.remove("numbers", "whole");
+    for (const unbroken of ["numbers", "whole"]) {
+      box.classList.add(unbroken);
+      if (box.scrollWidth > box.clientWidth) box.classList.remove(unbroken);
+    }
     const cut = box.scrollWidth > box.clientWidth;
     box.classList.toggle("cut", cut);
     box.classList.toggle("fits", !cut);
@@ -93,6 +98,28 @@ for (const table of document.querySelectorAll("table")) {
       refresh();
     });
   });
+}
+
+// Of many panels or cards, too, the first ones.
+for (const box of document.querySelectorAll(".panels, .answers")) {
+  const tools = document.createElement("div");
+  tools.className = "tools";
+  let all = false;
+  const more = button("", () => {
+    all = !all;
+    refresh();
+  });
+  const refresh = () => {
+    const few = narrow.matches ? 2 : 6;
+    const shown = Array.from(box.children).filter((one) => !one.hidden);
+    shown.forEach((one, place) => one.classList.toggle("rest", !all && place >= few));
+    more.hidden = shown.length <= few;
+    more.textContent = all ? `Show the first ${few}` : `Show all ${shown.length}`;
+    more.setAttribute("aria-expanded", String(all));
+  };
+  tools.append(more);
+  box.after(tools);
+  refreshers.push(refresh);
 }
 
 // What hides an element: the filters, the search box of its table, or both.

@@ -54,7 +54,9 @@ def build(
     scores = read["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
     with matplotlib.rc_context(RC):
         pictures = [
-            _picture(partial(figures.ranking, ranking, scores), "Scores of all methods", figures.RANKING),
+            _picture(
+                partial(figures.ranking, ranking, scores), "Scores of all methods", figures.ranking_words(ranking)
+            ),
             _picture(
                 partial(figures.tested, truth, predicted, decided["task"], decided["target"], compared(decided)),
                 "Measured and predicted",

@@ -79,7 +79,7 @@ def _regions(table: pd.DataFrame) -> str:
 
 def ranks_table(results: Results) -> Table:
     """Make the table of mean ranks over datasets, with the letters of the groups that are not told apart."""
-    table = results.mean_ranks
+    table = results.mean_ranks[results.mean_ranks["datasets"] > 1]  # on one dataset, these are its ranks
     varying = _varying(table)
     rows, facets = [], []
     for family, here in families_of(table):
@@ -200,11 +200,11 @@ def beyond_chance(results: Results, differences: Sequence[Claim] | None = None) 
     )
 
 
-def power(results: Results) -> str:
-    """Say what the experiment is too small to show, and what it would need; "" if it is large enough for advice."""
+def power(results: Results) -> list[str]:
+    """Say what the experiment is too small to show, and what it would need; nothing if it is large enough."""
     table = results.comparisons
     if table.empty:
-        return ""
+        return []
     few = table[(comparisons.kinds(table) == "advice") & ~table["enough"]]
     several = table["metric"].nunique() > 1
     sentences = []
@@ -222,7 +222,7 @@ def power(results: Results) -> str:
             f"{what} {are} too few to say which method is better {where}. With {made}, that takes "
             f"{worst['smallest_n']} or more."
         )
-    return " ".join(dict.fromkeys(sentences))
+    return list(dict.fromkeys(sentences))
 
 
 def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:

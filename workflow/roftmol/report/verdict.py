@@ -52,7 +52,7 @@ def verdict(results: Results, given: Sequence[Answer]) -> list[str]:
         return [*_unpredictable(places), *_below(with_constant)]
     differences = claims(results)
     advice, _, rest = _advice(results, differences)
-    counted = filter(None, [beyond_chance(results, differences), power(results)])
+    counted = filter(None, [beyond_chance(results, differences), *power(results)])
     return [advice, *_findings(rest), *_predictable(places), *counted, *_below(with_constant)]
 
 
