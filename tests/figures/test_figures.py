@@ -12,6 +12,7 @@ from matplotlib.tri import TriContourSet
 import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
+from roftmol.figures import changes as changes_figure
 from roftmol.figures import critical_difference, forest, path, plane, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
@@ -207,7 +208,8 @@ def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
 
 def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
+    figures.draw(tables, tmp_path / "figures", kinds=(path, plane))
     captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
     assert "mixed like the weights" in captions["path"]
     assert "estimated" not in captions["path"] + captions["plane"]
@@ -242,7 +244,8 @@ def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_pa
         "wide": {"paths": wide},
         "still": {"changes": changes[changes["method"] == "linear_probing"]},
     }.items():
-        figures.draw(made_up_tables.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
+        written = made_up_tables.write_tables(tmp_path / name, selected, **tables)
+        figures.draw(written, tmp_path / f"{name}-figures", kinds=(changes_figure, path))
         assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
     still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
     assert "no encoder moved" in still["alt"]

@@ -14,6 +14,7 @@ import pytest
 import made_up_tables
 from roftmol import figures, report
 from roftmol.core.errors import UserError
+from roftmol.figures import forest, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.report import changes, provenance
 from roftmol.report.answers import Answer, Comparison, answers
@@ -377,15 +378,17 @@ def test_the_table_of_changes():
 
 def test_pictures_beyond_what_a_page_holds_are_linked(tmp_path, monkeypatch):
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "l2_sp": [0.8, 0.9]})
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
+    figures.draw(tables, tmp_path / "figures", kinds=(scores, ranks, time, forest))
     whole = build(tmp_path, selected)
     manifest = json.loads((tmp_path / "figures" / "figures.json").read_text())
-    first = len(base64.b64encode((tmp_path / "figures" / manifest[0]["file"]).read_bytes()))
+    pictures = [(tmp_path / "figures" / manifest[0][key]).read_bytes() for key in ("file", "narrow")]
+    first = sum(len(base64.b64encode(picture)) for picture in pictures)
     monkeypatch.setattr(report, "PICTURES", first + 10)
     page = build(tmp_path, selected)
     assert len(manifest) > 3
-    assert whole.count("data:image/svg+xml") == len(manifest)
-    assert page.count("data:image/svg+xml") == 1
+    assert whole.count("data:image/svg+xml") == 2 * len(manifest)  # for wide windows and for narrow ones
+    assert page.count("data:image/svg+xml") == 2
     links = re.findall(r'more pictures than one page holds: <a href="([^"]+)"', page)
     assert sorted(links) == sorted(f"figures/{entry['file']}" for entry in manifest[1:])
     assert all((tmp_path / link).is_file() for link in links)
