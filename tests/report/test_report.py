@@ -21,7 +21,7 @@ from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed, signed
 from roftmol.tables import schemas
 
-VOID = {"meta", "img", "input", "br", "hr", "link"}
+VOID = {"meta", "img", "input", "br", "hr", "link", "source"}
 MARKUP = "<script>alert('x')</script>"
 
 
@@ -107,7 +107,7 @@ def test_page_stands_alone(page):
 
 def test_page_has_every_part(page):
     parsed = Page(page)
-    assert parsed.tags.count("figure") == 15
+    assert parsed.tags.count("figure") == 14
     for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyperparameters", "Data audit", "Glossary"):
         assert words in parsed.text
     assert "Mirror" not in parsed.text

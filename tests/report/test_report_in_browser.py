@@ -189,7 +189,7 @@ def test_the_page_never_scrolls_sideways(tab, address, width):
     assert tab("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("width", [1300, 420])
+@pytest.mark.parametrize("width", [1300, 1100, 420])
 def test_no_table_loses_a_digit(tab, address, recommended, width):
     for page in (address, recommended):
         tab.open(page, width)
@@ -199,7 +199,7 @@ def test_no_table_loses_a_digit(tab, address, recommended, width):
 
 
 def test_what_does_not_fit_says_so_and_keeps_its_first_column(tab, address):
-    tab.open(address, 1000)
+    tab.open(address, 1200)
     tab("document.querySelector('#scores .scroll').style.width = '500px'; new Promise((done) => setTimeout(done, 100))")
     box = "document.querySelector('#scores .scroll')"
     assert tab(f"{box}.classList.contains('cut')")

@@ -21,7 +21,7 @@ function sortTable(table, column, descending) {
 }
 
 // The first rows of those that filter and search leave; a button shows the others. A narrow window shows rows as cards.
-const narrow = window.matchMedia("(max-width: 60rem)");
+const narrow = window.matchMedia("(max-width: 73rem)");
 const first = () => (narrow.matches ? 5 : 10);
 const refreshers = [];
 function refreshRows() {
