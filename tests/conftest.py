@@ -16,6 +16,8 @@ pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
 
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+#: What tests start in processes of their own would otherwise compile the package anew each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: Tests of defaults take the encoder that comes with the package, whatever network there is.
 os.environ["ROFTMOL_OFFLINE"] = "1"
 
