@@ -191,13 +191,12 @@ def _plain(value: Any) -> Any:
     """
     if not isinstance(value, ast.AST):
         return value
-    kind = type(value)
-    if kind is ast.Constant:
+    if isinstance(value, ast.Constant):
         return ["Constant", ascii(value.value)]
-    if kind is ast.JoinedStr:
+    if isinstance(value, ast.JoinedStr):
         return ["JoinedStr", *map(_plain, _joined(value.values))]
-    shown: list[Any] = [kind.__name__]
-    for name in kind._fields:
+    shown: list[Any] = [type(value).__name__]
+    for name in value._fields:
         entry = getattr(value, name, None)
         if isinstance(entry, list):
             if entry:
