@@ -110,7 +110,6 @@ def test_the_first_verdict_comes_before_any_fine_tuning(recommended: Recommended
     judged, folder = recommended.judged, recommended.results
     assert judged.returncode == 0, judged.stderr
     assert "FIRST VERDICT" in judged.stdout
-    assert all(sentence in judged.stderr + judged.stdout for sentence in recommended.verdict)  # on the terminal
     (tuned,) = (recommended.folder / "results/runs").rglob("linear_probing/fits.parquet")
     assert (folder / "first/report.html").stat().st_mtime < tuned.stat().st_mtime
     first = schemas.read("ranking", folder / "first/ranking.parquet").set_index("method")["mean"]
@@ -137,10 +136,11 @@ def test_a_file_becomes_a_verdict_and_a_page(recommended: Recommended):
     assert ranking["chosen"].sum() == 1
 
 
-def test_snakemake_says_where_page_and_model_lie(recommended: Recommended):
+def test_snakemake_says_the_verdict_and_where_page_and_model_lie(recommended: Recommended):
     done = Workspace(recommended.folder).run("--cores", "2", "recommend")
     assert done.returncode == 0, done.stderr
     assert "Nothing to be done" in done.stdout + done.stderr
+    assert all(sentence in done.stderr + done.stdout for sentence in recommended.verdict)
     assert done.stderr.splitlines()[-2:] == [
         f"{PAGE}results/recommendation/my-data/report.html",
         f"The model is {MODEL}: predict with it: {Path(sys.executable).with_name('roftmol')} predict {MODEL} new.csv "
