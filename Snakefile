@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+configfile: workflow.current_basedir.join("config.yaml").get_path_or_uri(secret_free=True)
 
 
 include: "rules/common.smk"
@@ -14,6 +14,7 @@ include: "rules/molecules.smk"
 include: "rules/conformers.smk"
 include: "rules/featurize.smk"
 include: "rules/descriptors.smk"
+include: "rules/gfn2.smk"
 include: "rules/split.smk"
 include: "rules/corpus.smk"
 include: "rules/pretrain.smk"

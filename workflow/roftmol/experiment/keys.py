@@ -173,7 +173,10 @@ class OwnModel(Section):
     """The file that defines `build()` and `featurize(molecule)`, relative to the folder where snakemake is started."""
 
     weights: str
-    """The state dict of the module, by `torch.save` or safetensors."""
+    """The state dict of the module, by `torch.save` or safetensors: a file, or `hf://OWNER/REPOSITORY@COMMIT/FILE`."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """The SHA-256 of `weights`; another file is then refused."""
 
     embed: Names = ()
     """Submodules below the blocks."""
@@ -316,7 +319,8 @@ class Config(Section):
 
     A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
     0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
-    grid.
+    grid, and the head that of HEAD. `hybrid`, `classical` and `descriptors` read RDKit's descriptors, or others:
+    `hybrid: {descriptors: [none, rdkit, gfn2, both]}`; those of GFN2-xTB need tblite (`requirements-atomistic.txt`).
     """
 
     own_datasets: Named[OwnDataset] = {}
@@ -354,8 +358,8 @@ class Config(Section):
     files: dict[str, str] = {}
     """Files that you have already, by the names of registered datasets, models and pretraining corpora.
 
-    They are tried before any other source. A corpus is a list of SMILES, one a line; test sets are then compared with
-    it.
+    They are tried before any other source. That of a model can be `hf://OWNER/REPOSITORY@COMMIT/FILE`. A corpus is a
+    list of SMILES, one a line; test sets are then compared with it.
 
     ```yaml
     files:
