@@ -395,8 +395,13 @@ def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> dict[s
     return {name: value for name, value in values.items() if value}
 
 
+def read_yaml(path: Path) -> Any:
+    """Read one of the package's YAML files, by libyaml where PyYAML has it: it is ten times as fast."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _load(file: str) -> dict[str, dict[str, Any]]:
-    return cast(dict[str, dict[str, Any]], yaml.safe_load((REGISTRY / file).read_text(encoding="utf-8")))
+    return cast(dict[str, dict[str, Any]], read_yaml(REGISTRY / file))
 
 
 def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:
