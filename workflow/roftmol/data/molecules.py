@@ -27,6 +27,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
 from roftmol.data import label_texts as label
+from roftmol.data import written_numbers
 from roftmol.data.columns import is_unnamed
 from roftmol.data.delimited import Reading, Table, load
 from roftmol.data.label_texts import Values
@@ -363,8 +364,8 @@ def labels_of(
         if wrong is not None:
             raise UserError(
                 f"{table.path}: column {name!r}, {table.record(wrong)}: the label {written[wrong]!r} is not "
-                f"{task.labels_are}. Correct or empty it, name another column, "
-                "or translate labels by `values`."
+                f"{task.labels_are}. {written_numbers.mend(plain[wrong]) or 'Correct or empty it'}, name another "
+                "column, or translate labels by `values`."
             )
         column = [numbers[text] for text in plain]
         side = [0] * len(column)
@@ -471,10 +472,10 @@ def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset:
 
 
 def _label_texts(table: Table, name: str, values: Values) -> list[str]:
-    """Return the labels of a column as texts: translated by `values`, and of numbers with decimal points."""
+    """Return the labels of a column as texts: translated by `values`, and numbers as Python writes them."""
     texts = table.column(name)
     meaning = {text: label.translated(text, values) for text in set(texts)}
-    return label.with_points([meaning[text] for text in texts])
+    return written_numbers.plain([meaning[text] for text in texts]).texts
 
 
 def _number(text: str, task: str) -> float | None:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from roftmol.data.delimited import Table
-from roftmol.data.label_texts import Values, translated, with_points
+from roftmol.data.label_texts import Values, translated
 from roftmol.data.parents import forms_told
+from roftmol.data.written_numbers import plain
 from roftmol.tasks import TASKS
 
 #: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
@@ -29,14 +30,15 @@ MERGED = {
 
 
 def of_reading(table: Table, labels: Sequence[str], values: Values) -> list[str]:
-    """Say what is taken for titles and units, and in which columns of labels commas for decimal points."""
+    """Say what is taken for titles and units, and in which columns of labels numbers are not written as Python does."""
     told = list(table.skipped)
     for name in labels:
-        cells = [translated(text, values) for text in table.column(name)]
-        pairs = zip(cells, with_points(cells), table.lines, strict=True)
-        if changed := next(((text, point, line) for text, point, line in pairs if text != point), None):
-            text, point, line = changed
-            told.append(f"Column {name!r} has decimal commas: {text!r} in line {line} is read as {point}.")
+        written = plain([translated(text, values) for text in table.column(name)])
+        told += [
+            f"Column {name!r} has {way}: {table.column(name)[row]!r} in {table.position(row)} is read as "
+            f"{written.texts[row]}."
+            for way, row in written.ways
+        ]
     return told
 
 

@@ -6,7 +6,6 @@ few words, or if it holds two words. Names that identify records or describe mol
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,16 +28,12 @@ from roftmol.data.label_texts import (
     proposed,
     translated,
     unmatched,
-    with_points,
     yaml_key,
 )
+from roftmol.data.written_numbers import Written, is_like_a_number, mend, plain
 from roftmol.registry.catalog import ONE_SIDED
 from roftmol.tasks import TASKS, classification, regression
 
-#: A number as tables have it: with a relation, a decimal comma, an error, a unit.
-LIKE_A_NUMBER = re.compile(
-    r"[<>=~≤≥≈]{0,2}\s*[-+−]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s*((±|\+/-)\s*[\d.,]+)?\s*(%|[a-zA-Zµμ]{1,3}(/[a-zA-Z]{1,3})?)?"
-)
 #: So many words between numbers are codes, and so many words alone are classes.
 WORDS = 5
 CLASSES = 10
@@ -60,9 +55,15 @@ class Column:
         return [(text, line) for text, line in zip(self.cells, self.lines, strict=True) if not is_missing(text)]
 
     @cached_property
+    def written(self) -> Written:
+        """Return these cells with their numbers as Python writes them."""
+        return plain([text for text, _ in self.given])
+
+    @cached_property
     def words(self) -> Counter[str]:
         """Count the cells that are not like numbers, in lower case."""
-        return Counter(text.casefold() for text, _ in self.given if not LIKE_A_NUMBER.fullmatch(text))
+        pairs = zip(self.given, self.written.texts, strict=True)
+        return Counter(text.casefold() for (text, _), read in pairs if not is_like_a_number(read))
 
     @property
     def holds_words(self) -> bool:
@@ -85,9 +86,12 @@ class Column:
 
     @property
     def counts_records(self) -> bool:
-        """Return whether its whole numbers all differ, or rise or fall throughout, as those do that number records."""
-        numbers = [number(text) for text, _ in self.given]
-        if not all(value is not None and value.is_integer() for value in numbers):
+        """Return whether its whole numbers all differ, or rise or fall throughout, as those do that number records.
+
+        What has a unit is measured.
+        """
+        numbers = [number(text) for text in self.written.texts]
+        if self.written.unit or not all(value is not None and value.is_integer() for value in numbers):
             return False
         values = [value for value in numbers if value is not None]
         steps = [later - earlier for earlier, later in pairwise(values)]
@@ -154,7 +158,7 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     if task is not None and TASKS[task].limits:
         censored = ONE_SIDED
     check_values(table, [target], values)
-    texts = with_points([translated(text, values) for text in column.cells])
+    texts = plain([translated(text, values) for text in column.cells]).texts
     labels = zip(texts, column.cells, column.lines, strict=True)
     given = [
         _Given(_value(label, task, censored), label, text, line)
@@ -254,22 +258,18 @@ def _check_words(where: str, column: Column, given: Sequence[_Given], values: Va
     limits = [one for one in wrong if _limit(one.label) is not None]
     others = list({one.text.casefold(): one.text for one in reversed(wrong) if one not in limits}.values())
     if first in limits:
-        mend = (
+        advice = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
             "leaves them out, censored=limit takes the number for the value, censored=one_sided learns that the value "
             "lies beyond it"
         )
-    elif "," in text and number(text.replace(",", ".")) is not None:
-        mend = "Write decimal points, and nothing between thousands"
-    elif "−" in text and number(text.replace("−", "-")) is not None:
-        mend = "Write the minus sign as -"
-    elif LIKE_A_NUMBER.fullmatch(text):
-        mend = "Write numbers alone, of one unit, or the units into a column of their own"
+    elif as_a_number := mend(first.label):
+        advice = as_a_number
     else:
-        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
-        if len(others) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, others)):
+        advice = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
+        if len(others) <= WORDS and not any(map(is_like_a_number, others)):
             # What was said before is to be said again.
             said = {key: meaning if meaning == LEFT_OUT else f"{meaning:g}" for key, meaning in values.items()}
             said |= dict.fromkeys(others, LEFT_OUT)
-            mend += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
-    raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")
+            advice += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
+    raise UserError(f"{where}, line {line}: {text!r} is not a number. {advice}, or name another `target`.")
