@@ -59,7 +59,7 @@ def test_few_limits_are_left_out_and_counted(tmp_path: Path) -> None:
     assert rejects["detail"].tolist() == ["'y' is > 10000: left out", "'y' is <= 0.5: left out"]
     assert set(rejects["action"]) == {"dropped"}
     (told,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
-    assert told.startswith("2 records have a label that only limits the value, such as record 0 ('y' is > 10000")
+    assert told.startswith("2 records have a label that only limits the value, such as line 2 ('y' is > 10000")
     assert "2 are dropped, 0 kept" in told
 
 
@@ -93,9 +93,10 @@ def test_many_limits_are_asked_about(tmp_path: Path) -> None:
 
 
 def test_a_limit_can_be_taken_for_the_value(tmp_path: Path) -> None:
-    kept, rejects, _ = read(tmp_path, LIMITED, own(censored="limit"))
+    kept, rejects, tasks = read(tmp_path, LIMITED, own(censored="limit"))
     assert values(kept) == [10000, 0.5, *range(28)]
     assert rejects["detail"].tolist()[0] == "'y' is > 10000: the limit taken for the value"
+    assert tasks[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[0, 0]]  # what is taken for one is a value
     assert set(rejects["action"]) == {"kept"}
 
 
@@ -200,7 +201,7 @@ def test_labels_over_orders_of_magnitude_are_told(tmp_path: Path) -> None:
 def test_potencies_are_logarithms() -> None:
     table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["C", "CC"], "labels": [[7.0], [6670.2]]})
     dataset = own(potency=True)
-    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first record 4: 6670\.2"):
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first in record 4: 6670\.2"):
         activity_cliffs.find(Path("mine.csv"), table, dataset)
     activity_cliffs.find(Path("mine.csv"), table.assign(labels=[[7.0], [8.5]]), dataset)
 
@@ -220,7 +221,7 @@ def test_labels_of_own_datasets_are_read_when_the_run_is_planned(tmp_path: Path)
     ]
     path.write_text(column(["6670.2", *(str(number) for number in range(17))]))
     assert planned(path) == []
-    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 18 are beyond 16, first record 0: 6670\.2"):
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 18 are beyond 16, first in line 2: 6670\.2"):
         planned(path, potency=True)
     with pytest.raises(UserError, match=r"no cell of column 'y' is 'ND', which `values` names\. Correct it, or leave"):
         planned(path, values={"ND": "missing"})
@@ -259,7 +260,7 @@ def test_a_recommendation_asks_about_every_limit(tmp_path: Path) -> None:
     assert kept.recommendation is not None
     assert kept.recommendation.learnt == "target `y`, regression, 30 labels, column `smiles`"
     (said,) = kept.audit()
-    assert said.startswith("1 record has a label that only limits the value, such as record 1")
+    assert said.startswith("1 record has a label that only limits the value, such as line 3")
     assert (
         experiment({"data": str(path), "censored": "limit"})
         .audit()[0]
@@ -302,6 +303,7 @@ def test_a_limit_can_be_learnt_as_one(tmp_path: Path) -> None:
     assert rejects["detail"].tolist()[0] == "'y' is > 10000: learnt as a limit"
     assert set(rejects["action"]) == {"kept"}
     assert tasks[["kind", "labelled"]].to_numpy().tolist() == [["censored_regression", 30]]
+    assert tasks[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[1, 1]]
     assert tasks["mean"].item() == pytest.approx(13.5)  # of the values
     (said,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
     assert "0 are dropped, 2 learnt as limits, and scores of errors are of values alone" in said
@@ -356,7 +358,7 @@ def test_records_of_a_molecule_are_averaged_by_what_they_say(
 
 def test_labels_too_large_are_named(tmp_path: Path) -> None:
     for settings in ({}, {"censored": "one_sided"}):
-        with pytest.raises(UserError, match=r"column 'y', record 1 \(line 3\): the label 1e\+39 is larger than 1e\+37"):
+        with pytest.raises(UserError, match=r"column 'y', line 3: the label 1e\+39 is larger than 1e\+37"):
             read(tmp_path, "smiles,y\nC,1\nCC,1e39\n", own(**settings))
 
 

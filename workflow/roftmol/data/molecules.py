@@ -137,7 +137,7 @@ def read(
         nothing = Reject("missing_labels", f"no label in {len(names)} column(s)")
         rejects.setdefault(row, censored[row]._replace(action="dropped") if row in censored else nothing)
     usable = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
-    rejects |= _settle_duplicates(usable, labels, sides, dataset)
+    rejects |= _settle_duplicates(usable, labels, sides, dataset, table)
     if limits := TASKS[dataset.task].limits:
         labels = limits.encoded(labels, sides)
     for row in usable:
@@ -161,7 +161,7 @@ def read(
             "labels": list(labels[kept].astype(np.float32)),
         }
     )
-    listed = [(dataset.name, row, smiles[row], *rejects[row]) for row in sorted(rejects)]
+    listed = [(dataset.name, row, smiles[row], *rejects[row], table.position(row)) for row in sorted(rejects)]
     return (
         molecules,
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
@@ -363,7 +363,7 @@ def labels_of(
         wrong = next((row for row, text in enumerate(plain) if numbers[text] is None), None)
         if wrong is not None:
             raise UserError(
-                f"{table.path}: column {name!r}, {table.record(wrong)}: the label {written[wrong]!r} is not "
+                f"{table.path}: column {name!r}, {table.position(wrong)}: the label {written[wrong]!r} is not "
                 f"{task.labels_are}. {written_numbers.mend(plain[wrong]) or 'Correct or empty it'}, name another "
                 "column, or translate labels by `values`."
             )
@@ -383,8 +383,8 @@ def labels_of(
     labels = np.array(columns, dtype=np.float64).T * factors[:, None]
     for row, number in np.argwhere(np.abs(labels) > LARGEST).tolist():
         raise UserError(
-            f"{table.path}: column {names[number]!r}, {table.record(row)}: the label {labels[row, number]:g} is larger "
-            f"than {LARGEST:.0e}, the most that can be learnt. Give labels in another unit, or their logarithms."
+            f"{table.path}: column {names[number]!r}, {table.position(row)}: the label {labels[row, number]:g} is "
+            f"larger than {LARGEST:.0e}, the most that can be learnt. Give labels in another unit, or their logarithms."
         )
     # What is multiplied by a negative number lies on the other side of it.
     return labels, np.array(sides, dtype=np.int64).T * np.sign(factors[:, None]).astype(np.int64), censored
@@ -553,7 +553,7 @@ def _fault(smiles: str) -> str:
 
 
 def _settle_duplicates(
-    molecules: dict[int, Molecule], labels: np.ndarray, sides: NDArray[np.int64], dataset: Dataset
+    molecules: dict[int, Molecule], labels: np.ndarray, sides: NDArray[np.int64], dataset: Dataset, table: Table
 ) -> dict[int, Reject]:
     """Judge records with the same canonical SMILES by `dataset.duplicates`; "average" writes means into `labels`.
 
@@ -582,10 +582,10 @@ def _settle_duplicates(
             sides[rows[0]] = np.where(measured.any(axis=0) | np.isnan(limit), 0, np.where(above, 1, -1))
         for row in rows if contradicting else rows[1:]:
             stays = dataset.duplicates == "keep" or (averaged and row == rows[0])
-            others = ", ".join(str(other) for other in rows if other != row)
+            others = table.position(*(other for other in rows if other != row))
             rejects[row] = Reject(
                 "contradicting_duplicate" if contradicting else "duplicate",
-                f"same molecule as record {others}" + ("; labels averaged into the first" if averaged else ""),
+                f"same molecule as {others}" + ("; labels averaged into the first" if averaged else ""),
                 "kept" if stays else "dropped",
             )
     return rejects
@@ -623,7 +623,7 @@ def _check_share(
     if counts["censored"]:
         mend = "`censored: drop`, `limit` or `one_sided` says what becomes of labels beyond a limit. "
     examples = [
-        f"{table.record(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
+        f"{table.position(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
         for row in sorted(which)[:EXAMPLES]
     ]
     limit = (
@@ -637,13 +637,14 @@ def _check_share(
 
 
 def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.DataFrame:
-    """Return table "tasks": a row a label column, with its numbers of labels and of positives, mean and deviation.
+    """Return table "tasks": a row a label column: its numbers of labels, positives and limits, mean and deviation.
 
     The standard deviation is the population's.
     """
     task = TASKS[dataset.task]
     present = [column[~np.isnan(column)] for column in labels.T]
     values = [column[~np.isnan(column)] for column in task.values(labels).T]
+    sides = task.limits.sides(labels) if task.limits else np.zeros(labels.shape, np.int64)
     return pd.DataFrame(
         {
             "dataset": dataset.name,
@@ -656,5 +657,7 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
             ),
             "mean": [float(column.mean()) if len(column) else np.nan for column in values],
             "std": [float(column.std()) if len(column) else np.nan for column in values],
+            "lower_limits": (sides > 0).sum(axis=0),
+            "upper_limits": (sides < 0).sum(axis=0),
         }
     )

@@ -53,7 +53,7 @@ def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) 
     unusable = counts.total() - repeated - unlabelled - counts["censored"]
     merged = f"{MERGED[duplicates]} (duplicates={duplicates})"
     sentences = {
-        _counted(table.blanks, "blank line is skipped", "blank lines are skipped"): table.blanks,
+        _counted(table.blanks, f"blank {table.word} is skipped", f"blank {table.word}s are skipped"): table.blanks,
         _counted(unlabelled, "record without a label is left out", "records without a label are left out"): unlabelled,
         _counted(repeated, "record shares its molecule", "records share their molecule") + f" with others, {merged}": (
             repeated
@@ -78,9 +78,11 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
         kept = len(censored) - dropped
         learnt = any(TASKS[kind].limits for kind in tasks["kind"])
         which = _counted(len(censored), "record has", "records have")
+        first = censored.iloc[0]
+        where = first["position"] or f"record {first['row']}"
         told.append(
-            f"{which} a label that only limits the value, such as record "
-            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} "
+            f"{which} a label that only limits the value, such as {where} "
+            f"({first['detail']}): {dropped} are dropped, {kept} "
             + ("learnt as limits, and scores of errors are of values alone" if learnt else "kept")
             + "; `censored` says which."
         )

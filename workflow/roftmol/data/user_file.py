@@ -92,11 +92,11 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
         rows = contradicting["row"].tolist()
         parsed = {row: molecules.parse(names[row]) for row in rows}
         same = [row for row in rows if parsed[row] == parsed[rows[0]]]
-        differing = " and ".join(f"{texts[row]} in line {table.lines[row]}" for row in same)
+        differing = " and ".join(f"{texts[row]} in {table.position(row)}" for row in same)
         raise UserError(
             f"{path}: {names[rows[0]]!r} has different labels: {differing}. Remove all but one, or say "
             "`duplicates=average` or `duplicates=drop`"
-            + (f" ({len(rows)} lines are of such molecules)." if len(rows) > len(same) else ".")
+            + (f" ({len(rows)} {table.word}s are of such molecules)." if len(rows) > len(same) else ".")
         )
     if dataset.duplicates != "keep":
         kept = kept.drop_duplicates("canonical")
@@ -142,7 +142,7 @@ def audit_labels(path: Path, dataset: Dataset) -> list[str]:
     labels_of.check_values(table, names, dataset.values)
     labels, _, _ = molecules.labels_of(table, names, dataset, dataset.values)
     if dataset.potency:
-        activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset)
+        activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset, table.position)
     return of_reading(table, names, dataset.values)
 
 
@@ -164,18 +164,16 @@ def _guessed_smiles(table: Table) -> tuple[str, str]:
         if len(holding) == 1 and not any(map(is_smiles_name, names)):
             return holding[0], smiles_cells.WHY
         raise UserError(f"{error}{_smiles_hint(table, holding)}") from None
-    cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][
-        : smiles_cells.TRIED
-    ]
-    wrong = [(text, line) for text, line in cells if not smiles_cells.is_one(text)]
+    cells = [(text, row) for row, text in enumerate(table.column(guess)) if text][: smiles_cells.TRIED]
+    wrong = [(text, row) for text, row in cells if not smiles_cells.is_one(text)]
     if 2 * len(wrong) <= len(cells):
         return guess, ""
-    text, line = wrong[0]
+    text, row = wrong[0]
     better = next((name for name in smiles_cells.columns_of(columns) if name != guess), "")
     hint = f", for example smiles={better!r}" if better else ""
     raise UserError(
-        f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in line {line} is none; name the "
-        f"column of SMILES with `smiles`{hint}."
+        f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in {table.position(row)} is none; name "
+        f"the column of SMILES with `smiles`{hint}."
     )
 
 
@@ -186,7 +184,7 @@ def _smiles_hint(table: Table, holding: Sequence[str]) -> str:
         return f" {' and '.join(map(repr, holding))} {holds} some: smiles={holding[0]!r}."
     for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
         if any(map(is_smiles_name, record)):
-            return f" Line {line} looks like the header: remove the lines above it."
+            return f" {table.word.capitalize()} {line} looks like the header: remove the {table.word}s above it."
     if sum(map(bool, table.header)) < sum(map(bool, table.records[0])):
         return " If that is a title, name a column of the header below it; what stands above that is then skipped."
     return ""

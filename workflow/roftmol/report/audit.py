@@ -26,6 +26,8 @@ TITLES_OF_FACTS = {
     "max_rejected": "Unusable records allowed",
     "grids": "Hyperparameters tried",
 }
+#: What labels may be that are no values, by their columns in table "tasks".
+LIMITS = {"lower_limits": "Lower limits", "upper_limits": "Upper limits"}
 FALLBACK = "selected by loss"  # in the notes of the selection rules
 
 
@@ -52,6 +54,7 @@ def data_table(
 ) -> Table:
     """Make a row a dataset: its records, its labels, and what could not be scored or selected as intended."""
     rows, facets = [], []
+    limits = _limits(tasks)
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
         facets.append({"dataset": dataset})
         kept = molecules[molecules["dataset"] == dataset]
@@ -74,14 +77,21 @@ def data_table(
                 count(dropped),
                 count(len(columns)),
                 count(labelled),
+                *(count(columns[name].sum()) for name in limits),
                 number_cell("" if math.isnan(share) else f"{100 * share:.1f}%", share),
                 count(undefined.max() if len(undefined) else float("nan")),
                 count(fallbacks),
             ]
         )
-    measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels", "Positive"]
+    measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels"]
+    measures += [*(LIMITS[name] for name in limits), "Positive"]
     measures += ["Tasks undefined in test, at most", "Selections that fell back to the loss"]
     return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows, facets)
+
+
+def _limits(tasks: pd.DataFrame) -> list[str]:
+    """Return the columns of table "tasks" that count limits; none, where no label is one."""
+    return list(LIMITS) if tasks[list(LIMITS)].sum().any() else []
 
 
 def remarked(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[tuple[str, str]]:
@@ -109,7 +119,7 @@ def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
         shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
         cells = [
             [
-                count(record["row"]),
+                number_cell(record["position"] or f"record {record['row']}", record["row"]),
                 word(record["smiles"], "smiles"),
                 word(plain(record["reason"])),
                 word(record["detail"], "long"),
@@ -117,7 +127,7 @@ def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
             ]
             for record in shown.to_dict("records")
         ]
-        table = Table("", ["#Record", "SMILES", "Reason", "Detail", "Action"], cells)
+        table = Table("", ["#Where", "SMILES", "Reason", "Detail", "Action"], cells)
         listed.append((str(dataset), len(rows), table))
     return listed
 
@@ -127,6 +137,7 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
     listed = []
     for dataset, rows in tasks.groupby("dataset"):
         classes = TASKS[rows["kind"].iloc[0]].classes
+        limits = _limits(rows)
         columns = ["#Positive", "#Share positive"] if classes else ["#Mean", "#Standard deviation"]
         body = []
         for task in rows.sort_values("task").to_dict("records"):
@@ -135,8 +146,10 @@ def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
                 values = [count(task["positives"]), number_cell(fixed(100 * share, 1) + "%", share)]
             else:
                 values = [number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std")]
-            body.append([word(task["name"]), count(task["labelled"]), *values])
-        listed.append((str(dataset), Table("", ["Label column", "#Labelled", *columns], body)))
+            which = [count(task[name]) for name in limits]
+            body.append([word(task["name"]), count(task["labelled"]), *which, *values])
+        titles = ["Label column", "#Labelled", *(f"#{LIMITS[name]}" for name in limits), *columns]
+        listed.append((str(dataset), Table("", titles, body)))
     return listed
 
 
