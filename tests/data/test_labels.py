@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from roftmol.core.errors import UserError
-from roftmol.data import activity_cliffs, molecules
+from roftmol.data import activity_cliffs, molecules, user_file
 from roftmol.data.label_texts import limit
 from roftmol.data.remarks import remarks
 from roftmol.data.user_file import Columns, describe
@@ -228,6 +230,55 @@ def test_labels_of_own_datasets_are_read_when_the_run_is_planned(tmp_path: Path)
     path.write_text(RELATIONS)
     with pytest.raises(UserError, match="column 'relation' says of 10 of 30 labels"):
         planned(path)
+
+
+WATER = "3\ny={} series=a\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+
+
+def structures(path: Path, *labels: object) -> Path:
+    """Water, once for each label, as XYZ or SDF."""
+    text = "".join(WATER.format(label) for label in labels)
+    if path.suffix == ".sdf":
+        block = Chem.MolToMolBlock(Chem.MolFromSmiles("O"))
+        text = "".join(f"{block}>  <y>\n{label}\n\n>  <series>\na\n\n$$$$\n" for label in labels)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["mine.xyz", "mine.sdf"])
+def test_structures_are_read_when_the_run_is_planned(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = structures(tmp_path / name, 1, 2, 3)
+    keys = {"smiles": "", "labels": ["y"]}
+    assert planned(path, **keys) == []
+    for settings, told in (
+        ({"labels": ["z"]}, "no column 'z'. The columns are"),
+        ({"split_column": "part"}, "no column 'part'"),
+        ({"values": {"ND": "missing"}}, "no cell of column 'y' is 'ND', which `values` names"),
+    ):
+        with pytest.raises(UserError) as caught:
+            planned(path, **{**keys, **settings})
+        assert f"{path}: {told}" in str(caught.value)
+    with pytest.raises(UserError, match="first in record 2: 30"):
+        planned(structures(path, 1, 2, 30), **keys, potency=True)
+    said = planned(structures(path, 1, "−2.5", 3), **keys)
+    assert said == ["mine: Column 'y' has printed minus signs: '−2.5' in record 1 is read as -2.5."]
+    structures(path, 1, 2, "wet", 4)
+    with pytest.raises(UserError, match=r"column 'y', record 2: the label 'wet' is not a number\. Correct or empty it"):
+        planned(path, **keys)
+    # Of a large file the first records are read, and where these lack a column, all.
+    monkeypatch.setattr(user_file, "STRUCTURES", path.stat().st_size * 3 // 5)
+    (said,) = planned(path, **keys)
+    assert said.startswith("mine: 2 records, which stand in the first ")
+    with pytest.raises(UserError, match="no column 'z'"):
+        planned(path, **{**keys, "labels": ["z"]})
+    monkeypatch.setattr(user_file, "STRUCTURES", path.stat().st_size * 9 // 10)
+    with pytest.raises(UserError, match="record 2: the label 'wet'"):
+        planned(path, **keys)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(UserError, match="record 2: the label 'wet'"):
+        planned(path, **keys)
 
 
 def test_a_recommendation_takes_the_same_keys(tmp_path: Path) -> None:

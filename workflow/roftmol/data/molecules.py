@@ -29,7 +29,7 @@ from roftmol.core.parallel import by_chunk
 from roftmol.data import label_texts as label
 from roftmol.data import written_numbers
 from roftmol.data.columns import is_unnamed
-from roftmol.data.delimited import Reading, Table, load
+from roftmol.data.delimited import GZIP, Reading, Table, load
 from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
@@ -68,6 +68,7 @@ EXAMPLES = 3
 #: square of its atoms, and takes the process' memory or its stack where these are very many.
 CHARACTERS, ATOMS = 10_000, 2_000
 DIGITS = 9  # of a number of atoms
+END_OF_SDF = "\n$$$$"
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
 
 
@@ -118,7 +119,7 @@ def read(
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
     if records:
-        table = _property_table(source, records)
+        table = property_table(source, records)
         smiles, faults = _smiles_of(records, processes)
     else:
         column = named.get(dataset.smiles, dataset.smiles)
@@ -180,8 +181,55 @@ def structures(path: Path, dataset: Dataset) -> list[Structure]:
     Raises `UserError` for a file that is empty or not of that format, and for an XYZ record that cannot be read; an SDF
     record that cannot has a `fault`.
     """
+    return _structures_of(path, _structure_text(path, dataset), dataset)
+
+
+def first_structures(path: Path, dataset: Dataset, most: int) -> tuple[list[Structure], bool]:
+    """Read the records in the first `most` bytes, unpacked, of an XYZ or SDF file, and say whether these are all.
+
+    Raises `UserError` as :func:`structures` does.
+    """
+    with open(path, "rb") as stream:
+        packed = stream.read(2) == GZIP
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
+            start = stream.read(most + 1)
+    except (OSError, EOFError, zlib.error):
+        start = b""  # what is wrong with the file is said where it is read as a whole
+    if len(start) <= most:
+        return structures(path, dataset), True
+    cut = start[:most].decode("utf-8-sig", errors="replace")
+    text = cut[: _whole_records(cut, dataset.format)]
+    return (_structures_of(path, text, dataset), False) if text else (structures(path, dataset), True)
+
+
+def _whole_records(text: str, form: str) -> int:
+    """Return where the last record ends that is whole in the beginning of a file; 0 if none is.
+
+    What is no record stays, so that whoever reads it says so.
+    """
+    if form == "sdf":
+        return text.rfind(END_OF_SDF) + len(END_OF_SDF) if END_OF_SDF in text else 0
+    lines = text.splitlines(keepends=True)[:-1]
+    start = 0
+    while start < len(lines):
+        count = lines[start].strip()
+        if count and not (count.isdecimal() and len(count) <= DIGITS):
+            return sum(map(len, lines))
+        end = start + (2 + int(count) if count else 1)
+        if end > len(lines):
+            break
+        start = end
+    return sum(map(len, lines[:start]))
+
+
+def _structure_text(path: Path, dataset: Dataset) -> str:
     kind = dataset.format.upper()
-    text = read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+    return read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+
+
+def _structures_of(path: Path, text: str, dataset: Dataset) -> list[Structure]:
+    kind = dataset.format.upper()
     records = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
     if not any(len(item.numbers) for item in records):
         raise UserError(f"{path}: RDKit reads none of its {len(records)} records; is it an {kind} file?")
@@ -195,7 +243,7 @@ def read_text(path: Path, what: str, mend: str) -> str:
     """
     content = path.read_bytes()
     try:
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+        text = (gzip.decompress(content) if content[:2] == GZIP else content).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{path}: not {what} ({error}). {mend}") from error
     if not text.strip():
@@ -272,7 +320,7 @@ def _of_sdf(text: str, smiles: str) -> Iterator[Structure]:
             )
 
 
-def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
+def property_table(path: Path, structures: Sequence[Structure]) -> Table:
     """Return the properties of structures as a table, "" where one lacks what another has."""
     header = list(dict.fromkeys(chain.from_iterable(item.properties for item in structures)))
     records = [[item.properties.get(name, "") for name in header] for item in structures]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from roftmol.tasks import TASKS
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
 MINIMUM = 20
+#: So many bytes of a file of structures, unpacked, are read when a run is planned: about a second's work.
+STRUCTURES = 8_000_000
 #: Fewer of a class leave some part of a cross-validation, or the validation inside it, without one.
 MINIMUM_OF_A_CLASS = 10
 
@@ -131,19 +134,39 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
 
 
 def audit_labels(path: Path, dataset: Dataset) -> list[str]:
-    """Return what is worth a word of how a CSV of `own_datasets` is read; refuse labels that its jobs would refuse.
+    """Return what is worth a word of how a file of `own_datasets` is read; refuse labels that its jobs would refuse.
 
-    Raises `UserError` for what :func:`molecules.labels_of` refuses, for a key of `values` that means no label, and for
-    potencies that are no logarithms. Molecules are not looked at.
+    Of structures as many are read as stand in the first `STRUCTURES` bytes. Raises `UserError` for what
+    :func:`molecules.labels_of` refuses, for a column that is not there, for a key of `values` that means no label, and
+    for potencies that are no logarithms. Molecules are not looked at.
     """
-    table = load(path, molecules.reading(dataset, dataset.smiles))
-    table.column(dataset.smiles)
+    told = []
+    whole = True
+    if dataset.format in TABLES:
+        table = load(path, molecules.reading(dataset, dataset.smiles))
+        table.column(dataset.smiles)
+    elif dataset.format == "xyz" and find_spec("ase") is None:  # which is in the environment of the jobs alone
+        return ["ASE, which reads an XYZ, is not installed here, so its labels are looked at by its first job."]
+    else:
+        records, whole = molecules.first_structures(path, dataset, STRUCTURES)
+        table = molecules.property_table(path, records)
+        if not whole and not {*dataset.labels, *filter(None, [dataset.split_column])} - {"*"} <= {*table.header}:
+            # What the first records lack, another one may have.
+            table, whole = molecules.property_table(path, molecules.structures(path, dataset)), True
+        if not whole:
+            told.append(
+                f"{len(records):,} records, which stand in the first {STRUCTURES:,} bytes, are looked at when the run "
+                "is planned; the others are by its first job."
+            )
+    for name in filter(None, (dataset.split_column, *dataset.geometry)):
+        table.column(name)
     names = molecules.label_names(table, dataset)
-    labels_of.check_values(table, names, dataset.values)
+    if whole:
+        labels_of.check_values(table, names, dataset.values)
     labels, _, _ = molecules.labels_of(table, names, dataset, dataset.values)
     if dataset.potency:
         activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset, table.position)
-    return of_reading(table, names, dataset.values)
+    return [*told, *of_reading(table, names, dataset.values)]
 
 
 def _guessed_smiles(table: Table) -> tuple[str, str]:
