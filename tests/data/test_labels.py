@@ -273,6 +273,10 @@ def test_structures_are_read_when_the_run_is_planned(
     assert said.startswith("mine: 2 records, which stand in the first ")
     with pytest.raises(UserError, match="no column 'z'"):
         planned(path, **{**keys, "labels": ["z"]})
+    late = structures(tmp_path / f"late{path.suffix}", 1, 2, 3, 4)
+    head, _, end = late.read_text().rpartition("series")
+    late.write_text(f"{head}late=5 series{end}" if path.suffix == ".xyz" else f"{head}late>\n5\n\n>  <series{end}")
+    assert planned(late, **{**keys, "labels": ["late"]}) == []
     monkeypatch.setattr(user_file, "STRUCTURES", path.stat().st_size * 9 // 10)
     with pytest.raises(UserError, match="record 2: the label 'wet'"):
         planned(path, **keys)
@@ -354,7 +358,8 @@ def test_a_limit_can_be_learnt_as_one(tmp_path: Path) -> None:
     assert rejects["detail"].tolist()[0] == "'y' is > 10000: learnt as a limit"
     assert set(rejects["action"]) == {"kept"}
     assert tasks[["kind", "labelled"]].to_numpy().tolist() == [["censored_regression", 30]]
-    assert tasks[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[1, 1]]
+    _, _, counts = read(tmp_path, LIMITED.replace(",5\n", ",>5\n"), one_sided())
+    assert counts[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[2, 1]]
     assert tasks["mean"].item() == pytest.approx(13.5)  # of the values
     (said,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
     assert "0 are dropped, 2 learnt as limits, and scores of errors are of values alone" in said
