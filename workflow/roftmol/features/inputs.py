@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,8 @@ class Inputs:
     counts: csr_matrix | None = None  #: n x 2048, of Morgan environments
     descriptors: NDArray[np.floating] | None = None  #: n x f, NaN where one is undefined
     vectors: NDArray[np.floating] | None = None  #: n x d, of an encoder
+    #: n, the same number for forms of one substance; None if each molecule is one of its own
+    substances: Rows | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return self.molecules
@@ -32,4 +34,5 @@ class Inputs:
     def __getitem__(self, rows: Rows) -> Inputs:
         """Return these molecules' inputs."""
         taken = (None if part is None else part[rows] for part in (self.counts, self.descriptors, self.vectors))
-        return Inputs(len(rows), *taken)
+        substances = None if self.substances is None else self.substances[rows]
+        return replace(Inputs(len(rows), *taken), substances=substances)

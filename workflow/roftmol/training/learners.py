@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
+from roftmol.data import parents
 from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.fingerprints import morgan_counts
@@ -118,6 +119,7 @@ class LearnerCell:
             descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[self.molecules]
             if descriptors
             else None,
+            substances=parents.groups(used),
         )
 
     def run(self, reader: Reader, out: Path, alike: bool = False) -> None:
