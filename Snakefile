@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+configfile: workflow.current_basedir.join("config.yaml").get_path_or_uri(secret_free=True)
 
 
 include: "rules/common.smk"
@@ -14,12 +14,14 @@ include: "rules/molecules.smk"
 include: "rules/conformers.smk"
 include: "rules/featurize.smk"
 include: "rules/descriptors.smk"
+include: "rules/gfn2.smk"
 include: "rules/split.smk"
 include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/fetch_checkpoint.smk"
 include: "rules/embed.smk"
 include: "rules/auxiliary.smk"
+include: "rules/joint.smk"
 include: "rules/finetune.smk"
 include: "rules/interpolate.smk"
 include: "rules/landscape.smk"
@@ -40,6 +42,7 @@ wildcard_constraints:
     protocol="paper|honest",
     model="[A-Za-z0-9._-]+",
     dataset="[A-Za-z0-9._-]+",
+    panel="[a-z0-9_-]+",
     split="[a-z_]+",
     budget=r"\d+|all",
     method="[a-z0-9_+]+",

@@ -7,7 +7,16 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+# Where this workflow lies. `workflow.basedir` is the folder of whichever Snakefile was started, perhaps one that uses this
+# workflow as a module.
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+PACKAGE = HERE / "workflow"
+if not PACKAGE.is_dir():  # of github(), Snakemake brings a file at a time
+    raise WorkflowError(
+        "This workflow runs from a folder, for its jobs run the package beside its rules. Clone the repository and name "
+        'the Snakefile of the clone: `module roftmol: snakefile: "CLONE/Snakefile"`.'
+    )
+sys.path.insert(0, str(PACKAGE))
 
 from roftmol import statistics
 from roftmol.cli import progress
@@ -107,7 +116,7 @@ RECIPES = catalog.recipes()
 
 def environment():
     """What commands run in: our package and, unless conda gives one, the Python that runs snakemake."""
-    exports = {"PYTHONPATH": f"{workflow.basedir}/workflow"}
+    exports = {"PYTHONPATH": str(PACKAGE)}
     if EXPERIMENT.mirror:
         exports["ROFTMOL_MIRROR"] = EXPERIMENT.mirror
     lines = [f"export {name}={shlex.quote(value)};" for name, value in exports.items()]
@@ -132,7 +141,7 @@ def code(stage):
 
 def env(stage):
     """Return the path of a stage's conda environment."""
-    return f"{workflow.basedir}/envs/{STAGES[stage].environment}.yaml"
+    return str(HERE / "envs" / f"{STAGES[stage].environment}.yaml")
 
 
 def command(stage, *options, **paths):
@@ -182,21 +191,40 @@ def graphs_of(wildcards):
     return f"results/data/{wildcards.dataset}/graphs/{featurizer}.safetensors"
 
 
+def panel_to_deal(wildcards):
+    """The molecules of the datasets that a split deals together with one."""
+    named("datasets", EXPERIMENT.datasets, wildcards.dataset)
+    together = EXPERIMENT.dealt_with(wildcards.dataset, wildcards.split)
+    return [f"results/data/{name}/molecules.parquet" for name in together]
+
+
 def auxiliary_of(wildcards):
     """What a second task learns from, and what a force field is measured on."""
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []
 
 
 def descriptors_of(wildcards):
-    """A dataset's descriptors, for methods that read them."""
-    reads = "descriptors" in ALL_METHODS[wildcards.method].reads
+    """A dataset's descriptors by RDKit, for methods that read them."""
+    reads = "descriptors" in EXPERIMENT.reads(wildcards.method)
     return f"results/data/{wildcards.dataset}/descriptors.safetensors" if reads else []
+
+
+def gfn2_of(wildcards):
+    """A dataset's descriptors by GFN2-xTB, for methods that read them."""
+    reads = "gfn2" in EXPERIMENT.reads(wildcards.method)
+    return f"results/data/{wildcards.dataset}/gfn2.safetensors" if reads else []
 
 
 def run_of(wildcards, method, table):
     """A table of another method's run in the same cell."""
     cell = "{0.protocol}/{0.model}/{0.dataset}/{0.split}-{0.budget}".format(wildcards)
     return f"results/runs/{cell}/{method}/{table}.parquet"
+
+
+def started_from(wildcards):
+    """The fits whose weights that method starts from, if not from the pretrained encoder's."""
+    source = METHODS[wildcards.method].starts_from
+    return run_of(wildcards, source, "fits") if source else []
 
 
 def encoder_of(wildcards):
@@ -253,5 +281,5 @@ def recommended(wildcards):
 # A prefix replaces Snakemake's own, so it repeats its strictness: a stage that fails fails its job, whatever `tee` says.
 shell.executable("bash")
 shell.prefix(
-    f"set -euo pipefail; source {shlex.quote(f'{workflow.basedir}/rules/stage.sh')}; {environment()}"
+    f"set -euo pipefail; source {shlex.quote(f'{HERE}/rules/stage.sh')}; {environment()}"
 )

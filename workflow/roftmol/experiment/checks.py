@@ -9,8 +9,9 @@ from roftmol.core.errors import UserError
 from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
+from roftmol.experiment.panels import check_in_panels, check_panels
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, head_of, of_panels
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -21,6 +22,8 @@ def check_methods(config: Config) -> None:
     for name in config.methods:
         check_pair("methods", name, METHODS)
     check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
+    if config.data is not None and (joint := [name for name in config.methods if of_panels(name)]):
+        raise UserError(f"methods: {joint[0]} is for panels, and a recommendation is of one dataset; leave it out")
     # Those among the defaults nobody has asked for, and a recommendation leaves them out.
     asked = () if config.methods == DEFAULT_METHODS else config.methods
     if config.data is not None and (pairs := [name for name in asked if name not in METHODS]):
@@ -33,15 +36,18 @@ def check_methods(config: Config) -> None:
 def check(config: Config, registered: Registered) -> None:
     """Raise `UserError` for a name that is not known, and for what cannot be run together."""
     _check_all_names(config, registered)
+    check_panels(config, registered.datasets)
     _check_splits(config, [registered.datasets[name] for name in config.datasets])
     if config.data is not None:
         _check_refitted(config.methods)
+        _check_described(config)
         _check_bundled(config.models, registered)
     if not registered.corpora[config.auxiliary.corpus].files:
         raise UserError(
             f"auxiliary.corpus: the molecules of {config.auxiliary.corpus} are not to be had; name a list of their "
             "SMILES in `files`"
         )
+    _check_joint(config, registered)
     _check_spatial(config, registered)
     _check_native(config.auxiliary)
     for (method, axes), model in product(config.grids.items(), config.models):
@@ -54,7 +60,10 @@ def _check_all_names(config: Config, registered: Registered) -> None:
     check_names("models", config.models, registered.checkpoints)
     for name in config.grids:
         if name in ALL_METHODS and (method := ALL_METHODS[name].encoder_of):
-            raise UserError(f"grids: {name} has the grid of {method}; give it by that name")
+            head = head_of(ALL_METHODS[name])
+            raise UserError(
+                f"grids: {name} has the grid of {method}, its head that of {head}; give them by these names"
+            )
     check_names("grids", config.grids, METHODS)
     check_names("selection", [config.selection], RULES)
     for model in config.models:
@@ -71,6 +80,12 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
         need = SPLITS[name].need
         if need and (unfit := [dataset.name for dataset in datasets if not need.met_by(dataset)]):
             raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
+        if SPLITS[name].together:
+            check_in_panels(config, f"splits: {name}")
+            if "paper" in config.protocols:
+                raise UserError(f"splits: {name} is not among the published ones; leave out protocol paper")
+            if config.validation.scheme != "holdout":
+                raise UserError(f"splits: {name} has a validation part of its own; set validation.scheme to holdout")
 
 
 def _check_refitted(methods: Iterable[str]) -> None:
@@ -86,6 +101,29 @@ def _check_bundled(models: Iterable[str], registered: Registered) -> None:
             f"recommend.models: {own[0]} is a model of your own, and the file that a recommendation hands out holds no "
             "code; leave it out, or compare it in an experiment (`own_datasets` and `models`)"
         )
+
+
+def _check_joint(config: Config, registered: Registered) -> None:
+    """Raise `UserError` where a joint method meets a dataset without a panel, or a model of atoms in space."""
+    joint = [name for name in config.methods if of_panels(name)]
+    if not joint:
+        return
+    check_in_panels(config, f"methods: {joint[0]}")
+    if spatial := [name for name in config.models if registered.checkpoints[name].spatial]:
+        raise UserError(
+            f"methods: {joint[0]} is for models of molecular graphs, and {spatial[0]} reads geometries; leave out one "
+            "of the two"
+        )
+
+
+def _check_described(config: Config) -> None:
+    """Raise `UserError` for other descriptors than RDKit's where a model is handed out, which reads SMILES alone."""
+    for name, axes in config.grids.items():
+        if name in METHODS and axes.get("descriptors", ["rdkit"]) != ["rdkit"]:
+            raise UserError(
+                f"recommend.grids.{name}.descriptors: a recommendation reads RDKit's, which its file computes by "
+                "itself; leave the line out, or compare others in an experiment (`own_datasets` and `grids`)"
+            )
 
 
 def _check_spatial(config: Config, registered: Registered) -> None:

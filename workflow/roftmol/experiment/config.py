@@ -12,12 +12,14 @@ from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
+from roftmol.experiment.panels import panels, spelt_out
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
-from roftmol.methods import ALL_METHODS, METHODS, MIXED
+from roftmol.methods import ALL_METHODS, METHODS, MIXED, head_of
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
+from roftmol.registry.splits import SPLITS
 
 Json = dict[str, Any]
 
@@ -32,6 +34,7 @@ class Experiment:
     # All that are registered: recipes read corpora and weights that no model here has to do with.
     corpora: dict[str, Corpus]
     published: dict[str, Checkpoint]
+    panels: dict[str, tuple[str, ...]]  #: sorted names of datasets, by panel
     seeds: tuple[int, ...]
     training: Training
     validation: Validation
@@ -54,7 +57,8 @@ class Experiment:
 
     def check_machine(self, *, environments: bool) -> None:
         """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
-        machine.check(self.datasets, self.device, environments=environments)
+        gfn2 = any("gfn2" in self.reads(method) for method in self.cells.methods)
+        machine.check(self.datasets, self.checkpoints, self.device, environments=environments, gfn2=gfn2)
 
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, or labels of own datasets, and return what is worth a word.
@@ -78,6 +82,14 @@ class Experiment:
             ]
         check_claim(self.folder, Path(of.path))
         return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
+
+    def panel_of(self, dataset: str) -> str:
+        """Return the panel that a dataset is in; "" where it is in none."""
+        return next((name for name, members in self.panels.items() if dataset in members), "")
+
+    def dealt_with(self, dataset: str, split: str) -> tuple[str, ...]:
+        """Return the datasets that a split deals together with one, itself among them; () where it is dealt alone."""
+        return self.panels[self.panel_of(dataset)] if SPLITS[split].together else ()
 
     @property
     def cliffs(self) -> list[str]:
@@ -113,6 +125,10 @@ class Experiment:
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
 
+    def exposures(self) -> list[tuple[str, str, str, str]]:
+        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted."""
+        return list(product(self.cells.protocols, self.panels, self.cells.splits, self.cells.budgets))
+
     def keeps_weights_of(self, method: str) -> bool:
         """Return whether a head is to read a method's weights, which nothing else would keep."""
         kept = METHODS[method].mixing is not None or method in MIXED
@@ -122,12 +138,20 @@ class Experiment:
         """Return the hyperparameters that are tried for a method.
 
         A recommendation fits each point of the grid 25 times. So if the configuration gives no grid, it tries only the
-        middle one of a method that trains.
+        middle one of a method that trains. METHOD+HEAD has the head's grid.
         """
-        grid = grids.grid(ALL_METHODS[method], layers, self.grids.get(method, {}))
+        grid = grids.grid(ALL_METHODS[method], layers, self.grids.get(head_of(ALL_METHODS[method]), {}))
         if self.recommendation and METHODS[method].stages and method not in self.grids:
             return [grid[len(grid) // 2]]
         return grid
+
+    def reads(self, method: str) -> frozenset[str]:
+        """Return what of the molecules a method reads that trains no encoder, with any point of its grid."""
+        record = ALL_METHODS[method]
+        if not record.reads:
+            return frozenset()
+        points = map(record.parse, self.grid(method, layers=0))
+        return frozenset[str]().union(*map(record.reads_with, points))
 
     def cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
         """Return the settings that every stage of a cell has."""
@@ -147,7 +171,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
 
     Raises `UserError` that names each key, its value, and what is allowed there.
     """
-    config = read(given)
+    config = spelt_out(read(given))
     check_methods(config)
     config, recommended = recommendation(config)
     names = registered(config)
@@ -166,6 +190,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
         checkpoints={name: names.checkpoints[name] for name in config.models},
         corpora=names.corpora,
         published=names.checkpoints,
+        panels=panels(config),
         seeds=config.seeds,
         training=config.training,
         validation=config.validation,

@@ -173,7 +173,10 @@ class OwnModel(Section):
     """The file that defines `build()` and `featurize(molecule)`, relative to the folder where snakemake is started."""
 
     weights: str
-    """The state dict of the module, by `torch.save` or safetensors."""
+    """The state dict of the module, by `torch.save` or safetensors: a file, or `hf://OWNER/REPOSITORY@COMMIT/FILE`."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """The SHA-256 of `weights`; another file is then refused."""
 
     embed: Names = ()
     """Submodules below the blocks."""
@@ -262,7 +265,20 @@ class Config(Section):
     """
 
     datasets: Several[str] = ("esol", "bbbp", "bace")
-    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, or of `own_datasets`."""
+    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, of `own_datasets`, or of `panels`,
+    each of which stands for its datasets."""
+
+    panels: Named[Several[str]] = {}
+    """Datasets that share one encoder in joint methods and in the split `joint`, by the panel's name, which `datasets`
+    can then use for them all. A dataset is in one panel at most, and the order of its datasets changes nothing.
+
+    ```yaml
+    panels:
+      safety: [clintox, sider, tox21]
+    datasets: [safety]
+    splits: [joint]
+    ```
+    """
 
     splits: Several[Split] = ("scaffold",)
     """How molecules are dealt into training, validation and test parts.
@@ -272,6 +288,8 @@ class Config(Section):
     - `column`: by the `split_column` of a dataset.
     - `cv`, `scaffold_cv`: repeated cross-validation in five parts, at random or by whole scaffolds. Seed 0 tests the
       first part, seed 4 the last, and seed 5 begins anew.
+    - `joint`: one split of a panel's molecules together by whole scaffolds, so that no dataset of the panel learns from
+      a molecule that tests or validates another one.
     - `boom`: the rarest labels of a regression are the test, with a second test among the others (docs/atomistic.md).
     """
 
@@ -286,7 +304,9 @@ class Config(Section):
     forest on both (`descriptors`), a `fingerprint` baseline and the mean of the labels (`constant`). Not among the
     defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `lp_ft_closed` (LP-FT from a head in
     closed form, in small steps), `layerwise_decay` (lower blocks learn more slowly), and `mft`, `mft_same_steps` and
-    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`). For datasets of `panels` there are
+    `joint_ft` (one encoder for all of a panel), and what goes on from it with each dataset alone: `joint_then_single`,
+    `joint_wise_ft` and `joint_dwise_ft`; see docs/methods.md.
 
     A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
     the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md. A recommendation
@@ -316,7 +336,8 @@ class Config(Section):
 
     A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
     0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
-    grid.
+    grid, and the head that of HEAD. `hybrid`, `classical` and `descriptors` read RDKit's descriptors, or others:
+    `hybrid: {descriptors: [none, rdkit, gfn2, both]}`; those of GFN2-xTB need tblite (`requirements-atomistic.txt`).
     """
 
     own_datasets: Named[OwnDataset] = {}
@@ -354,8 +375,8 @@ class Config(Section):
     files: dict[str, str] = {}
     """Files that you have already, by the names of registered datasets, models and pretraining corpora.
 
-    They are tried before any other source. A corpus is a list of SMILES, one a line; test sets are then compared with
-    it.
+    They are tried before any other source. That of a model can be `hf://OWNER/REPOSITORY@COMMIT/FILE`. A corpus is a
+    list of SMILES, one a line; test sets are then compared with it.
 
     ```yaml
     files:

@@ -35,7 +35,12 @@ CELL = list(schemas.CELL)
 #: The largest relative difference of two numbers that are the same.
 TOLERANCE = 1e-12
 #: The tables that a run has rows of.
-RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "changes", "curves", "timings")
+RUN_TABLES = (
+    *("scores", "selected", "predictions", "alphas", "coefficients"),
+    *("loss_weights", "changes", "curves", "timings"),
+)
+#: Those of them that results have which were put together before there were panels.
+EARLIER = frozenset(RUN_TABLES) - {"loss_weights"}
 #: The tables whose rows are counted by themselves.
 COUNTED = ("scores", "predictions", "molecules")
 
@@ -113,7 +118,8 @@ class _Stored:
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
-        keys = dict.fromkeys(RUN_TABLES, CELL) | {name: ["dataset"] for name in DATA_TABLES}
+        there = [name for name in RUN_TABLES if name in EARLIER or self._file(name).exists()]
+        keys = dict.fromkeys(there, CELL) | {name: ["dataset"] for name in DATA_TABLES}
         self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
         self.rows: Counter[str] = Counter()
         self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
@@ -144,7 +150,7 @@ class _Stored:
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
         for name in RUN_TABLES:
-            rows = pq.read_metadata(self._file(name)).num_rows
+            rows = pq.read_metadata(self._file(name)).num_rows if name in self.indexed else 0
             if rows != self.rows[name] and not self.waiting:
                 self._differs(name, "all cells", "rows", rows, self.rows[name])
         if not self.waiting:
@@ -193,6 +199,8 @@ class _Stored:
         return schemas.read(name, self._file(name), columns)
 
     def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
+        if name not in self.indexed:
+            return schemas.empty(name)
         return self.indexed[name].read(where, list(schemas.TABLES[name].columns)).to_pandas()
 
     def _file(self, name: str) -> Path:

@@ -22,6 +22,7 @@ class Settings:
     rule: str  #: selects hyperparameters
     leave_out: tuple[str, ...] = ()  #: the kinds of contamination whose cells are left out
     landscape: bool = False  #: whether the cells' landscapes were measured
+    exposures: tuple[str, ...] = ()  #: files of table "exposure", below the results folder
 
 
 def settings_from(experiment: Experiment) -> Json:
@@ -31,6 +32,10 @@ def settings_from(experiment: Experiment) -> Json:
         "rule": experiment.selection,
         "leave_out": list(experiment.leave_out_contaminated),
         "landscape": experiment.landscape,
+        "exposures": [
+            f"exposure/{protocol}/{panel}/{split}-{budget}.parquet"
+            for protocol, panel, split, budget in experiment.exposures()
+        ],
     }
 
 
@@ -42,7 +47,8 @@ def run(settings: Json, *, results: Path, models: Path, out: Path) -> None:
     runs, data = parsed.cells.runs(results), parsed.cells.data(results)
     audit = contamination.read(parsed.cells, results, models)
     landscapes = parsed.cells.landscapes(results) if parsed.landscape else []
-    aggregate.aggregate(runs, data, parsed.rule, out, audit, parsed.leave_out, landscapes)
+    exposures = [results / file for file in parsed.exposures]
+    aggregate.aggregate(runs, data, parsed.rule, out, audit, parsed.leave_out, landscapes, exposures)
 
 
 STAGE = Stage(run, "report", Code(("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination")), settings_from)
