@@ -167,7 +167,7 @@ def tables(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("new.xlsx", "new.xlsx: The header is in line 2; above it 1 line is skipped: 'Ordered in May'.\n"),
+        ("new.xlsx", "new.xlsx: The header is in row 2; above it 1 row is skipped: 'Ordered in May'.\n"),
         ("new.smi", "new.smi: There is no header: the columns are called SMILES, column 2 and so on.\n"),
         ("tdc.csv", "tdc.csv: The text is not in UTF-8 and is read as Windows-1252 (Latin-1), line 1: 'Drug;Größe'.\n"),
         (

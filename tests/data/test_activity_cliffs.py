@@ -71,7 +71,7 @@ def test_a_column_of_something_else_is_named(tmp_path):
     source = table(["CCO,5,0", "CCN,6,maybe"], tmp_path / "mine.csv")
     known = dataset(cliff_column="cliff")
     kept, _, _ = molecules.read(source, known, max_rejected=0.5)
-    with pytest.raises(UserError, match=r"column 'cliff', record 1: 'maybe' does not say"):
+    with pytest.raises(UserError, match=r"column 'cliff', line 3: 'maybe' does not say"):
         find(source, kept, known)
 
 

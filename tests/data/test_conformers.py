@@ -144,7 +144,7 @@ def test_what_cannot_be_the_geometry_is_named(tmp_path: Path, record: tuple[str,
         conformers(tmp_path, as_csv([FLUORINATED, record]), dataset(duplicates="keep"))
     assert message in str(error.value)
     assert str(tmp_path / "source") in str(error.value)
-    assert "record 1" in str(error.value)
+    assert "line 3, " in str(error.value)
 
 
 def test_a_flat_drawing_is_no_geometry(tmp_path: Path) -> None:

@@ -88,7 +88,20 @@ def test_a_packed_table_is_the_same(tmp_path):
 def test_a_table_skips_and_counts_blank_lines_and_knows_its_lines(tmp_path):
     table = load(written(tmp_path / "a.csv", "smiles,y\n\nCCO,1\n,\nCCC,2\n\n"))
     assert (table.records, table.lines, table.blanks) == ([["CCO", "1"], ["CCC", "2"]], [3, 5], 3)
-    assert table.record(1) == "record 1 (line 5)"
+    assert (table.position(1), table.position(0, 1)) == ("line 5", "lines 3, 5")
+
+
+def test_lines_are_those_of_the_file_whatever_stands_in_a_cell(tmp_path):
+    text = 'smiles,note\r\nCCO,"two\r\nlines, ""quoted"""\r\n\r\nCCC,a\r\n"CC\n",\r\nCN,b\r\n'
+    table = load(written(tmp_path / "a.csv", text))
+    lines = text.split("\n")
+    assert [record[0].strip() for record in table.records] == ["CCO", "CCC", "CC", "CN"]
+    for record, line in zip(table.records, table.lines, strict=True):
+        assert record[0].strip() in lines[line - 1]
+    assert table.position(3) == "line 8"
+    title = load(written(tmp_path / "b.csv", '"Ours,\nall",\nsmiles,y\nCCO,1\n'))
+    assert title.skipped[0].startswith("The header is in line 3; above it 1 line is skipped")
+    assert title.position(0) == "line 4"
 
 
 def test_a_column_that_is_there_twice_is_refused_where_it_is_needed(tmp_path):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from roftmol.core.errors import UserError
-from roftmol.data import activity_cliffs, molecules
+from roftmol.data import activity_cliffs, molecules, user_file
 from roftmol.data.label_texts import limit
 from roftmol.data.remarks import remarks
 from roftmol.data.user_file import Columns, describe
@@ -59,7 +61,7 @@ def test_few_limits_are_left_out_and_counted(tmp_path: Path) -> None:
     assert rejects["detail"].tolist() == ["'y' is > 10000: left out", "'y' is <= 0.5: left out"]
     assert set(rejects["action"]) == {"dropped"}
     (told,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
-    assert told.startswith("2 records have a label that only limits the value, such as record 0 ('y' is > 10000")
+    assert told.startswith("2 records have a label that only limits the value, such as line 2 ('y' is > 10000")
     assert "2 are dropped, 0 kept" in told
 
 
@@ -93,9 +95,10 @@ def test_many_limits_are_asked_about(tmp_path: Path) -> None:
 
 
 def test_a_limit_can_be_taken_for_the_value(tmp_path: Path) -> None:
-    kept, rejects, _ = read(tmp_path, LIMITED, own(censored="limit"))
+    kept, rejects, tasks = read(tmp_path, LIMITED, own(censored="limit"))
     assert values(kept) == [10000, 0.5, *range(28)]
     assert rejects["detail"].tolist()[0] == "'y' is > 10000: the limit taken for the value"
+    assert tasks[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[0, 0]]  # what is taken for one is a value
     assert set(rejects["action"]) == {"kept"}
 
 
@@ -200,7 +203,7 @@ def test_labels_over_orders_of_magnitude_are_told(tmp_path: Path) -> None:
 def test_potencies_are_logarithms() -> None:
     table = pd.DataFrame({"molecule": [0, 1], "row": [0, 4], "canonical": ["C", "CC"], "labels": [[7.0], [6670.2]]})
     dataset = own(potency=True)
-    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first record 4: 6670\.2"):
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 2 are beyond 16, first in record 4: 6670\.2"):
         activity_cliffs.find(Path("mine.csv"), table, dataset)
     activity_cliffs.find(Path("mine.csv"), table.assign(labels=[[7.0], [8.5]]), dataset)
 
@@ -220,13 +223,66 @@ def test_labels_of_own_datasets_are_read_when_the_run_is_planned(tmp_path: Path)
     ]
     path.write_text(column(["6670.2", *(str(number) for number in range(17))]))
     assert planned(path) == []
-    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 18 are beyond 16, first record 0: 6670\.2"):
+    with pytest.raises(UserError, match=r"`potency: true` says .* 1 of 18 are beyond 16, first in line 2: 6670\.2"):
         planned(path, potency=True)
     with pytest.raises(UserError, match=r"no cell of column 'y' is 'ND', which `values` names\. Correct it, or leave"):
         planned(path, values={"ND": "missing"})
     path.write_text(RELATIONS)
     with pytest.raises(UserError, match="column 'relation' says of 10 of 30 labels"):
         planned(path)
+
+
+WATER = "3\ny={} series=a\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+
+
+def structures(path: Path, *labels: object) -> Path:
+    """Water, once for each label, as XYZ or SDF."""
+    text = "".join(WATER.format(label) for label in labels)
+    if path.suffix == ".sdf":
+        block = Chem.MolToMolBlock(Chem.MolFromSmiles("O"))
+        text = "".join(f"{block}>  <y>\n{label}\n\n>  <series>\na\n\n$$$$\n" for label in labels)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["mine.xyz", "mine.sdf"])
+def test_structures_are_read_when_the_run_is_planned(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = structures(tmp_path / name, 1, 2, 3)
+    keys = {"smiles": "", "labels": ["y"]}
+    assert planned(path, **keys) == []
+    for settings, told in (
+        ({"labels": ["z"]}, "no column 'z'. The columns are"),
+        ({"split_column": "part"}, "no column 'part'"),
+        ({"values": {"ND": "missing"}}, "no cell of column 'y' is 'ND', which `values` names"),
+    ):
+        with pytest.raises(UserError) as caught:
+            planned(path, **{**keys, **settings})
+        assert f"{path}: {told}" in str(caught.value)
+    with pytest.raises(UserError, match="first in record 2: 30"):
+        planned(structures(path, 1, 2, 30), **keys, potency=True)
+    said = planned(structures(path, 1, "−2.5", 3), **keys)
+    assert said == ["mine: Column 'y' has printed minus signs: '−2.5' in record 1 is read as -2.5."]
+    structures(path, 1, 2, "wet", 4)
+    with pytest.raises(UserError, match=r"column 'y', record 2: the label 'wet' is not a number\. Correct or empty it"):
+        planned(path, **keys)
+    # Of a large file the first records are read, and where these lack a column, all.
+    monkeypatch.setattr(user_file, "STRUCTURES", path.stat().st_size * 3 // 5)
+    (said,) = planned(path, **keys)
+    assert said.startswith("mine: 2 records, which stand in the first ")
+    with pytest.raises(UserError, match="no column 'z'"):
+        planned(path, **{**keys, "labels": ["z"]})
+    late = structures(tmp_path / f"late{path.suffix}", 1, 2, 3, 4)
+    head, _, end = late.read_text().rpartition("series")
+    late.write_text(f"{head}late=5 series{end}" if path.suffix == ".xyz" else f"{head}late>\n5\n\n>  <series{end}")
+    assert planned(late, **{**keys, "labels": ["late"]}) == []
+    monkeypatch.setattr(user_file, "STRUCTURES", path.stat().st_size * 9 // 10)
+    with pytest.raises(UserError, match="record 2: the label 'wet'"):
+        planned(path, **keys)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(UserError, match="record 2: the label 'wet'"):
+        planned(path, **keys)
 
 
 def test_a_recommendation_takes_the_same_keys(tmp_path: Path) -> None:
@@ -259,7 +315,7 @@ def test_a_recommendation_asks_about_every_limit(tmp_path: Path) -> None:
     assert kept.recommendation is not None
     assert kept.recommendation.learnt == "target `y`, regression, 30 labels, column `smiles`"
     (said,) = kept.audit()
-    assert said.startswith("1 record has a label that only limits the value, such as record 1")
+    assert said.startswith("1 record has a label that only limits the value, such as line 3")
     assert (
         experiment({"data": str(path), "censored": "limit"})
         .audit()[0]
@@ -302,6 +358,8 @@ def test_a_limit_can_be_learnt_as_one(tmp_path: Path) -> None:
     assert rejects["detail"].tolist()[0] == "'y' is > 10000: learnt as a limit"
     assert set(rejects["action"]) == {"kept"}
     assert tasks[["kind", "labelled"]].to_numpy().tolist() == [["censored_regression", 30]]
+    _, _, counts = read(tmp_path, LIMITED.replace(",5\n", ",>5\n"), one_sided())
+    assert counts[["lower_limits", "upper_limits"]].to_numpy().tolist() == [[2, 1]]
     assert tasks["mean"].item() == pytest.approx(13.5)  # of the values
     (said,) = (text for text in remarks(kept, rejects, tasks) if "limits the value" in text)
     assert "0 are dropped, 2 learnt as limits, and scores of errors are of values alone" in said
@@ -356,7 +414,7 @@ def test_records_of_a_molecule_are_averaged_by_what_they_say(
 
 def test_labels_too_large_are_named(tmp_path: Path) -> None:
     for settings in ({}, {"censored": "one_sided"}):
-        with pytest.raises(UserError, match=r"column 'y', record 1 \(line 3\): the label 1e\+39 is larger than 1e\+37"):
+        with pytest.raises(UserError, match=r"column 'y', line 3: the label 1e\+39 is larger than 1e\+37"):
             read(tmp_path, "smiles,y\nC,1\nCC,1e39\n", own(**settings))
 
 

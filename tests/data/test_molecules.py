@@ -96,7 +96,7 @@ def test_every_reason_is_found_with_its_row(tmp_path: Path) -> None:
     assert "valence" in detail[3]
     assert detail[4] == "atom 0 is '*'"
     assert "DATIVE" in detail[5]
-    assert detail[7] == "same molecule as record 0"
+    assert detail[7] == "same molecule as line 2"
     assert kept["row"].tolist() == [0]
     assert np.isnan(kept["labels"][0][1])
 
@@ -219,9 +219,9 @@ def test_records_that_are_merged_or_have_no_label_are_not_rejected(tmp_path: Pat
         ("", {}, "the file is empty"),
         ("\n \n", {}, "the file is empty"),
         ("smiles,y\n", {}, "no record"),
-        ("smiles,y\nC,1\nCC,high\n", {}, "column 'y', record 1 (line 3): the label 'high' is not a number"),
-        ("smiles,y\nC,1\nCC,inf\n", {}, "column 'y', record 1 (line 3): the label 'inf' is not a number"),
-        ("smiles,y\nC,1\nCC,2\n", {"task": "classification"}, "record 1 (line 3): the label '2' is not 0 or 1"),
+        ("smiles,y\nC,1\nCC,high\n", {}, "column 'y', line 3: the label 'high' is not a number"),
+        ("smiles,y\nC,1\nCC,inf\n", {}, "column 'y', line 3: the label 'inf' is not a number"),
+        ("smiles,y\nC,1\nCC,2\n", {"task": "classification"}, "line 3: the label '2' is not 0 or 1"),
         ("smiles,y\nC,1\nCC,1,4\n", {}, "line 3 has 3 cells, but the header has 2"),
         ('smiles,y\n"C"C,1\n', {}, "not a CSV, line 2"),
         (b"PAR1\x80\xff\x00", {}, "not a CSV text, but a Parquet file"),
@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_read_says_why(
 def test_the_limit_of_dropped_records(tmp_path: Path) -> None:
     text = "smiles,y\nC,1\nCC,2\nCCC,3\nxx,4\n"
     assert len(read(tmp_path, text, own(), max_rejected=0.25)[0]) == 3
-    with pytest.raises(UserError, match=r"1 of 4 records .*1 invalid_smiles.*record 3 \(line 5\), 'xx': invalid"):
+    with pytest.raises(UserError, match=r"1 of 4 records .*1 invalid_smiles.*line 5, 'xx': invalid"):
         read(tmp_path, text, own(), max_rejected=0.2)
     with pytest.raises(UserError, match="2 of 2 records"):
         read(tmp_path, "smiles,y\nxx,1\nC,\n", own(), max_rejected=1.0)

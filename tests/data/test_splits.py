@@ -315,7 +315,7 @@ def test_molecules_without_a_label_have_no_role() -> None:
 
 def test_a_value_that_is_no_role_names_its_row(nitrogen: pd.DataFrame) -> None:
     group = ["train"] * 5 + ["holdout"] + ["test"] * (len(nitrogen) - 6)
-    with pytest.raises(UserError, match=r"own, row 5: .*'holdout'.*write train, valid or test"):
+    with pytest.raises(UserError, match=r"own, record 5: .*'holdout'.*write train, valid or test"):
         assign(nitrogen.assign(group=group), replace(HONEST, split="column"))
     with pytest.raises(UserError, match="split_column"):
         assign(nitrogen, replace(HONEST, split="column"))

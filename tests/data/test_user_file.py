@@ -191,7 +191,6 @@ def test_a_column_of_numbers_beside_one_of_a_few_words_is_asked_about(tmp_path):
         (WORDS, "holds the words 'active' and 'Inactive'. If these are two classes, say which is 1, for example "
          "values='{active: 1, Inactive: 0}'"),
         (["yes", "no"] * 20, """values='{"yes": 1, "no": 0}'"""),
-        (["−3.5", "−2.5"] * 20, "'−3.5' is not a number. Write the minus sign as -"),
         (["3.5 nM", "< 2 uM"] * 20, "'3.5 nM' is not a number. Write numbers alone, of one unit, or the units into a "
          "column of their own"),
         (["high", "low", "medium", "low"] * 10, "3 classes: 'high', 'low', 'medium'. Two can be learnt"),

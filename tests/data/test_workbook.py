@@ -13,8 +13,11 @@ from openpyxl import Workbook
 
 from damage import damaged, read_or_refused
 from roftmol.core.errors import UserError
-from roftmol.data import delimited
+from roftmol.data import delimited, molecules
 from roftmol.data.delimited import Reading, load
+from roftmol.data.user_file import describe
+from roftmol.experiment.config import experiment
+from roftmol.registry.catalog import Dataset
 
 
 def saved(path: Path, **sheets: list[list[Any]]) -> Path:
@@ -55,7 +58,7 @@ def test_values_are_those_of_a_csv(tmp_path: Path):
         ["CCC", "", "", ""],
     ]
     assert table.lines == [4, 5, 6]
-    assert table.skipped == ("The header is in line 3; above it 1 line is skipped: 'Solubilities'.",)
+    assert table.skipped == ("The header is in row 3; above it 1 row is skipped: 'Solubilities'.",)
     assert str(table.path).endswith("a.xlsx, sheet 'Data'")
 
 
@@ -88,6 +91,27 @@ def test_of_several_sheets_it_is_asked_which(tmp_path: Path):
     assert load(path, Reading("compound")).records == [["CCO", "1"]]
     with pytest.raises(UserError, match="the sheets 'May', 'June' hold something"):
         load(path)
+
+
+def test_messages_name_rows_as_excel_shows_them(tmp_path: Path):
+    rows: list[list[Any]] = [["SMILES", "y"], *(["C" * number, number % 7 / 3] for number in range(1, 31))]
+    path = saved(tmp_path / "a.xlsx", Data=[["Ours"], [], rows[0], ["CCO\nx", 1.5], [], *rows[1:], ["CC", 0.5]])
+    audit = experiment({"data": str(path), "duplicates": "drop"}).audit()
+    assert audit[0] == "The header is in row 3; above it 1 row is skipped: 'Ours'."
+    assert "1 blank row is skipped" in audit[1]
+    entry = {"name": "a", "path": str(path), "smiles": "SMILES", "labels": ["y"], "task": "regression"}
+    _, rejects, _ = molecules.read(path, Dataset.from_dict(entry), max_rejected=0.5)
+    assert rejects["position"].tolist() == ["row 4", "row 7", "row 36"]  # the cell of two lines is one row
+    assert rejects["detail"].tolist()[1:] == ["same molecule as row 36", "same molecule as row 7"]
+    for cells, told in (
+        ([rows[0], ["CO", "ND"], *rows[1:]], "column 'y', row 2: 'ND' is not a number"),
+        ([["SMILES", "smile", "y"], ["x", "CCO", 1]], "'x' in row 2 is none"),
+    ):
+        with pytest.raises(UserError, match=told):
+            describe(saved(tmp_path / "b.xlsx", Data=cells))
+    again = saved(tmp_path / "c.xlsx", Data=[*rows, ["C", 2]])
+    with pytest.raises(UserError, match=r"different labels: 0\.3\d* in row 2 and 2 in row 32\."):
+        experiment({"data": str(again)}).audit()
 
 
 def test_what_is_no_workbook_is_refused(tmp_path: Path):

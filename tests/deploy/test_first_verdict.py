@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schemas.write("molecules", table, data / "molecules.parquet")
     schemas.write("rejects", schemas.empty("rejects"), data / "rejects.parquet")
     task = {"dataset": "own", "task": 0, "name": "logP", "kind": "regression", "labelled": len(smiles)}
-    task |= {"positives": None, "mean": values.mean(), "std": values.std()}
+    task |= {"positives": None, "mean": values.mean(), "std": values.std(), "lower_limits": 0, "upper_limits": 0}
     schemas.write("tasks", pd.DataFrame([task]), data / "tasks.parquet")
     about = SplitSettings("honest", "own", "cv", "all", SEEDS, "regression", validation="crossfit", folds=5)
     schemas.write("splits", assign(table, about), folder / "splits.parquet")

@@ -82,6 +82,8 @@ def test_a_head_is_fitted_on_every_label(pretrained: Pretrained):
     (column,) = model.head.columns
     assert isinstance(column, kernel_head.Column)
     assert column.labels == pytest.approx(labels("regression"))
+    assert model.head.train.substances is not None
+    assert model.head.train.substances.tolist() == list(range(len(TRAIN)))
     reader = Reader(METHODS["hybrid"].reads, model.reader.encoder, pretrained.featurizer)
     predicted = model.head.predict(reader.inputs(TEST))
     assert model.predict(TEST).mean == pytest.approx(predicted.mean[:, 0])

@@ -44,7 +44,7 @@ def test_the_quickstarts_experiment_is_of_the_example(monkeypatch: pytest.Monkey
     monkeypatch.chdir(ROOT)
     asked = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | yaml.safe_load(text)
     planned = experiment(asked)
-    assert planned.datasets["solubility"].own_table == EXAMPLE.relative_to(ROOT)
+    assert planned.datasets["solubility"].own_file == EXAMPLE.relative_to(ROOT)
     assert planned.audit() == []
 
 

@@ -159,8 +159,8 @@ def test_the_registry_names_the_weights_that_the_package_brings():
 @pytest.mark.parametrize(
     ("smiles", "message"),
     [
-        ("C[Si](C)(C)C", "row 41, .*it has Si; models of atoms in space are given H, C"),
-        ("C[NH3+]", "row 41, .*a charge of 1"),
+        ("C[Si](C)(C)C", "record 41, .*it has Si; models of atoms in space are given H, C"),
+        ("C[NH3+]", "record 41, .*a charge of 1"),
     ],
 )
 def test_strange_elements_and_charges_are_refused_by_name(smiles: str, message: str):

@@ -42,9 +42,12 @@ def write_data(path):
     )
     schemas.write("molecules", frame, path / "molecules.parquet")
     reject = {"dataset": "tiny", "row": 8, "smiles": "C(", "reason": "invalid", "detail": "", "action": "dropped"}
+    reject["position"] = "line 10"
     schemas.write("rejects", pd.DataFrame([reject]), path / "rejects.parquet")
     tasks = pd.DataFrame({"dataset": "tiny", "task": [0, 1], "name": names, "kind": "classification"})
-    tasks = tasks.assign(labelled=[8, 6], positives=[4, 4], mean=[0.5, 2 / 3], std=[0.5, 0.5])
+    tasks = tasks.assign(
+        labelled=[8, 6], positives=[4, 4], mean=[0.5, 2 / 3], std=[0.5, 0.5], lower_limits=0, upper_limits=0
+    )
     schemas.write("tasks", tasks, path / "tasks.parquet")
     return path
 

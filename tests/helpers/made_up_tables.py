@@ -347,8 +347,9 @@ def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label")
             "row": count + place,
             "smiles": "C1CC(" if place % 3 == 0 else "CCO" if place % 3 == 1 else "*CC",
             "reason": reasons[place % 3][0],
-            "detail": "same canonical SMILES as row 0" if place % 3 == 1 else "not read by RDKit",
+            "detail": "same molecule as line 2" if place % 3 == 1 else "not read by RDKit",
             "action": reasons[place % 3][1],
+            "position": f"line {count + place + 2}",
         }
         for place in range(rejects)
     ]
@@ -362,6 +363,8 @@ def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label")
             "positives": pd.array([int(values.sum()) if kind == "classification" else None], dtype="Int64"),
             "mean": [float(values.mean())],
             "std": [float(values.std())],
+            "lower_limits": [0],
+            "upper_limits": [0],
         }
     )
     return {"molecules": molecules, "rejects": pd.DataFrame(rows) if rows else schemas.empty("rejects"), "tasks": tasks}

@@ -59,7 +59,7 @@ def make(
     schemas.write("molecules", table, data / "molecules.parquet", source=data / "source")
     schemas.write("rejects", schemas.empty("rejects"), data / "rejects.parquet")
     task = {"dataset": dataset, "task": 0, "name": "logP", "kind": "regression", "labelled": len(smiles)}
-    task |= {"positives": None, "mean": values.mean(), "std": values.std()}
+    task |= {"positives": None, "mean": values.mean(), "std": values.std(), "lower_limits": 0, "upper_limits": 0}
     schemas.write("tasks", pd.DataFrame([task]), data / "tasks.parquet")
     features = data / "graphs" / "hu.safetensors"
     featurize.featurize(table, "hu", 1).save(features)

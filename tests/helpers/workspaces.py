@@ -118,8 +118,8 @@ ENDS = {"aggregate": 1, "diagnostics": 1, "embeddings": 1, "statistics": 1, "plo
 #: What is said of a file after `spoil`.
 BAD_SMILES = (
     "error: results/data/mine/source: 9 of 45 records would be dropped (9 invalid_smiles), more than the limit "
-    "`max_rejected` of 0.1 allows. First: record 0 (line 2), 'CCO(': invalid_smiles not SMILES; record 5 (line 7), "
-    "'F/C=C/F(': invalid_smiles not SMILES; record 10 (line 12), 'CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O(': invalid_smiles "
+    "`max_rejected` of 0.1 allows. First: line 2, 'CCO(': invalid_smiles not SMILES; line 7, "
+    "'F/C=C/F(': invalid_smiles not SMILES; line 12, 'CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O(': invalid_smiles "
     "not SMILES. Mend the file or raise the limit."
 )
 

@@ -267,7 +267,29 @@ def test_notes_and_reasons_are_words():
     assert "encoder of alpha = 0.9; {unreadable}" in [cell.text for cell in row]
     rejects = made_up_tables.data_tables("bbbp", "classification")["rejects"].assign(reason="contradicting_duplicate")
     assert "contradicting duplicate" in [cell.text for cell in audit.reasons_table(rejects).rows[0]]
-    assert "contradicting duplicate" in [cell.text for cell in audit.rejected_table(rejects).rows[0]]
+    listed = audit.rejected_table(rejects)
+    assert "contradicting duplicate" in [cell.text for cell in listed.rows[0]]
+    assert [row[1].text for row in listed.rows] == rejects["position"].tolist()
+    older = audit.rejected_table(rejects.assign(position=""))  # a file that was written without it
+    assert older.rows[0][1].text == f"record {rejects['row'].iloc[0]}"
+
+
+def test_limits_are_counted_where_there_are_any():
+    data = made_up_tables.data_tables("assay", "regression")
+    selected = made_up_tables.selected_rows({"full_ft": [0.7]})
+    scores = pd.DataFrame({name: [] for name in ("dataset", "task", "partition", "metric", "undefined")})
+
+    def shown(tasks):
+        table = audit.data_table(data["molecules"], data["rejects"], tasks, scores, selected)
+        columns = audit.tasks_table(tasks)
+        return [dict(zip(one.columns, [cell.text for cell in one.rows[0]], strict=True)) for one in (table, columns)]
+
+    for row in shown(data["tasks"].assign(lower_limits=3, upper_limits=0)):
+        assert (row["#Lower limits"], row["#Upper limits"]) == ("3", "0")
+    older = data["tasks"].assign(lower_limits=np.nan, upper_limits=np.nan)  # a file that was written without them
+    for tasks in (data["tasks"], older):
+        for row in shown(tasks):
+            assert not any("limits" in title for title in row)
 
 
 def test_what_was_run_is_told_in_words():

@@ -18,6 +18,7 @@ from cell_jobs import FULL_FT, finetune, interpolate, parts
 from molecule_tables import molecule_table
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import seed_of
+from roftmol.data import parents
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import convert, load_encoder
 from roftmol.encoders.kinds import new_encoder
@@ -195,6 +196,9 @@ def test_a_mixture_that_is_mixed_again_is_the_same(
         **{name: getattr(settings, name) for name in CONTEXT}, seeds=(0,), method=f"{method}+ridge", grid=({},)
     )
     cell = tuned_heads.LearnerCell(told, folder, folder / "splits.parquet", None)
+    substances = parents.groups(schemas.read("molecules", folder / "molecules.parquet").loc[cell.molecules])
+    assert cell.inputs.substances is not None
+    assert cell.inputs.substances.tolist() == substances.tolist()
     job = jobs.Cell(settings, folder / "graphs.safetensors", folder / "encoder.safetensors", None)
     encoders = tuned_heads.TunedEncoders(job, tuned, source, cell.assigned, cell.labels)
     row = encoders.row(0, 1)

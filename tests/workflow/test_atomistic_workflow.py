@@ -270,7 +270,7 @@ def test_an_element_that_the_model_does_not_know_ends_the_run_with_its_row(tmp_p
     configure(workspace, config())
     graphs = "results/data/mine/graphs/geometry.safetensors"
     done = workspace.run("--cores", "2", graphs)
-    message = "dataset mine, row 3, 'C[SiH3]': it has Si; models of atoms in space are given H, C, N, O, F, P, S, Cl"
+    message = "dataset mine, record 3, 'C[SiH3]': it has Si; models of atoms in space are given H, C, N, O, F, P, S, Cl"
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
     assert not (tmp_path / graphs).exists()

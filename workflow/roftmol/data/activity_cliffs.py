@@ -11,6 +11,7 @@ Where the data come with a column that says so, it is taken instead.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,18 @@ def find(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
     )
 
 
-def demand_logarithms(labels: NDArray[np.float64], rows: NDArray[np.int64], dataset: Dataset) -> None:
-    """Raise `UserError` for labels that cannot be base-10 logarithms of a potency."""
+def demand_logarithms(
+    labels: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    dataset: Dataset,
+    position: Callable[[int], str] = "record {}".format,
+) -> None:
+    """Raise `UserError` for labels that cannot be base-10 logarithms of a potency; `position` finds a record."""
     beyond = np.flatnonzero(np.abs(labels) > LARGEST)
     if len(beyond):
         raise UserError(
             f"dataset {dataset.name}: `potency: true` says that labels are log10 of a potency, as pIC50, but "
-            f"{len(beyond)} of {len(labels)} are beyond {LARGEST:g}, first record {rows[beyond[0]]}: "
+            f"{len(beyond)} of {len(labels)} are beyond {LARGEST:g}, first in {position(int(rows[beyond[0]]))}: "
             f"{labels[beyond[0]]:g}. Give -log10 of the molar potency (of 10 nM: 8), or leave `potency` out."
         )
 
@@ -77,12 +83,13 @@ def published(source: Path, rows: NDArray[np.int64], dataset: Dataset) -> Flags:
     origin = dataset.source_of(sha256(source))
     named = origin.columns if origin else {}
     name = named.get(dataset.cliff_column, dataset.cliff_column)
-    values = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet)).column(name)
+    table = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet))
+    values = table.column(name)
     for row in rows.tolist():
         if values[row] not in ("0", "1"):
             raise UserError(
-                f"{source}: column {name!r}, record {row}: {values[row]!r} does not say whether the molecule is in an "
-                "activity cliff. Write 1 or 0."
+                f"{source}: column {name!r}, {table.position(row)}: {values[row]!r} does not say whether the molecule "
+                "is in an activity cliff. Write 1 or 0."
             )
     return np.array([values[row] == "1" for row in rows.tolist()], np.bool_)
 

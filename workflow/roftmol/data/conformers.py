@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from rdkit import Chem, rdBase
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
-from roftmol.data.delimited import Reading, load
+from roftmol.data.delimited import Reading, Table, load
 from roftmol.data.molecules import structures
 from roftmol.registry.catalog import Dataset
 
@@ -48,7 +48,15 @@ def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
             "XYZ or SDF file."
         )
     rows = molecules["row"].tolist()
-    geometries = _of_csv(source, rows, dataset) if dataset.format == "csv" else _of_structures(source, rows, dataset)
+    position: Callable[[int], str] = "record {}".format
+    if dataset.format == "csv":
+        origin = dataset.source_of(sha256(source))
+        named = origin.columns if origin else {}
+        table = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet))
+        geometries = _of_table(table, rows, [named.get(name, name) for name in dataset.geometry])
+        position = table.position
+    else:
+        geometries = _of_structures(source, rows, dataset)
     numbers = []
     positions = []
     with rdBase.BlockLogs():
@@ -56,7 +64,7 @@ def read(source: Path, molecules: pd.DataFrame, dataset: Dataset) -> pd.DataFram
             try:
                 check(elements, coordinates, smiles)
             except _DamagedError as error:
-                raise UserError(f"{source}: record {row}, {smiles!r}: {error}") from error
+                raise UserError(f"{source}: {position(row)}, {smiles!r}: {error}") from error
             numbers.append(elements.astype(np.int8))
             positions.append(coordinates.astype(np.float32).ravel())
     molecule = molecules["molecule"].to_numpy()
@@ -109,17 +117,14 @@ def _of_structures(source: Path, rows: Sequence[int], dataset: Dataset) -> Itera
     return ((records[row].numbers, records[row].positions) for row in rows)
 
 
-def _of_csv(source: Path, rows: Sequence[int], dataset: Dataset) -> Iterator[tuple[Numbers, Positions]]:
-    origin = dataset.source_of(sha256(source))
-    named = origin.columns if origin else {}
-    columns = [named.get(name, name) for name in dataset.geometry]
-    table = load(source, Reading(named.get(dataset.smiles, dataset.smiles), dataset.sheet))
+def _of_table(table: Table, rows: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[Numbers, Positions]]:
     texts = [table.column(name) for name in columns]
     for row in rows:
         try:
             yield _numbers(texts[0][row]), _positions(texts[1][row])
         except _DamagedError as error:
-            raise UserError(f"{source}: record {row}, columns {' and '.join(map(repr, columns))}: {error}") from error
+            which = " and ".join(map(repr, columns))
+            raise UserError(f"{table.path}: {table.position(row)}, columns {which}: {error}") from error
 
 
 def _numbers(text: str) -> Numbers:

@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from roftmol.core.errors import UserError
 from roftmol.data import workbook
 from roftmol.data.columns import HEADER_WITHIN, is_smiles_name, listed
 from roftmol.data.label_texts import number
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SEPARATORS = "\t;,"
 #: The separator is decided by so many characters and records.
@@ -45,12 +48,13 @@ SAVE = "Save the table as CSV, UTF-8."
 
 
 class Row(NamedTuple):
-    """A record: its cells, as many as the header has, and the line of the file, counted from 1, that it ends in."""
+    """A record: its cells, as many as the header has, and the line of the file, counted from 1, that it begins in."""
 
     cells: list[str]
     line: int
     skipped: str = ""  #: of a header, sentences about titles above it, and about what is guessed of the file
     where: str = ""  #: of a header, what messages call the table, if that is more than the file
+    word: str = "line"  #: of a header, what messages call a line: that, or a row as Excel shows it
 
     @property
     def blank(self) -> bool:
@@ -65,9 +69,10 @@ class Table:
     path: Path | str  #: what messages call it
     header: list[str]
     records: list[list[str]]
-    lines: list[int]  #: where each record ends in the file, counted from 1; none for records without lines
+    lines: list[int]  #: where each record begins in the file, counted from 1; none for records without lines
     blanks: int = 0  #: how many blank records were left out
     skipped: tuple[str, ...] = ()  #: sentences about what is taken for titles and units, and left out
+    word: str = "line"  #: what messages call one of `lines`: a line of a text, a row of a sheet
 
     def column(self, name: str) -> list[str]:
         """Return the stripped cells of a column; a name that is not in the header once raises `UserError`."""
@@ -86,16 +91,13 @@ class Table:
         """Return a hint where a name that is not in the header stands in a line below it."""
         for record, line in zip(self.records[:HEADER_WITHIN], self.lines, strict=False):
             if name in map(str.strip, record):
-                return f" It stands in line {line}: if that is the header, remove the lines above it."
+                return f" It stands in {self.word} {line}: if that is the header, remove the {self.word}s above it."
         return ""
 
-    def record(self, row: int) -> str:
-        """Return what a message calls a record, by its position."""
-        return f"record {row} (line {self.lines[row]})" if self.lines else f"record {row}"
-
-    def position(self, row: int) -> str:
-        """Return where a message finds a record: its line, or its number in a file without lines."""
-        return f"line {self.lines[row]}" if self.lines else f"record {row}"
+    def position(self, *records: int) -> str:
+        """Return where a message finds records: their lines, or their numbers from 0 in a file without lines."""
+        word, numbers = (self.word, [self.lines[one] for one in records]) if self.lines else ("record", records)
+        return f"{word if len(records) == 1 else f'{word}s'} {', '.join(map(str, numbers))}"
 
 
 def twice(name: str, there: int) -> str:
@@ -127,12 +129,13 @@ def load(path: Path, reading: Reading = Reading()) -> Table:
     skipped = [header.skipped] if header.skipped else []
     while _belongs_to_header(header.cells, records, smiles):
         first = records.pop(0)
-        told = f"Line {first.line} is skipped: it has no SMILES and no number, but {_shown(first.cells)}"
-        skipped.append(f"{told}, and is taken for a part of the header.")
+        told = f"{header.word.capitalize()} {first.line} is skipped: it has no SMILES and no number"
+        skipped.append(f"{told}, but {_shown(first.cells)}, and is taken for a part of the header.")
     if not records:
         raise UserError(f"{path}: there is a header but no record.")
     cells = [row.cells for row in records]
-    return Table(header.where or path, header.cells, cells, [row.line for row in records], blanks, (*skipped,))
+    lines = [row.line for row in records]
+    return Table(header.where or path, header.cells, cells, lines, blanks, (*skipped,), header.word)
 
 
 def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) -> Iterator[Row]:
@@ -151,7 +154,7 @@ def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) ->
         )
         first = list(islice(cells, RECORDS))
         titles = _titles([row for row, _ in first if any(map(str.strip, row))], reading.smiles)
-        yield from _below_titles(chain(first, cells), f"{where}, sheet {sheet!r}", told, titles, ragged=True)
+        yield from _below_titles(chain(first, cells), f"{where}, sheet {sheet!r}", told, titles, "row", ragged=True)
         return
     line = 0
     try:
@@ -164,7 +167,7 @@ def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) ->
         else:
             separator, titles = layout_of(sample, reading.smiles)
             reader = csv.reader(lines, delimiter=separator, strict=True)
-            records = ((cells, reader.line_num) for cells in reader)
+            records = _with_lines(reader)
         for row in _below_titles(records, where, told, titles, ragged=reading.smi):
             line = row.line
             yield row
@@ -175,7 +178,7 @@ def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) ->
 
 
 def _below_titles(
-    records: Iterable[tuple[list[str], int]], where: str, told: str, above: int, ragged: bool = False
+    records: Iterable[tuple[list[str], int]], where: str, told: str, above: int, word: str = "line", *, ragged: bool
 ) -> Iterator[Row]:
     """Yield the header, behind `above` records in which something stands, and the records; each with its line.
 
@@ -188,16 +191,25 @@ def _below_titles(
         if header:
             if ragged:
                 cells = [*cells, *[""] * (len(header) - len(cells))]
-            yield Row(cells if len(cells) == len(header) else _fitted(cells, header, least, where, line), line)
+            fits = len(cells) == len(header)
+            yield Row(cells if fits else _fitted(cells, header, least, f"{where}: {word} {line}"), line)
         elif any(map(str.strip, cells)):
             if len(titles) < above:
                 titles.append(Row(cells, line))
                 continue
             header = [cell.strip() for cell in cells]
             least = max(number for number, name in enumerate(header, 1) if name)
-            yield Row(header, line, " ".join(filter(None, [told, _above(titles, line)])), where)
+            yield Row(header, line, " ".join(filter(None, [told, _above(titles, word, line)])), where, word)
     if not header:
         raise UserError(f"{where}: the file is empty.")
+
+
+def _with_lines(reader: Reader) -> Iterator[tuple[list[str], int]]:
+    """Yield the records of a delimited text with the line that each begins in: a quoted cell may have several."""
+    line = 1
+    for cells in reader:
+        yield cells, line
+        line = reader.line_num + 1
 
 
 def _of_smi(lines: Iterable[str], sample: str) -> Iterator[tuple[list[str], int]]:
@@ -316,16 +328,16 @@ def _shown(cells: list[str]) -> str:
     return listed(cell.strip() for cell in cells if cell.strip())
 
 
-def _above(titles: list[Row], line: int) -> str:
-    """Return the sentence about titles above a header in a line; "" where there are none."""
+def _above(titles: list[Row], word: str, line: int) -> str:
+    """Return the sentence about titles above a header in a line, or a row; "" where there are none."""
     if not titles:
         return ""
-    where = "1 line is" if len(titles) == 1 else f"{len(titles)} lines are"
+    where = f"1 {word} is" if len(titles) == 1 else f"{len(titles)} {word}s are"
     texts = ", ".join(_shown(title.cells) for title in titles)
-    return f"The header is in line {line}; above it {where} skipped: {texts}."
+    return f"The header is in {word} {line}; above it {where} skipped: {texts}."
 
 
-def _fitted(cells: list[str], header: list[str], least: int, where: str, line: int) -> list[str]:
+def _fitted(cells: list[str], header: list[str], least: int, where: str) -> list[str]:
     """Return the cells of a record as many as the header's; raise `UserError` if that would lose or make up one."""
     surplus = any(cell.strip() for cell in cells[len(header) :])
     if not any(map(str.strip, cells)) or (len(cells) >= least and not surplus):
@@ -334,7 +346,7 @@ def _fitted(cells: list[str], header: list[str], least: int, where: str, line: i
     if len(header) == 1:
         mend += "; if the header is a title, remove it"
     raise UserError(
-        f"{where}: line {line} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but the header has "
+        f"{where} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but the header has "
         f"{len(header)}. {mend if surplus else 'Complete the line, or remove it if it is a note'}."
     )
 

@@ -52,9 +52,6 @@ UNITS = frozenset(
     | {"%", "percent", "fraction", "ratio", "ppm", "ppb", "ul/min/mg", "ml/min/kg", "ml/min/g", "ul/min/10^6cells"}
     | {"s", "min", "h", "hr", "hours", "days", "c", "°c", "k", "°f"}
 )
-_COMMA = re.compile(r"([<>=~≤≥≈]{0,2}\s*[-+]?\d+),(\d+([eE][-+]?\d+)?)")
-_POINT = re.compile(r"\d\.|\.\d")
-_THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}(,\d{3})+")
 _LIMIT = re.compile(r"(>=|>>|>|≥|<=|<<|<|≤)\s*(\S.*)")
 
 Values = Mapping[str, float | str]
@@ -78,22 +75,6 @@ def number(text: str) -> float | None:
 def is_missing(text: str) -> bool:
     """Return whether a cell says that nothing was measured."""
     return text.casefold() in MISSING
-
-
-def with_points(texts: Sequence[str]) -> list[str]:
-    """Return labels with decimal points in place of decimal commas, if that is how the column is written.
-
-    It is if half of its labels have a comma that parts a number, none has a point, and some comma cannot part
-    thousands: 5,3 and 0,530 can only be 5.3 and 0.53, while 5,300 may be 5300.
-    """
-    if not any("," in text for text in texts):
-        return list(texts)
-    given = [text for text in texts if not is_missing(text)]
-    commas = [text for text in given if _COMMA.fullmatch(text)]
-    plain = 2 * len(commas) < len(given) or any(map(_POINT.search, given))
-    if plain or all(map(_THOUSANDS.fullmatch, commas)):
-        return list(texts)
-    return [_COMMA.sub(r"\1.\2", text) if _COMMA.fullmatch(text) else text for text in texts]
 
 
 def unmatched(cells: Iterable[str], values: Values) -> list[str]:

@@ -27,8 +27,9 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.parallel import by_chunk
 from roftmol.data import label_texts as label
+from roftmol.data import written_numbers
 from roftmol.data.columns import is_unnamed
-from roftmol.data.delimited import Reading, Table, load
+from roftmol.data.delimited import GZIP, Reading, Table, load
 from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
@@ -67,6 +68,7 @@ EXAMPLES = 3
 #: square of its atoms, and takes the process' memory or its stack where these are very many.
 CHARACTERS, ATOMS = 10_000, 2_000
 DIGITS = 9  # of a number of atoms
+END_OF_SDF = "\n$$$$"
 BOND_ORDERS = 100_000  # tries at a structure's, each of some ten microseconds, before it is given up
 
 
@@ -117,7 +119,7 @@ def read(
     named = origin.columns if origin else {}
     values = {**dataset.values, **(origin.values if origin else {})}
     if records:
-        table = _property_table(source, records)
+        table = property_table(source, records)
         smiles, faults = _smiles_of(records, processes)
     else:
         column = named.get(dataset.smiles, dataset.smiles)
@@ -136,7 +138,7 @@ def read(
         nothing = Reject("missing_labels", f"no label in {len(names)} column(s)")
         rejects.setdefault(row, censored[row]._replace(action="dropped") if row in censored else nothing)
     usable = {row: item for row, item in enumerate(parsed) if isinstance(item, Molecule) and row not in rejects}
-    rejects |= _settle_duplicates(usable, labels, sides, dataset)
+    rejects |= _settle_duplicates(usable, labels, sides, dataset, table)
     if limits := TASKS[dataset.task].limits:
         labels = limits.encoded(labels, sides)
     for row in usable:
@@ -160,7 +162,7 @@ def read(
             "labels": list(labels[kept].astype(np.float32)),
         }
     )
-    listed = [(dataset.name, row, smiles[row], *rejects[row]) for row in sorted(rejects)]
+    listed = [(dataset.name, row, smiles[row], *rejects[row], table.position(row)) for row in sorted(rejects)]
     return (
         molecules,
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
@@ -179,8 +181,55 @@ def structures(path: Path, dataset: Dataset) -> list[Structure]:
     Raises `UserError` for a file that is empty or not of that format, and for an XYZ record that cannot be read; an SDF
     record that cannot has a `fault`.
     """
+    return _structures_of(path, _structure_text(path, dataset), dataset)
+
+
+def first_structures(path: Path, dataset: Dataset, most: int) -> tuple[list[Structure], bool]:
+    """Read the records in the first `most` bytes, unpacked, of an XYZ or SDF file, and say whether these are all.
+
+    Raises `UserError` as :func:`structures` does.
+    """
+    with open(path, "rb") as stream:
+        packed = stream.read(2) == GZIP
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
+            start = stream.read(most + 1)
+    except (OSError, EOFError, zlib.error):
+        start = b""  # what is wrong with the file is said where it is read as a whole
+    if len(start) <= most:
+        return structures(path, dataset), True
+    cut = start[:most].decode("utf-8-sig", errors="replace")
+    text = cut[: _whole_records(cut, dataset.format)]
+    return (_structures_of(path, text, dataset), False) if text else (structures(path, dataset), True)
+
+
+def _whole_records(text: str, form: str) -> int:
+    """Return where the last record ends that is whole in the beginning of a file; 0 if none is.
+
+    What is no record stays, so that whoever reads it says so.
+    """
+    if form == "sdf":
+        return text.rfind(END_OF_SDF) + len(END_OF_SDF) if END_OF_SDF in text else 0
+    lines = text.splitlines(keepends=True)[:-1]
+    start = 0
+    while start < len(lines):
+        count = lines[start].strip()
+        if count and not (count.isdecimal() and len(count) <= DIGITS):
+            return sum(map(len, lines))
+        end = start + (2 + int(count) if count else 1)
+        if end > len(lines):
+            break
+        start = end
+    return sum(map(len, lines[:start]))
+
+
+def _structure_text(path: Path, dataset: Dataset) -> str:
     kind = dataset.format.upper()
-    text = read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+    return read_text(path, f"an {kind} text in UTF-8", "Give the file as its program writes it.")
+
+
+def _structures_of(path: Path, text: str, dataset: Dataset) -> list[Structure]:
+    kind = dataset.format.upper()
     records = list(_of_xyz(path, text, dataset.smiles) if dataset.format == "xyz" else _of_sdf(text, dataset.smiles))
     if not any(len(item.numbers) for item in records):
         raise UserError(f"{path}: RDKit reads none of its {len(records)} records; is it an {kind} file?")
@@ -194,7 +243,7 @@ def read_text(path: Path, what: str, mend: str) -> str:
     """
     content = path.read_bytes()
     try:
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
+        text = (gzip.decompress(content) if content[:2] == GZIP else content).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise UserError(f"{path}: not {what} ({error}). {mend}") from error
     if not text.strip():
@@ -271,7 +320,7 @@ def _of_sdf(text: str, smiles: str) -> Iterator[Structure]:
             )
 
 
-def _property_table(path: Path, structures: Sequence[Structure]) -> Table:
+def property_table(path: Path, structures: Sequence[Structure]) -> Table:
     """Return the properties of structures as a table, "" where one lacks what another has."""
     header = list(dict.fromkeys(chain.from_iterable(item.properties for item in structures)))
     records = [[item.properties.get(name, "") for name in header] for item in structures]
@@ -362,9 +411,9 @@ def labels_of(
         wrong = next((row for row, text in enumerate(plain) if numbers[text] is None), None)
         if wrong is not None:
             raise UserError(
-                f"{table.path}: column {name!r}, {table.record(wrong)}: the label {written[wrong]!r} is not "
-                f"{task.labels_are}. Correct or empty it, name another column, "
-                "or translate labels by `values`."
+                f"{table.path}: column {name!r}, {table.position(wrong)}: the label {written[wrong]!r} is not "
+                f"{task.labels_are}. {written_numbers.mend(plain[wrong]) or 'Correct or empty it'}, name another "
+                "column, or translate labels by `values`."
             )
         column = [numbers[text] for text in plain]
         side = [0] * len(column)
@@ -382,8 +431,8 @@ def labels_of(
     labels = np.array(columns, dtype=np.float64).T * factors[:, None]
     for row, number in np.argwhere(np.abs(labels) > LARGEST).tolist():
         raise UserError(
-            f"{table.path}: column {names[number]!r}, {table.record(row)}: the label {labels[row, number]:g} is larger "
-            f"than {LARGEST:.0e}, the most that can be learnt. Give labels in another unit, or their logarithms."
+            f"{table.path}: column {names[number]!r}, {table.position(row)}: the label {labels[row, number]:g} is "
+            f"larger than {LARGEST:.0e}, the most that can be learnt. Give labels in another unit, or their logarithms."
         )
     # What is multiplied by a negative number lies on the other side of it.
     return labels, np.array(sides, dtype=np.int64).T * np.sign(factors[:, None]).astype(np.int64), censored
@@ -471,10 +520,10 @@ def _factors(table: Table, beside: Sequence[str], texts: Sequence[str], dataset:
 
 
 def _label_texts(table: Table, name: str, values: Values) -> list[str]:
-    """Return the labels of a column as texts: translated by `values`, and of numbers with decimal points."""
+    """Return the labels of a column as texts: translated by `values`, and numbers as Python writes them."""
     texts = table.column(name)
     meaning = {text: label.translated(text, values) for text in set(texts)}
-    return label.with_points([meaning[text] for text in texts])
+    return written_numbers.plain([meaning[text] for text in texts]).texts
 
 
 def _number(text: str, task: str) -> float | None:
@@ -552,7 +601,7 @@ def _fault(smiles: str) -> str:
 
 
 def _settle_duplicates(
-    molecules: dict[int, Molecule], labels: np.ndarray, sides: NDArray[np.int64], dataset: Dataset
+    molecules: dict[int, Molecule], labels: np.ndarray, sides: NDArray[np.int64], dataset: Dataset, table: Table
 ) -> dict[int, Reject]:
     """Judge records with the same canonical SMILES by `dataset.duplicates`; "average" writes means into `labels`.
 
@@ -581,10 +630,10 @@ def _settle_duplicates(
             sides[rows[0]] = np.where(measured.any(axis=0) | np.isnan(limit), 0, np.where(above, 1, -1))
         for row in rows if contradicting else rows[1:]:
             stays = dataset.duplicates == "keep" or (averaged and row == rows[0])
-            others = ", ".join(str(other) for other in rows if other != row)
+            others = table.position(*(other for other in rows if other != row))
             rejects[row] = Reject(
                 "contradicting_duplicate" if contradicting else "duplicate",
-                f"same molecule as record {others}" + ("; labels averaged into the first" if averaged else ""),
+                f"same molecule as {others}" + ("; labels averaged into the first" if averaged else ""),
                 "kept" if stays else "dropped",
             )
     return rejects
@@ -622,7 +671,7 @@ def _check_share(
     if counts["censored"]:
         mend = "`censored: drop`, `limit` or `one_sided` says what becomes of labels beyond a limit. "
     examples = [
-        f"{table.record(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
+        f"{table.position(row)}, {smiles[row]!r}: {rejects[row].reason} {rejects[row].detail}".strip()
         for row in sorted(which)[:EXAMPLES]
     ]
     limit = (
@@ -636,13 +685,14 @@ def _check_share(
 
 
 def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.DataFrame:
-    """Return table "tasks": a row a label column, with its numbers of labels and of positives, mean and deviation.
+    """Return table "tasks": a row a label column: its numbers of labels, positives and limits, mean and deviation.
 
     The standard deviation is the population's.
     """
     task = TASKS[dataset.task]
     present = [column[~np.isnan(column)] for column in labels.T]
     values = [column[~np.isnan(column)] for column in task.values(labels).T]
+    sides = task.limits.sides(labels) if task.limits else np.zeros(labels.shape, np.int64)
     return pd.DataFrame(
         {
             "dataset": dataset.name,
@@ -655,5 +705,7 @@ def _tasks(names: Sequence[str], labels: np.ndarray, dataset: Dataset) -> pd.Dat
             ),
             "mean": [float(column.mean()) if len(column) else np.nan for column in values],
             "std": [float(column.std()) if len(column) else np.nan for column in values],
+            "lower_limits": (sides > 0).sum(axis=0),
+            "upper_limits": (sides < 0).sum(axis=0),
         }
     )

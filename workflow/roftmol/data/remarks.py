@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from roftmol.data.delimited import Table
-from roftmol.data.label_texts import Values, translated, with_points
+from roftmol.data.label_texts import Values, translated
 from roftmol.data.parents import forms_told
+from roftmol.data.written_numbers import plain
 from roftmol.tasks import TASKS
 
 #: More labels at one end than this share, and so many at least, are told: they look like a limit of measurement.
@@ -29,14 +30,15 @@ MERGED = {
 
 
 def of_reading(table: Table, labels: Sequence[str], values: Values) -> list[str]:
-    """Say what is taken for titles and units, and in which columns of labels commas for decimal points."""
+    """Say what is taken for titles and units, and in which columns of labels numbers are not written as Python does."""
     told = list(table.skipped)
     for name in labels:
-        cells = [translated(text, values) for text in table.column(name)]
-        pairs = zip(cells, with_points(cells), table.lines, strict=True)
-        if changed := next(((text, point, line) for text, point, line in pairs if text != point), None):
-            text, point, line = changed
-            told.append(f"Column {name!r} has decimal commas: {text!r} in line {line} is read as {point}.")
+        written = plain([translated(text, values) for text in table.column(name)])
+        told += [
+            f"Column {name!r} has {way}: {table.column(name)[row]!r} in {table.position(row)} is read as "
+            f"{written.texts[row]}."
+            for way, row in written.ways
+        ]
     return told
 
 
@@ -51,7 +53,7 @@ def of_records(table: Table, kept: int, rejects: pd.DataFrame, duplicates: str) 
     unusable = counts.total() - repeated - unlabelled - counts["censored"]
     merged = f"{MERGED[duplicates]} (duplicates={duplicates})"
     sentences = {
-        _counted(table.blanks, "blank line is skipped", "blank lines are skipped"): table.blanks,
+        _counted(table.blanks, f"blank {table.word} is skipped", f"blank {table.word}s are skipped"): table.blanks,
         _counted(unlabelled, "record without a label is left out", "records without a label are left out"): unlabelled,
         _counted(repeated, "record shares its molecule", "records share their molecule") + f" with others, {merged}": (
             repeated
@@ -76,9 +78,11 @@ def remarks(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame)
         kept = len(censored) - dropped
         learnt = any(TASKS[kind].limits for kind in tasks["kind"])
         which = _counted(len(censored), "record has", "records have")
+        first = censored.iloc[0]
+        where = first["position"] or f"record {first['row']}"
         told.append(
-            f"{which} a label that only limits the value, such as record "
-            f"{censored['row'].iloc[0]} ({censored['detail'].iloc[0]}): {dropped} are dropped, {kept} "
+            f"{which} a label that only limits the value, such as {where} "
+            f"({first['detail']}): {dropped} are dropped, {kept} "
             + ("learnt as limits, and scores of errors are of values alone" if learnt else "kept")
             + "; `censored` says which."
         )

@@ -525,7 +525,7 @@ def _column(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
         first = molecules[unknown.to_numpy()].iloc[0]
         hint = "name the column in the dataset's split_column; " if (values == "").all() else ""
         raise UserError(
-            f"dataset {first['dataset']}, row {first['row']}: the split column holds {first['group']!r}; "
+            f"dataset {first['dataset']}, record {first['row']}: the split column holds {first['group']!r}; "
             f"{hint}write train, valid or test for every molecule."
         )
     return Dealt(parts.to_numpy(dtype=np.int64), np.arange(len(parts)))

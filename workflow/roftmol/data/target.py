@@ -6,7 +6,6 @@ few words, or if it holds two words. Names that identify records or describe mol
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,16 +28,12 @@ from roftmol.data.label_texts import (
     proposed,
     translated,
     unmatched,
-    with_points,
     yaml_key,
 )
+from roftmol.data.written_numbers import Written, is_like_a_number, mend, plain
 from roftmol.registry.catalog import ONE_SIDED
 from roftmol.tasks import TASKS, classification, regression
 
-#: A number as tables have it: with a relation, a decimal comma, an error, a unit.
-LIKE_A_NUMBER = re.compile(
-    r"[<>=~≤≥≈]{0,2}\s*[-+−]?(\d[\d.,]*|\.\d+)([eE][-+]?\d+)?\s*((±|\+/-)\s*[\d.,]+)?\s*(%|[a-zA-Zµμ]{1,3}(/[a-zA-Z]{1,3})?)?"
-)
 #: So many words between numbers are codes, and so many words alone are classes.
 WORDS = 5
 CLASSES = 10
@@ -48,21 +43,27 @@ CODES, OFTEN = 10, 3
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its name, its cells, and the line of each."""
+    """A column of a table: its name, its cells, and where each is, as a line or a row."""
 
     name: str
     cells: Sequence[str]
-    lines: Sequence[int]
+    positions: Sequence[str]
 
     @cached_property
-    def given(self) -> list[tuple[str, int]]:
-        """Return the cells in which something stands, with their lines."""
-        return [(text, line) for text, line in zip(self.cells, self.lines, strict=True) if not is_missing(text)]
+    def given(self) -> list[tuple[str, str]]:
+        """Return the cells in which something stands, with where they are."""
+        return [(text, where) for text, where in zip(self.cells, self.positions, strict=True) if not is_missing(text)]
+
+    @cached_property
+    def written(self) -> Written:
+        """Return these cells with their numbers as Python writes them."""
+        return plain([text for text, _ in self.given])
 
     @cached_property
     def words(self) -> Counter[str]:
         """Count the cells that are not like numbers, in lower case."""
-        return Counter(text.casefold() for text, _ in self.given if not LIKE_A_NUMBER.fullmatch(text))
+        pairs = zip(self.given, self.written.texts, strict=True)
+        return Counter(text.casefold() for (text, _), read in pairs if not is_like_a_number(read))
 
     @property
     def holds_words(self) -> bool:
@@ -85,9 +86,12 @@ class Column:
 
     @property
     def counts_records(self) -> bool:
-        """Return whether its whole numbers all differ, or rise or fall throughout, as those do that number records."""
-        numbers = [number(text) for text, _ in self.given]
-        if not all(value is not None and value.is_integer() for value in numbers):
+        """Return whether its whole numbers all differ, or rise or fall throughout, as those do that number records.
+
+        What has a unit is measured.
+        """
+        numbers = [number(text) for text in self.written.texts]
+        if self.written.unit or not all(value is not None and value.is_integer() for value in numbers):
             return False
         values = [value for value in numbers if value is not None]
         steps = [later - earlier for earlier, later in pairwise(values)]
@@ -100,8 +104,9 @@ def choose(table: Table, smiles: str) -> str:
 
     Raises `UserError` that names the columns and the key `target` where there is none, or any doubt.
     """
+    positions = _positions(table)
     columns = [
-        Column(name, [record[table.header.index(name)].strip() for record in table.records], table.lines)
+        Column(name, [record[table.header.index(name)].strip() for record in table.records], positions)
         for name in dict.fromkeys(table.header)
         if name != smiles and not is_unnamed(name)
     ]
@@ -129,12 +134,16 @@ def choose(table: Table, smiles: str) -> str:
     described = any(column.describes_labels for column in columns)
     if rivals or (one.counts_records and not described):
         why = f"{listed(rivals)} may be the labels" if rivals else "its whole numbers may count or identify the records"
-        text, line = one.given[0]
+        text, first = one.given[0]
         raise UserError(
-            f"{table.path}: column {one.name!r} (line {line}: {text!r}) holds numbers, but {why}; name the one to "
+            f"{table.path}: column {one.name!r} ({first}: {text!r}) holds numbers, but {why}; name the one to "
             f"predict with `target`{_for_example([one])}"
         )
     return one.name
+
+
+def _positions(table: Table) -> list[str]:
+    return [table.position(row) for row in range(len(table.records))]
 
 
 def _for_example(columns: Sequence[Column]) -> str:
@@ -150,15 +159,15 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     label that only limits the value is one where `censored` says what becomes of it; where it is learnt as a limit, the
     task is the kind whose labels may be limits.
     """
-    column = Column(target, table.column(target), table.lines)
+    column = Column(target, table.column(target), _positions(table))
     if task is not None and TASKS[task].limits:
         censored = ONE_SIDED
     check_values(table, [target], values)
-    texts = with_points([translated(text, values) for text in column.cells])
-    labels = zip(texts, column.cells, column.lines, strict=True)
+    texts = plain([translated(text, values) for text in column.cells]).texts
+    labels = zip(texts, column.cells, column.positions, strict=True)
     given = [
-        _Given(_value(label, task, censored), label, text, line)
-        for label, text, line in labels
+        _Given(_value(label, task, censored), label, text, position)
+        for label, text, position in labels
         if not is_missing(label)
     ]
     where = f"{table.path}: column {target!r}"
@@ -174,13 +183,13 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
     example = _codes(codes)
     if classes:
         raise UserError(
-            f"{where}, line {other.line}: {other.text!r} is neither of the classes 0 and 1. Say which is which, "
+            f"{where}, {other.position}: {other.text!r} is neither of the classes 0 and 1. Say which is which, "
             f"for example {example}; a label may be `missing`. More than two classes cannot be learnt."
         )
     few = len(codes) <= CODES and all(code.is_integer() for code in codes) and len(given) >= OFTEN * len(codes)
     if task is None and len(codes) > 1 and few:
         raise UserError(
-            f"{where} holds only {', '.join(f'{code:g}' for code in codes)} (line {other.line}: {other.text!r}). If "
+            f"{where} holds only {', '.join(f'{code:g}' for code in codes)} ({other.position}: {other.text!r}). If "
             f"these are codes of classes, say what each means, for example {example}; more than two classes cannot be "
             f"learnt. If they are measured values, say task={regression.TASK.name}."
         )
@@ -189,12 +198,12 @@ def task_of(table: Table, target: str, task: str | None, values: Values, censore
 
 
 class _Given(NamedTuple):
-    """A label: its number if it has one, the text that it is read from, and the cell with its line."""
+    """A label: its number if it has one, the text that it is read from, and the cell with its position."""
 
     value: float | None
     label: str
     text: str
-    line: int
+    position: str
 
 
 def check_values(table: Table, targets: Sequence[str], values: Values) -> None:
@@ -239,7 +248,7 @@ def _check_words(where: str, column: Column, given: Sequence[_Given], values: Va
     if not wrong:
         return
     first = wrong[0]
-    text, line = first.text, first.line
+    text, where = first.text, f"{where}, {first.position}"
     spelt = list({one.text.casefold(): one.text for one in reversed(wrong)}.values())
     if not values and len(wrong) == len(given) and column.holds_words:
         words = sorted(spelt, key=str.casefold)
@@ -248,28 +257,24 @@ def _check_words(where: str, column: Column, given: Sequence[_Given], values: Va
         else:
             asked = f"{len(words)} classes: {listed(words)}. Two can be learnt, so say which are 0, 1 or missing"
         raise UserError(
-            f"{where}, line {line}: {text!r} is not a number; the column holds {asked}, for example "
+            f"{where}: {text!r} is not a number; the column holds {asked}, for example "
             f"{proposed(words[:2], words[2:])}; or name another `target`."
         )
     limits = [one for one in wrong if _limit(one.label) is not None]
     others = list({one.text.casefold(): one.text for one in reversed(wrong) if one not in limits}.values())
     if first in limits:
-        mend = (
+        advice = (
             f"{len(limits)} of {len(given)} labels only limit the value. Say what becomes of them: censored=drop "
             "leaves them out, censored=limit takes the number for the value, censored=one_sided learns that the value "
             "lies beyond it"
         )
-    elif "," in text and number(text.replace(",", ".")) is not None:
-        mend = "Write decimal points, and nothing between thousands"
-    elif "−" in text and number(text.replace("−", "-")) is not None:
-        mend = "Write the minus sign as -"
-    elif LIKE_A_NUMBER.fullmatch(text):
-        mend = "Write numbers alone, of one unit, or the units into a column of their own"
+    elif as_a_number := mend(first.label):
+        advice = as_a_number
     else:
-        mend = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
-        if len(others) <= WORDS and not any(map(LIKE_A_NUMBER.fullmatch, others)):
+        advice = "Give numbers, for two classes 0 and 1, or leave the cell empty where nothing was measured"
+        if len(others) <= WORDS and not any(map(is_like_a_number, others)):
             # What was said before is to be said again.
             said = {key: meaning if meaning == LEFT_OUT else f"{meaning:g}" for key, meaning in values.items()}
             said |= dict.fromkeys(others, LEFT_OUT)
-            mend += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
-    raise UserError(f"{where}, line {line}: {text!r} is not a number. {mend}, or name another `target`.")
+            advice += "; or say values='{" + ", ".join(f"{yaml_key(key)}: {said[key]}" for key in said) + "}'"
+    raise UserError(f"{where}: {text!r} is not a number. {advice}, or name another `target`.")

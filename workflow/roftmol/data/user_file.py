@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from roftmol.tasks import TASKS
 
 #: Fewer molecules leave parts of a cross-validation with fewer than four, and training with a dozen.
 MINIMUM = 20
+#: So many bytes of a file of structures, unpacked, are read when a run is planned: about a second's work.
+STRUCTURES = 8_000_000
 #: Fewer of a class leave some part of a cross-validation, or the validation inside it, without one.
 MINIMUM_OF_A_CLASS = 10
 
@@ -92,11 +95,11 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
         rows = contradicting["row"].tolist()
         parsed = {row: molecules.parse(names[row]) for row in rows}
         same = [row for row in rows if parsed[row] == parsed[rows[0]]]
-        differing = " and ".join(f"{texts[row]} in line {table.lines[row]}" for row in same)
+        differing = " and ".join(f"{texts[row]} in {table.position(row)}" for row in same)
         raise UserError(
             f"{path}: {names[rows[0]]!r} has different labels: {differing}. Remove all but one, or say "
             "`duplicates=average` or `duplicates=drop`"
-            + (f" ({len(rows)} lines are of such molecules)." if len(rows) > len(same) else ".")
+            + (f" ({len(rows)} {table.word}s are of such molecules)." if len(rows) > len(same) else ".")
         )
     if dataset.duplicates != "keep":
         kept = kept.drop_duplicates("canonical")
@@ -131,19 +134,39 @@ def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: 
 
 
 def audit_labels(path: Path, dataset: Dataset) -> list[str]:
-    """Return what is worth a word of how a CSV of `own_datasets` is read; refuse labels that its jobs would refuse.
+    """Return what is worth a word of how a file of `own_datasets` is read; refuse labels that its jobs would refuse.
 
-    Raises `UserError` for what :func:`molecules.labels_of` refuses, for a key of `values` that means no label, and for
-    potencies that are no logarithms. Molecules are not looked at.
+    Of structures as many are read as stand in the first `STRUCTURES` bytes. Raises `UserError` for what
+    :func:`molecules.labels_of` refuses, for a column that is not there, for a key of `values` that means no label, and
+    for potencies that are no logarithms. Molecules are not looked at.
     """
-    table = load(path, molecules.reading(dataset, dataset.smiles))
-    table.column(dataset.smiles)
+    told = []
+    whole = True
+    if dataset.format in TABLES:
+        table = load(path, molecules.reading(dataset, dataset.smiles))
+        table.column(dataset.smiles)
+    elif dataset.format == "xyz" and find_spec("ase") is None:  # which is in the environment of the jobs alone
+        return ["ASE, which reads an XYZ, is not installed here, so its labels are looked at by its first job."]
+    else:
+        records, whole = molecules.first_structures(path, dataset, STRUCTURES)
+        table = molecules.property_table(path, records)
+        if not whole and not {*dataset.labels, *filter(None, [dataset.split_column])} - {"*"} <= {*table.header}:
+            # What the first records lack, another one may have.
+            table, whole = molecules.property_table(path, molecules.structures(path, dataset)), True
+        if not whole:
+            told.append(
+                f"{len(records):,} records, which stand in the first {STRUCTURES:,} bytes, are looked at when the run "
+                "is planned; the others are by its first job."
+            )
+    for name in filter(None, (dataset.split_column, *dataset.geometry)):
+        table.column(name)
     names = molecules.label_names(table, dataset)
-    labels_of.check_values(table, names, dataset.values)
+    if whole:
+        labels_of.check_values(table, names, dataset.values)
     labels, _, _ = molecules.labels_of(table, names, dataset, dataset.values)
     if dataset.potency:
-        activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset)
-    return of_reading(table, names, dataset.values)
+        activity_cliffs.demand_logarithms(labels[:, 0], np.arange(len(labels)), dataset, table.position)
+    return [*told, *of_reading(table, names, dataset.values)]
 
 
 def _guessed_smiles(table: Table) -> tuple[str, str]:
@@ -164,18 +187,16 @@ def _guessed_smiles(table: Table) -> tuple[str, str]:
         if len(holding) == 1 and not any(map(is_smiles_name, names)):
             return holding[0], smiles_cells.WHY
         raise UserError(f"{error}{_smiles_hint(table, holding)}") from None
-    cells = [(text, line) for text, line in zip(table.column(guess), table.lines, strict=True) if text][
-        : smiles_cells.TRIED
-    ]
-    wrong = [(text, line) for text, line in cells if not smiles_cells.is_one(text)]
+    cells = [(text, row) for row, text in enumerate(table.column(guess)) if text][: smiles_cells.TRIED]
+    wrong = [(text, row) for text, row in cells if not smiles_cells.is_one(text)]
     if 2 * len(wrong) <= len(cells):
         return guess, ""
-    text, line = wrong[0]
+    text, row = wrong[0]
     better = next((name for name in smiles_cells.columns_of(columns) if name != guess), "")
     hint = f", for example smiles={better!r}" if better else ""
     raise UserError(
-        f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in line {line} is none; name the "
-        f"column of SMILES with `smiles`{hint}."
+        f"{table.path}: column {guess!r} was taken for the SMILES, but {text!r} in {table.position(row)} is none; name "
+        f"the column of SMILES with `smiles`{hint}."
     )
 
 
@@ -186,7 +207,7 @@ def _smiles_hint(table: Table, holding: Sequence[str]) -> str:
         return f" {' and '.join(map(repr, holding))} {holds} some: smiles={holding[0]!r}."
     for record, line in zip(table.records[:HEADER_WITHIN], table.lines, strict=False):
         if any(map(is_smiles_name, record)):
-            return f" Line {line} looks like the header: remove the lines above it."
+            return f" {table.word.capitalize()} {line} looks like the header: remove the {table.word}s above it."
     if sum(map(bool, table.header)) < sum(map(bool, table.records[0])):
         return " If that is a title, name a column of the header below it; what stands above that is then skipped."
     return ""

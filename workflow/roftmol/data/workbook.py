@@ -1,6 +1,6 @@
 """Excel workbooks (.xlsx) as rows of texts: the values of formulas, dates as ISO 8601 writes them.
 
-openpyxl reads them. Its rows are those of the file, so that a message's line is the row that Excel shows.
+openpyxl reads them. Its rows are those of the file, so that a message's row is the one that Excel shows.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,8 @@ def fit_bundle(
                 "setting `descriptors` out."
             )
         reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
-        source = Labelled(method.head(), reader, reader.inputs(smiles), labels, structures)
+        inputs = replace(reader.inputs(smiles), substances=structures)
+        source = Labelled(method.head(), reader, inputs, labels, structures)
     elif pretrained and encoder:
         graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
         source = Networks(encoder, graphs, structures)

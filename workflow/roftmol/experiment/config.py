@@ -63,19 +63,21 @@ class Experiment:
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, or labels of own datasets, and return what is worth a word.
 
+        Of large files of structures the first are read, and that is said.
+
         Raises `UserError` if no recommendation can be made from the file, or if the folder is that of another file; and
         for labels that jobs would refuse.
         """
         of = self.recommendation
-        tables = {name: dataset.own_table for name, dataset in self.datasets.items() if dataset.own_table}
-        if not tables:
+        files = {name: dataset.own_file for name, dataset in self.datasets.items() if dataset.own_file}
+        if not files:
             return []
         from roftmol.data import user_file
 
         if of is None:
             return [
                 f"{name}: {remark}"
-                for name, path in tables.items()
+                for name, path in files.items()
                 for remark in user_file.audit_labels(path, self.datasets[name])
             ]
         check_claim(self.folder, Path(of.path))

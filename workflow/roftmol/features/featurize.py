@@ -59,7 +59,7 @@ def in_space(molecules: pd.DataFrame, conformers: pd.DataFrame) -> Graphs:
     """
     numbers = [np.asarray(row, np.int64) for row in conformers["numbers"]]
     for row, text, atoms in zip(molecules["row"], molecules["smiles"], numbers, strict=True):
-        where = f"dataset {molecules['dataset'].iloc[0]}, row {row}, {text!r}"
+        where = f"dataset {molecules['dataset'].iloc[0]}, record {row}, {text!r}"
         if unsupported := geometry.unsupported(atoms.tolist()):
             raise UserError(
                 f"{where}: it has {unsupported}; models of atoms in space are given {geometry.SYMBOLS} here, which all "

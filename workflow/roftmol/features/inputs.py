@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,8 @@ class Inputs:
     descriptors: NDArray[np.floating] | None = None  #: n x f, RDKit's, NaN where one is undefined
     vectors: NDArray[np.floating] | None = None  #: n x d, of an encoder
     gfn2: NDArray[np.floating] | None = None  #: n x 14, in the order of `GFN2_NAMES`
+    #: n, the same number for forms of one substance; None if each molecule is one of its own
+    substances: Rows | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return self.molecules
@@ -41,14 +43,16 @@ class Inputs:
     def __getitem__(self, rows: Rows) -> Inputs:
         """Return these molecules' inputs."""
         parts = (self.counts, self.descriptors, self.vectors, self.gfn2)
-        return Inputs(len(rows), *(None if part is None else part[rows] for part in parts))
+        taken = Inputs(len(rows), *(None if part is None else part[rows] for part in parts))
+        return replace(taken, substances=None if self.substances is None else self.substances[rows])
 
     def only(self, names: Collection[str]) -> Inputs:
-        """Return the same molecules with these inputs alone, by the names of the fields."""
+        """Return the same molecules, of their substances, with these inputs alone, by the names of the fields."""
         return Inputs(
             self.molecules,
             counts=self.counts if "counts" in names else None,
             descriptors=self.descriptors if "descriptors" in names else None,
             vectors=self.vectors if "vectors" in names else None,
             gfn2=self.gfn2 if "gfn2" in names else None,
+            substances=self.substances,
         )

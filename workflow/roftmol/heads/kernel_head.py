@@ -134,7 +134,8 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Ke
         process = gaussian_process.fit(K, y, rng)
         if not task.classes:
             return Column(rows, y, process, None)
-        classifier, _ = kernel_logistic.fit(K, process.weights, y, kernel_logistic.dealt(y, rng))
+        folds = kernel_logistic.dealt(y, rng, None if train.substances is None else train.substances[rows])
+        classifier, _ = kernel_logistic.fit(K, process.weights, y, folds)
         return Column(rows, y, process, classifier)
 
     return KernelHead(train, kernels, fitted(Y, task, one), left_out)

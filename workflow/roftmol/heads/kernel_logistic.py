@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from roftmol.features.inputs import Rows
 from roftmol.heads.standardiser import Array
 
 LAMBDAS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -82,12 +83,20 @@ def fit(kernels: Array, weights: Array, classes: Array, folds: NDArray[np.intege
     return Classifier(weights, a, b, LAMBDAS[best]), out_of_fold[best]
 
 
-def dealt(classes: Array, rng: np.random.Generator) -> NDArray[np.integer]:
-    """Return a fold for each molecule, both classes dealt evenly."""
+def dealt(classes: Array, rng: np.random.Generator, substances: Rows | None = None) -> NDArray[np.integer]:
+    """Return a fold for each molecule, both classes dealt evenly; forms of a substance have that of its first one.
+
+    They do not where no fold but one would then have a class.
+    """
     folds = np.empty(len(classes), np.int64)
     first = 0
     for value in (0.0, 1.0):
         members = rng.permutation(np.flatnonzero(classes == value))
         folds[members] = (first + np.arange(len(members))) % FOLDS
         first += len(members)  # so that the folds are of one size
-    return folds
+    if substances is None:
+        return folds
+    _, firsts, of = np.unique(substances, return_index=True, return_inverse=True)
+    together = folds[firsts][of]
+    learnable = all(len(np.unique(classes[together != fold])) == 2 for fold in np.unique(together))
+    return together if learnable else folds

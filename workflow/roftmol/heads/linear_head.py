@@ -3,11 +3,15 @@
     ridge      min_w,b  ||y - Z w - b||^2 + alpha ||w||^2    alpha has the least squared error of leave-one-out, exactly
     logistic   min_w,b  sum log loss + alpha / 2 ||w||^2     alpha has the least log loss of a cross-validation of five
 
+What is left out is a substance with all its forms, where the inputs say which molecules are forms of one: a salt
+tells what its base is. With H = 11^T / n + Z (Z^T Z + alpha)^-1 Z^T, Z centred, r = (1 - H) y, and the rows g of a
+substance, its errors are (1 - H_gg)^-1 r_g.
+
 It is linear probing without an epoch to choose: no molecule is left for validation.
 
-Of labels that are limits, values are expected (`limits.py`). With H = 11^T / n + Z (Z^T Z + alpha)^-1 Z^T, Z centred,
-and the residuals r = (1 - H) y, label i has given all others the mean y_i - r_i / (1 - h_ii) and the variance
-s^2 / (1 - h_ii), where s^2 = (y^T r + sum_i v_i (1 - h_ii)) / (n - 1) and v are the variances of what is expected.
+Of labels that are limits, values are expected (`limits.py`). With the same H and r, label i has given all others the
+mean y_i - r_i / (1 - h_ii) and the variance s^2 / (1 - h_ii), where s^2 = (y^T r + sum_i v_i (1 - h_ii)) / (n - 1) and
+v are the variances of what is expected.
 """
 
 from __future__ import annotations
@@ -109,40 +113,61 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Li
     assert train.vectors is not None
     standardiser = Standardiser.of(train.vectors)
     Z = standardiser(train.vectors)
+    substances = np.arange(len(train)) if train.substances is None else train.substances
 
     def one(number: int, rows: Rows, y: Array) -> Column:
         if task.classes:
-            return _logistic(Z[rows], y, generator("ridge", seed, number))
+            return _logistic(Z[rows], y, generator("ridge", seed, number), substances[rows])
         limits = Limits.of(y, task)
-        return _ridge(Z[rows], limits) if limits else _column(_least_squares(Z[rows], task.values(y)))
+        if limits:
+            return _ridge(Z[rows], limits, substances[rows])
+        return _column(_least_squares(Z[rows], task.values(y), substances[rows]))
 
     return LinearHead(standardiser, fitted(Y, task, one), task.classes)
 
 
-def _least_squares(Z: Array, y: Array) -> Any:
-    """Return scikit-learn's ridge regression with the best of the penalties."""
+def _least_squares(Z: Array, y: Array, substances: Rows) -> Any:
+    """Return scikit-learn's ridge regression with the best of the penalties; `substances` are left out one by one."""
     from sklearn.linear_model import RidgeCV
 
-    return RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z, y)
+    penalties = np.array(PENALTIES) * Z.shape[1]
+    if 1 < len(np.unique(substances)) < len(substances):
+        errors = [float(np.mean(left_out(Z, y, alpha, substances) ** 2)) for alpha in penalties]
+        penalties = penalties[[int(np.argmin(errors))]]
+    return RidgeCV(penalties).fit(Z, y)
+
+
+def left_out(Z: Array, y: Array, alpha: float, substances: Rows) -> Array:
+    """Return the error of each of n labels by ridge regression without any record of its substance, exactly."""
+    Z = Z - Z.mean(0)
+    # H is as large as the labels are many, squared: its blocks alone are made.
+    G = np.linalg.solve(Z.T @ Z + alpha * np.eye(Z.shape[1]), Z.T)
+    r = y - y.mean() - Z @ (G @ y)
+    errors = r / (1 - 1 / len(y) - np.einsum("nd,dn->n", Z, G))
+    of = np.unique(substances, return_inverse=True)[1]
+    for substance in np.flatnonzero(np.bincount(of) > 1):
+        g = np.flatnonzero(of == substance)
+        errors[g] = np.linalg.solve(np.eye(len(g)) - 1 / len(y) - Z[g] @ G[:, g], r[g])
+    return errors
 
 
 def _column(ridge: Any) -> Column:
     return Column(ridge.coef_, float(ridge.intercept_))
 
 
-def _ridge(Z: Array, limits: Limits) -> Column:
+def _ridge(Z: Array, limits: Limits, substances: Rows) -> Column:
     """Return the ridge regression of n labels, some of which are limits: fitted as often as their values move.
 
     It begins with what the values alone teach.
     """
     known = limits.sides == 0
     y, v = limits.numbers.copy(), np.zeros(len(limits.numbers))
-    ridge = _least_squares(Z[known], y[known])
+    ridge = _least_squares(Z[known], y[known], substances[known])
     y[~known] = np.where(limits.sides * (ridge.predict(Z) - y) > 0, ridge.predict(Z), y)[~known]
     for _ in range(ROUNDS):
         before = y.copy()
         _expect(Z - Z.mean(0), limits, float(ridge.alpha_), y, v)
-        ridge = _least_squares(Z, y)
+        ridge = _least_squares(Z, y, substances)
         if np.abs(y - before).max() < MOVED * y.std():
             break
     return _column(ridge)
@@ -167,9 +192,10 @@ def _expect(Z: Array, limits: Limits, alpha: float, y: Array, v: Array) -> None:
     limits.settle(y, v, conditional, moved)
 
 
-def _logistic(Z: Array, y: Array, rng: np.random.Generator) -> Column:
+def _logistic(Z: Array, y: Array, rng: np.random.Generator, substances: Rows) -> Column:
     # By its dual, w = Z^T a / d: n numbers to find, and not as many as a vector is wide.
-    dual, _ = kernel_logistic.fit(linear(Z, Z)[None], np.ones(1), y, kernel_logistic.dealt(y, rng))
+    folds = kernel_logistic.dealt(y, rng, substances)
+    dual, _ = kernel_logistic.fit(linear(Z, Z)[None], np.ones(1), y, folds)
     return Column(Z.T @ dual.a / Z.shape[1], dual.b)
 
 

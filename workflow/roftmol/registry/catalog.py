@@ -190,10 +190,10 @@ class Dataset:
         return cls(**entry)
 
     @property
-    def own_table(self) -> Path | None:
-        """The CSV of the user's own that it is, of `own_datasets`; None for structures and what is registered."""
+    def own_file(self) -> Path | None:
+        """The file of the user's own that it is, of `own_datasets` or `data`; None for what is registered."""
         (first, *others) = self.sources
-        return Path(first.file) if self.format in TABLES and first.kind == "path" and not others else None
+        return Path(first.file) if first.kind == "path" and not others else None
 
     @property
     def has_cliffs(self) -> bool:

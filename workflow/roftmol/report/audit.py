@@ -26,6 +26,8 @@ TITLES_OF_FACTS = {
     "max_rejected": "Unusable records allowed",
     "grids": "Hyperparameters tried",
 }
+#: What labels may be that are no values, by their columns in table "tasks".
+LIMITS = {"lower_limits": "Lower limits", "upper_limits": "Upper limits"}
 FALLBACK = "selected by loss"  # in the notes of the selection rules
 
 
@@ -52,6 +54,7 @@ def data_table(
 ) -> Table:
     """Make a row a dataset: its records, its labels, and what could not be scored or selected as intended."""
     rows, facets = [], []
+    limits = _limits(tasks)
     for dataset in sorted(set(tasks["dataset"]), key=str.casefold):
         facets.append({"dataset": dataset})
         kept = molecules[molecules["dataset"] == dataset]
@@ -74,14 +77,21 @@ def data_table(
                 count(dropped),
                 count(len(columns)),
                 count(labelled),
+                *(count(columns[name].sum()) for name in limits),
                 number_cell("" if math.isnan(share) else f"{100 * share:.1f}%", share),
                 count(undefined.max() if len(undefined) else float("nan")),
                 count(fallbacks),
             ]
         )
-    measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels", "Positive"]
+    measures = ["Records read", "Kept", "Kept with a remark", "Dropped", "Tasks", "Labels"]
+    measures += [*(LIMITS[name] for name in limits), "Positive"]
     measures += ["Tasks undefined in test, at most", "Selections that fell back to the loss"]
     return Table("", ["Dataset", "Kind", *(f"#{title}" for title in measures)], rows, facets)
+
+
+def _limits(tasks: pd.DataFrame) -> list[str]:
+    """Return the columns of table "tasks" that count limits; none, where no label is one."""
+    return list(LIMITS) if tasks[list(LIMITS)].sum().any() else []
 
 
 def remarked(molecules: pd.DataFrame, rejects: pd.DataFrame, tasks: pd.DataFrame) -> list[tuple[str, str]]:
@@ -108,7 +118,7 @@ def rejected_table(rejects: pd.DataFrame) -> Table:
     cells = [
         [
             word(record["dataset"]),
-            count(record["row"]),
+            number_cell(record["position"] or f"record {record['row']}", record["row"]),
             word(record["smiles"], "smiles"),
             word(plain(record["reason"])),
             word(record["detail"], "long"),
@@ -117,12 +127,13 @@ def rejected_table(rejects: pd.DataFrame) -> Table:
         for record in first.to_dict("records")
     ]
     facets = [{"dataset": dataset} for dataset in first["dataset"]]
-    return Table("", ["Dataset", "#Record", "SMILES", "Reason", "Detail", "Action"], cells, facets)
+    return Table("", ["Dataset", "#Where", "SMILES", "Reason", "Detail", "Action"], cells, facets)
 
 
 def tasks_table(tasks: pd.DataFrame) -> Table:
     """Make the table of the label columns: the share of positives, or mean and standard deviation of values."""
     undefined = number_cell("", float("nan"))
+    limits = _limits(tasks)
     rows, facets = [], []
     for task in tasks.sort_values(["dataset", "task"]).to_dict("records"):
         if TASKS[task["kind"]].classes:
@@ -131,9 +142,11 @@ def tasks_table(tasks: pd.DataFrame) -> Table:
         else:
             measured = (number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std"))
             values = [undefined, undefined, *measured]
-        rows.append([word(task["dataset"]), word(task["name"]), count(task["labelled"]), *values])
+        which = [count(task[name]) for name in limits]
+        rows.append([word(task["dataset"]), word(task["name"]), count(task["labelled"]), *which, *values])
         facets.append({"dataset": task["dataset"]})
-    measures = ["#Labelled", "#Positive", "#Share positive", "#Mean", "#Standard deviation"]
+    measures = ["#Labelled", *(f"#{LIMITS[name]}" for name in limits)]
+    measures += ["#Positive", "#Share positive", "#Mean", "#Standard deviation"]
     return Table("", ["Dataset", "Label column", *measures], rows, facets)
 
 

@@ -35,7 +35,10 @@ TABLES = (
             "reason": pa.string(),
             "detail": pa.string(),
             "action": pa.string(),
+            "position": pa.string(),
         },
+        version=FIRST + 1,
+        since={"position": FIRST + 1},
     ),
     Table(
         "tasks",
@@ -49,7 +52,11 @@ TABLES = (
             "positives": pa.int64(),
             "mean": pa.float64(),
             "std": pa.float64(),
+            "lower_limits": pa.int64(),
+            "upper_limits": pa.int64(),
         },
+        version=FIRST + 1,
+        since={"lower_limits": FIRST + 1, "upper_limits": FIRST + 1},
     ),
     Table(
         "conformers",

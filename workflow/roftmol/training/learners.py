@@ -22,6 +22,7 @@ from roftmol.core import run_origin
 from roftmol.core.errors import UserError
 from roftmol.core.peak_memory import peak_mib
 from roftmol.core.seeds import seed_of
+from roftmol.data import parents
 from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.fingerprints import morgan_counts
@@ -137,6 +138,7 @@ class LearnerCell:
             counts=morgan_counts(used["smiles"].tolist()) if "counts" in reads else None,
             descriptors=described("descriptors", DESCRIPTORS, descriptors),
             gfn2=described("gfn2", GFN2, gfn2),
+            substances=parents.groups(used),
         )
 
     def run(self, reader: Reader, out: Path, alike: bool = False) -> None:
