@@ -45,7 +45,7 @@ def test_what_the_stages_made_agrees(made_once: Path, capsys: pytest.CaptureFixt
     assert status == 0
     assert text.count("\n") == 1
     assert f"runs {len(METHODS)}" in text
-    assert "parts 14" in text
+    assert "parts 16" in text
     assert "checkpoints 1, source files 1" in text
     assert text.endswith("all agree within 1e-12, relative\n")
     scores = schemas.read("scores", made_once / "tables/scores.parquet")
