@@ -139,6 +139,11 @@ def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
             tampered("predictions", "prediction", 5, lambda value: value + 0.5),
             ["tables/predictions.parquet", "molecule"],
         ),
+        (tampered("loss_weights", "weight", 1, lambda value: 0.5), ["loss_weights.parquet", "weight: stored 0.5"]),
+        (
+            lambda results: (results / "tables/loss_weights.parquet").unlink(),
+            ["loss_weights.parquet", "rows: stored 0"],
+        ),
         (tampered("alphas", "value", 2, lambda value: 0.0), ["alphas.parquet", "wise_ft"]),
         (
             tampered("timings", "wall_seconds", 2, lambda value: 0.0),
