@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,18 @@ from roftmol.features import featurize
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import merge
 from roftmol.tables import schemas
-from roftmol.training import jobs, landscape, learners
+from roftmol.training import jobs, joint, landscape, learners
 from roftmol.training.fit import TrainSettings
 
 MODEL, SPLIT, BUDGET = "tiny", "random", "30"
 TRAINING = TrainSettings(epochs=2, batch_size=16)
-#: Every kind of run: trained, swept, mixed by learnt coefficients, and the references.
+#: Every kind of run: trained, swept, mixed by learnt coefficients, of a panel (of one dataset), and the references.
 METHODS: dict[str, tuple[dict[str, Any], ...]] = {
     "full_ft": ({},),
     "l2_sp": ({"lam": 0.1}, {"lam": 0.001}),
     "wise_ft": ({"alpha": 0.0}, {"alpha": 0.5}, {"alpha": 1.0}),
     "dwise_ft": ({"start": 0.9},),  # of which one seed has a plane
+    "joint_ft": ({"weighting": "equal"},),
     "fingerprint": ({"learner": "linear", "alpha": 1.0},),
     "constant": ({},),
 }
@@ -91,6 +93,11 @@ def make(
         told, source = jobs.RunSettings(**cell, **own), folder / "full_ft"
         if name in ("wise_ft", "dwise_ft"):
             jobs.interpolate(told, features, split, checkpoint, source, folder / name)
+        elif name == "joint_ft":
+            told = replace(told, panel="alone", together=(dataset,))
+            fits = results / f"panels/honest/{MODEL}/alone/{SPLIT}-{BUDGET}/{name}"
+            joint.train_panel(joint.JointSettings("hu", (told,)), results, checkpoint, fits)
+            joint.share(told, split, fits, folder / name)
         else:
             jobs.finetune(told, features, split, checkpoint, folder / name)
     if "dwise_ft" in methods:

@@ -99,31 +99,27 @@ def test_what_is_the_same_in_both_is_there_once(b: Path, tmp_path: Path):
     assert "Another processor" not in set(fits["host"])
     assert not list((tmp_path / "c").rglob("parts"))
     with_parts = [name for name in METHODS if name not in WITHOUT_ENCODER]
-    assert verify.verify(tmp_path / "c").counts["runs without parts"] == len(with_parts) == 4
+    assert verify.verify(tmp_path / "c").counts["runs without parts"] == len(with_parts) == 5
 
 
 def test_data_sets_and_methods_come_together(b: Path, tmp_path: Path):
     """Another dataset, which was compared with no corpus, and a method that the other folder lacks."""
     one = copy(b, tmp_path / "one")
     shutil.rmtree(run_of(one, "l2_sp"))
-    other = make(tmp_path / "other", (2,), dataset="second", methods=("full_ft", "fingerprint"))
+    other = make(tmp_path / "other", (2,), dataset="second", methods=("full_ft", "fingerprint", "joint_ft"))
     shutil.copytree(run_of(b, "l2_sp"), run_of(other, "l2_sp"))
     for path in ("data/own", "splits/honest/own"):
         shutil.copytree(b / path, other / path)
     shutil.rmtree(other / "overlaps")
-    panel = Path("panels/honest") / MODEL / "two/random-all/joint_ft"
-    for results, dataset in ((one, "own"), (other, "second")):
-        shutil.copytree(run_of(results, "full_ft", dataset), results / panel / "parts")
-        (results / panel / "parts/parts").rename(results / panel / "parts" / dataset)
-        (results / panel / "parts/fits.parquet").rename(results / panel / "fits.parquet")
     merge([one, other], tmp_path / "c")
-    joint = schemas.read("fits", tmp_path / "c" / panel / "fits.parquet")
+    (panel,) = Found(tmp_path / "c").panels
+    joint = schemas.read("fits", panel / "fits.parquet")
     assert {dataset: set(rows["part"]) for dataset, rows in joint.groupby("dataset")} == {
-        name: {part.name for part in (tmp_path / "c" / panel / "parts" / name).iterdir()} for name in ("own", "second")
+        name: {part.name for part in (panel / "parts" / name).iterdir()} for name in ("own", "second")
     }
     summary = schemas.read("summary", tmp_path / "c/tables/summary.parquet").set_index(["dataset", "method"])
     assert set(summary.loc["own"].index) == set(METHODS)
-    assert set(summary.loc["second"].index) == {"full_ft", "fingerprint"}
+    assert set(summary.loc["second"].index) == {"full_ft", "fingerprint", "joint_ft"}
     assert summary["contamination"]["own", "l2_sp"] == "structures"
     assert summary["contamination"]["second", "full_ft"] == "unknown"
     overlaps = schemas.read("overlaps", tmp_path / "c/tables/overlaps.parquet").set_index("dataset")

@@ -45,7 +45,7 @@ def test_what_the_stages_made_agrees(made_once: Path, capsys: pytest.CaptureFixt
     assert status == 0
     assert text.count("\n") == 1
     assert f"runs {len(METHODS)}" in text
-    assert "parts 14" in text
+    assert "parts 16" in text
     assert "checkpoints 1, source files 1" in text
     assert text.endswith("all agree within 1e-12, relative\n")
     scores = schemas.read("scores", made_once / "tables/scores.parquet")
@@ -138,6 +138,11 @@ def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
         (
             tampered("predictions", "prediction", 5, lambda value: value + 0.5),
             ["tables/predictions.parquet", "molecule"],
+        ),
+        (tampered("loss_weights", "weight", 1, lambda value: 0.5), ["loss_weights.parquet", "weight: stored 0.5"]),
+        (
+            lambda results: (results / "tables/loss_weights.parquet").unlink(),
+            ["loss_weights.parquet", "rows: stored 0"],
         ),
         (tampered("alphas", "value", 2, lambda value: 0.0), ["alphas.parquet", "wise_ft"]),
         (
