@@ -71,6 +71,11 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
         need = SPLITS[name].need
         if need and (unfit := [dataset.name for dataset in datasets if not need.met_by(dataset)]):
             raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
+        if SPLITS[name].official and "honest" in config.protocols and config.validation.scheme != "holdout":
+            raise UserError(
+                f"validation.scheme: {config.validation.scheme} takes no division into training and validation, and the "
+                f"split {name} is one for each seed; say holdout, or choose another split"
+            )
 
 
 def _check_refitted(methods: Iterable[str]) -> None:

@@ -35,7 +35,10 @@ TABLES = (
             "reason": pa.string(),
             "detail": pa.string(),
             "action": pa.string(),
+            "group": pa.string(),
         },
+        version=FIRST + 1,
+        since={"group": FIRST + 1},
     ),
     Table(
         "tasks",
