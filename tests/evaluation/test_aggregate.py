@@ -41,7 +41,8 @@ def write_data(path):
         }
     )
     schemas.write("molecules", frame, path / "molecules.parquet")
-    reject = {"dataset": "tiny", "row": 8, "smiles": "C(", "reason": "invalid", "detail": "", "action": "dropped"}
+    reject = {"dataset": "tiny", "row": 8, "smiles": "C(", "reason": "invalid", "detail": ""}
+    reject |= {"action": "dropped", "group": ""}
     schemas.write("rejects", pd.DataFrame([reject]), path / "rejects.parquet")
     tasks = pd.DataFrame({"dataset": "tiny", "task": [0, 1], "name": names, "kind": "classification"})
     tasks = tasks.assign(labelled=[8, 6], positives=[4, 4], mean=[0.5, 2 / 3], std=[0.5, 0.5])

@@ -349,6 +349,7 @@ def data_tables(dataset: str, kind: str, rejects: int = 12, name: str = "label")
             "reason": reasons[place % 3][0],
             "detail": "same canonical SMILES as row 0" if place % 3 == 1 else "not read by RDKit",
             "action": reasons[place % 3][1],
+            "group": "",
         }
         for place in range(rejects)
     ]
@@ -385,6 +386,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
         "models": models_of(selected),
         "overlaps": overlaps_of(selected),
         "left_out": schemas.empty("left_out"),
+        "leaderboard": schemas.empty("leaderboard"),
         **statistics.made(selected, replicates=100),
         **{
             name: pd.concat([part[name] for part in data], ignore_index=True)

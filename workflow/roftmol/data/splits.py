@@ -20,10 +20,10 @@ molecules of a group by position. The N of a budget are the first N of the train
 split the first N after a shuffle of it, seed 42 again. Identical molecules may fall into different parts. In `honest`
 the scaffold is that of the SMILES as the file writes it, and rows stand in the file's order.
 
-In `leaderboard` the test part is a public leaderboard's, as the dataset's split column tells it, and seed s divides all
-others as TDC's own tools do for its run s: by `scaffolds_of_tdc` with the seed s, seven eighths to train. Both protocols
-take that division; a budget is drawn from its training part. In `honest` that is for validation too, so that the
-official validation part serves a budget of all alone.
+In `leaderboard` the test part is a public leaderboard's, as the dataset's split column tells it, and seed s divides
+all others as TDC's own tools do for its run s: by `scaffolds_of_tdc` with the seed s, seven eighths to train. Both
+protocols take that division, and draw a budget from its training part. In `honest` validation is taken out of a budget
+here too, so that the official validation part serves a budget of all alone.
 
 In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
 of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
@@ -513,9 +513,9 @@ def scaffolds_of_tdc(groups: Ints, seed: int, fractions: tuple[float, float, flo
     """Return the part of each molecule by the scaffold split of TDC, with TRAIN, VALID and TEST in these fractions.
 
     `groups` number the scaffolds by their first molecule. The shares of TRAIN and VALID are rounded down. Scaffolds of
-    more molecules than half of VALID or of TEST are dealt first, both these and the others in an order that Python's own
-    generator shuffles. A scaffold goes to TRAIN while it fits in, else to VALID, else to TEST; where nothing is to be
-    tested, all that does not fit is VALID. Method: Huang et al., Therapeutics Data Commons, arXiv 2102.09548.
+    more molecules than half of VALID or of TEST are dealt first, both these and the others in an order that Python's
+    own generator shuffles. A scaffold goes to TRAIN while it fits in, else to VALID, else to TEST; where nothing is to
+    be tested, all that does not fit is VALID. Method: Huang et al., Therapeutics Data Commons, arXiv 2102.09548.
     """
     n = len(groups)
     train, valid = int(n * fractions[0]), int(n * fractions[1])

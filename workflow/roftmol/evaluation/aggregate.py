@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from roftmol.core import parquet_footer
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
+from roftmol.evaluation import leaderboard
 from roftmol.evaluation.contamination import Audit, worst
 from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_of
 from roftmol.scoring import metrics
@@ -43,6 +44,7 @@ TABLES = (
     "curves",
     "timings",
     "summary",
+    "leaderboard",
     "models",
     "overlaps",
     "left_out",
@@ -73,6 +75,7 @@ class Data:
     kind: str
     names: list[str]
     labels: metrics.Array
+    official: leaderboard.Official | None = None  #: of a dataset with a public leaderboard
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,12 @@ def aggregate(
     with ExitStack() as stack:
         append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet", settings)) for name in TABLES}
         datasets: dict[str, Data] = {}
+        official = leaderboard.metrics()
         for directory in sorted(data, key=lambda path: path.name):
             tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
             for name, frame in tables.items():
                 append[name](frame)
-            dataset = data_of(tables["molecules"], tables["tasks"], directory)
+            dataset = data_of(tables, official, directory)
             datasets[dataset.name] = dataset
         append["models"](audit.table())
         append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
@@ -216,6 +220,10 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
         "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
     }
+    if data.official is not None:
+        standing = leaderboard.standing(run.cell, data.official, scores, selected)
+        if len(standing):
+            tables["leaderboard"] = standing
     if run.cell["method"] == WISE_FT:
         tables["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
@@ -302,12 +310,18 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
     return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
 
 
-def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
-    """Take the labels of a dataset from its tables in the directory `path`; raise `UserError` if they do not match."""
+def data_of(tables: Mapping[str, pd.DataFrame], official: Mapping[str, str], path: Path) -> Data:
+    """Take the labels of a dataset from its tables in the directory `path`, of the names in `DATA_TABLES`.
+
+    `official` are the metrics of datasets with a leaderboard. Raises `UserError` if the tables do not match.
+    """
+    molecules, tasks = tables["molecules"], tables["tasks"]
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]
-    return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()))
+    metric = official.get(first["dataset"])
+    board = leaderboard.official(metric, molecules, tables["rejects"]) if metric else None
+    return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()), board)
 
 
 def read_run(path: Path) -> Run:

@@ -73,8 +73,8 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
             raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
         if SPLITS[name].official and "honest" in config.protocols and config.validation.scheme != "holdout":
             raise UserError(
-                f"validation.scheme: {config.validation.scheme} takes no division into training and validation, and the "
-                f"split {name} is one for each seed; say holdout, or choose another split"
+                f"validation.scheme: {config.validation.scheme} validates on parts of its own, and the split {name} "
+                "brings its validation part for each seed; say holdout, or choose another split"
             )
 
 

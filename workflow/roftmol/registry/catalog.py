@@ -104,8 +104,8 @@ class Source:
             raise UserError(f"{where}: parts are files as they are; leave them out, or `unpack`.")
         if entry["part_names"] and len(entry["part_names"]) != 1 + len(entry["parts"]):
             raise UserError(
-                f"{where}: part_names has {len(entry['part_names'])} words for {1 + len(entry['parts'])} files; give one "
-                "for `file` and one for each of `parts`, or none."
+                f"{where}: part_names has {len(entry['part_names'])} words for {1 + len(entry['parts'])} files; give "
+                "one for `file` and one for each of `parts`, or none."
             )
         return cls(**entry)
 
@@ -384,7 +384,7 @@ def corpora() -> dict[str, Corpus]:
 
 
 def evaluated() -> dict[str, Corpus]:
-    """Return the sets that are no datasets here but that models are evaluated on elsewhere, by name."""
+    """Return the groups of sets that models are evaluated on, which recipes keep apart, by name."""
     return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("evaluated.yaml").items()}
 
 

@@ -26,7 +26,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.paths import MODELS, Found
 from roftmol.core.weights_digest import content_digest
-from roftmol.evaluation import contamination
+from roftmol.evaluation import contamination, leaderboard
 from roftmol.evaluation.aggregate import DATA_TABLES, PARTITIONS, Data, Run, data_of, read_run, summarise, tables_of
 from roftmol.scoring.selection import RULES
 from roftmol.tables import schemas
@@ -36,6 +36,8 @@ CELL = list(schemas.CELL)
 TOLERANCE = 1e-12
 #: The tables that a run has rows of.
 RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "changes", "curves", "timings")
+#: Those that a folder of an earlier version of this program lacks.
+LATER_TABLES = ("leaderboard",)
 #: The tables whose rows are counted by themselves.
 COUNTED = ("scores", "predictions", "molecules")
 
@@ -113,7 +115,8 @@ class _Stored:
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
-        keys = dict.fromkeys(RUN_TABLES, CELL) | {name: ["dataset"] for name in DATA_TABLES}
+        self.of_runs = (*RUN_TABLES, *(name for name in LATER_TABLES if self._file(name).exists()))
+        keys = dict.fromkeys(self.of_runs, CELL) | {name: ["dataset"] for name in DATA_TABLES}
         self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
         self.rows: Counter[str] = Counter()
         self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
@@ -131,7 +134,7 @@ class _Stored:
         made = tables_of(run, data[run.cell["dataset"]], rule if rule in RULES else "validation")
         verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
         made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
-        for name in RUN_TABLES:
+        for name in self.of_runs:
             here = self._rows(name, run.cell)
             self.rows[name] += len(here)
             self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
@@ -143,7 +146,7 @@ class _Stored:
         """Compare what belongs to no single run: rows of no run, the summary, the datasets, the encoders' weights."""
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
-        for name in RUN_TABLES:
+        for name in self.of_runs:
             rows = pq.read_metadata(self._file(name)).num_rows
             if rows != self.rows[name] and not self.waiting:
                 self._differs(name, "all cells", "rows", rows, self.rows[name])
@@ -333,8 +336,8 @@ def _sources(files: Found, seen: Verification) -> Iterator[Difference]:
 
 
 def _data(folder: Path) -> Data:
-    molecules, tasks = (schemas.read(name, folder / f"{name}.parquet") for name in ("molecules", "tasks"))
-    return data_of(molecules, tasks, folder)
+    tables = {name: schemas.read(name, folder / f"{name}.parquet") for name in DATA_TABLES}
+    return data_of(tables, leaderboard.metrics(), folder)
 
 
 def _cells(frame: pd.DataFrame) -> dict[tuple[str, ...], None]:
