@@ -113,7 +113,7 @@ def test_a_folder_holds_the_table_and_verify_computes_it_anew(tmp_path: Path, mo
     monkeypatch.setattr(leaderboard, "SPLITS", {"random": leaderboard.SPLITS["leaderboard"]})
     files = Found(results)
     audit = contamination.read_folder(results, results / MODELS)
-    aggregate(files.runs, files.data, "validation", results / "tables", audit)
+    aggregate(files.runs, files.data, "validation", results / "tables", audit, leaderboards=leaderboard.metrics())
     file = results / "tables/leaderboard.parquet"
     rows = schemas.read("leaderboard", file)
     scores = schemas.read("scores", results / "tables/scores.parquet")

@@ -404,6 +404,12 @@ def test_every_configuration_that_comes_along_is_an_experiment(path: Path):
     assert (estimate(made).core_hours > 0) == any(method.trains_encoder or method.encoder_of for method in methods)
 
 
+def test_the_tables_are_told_of_the_datasets_leaderboards():
+    made = experiment({"datasets": ["esol", "tdc_herg", "tdc_vdss_lombardo"]})
+    told = settings_for("aggregate", made)["leaderboards"]
+    assert told == {"tdc_herg": "roc_auc", "tdc_vdss_lombardo": "spearman"}
+
+
 def test_the_papers_comparison_is_whole():
     made = experiment(_merged(ROOT / "config" / "paper.yaml"))
     cells = made.cells

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,13 @@ def aggregate(
     audit: Audit = NOTHING_KNOWN,
     leave_out: Collection[str] = (),
     landscapes: Sequence[Path] = (),
+    leaderboards: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
     Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and in no other.
-    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. Only one run's
+    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. `leaderboards`
+    are the metrics of public leaderboards, by dataset. Only one run's
     predictions are held at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two directories
     with the same cell, or a run on a dataset that is not in `data`.
     """
@@ -110,12 +113,11 @@ def aggregate(
     with ExitStack() as stack:
         append = {name: stack.enter_context(_appending(name, out / f"{name}.parquet", settings)) for name in TABLES}
         datasets: dict[str, Data] = {}
-        official = leaderboard.metrics()
         for directory in sorted(data, key=lambda path: path.name):
             tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
             for name, frame in tables.items():
                 append[name](frame)
-            dataset = data_of(tables, official, directory)
+            dataset = data_of(tables, leaderboards, directory)
             datasets[dataset.name] = dataset
         append["models"](audit.table())
         append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
@@ -310,16 +312,16 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
     return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
 
 
-def data_of(tables: Mapping[str, pd.DataFrame], official: Mapping[str, str], path: Path) -> Data:
+def data_of(tables: Mapping[str, pd.DataFrame], leaderboards: Mapping[str, str], path: Path) -> Data:
     """Take the labels of a dataset from its tables in the directory `path`, of the names in `DATA_TABLES`.
 
-    `official` are the metrics of datasets with a leaderboard. Raises `UserError` if the tables do not match.
+    `leaderboards` are the metrics of datasets that have one. Raises `UserError` if the tables do not match.
     """
     molecules, tasks = tables["molecules"], tables["tasks"]
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]
-    metric = official.get(first["dataset"])
+    metric = leaderboards.get(first["dataset"])
     board = leaderboard.official(metric, molecules, tables["rejects"]) if metric else None
     return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()), board)
 
