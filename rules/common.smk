@@ -7,7 +7,16 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+# Where this workflow lies. `workflow.basedir` is the folder of whichever Snakefile was started, perhaps one that uses this
+# workflow as a module.
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+PACKAGE = HERE / "workflow"
+if not PACKAGE.is_dir():  # of github(), Snakemake brings a file at a time
+    raise WorkflowError(
+        "This workflow runs from a folder, for its jobs run the package beside its rules. Clone the repository and name "
+        'the Snakefile of the clone: `module roftmol: snakefile: "CLONE/Snakefile"`.'
+    )
+sys.path.insert(0, str(PACKAGE))
 
 from roftmol import statistics
 from roftmol.cli import progress
@@ -107,7 +116,7 @@ RECIPES = catalog.recipes()
 
 def environment():
     """What commands run in: our package and, unless conda gives one, the Python that runs snakemake."""
-    exports = {"PYTHONPATH": f"{workflow.basedir}/workflow"}
+    exports = {"PYTHONPATH": str(PACKAGE)}
     if EXPERIMENT.mirror:
         exports["ROFTMOL_MIRROR"] = EXPERIMENT.mirror
     lines = [f"export {name}={shlex.quote(value)};" for name, value in exports.items()]
@@ -132,7 +141,7 @@ def code(stage):
 
 def env(stage):
     """Return the path of a stage's conda environment."""
-    return f"{workflow.basedir}/envs/{STAGES[stage].environment}.yaml"
+    return str(HERE / "envs" / f"{STAGES[stage].environment}.yaml")
 
 
 def command(stage, *options, **paths):
@@ -253,5 +262,5 @@ def recommended(wildcards):
 # A prefix replaces Snakemake's own, so it repeats its strictness: a stage that fails fails its job, whatever `tee` says.
 shell.executable("bash")
 shell.prefix(
-    f"set -euo pipefail; source {shlex.quote(f'{workflow.basedir}/rules/stage.sh')}; {environment()}"
+    f"set -euo pipefail; source {shlex.quote(f'{HERE}/rules/stage.sh')}; {environment()}"
 )

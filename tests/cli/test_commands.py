@@ -20,7 +20,7 @@ from roftmol.scoring.selection import RULES
 from roftmol.stages import STAGES
 from workspaces import ROOT
 
-PEOPLE = ("recommend", "predict", "show", "merge", "verify", "list")
+PEOPLE = ("recommend", "predict", "show", "merge", "verify", "export-curves", "list")
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int | None = None) -> str:

@@ -19,9 +19,9 @@ from typing import ClassVar
 import pytest
 
 from roftmol.core.errors import UserError
-from roftmol.core.files import sha256
+from roftmol.core.files import CHUNK_BYTES, git_blob, sha256
 from roftmol.data import download
-from roftmol.data.download import CHUNK_BYTES, Patience, fetch, git_blob
+from roftmol.data.download import Patience, fetch
 from roftmol.registry.catalog import Archive, Source, checkpoints, datasets
 
 CONTENT = b"smiles,y\n" + b"".join(b"%sO,%d\n" % (b"C" * (1 + n % 40), n) for n in range(20000))

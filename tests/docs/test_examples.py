@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 import runpy
 from pathlib import Path
+
+import pytest
+import yaml
 
 from roftmol.experiment.config import experiment
 
@@ -25,3 +29,17 @@ def test_the_example_needs_no_key():
     assert found.recommendation.learnt == "target `logS`, regression, 100 labels, column `SMILES`"
     assert found.audit() == []
     assert f"examples/{EXAMPLE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_quickstarts_experiment_is_of_the_example(monkeypatch: pytest.MonkeyPatch):
+    """As the page says it, from the repository's root: laid over config.yaml, and without a remark on the file."""
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    text = (ROOT / "examples" / "quickstart.yaml").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
+    assert text.endswith(f"\n\n{shown}")
+    assert page.count("--configfile examples/quickstart.yaml") == 2
+    monkeypatch.chdir(ROOT)
+    asked = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | yaml.safe_load(text)
+    planned = experiment(asked)
+    assert planned.datasets["solubility"].own_table == EXAMPLE.relative_to(ROOT)
+    assert planned.audit() == []

@@ -27,7 +27,7 @@ from roftmol.training.auxiliary.tasks import FORCE_SOURCES
 from roftmol.training.fit import TrainSettings
 
 ROOT = Path(__file__).parents[2]
-CONFIGURATIONS = [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]
+CONFIGURATIONS = [ROOT / "config.yaml", *(p for f in ("config", "examples") for p in sorted((ROOT / f).glob("*.yaml")))]
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", reference.PAGE.read_text(), re.DOTALL)
 VALIDATOR = Draft7Validator(json.loads(reference.SCHEMA.read_text()))
 OUT_OF_DATE = "write it anew: make docs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,20 +61,29 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bare")
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     with pytest.raises(UserError, match=r"device: cuda, and this machine has no GPU\. Say `device: auto`"):
-        machine.check({"esol": ESOL}, "cuda", environments=False)
-    machine.check({"esol": ESOL}, "auto", environments=False)
+        machine.check({"esol": ESOL}, {}, "cuda", environments=False)
+    machine.check({"esol": ESOL}, {}, "auto", environments=False)
     (tmp_path / "nvidia").touch()
-    machine.check({"esol": ESOL}, "cuda", environments=False)
+    machine.check({"esol": ESOL}, {}, "cuda", environments=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match="no GPU"):
-        machine.check({"esol": ESOL}, "cuda", environments=False)
+        machine.check({"esol": ESOL}, {}, "cuda", environments=False)
     monkeypatch.setattr(machine, "BATCH_SYSTEMS", ("sh",))  # whose nodes may have some
-    machine.check({"esol": ESOL}, "cuda", environments=False)
+    machine.check({"esol": ESOL}, {}, "cuda", environments=False)
 
 
 @pytest.mark.usefixtures("bare")
 def test_a_package_that_is_not_there_is_told():
     with pytest.raises(UserError, match="datasets: mine is an XYZ, which ASE reads, and ASE is not installed"):
-        machine.check(STRUCTURES, "auto", environments=False)
-    machine.check(STRUCTURES, "auto", environments=True)  # conda brings it
-    machine.check({"esol": ESOL}, "auto", environments=False)
+        machine.check(STRUCTURES, {}, "auto", environments=False)
+    machine.check(STRUCTURES, {}, "auto", environments=True)  # conda brings it
+    machine.check({"esol": ESOL}, {}, "auto", environments=False)
+
+
+def test_weights_on_the_hub_without_its_client_are_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    source = catalog.Source("hub", f"hf://someone/mine@{'0' * 40}/model.pt")
+    models = {"mine": replace(catalog.checkpoints()["gin-zinc-masking"], name="mine", sources=(source,))}
+    with pytest.raises(UserError, match=r"weights of mine .* `pip install huggingface_hub` does so, beside Snakemake"):
+        machine.check({"esol": ESOL}, models, "auto", environments=False)
+    machine.check({"esol": ESOL}, models, "auto", environments=True)  # another Python's

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 #: Comes with every virtual environment, or with torch alone.
 UNLOCKED = {"pip", "roftmol"}
 TORCH_ALONE = re.compile(r"nvidia-|cuda-|triton$")
-#: What a user adds by hand, built against the torch at hand (docs/dpa.md).
-BY_HAND = {"deepmd"}
+#: What a user adds by hand: built against the torch at hand (docs/dpa.md), or for weights on the hub.
+BY_HAND = {"deepmd", "huggingface_hub"}
 
 
 def _pins(lines: list[str]) -> dict[str, str]:

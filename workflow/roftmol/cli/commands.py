@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def add_commands(commands: Any) -> None:
     four = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
     four.set_defaults(run=verify)
     four.add_argument("results", type=Path, metavar="RESULTS", help="a results folder")
+    five = commands.add_parser("export-curves", help=export_curves.__doc__, description=export_curves.__doc__)
+    five.set_defaults(run=export_curves)
+    five.add_argument("results", type=Path, metavar="RESULTS", help="a results folder")
+    five.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="a folder that is not there yet")
     listing.add(commands)
 
 
@@ -123,6 +128,14 @@ def verify(options: argparse.Namespace) -> None:
     print(verification)
     if verification.differences:
         raise SystemExit(1)
+
+
+def export_curves(options: argparse.Namespace) -> None:
+    """Write the learning curves of a results folder as TensorBoard reads them."""
+    from roftmol.sharing import tensorboard
+
+    fits = tensorboard.export(options.results, options.out)
+    print(f"{fits:,} {'fit' if fits == 1 else 'fits'}: tensorboard --logdir {shlex.quote(str(options.out))}")
 
 
 def _positive(text: str) -> int:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ KEY = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 #: How the line begins in which Snakemake says that it reads profiles/default, however quiet it is to be.
 OF_PROFILE = "Using workflow specific profile "
 #: What ends a run from outside: Ctrl-C, `kill`, a terminal that is closed.
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def add(commands: Any) -> None:
@@ -74,7 +75,8 @@ def recommend(options: argparse.Namespace) -> None:
 def command(options: argparse.Namespace) -> list[str]:
     """Return the command that starts the workflow.
 
-    Raises `UserError` where there is no workflow beside the package, or no Snakemake, and for a key without a value.
+    Raises `UserError` where there is no workflow beside the package, no Snakemake or no bash, and for a key without a
+    value.
     """
     snakefile = CHECKOUT / "Snakefile"
     if not snakefile.is_file():
@@ -85,6 +87,11 @@ def command(options: argparse.Namespace) -> list[str]:
         )
     if find_spec("snakemake") is None:
         raise UserError(f"Snakemake is not installed beside {sys.executable}. `make install` in {CHECKOUT} does so.")
+    if shutil.which("bash") is None:
+        raise UserError(
+            "the workflow's jobs run in bash, and there is none here. Install it, on Windows the Linux in it (WSL); or "
+            "fit `RoftMolRegressor` in Python, which needs no shell."
+        )
     for key in options.keys:
         if not KEY.fullmatch(key):
             raise UserError(f"{key!r} is no KEY=VALUE, such as duplicates=average. Quote a name that has blanks.")

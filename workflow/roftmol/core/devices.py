@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -43,9 +43,9 @@ def claim(ids: Sequence[str], folder: Path = LOCKS) -> int:
     """Return the index in `ids` of the device that this process takes: one that no other process of this user has.
 
     Where all are taken each gets a second process before any gets a third. The claim is a lock on a file, which the
-    system takes back when the process ends, however it ends.
+    system takes back when the process ends, however it ends. Where there are no such locks (Windows), it is the first.
     """
-    if len(ids) < 2:
+    if len(ids) < 2 or find_spec("fcntl") is None:
         return 0
     number = 0  # of the processes that each device has already
     while True:
@@ -57,6 +57,8 @@ def claim(ids: Sequence[str], folder: Path = LOCKS) -> int:
 
 def _lock(path: Path) -> bool:
     """Lock a file for as long as this process lasts, unless another has it; return whether it is locked."""
+    import fcntl
+
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # left open: closing it would unlock
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

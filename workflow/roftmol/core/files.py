@@ -33,6 +33,7 @@ _REFUSALS = {
 #: Where a process finds its open files by their numbers, or by what they stand for.
 _DESCRIPTORS = (Path("/dev/fd"), Path("/proc/self/fd"))
 _STANDARD = (Path("/dev/stdout"), Path("/dev/stderr"), Path("/dev/stdin"))
+CHUNK_BYTES = 1 << 16  # what is read or written at a time
 #: The longest name of a file that file systems take, in bytes.
 LONGEST_NAME = 255
 _UMASK = os.umask(0o022)
@@ -59,7 +60,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if not stream:
-            with open(temporary, "rb") as written:
+            with open(temporary, "r+b") as written:  # Windows syncs only what is open for writing
                 os.fsync(written.fileno())
             # Some writers make files that only their owner can read; results are shared.
             temporary.chmod(0o666 & ~_UMASK)
@@ -137,6 +138,15 @@ def sha256(path: Path | str) -> str:
     """Return a file's SHA-256 in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def git_blob(path: Path) -> str:
+    """Return the object id that git gives a file's content: SHA-1 of "blob", its size and itself."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:

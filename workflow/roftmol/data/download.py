@@ -7,7 +7,6 @@ renamed, so that `out` is the right file or absent; an unreachable or wrong sour
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import os
 import shutil
@@ -28,11 +27,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, sha256
+from roftmol.core.files import CHUNK_BYTES, atomic, git_blob, sha256
+from roftmol.data import hub
 from roftmol.registry.catalog import PART, Archive, Source
+from roftmol.registry.hub import hub_file
 
 PIP_SECONDS = 900
-CHUNK_BYTES = 1 << 16  # of a transfer; what a break can cost
 LARGEST = 4_000_000_000  # bytes of a file as it comes, and unpacked; the largest registered one is far smaller
 PASSING_STATUS = (429, 500, 502, 503, 504)  # answers that may be another one later
 NOT_DATA = {b"<!doctype html": "a web page", b"<html": "a web page", b"version https://git-lfs": "a Git LFS pointer"}
@@ -102,10 +102,20 @@ def _bring(source: Source, raw: Path, mirror: Path | None, archives: Path | None
         for file, path in zip(files, came, strict=True):
             if source.kind == "url":
                 _download(file, path, patience)
+            elif source.kind == "hub":
+                shutil.copyfile(_on_hub(file), path)
             else:
                 shutil.copyfile(_local(source.kind, file, mirror), path)
     if source.parts:
         _lay_together(source, came, raw)
+
+
+def _on_hub(file: str) -> Path:
+    """Return the path of a hub's file in its cache on this machine."""
+    try:
+        return hub.cached(hub_file(file, "the source"))
+    except UserError as error:
+        raise _UnusableError(str(error)) from error
 
 
 def _local(kind: str, file: str, mirror: Path | None) -> Path:
@@ -310,20 +320,14 @@ def _check_and_unpack(raw: Path, source: Source, delivered: Path) -> None:
         raise _UnusableError(f"{wrong} with SHA-256 {digest}, expected {source.sha256}")
 
 
-def git_blob(path: Path) -> str:
-    """Return the object id that git gives a file's content: SHA-1 of "blob", its size and itself."""
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _by_hand(sources: Sequence[Source], reasons: Sequence[str], name: str) -> str:
     """Return the message when every source failed: what was tried, and what the user can do."""
     lines = [f"{name}: none of its {len(reasons)} sources could be used."]
     lines += [f"  {number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
+    if all(source.kind in ("path", "hub") for source in sources):  # a model of the user's own
+        lines.append("To supply the file by hand, write its path into the configuration, in place of what stands there")
+    else:
+        lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
     if named := next((source.part_names for source in sources if source.part_names), ()):
         lines[-1] += f", one CSV of all records with a column {PART!r} that says {' or '.join(named)}"
     mirrored = [" and ".join(source.all_files) for source in sources if source.kind == "mirror"]

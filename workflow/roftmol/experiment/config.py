@@ -54,7 +54,7 @@ class Experiment:
 
     def check_machine(self, *, environments: bool) -> None:
         """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
-        machine.check(self.datasets, self.device, environments=environments)
+        machine.check(self.datasets, self.checkpoints, self.device, environments=environments)
 
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, or labels of own datasets, and return what is worth a word.

@@ -173,7 +173,10 @@ class OwnModel(Section):
     """The file that defines `build()` and `featurize(molecule)`, relative to the folder where snakemake is started."""
 
     weights: str
-    """The state dict of the module, by `torch.save` or safetensors."""
+    """The state dict of the module, by `torch.save` or safetensors: a file, or `hf://OWNER/REPOSITORY@COMMIT/FILE`."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """The SHA-256 of `weights`; another file is then refused."""
 
     embed: Names = ()
     """Submodules below the blocks."""
@@ -355,8 +358,8 @@ class Config(Section):
     files: dict[str, str] = {}
     """Files that you have already, by the names of registered datasets, models and pretraining corpora.
 
-    They are tried before any other source. A corpus is a list of SMILES, one a line; test sets are then compared with
-    it.
+    They are tried before any other source. That of a model can be `hf://OWNER/REPOSITORY@COMMIT/FILE`. A corpus is a
+    list of SMILES, one a line; test sets are then compared with it.
 
     ```yaml
     files:

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from roftmol.core.errors import UserError
-from roftmol.registry.catalog import Dataset
+from roftmol.registry.catalog import Checkpoint, Dataset
+from roftmol.registry.hub import INSTALL
 
 #: What a driver of GPUs leaves in the file system: NVIDIA's, AMD's, and that of Linux under Windows.
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
@@ -17,7 +18,9 @@ DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 BATCH_SYSTEMS = ("sbatch", "qsub", "bsub", "condor_submit")
 
 
-def check(datasets: Mapping[str, Dataset], device: str, *, environments: bool) -> None:
+def check(
+    datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], device: str, *, environments: bool
+) -> None:
     """Raise `UserError` where jobs would end for want of a package or a GPU.
 
     With `environments`, jobs have packages of their own, made by conda.
@@ -28,6 +31,9 @@ def check(datasets: Mapping[str, Dataset], device: str, *, environments: bool) -
             f"datasets: {structures[0]} is an XYZ, which ASE reads, and ASE is not installed. Install it by "
             "`pip install ase`, or all that models of atoms in space need by requirements-atomistic.txt."
         )
+    on_hub = [name for name, entry in checkpoints.items() if any(source.kind == "hub" for source in entry.sources)]
+    if on_hub and not environments and find_spec("huggingface_hub") is None:
+        raise UserError(f"models: the weights of {on_hub[0]} are to come from the hub. {INSTALL}, beside Snakemake.")
     if device.startswith("cuda") and not _may_have_gpu():
         raise UserError(f"device: {device}, and this machine has no GPU. Say `device: auto` or `device: cpu`.")
 

@@ -12,6 +12,7 @@ from roftmol.methods import WITHOUT_ENCODER
 from roftmol.registry import catalog
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset, Source
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
+from roftmol.registry.hub import hub_file, is_on_hub
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ def registered(config: Config) -> Registered:
         if name in taken:
             raise UserError(f"own_models: {name!r} is taken by a registered model or featurizer; choose another name")
     check_names("files", config.files, [*datasets, *checkpoints, *corpora])
+    weights = {f"own_models.{name}.weights" for name in config.own_models} | {f"files.{name}" for name in checkpoints}
     for key, path in _paths(config).items():
-        check_file(key, path)
+        if key in weights and is_on_hub(path):
+            hub_file(path, key)
+        else:
+            check_file(key, path)
     datasets |= {name: _dataset(name, entry) for name, entry in config.own_datasets.items()}
     checkpoints |= {name: _checkpoint(name, entry) for name, entry in config.own_models.items()}
     for name, path in config.files.items():
-        here = Source(kind="path", file=path)
+        here = Source(kind=_kind(path), file=path)
         if name in datasets:
             datasets[name] = replace(datasets[name], sources=(here, *datasets[name].sources))
         if name in checkpoints:
@@ -57,6 +62,8 @@ def registered(config: Config) -> Registered:
 
 def check_file(key: str, path: str) -> None:
     """Raise `UserError` for a path without a file, or with characters that mean something to Snakemake."""
+    if is_on_hub(path):
+        raise UserError(f"{key}: {path!r} is on the hub, from where only weights of models are read; name a file here")
     check_path(key, path)
     if not Path(path).is_file():
         raise UserError(f"{key}: there is no file {path!r} (from {Path.cwd()})")
@@ -69,7 +76,7 @@ def check_path(key: str, path: str) -> None:
 
 
 def _paths(config: Config) -> dict[str, str]:
-    """Return every file of the user's own by the key that names it."""
+    """Return every file of the user's own, here or on the hub, by the key that names it."""
     paths = {f"own_datasets.{name}.path": entry.path for name, entry in config.own_datasets.items()}
     for name, entry in config.own_models.items():
         paths[f"own_models.{name}.code"] = entry.code
@@ -86,4 +93,10 @@ def _checkpoint(name: str, entry: OwnModel) -> Checkpoint:
     """Return a user's own model as a checkpoint like any other."""
     values = entry.model_dump()
     architecture = {"kind": "own", **{key: values.pop(key) for key in ENCODER_KINDS["own"].keys}}
-    return Checkpoint.from_dict({"name": name, "path": values.pop("weights"), "architecture": architecture, **values})
+    weights, checksum = values.pop("weights"), values.pop("sha256")
+    source = {"kind": _kind(weights), "file": weights, "sha256": checksum or ""}
+    return Checkpoint.from_dict({"name": name, "sources": [source], "architecture": architecture, **values})
+
+
+def _kind(place: str) -> str:
+    return "hub" if is_on_hub(place) else "path"

@@ -18,6 +18,7 @@ import yaml
 from roftmol.core.errors import UserError
 from roftmol.core.records import build, without_defaults
 from roftmol.registry.encoder_kinds import ENCODER_KINDS, EncoderKind, blocks_of
+from roftmol.registry.hub import hub_file
 from roftmol.tasks import TASKS
 
 REGISTRY = Path(__file__).parent / "yaml"
@@ -27,7 +28,7 @@ EMBEDDED = "gin-distilled"
 #: The better one, left frozen, where its archive can be had.
 BEST = "minimol"
 
-SOURCE_KINDS = ("path", "mirror", "package", "url", "shipped")
+SOURCE_KINDS = ("path", "mirror", "package", "url", "hub", "shipped")
 DUPLICATES = ("keep", "drop", "average")
 #: The column that says of which of several files a record is.
 PART = "part"
@@ -64,11 +65,11 @@ class Archive:
 class Source:
     """One place where a file can be had.
 
-    `file` is a local path, a path in the mirror, an address, a path inside this package (`shipped`), or the member of
-    `archive`. `parts` are further ones of that, CSV files with the header of `file`, which are laid after it without
-    their headers. `part_names`, one for `file` and for each of `parts`, are what a last column, `PART`, then says of
-    their records. `sha256` is of the content, all parts included, after `unpack`; `git_blob` is the git object id of
-    the file before it.
+    `file` is a local path, a path in the mirror, an address, a place on the Hugging Face hub (`hub.py`), a path inside
+    this package (`shipped`), or the member of `archive`. `parts` are further ones of that, CSV files with the header of
+    `file`, which are laid after it without their headers. `part_names`, one for `file` and for each of `parts`, are
+    what a last column, `PART`, then says of their records. `sha256` is of the content, all parts included, after
+    `unpack`; `git_blob` is the git object id of the file before it.
     """
 
     kind: str
@@ -94,6 +95,8 @@ class Source:
         _one_of(entry["kind"], SOURCE_KINDS, f"{where}: kind")
         _one_of(entry.get("unpack", ""), ("", "gzip"), f"{where}: unpack")
         _label_values(entry.get("values", {}), where)
+        if entry["kind"] == "hub":
+            hub_file(str(entry["file"]), where)
         if entry.get("archive") is not None:
             entry["archive"] = Archive.from_dict(entry["archive"], f"{where}: archive")
         elif entry["kind"] == "package":
@@ -112,6 +115,8 @@ class Source:
     def __str__(self) -> str:
         if self.archive is not None:
             return f"package {self.archive.name} {self.archive.version}, {', '.join(self.all_files)}"
+        if self.kind == "hub":
+            return self.file
         return f"{self.kind} {', '.join(self.all_files)}"
 
     @property

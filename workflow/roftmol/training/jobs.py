@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from roftmol.core import run_origin
 from roftmol.core.devices import device_of
 from roftmol.core.errors import UserError
 from roftmol.core.parallel import threads
+from roftmol.core.peak_memory import peak_mib
 from roftmol.core.weights_digest import file_digest
 from roftmol.encoders import products
 from roftmol.encoders.base import Encoder
@@ -400,7 +400,7 @@ def _peak_memory(device: torch.device) -> float:
     """Return the process's largest resident size so far, or what the fit took of the GPU, in MiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_mib()
 
 
 def _line(settings: RunSettings, row: dict[str, Any]) -> str:

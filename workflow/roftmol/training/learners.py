@@ -9,7 +9,6 @@ In protocol `paper` the budget counts training labels only, so there these are a
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from roftmol.core import run_origin
 from roftmol.core.errors import UserError
+from roftmol.core.peak_memory import peak_mib
 from roftmol.core.seeds import seed_of
 from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
@@ -204,7 +204,7 @@ class _Fitting:
                 finished.append(self.fit(hyperparameters, seed_of(*settings.cell.values(), seed, number), read, part))
             except DivergedError as error:
                 finished.append(FinishedFit.failed(str(error), self.labels.shape[1]))
-            cost = stopwatch.cost(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+            cost = stopwatch.cost(peak_mib())
             row = fit_row({**run, "fold": number}, finished[-1], self.labels[part["valid"]], task, cost, origin)
             rows.append({**row, "part": ""})
             if not finished[-1].reason:
