@@ -5,6 +5,7 @@ rule baseline:
         tasks="results/data/{dataset}/tasks.parquet",
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         descriptors=descriptors_of,
+        gfn2=gfn2_of,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -23,6 +24,7 @@ rule baseline:
         code=code("baseline"),
         data=subpath(input.molecules, parent=True),
         descriptors=lambda wildcards, input: option("descriptors", input.descriptors),
+        gfn2=lambda wildcards, input: option("gfn2", input.gfn2),
         out=subpath(output[0], parent=True),
     message:
         "Reference on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
@@ -30,6 +32,7 @@ rule baseline:
         command(
             "baseline",
             "{params.descriptors}",
+            "{params.gfn2}",
             data="params.data",
             splits="input.splits",
             out="params.out",

@@ -197,9 +197,15 @@ def auxiliary_of(wildcards):
 
 
 def descriptors_of(wildcards):
-    """A dataset's descriptors, for methods that read them."""
-    reads = "descriptors" in ALL_METHODS[wildcards.method].reads
+    """A dataset's descriptors by RDKit, for methods that read them."""
+    reads = "descriptors" in EXPERIMENT.reads(wildcards.method)
     return f"results/data/{wildcards.dataset}/descriptors.safetensors" if reads else []
+
+
+def gfn2_of(wildcards):
+    """A dataset's descriptors by GFN2-xTB, for methods that read them."""
+    reads = "gfn2" in EXPERIMENT.reads(wildcards.method)
+    return f"results/data/{wildcards.dataset}/gfn2.safetensors" if reads else []
 
 
 def run_of(wildcards, method, table):

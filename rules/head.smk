@@ -6,6 +6,7 @@ rule head:
         splits="results/splits/{protocol}/{dataset}/{split}-{budget}.parquet",
         vectors="results/vectors/{model}/{dataset}.safetensors",
         descriptors=descriptors_of,
+        gfn2=gfn2_of,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -24,6 +25,7 @@ rule head:
         code=code("head"),
         data=subpath(input.molecules, parent=True),
         descriptors=lambda wildcards, input: option("descriptors", input.descriptors),
+        gfn2=lambda wildcards, input: option("gfn2", input.gfn2),
         out=subpath(output[0], parent=True),
     message:
         "Head on {wildcards.model} and {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
@@ -31,6 +33,7 @@ rule head:
         command(
             "head",
             "{params.descriptors}",
+            "{params.gfn2}",
             data="params.data",
             splits="input.splits",
             vectors="input.vectors",

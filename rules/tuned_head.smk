@@ -13,6 +13,7 @@ rule tuned_head:
         ),
         mixed=mixed_of,
         descriptors=descriptors_of,
+        gfn2=gfn2_of,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -35,6 +36,7 @@ rule tuned_head:
             "mixed", Path(input.mixed).parent if input.mixed else ""
         ),
         descriptors=lambda wildcards, input: option("descriptors", input.descriptors),
+        gfn2=lambda wildcards, input: option("gfn2", input.gfn2),
         out=subpath(output[0], parent=True),
     message:
         "Head on fits of {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
@@ -43,6 +45,7 @@ rule tuned_head:
             "tuned_head",
             "{params.mixed}",
             "{params.descriptors}",
+            "{params.gfn2}",
             data="params.data",
             graphs="input.graphs",
             splits="input.splits",

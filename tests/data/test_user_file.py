@@ -82,6 +82,9 @@ def test_a_recommendation_tries_the_middle_setting_of_a_method_that_trains(tmp_p
     found = experiment({"data": str(path), "recommend": {"members": 3, "grids": {"l2_sp": {"lam": ["1", 0.1]}}}})
     assert [setting["lam"] for setting in found.grid("l2_sp", 5)] == [1, 0.1]
     assert found.validation.folds == 3
+    described = {"members": 3, "grids": {"hybrid": {"descriptors": ["gfn2"]}}}
+    with pytest.raises(UserError, match=r"recommend\.grids\.hybrid\.descriptors: a recommendation reads RDKit's"):
+        experiment({"data": str(path), "recommend": described})
 
 
 @pytest.mark.parametrize(

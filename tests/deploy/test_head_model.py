@@ -12,6 +12,7 @@ from rdkit.Chem.Crippen import MolLogP
 from safetensors import safe_open
 
 from molecule_tables import SMILES
+from roftmol.core.errors import UserError
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings
@@ -98,6 +99,12 @@ def test_parts_are_predicted_without_their_labels():
     assert np.corrcoef(source.outputs(fitted, half, settings).mean, noise[half])[0, 1] > 0.9
     others = np.arange(len(half), len(TRAIN))
     assert abs(np.corrcoef(source.outputs(fitted, others, settings).mean, noise[others])[0, 1]) < 0.4
+
+
+def test_a_model_to_use_reads_rdkits_descriptors_alone():
+    settings = EnsembleSettings("classical", ({"descriptors": "gfn2"},), "regression", "rmse")
+    with pytest.raises(UserError, match="classical: a model to use reads RDKit's descriptors"):
+        fit_bundle(list(TRAIN), TRAIN, labels("regression"), settings, None, {"target": "logP"}, 0.9)
 
 
 def test_what_a_kernel_heads_file_holds(tmp_path: Path, pretrained: Pretrained):

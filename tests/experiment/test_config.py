@@ -85,6 +85,8 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ({"grids": {"fingerprint": {"alpha": ["one"]}}}, ["grids.fingerprint.alpha", "'one'", "float"]),
         ({"grids": {"dwise_ft": {"granularity": ["blok"]}}}, ["grids.dwise_ft.granularity", "'blok'", "'block'"]),
         ({"grids": {"l2": {"lam": [1]}}}, ["grids", "'l2'"]),
+        ({"grids": {"hybrid": {"descriptors": ["xtb"]}}}, ["grids.hybrid.descriptors", "'xtb'", "'gfn2'"]),
+        ({"grids": {"lp_ft+hybrid": {"descriptors": ["gfn2"]}}}, ["its head that of hybrid"]),
         ({"own_datasets": {"../x": {}}}, ["own_datasets", "'../x'", "lower-case"]),
         ({"own_datasets": {"mine": {"path": "a.csv"}}}, ["own_datasets.mine", "missing labels, task"]),
         ({"splits": ["bom"]}, ["splits.0", "did you mean 'boom'"]),
@@ -112,6 +114,21 @@ def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
         experiment(change)
     for part in told:
         assert part in str(caught.value)
+
+
+def test_a_method_reads_what_a_point_of_its_grid_names():
+    """Of METHOD+HEAD it is the head's grid that says so."""
+    default = experiment({})
+    assert default.reads("hybrid") == default.reads("full_ft+hybrid") == {"counts", "descriptors", "vectors"}
+    assert default.reads("full_ft") == frozenset()
+    assert default.grid("wise_ft+hybrid", 5) == [{"descriptors": "rdkit"}]
+    described = experiment(
+        {"grids": {"hybrid": {"descriptors": ["none", "gfn2"]}, "classical": {"descriptors": ["both"]}}}
+    )
+    assert described.reads("hybrid") == described.reads("full_ft+hybrid") == {"counts", "gfn2", "vectors"}
+    assert described.reads("classical") == {"counts", "descriptors", "gfn2"}
+    assert described.reads("descriptors") == {"counts", "descriptors"}
+    assert described.grid("full_ft+hybrid", 5) == [{"descriptors": "none"}, {"descriptors": "gfn2"}]
 
 
 def test_numbers_may_be_text_in_what_the_command_line_adds(tmp_path: Path):

@@ -13,6 +13,7 @@ import yaml
 from roftmol.core.errors import UserError
 from roftmol.experiment import machine
 from roftmol.experiment.config import experiment
+from roftmol.features import gfn2
 from roftmol.registry import catalog
 
 ESOL = catalog.datasets()["esol"]
@@ -87,3 +88,13 @@ def test_weights_on_the_hub_without_its_client_are_told(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match=r"weights of mine .* `pip install huggingface_hub` does so, beside Snakemake"):
         machine.check({"esol": ESOL}, models, "auto", environments=False)
     machine.check({"esol": ESOL}, models, "auto", environments=True)  # another Python's
+
+
+@pytest.mark.usefixtures("bare")
+def test_descriptors_by_gfn2_without_tblite_are_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gfn2, "find_spec", lambda name: None)
+    described = {"grids": {"hybrid": {"descriptors": ["gfn2"]}}}
+    with pytest.raises(UserError, match=r"tblite, which is not installed\. Install it by .*requirements-atomistic"):
+        experiment(described).check_machine(environments=False)
+    experiment(described).check_machine(environments=True)
+    experiment({}).check_machine(environments=False)

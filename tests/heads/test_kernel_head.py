@@ -12,14 +12,14 @@ from rdkit import Chem
 from rdkit.Chem.Crippen import MolLogP
 
 from molecule_tables import SMILES, molecule_table
+from roftmol.core.errors import UserError
 from roftmol.data.splits import SplitSettings, assign
 from roftmol.features import array_file, descriptors, inputs
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
-from roftmol.heads import kernel_head
+from roftmol.heads import forest, kernel_head
 from roftmol.heads.kernel_head import Column
 from roftmol.methods import METHODS
-from roftmol.methods.base import NoSettings
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
 from roftmol.training.learners import LearnerSettings, run
@@ -122,7 +122,7 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     assert set(order) == set(taught)
     test = tested[tested["seed"] == 0]
     fitted = learner.fit_predict(
-        NoSettings(),
+        METHODS[method].parse({}),
         task,
         learner.features(given[order]),
         y[order, None].astype(np.float64),
@@ -131,6 +131,43 @@ def test_heads_run_in_a_cell_and_learn(method: str, task: str, tmp_path: Path):
     )
     expected = test["prediction"].map(lambda values: values[0]).to_numpy()
     assert fitted.predictions[:, 0] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["classical", "descriptors"])
+def test_the_descriptors_that_a_head_reads_are_a_setting(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """RDKit's and GFN2-xTB's, each or neither: four settings in a cell, and the default is what it was without them."""
+    monkeypatch.setattr(forest, "TREES", 5)
+    y = labels(False)
+    schemas.write("molecules", table := molecule_table(SMILES, y), tmp_path / "molecules.parquet")
+    splits = assign(table, SplitSettings("honest", "own", "random", "60", (0,), "regression"))
+    schemas.write("splits", splits, tmp_path / "splits.parquet")
+    array_file.save("descriptors", DESCRIPTORS, descriptors.MADE, tmp_path / "descriptors.safetensors")
+    gfn2 = np.ones((len(SMILES), len(inputs.GFN2_NAMES)), np.float32)
+    gfn2[:, 0] = LOG_P  # made up
+    array_file.save("gfn2", gfn2, inputs.GFN2, tmp_path / "gfn2.safetensors")
+    settings = LearnerSettings(
+        **{"protocol": "honest", "dataset": "own", "split": "random", "budget": "60", "seeds": (0,)},
+        **{"task": "regression", "metric": "rmse", "method": method, "grid": ({},)},
+    )
+    paths = (tmp_path, tmp_path / "splits.parquet", tmp_path / "out")
+    rdkit = tmp_path / "descriptors.safetensors"
+
+    def predicted(settings: LearnerSettings, gfn2: Path | None = None) -> dict[str, np.ndarray]:
+        run(settings, *paths, rdkit, gfn2=gfn2)
+        rows = schemas.read("predictions", paths[-1] / "predictions.parquet")
+        return {str(of): np.concatenate(part["prediction"].tolist()) for of, part in rows.groupby("setting")}
+
+    alone = predicted(settings)
+    choices = ("none", "rdkit", "gfn2", "both")
+    all_four = replace(settings, grid=tuple({"descriptors": choice} for choice in choices))
+    with pytest.raises(UserError, match=rf"{method} reads a file of gfn2, and none is given. Give one by --gfn2"):
+        predicted(all_four)
+    together = predicted(all_four, tmp_path / "gfn2.safetensors")
+    assert together.keys() == {"{}", *(f'{{"descriptors":"{choice}"}}' for choice in choices if choice != "rdkit")}
+    assert np.array_equal(together["{}"], alone["{}"])
+    assert len({values.tobytes() for values in together.values()}) == 4
+    counts = predicted(replace(settings, grid=({"descriptors": "none"},)))
+    assert np.array_equal(counts['{"descriptors":"none"}'], together['{"descriptors":"none"}'])
 
 
 def seed_of_first_fit(settings: LearnerSettings) -> int:

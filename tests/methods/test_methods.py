@@ -22,6 +22,7 @@ from roftmol.methods import (
     dwise_ft,
     setting_text,
 )
+from roftmol.methods.base import DescriptorSettings
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.tables import base as tables
@@ -204,6 +205,7 @@ def test_a_record_says_what_readers_need_and_who_runs_it(method):
     assert [method.stages, method.mixing, method.learner, method.head].count(None) == 3
     assert (method.trains_encoder or method.reads_encoder) == (method.model == "")
     assert not (method.trains_encoder and method.reads)
+    assert ("descriptors" in method.reads) == issubclass(method.settings, DescriptorSettings)
     assert method.mixing is None or METHODS[method.mixing.source].stages
 
 

@@ -86,6 +86,17 @@ def test_rows_carry_what_they_say():
         assert all({"protocol", "split", "budget"} <= facets.keys() for facets in table.facets)
 
 
+def test_a_default_that_goes_without_saying_is_said_beside_others():
+    rows = made_up_tables.experiment_rows(seeds=2)
+    one = (rows["method"] == rows["method"].iloc[0]) & (rows["dataset"] == rows["dataset"].iloc[0])
+    rows = rows[one & (rows["budget"] == rows["budget"].iloc[0])].assign(method="classical", candidates=2)
+    rows.loc[rows["seed"] == 0, "setting"] = "{}"
+    rows.loc[rows["seed"] == 1, "setting"] = '{"descriptors":"both"}'
+    table = results.hyperparameters_table(rows)
+    texts = {cell.text for row in table.rows for cell in row}
+    assert {text for text in texts if "descriptors" in text} == {"descriptors = both (1×); descriptors = rdkit (1×)"}
+
+
 def test_references_without_an_encoder_stay_whichever_model_is_chosen():
     selected = made_up_tables.experiment_rows(seeds=2)
     timings = made_up_tables.timings_of(selected)

@@ -16,11 +16,9 @@ fragment of it, is in a dataset is counted and never learnt from.
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import metadata
@@ -33,7 +31,6 @@ import numpy.typing as npt
 import pandas as pd
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
-from scipy import constants
 from tqdm import tqdm
 
 from roftmol.core import source_code
@@ -42,14 +39,13 @@ from roftmol.core.files import digest
 from roftmol.core.parallel import by_chunk, each
 from roftmol.core.seeds import generator, seed_of
 from roftmol.data.molecules import Structure, bonded, frames_of, read_text
+from roftmol.features.gfn2 import BOHR, HARTREE, SinglePointError, one_thread, single_point
 from roftmol.tables import schemas
 
 Array = npt.NDArray[np.float64]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-HARTREE = constants.value("Hartree energy in eV")  #: eV
-BOHR = constants.value("Bohr radius") / constants.angstrom  #: A
 BLOCK = 14  # letters of an InChIKey that say formula and connections, without stereo, isotopes and protons
 CHUNK = 500  # SMILES or structures handed to a worker at a time
 HEAVIEST = 86  # the last element that GFN2-xTB has parameters for
@@ -64,22 +60,17 @@ class LabelError(Exception):
     """Why a conformer has no label: recorded, not raised to the user."""
 
 
-def gfn2(numbers: npt.NDArray[np.int64], positions: Array) -> tuple[float, Array]:
-    """Return energy (eV) and forces (n x 3, eV/A) by GFN2-xTB of neutral closed-shell atoms at `positions` (n x 3, A).
+def gfn2(numbers: npt.NDArray[np.int64], positions: Array, charge: int = 0, uhf: int = 0) -> tuple[float, Array]:
+    """Return energy (eV) and forces (n x 3, eV/A) by GFN2-xTB of atoms at `positions` (n x 3, A).
 
-    Raises `LabelError` if the charges do not converge or atoms are too close.
+    `uhf` is the number of unpaired electrons. Raises `LabelError` if the charges do not converge or atoms are too
+    close.
     """
-    # Here, for OpenMP reads its number of threads when the library is loaded: see `_one_thread`.
-    from tblite.exceptions import TBLiteRuntimeError
-    from tblite.interface import Calculator
-
     try:
-        calculator = Calculator("GFN2-xTB", numbers, positions / BOHR)
-        calculator.set("verbosity", 0)
-        result = calculator.singlepoint()
-    except TBLiteRuntimeError as error:
-        raise LabelError(f"GFN2-xTB: {error}") from error
-    return float(result.get("energy")) * HARTREE, -result.get("gradient") * (HARTREE / BOHR)
+        result = single_point(numbers, positions, charge, uhf)
+    except SinglePointError as error:
+        raise LabelError(str(error)) from error
+    return result.energy * HARTREE, -result.gradient * (HARTREE / BOHR)
 
 
 #: Where labels come from, by the name that every row bears: (atomic numbers, positions) -> energy, forces.
@@ -137,7 +128,7 @@ def label(
     Each molecule is saved under `parts` when it is done, and found there by the next run. Raises `UserError` if no
     molecule of the corpus fits, or if more than a tenth of the conformers have no label.
     """
-    with _one_thread():
+    with one_thread():
         chosen = choose(corpus, exclude, settings, processes)
         jobs = [
             Job(smiles, inchikey, parts / f"{part_name(smiles, inchikey, settings)}.parquet", settings)
@@ -541,20 +532,3 @@ def _chunked(function: Callable[[Item], Made], items: Sequence[Item], processes:
 def _silent(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     with rdBase.BlockLogs():
         return list(map(function, items))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let tblite be loaded with one thread, in this process and in those that it starts meanwhile.
-
-    Several threads on a small molecule wait for each other, up to 75 times as long as one takes.
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before

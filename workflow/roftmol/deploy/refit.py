@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.data import parents
 from roftmol.deploy import bundle
@@ -137,6 +138,11 @@ def fit_bundle(
     encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
     source: Source
     if method.head:
+        if any(method.reads_with(method.parse(point)) != method.reads for point in settings.grid):
+            raise UserError(
+                f"{method.name}: a model to use reads RDKit's descriptors, which it computes by itself; leave the "
+                "setting `descriptors` out."
+            )
         reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
         source = Labelled(method.head(), reader, reader.inputs(smiles), labels, structures)
     elif pretrained and encoder:

@@ -10,7 +10,7 @@ from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, head_of
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -36,6 +36,7 @@ def check(config: Config, registered: Registered) -> None:
     _check_splits(config, [registered.datasets[name] for name in config.datasets])
     if config.data is not None:
         _check_refitted(config.methods)
+        _check_described(config)
         _check_bundled(config.models, registered)
     if not registered.corpora[config.auxiliary.corpus].files:
         raise UserError(
@@ -54,7 +55,10 @@ def _check_all_names(config: Config, registered: Registered) -> None:
     check_names("models", config.models, registered.checkpoints)
     for name in config.grids:
         if name in ALL_METHODS and (method := ALL_METHODS[name].encoder_of):
-            raise UserError(f"grids: {name} has the grid of {method}; give it by that name")
+            head = head_of(ALL_METHODS[name])
+            raise UserError(
+                f"grids: {name} has the grid of {method}, its head that of {head}; give them by these names"
+            )
     check_names("grids", config.grids, METHODS)
     check_names("selection", [config.selection], RULES)
     for model in config.models:
@@ -91,6 +95,16 @@ def _check_bundled(models: Iterable[str], registered: Registered) -> None:
             f"recommend.models: {own[0]} is a model of your own, and the file that a recommendation hands out holds no "
             "code; leave it out, or compare it in an experiment (`own_datasets` and `models`)"
         )
+
+
+def _check_described(config: Config) -> None:
+    """Raise `UserError` for other descriptors than RDKit's where a model is handed out, which reads SMILES alone."""
+    for name, axes in config.grids.items():
+        if name in METHODS and axes.get("descriptors", ["rdkit"]) != ["rdkit"]:
+            raise UserError(
+                f"recommend.grids.{name}.descriptors: a recommendation reads RDKit's, which its file computes by "
+                "itself; leave the line out, or compare others in an experiment (`own_datasets` and `grids`)"
+            )
 
 
 def _check_spatial(config: Config, registered: Registered) -> None:

@@ -15,7 +15,7 @@ from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
-from roftmol.methods import ALL_METHODS, METHODS, MIXED
+from roftmol.methods import ALL_METHODS, METHODS, MIXED, head_of
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
 
@@ -54,7 +54,8 @@ class Experiment:
 
     def check_machine(self, *, environments: bool) -> None:
         """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
-        machine.check(self.datasets, self.checkpoints, self.device, environments=environments)
+        gfn2 = any("gfn2" in self.reads(method) for method in self.cells.methods)
+        machine.check(self.datasets, self.checkpoints, self.device, environments=environments, gfn2=gfn2)
 
     def audit(self) -> list[str]:
         """Read the file of a recommendation as a whole, or labels of own datasets, and return what is worth a word.
@@ -120,12 +121,20 @@ class Experiment:
         """Return the hyperparameters that are tried for a method.
 
         A recommendation fits each point of the grid 25 times. So if the configuration gives no grid, it tries only the
-        middle one of a method that trains.
+        middle one of a method that trains. METHOD+HEAD has the head's grid.
         """
-        grid = grids.grid(ALL_METHODS[method], layers, self.grids.get(method, {}))
+        grid = grids.grid(ALL_METHODS[method], layers, self.grids.get(head_of(ALL_METHODS[method]), {}))
         if self.recommendation and METHODS[method].stages and method not in self.grids:
             return [grid[len(grid) // 2]]
         return grid
+
+    def reads(self, method: str) -> frozenset[str]:
+        """Return what of the molecules a method reads that trains no encoder, with any point of its grid."""
+        record = ALL_METHODS[method]
+        if not record.reads:
+            return frozenset()
+        points = map(record.parse, self.grid(method, layers=0))
+        return frozenset[str]().union(*map(record.reads_with, points))
 
     def cell_settings(self, protocol: str, dataset: str, split: str, budget: str) -> Json:
         """Return the settings that every stage of a cell has."""

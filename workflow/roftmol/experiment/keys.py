@@ -320,7 +320,8 @@ class Config(Section):
 
     A hyperparameter that is not named keeps its default values. The default grids try the strengths 1, 0.1, ...,
     0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
-    grid.
+    grid, and the head that of HEAD. `hybrid`, `classical` and `descriptors` read RDKit's descriptors, or others:
+    `hybrid: {descriptors: [none, rdkit, gfn2, both]}`; those of GFN2-xTB need tblite (`requirements-atomistic.txt`).
     """
 
     own_datasets: Named[OwnDataset] = {}

@@ -19,11 +19,17 @@ BATCH_SYSTEMS = ("sbatch", "qsub", "bsub", "condor_submit")
 
 
 def check(
-    datasets: Mapping[str, Dataset], checkpoints: Mapping[str, Checkpoint], device: str, *, environments: bool
+    datasets: Mapping[str, Dataset],
+    checkpoints: Mapping[str, Checkpoint],
+    device: str,
+    *,
+    environments: bool,
+    gfn2: bool = False,
 ) -> None:
     """Raise `UserError` where jobs would end for want of a package or a GPU.
 
-    With `environments`, jobs have packages of their own, made by conda.
+    With `environments`, jobs have packages of their own, made by conda. `gfn2` says that descriptors by GFN2-xTB are
+    asked for.
     """
     structures = [name for name, dataset in datasets.items() if dataset.format == "xyz"]
     if structures and not environments and find_spec("ase") is None:
@@ -34,6 +40,11 @@ def check(
     on_hub = [name for name, entry in checkpoints.items() if any(source.kind == "hub" for source in entry.sources)]
     if on_hub and not environments and find_spec("huggingface_hub") is None:
         raise UserError(f"models: the weights of {on_hub[0]} are to come from the hub. {INSTALL}, beside Snakemake.")
+    if gfn2 and not environments:
+        # Here, for most experiments need none of it.
+        from roftmol.features.gfn2 import check_installed
+
+        check_installed()
     if device.startswith("cuda") and not _may_have_gpu():
         raise UserError(f"device: {device}, and this machine has no GPU. Say `device: auto` or `device: cpu`.")
 

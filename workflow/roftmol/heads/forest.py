@@ -1,4 +1,4 @@
-"""A random forest on Morgan counts and RDKit's descriptors, kept as plain arrays.
+"""A random forest on Morgan counts and descriptors, kept as plain arrays.
 
 A descriptor that RDKit cannot compute is 0. How far a molecule's trees lie apart says how unsure the forest is of it.
 Labels that are limits are left out, for leaves are means of values.
@@ -135,12 +135,12 @@ class Forest:
 
 
 def features(inputs: Inputs) -> NDArray[np.float32]:
-    """Return counts and descriptors side by side, n x (2048 + f)."""
+    """Return counts and whichever descriptors there are side by side, n x (2048 + f)."""
     assert inputs.counts is not None
-    assert inputs.descriptors is not None
     limit = np.finfo(np.float32).max
-    descriptors = np.nan_to_num(np.clip(inputs.descriptors, -limit, limit))
-    return np.hstack([inputs.counts.toarray(), descriptors]).astype(np.float32)
+    described = [values for values in (inputs.descriptors, inputs.gfn2) if values is not None]
+    numbers = [np.nan_to_num(np.clip(values, -limit, limit)) for values in described]
+    return np.hstack([inputs.counts.toarray(), *numbers]).astype(np.float32)
 
 
 def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Forest:

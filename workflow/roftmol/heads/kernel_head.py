@@ -106,10 +106,8 @@ class KernelHead:
         if (counts := train.counts) is not None:
             arrays |= {"counts.data": counts.data, "counts.indices": counts.indices, "counts.indptr": counts.indptr}
             arrays["counts.bits"] = np.array([counts.shape[1]])
-        if train.descriptors is not None:
-            arrays["descriptors"] = train.descriptors
-        if train.vectors is not None:
-            arrays["vectors"] = train.vectors
+        numbers = {"descriptors": train.descriptors, "vectors": train.vectors, "gfn2": train.gfn2}
+        arrays |= {name: values for name, values in numbers.items() if values is not None}
         if column.variances is not None:
             arrays["variances"] = column.variances
         if column.classifier:
@@ -152,7 +150,7 @@ def read(arrays: Arrays) -> KernelHead:
     if "counts.data" in arrays:
         parts = (arrays["counts.data"], arrays["counts.indices"], arrays["counts.indptr"])
         counts = csr_matrix(parts, shape=(molecules, int(arrays["counts.bits"][0])))
-    train = Inputs(molecules, counts, arrays.get("descriptors"), arrays.get("vectors"))
+    train = Inputs(molecules, counts, arrays.get("descriptors"), arrays.get("vectors"), arrays.get("gfn2"))
     kernels = Kernels.of(train)
     K = kernels.between()[:, rows[:, None], rows]
     variances = arrays.get("variances")

@@ -1,7 +1,7 @@
 """Kernels between molecules, one or two a source; each is about 1 between a molecule and itself.
 
-    vectors, descriptors   linear  x . x' / d          RBF  exp(-|x - x'|^2 / 2d)      x standardised, d wide
-    counts                 Tanimoto  sum_k min(c_k, c'_k) / sum_k max(c_k, c'_k)
+    vectors, descriptors, GFN2   linear  x . x' / d     RBF  exp(-|x - x'|^2 / 2d)     x standardised, d wide
+    counts                       Tanimoto  sum_k min(c_k, c'_k) / sum_k max(c_k, c'_k)
 
 Tanimoto's coefficient of counts is a kernel (Ralaivola et al. 2005, doi 10.1016/j.neunet.2005.07.009). Two standardised
 molecules are 2d apart in the mean, so that an RBF of this width is e^-1 between them.
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix as csr
 
 from roftmol.features.inputs import Inputs
+from roftmol.heads.gfn2 import MaskedStandardiser, with_nan
 from roftmol.heads.standardiser import Array, Standardiser
 
 if TYPE_CHECKING:
@@ -63,21 +65,30 @@ class Numbers:
     """One source of numbers that molecules are described by, standardised on n training molecules."""
 
     name: str  #: a field of `Inputs`
-    standardiser: Standardiser
+    standardiser: Standardiser | MaskedStandardiser
     train: Array  #: n x d
 
     @classmethod
     def of(cls, name: str, train: Inputs) -> Numbers | None:
         """Return the source; None where it tells the training molecules nothing apart."""
-        values = getattr(train, name)
+        values = _values(name, train)
         if values is None:
             return None
-        standardiser = Standardiser.of(values)
-        return cls(name, standardiser, standardiser(values)) if len(standardiser.columns) else None
+        standardiser = (MaskedStandardiser if name == "gfn2" else Standardiser).of(values)
+        Z = standardiser(values)
+        return cls(name, standardiser, Z) if Z.shape[1] else None
 
     def read(self, molecules: Inputs) -> Array:
         """Return molecules' standardised numbers, m x d."""
-        return self.standardiser(getattr(molecules, self.name))
+        values = _values(self.name, molecules)
+        assert values is not None
+        return self.standardiser(values)
+
+
+def _values(name: str, molecules: Inputs) -> NDArray[np.floating] | None:
+    """Return n molecules' numbers of a source, n x d with NaN for what is missing; None if nobody asked for it."""
+    values: NDArray[np.floating] | None = getattr(molecules, name)
+    return with_nan(values) if name == "gfn2" and values is not None else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +102,7 @@ class Kernels:
     @classmethod
     def of(cls, train: Inputs) -> Kernels:
         """Return the kernels to these training molecules, over all that is known of them."""
-        sources = (Numbers.of(name, train) for name in ("vectors", "descriptors"))
+        sources = (Numbers.of(name, train) for name in ("vectors", "descriptors", "gfn2"))
         return cls(len(train), tuple(source for source in sources if source), train.counts)
 
     @property

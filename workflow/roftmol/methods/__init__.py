@@ -32,7 +32,7 @@ from roftmol.methods.constant import METHOD as _CONSTANT
 # isort: on
 
 from roftmol.methods.base import Alternation, Method, Mixing, Settings, Step, setting_text
-from roftmol.methods.with_heads import check_pair, with_heads
+from roftmol.methods.with_heads import check_pair, head_of, with_heads
 
 #: Every method by name, in the order of the lines above.
 METHODS: dict[str, Method] = {line.name: line for line in tuple(globals().values()) if isinstance(line, Method)}
@@ -99,6 +99,7 @@ __all__ = [
     "Settings",
     "Step",
     "check_pair",
+    "head_of",
     "model_of",
     "setting_text",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from roftmol.core.errors import UserError
@@ -103,15 +103,15 @@ class Learner:
     selects: bool = True  #: False: validation chooses nothing, so its labels teach too where the budget counts them
 
 
-def of_head(kind: HeadKind) -> Learner:
-    """Return the learner that fits a head on all that it reads."""
+def of_head(kind: HeadKind, reads: Callable[[Settings], frozenset[str]]) -> Learner:
+    """Return the learner that fits a head on what it reads with its hyperparameters."""
     from roftmol.tasks import TASKS
 
     def fit_predict(
-        _settings: Settings, task: str, X: Inputs, Y: NDArray[np.float64], X_new: Inputs, seed: int
+        settings: Settings, task: str, X: Inputs, Y: NDArray[np.float64], X_new: Inputs, seed: int
     ) -> Fitted:
-        head = kind.fit(X, Y, TASKS[task], seed)
-        return Fitted(head.predict(X_new).mean, head.parameters, head.note)
+        head = kind.fit(X.only(reads(settings)), Y, TASKS[task], seed)
+        return Fitted(head.predict(X_new.only(reads(settings))).mean, head.parameters, head.note)
 
     return Learner(lambda inputs: inputs, fit_predict, limits=True, selects=False)
 
@@ -185,7 +185,8 @@ class Method:
     #: the encoder computes as in use, without dropout and with the statistics that its BatchNorms have.
     gentle: Callable[[Settings], float] | None = None
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
-    #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder.
+    #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder. With
+    #: `DescriptorSettings`, "descriptors" stands for those that these name.
     reads: frozenset[str] = frozenset()
     #: For methods that fit a head to what they read, imported when it is called; it makes the learner, too.
     head: Callable[[], HeadKind] | None = None
@@ -229,10 +230,16 @@ class Method:
         Raises `ValueError` for a method that trains an encoder.
         """
         if self.head:
-            return of_head(self.head())
+            return of_head(self.head(), self.reads_with)
         if self.learner:
             return self.learner()
         raise ValueError(f"{self.name} trains an encoder")
+
+    def reads_with(self, settings: Settings) -> frozenset[str]:
+        """Return what of the molecules it reads with these hyperparameters."""
+        if not isinstance(settings, DescriptorSettings):
+            return self.reads
+        return self.reads - {"descriptors"} | READ_BY[settings.descriptors]
 
     @property
     def reads_encoder(self) -> bool:
@@ -278,9 +285,25 @@ def head_decay(lam: float, step: Step) -> Tensor:
     return lam / 2 * stack([phi.square().sum() for phi in step.phi.values()]).sum()
 
 
+#: The metadata of a hyperparameter whose default goes without saying, so that what was fitted before there was the
+#: hyperparameter keeps its name.
+UNSAID = {"unsaid": True}
+
+
+def unsaid(settings: type[Settings]) -> dict[str, Any]:
+    """Return the defaults that go without saying."""
+    return {one.name: one.default for one in fields(settings) if one.metadata.get("unsaid")}
+
+
 def setting_text(settings: Settings) -> str:
-    """Return hyperparameters as canonical JSON, the column `setting` of tables, without those left to the protocol."""
-    return canonical_json({name: value for name, value in asdict(settings).items() if value is not None})
+    """Return hyperparameters as canonical JSON, the column `setting` of tables.
+
+    Those left to the protocol are left out, and defaults that go without saying.
+    """
+    silent = unsaid(type(settings))
+    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    left_out = [name for name, value in values.items() if value is None or silent.get(name) == value]
+    return canonical_json({name: value for name, value in values.items() if name not in left_out})
 
 
 @dataclass(frozen=True)
@@ -295,3 +318,28 @@ def no_grid(_layers: int) -> tuple[NoSettings, ...]:
 
 #: The published grid of regularisation strengths.
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+
+
+#: What heads read of molecules by the name of the descriptors that they read.
+READ_BY = {
+    "none": frozenset[str](),
+    "rdkit": frozenset({"descriptors"}),
+    "gfn2": frozenset({"gfn2"}),
+    "both": frozenset({"descriptors", "gfn2"}),
+}
+
+
+@dataclass(frozen=True)
+class DescriptorSettings:
+    """The descriptors that a head reads: RDKit's, those of GFN2-xTB, both or none."""
+
+    descriptors: Literal["none", "rdkit", "gfn2", "both"] = field(default="rdkit", metadata=UNSAID)
+
+    def __post_init__(self) -> None:
+        if self.descriptors not in READ_BY:
+            raise UserError(f"descriptors: {self.descriptors!r} is unknown; choose one of {', '.join(READ_BY)}.")
+
+
+def rdkit_descriptors(_layers: int) -> tuple[DescriptorSettings, ...]:
+    """Return the grid of a method that chooses nothing but its descriptors: RDKit's."""
+    return (DescriptorSettings(),)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roftmol.methods.base import Method, NoSettings, no_grid
+from roftmol.methods.base import DescriptorSettings, Method, rdkit_descriptors
 
 if TYPE_CHECKING:
     from roftmol.heads.base import HeadKind
@@ -30,8 +30,8 @@ METHOD = Method(
     model="rdkit",
     phrase="the classical model",
     by_default=True,
-    settings=NoSettings,
-    grid=no_grid,
+    settings=DescriptorSettings,
+    grid=rdkit_descriptors,
     reads=frozenset({"counts", "descriptors"}),
     head=_head,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from roftmol.methods.base import Method, NoSettings, no_grid
+from roftmol.methods.base import DescriptorSettings, Method, rdkit_descriptors
 
 if TYPE_CHECKING:
     from roftmol.heads.base import HeadKind
@@ -29,8 +29,8 @@ METHOD = Method(
     model="rdkit",
     phrase="the forest on descriptors",
     by_default=True,
-    settings=NoSettings,
-    grid=no_grid,
+    settings=DescriptorSettings,
+    grid=rdkit_descriptors,
     reads=frozenset({"counts", "descriptors"}),
     head=_head,
 )

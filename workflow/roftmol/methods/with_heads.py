@@ -3,7 +3,7 @@
 A method's vectors and its head are judged together, and a network's head is a weak one where labels are few. With the
 same good head on all of them, the encoders alone are compared. Every method that changes an encoder goes with every
 head that reads vectors; the records are made here from the two methods'. What trains or mixes is METHOD alone, with its
-grid, and what it selects by validation is what the head reads (`training/tuned_heads.py`).
+grid, and what it selects by validation is what the head reads (`training/tuned_heads.py`). The head has its own grid.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from roftmol.core.errors import UserError
-from roftmol.methods.base import Method, NoSettings, no_grid
+from roftmol.methods.base import Method
 
 #: Between a method's name and a head's.
 PLUS = "+"
@@ -32,14 +32,19 @@ def with_head(method: Method, head: Method) -> Method:
         paper=method.paper,
         colour=_lighter(method.colour),
         marker=head.marker,
-        settings=NoSettings,
-        grid=no_grid,
+        settings=head.settings,
+        grid=head.grid,
         reads=head.reads,
         head=head.head,
         pretrained=method.pretrained,
         encoder_of=method.name,
         by_default=head.name in method.default_heads,
     )
+
+
+def head_of(method: Method) -> str:
+    """Return the name of the head of METHOD+HEAD; of any other method its own."""
+    return method.name.removeprefix(f"{method.encoder_of}{PLUS}")
 
 
 def with_heads(methods: Mapping[str, Method]) -> dict[str, Method]:

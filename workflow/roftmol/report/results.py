@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -31,6 +34,7 @@ from roftmol.methods import (
     WITHOUT_ENCODER,
     WITHOUT_PRETRAINING,
 )
+from roftmol.methods.base import unsaid
 from roftmol.methods.with_heads import refitted
 from roftmol.registry.splits import split_title
 from roftmol.report.answers import Comparison, compare
@@ -210,7 +214,8 @@ def hyperparameters_table(selected: pd.DataFrame) -> Table:
         here = rows_of(chosen, condition)
         for name in in_order(here["method"]):
             runs = here[here["method"] == name]
-            tally = Counter(runs["setting"].map(setting_text))
+            silent = unsaid(ALL_METHODS[name].settings)
+            tally = Counter(runs["setting"].map(lambda setting, silent=silent: setting_text(setting, silent)))
             most_first = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
             text = "; ".join(f"{value} ({times}×)" for value, times in most_first)
             places = decimals(runs["valid_value"].abs().median())
@@ -282,10 +287,13 @@ def verdict(kind: str, seen: float, method: str = "") -> Cell:
     }[kind]
 
 
-def setting_text(setting: str) -> str:
-    """Write the hyperparameters of the column `setting` for readers: lam = 0.1, start = 0.5."""
+def setting_text(setting: str, silent: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Write the hyperparameters of the column `setting` for readers: lam = 0.1, start = 0.5.
+
+    `silent` are defaults that the column leaves out.
+    """
     try:
-        chosen = json.loads(setting)
+        chosen = {**silent, **json.loads(setting)}
     except json.JSONDecodeError:
         return setting
     return ", ".join(f"{key} = {value}" for key, value in chosen.items()) or "no choice"

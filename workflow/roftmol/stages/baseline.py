@@ -26,11 +26,19 @@ def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -
     return Code(("roftmol.training.learners", f"roftmol.methods.{method}", task), ("roftmol.methods", "roftmol.tasks"))
 
 
-def run(settings: Json, *, data: Path, splits: Path, out: Path, descriptors: Path | None = None) -> None:
+def run(
+    settings: Json,
+    *,
+    data: Path,
+    splits: Path,
+    out: Path,
+    descriptors: Path | None = None,
+    gfn2: Path | None = None,
+) -> None:
     """Fit every setting, seed and fold."""
     from roftmol.training import learners
 
-    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors)
+    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors, gfn2=gfn2)
 
 
 STAGE = Stage(run, "train", code, settings_from)

@@ -28,11 +28,20 @@ def code(experiment: Experiment, dataset: str, method: str, **_wildcards: str) -
     return Code(("roftmol.training.learners", f"roftmol.methods.{method}", task), CHOICES)
 
 
-def run(settings: Json, *, data: Path, splits: Path, vectors: Path, out: Path, descriptors: Path | None = None) -> None:
+def run(
+    settings: Json,
+    *,
+    data: Path,
+    splits: Path,
+    vectors: Path,
+    out: Path,
+    descriptors: Path | None = None,
+    gfn2: Path | None = None,
+) -> None:
     """Fit every setting, seed and fold."""
     from roftmol.training import learners
 
-    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors, vectors)
+    learners.run(build(learners.LearnerSettings, settings), data, splits, out, descriptors, vectors, gfn2)
 
 
 STAGE = Stage(run, "train", code, settings_from)

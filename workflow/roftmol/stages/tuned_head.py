@@ -46,6 +46,7 @@ def run(
     out: Path,
     mixed: Path | None = None,
     descriptors: Path | None = None,
+    gfn2: Path | None = None,
 ) -> None:
     """Fit every seed and fold."""
     from roftmol.training import tuned_heads
@@ -60,6 +61,7 @@ def run(
         out,
         mixed=mixed,
         descriptors=descriptors,
+        gfn2=gfn2,
     )
 
 

@@ -65,6 +65,16 @@ TABLES = (
         },
     ),
     Table(
+        "gfn2_failures",
+        key=("dataset", "molecule"),
+        columns={
+            "dataset": pa.string(),
+            "molecule": pa.int32(),
+            "smiles": pa.string(),
+            "reason": pa.string(),
+        },
+    ),
+    Table(
         "cliff_molecules",
         key=("dataset", "molecule"),
         columns={

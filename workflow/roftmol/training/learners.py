@@ -25,7 +25,7 @@ from roftmol.core.seeds import seed_of
 from roftmol.features import array_file
 from roftmol.features.descriptors import MADE as DESCRIPTORS
 from roftmol.features.fingerprints import morgan_counts
-from roftmol.features.inputs import VECTORS, Inputs
+from roftmol.features.inputs import GFN2, VECTORS, Inputs
 from roftmol.methods import ALL_METHODS, Settings, setting_text
 from roftmol.methods.base import Fitted, Learner
 from roftmol.tables import schemas
@@ -87,13 +87,14 @@ def run(
     out: Path,
     descriptors: Path | None = None,
     vectors: Path | None = None,
+    gfn2: Path | None = None,
 ) -> None:
     """Fit a cell for all its hyperparameters, seeds and folds; write fits, predictions and (empty) curves to `out`.
 
-    `descriptors` and `vectors` are the dataset's files of what the method reads beside SMILES. Raises `UserError` if
-    the table `splits` lacks a seed.
+    `descriptors`, `vectors` and `gfn2` are the dataset's files of what the method reads beside SMILES. Raises
+    `UserError` if one of them is missing, or a seed in the table `splits`.
     """
-    cell = LearnerCell(settings, data, splits, descriptors)
+    cell = LearnerCell(settings, data, splits, descriptors, gfn2)
     rows = array_file.load("vectors", VECTORS, vectors)[cell.molecules] if vectors else None
     read = Read(cell.learner.features(replace(cell.inputs, vectors=rows)))
     cell.run(lambda _seed, _fold, _part: read, out, alike=True)
@@ -102,7 +103,15 @@ def run(
 class LearnerCell:
     """A cell, and what does not depend on the fold: labels, and what is read of molecules but for vectors."""
 
-    def __init__(self, settings: LearnerSettings, data: Path, splits: Path, descriptors: Path | None):
+    def __init__(
+        self,
+        settings: LearnerSettings,
+        data: Path,
+        splits: Path,
+        descriptors: Path | None = None,
+        gfn2: Path | None = None,
+    ):
+        """Read a cell. Raises `UserError` if its grid reads descriptors of which no file is given."""
         molecules = schemas.read("molecules", data / "molecules.parquet").set_index("molecule")
         self.settings, self.splits = settings, splits
         self.assigned = schemas.read("splits", splits)
@@ -112,12 +121,22 @@ class LearnerCell:
         self.learner = self.method.new_learner()
         used = molecules.loc[self.molecules]
         self.labels: Array = np.array(used["labels"].tolist(), dtype=np.float64)
+        # A product of axes repeats the forest.
+        self.grid = tuple(dict.fromkeys(map(self.method.parse, settings.grid)))
+        reads = frozenset[str]().union(*map(self.method.reads_with, self.grid))
+
+        def described(name: str, made: Mapping[str, str], path: Path | None) -> NDArray[np.float32] | None:
+            if name not in reads:
+                return None
+            if path is None:
+                raise UserError(f"{settings.method} reads a file of {name}, and none is given. Give one by --{name}.")
+            return array_file.load(name, made, path)[self.molecules]
+
         self.inputs = Inputs(
             len(used),
-            counts=morgan_counts(used["smiles"].tolist()) if "counts" in self.method.reads else None,
-            descriptors=array_file.load("descriptors", DESCRIPTORS, descriptors)[self.molecules]
-            if descriptors
-            else None,
+            counts=morgan_counts(used["smiles"].tolist()) if "counts" in reads else None,
+            descriptors=described("descriptors", DESCRIPTORS, descriptors),
+            gfn2=described("gfn2", GFN2, gfn2),
         )
 
     def run(self, reader: Reader, out: Path, alike: bool = False) -> None:
@@ -134,8 +153,7 @@ class LearnerCell:
             folds = [fold for _, fold in self.assigned[self.assigned["seed"] == seed].groupby("fold")]
             if not folds:
                 raise UserError(f"{self.splits}: seed {seed} is not in the table. {schemas.ANEW}")
-            # A product of axes repeats the forest.
-            for hyperparameters in dict.fromkeys(map(self.method.parse, settings.grid)):
+            for hyperparameters in self.grid:
                 rows, frame = fitting.run(hyperparameters, seed, folds)
                 fits += rows
                 predictions.append(frame)

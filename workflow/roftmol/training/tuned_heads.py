@@ -56,13 +56,14 @@ def run(
     *,
     mixed: Path | None = None,
     descriptors: Path | None = None,
+    gfn2: Path | None = None,
 ) -> None:
     """Fit a head for every seed and fold; write fits, predictions and (empty) curves to `out`.
 
     `tuned` is METHOD's run folder and, where METHOD mixes, `mixed` that of the method whose weights it mixes. Raises
     `UserError` if one of them lacks what is needed.
     """
-    cell = LearnerCell(settings.head, data, splits, descriptors)
+    cell = LearnerCell(settings.head, data, splits, descriptors, gfn2)
     encoders = TunedEncoders(
         Cell(settings.encoders, graphs, checkpoint, None), tuned, mixed, cell.assigned, cell.labels
     )
