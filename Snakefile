@@ -21,6 +21,7 @@ include: "rules/pretrain.smk"
 include: "rules/fetch_checkpoint.smk"
 include: "rules/embed.smk"
 include: "rules/auxiliary.smk"
+include: "rules/joint.smk"
 include: "rules/finetune.smk"
 include: "rules/interpolate.smk"
 include: "rules/landscape.smk"
@@ -41,6 +42,7 @@ wildcard_constraints:
     protocol="paper|honest",
     model="[A-Za-z0-9._-]+",
     dataset="[A-Za-z0-9._-]+",
+    panel="[a-z0-9_-]+",
     split="[a-z_]+",
     budget=r"\d+|all",
     method="[a-z0-9_+]+",

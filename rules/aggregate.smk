@@ -9,6 +9,10 @@ rule aggregate:
             for dataset, corpus in EXPERIMENT.overlaps()
         ],
         [
+            f"results/exposure/{protocol}/{panel}/{split}-{budget}.parquet"
+            for protocol, panel, split, budget in EXPERIMENT.exposures()
+        ],
+        [
             folder / f"{name}.parquet"
             for folder in EXPERIMENT.landscapes(RESULTS)
             for name in aggregate.LANDSCAPES

@@ -191,6 +191,13 @@ def graphs_of(wildcards):
     return f"results/data/{wildcards.dataset}/graphs/{featurizer}.safetensors"
 
 
+def panel_to_deal(wildcards):
+    """The molecules of the datasets that a split deals together with one."""
+    named("datasets", EXPERIMENT.datasets, wildcards.dataset)
+    together = EXPERIMENT.dealt_with(wildcards.dataset, wildcards.split)
+    return [f"results/data/{name}/molecules.parquet" for name in together]
+
+
 def auxiliary_of(wildcards):
     """What a second task learns from, and what a force field is measured on."""
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []
@@ -212,6 +219,12 @@ def run_of(wildcards, method, table):
     """A table of another method's run in the same cell."""
     cell = "{0.protocol}/{0.model}/{0.dataset}/{0.split}-{0.budget}".format(wildcards)
     return f"results/runs/{cell}/{method}/{table}.parquet"
+
+
+def started_from(wildcards):
+    """The fits whose weights that method starts from, if not from the pretrained encoder's."""
+    source = METHODS[wildcards.method].starts_from
+    return run_of(wildcards, source, "fits") if source else []
 
 
 def encoder_of(wildcards):

@@ -7,6 +7,7 @@ rule finetune:
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
         auxiliary=auxiliary_of,
+        source=started_from,
     output:
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/fits.parquet",
         "results/runs/{protocol}/{model}/{dataset}/{split}-{budget}/{method}/predictions.parquet",
@@ -25,6 +26,9 @@ rule finetune:
         settings=settings("finetune"),
         code=code("finetune"),
         auxiliary=lambda wildcards, input: option("auxiliary", input.auxiliary),
+        source=lambda wildcards, input: option(
+            "source", Path(input.source).parent if input.source else ""
+        ),
         out=subpath(output[0], parent=True),
     message:
         "Fine-tune {wildcards.model} on {wildcards.dataset}, {wildcards.split}-{wildcards.budget}: {wildcards.method}"
@@ -32,6 +36,7 @@ rule finetune:
         command(
             "finetune",
             "{params.auxiliary}",
+            "{params.source}",
             data="input.graphs",
             splits="input.splits",
             checkpoint="input.checkpoint",

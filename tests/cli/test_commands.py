@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import roftmol
 from roftmol.cli import commands, listing
 from roftmol.cli.main import main
 from roftmol.methods import METHODS
@@ -56,7 +57,8 @@ def test_a_command_that_is_none_is_status_2(capsys: pytest.CaptureFixture[str]):
 
 def test_the_version_is_said_with_what_results_depend_on(capsys: pytest.CaptureFixture[str]):
     text = said(capsys, "--version", status=0)
-    assert re.fullmatch(r"roftmol \S+ \(Python [\d.]+, torch \S+, rdkit [\d.]+, snakemake [\d.]+\)\n", text)
+    beside = r"\(Python [\d.]+, torch \S+, rdkit [\d.]+, snakemake [\d.]+\)\n"
+    assert re.fullmatch(rf"roftmol {re.escape(roftmol.__version__)} {beside}", text)
 
 
 @pytest.mark.parametrize(

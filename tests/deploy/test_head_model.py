@@ -17,7 +17,8 @@ from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.head_model import HeadModel, Labelled, Reader
-from roftmol.deploy.refit import Pretrained, fit_bundle
+from roftmol.deploy.pretrained import Pretrained
+from roftmol.deploy.refit import fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs

@@ -1,16 +1,19 @@
-"""The file that the first screen of the README begins with: made by its maker, and read without a question."""
+"""What the pages show can be done: the file that they begin with, and their blocks of Python."""
 
 from __future__ import annotations
 
 import csv
 import re
 import runpy
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from roftmol.experiment.config import experiment
+from roftmol.tables import schemas
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "solubility100.csv"
@@ -43,3 +46,40 @@ def test_the_quickstarts_experiment_is_of_the_example(monkeypatch: pytest.Monkey
     planned = experiment(asked)
     assert planned.datasets["solubility"].own_table == EXAMPLE.relative_to(ROOT)
     assert planned.audit() == []
+
+
+#: Pages whose blocks of Python run one after the other, and the tables of results that these read.
+PAGES = {
+    "README.md": (),
+    "docs/python.md": (),
+    "docs/bundle.md": (),
+    "docs/quickstart.md": ("results/tables/summary.parquet",),
+    "docs/tables.md": ("results/tables/scores.parquet",),
+}
+
+
+def programs(page: Path) -> list[str]:
+    """Return the page's blocks of Python that import something; the others show a call, or are of a shell."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
+    inner = [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip() for block in blocks]
+    shell = re.compile(r'\S*python -c "\n(.*?)"(?:\n|$)', re.DOTALL)
+    inner = [match[1] if (match := shell.match(block)) else block for block in inner]
+    return [block for block in inner if re.match(r"(?:import|from) \w+", block)]
+
+
+@pytest.mark.filterwarnings("ignore:The encoder is gin-distilled")
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_blocks_of_python_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for table in map(Path, PAGES[name]):
+        (tmp_path / table).parent.mkdir(parents=True)
+        schemas.write(table.stem, schemas.empty(table.stem), tmp_path / table)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no archive from elsewhere
+    blocks = programs(ROOT / name)
+    assert blocks, f"{name} shows no Python"
+    scope: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, name, "exec"), scope)
+    assert ("mine.roftmol" in " ".join(blocks)) == (tmp_path / "mine.roftmol").is_file()

@@ -126,5 +126,5 @@ def test_a_folder_holds_the_table_and_verify_computes_it_anew(tmp_path: Path, mo
     edit(file, set_value("mean", 0, 0.123))
     (difference,) = verify(results).differences
     assert (difference.file, difference.what, difference.stored) == (file, "mean", 0.123)
-    file.unlink()  # as in a folder of an earlier version
-    assert verify(results).differences == []
+    file.unlink()  # a folder of an earlier version has none, and no such runs
+    assert [(found.what, found.stored, found.found) for found in verify(results).differences] == [("rows", 0, 1)] * 2

@@ -107,6 +107,21 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ({"auxiliary": {"corpus": "zinc250"}}, ["auxiliary.corpus", "did you mean 'zinc250k'"]),
         ({"auxiliary": {"corpus": "so3lr-data"}}, ["auxiliary.corpus", "so3lr-data are not to be had", "`files`"]),
         ({"splits": ["boom"]}, ["splits: boom", "regression of one label", "bbbp, bace"]),
+        ({"methods": ["joint_ft"]}, ["methods: joint_ft is for panels", "in none: esol, bbbp, bace", "see `panels`"]),
+        (
+            {"methods": ["joint_wise_ft+ridge"], "panels": {"two": ["esol", "bbbp"]}, "datasets": ["two", "bace"]},
+            ["methods: joint_wise_ft+ridge is for panels", "in none: bace"],
+        ),
+        (
+            {"methods": ["joint_then_single"], "panels": {"p": ["qm9-gap"]}, "datasets": ["p"], "models": ["so3lr"]},
+            ["methods: joint_then_single is for models of molecular graphs, and so3lr reads geometries"],
+        ),
+        (
+            {"data": "mine.csv", "methods": ["full_ft", "joint_dwise_ft"]},
+            ["methods: joint_dwise_ft is for panels, and a recommendation is of one dataset"],
+        ),
+        ({"grids": {"joint_ft": {"weighting": ["fair"]}}}, ["grids.joint_ft.weighting: 'fair'", "'pooled', 'equal'"]),
+        ({"grids": {"joint_ft": {"weighting": ["size"], "beta": ["x"]}}}, ["grids.joint_ft.beta: 'x'", "float"]),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):

@@ -46,7 +46,7 @@ def test_editors_find_the_schema_and_accept_what_comes_along(path: Path):
 
 
 def test_the_examples_are_configurations():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     for example in map(yaml.safe_load, EXAMPLES):
         assert read(example)
         assert list(VALIDATOR.iter_errors(example)) == []

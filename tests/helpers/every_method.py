@@ -32,7 +32,7 @@ def check_parts(encoder: Encoder, data: Graphs, fold: Fold, method: Method, sett
             for parameter in model.encoder.parameters():
                 parameter.add_(0.01 * torch.randn_like(parameter))
         mixed = mix(model, theta_0, fit)
-        assert len(mixed.coefficients) == (len(encoder.parts) if method.name == "dwise_ft" else 1)
+        assert len(mixed.coefficients) == (len(encoder.parts) if method.mixing.learned else 1)
         assert np.isfinite(mixed.test).all()
         return
     train(model, fit)

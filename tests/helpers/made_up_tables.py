@@ -392,8 +392,7 @@ def write_tables(out: Path, selected: pd.DataFrame | None = None, **replaced: pd
         "scores": scores_of(selected),
         "models": models_of(selected),
         "overlaps": overlaps_of(selected),
-        "left_out": schemas.empty("left_out"),
-        "leaderboard": schemas.empty("leaderboard"),
+        **{name: schemas.empty(name) for name in ("left_out", "exposure", "loss_weights", "leaderboard")},
         **statistics.made(selected, replicates=100),
         **{
             name: pd.concat([part[name] for part in data], ignore_index=True)

@@ -111,7 +111,16 @@ def test_data_sets_and_methods_come_together(b: Path, tmp_path: Path):
     for path in ("data/own", "splits/honest/own"):
         shutil.copytree(b / path, other / path)
     shutil.rmtree(other / "overlaps")
+    panel = Path("panels/honest") / MODEL / "two/random-all/joint_ft"
+    for results, dataset in ((one, "own"), (other, "second")):
+        shutil.copytree(run_of(results, "full_ft", dataset), results / panel / "parts")
+        (results / panel / "parts/parts").rename(results / panel / "parts" / dataset)
+        (results / panel / "parts/fits.parquet").rename(results / panel / "fits.parquet")
     merge([one, other], tmp_path / "c")
+    joint = schemas.read("fits", tmp_path / "c" / panel / "fits.parquet")
+    assert {dataset: set(rows["part"]) for dataset, rows in joint.groupby("dataset")} == {
+        name: {part.name for part in (tmp_path / "c" / panel / "parts" / name).iterdir()} for name in ("own", "second")
+    }
     summary = schemas.read("summary", tmp_path / "c/tables/summary.parquet").set_index(["dataset", "method"])
     assert set(summary.loc["own"].index) == set(METHODS)
     assert set(summary.loc["second"].index) == {"full_ft", "fingerprint"}

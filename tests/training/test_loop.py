@@ -9,10 +9,10 @@ import torch
 from roftmol.methods import METHODS
 from roftmol.scoring import metrics
 from roftmol.training import loop
-from roftmol.training.curve import Epoch, best_epoch, selection_key
+from roftmol.training.best_epoch import Best
+from roftmol.training.curve import best_epoch, selection_key
 from roftmol.training.fit import DivergedError, TrainSettings
 from roftmol.training.forward import Forward
-from roftmol.training.loop import _Best
 from roftmol.training.model import new_model, task_loss
 from small_dataset import corpus
 from small_fits import CLASSIFICATION, FOLD, LAYERS, REGRESSION, SHORT, fit_of, pretrained, state, trained
@@ -65,11 +65,11 @@ def test_epochs_are_ordered_by_metric_then_by_loss_and_last_where_the_loss_is_no
 
 def test_of_epochs_that_are_equal_the_first_is_kept_and_one_without_a_loss_never():
     model = new_model(pretrained(), fit_of(METHODS["full_ft"]))
-    best = _Best(model)
+    best = Best(model)
     given = [(float("nan"), 1), (0.5, 0), (0.5, 1), (0.6, 2), (0.5, 3), (0.4, 0), (float("nan"), 1)]
     for number, (score, waited) in enumerate(given):
         torch.nn.init.constant_(model.head.bias, number)
-        best.offer(Epoch(0, number + 1, 1.0, score, score), "rmse")
+        best.offer(selection_key("rmse", score, score))
         assert best.waited == waited
         if number == 4:
             assert best.state["head.bias"].item() == 1

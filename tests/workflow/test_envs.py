@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ LOCK = _locked("requirements.txt") | TORCH
 ATOMISTIC = _locked("requirements-atomistic.txt")
 DEVELOPMENT = _locked("requirements-dev.txt")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def _named(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+#: What requirements.txt locks: the library's packages, and the workflow's.
+BY_NAME = _named([*PROJECT["dependencies"], *EXTRAS["workflow"], *EXTRAS["slurm"]])
 
 
 def _environment(name: str) -> dict[str, str]:
@@ -113,8 +123,7 @@ def test_an_environment_has_what_every_command_imports(name: str):
     distributions = importlib.metadata.packages_distributions()
     imported = set(done.stdout.split()) - set(sys.stdlib_module_names) - {"roftmol"}
     packages = {canonicalize_name(distributions[module][0]) for module in imported if module in distributions}
-    by_name = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
-    assert packages & by_name <= _environment(name).keys()
+    assert packages & BY_NAME <= _environment(name).keys()
 
 
 def test_the_project_names_what_the_code_imports():
@@ -123,12 +132,9 @@ def test_the_project_names_what_the_code_imports():
         ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
         for path in package.rglob("*.py")
     ]
-    always, atomistic = (
-        {canonicalize_name(Requirement(text).name) for text in texts}
-        for texts in (PROJECT["dependencies"], PROJECT["optional-dependencies"]["atomistic"])
-    )
-    assert _packages(sources(modules)) <= always | atomistic
-    assert always <= LOCK.keys()
+    atomistic = _named(EXTRAS["atomistic"])
+    assert _packages(sources(modules)) <= BY_NAME | atomistic
+    assert LOCK.keys() >= BY_NAME
     assert atomistic <= ATOMISTIC.keys()
 
 
@@ -144,6 +150,13 @@ def test_the_lock_is_complete():
         if not TORCH_ALONE.match(requirement.name)
     }
     assert not missing
+
+
+def test_the_lock_is_among_what_the_project_asks_for():
+    """Lower bounds of the library hold for the versions that the workflow is tested with."""
+    bounds = [Requirement(text) for text in chain(PROJECT["dependencies"], *EXTRAS.values())]
+    locked = LOCK | ATOMISTIC | DEVELOPMENT
+    assert [str(one) for one in bounds if not one.specifier.contains(locked[canonicalize_name(one.name)])] == []
 
 
 def test_torch_alone_has_no_checksum():

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import roftmol
 from roftmol.cli import commands
 from roftmol.core.errors import UserError, printable
 
@@ -52,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say("interrupted: what was finished is kept.")
         _give_up_output()
         raise SystemExit(128 + signal.SIGINT) from None
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", roftmol.__name__):
+            raise
+        _say(
+            f"error: the package {missing} is not installed beside {sys.executable}. `make install` brings all; "
+            "`pip install 'roftmol[workflow]'` brings what stages, reports, `merge` and `verify` need, "
+            "'roftmol[atomistic]' what models of atoms in space need."
+        )
+        raise SystemExit(1) from None
     except BrokenPipeError:
         _give_up_output()
     except OSError as error:
@@ -162,7 +173,7 @@ class _Version(argparse.Action):
                 return f"{name} not installed"
 
         python = ".".join(map(str, sys.version_info[:3]))
-        print(f"{installed('roftmol')} (Python {python}, {', '.join(map(installed, BENEATH))})")
+        print(f"roftmol {roftmol.__version__} (Python {python}, {', '.join(map(installed, BENEATH))})")
         raise SystemExit(0)
 
 

@@ -23,6 +23,11 @@ class Found:
         return [file.parent for file in self._files("runs/*/*/*/*/*/fits.parquet")]
 
     @property
+    def panels(self) -> list[Path]:
+        """The folder of the joint fits of each panel, split, budget and method."""
+        return [file.parent for file in self._files("panels/*/*/*/*/*/fits.parquet")]
+
+    @property
     def landscapes(self) -> list[Path]:
         """The folder of each cell's loss landscape."""
         return [file.parent for file in self._files("landscapes/*/*/*/*/paths.parquet")]
@@ -53,6 +58,11 @@ class Found:
         return self._files("overlaps/*/*.parquet")
 
     @property
+    def exposures(self) -> list[Path]:
+        """The file of each split of a panel whose test molecules were looked for in its training parts."""
+        return self._files("exposure/*/*/*.parquet")
+
+    @property
     def checkpoints(self) -> list[Path]:
         """The file of each encoder's weights."""
         return self._files("checkpoints/*.safetensors")
@@ -71,7 +81,7 @@ class Found:
     @property
     def tables(self) -> list[Path]:
         """Every table of a stage but the corpora; what is aggregated from them stands under `tables`."""
-        stages = ("data", "splits", "overlaps", "provenance", "runs", "landscapes")
+        stages = ("data", "splits", "exposure", "overlaps", "provenance", "panels", "runs", "landscapes")
         return list(chain.from_iterable(self._files(f"{stage}/**/*.parquet") for stage in stages))
 
     def split_of(self, cell: Mapping[str, str]) -> Path:

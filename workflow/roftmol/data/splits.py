@@ -2,7 +2,8 @@
 
 Five ways to part the molecules 80/10/10; repeated cross-validation, in which every molecule is tested once a repetition
 (`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); the split by rare
-labels of BOOM (arXiv 2505.01912), with a second test part; and two protocols that say what a budget buys:
+labels of BOOM (arXiv 2505.01912), with a second test part; one split of all datasets of a panel (`joint`,
+`data/panel_split.py`); and two protocols that say what a budget buys:
 
 - `paper`: the published splits, molecule by molecule and in their order; one split and one subset for every seed. A
   budget of N cuts the training part to N molecules drawn plainly, validation keeps its tenth of the data.
@@ -35,7 +36,7 @@ eight of the test part is another.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +46,7 @@ from numpy.typing import NDArray
 
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import generator
-from roftmol.data import parents
+from roftmol.data import panel_split, parents
 from roftmol.data.molecules import Molecule, flat_scaffolds, parse_all
 from roftmol.registry.splits import PARTS, SPLITS
 from roftmol.tasks import TASKS
@@ -86,6 +87,7 @@ class SplitSettings:
     fraction: float = 0.2
     folds: int = 5
     max_test: int | None = None
+    panel: tuple[str, ...] = ()  #: the datasets that are dealt together with this one, itself among them
 
     def __post_init__(self) -> None:
         choices = {
@@ -119,10 +121,13 @@ class Dealt(NamedTuple):
     order: Ints  #: the positions of the molecules, as they are listed
 
 
-def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+def assign(
+    molecules: pd.DataFrame, settings: SplitSettings, panel: Mapping[str, pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Give every molecule its role for each seed and fold: table `splits` from table `molecules`.
 
-    The rows of a role stand in the order in which the split lists its molecules.
+    The rows of a role stand in the order in which the split lists its molecules. `panel` has table "molecules" of each
+    dataset that is dealt together with this one, itself among them.
 
     Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
     test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
@@ -135,7 +140,11 @@ def assign(molecules: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
-        for fold, dealt in enumerate(_roles(molecules, labels, rare, settings, seed)):
+        if SPLITS[settings.split].together:
+            folds = [_joint(labels, panel or {settings.dataset: molecules}, settings, seed)]
+        else:
+            folds = _roles(molecules, labels, rare, settings, seed)
+        for fold, dealt in enumerate(folds):
             parts = _cut(dealt.parts, settings)
             listed = dealt.order[parts[dealt.order] != NOWHERE]
             members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
@@ -242,6 +251,40 @@ def _roles(
     for fold in folds:
         _demand(fold.parts, (TRAIN, VALID), settings, "raise the budget")
     return folds
+
+
+def _joint(labels: Array, panel: Mapping[str, pd.DataFrame], settings: SplitSettings, seed: int) -> Dealt:
+    """Return what a panel's split deals to this dataset, of which the budget takes a part: see `panel_split`.
+
+    Training and validation labels are each drawn, stratified, from their own part, so that the validation part too has
+    no molecule that another dataset of the panel trains on. Where that part is small, more of the budget trains.
+    """
+    tested, validated = panel_split.deal(
+        panel, settings.dataset, generator("partition", settings.split, *sorted(panel), seed)
+    )
+    labelled = np.isfinite(labels).any(axis=1)
+    parts = np.where(labelled, np.where(tested, TEST, np.where(validated, VALID, TRAIN)), NOWHERE)
+    _demand(parts, (TRAIN, VALID, TEST), settings, "its scaffolds are few and large: choose another split")
+    if settings.budget == "all":
+        return Dealt(parts, np.arange(len(parts)))
+    pool = (parts == TRAIN) | (parts == VALID)
+    count = _budget(settings, int(pool.sum()), "outside the test part")
+    valid = min(int((parts == VALID).sum()), max(1, round(settings.fraction * count)))
+    budgeted = np.where(pool, NOWHERE, parts)
+    for part, size in ((VALID, valid), (TRAIN, count - valid)):
+        rows = np.flatnonzero(parts == part)
+        if size > len(rows):
+            raise UserError(
+                f"{settings.where}: its training part has {len(rows)} labelled molecules and its validation part "
+                f'{valid}; choose a budget of at most {len(rows) + valid}, or "all".'
+            )
+        strata = TASKS[settings.task].strata(labels[rows])
+        drawn = stratified_order(
+            strata.of, generator("subset", settings.dataset, settings.split, seed, ROLES[part]), every=strata.classes
+        )
+        budgeted[rows[drawn[:size]]] = part
+    _demand(budgeted, (TRAIN, VALID), settings, "raise the budget")
+    return Dealt(budgeted, np.arange(len(parts)))
 
 
 def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:

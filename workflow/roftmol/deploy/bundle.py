@@ -30,6 +30,7 @@ from roftmol.deploy import card as cards
 from roftmol.deploy import uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
 from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
+from roftmol.deploy.given_smiles import Smiles, texts_of
 from roftmol.deploy.head_model import HeadModel
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
@@ -37,7 +38,7 @@ from roftmol.encoders.checkpoints import check_size
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize, graphs
 from roftmol.features.fingerprints import BITS, fingerprints, morgan_counts, nearest, pack, unpack
-from roftmol.methods import CONSTANT, METHODS
+from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER
 from roftmol.scoring import metrics
 from roftmol.tasks import METRICS, TASKS
 from roftmol.training.fit import Task
@@ -74,31 +75,45 @@ class Bundle:
         """The calibration that makes columns of the members' outputs."""
         return uncertainty.from_card(self.card["calibration"])
 
-    def predict(self, smiles: Sequence[str], processes: int = 1) -> pd.DataFrame:
+    def __repr__(self) -> str:
+        card = self.card
+        title = METHODS[card["method"]].title
+        reader = "" if card["method"] in WITHOUT_ENCODER else f" of {card['model']}"
+        scored = card["out_of_sample"]
+        score = f"{METRICS[scored['metric']].title} {scored['score']:.3g} out of sample"
+        return f"<Bundle: {title}{reader}, predicts {card['target']} from {card['molecules']:,} molecules, {score}>"
+
+    def predict(self, smiles: Smiles, processes: int = 1) -> pd.DataFrame:
         """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
+
+        A series' or frame's index stays. Of a frame's columns, the one of SMILES is found as in a file. Raises
+        `ValueError` for what is no column of texts, such as one SMILES alone; a missing text is an empty row.
 
         `prediction` is the members' mean or a head's prediction, in label units, `low` to `high` its interval,
         `probability` the calibrated probability of class 1 (the second of the card's `classes`), `similarity` the
         Tanimoto similarity to the nearest training molecule. `problem` is the reason why a SMILES cannot be featurized
         or why a molecule is outside the domain.
         """
-        table = pd.DataFrame(index=range(len(smiles)), columns=self.columns)
+        given = texts_of(smiles, "smiles", gaps=True)
+        table = pd.DataFrame(index=range(len(given)), columns=self.columns)
         table["problem"] = ""
         with rdBase.BlockLogs():
-            judged = {text: readable(text) for text in dict.fromkeys(smiles)}
+            judged = {text: readable(text) for text in dict.fromkeys(given)}
         faults = {text: item for text, item in judged.items() if isinstance(item, Reject)}
-        bad = [text in faults for text in smiles]
+        bad = [text in faults for text in given]
         for row in np.flatnonzero(bad).tolist():
-            reason, detail, _ = faults[smiles[row]]
+            reason, detail, _ = faults[given[row]]
             table.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
         good = np.flatnonzero(~np.array(bad, bool)).tolist()
-        texts = list(dict.fromkeys(smiles[row] for row in good))
+        texts = list(dict.fromkeys(given[row] for row in good))
         if texts:
             row_of = {text: row for row, text in enumerate(texts)}
-            predicted = self._predict(texts, processes).iloc[[row_of[smiles[row]] for row in good]]
+            predicted = self._predict(texts, processes).iloc[[row_of[given[row]] for row in good]]
             for column in predicted:
                 table.loc[good, column] = predicted[column].to_numpy()
         numbers = [name for name in self.columns if name not in ("in_domain", "problem")]
+        if isinstance(smiles, pd.Series | pd.DataFrame):
+            table.index = smiles.index
         return table.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
 
     def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:

@@ -85,7 +85,7 @@ class Outputs(NamedTuple):
 class Reference:
     """A model without an encoder as plain arrays: linear or a forest on Morgan counts, or a constant."""
 
-    arrays: Mapping[str, npt.NDArray[Any]]
+    arrays: Mapping[str, npt.NDArray[Any]] = field(repr=False)
 
     @classmethod
     def of(cls, model: Any, task: str, rate: float) -> Reference:
@@ -108,6 +108,14 @@ class Reference:
         return column.predict(X.toarray().astype(np.float32))[0].astype(np.float32)
 
 
+#: Called when a fit ends, such as a bar's step.
+Ended = Callable[[], object]
+
+
+def silent() -> None:
+    """Do nothing when a fit ends."""
+
+
 #: Fits a member with some hyperparameters, and predicts its validation molecules; raises `DivergedError`.
 Fitting = Callable[[Settings], tuple[Any, Array]]
 
@@ -123,7 +131,7 @@ class Source(ABC):
     structures: npt.NDArray[np.integer]
 
     @abstractmethod
-    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+    def fit(self, molecules: Rows, settings: EnsembleSettings, ended: Ended = silent) -> Ensemble:
         """Fit an ensemble on these molecules; all their labels teach."""
 
     @abstractmethod
@@ -134,9 +142,9 @@ class Source(ABC):
 class Members(Source):
     """A source of ensembles whose members are stopped on a part of the labels each."""
 
-    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+    def fit(self, molecules: Rows, settings: EnsembleSettings, ended: Ended = silent) -> Ensemble:
         """Fit a member for each part of these molecules."""
-        return fit_ensemble(self, deal(self, molecules, settings), settings)
+        return fit_ensemble(self, deal(self, molecules, settings), settings, ended)
 
     def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:
         """Predict these molecules by all members."""
@@ -259,7 +267,7 @@ def deal(source: Source, molecules: Rows, settings: EnsembleSettings) -> list[Fo
     return [Fold(molecules[part != number], molecules[part == number], no_test) for number in range(settings.members)]
 
 
-def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSettings) -> Ensemble:
+def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSettings, ended: Ended = silent) -> Ensemble:
     """Fit a member a fold, with the hyperparameters whose out-of-fold predictions are best.
 
     The rule of `scoring.selection.validation` selects them, as in an experiment. Raises `UserError` if every fit of the
@@ -286,6 +294,7 @@ def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSetti
                 continue
             members[setting].append(model)
             out_of_fold[setting].append(valid)
+            ended()
     left = [setting for setting in grid if setting not in reasons]
     if not left:
         details = "; ".join(f"{setting_text(setting)}: {reason}" for setting, reason in reasons.items())
@@ -301,7 +310,13 @@ def fit_ensemble(source: Members, folds: Sequence[Fold], settings: EnsembleSetti
     return Ensemble(next(members[setting] for setting in left if setting_text(setting) == chosen), chosen)
 
 
-def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
+def fits_of(settings: EnsembleSettings) -> int:
+    """Return how many fits an ensemble takes that is calibrated out of sample."""
+    once = 1 if METHODS[settings.method].head else settings.members * len(settings.grid)
+    return once * (PARTS + 1)
+
+
+def out_of_sample(source: Source, settings: EnsembleSettings, ended: Ended = silent) -> OutOfSample:
     """Predict every molecule by an ensemble that had it neither for training nor for early stopping.
 
     The molecules are dealt into as many parts as a cross-validation has, and an ensemble is fitted without each.
@@ -311,7 +326,7 @@ def out_of_sample(source: Source, settings: EnsembleSettings) -> OutOfSample:
     prediction, spread = np.empty(len(part)), np.empty(len(part))
     for number in range(PARTS):
         held = everything[part == number]
-        ensemble = source.fit(everything[part != number], settings)
+        ensemble = source.fit(everything[part != number], settings, ended)
         prediction[held], spread[held] = source.outputs(ensemble, held, settings)
     return OutOfSample(everything, prediction, spread, part)
 

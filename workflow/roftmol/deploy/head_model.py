@@ -7,7 +7,7 @@ counts and descriptors from the SMILES, vectors by the frozen encoder that it ke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from roftmol.deploy.ensemble import Ensemble, EnsembleSettings, Outputs, Rows, Source
+from roftmol.deploy.ensemble import Ended, Ensemble, EnsembleSettings, Outputs, Rows, Source, silent
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize
@@ -33,7 +33,7 @@ class Reader:
     """What turns SMILES into what a method's head reads."""
 
     reads: frozenset[str]
-    encoder: Encoder | None = None
+    encoder: Encoder | None = field(default=None, repr=False)
     featurizer: str = ""
 
     def inputs(self, smiles: Sequence[str], processes: int = 1) -> Inputs:
@@ -56,7 +56,7 @@ class Reader:
 class HeadModel:
     """A fitted head with what reads molecules for it."""
 
-    head: Head
+    head: Head = field(repr=False)
     reader: Reader
 
     def predict(self, smiles: Sequence[str], processes: int = 1) -> Outputs:
@@ -96,9 +96,10 @@ class Labelled(Source):
     labels: npt.NDArray[np.float32]
     structures: npt.NDArray[np.integer]
 
-    def fit(self, molecules: Rows, settings: EnsembleSettings) -> Ensemble:
+    def fit(self, molecules: Rows, settings: EnsembleSettings, ended: Ended = silent) -> Ensemble:
         """Fit the head on these molecules."""
         head = self.kind.fit(self.inputs[molecules], self.labels[molecules, None], TASKS[settings.task], settings.seed)
+        ended()
         return Ensemble([HeadModel(head, self.reader)], "{}")
 
     def outputs(self, ensemble: Ensemble, molecules: Rows, settings: EnsembleSettings) -> Outputs:

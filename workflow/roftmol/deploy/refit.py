@@ -18,8 +18,9 @@ from roftmol.core.files import sha256
 from roftmol.data import parents
 from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
-from roftmol.deploy.ensemble import EnsembleSettings, Networks, References, Source, out_of_sample
+from roftmol.deploy.ensemble import Ended, EnsembleSettings, Networks, References, Source, out_of_sample, silent
 from roftmol.deploy.head_model import Labelled, Reader
+from roftmol.deploy.pretrained import Pretrained
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
 from roftmol.features import featurize
@@ -43,15 +44,6 @@ class RefitSettings:
     level: float
     seed: int = 0
     classes: tuple[str, ...] = ()  #: what 0 and 1 are called, where they are called something else
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """An encoder: its name, its weights as the stage `fetch-checkpoint` leaves them, and the featurizer it reads."""
-
-    name: str
-    weights: Path
-    featurizer: str
 
 
 def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
@@ -118,12 +110,13 @@ def fit_bundle(
     about: Mapping[str, Any],
     level: float,
     predicted: OutOfSample | None = None,
+    ended: Ended = silent,
 ) -> Bundle:
     """Fit a bundle on n molecules; `pretrained` is None for references, `about` is put on the card too.
 
     Molecules that are equal in `substances` stay in one part of whatever is dealt.
     `predicted` are the predictions of ensembles that did not have the molecule; they calibrate the bundle. Without
-    them, such ensembles are fitted here, as many as a cross-validation has parts.
+    them, such ensembles are fitted here, as many as a cross-validation has parts. `ended` is called when a fit ends.
     """
     structures = pd.factorize(pd.Series(list(substances)))[0]
     card = {
@@ -159,6 +152,6 @@ def fit_bundle(
             "featurizer": pretrained.featurizer,
             "encoder_sha256": sha256(pretrained.weights),
         }
-    predicted = predicted or out_of_sample(source, settings)
-    ensemble = source.fit(np.arange(len(smiles)), settings)
+    predicted = predicted or out_of_sample(source, settings, ended)
+    ensemble = source.fit(np.arange(len(smiles)), settings, ended)
     return bundle.make(ensemble, predicted, smiles, labels, card, level)

@@ -39,6 +39,7 @@ TABLES = (
     "predictions",
     "alphas",
     "coefficients",
+    "loss_weights",
     "changes",
     "paths",
     "planes",
@@ -48,6 +49,7 @@ TABLES = (
     "leaderboard",
     "models",
     "overlaps",
+    "exposure",
     "left_out",
     "rejects",
     "tasks",
@@ -96,15 +98,16 @@ def aggregate(
     audit: Audit = NOTHING_KNOWN,
     leave_out: Collection[str] = (),
     landscapes: Sequence[Path] = (),
+    exposures: Sequence[Path] = (),
     leaderboards: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
     Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and in no other.
-    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT. `leaderboards`
-    are the metrics of public leaderboards, by dataset. Only one run's
-    predictions are held at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two directories
-    with the same cell, or a run on a dataset that is not in `data`.
+    `landscapes` are the directories with the cells' paths and planes, which are left out with full FT; `exposures` are
+    files of that table, `leaderboards` the metrics of public leaderboards, by dataset. Only one run's predictions are
+    held at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two directories with the same
+    cell, or a run on a dataset that is not in `data`.
     """
     if rule not in RULES:
         raise UserError(f"selection rule {rule!r} is unknown. Choose one of {', '.join(RULES)}.")
@@ -121,6 +124,8 @@ def aggregate(
             datasets[dataset.name] = dataset
         append["models"](audit.table())
         append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
+        for path in sorted(exposures):
+            append["exposure"](schemas.read("exposure", path))
         selected, timings = [schemas.empty("selected")], [schemas.empty("timings")]
         for run in ordered:
             verdicts = audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
@@ -230,6 +235,8 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         tables["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
         tables["coefficients"] = _read_part("coefficients", run).sort_values("seed", kind="stable")
+    if (run.path / "loss_weights.parquet").exists():
+        tables["loss_weights"] = _read_part("loss_weights", run).sort_values(["seed", "fold"], kind="stable")
     if (run.path / "changes.parquet").exists():  # the fingerprint baseline has no encoder that could change
         changes = _read_part("changes", run)
         tables["changes"] = changes[_chosen(changes, selected)].sort_values(["seed", "fold"], kind="stable")

@@ -9,8 +9,9 @@ from roftmol.core.errors import UserError
 from roftmol.experiment.grids import grid
 from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
+from roftmol.experiment.panels import check_in_panels, check_panels
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, head_of
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, head_of, of_panels
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -21,6 +22,8 @@ def check_methods(config: Config) -> None:
     for name in config.methods:
         check_pair("methods", name, METHODS)
     check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
+    if config.data is not None and (joint := [name for name in config.methods if of_panels(name)]):
+        raise UserError(f"methods: {joint[0]} is for panels, and a recommendation is of one dataset; leave it out")
     # Those among the defaults nobody has asked for, and a recommendation leaves them out.
     asked = () if config.methods == DEFAULT_METHODS else config.methods
     if config.data is not None and (pairs := [name for name in asked if name not in METHODS]):
@@ -33,6 +36,7 @@ def check_methods(config: Config) -> None:
 def check(config: Config, registered: Registered) -> None:
     """Raise `UserError` for a name that is not known, and for what cannot be run together."""
     _check_all_names(config, registered)
+    check_panels(config, registered.datasets)
     _check_splits(config, [registered.datasets[name] for name in config.datasets])
     if config.data is not None:
         _check_refitted(config.methods)
@@ -43,6 +47,7 @@ def check(config: Config, registered: Registered) -> None:
             f"auxiliary.corpus: the molecules of {config.auxiliary.corpus} are not to be had; name a list of their "
             "SMILES in `files`"
         )
+    _check_joint(config, registered)
     _check_spatial(config, registered)
     _check_native(config.auxiliary)
     for (method, axes), model in product(config.grids.items(), config.models):
@@ -80,6 +85,12 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
                 f"validation.scheme: {config.validation.scheme} validates on parts of its own, and the split {name} "
                 "brings its validation part for each seed; say holdout, or choose another split"
             )
+        if SPLITS[name].together:
+            check_in_panels(config, f"splits: {name}")
+            if "paper" in config.protocols:
+                raise UserError(f"splits: {name} is not among the published ones; leave out protocol paper")
+            if config.validation.scheme != "holdout":
+                raise UserError(f"splits: {name} has a validation part of its own; set validation.scheme to holdout")
 
 
 def _check_refitted(methods: Iterable[str]) -> None:
@@ -94,6 +105,19 @@ def _check_bundled(models: Iterable[str], registered: Registered) -> None:
         raise UserError(
             f"recommend.models: {own[0]} is a model of your own, and the file that a recommendation hands out holds no "
             "code; leave it out, or compare it in an experiment (`own_datasets` and `models`)"
+        )
+
+
+def _check_joint(config: Config, registered: Registered) -> None:
+    """Raise `UserError` where a joint method meets a dataset without a panel, or a model of atoms in space."""
+    joint = [name for name in config.methods if of_panels(name)]
+    if not joint:
+        return
+    check_in_panels(config, f"methods: {joint[0]}")
+    if spatial := [name for name in config.models if registered.checkpoints[name].spatial]:
+        raise UserError(
+            f"methods: {joint[0]} is for models of molecular graphs, and {spatial[0]} reads geometries; leave out one "
+            "of the two"
         )
 
 

@@ -12,12 +12,14 @@ from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
 from roftmol.experiment.keys import Auxiliary, Grids, Training, Validation
+from roftmol.experiment.panels import panels, spelt_out
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
 from roftmol.methods import ALL_METHODS, METHODS, MIXED, head_of
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
+from roftmol.registry.splits import SPLITS
 
 Json = dict[str, Any]
 
@@ -32,6 +34,7 @@ class Experiment:
     # All that are registered: recipes read corpora and weights that no model here has to do with.
     corpora: dict[str, Corpus]
     published: dict[str, Checkpoint]
+    panels: dict[str, tuple[str, ...]]  #: sorted names of datasets, by panel
     seeds: tuple[int, ...]
     training: Training
     validation: Validation
@@ -78,6 +81,14 @@ class Experiment:
         check_claim(self.folder, Path(of.path))
         return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
 
+    def panel_of(self, dataset: str) -> str:
+        """Return the panel that a dataset is in; "" where it is in none."""
+        return next((name for name, members in self.panels.items() if dataset in members), "")
+
+    def dealt_with(self, dataset: str, split: str) -> tuple[str, ...]:
+        """Return the datasets that a split deals together with one, itself among them; () where it is dealt alone."""
+        return self.panels[self.panel_of(dataset)] if SPLITS[split].together else ()
+
     @property
     def cliffs(self) -> list[str]:
         """The datasets whose activity cliffs are known or can be computed."""
@@ -111,6 +122,10 @@ class Experiment:
         """Return the pairs of dataset and corpus that are compared."""
         corpora = dict.fromkeys(corpus for model in self.checkpoints for corpus in self.checkable(model))
         return list(product(self.datasets, corpora))
+
+    def exposures(self) -> list[tuple[str, str, str, str]]:
+        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted."""
+        return list(product(self.cells.protocols, self.panels, self.cells.splits, self.cells.budgets))
 
     def keeps_weights_of(self, method: str) -> bool:
         """Return whether a head is to read a method's weights, which nothing else would keep."""
@@ -154,7 +169,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
 
     Raises `UserError` that names each key, its value, and what is allowed there.
     """
-    config = read(given)
+    config = spelt_out(read(given))
     check_methods(config)
     config, recommended = recommendation(config)
     names = registered(config)
@@ -173,6 +188,7 @@ def experiment(given: Mapping[str, Any]) -> Experiment:
         checkpoints={name: names.checkpoints[name] for name in config.models},
         corpora=names.corpora,
         published=names.checkpoints,
+        panels=panels(config),
         seeds=config.seeds,
         training=config.training,
         validation=config.validation,

@@ -96,7 +96,8 @@ def _needed(methods: Iterable[str]) -> list[str]:
 
     def add(name: str) -> None:
         method = ALL_METHODS[name]
-        for other in filter(None, (method.encoder_of, method.mixing.source if method.mixing else "")):
+        mixed = method.mixing.source if method.mixing else ""
+        for other in filter(None, (method.encoder_of, mixed, method.starts_from)):
             add(other)
         if method.trains_encoder or method.encoder_of:
             needed[name] = None

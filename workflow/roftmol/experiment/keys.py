@@ -265,7 +265,20 @@ class Config(Section):
     """
 
     datasets: Several[str] = ("esol", "bbbp", "bace")
-    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, or of `own_datasets`."""
+    """Molecules with labels: names in workflow/roftmol/registry/yaml/datasets.yaml, of `own_datasets`, or of `panels`,
+    each of which stands for its datasets."""
+
+    panels: Named[Several[str]] = {}
+    """Datasets that share one encoder in joint methods and in the split `joint`, by the panel's name, which `datasets`
+    can then use for them all. A dataset is in one panel at most, and the order of its datasets changes nothing.
+
+    ```yaml
+    panels:
+      safety: [clintox, sider, tox21]
+    datasets: [safety]
+    splits: [joint]
+    ```
+    """
 
     splits: Several[Split] = ("scaffold",)
     """How molecules are dealt into training, validation and test parts.
@@ -276,6 +289,8 @@ class Config(Section):
     - `leaderboard`: the official parts of TDC's ADMET sets; seed s is its run s of 1 to 5 (docs/leaderboard.md).
     - `cv`, `scaffold_cv`: repeated cross-validation in five parts, at random or by whole scaffolds. Seed 0 tests the
       first part, seed 4 the last, and seed 5 begins anew.
+    - `joint`: one split of a panel's molecules together by whole scaffolds, so that no dataset of the panel learns from
+      a molecule that tests or validates another one.
     - `boom`: the rarest labels of a regression are the test, with a second test among the others (docs/atomistic.md).
     """
 
@@ -290,7 +305,9 @@ class Config(Section):
     forest on both (`descriptors`), a `fingerprint` baseline and the mean of the labels (`constant`). Not among the
     defaults are `ridge` and `kernel` (heads on the encoder's vectors alone), `lp_ft_closed` (LP-FT from a head in
     closed form, in small steps), `layerwise_decay` (lower blocks learn more slowly), and `mft`, `mft_same_steps` and
-    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`).
+    `mft_wise` (the pretraining task goes on beside the property, see `auxiliary`). For datasets of `panels` there are
+    `joint_ft` (one encoder for all of a panel), and what goes on from it with each dataset alone: `joint_then_single`,
+    `joint_wise_ft` and `joint_dwise_ft`; see docs/methods.md.
 
     A method that changes the encoder can have another head in its own one's place, which is fitted in closed form on
     the encoder's vectors: `full_ft+hybrid`, `lp_ft+kernel`, `wise_ft+ridge`; see docs/methods.md. A recommendation

@@ -18,6 +18,7 @@ from roftmol.figures import (
     critical_difference,
     embeddings,
     forest,
+    loss_weights,
     path,
     plane,
     ranks,
@@ -37,7 +38,7 @@ __all__ = ["draw"]
 
 KINDS = (
     *(scores, budgets, wise_path, coefficients, ranks, time),
-    *(critical_difference, forest),
+    *(critical_difference, forest, loss_weights),
     *(shift, cliffs, reliability, similarity),
     *(changes, collapse, embeddings, path, plane),
 )
@@ -49,7 +50,8 @@ def draw(tables: Path, out: Path) -> None:
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
     landscapes, pictures = ("paths", "planes"), ("embeddings", "tsne")
-    names = ("summary", "selected", "alphas", "coefficients", "changes", *landscapes, *pictures, *statistics.TABLES)
+    of_runs = ("summary", "selected", "alphas", "coefficients", "loss_weights", "changes")
+    names = (*of_runs, *landscapes, *pictures, *statistics.TABLES)
     read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
     results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):

@@ -129,6 +129,7 @@ class Results:
     alphas: pd.DataFrame
     coefficients: pd.DataFrame
     changes: pd.DataFrame = field(default_factory=partial(schemas.empty, "changes"))
+    loss_weights: pd.DataFrame = field(default_factory=partial(schemas.empty, "loss_weights"))
     paths: pd.DataFrame = field(default_factory=partial(schemas.empty, "paths"))
     planes: pd.DataFrame = field(default_factory=partial(schemas.empty, "planes"))
     embeddings: pd.DataFrame = field(default_factory=partial(schemas.empty, "embeddings"))

@@ -26,7 +26,8 @@ CAPTION = (
 
 def drawings(results: Results) -> Iterator[Drawing]:
     """Draw a figure for each protocol and model that ran DWiSE-FT, a panel for each dataset, split and budget."""
-    learned = results.coefficients.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected runs
+    learned = results.coefficients[results.coefficients["method"] == DWISE_FT]
+    learned = learned.merge(results.selected[list(RUN)], on=list(RUN))  # of the selected runs
     groups = results.groups(learned)
     return paged(results, "coefficients", "DWiSE-FT's mixing coefficients", groups, partial(_sheet, learned))
 

@@ -21,6 +21,10 @@ from roftmol.methods.dwise_ft import METHOD as _DWISE_FT
 from roftmol.methods.mft import METHOD as _MFT
 from roftmol.methods.mft_same_steps import METHOD as _MFT_SAME_STEPS
 from roftmol.methods.mft_wise import METHOD as _MFT_WISE
+from roftmol.methods.joint_ft import METHOD as _JOINT_FT
+from roftmol.methods.joint_then_single import METHOD as _JOINT_THEN_SINGLE
+from roftmol.methods.joint_wise_ft import METHOD as _JOINT_WISE_FT
+from roftmol.methods.joint_dwise_ft import METHOD as _JOINT_DWISE_FT
 from roftmol.methods.ridge import METHOD as _RIDGE
 from roftmol.methods.kernel import METHOD as _KERNEL
 from roftmol.methods.hybrid import METHOD as _HYBRID
@@ -67,8 +71,13 @@ CONSTANT = _CONSTANT.name
 WITHOUT_ENCODER = {name: method.model for name, method in METHODS.items() if method.model}
 #: The methods that start from no pretrained weights, those without an encoder among them.
 WITHOUT_PRETRAINING = tuple(name for name, method in ALL_METHODS.items() if not method.fine_tunes)
-#: The methods whose weights are mixed, and kept for that whatever else an experiment has.
-MIXED = frozenset(method.mixing.source for method in METHODS.values() if method.mixing)
+#: The methods whose weights others mix or start from, and that are kept for that whatever else an experiment has.
+MIXED = frozenset(
+    source
+    for method in METHODS.values()
+    for source in (method.mixing.source if method.mixing else "", method.starts_from)
+    if source
+)
 #: What every other method is compared with: a column `vs_...` of table "summary", and a family of tests.
 COMPARED = tuple(name for name, method in METHODS.items() if method.compared)
 #: Those of them that a method should beat to be worth its cost. Who beats the constant has learnt something, no more.
@@ -101,8 +110,28 @@ __all__ = [
     "check_pair",
     "head_of",
     "model_of",
+    "of_panels",
     "setting_text",
+    "single_of",
 ]
+
+
+def of_panels(method: str) -> bool:
+    """Return whether a method needs a panel: it trains its datasets together, or goes on from what was trained so.
+
+    A method that this version of the code does not have is none of those.
+    """
+    record = ALL_METHODS.get(method)
+    if record is None:
+        return False
+    source = record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
+    return of_panels(source) if source else record.joint is not None
+
+
+def single_of(method: str) -> str:
+    """Return what a method of panels is compared with: full FT; with another head, that on the frozen encoder."""
+    record = ALL_METHODS[method]
+    return head_of(record) if record.encoder_of else FULL_FT
 
 
 def model_of(method: str, model: str) -> str:

@@ -50,6 +50,17 @@ class Step:
 
 
 @dataclass(frozen=True)
+class JointStep:
+    """What a weighting may look at: one training batch of a panel of T datasets. Every tensor has T entries."""
+
+    L: Tensor  #: the mean loss of each dataset's labelled entries in the batch
+    share: Tensor  #: which share of the batch's labelled entries are each dataset's
+    r: Tensor  #: which share of all training labels are each dataset's
+    classes: Tensor  #: whether its labels are classes
+    b: Tensor  #: numbers that are learned with the weights, from 0
+
+
+@dataclass(frozen=True)
 class Mixing:
     """theta_g = (1 - alpha_g) theta_0,g + alpha_g theta_ft,g for every group g of encoder parameters."""
 
@@ -184,6 +195,10 @@ class Method:
     #: hyperparameters -> the factor of all learning rates, for methods that stay near their start: while they train,
     #: the encoder computes as in use, without dropout and with the statistics that its BatchNorms have.
     gentle: Callable[[Settings], float] | None = None
+    #: For methods that train the datasets of a panel together: (hyperparameters, step) -> the loss of the step, and the
+    #: weight in it of each dataset's loss, T.
+    joint: Callable[[Settings, JointStep], tuple[Tensor, Tensor]] | None = None
+    starts_from: str = ""  #: the method whose fit, encoder and head, each fit starts from; "": the pretrained encoder
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
     #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder. With
     #: `DescriptorSettings`, "descriptors" stands for those that these name.
@@ -200,11 +215,11 @@ class Method:
     paper: str = ""  #: who proposed it, as "Li et al. 2018, arXiv 1802.01483"
 
     @property
-    def kind(self) -> Literal["train", "interpolate", "head", "tuned_head", "external"]:
+    def kind(self) -> Literal["train", "joint", "interpolate", "head", "tuned_head", "external"]:
         """Which stage runs it.
 
-        A "head" reads a frozen encoder's vectors, a "tuned_head" another method's encoders'; an "external" method needs
-        no encoder.
+        A "joint" method trains the datasets of a panel together. A "head" reads a frozen encoder's vectors, a
+        "tuned_head" another method's encoders'; an "external" method needs no encoder.
         """
         if self.encoder_of:
             return "tuned_head"
@@ -212,6 +227,8 @@ class Method:
             return "interpolate"
         if self.reads_encoder:
             return "head"
+        if self.joint:
+            return "joint"
         return "train" if self.stages else "external"
 
     @property

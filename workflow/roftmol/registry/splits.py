@@ -38,6 +38,7 @@ class Split:
     #: parts overlap.
     repeats: str = ""
     two_tests: bool = False  #: whether its test is out of distribution and a second one within, role "test_id"
+    together: bool = False  #: whether the datasets of a panel are dealt as one
     in_random_order: bool = False  #: whether its training part is listed at random, as published
     #: Whether training and test parts are a public leaderboard's, and seed s its run s. A budget is then of the run's
     #: training part.
@@ -77,6 +78,7 @@ _RECORDS = (
             "is for a regression of one label, and these are none",
         ),
     ),
+    Split("joint", "joint scaffold split", reference="random", together=True),
     Split("cv", "cross-validation", repeats="random"),
     Split("scaffold_cv", "scaffold cross-validation", reference="cv", repeats="scaffold"),
 )

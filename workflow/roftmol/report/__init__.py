@@ -17,7 +17,7 @@ from roftmol.core.files import atomic
 from roftmol.figures.cells import Condition, Diagnostics, Results, budget_title, facets_of
 from roftmol.figures.style import in_order, look
 from roftmol.registry.splits import split_title
-from roftmol.report import audit, chart, diagnostics, provenance, statistics
+from roftmol.report import audit, chart, diagnostics, panels, provenance, statistics
 from roftmol.report import results as scores_tables
 from roftmol.report.answers import answers
 from roftmol.report.changes import changes_table
@@ -56,13 +56,13 @@ def build(
     """
     recommended = json.loads(recommendation.read_text(encoding="utf-8"))["sentences"] if recommendation else []
     tables = Path(tables)
-    names = ("summary", "selected", "alphas", "coefficients", "changes", "paths", "planes", *STATISTICS)
+    names = ("summary", "selected", "alphas", "coefficients", "loss_weights", "changes", "paths", "planes", *STATISTICS)
     read = {name: schemas.read(name, tables / f"{name}.parquet") for name in names}
     results = Results(**read, diagnostics=Diagnostics.read(tables))
     extra = ("timings", "scores", "molecules", "rejects", "tasks")
     timings, scores, molecules, rejects, tasks = (schemas.read(name, tables / f"{name}.parquet") for name in extra)
-    audited = ("models", "overlaps", "left_out")
-    models, overlaps, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
+    audited = ("models", "overlaps", "exposure", "left_out")
+    models, overlaps, exposure, left_out = (schemas.read(name, tables / f"{name}.parquet") for name in audited)
     given = answers(results, left_out)
     methods = in_order(results.summary["method"])
     taken = [] if recommendation else advised(results, given)
@@ -95,6 +95,10 @@ def build(
                     lead=" ".join(filter(None, [statistics.beyond_chance(results), statistics.power(results)])),
                 ),
                 Captioned("Mean ranks over datasets", statistics.ranks_table(results), folded=True),
+            ],
+            "panels": [
+                Captioned("Joint against single", panels.joint_table(results), lead=panels.transfer(results)),
+                Captioned("Exposure", panels.exposure_table(exposure), folded=True, lead=panels.EXPOSURE_LEAD),
             ],
             "beyond": diagnostics.tables(results.diagnostics),
             "changes": [Captioned("How far each method moves the encoder", changes_table(results))],

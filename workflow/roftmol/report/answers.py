@@ -30,6 +30,13 @@ from roftmol.tasks import metric_title
 
 #: How a sentence names the references that methods are compared with.
 NAMES = {name: METHODS[name].phrase or METHODS[name].title for name in COMPARED}
+
+
+def named(reference: str) -> str:
+    """Return how a sentence names a method that others are compared with."""
+    return NAMES.get(reference) or look(reference).title
+
+
 #: What follows the difference in a sentence, by the comparison's verdict.
 VERDICTS = {
     "better": ", beyond doubt",
@@ -196,7 +203,7 @@ def _beyond(compared: Sequence[Compared]) -> list[str]:
                 methods -= {FINGERPRINT}  # full FT and the fingerprint are each other's reference: once is enough
             if methods:
                 titles = ", ".join(look(name).title for name in in_order(methods))
-                phrases.append(f"{verdict} than {NAMES[reference]}: {titles}")
+                phrases.append(f"{verdict} than {named(reference)}: {titles}")
     return phrases
 
 

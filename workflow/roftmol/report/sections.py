@@ -83,6 +83,13 @@ SECTIONS = (
         ("ranks", "critical_difference", "forest"),
         ("ranks",),
     ),
+    Section(
+        "panels",
+        "Panels: datasets trained together",
+        "What each dataset gains or loses when others train the same encoder.",
+        ("loss_weights",),
+        ("loss_weights",),
+    ),
     Section("budgets", "Number of labels", "How much each method gains from more labels.", ("budgets",), ("budgets",)),
     Section(
         "beyond",

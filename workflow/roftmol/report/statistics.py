@@ -13,7 +13,7 @@ from roftmol.figures.cells import CONDITION, Results, budget_title, families_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry.splits import split_title
-from roftmol.report.answers import NAMES
+from roftmol.report.answers import named
 from roftmol.report.results import TITLES
 from roftmol.report.table import Cell, Facets, Table, count, decimals, fixed, number_cell, signed, word
 from roftmol.statistics import comparisons
@@ -189,7 +189,7 @@ def beyond_chance(results: Results, differences: Sequence[Claim] | None = None) 
         return ""
     sure = len(claims(results) if differences is None else differences)
     total = int(counted["comparisons"].iloc[0])
-    references = " and ".join(NAMES[name] for name in in_order(counted["reference"]))
+    references = " and ".join(named(name) for name in in_order(counted["reference"]))
     datasets = sorted(set(counted["dataset"]) - {comparisons.ALL}, key=str.casefold)
     single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} datasets"
     over = (counted["dataset"] == comparisons.ALL).any()

@@ -26,7 +26,7 @@ from roftmol.methods import (
     WITHOUT_ENCODER,
     WITHOUT_PRETRAINING,
 )
-from roftmol.report.answers import NAMES, Answer
+from roftmol.report.answers import NAMES, Answer, named
 from roftmol.report.results import TITLES, better_than, constant_caption, identity, identity_columns, lead, mark
 from roftmol.report.statistics import Claim, beyond_chance, claims, power
 from roftmol.report.table import Cell, Table, number_cell, word
@@ -149,7 +149,7 @@ def _findings(differences: Sequence[Claim]) -> list[str]:
         for verdict in ("better", "worse"):
             alike = [claim for claim in differences if (claim.reference, claim.verdict) == (reference, verdict)]
             for methods, places in _grouped(alike).items():
-                comparison = f"{_are(len(methods))} {verdict} than {NAMES[reference]}"
+                comparison = f"{_are(len(methods))} {verdict} than {named(reference)}"
                 findings.append(f"{_titles(methods)} {comparison} {_places(places)}")
     if not findings:
         return []

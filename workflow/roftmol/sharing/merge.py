@@ -62,6 +62,8 @@ def merge(sources: Sequence[Path], out: Path, settings: MergeSettings = MergeSet
         merging.models()
         for run in merging.union([source.runs for source in checked]):
             merging.run(run)
+        for panel in merging.union([source.panels for source in checked]):
+            merging.panel(panel)
         for landscape in merging.union([source.landscapes for source in checked]):
             merging.landscape(landscape)
         try:
@@ -76,8 +78,8 @@ def build(results: Path, rule: str, folders: int = 1) -> None:
     tables = results / "tables"
     models = results / MODELS
     audit = contamination.read_folder(results, models) if models.exists() else contamination.Audit()
-    leaderboards = leaderboard.metrics()
-    aggregate(files.runs, files.data, rule, tables, audit, landscapes=files.landscapes, leaderboards=leaderboards)
+    boards = leaderboard.metrics()
+    aggregate(files.runs, files.data, rule, tables, audit, (), files.landscapes, files.exposures, boards)
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in files.cliffs)), tables, results, tables)
     atom_embeddings.embed(files.runs, tables, tables)
     statistics.build(tables, tables)
@@ -128,9 +130,11 @@ class _Merging:
             _copy(owners[0], self.out / path)
 
     def splits(self) -> None:
-        """Merge the splits, each with the seeds of all sources."""
+        """Merge the splits, and what panels have seen of them, each with the seeds of all sources."""
         for path in self.union([source.split_files for source in self.sources]):
             self._by_seed("splits", path, LEAVE_OUT)
+        for path in self.union([source.exposures for source in self.sources]):
+            self._by_seed("exposure", path, LEAVE_OUT)
 
     def models(self) -> None:
         """Copy the encoders' weights, and merge table "models"."""
@@ -167,6 +171,22 @@ class _Merging:
             for owner in owners:
                 for part in owner.glob("parts/[!.]*"):
                     if not (target := self.out / path / "parts" / part.name).exists():
+                        _copy(part, target)
+
+    def panel(self, path: Path) -> None:
+        """Merge the joint fits of a panel, from which its datasets' runs are, so that they are not trained again.
+
+        The runs themselves are held against each other; here a fit comes from the first source that has it.
+        """
+        owners = self._owners(path)
+        files = [owner / "fits.parquet" for owner in owners]
+        rows = _concat([schemas.read("fits", file) for file in files])
+        rows = rows.drop_duplicates(list(schemas.TABLES["fits"].key))
+        schemas.write("fits", rows, self.out / path / "fits.parquet", _merged(files))
+        if self.settings.parts:
+            for owner in owners:
+                for part in owner.glob("parts/*/[!.]*"):
+                    if not (target := self.out / path / part.relative_to(owner)).exists():
                         _copy(part, target)
 
     def landscape(self, path: Path) -> None:

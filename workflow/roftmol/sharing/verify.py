@@ -35,9 +35,14 @@ CELL = list(schemas.CELL)
 #: The largest relative difference of two numbers that are the same.
 TOLERANCE = 1e-12
 #: The tables that a run has rows of.
-RUN_TABLES = ("scores", "selected", "predictions", "alphas", "coefficients", "changes", "curves", "timings")
-#: Those that a folder of an earlier version of this program lacks.
-LATER_TABLES = ("leaderboard",)
+RUN_TABLES = (
+    *("scores", "selected", "predictions", "alphas", "coefficients"),
+    *("loss_weights", "changes", "curves", "timings"),
+)
+#: Those of them that results have which were put together before there were panels.
+EARLIER = frozenset(RUN_TABLES) - {"loss_weights"}
+#: With that of leaderboards, which has rows of their split alone and is later too.
+ALL_TABLES = (*RUN_TABLES, "leaderboard")
 #: The tables whose rows are counted by themselves.
 COUNTED = ("scores", "predictions", "molecules")
 
@@ -115,8 +120,8 @@ class _Stored:
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
-        self.of_runs = (*RUN_TABLES, *(name for name in LATER_TABLES if self._file(name).exists()))
-        keys = dict.fromkeys(self.of_runs, CELL) | {name: ["dataset"] for name in DATA_TABLES}
+        there = [name for name in ALL_TABLES if name in EARLIER or self._file(name).exists()]
+        keys = dict.fromkeys(there, CELL) | {name: ["dataset"] for name in DATA_TABLES}
         self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
         self.rows: Counter[str] = Counter()
         self.selected, self.timings = [schemas.empty("selected")], [schemas.empty("timings")]
@@ -134,7 +139,7 @@ class _Stored:
         made = tables_of(run, data[run.cell["dataset"]], rule if rule in RULES else "validation")
         verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
         made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
-        for name in self.of_runs:
+        for name in ALL_TABLES:
             here = self._rows(name, run.cell)
             self.rows[name] += len(here)
             self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
@@ -146,8 +151,8 @@ class _Stored:
         """Compare what belongs to no single run: rows of no run, the summary, the datasets, the encoders' weights."""
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
-        for name in self.of_runs:
-            rows = pq.read_metadata(self._file(name)).num_rows
+        for name in ALL_TABLES:
+            rows = pq.read_metadata(self._file(name)).num_rows if name in self.indexed else 0
             if rows != self.rows[name] and not self.waiting:
                 self._differs(name, "all cells", "rows", rows, self.rows[name])
         if not self.waiting:
@@ -196,6 +201,8 @@ class _Stored:
         return schemas.read(name, self._file(name), columns)
 
     def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
+        if name not in self.indexed:
+            return schemas.empty(name)
         return self.indexed[name].read(where, list(schemas.TABLES[name].columns)).to_pandas()
 
     def _file(self, name: str) -> Path:

@@ -23,6 +23,7 @@ class Settings:
     leave_out: tuple[str, ...] = ()  #: the kinds of contamination whose cells are left out
     landscape: bool = False  #: whether the cells' landscapes were measured
     leaderboards: dict[str, str] = field(default_factory=dict)  #: the metrics of public leaderboards, by dataset
+    exposures: tuple[str, ...] = ()  #: files of table "exposure", below the results folder
 
 
 def settings_from(experiment: Experiment) -> Json:
@@ -37,6 +38,10 @@ def settings_from(experiment: Experiment) -> Json:
             for name, dataset in experiment.datasets.items()
             if dataset.leaderboard_metric
         },
+        "exposures": [
+            f"exposure/{protocol}/{panel}/{split}-{budget}.parquet"
+            for protocol, panel, split, budget in experiment.exposures()
+        ],
     }
 
 
@@ -48,7 +53,9 @@ def run(settings: Json, *, results: Path, models: Path, out: Path) -> None:
     runs, data = parsed.cells.runs(results), parsed.cells.data(results)
     audit = contamination.read(parsed.cells, results, models)
     landscapes = parsed.cells.landscapes(results) if parsed.landscape else []
-    aggregate.aggregate(runs, data, parsed.rule, out, audit, parsed.leave_out, landscapes, parsed.leaderboards)
+    exposures = [results / file for file in parsed.exposures]
+    beside = parsed.leave_out, landscapes, exposures, parsed.leaderboards
+    aggregate.aggregate(runs, data, parsed.rule, out, audit, *beside)
 
 
 STAGE = Stage(run, "report", Code(("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination")), settings_from)

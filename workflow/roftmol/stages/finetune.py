@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roftmol.core.records import build
-from roftmol.methods import METHODS
+from roftmol.methods import METHODS, of_panels
 from roftmol.stages.base import Code, Json, Stage
 from roftmol.training.cell import CHOICES, RunSettings
 
@@ -24,6 +24,7 @@ def settings_from(
     """Return the settings of a cell's fits."""
     checkpoint = experiment.checkpoints[model]
     second = METHODS[method].alternation is not None
+    panel = experiment.panel_of(dataset) if of_panels(method) else ""
     learns_next = experiment.auxiliary.forces if checkpoint.spatial else experiment.auxiliary.objective
     values = {
         **experiment.cell_settings(protocol, dataset, split, budget),
@@ -37,6 +38,8 @@ def settings_from(
         "pictures": experiment.tsne,
         "own_code": checkpoint.code,
         "keep_weights": experiment.keeps_weights_of(method),
+        "panel": panel,
+        "together": experiment.panels.get(panel, ()),
     }
     return build(RunSettings, values)
 
@@ -51,12 +54,19 @@ def code(experiment: Experiment, model: str, dataset: str, method: str, **_wildc
 
 
 def run(
-    settings: Json, *, data: Path, splits: Path, checkpoint: Path, out: Path, auxiliary: Path | None = None
+    settings: Json,
+    *,
+    data: Path,
+    splits: Path,
+    checkpoint: Path,
+    out: Path,
+    auxiliary: Path | None = None,
+    source: Path | None = None,
 ) -> None:
     """Train what is not finished, and collect the cell's tables."""
     from roftmol.training import jobs
 
-    jobs.finetune(build(RunSettings, settings), data, splits, checkpoint, out, auxiliary)
+    jobs.finetune(build(RunSettings, settings), data, splits, checkpoint, out, auxiliary, source)
 
 
 STAGE = Stage(run, "train", code, settings_from)

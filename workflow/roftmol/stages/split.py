@@ -25,16 +25,22 @@ def settings_from(experiment: Experiment, protocol: str, dataset: str, split: st
         "fraction": experiment.validation.fraction,
         "folds": experiment.validation.folds,
         "max_test": experiment.max_test,
+        "panel": list(experiment.dealt_with(dataset, split)),
     }
 
 
-def run(settings: Json, *, molecules: Path, out: Path) -> None:
-    """Write the table "splits"."""
+def run(settings: Json, *, molecules: Path, out: Path, panel: Path | None = None) -> None:
+    """Write the table "splits"; `panel` is the folder of all datasets, for a split that deals several together."""
     from roftmol.data import splits
     from roftmol.tables import schemas
 
     parsed = build(splits.SplitSettings, settings)
-    schemas.write("splits", splits.assign(schemas.read("molecules", molecules), parsed), out, parsed)
+    together = {
+        name: schemas.read("molecules", panel / name / "molecules.parquet")
+        for name in parsed.panel
+        if panel is not None
+    }
+    schemas.write("splits", splits.assign(schemas.read("molecules", molecules), parsed, together), out, parsed)
 
 
 STAGE = Stage(run, "data", Code(("roftmol.data.splits",)), settings_from)

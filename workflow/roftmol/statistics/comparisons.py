@@ -1,9 +1,9 @@
 """What is compared, the tests with the dataset as the unit, their correction, mean ranks, and the verdicts.
 
 The comparisons are fixed before any result is seen: every method against full FT, against the fingerprint baseline and
-against the constant predictor. They are corrected together, over all of an experiment (`corrected`). All pairs are
-tested only for the diagram of mean ranks. The constant predictor is a reference: it is neither tested against others
-nor ranked.
+against the constant predictor, and a panel's encoder under another head against that head on the frozen encoder. They
+are corrected together, over all of an experiment (`corrected`). All pairs are tested only for the diagram of mean
+ranks. The constant predictor is a reference: it is neither tested against others nor ranked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from roftmol.methods import COMPARED, CONSTANT, model_of
+from roftmol.methods import COMPARED, CONSTANT, model_of, of_panels, single_of
 from roftmol.statistics.blocks import Array, Family, effect
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas
@@ -182,6 +182,11 @@ def references(family: Family) -> Iterator[tuple[str, list[str]]]:
             methods = [name for name in rivals if family.paired(name, reference)]
             if methods:
                 yield reference, methods
+    for head in dict.fromkeys(single_of(name) for name in family.methods if of_panels(name)):
+        if head in family.methods and head not in COMPARED:
+            joint = [name for name in family.methods if of_panels(name) and single_of(name) == head]
+            if methods := [name for name in joint if family.paired(name, head)]:
+                yield head, methods
 
 
 def pairs(family: Family) -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""What the models were pretrained on, and what of the test molecules is in it."""
+"""What the models were pretrained on, and what of the test molecules is in it or in a panel's other datasets."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.tables.base import CELL, CONDITION, Table
+from roftmol.tables.base import CELL, CONDITION, CONTEXT, Table
 
 TABLES = (
     Table(
@@ -37,6 +37,20 @@ TABLES = (
             "checked": pa.bool_(),
             "test_molecules": pa.int32(),
             "seen": pa.int32(),
+        },
+    ),
+    Table(
+        "exposure",
+        key=(*CONTEXT, "panel", "seed", "partition"),
+        columns={
+            **CONTEXT,
+            "panel": pa.string(),
+            "seed": pa.int32(),
+            "partition": pa.string(),
+            "molecules": pa.int32(),
+            "exposed": pa.int32(),
+            "most_by": pa.string(),
+            "most": pa.int32(),
         },
     ),
     Table(

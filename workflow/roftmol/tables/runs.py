@@ -60,6 +60,17 @@ TABLES = (
         columns={**RUN, "fold": pa.int32(), "part": pa.string(), "alpha": pa.float64()},
     ),
     Table(
+        "loss_weights",
+        key=(*RUN_KEY, "fold", "epoch"),
+        columns={
+            **RUN,
+            "fold": pa.int32(),
+            "panel": pa.string(),
+            "epoch": pa.int32(),
+            "weight": pa.float64(),
+        },
+    ),
+    Table(
         "changes",
         key=(*RUN_KEY, "fold", "part", "quantity"),
         columns={

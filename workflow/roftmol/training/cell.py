@@ -27,6 +27,7 @@ class FitConfiguration:
     training: TrainSettings = field(default_factory=TrainSettings)
     extensive: bool = False
     auxiliary: str = ""
+    together: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class RunSettings:
     pictures: bool = False  #: whether a fit keeps atoms' vectors, before and after
     own_code: str = ""  #: the file of a user's own module, the only one that is run
     keep_weights: bool = False  #: whether heads are to read the encoders; what is mixed is kept in any case
+    panel: str = ""  #: of a joint method, and of one that goes on from its weights: the panel that the dataset is in
+    together: tuple[str, ...] = ()  #: and the panel's datasets
 
     @property
     def cell(self) -> dict[str, str]:
@@ -64,7 +67,7 @@ class RunSettings:
     @property
     def configuration(self) -> FitConfiguration:
         """How the fits are made, beside what the columns say that identify them."""
-        return FitConfiguration(self.task, self.metric, self.training, self.extensive, self.second_task)
+        return FitConfiguration(self.task, self.metric, self.training, self.extensive, self.second_task, self.together)
 
     @property
     def predicted(self) -> Task:

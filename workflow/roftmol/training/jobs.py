@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ from roftmol.training.auxiliary import tasks
 from roftmol.training.cell import RunSettings, folds
 from roftmol.training.curve import best_epoch, selection_key
 from roftmol.training.encoder_drift import Change, Reference
-from roftmol.training.finished_fit import FinishedFit, Stopwatch, fit_row, prediction_rows
+from roftmol.training.finished_fit import Cost, FinishedFit, Stopwatch, fit_row, prediction_rows
 from roftmol.training.fit import DivergedError, Fit, Fold, TrainSettings
 from roftmol.training.loop import train
 from roftmol.training.mixing import Mixed, mix
@@ -94,6 +94,28 @@ class Cell:
             extensive=settings.extensive,
         )
 
+    def planned(self, splits: Path) -> list[Planned]:
+        """Return the cell's fits by table "splits": seed by seed, in the order of the grid."""
+        assigned = schemas.read("splits", splits)
+        hyperparameters = [self.method.parse(text) for text in self.settings.grid]
+        return [
+            Planned(seed, number, fold, chosen)
+            for seed in self.settings.seeds
+            for chosen in hyperparameters
+            for number, fold in folds(assigned, seed)
+        ]
+
+    def identified(self, identity: FitIdentity, planned: Planned) -> FitIdentity:
+        """Return what is the same for all fits of the job with what is one fit's own."""
+        return replace(
+            identity,
+            hyperparameters=setting_text(planned.hyperparameters),
+            seed=planned.seed,
+            fold=planned.number,
+            split=saved_fits.fold_digest(planned.fold),
+            pictures=self.settings.pictured(planned.seed, planned.number),
+        )
+
     @cached_property
     def theta_0(self) -> dict[str, Tensor]:
         """The pretrained encoder's weights."""
@@ -128,23 +150,36 @@ class Cell:
 
 
 def finetune(
-    settings: RunSettings, data: Path, splits: Path, checkpoint: Path, out: Path, auxiliary: Path | None = None
+    settings: RunSettings,
+    data: Path,
+    splits: Path,
+    checkpoint: Path,
+    out: Path,
+    auxiliary: Path | None = None,
+    source: Path | None = None,
 ) -> None:
     """Train a cell's fits on the graphs `data`, one for each combination of hyperparameters, seed and fold.
 
     Fits, predictions and curves go to `out`. `auxiliary` is the table that a second task learns from, and that a force
-    field is measured on. Raises `UserError` if a method with a second task has none.
+    field is measured on; `source` the run folder of the method whose fits the method's own start from: the best by
+    validation of each seed and fold. Raises `UserError` if a method with a second task has none, or one that starts
+    from another has no such weights.
     """
     cell = Cell(settings, data, checkpoint, auxiliary)
     method = cell.method
     if method.alternation and cell.auxiliary.task is None:
         raise UserError(f"{method.name}: model {settings.model} has no second task; see `auxiliary` in config.yaml")
     keep = settings.keep_weights or method.name in MIXED
-    identity = replace(cell.identity, training=settings.training)
+    sources = Sources(source, settings.metric) if source else None
+
+    def identity(planned: Planned) -> FitIdentity:
+        started = sources.rows[planned.seed, planned.number]["part"] if sources else ""
+        return replace(cell.identity, training=settings.training, source=started)
 
     def trained(planned: Planned, training: TrainSettings) -> FinishedFit:
         fit = cell.fit(planned, training)
-        model = new_model(cell.encoder, fit).to(cell.device)
+        start = sources.part(planned, method.starts_from) if sources else None
+        model = saved_model(cell, start) if start else new_model(cell.encoder, fit).to(cell.device)
         drawn = None if method.pretrained else copy.deepcopy(model.encoder)
         history = train(model, fit)
         held_out = model.predict_held_out(cell.molecules, planned.fold)
@@ -162,10 +197,20 @@ def finetune(
     def compute(planned: Planned) -> FinishedFit:
         return within_memory(lambda training: trained(planned, training), settings.training)
 
-    _run(cell, splits, out, compute, lambda _planned: identity, kept=settings.keep_weights)
+    _run(cell, splits, out, compute, identity, kept=settings.keep_weights)
 
 
-def within_memory(trained: Callable[[TrainSettings], FinishedFit], training: TrainSettings) -> FinishedFit:
+class Finished(Protocol):
+    """What a fit gives, or several that are made as one."""
+
+    def noted(self, note: str) -> Self:
+        """Return the same with one more note."""
+
+
+AnyFinished = TypeVar("AnyFinished", bound=Finished)
+
+
+def within_memory(trained: Callable[[TrainSettings], AnyFinished], training: TrainSettings) -> AnyFinished:
     """Return what a fit gives, with batches halved as often as the GPU's memory asks for; its note says so.
 
     Raises `UserError` if it cannot hold two molecules.
@@ -228,11 +273,21 @@ def interpolate(
 
 
 class Sources:
-    """The fits in a run folder whose weights are mixed: of each seed and fold the best by validation."""
+    """The fits in a run folder whose weights others mix or start from: of each seed and fold the best by validation."""
 
     def __init__(self, tuned: Path, metric: str):
         self.parts = tuned / "parts"
         self.rows = _sources(schemas.read("fits", tuned / "fits.parquet"), metric)  #: of table "fits", by seed and fold
+
+    def part(self, planned: Planned, method: str) -> Path:
+        """Return the file of the fit that a planned one goes on from, which is the method's.
+
+        Raises `DivergedError` if it failed.
+        """
+        source = self.rows[planned.seed, planned.number]
+        if source["status"] != "ok":
+            raise DivergedError(f"{method} failed: {source['reason']}")
+        return self.parts / source["part"]
 
 
 def mixture(cell: Cell, planned: Planned, sources: Sources) -> tuple[Model, Mixed]:
@@ -242,10 +297,7 @@ def mixture(cell: Cell, planned: Planned, sources: Sources) -> tuple[Model, Mixe
     `UserError` if the fine-tuned weights are not there.
     """
     assert cell.method.mixing is not None
-    source = sources.rows[planned.seed, planned.number]
-    if source["status"] != "ok":
-        raise DivergedError(f"{cell.method.mixing.source} failed: {source['reason']}")
-    model = saved_model(cell, sources.parts / source["part"])
+    model = saved_model(cell, sources.part(planned, cell.method.mixing.source))
     return model, mix(model, cell.theta_0, cell.fit(planned, cell.settings.training))
 
 
@@ -291,52 +343,49 @@ def _run(
     `compute` may raise `DivergedError`; `identity_of` says what a fit starts from, its own columns not yet filled in.
     With `kept`, a fit without its weights is not there.
     """
-    settings = cell.settings
-    assigned = schemas.read("splits", splits)
-    hyperparameters = [cell.method.parse(text) for text in settings.grid]
-    work = [
-        Planned(seed, number, fold, chosen)
-        for seed in settings.seeds
-        for chosen in hyperparameters
-        for number, fold in folds(assigned, seed)
-    ]
+    work = cell.planned(splits)
     rows: list[dict[str, Any]] = []
     for position, planned in enumerate(work, 1):
-        identity = replace(
-            identity_of(planned),
-            hyperparameters=setting_text(planned.hyperparameters),
-            seed=planned.seed,
-            fold=planned.number,
-            split=saved_fits.fold_digest(planned.fold),
-            pictures=settings.pictured(planned.seed, planned.number),
-        )
-        path = out / "parts" / identity.file
+        path = out / "parts" / cell.identified(identity_of(planned), planned).file
         row = saved_fits.saved_row(path, weights=kept)
         if row is None:
             row = _compute(cell, planned, compute, path)
-            print(f"[{position}/{len(work)}] {_line(settings, row)}", file=sys.stderr, flush=True)
+            print(f"[{position}/{len(work)}] {line(cell.settings, row)}", file=sys.stderr, flush=True)
         rows.append({**row, "part": path.name})
-    _collect(cell, rows, {(planned.seed, planned.number): planned.fold for planned in work}, out)
+    collect(cell.settings, rows, {(planned.seed, planned.number): planned.fold for planned in work}, out)
 
 
 def _compute(cell: Cell, planned: Planned, compute: Callable[[Planned], FinishedFit], path: Path) -> dict[str, Any]:
     """Make one fit, save it and return its row; a loss that is no number is a result too, with its reason."""
-    settings, device, molecules = cell.settings, cell.device, cell.molecules
-    stopwatch = Stopwatch()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    stopwatch = started(cell.device)
     try:
         finished = compute(planned)
     except DivergedError as error:
-        finished = FinishedFit.failed(str(error), molecules.labels.shape[1])
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+        finished = FinishedFit.failed(str(error), cell.molecules.labels.shape[1])
+    return keep(cell, planned, finished, cost_of(stopwatch, cell.device), path)
+
+
+def started(device: torch.device) -> Stopwatch:
+    """Return a stopwatch for a fit that begins now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    return Stopwatch()
+
+
+def cost_of(stopwatch: Stopwatch, device: torch.device) -> Cost:
+    """Return the cost of a fit that ends now."""
+    return stopwatch.cost(_peak_memory(device), torch.cuda.get_device_name() if device.type == "cuda" else "cpu")
+
+
+def keep(cell: Cell, planned: Planned, finished: FinishedFit, cost: Cost, path: Path) -> dict[str, Any]:
+    """Save one of a cell's fits, and return its row of table "fits" but for `part`."""
     row = fit_row(
-        {**settings.cell, **planned.columns},
+        {**cell.settings.cell, **planned.columns},
         finished,
-        molecules.labels[planned.fold.valid],
-        settings.predicted,
-        stopwatch.cost(_peak_memory(device), name),
-        _origin(settings, device),
+        cell.molecules.labels[planned.fold.valid],
+        cell.settings.predicted,
+        cost,
+        _origin(cell.settings, cell.device),
     )
     saved_fits.save(path, row, finished)
     return row
@@ -350,8 +399,8 @@ def _origin(settings: RunSettings, device: torch.device) -> run_origin.Origin:
     return run_origin.origin(settings.configuration, [threads, f"products by {products.chosen().name}"])
 
 
-def _collect(cell: Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, int], Fold], out: Path) -> None:
-    """Write the cell's tables from the saved fits.
+def collect(settings: RunSettings, rows: list[dict[str, Any]], fold_of: dict[tuple[int, int], Fold], out: Path) -> None:
+    """Write a cell's tables to its run folder `out` from the rows of its fits, which are saved there.
 
     With several folds, validation predictions are put together and test predictions are the folds' mean.
     """
@@ -361,7 +410,7 @@ def _collect(cell: Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, in
     changes: list[dict[str, Any]] = []
     fits = pd.DataFrame(rows, columns=schemas.SCHEMAS["fits"].names)
     for (seed, text), group in fits[fits["status"] == "ok"].groupby(["seed", "setting"], sort=False):
-        run = {**cell.settings.cell, "setting": text, "seed": seed}
+        run = {**settings.cell, "setting": text, "seed": seed}
         members = group.sort_values("fold")
         saved = [saved_fits.read(out / "parts" / name) for name in members["part"]]
         parts = [fold_of[int(str(seed)), number] for number in members["fold"]]
@@ -385,10 +434,14 @@ def _collect(cell: Cell, rows: list[dict[str, Any]], fold_of: dict[tuple[int, in
         "curves": pd.DataFrame(curves, columns=schemas.SCHEMAS["curves"].names),
         "changes": pd.DataFrame(changes, columns=schemas.SCHEMAS["changes"].names),
     }
-    if cell.method.mixing:
+    method = METHODS[settings.method]
+    if method.mixing:
         tables["coefficients"] = pd.DataFrame(coefficients, columns=schemas.SCHEMAS["coefficients"].names)
+    if method.joint:
+        weights = pd.DataFrame(curves, columns=schemas.SCHEMAS["loss_weights"].names)
+        tables["loss_weights"] = weights.assign(panel=settings.panel)
     for name, frame in {**tables, "fits": fits}.items():
-        schemas.write(name, frame, out / f"{name}.parquet", cell.settings)
+        schemas.write(name, frame, out / f"{name}.parquet", settings)
 
 
 def limit_threads() -> None:
@@ -403,7 +456,8 @@ def _peak_memory(device: torch.device) -> float:
     return peak_mib()
 
 
-def _line(settings: RunSettings, row: dict[str, Any]) -> str:
+def line(settings: RunSettings, row: dict[str, Any]) -> str:
+    """Return what is said of a fit that has ended."""
     name = (
         f"{settings.dataset} {settings.split}-{settings.budget} {settings.method} {row['setting']} seed {row['seed']}"
     )

@@ -22,6 +22,7 @@ from roftmol.methods.base import Alternation, Parts, Step
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
 from roftmol.training.auxiliary.base import AuxiliaryTask
+from roftmol.training.best_epoch import Best
 from roftmol.training.curve import Epoch, selection_key
 from roftmol.training.fit import DivergedError, Fit
 from roftmol.training.forward import Adam, Forward, States, Vectors, frozen_below, pooled
@@ -42,9 +43,9 @@ def train(model: Model, fit: Fit) -> History:
     The best epoch has the best validation metric, or the lowest validation loss where the metric is undefined or tied.
     Where the protocol says so, BatchNorm layers that train are validated and kept with statistics that are estimated
     on the training molecules (`batchnorm.py`). Then the start of a later stage, as the stage before left it, is a
-    candidate too: epoch 0. So is, in any protocol, that of a first stage from a head in closed form. Methods that
-    alternate with a second task take it from `fit.auxiliary`. A head that is fitted in closed form at the end is the
-    curve's last point.
+    candidate too: epoch 0. So is that of a fit that starts from another method's; and, in any protocol, that of a first
+    stage from a head in closed form. Methods that alternate with a second task take it from `fit.auxiliary`. A head
+    that is fitted in closed form at the end is the curve's last point.
 
     Raises `DivergedError` when the loss is not finite.
     """
@@ -119,20 +120,24 @@ class _Stage:
     def run(self) -> list[Epoch]:
         """Train, leave the best epoch's weights in the model, and return the curve."""
         fit = self.fit
-        best = _Best(self.model)
+        best = Best(self.model)
         curve: list[Epoch] = []
-        if fit.protocol.keep_start if self.number else fit.method.start_head:
+        follows = self.number > 0 or fit.method.starts_from
+        if fit.protocol.keep_start if follows else fit.method.start_head:
             curve.append(self._validated(0, math.nan))
-            best.offer(curve[-1], fit.task.metric)
+            best.offer(self._key(curve[-1]))
         epochs = fit.training.epochs_of(len(fit.fold.train))
         for epoch in range(1, epochs + 1):
             loss = self._epoch(epoch, (epoch - 1) / epochs)
             curve.append(self._validated(epoch, loss))
-            best.offer(curve[-1], fit.task.metric)
+            best.offer(self._key(curve[-1]))
             if fit.protocol.stop_early and best.waited >= fit.training.patience:
                 break
         best.restore()
         return curve
+
+    def _key(self, point: Epoch) -> tuple[float, float]:
+        return selection_key(self.fit.task.metric, point.valid_metric, point.valid_loss)
 
     def _epoch(self, epoch: int, progress: float) -> float:
         """Take a step on every batch; return the mean training loss, NaN where all turns were the second task's."""
@@ -196,37 +201,6 @@ class _Stage:
     def _validated(self, epoch: int, train_loss: float) -> Epoch:
         predicted = self.model.predict_batches(self.held_out, self.forward.features)
         return _point(self.fit, self.number, epoch, train_loss, predicted)
-
-
-class _Best:
-    """The best epoch of a stage so far: what of the model moves, as it was then."""
-
-    def __init__(self, model: Model):
-        self.model = model
-        self.moving = dict(model.named_buffers())
-        self.moving |= {name: theta for name, theta in model.named_parameters() if theta.requires_grad}
-        self.key = (math.inf, math.inf)
-        self.state: dict[str, Tensor] = {}
-        self.waited = 0  #: epochs since then
-
-    def offer(self, point: Epoch, metric: str) -> None:
-        """Keep a copy of the model if no earlier epoch was as good."""
-        key = selection_key(metric, point.valid_metric, point.valid_loss)
-        if not key < self.key:
-            self.waited += 1
-            return
-        self.key = key
-        self.waited = 0
-        self.state = {name: tensor.detach().clone() for name, tensor in self.moving.items()}
-
-    def restore(self) -> None:
-        """Put the best epoch's weights into the model.
-
-        Raises `DivergedError` if there is none.
-        """
-        if not self.state:
-            raise DivergedError("the validation loss was never a number")
-        self.model.load_state_dict(self.state, strict=False)  # what is frozen has not moved
 
 
 class _Turns:

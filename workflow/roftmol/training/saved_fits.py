@@ -35,6 +35,7 @@ Array = npt.NDArray[np.float32]
 PREDICTIONS, WEIGHTS = ("valid", "test", "test_id"), "weights."
 #: What helps where one cannot be read.
 AGAIN = "fits.parquet in the folder above, and run the workflow again; other finished fits are kept."
+IN_PANEL = "fits.parquet in the panel's folder, and run the workflow again; other finished fits are kept."
 
 #: Chooses a featurizer, of which the same holds.
 FEATURIZERS = "roftmol.features.featurizers"
@@ -62,11 +63,12 @@ class FitIdentity:
     fold: int = 0
     split: str = ""  #: digest of the fold's molecules
     training: TrainSettings = field(default_factory=TrainSettings)
-    source: str = ""  #: the file of the fit whose weights are mixed
+    source: str = ""  #: the file of the fit whose weights are mixed, or that it starts from
     auxiliary: str = ""  #: what a second task learns
     auxiliary_rows: str = ""  #: digest of what it learns from, or what a force field is measured on
     extensive: bool = False
     pictures: bool = False  #: whether it keeps atoms' vectors
+    together: str = ""  #: digest of what a joint fit is of, all datasets of the panel
 
     @property
     def file(self) -> str:
@@ -83,6 +85,8 @@ def code_of_fit(method: Method, kind: EncoderKind, task: str, *, auxiliary: bool
     """
     modules = ["roftmol.training.loop", "roftmol.training.encoder_drift", f"roftmol.methods.{method.name}", kind.module]
     modules.append(f"roftmol.tasks.{task}")
+    if method.joint:
+        modules.append("roftmol.training.joint_loop")
     if method.mixing:
         modules.append("roftmol.training.mixing")
     leaves = [*CHOICES, FEATURIZERS, *TABLES]

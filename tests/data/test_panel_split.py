@@ -1,0 +1,197 @@
+"""The split `joint` of a panel, and the exposure of test molecules that other splits leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mirror import needs_mirror, registered
+from molecule_tables import CHAINS, RINGS, molecule_table
+from roftmol.core.errors import UserError
+from roftmol.data import panel_split, parents
+from roftmol.data.exposure import exposure
+from roftmol.data.splits import SplitSettings, assign
+from roftmol.experiment.config import experiment
+from roftmol.tables import schemas
+
+SEEDS = (0, 1, 2)
+#: 400 molecules of 151 scaffolds: a ring, or two, with a substituent.
+SMILES = [
+    substituent + ring + second for substituent in ("C", "CN", "OCC") for ring in RINGS[:9] for second in ("", *RINGS)
+][:390] + list(CHAINS)
+PANEL = ("amines", "rings", "sizes")
+
+
+def settings(dataset: str, budget: str = "all", task: str = "regression", split: str = "joint") -> SplitSettings:
+    """Return the settings of a split of one of the panel's datasets."""
+    return SplitSettings("honest", dataset, split, budget, SEEDS, task, panel=PANEL if split == "joint" else ())
+
+
+@pytest.fixture(scope="module")
+def panel() -> dict[str, pd.DataFrame]:
+    """Three datasets that share most molecules, one of them with classes and with salts of the others' molecules."""
+    rng = np.random.default_rng(0)
+    amines = [f"{text}.Cl" if "N" in text else text for text in SMILES[60:260]]
+    labels = {"amines": rng.integers(0, 2, len(amines)), "rings": rng.normal(size=250), "sizes": rng.normal(size=400)}
+    smiles = {"amines": amines, "rings": SMILES[150:], "sizes": SMILES}
+    return {name: molecule_table(smiles[name], labels[name], dataset=name) for name in PANEL}
+
+
+def deal(panel: dict[str, pd.DataFrame], budget: str = "all", split: str = "joint") -> dict[str, pd.DataFrame]:
+    """Return the splits of all of the panel's datasets."""
+    task = {"amines": "classification"}
+    return {
+        name: assign(table, settings(name, budget, task.get(name, "regression"), split), panel)
+        for name, table in panel.items()
+    }
+
+
+@pytest.mark.parametrize("budget", ["all", "60"])
+def test_no_molecule_scaffold_or_form_that_is_held_out_trains_another_dataset(
+    panel: dict[str, pd.DataFrame], budget: str
+) -> None:
+    splits = deal(panel, budget)
+    union = pd.concat(panel.values(), ignore_index=True)
+    union["substance"] = parents.groups(union)
+    roles = pd.concat(splits.values()).merge(union, on=["dataset", "molecule"])
+    for _, of_seed in roles.groupby("seed"):
+        for what in ("canonical", "substance"):
+            per_role = {role: set(rows[what]) for role, rows in of_seed.groupby("role")}
+            assert not per_role["train"] & per_role["test"]
+            assert not per_role["train"] & per_role["valid"]
+            assert not per_role["valid"] & per_role["test"]
+        assert of_seed["canonical"].nunique() < len(of_seed)  # the datasets do share molecules
+    assert exposure(panel, splits, "three")["exposed"].sum() == 0
+
+
+def test_every_dataset_tests_nearly_a_tenth_of_its_own(panel: dict[str, pd.DataFrame]) -> None:
+    for name, split in deal(panel).items():
+        shares = split.groupby(["seed", "role"]).size().unstack() / len(panel[name])
+        assert (shares["test"] <= 1 / 8).all()
+        assert (shares["test"] >= 0.06).all()
+        assert (shares["valid"] <= 1 / 8).all()
+        assert (shares["valid"] >= 0.05).all()
+        assert split.groupby("seed").size().eq(len(panel[name])).all()
+
+
+def test_the_order_of_the_datasets_changes_nothing_and_the_seed_does(panel: dict[str, pd.DataFrame]) -> None:
+    backwards = dict(reversed(panel.items()))
+    for name, split in deal(panel).items():
+        pd.testing.assert_frame_equal(split, deal(backwards)[name])
+        tests = [set(split[(split["seed"] == seed) & (split["role"] == "test")]["molecule"]) for seed in SEEDS]
+        assert tests[0] != tests[1] != tests[2]
+
+
+def test_a_budget_counts_training_and_validation_labels_and_budgets_are_nested(panel: dict[str, pd.DataFrame]) -> None:
+    small, large = deal(panel, "50"), deal(panel, "60")
+    for name in PANEL:
+        for seed in SEEDS:
+            of = [split[name][split[name]["seed"] == seed] for split in (small, large)]
+            roles = [{str(role): set(rows["molecule"]) for role, rows in part.groupby("role")} for part in of]
+            assert [len(part["train"]) + len(part["valid"]) for part in roles] == [50, 60]
+            assert roles[0]["train"] <= roles[1]["train"]
+            assert roles[0]["valid"] <= roles[1]["valid"]
+            assert roles[0]["test"] == roles[1]["test"]
+            assert len(roles[0]["valid"]) == 10
+
+
+def test_molecules_without_a_label_have_no_role_and_fill_no_quota(panel: dict[str, pd.DataFrame]) -> None:
+    bare = panel["rings"]["molecule"] % 6 != 0
+    labels = panel["rings"]["labels"].where(~bare, panel["rings"]["labels"].map(lambda _: np.array([np.nan])))
+    with_gaps = {**panel, "rings": panel["rings"].assign(labels=labels)}
+    rings = assign(with_gaps["rings"], replace(settings("rings"), seeds=tuple(range(12))), with_gaps)
+    assert not rings["molecule"].isin(panel["rings"]["molecule"][bare]).any()
+    assert rings[rings["role"] == "test"].groupby("seed").size().between(3, 42 // 8).all()
+
+
+def test_tautomers_of_different_scaffolds_are_dealt_together(panel: dict[str, pd.DataFrame]) -> None:
+    forms = {"amines": "O=c1cccc[nH]1", "rings": "Oc1ccccn1"}
+    one = {
+        name: pd.concat([panel[name], molecule_table([text], np.ones(1), dataset=name)]) for name, text in forms.items()
+    }
+    assert one["amines"]["scaffold"].iloc[-1] != one["rings"]["scaffold"].iloc[-1]
+    parts = {name: [panel_split.deal(one, name, np.random.default_rng(seed)) for seed in range(40)] for name in one}
+    tested = {name: [bool(test[-1]) for test, _ in dealt] for name, dealt in parts.items()}
+    assert tested["amines"] == tested["rings"]
+    assert any(tested["amines"])
+
+
+def test_too_large_a_budget_is_refused_with_what_there_is(panel: dict[str, pd.DataFrame]) -> None:
+    with pytest.raises(UserError, match="dataset amines, split joint, budget 249: only"):
+        deal(panel, "249")
+
+
+def test_splits_of_each_dataset_alone_leave_test_molecules_that_train_another(panel: dict[str, pd.DataFrame]) -> None:
+    splits = deal(panel, split="random")
+    table = exposure(panel, splits, "three")
+    schemas.table("exposure", table)  # it fits its schema
+    rings = table[(table["dataset"] == "rings") & (table["seed"] == 1) & (table["partition"] == "test")].iloc[0]
+    canonical = panel["rings"].set_index("molecule")["canonical"]
+    one = splits["rings"][(splits["rings"]["seed"] == 1) & (splits["rings"]["role"] == "test")]
+    sizes = splits["sizes"][(splits["sizes"]["seed"] == 1) & (splits["sizes"]["role"] == "train")]
+    learnt = panel["sizes"].set_index("molecule")["canonical"][sizes["molecule"]]
+    by_sizes = set(canonical[one["molecule"]]) & set(learnt)
+    assert (rings["most_by"], rings["most"]) == ("sizes", len(by_sizes))
+    assert rings["molecules"] >= rings["exposed"] >= len(by_sizes) > 5
+    assert list(table["partition"].unique()) == ["valid", "test"]
+
+
+def test_what_a_dataset_itself_trains_on_is_no_exposure(panel: dict[str, pd.DataFrame]) -> None:
+    twice = panel["sizes"].iloc[[0, 0, 1]].assign(molecule=[0, 1, 2])
+    context = {"protocol": "honest", "dataset": "sizes", "split": "column", "budget": "all", "seed": 0, "fold": 0}
+    split = pd.DataFrame({**context, "molecule": [0, 1, 2], "role": ["train", "test", "valid"]})
+    table = exposure({"sizes": twice}, {"sizes": split}, "one")
+    assert table["exposed"].tolist() == [0, 0]
+    other = {"sizes": twice, "rings": twice.assign(dataset="rings")}
+    both = exposure(other, {"sizes": split, "rings": split.assign(dataset="rings")}, "two")
+    assert both["exposed"].tolist() == [0, 1, 0, 1]
+    assert both["most_by"].tolist() == ["", "sizes", "", "rings"]
+
+
+CONFIG = {"panels": {"two": ["freesolv", "esol"]}, "datasets": ["two", "bbbp"], "splits": ["scaffold"]}
+
+
+def test_a_panel_among_the_datasets_stands_for_its_own() -> None:
+    made = experiment(CONFIG)
+    assert list(made.datasets) == ["freesolv", "esol", "bbbp"]
+    assert made.panels == {"two": ("esol", "freesolv")}
+    assert (made.panel_of("esol"), made.panel_of("bbbp")) == ("two", "")
+    assert made.dealt_with("esol", "scaffold") == ()
+    assert experiment({**CONFIG, "datasets": ["two"], "splits": ["joint"]}).dealt_with("esol", "joint") == (
+        "esol",
+        "freesolv",
+    )
+    assert made.exposures() == [("honest", "two", "scaffold", "50")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"splits": ["joint"]}, "splits: joint is for panels, and these datasets are in none: bbbp; see `panels`"),
+        ({"panels": {"esol": ["esol"]}, "datasets": ["esol"]}, "panels: 'esol' is the name of a dataset"),
+        ({"panels": {"two": ["esol"], "three": ["esol"]}}, "panels: esol is in two and in three"),
+        ({"panels": {"two": ["esol", "bace"]}, "datasets": ["esol"]}, "panels.two: bace is not among the datasets"),
+        ({"panels": {"two": ["esool"]}, "datasets": ["two"]}, "datasets: 'esool' is not known; did you mean 'esol'"),
+        ({"datasets": ["two"], "splits": ["joint"], "protocols": ["paper"]}, "joint is not among the published ones"),
+        (
+            {"datasets": ["two"], "splits": ["joint"], "validation": {"scheme": "crossfit"}},
+            "joint has a validation part of its own; set validation.scheme to holdout",
+        ),
+    ],
+)
+def test_what_cannot_be_a_panel_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        experiment({**CONFIG, **change})
+
+
+@needs_mirror
+def test_a_panel_of_real_datasets_has_no_exposure_under_joint_and_some_under_scaffold() -> None:
+    tables = {name: registered(name) for name in ("clintox", "sider")}
+    for split in ("joint", "scaffold"):
+        about = {name: SplitSettings("honest", name, split, "all", (0,), "classification") for name in tables}
+        splits = {name: assign(table, about[name], tables) for name, table in tables.items()}
+        seen = exposure(tables, splits, "both")["exposed"].sum()
+        assert (seen == 0) == (split == "joint"), seen

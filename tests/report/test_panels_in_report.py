@@ -1,0 +1,116 @@
+"""What the page says of panels: joint against single, dataset by dataset, exposure, and weights over epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import made_up_tables
+from roftmol import figures, report
+from roftmol.figures import loss_weights
+from roftmol.figures.cells import Results
+from roftmol.report import panels
+from roftmol.statistics import stage as statistics
+from roftmol.tables import schemas
+
+SEEDS = 10
+#: By how much joint training is better in ROC-AUC, dataset by dataset, and the noise of a seed.
+GAINS = {"bbbp": (0.08, 0.01), "bace": (-0.08, 0.01), "sider": (0.0, 0.01), "clintox": (0.02, 0.1)}
+METHODS = ("full_ft", "hybrid", "joint_ft", "joint_ft+hybrid", "constant")
+
+
+@pytest.fixture(scope="module")
+def selected() -> pd.DataFrame:
+    """Table "selected" of a panel: one dataset gains, one loses, one does neither, one varies."""
+    random = np.random.default_rng(0)
+    frames = []
+    for dataset, (gain, noise) in GAINS.items():
+        level = {"full_ft": 0.7, "hybrid": 0.8, "joint_ft": 0.7 + gain, "joint_ft+hybrid": 0.8 + gain, "constant": 0.5}
+        values = {name: list(level[name] + random.normal(0, noise, SEEDS)) for name in METHODS}
+        frames.append(made_up_tables.selected_rows(values, dataset=dataset, metric="roc_auc"))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def results(selected: pd.DataFrame) -> Results:
+    empty = schemas.empty("alphas"), schemas.empty("coefficients")
+    made = statistics.made(selected, replicates=100)
+    return Results(made_up_tables.summarise(selected), selected, *empty, **made)
+
+
+def test_a_joint_encoder_under_a_head_is_compared_with_that_head_on_the_frozen_one(results: Results) -> None:
+    compared = results.comparisons[results.comparisons["dataset"] == "bbbp"].set_index(["method", "reference"])
+    assert compared.loc[("joint_ft+hybrid", "hybrid"), "verdict"] == "better"
+    assert set(compared.index[compared.index.get_level_values(1) == "hybrid"]) == {("joint_ft+hybrid", "hybrid")}
+
+
+def test_gains_losses_and_what_may_be_chance_are_named(results: Results) -> None:
+    words = panels.transfer(results)
+    means = results.summary[results.summary["dataset"] == "clintox"].set_index("method")["mean"]
+    titles = {("joint_ft", "full_ft"): "Joint FT against Full FT: "}
+    titles[("joint_ft+hybrid", "hybrid")] = "Joint FT + hybrid head against Hybrid head: "
+    for (joint, single), pair in titles.items():
+        said = words.split(pair)[1].split(".")[0]
+        way = "better" if means[joint] > means[single] else "worse"
+        assert said.startswith("better on bbbp, beyond doubt; worse on bace, beyond doubt (negative transfer); "), words
+        assert said.endswith(f"practically equal on sider; a {way} mean on clintox, which may be chance"), words
+
+
+def test_the_table_has_a_row_a_pair_and_dataset_and_one_over_all(results: Results) -> None:
+    table = panels.joint_table(results)
+    rows = [[cell.text for cell in row] for row in table.rows]
+    method, against, dataset = (table.columns.index(name) for name in ("Method", "Against", "Datasets"))
+    assert {(row[method], row[against]) for row in rows} == {
+        ("Joint FT", "Full FT"),
+        ("Joint FT + hybrid head", "Hybrid head"),
+    }
+    assert [row[dataset] for row in rows[:4]] == ["all 4", "bace", "bbbp", "clintox"]
+
+
+def test_exposure_is_the_mean_over_seeds_and_names_who_trains_most() -> None:
+    context = {"protocol": "honest", "dataset": "sider", "split": "scaffold", "budget": "all", "panel": "safety"}
+    counts = {"seed": [0, 1], "partition": "test", "molecules": [100, 50], "exposed": [80, 20]}
+    exposure = pd.DataFrame({**context, **counts, "most_by": ["tox21", "clintox"], "most": [70, 20]})
+    row = [cell.text for cell in panels.exposure_table(exposure).rows[0]]
+    assert row == ["honest", "safety", "sider", "scaffold split", "all labels", "test", "75", "50", "60%", "tox21"]
+
+
+def weights(selected: pd.DataFrame) -> pd.DataFrame:
+    """Table "loss_weights" of two weightings: equal ones, and those whose exponents rise."""
+    runs = selected.loc[selected["method"] == "joint_ft", [*schemas.RUN]].drop(columns="setting")
+    epochs = runs.merge(pd.DataFrame({"epoch": range(1, 21)}), how="cross").assign(fold=0, panel="safety")
+    equal = epochs.assign(setting='{"weighting":"equal"}', weight=1.0)
+    shares = epochs["dataset"].map({"bbbp": 0.4, "bace": 0.3, "sider": 0.2, "clintox": 0.1})
+    learned = epochs.assign(setting='{"weighting":"learned"}', weight=shares ** (0.7 + 0.05 * epochs["epoch"]))
+    return pd.concat([equal, learned], ignore_index=True)
+
+
+def test_only_weights_that_move_are_drawn(results: Results, selected: pd.DataFrame) -> None:
+    drawn = list(
+        loss_weights.drawings(
+            Results(results.summary, selected, results.alphas, results.coefficients, loss_weights=weights(selected))
+        )
+    )
+    assert len(drawn) == 1
+    assert "safety: Joint FT, learned, scaffold split, all labels: bace" in drawn[0].alt
+    assert "equal" not in drawn[0].alt
+    lines = drawn[0].figure.axes[0].get_lines()
+    assert [round(float(line.get_ydata()[0]), 3) for line in lines] == [round(r**0.75, 3) for r in (0.3, 0.4, 0.1, 0.2)]
+
+
+def test_the_page_has_the_panel_s_section_and_a_page_without_panels_has_none(
+    tmp_path: Path, selected: pd.DataFrame
+) -> None:
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, loss_weights=weights(selected))
+    figures.draw(tables, tmp_path / "figures")
+    report.build(tables, tmp_path / "figures", {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="panels"' in page
+    assert "negative transfer" in page
+    assert "loss_weights-honest-gin_masking.svg" in page
+    made_up_tables.write_tables(tmp_path / "tables", selected[~selected["method"].str.startswith("joint")])
+    report.build(tables, tmp_path / "figures", {}, tmp_path / "other.html")
+    assert "negative transfer" not in (tmp_path / "other.html").read_text()
