@@ -16,13 +16,15 @@ pytest.register_assert_rewrite(*(path.stem for path in HELPERS.glob("*.py")))
 
 for library in ("OMP", "MKL", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+#: What tests start in processes of their own would otherwise compile the package anew each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: Tests of defaults take the encoder that comes with the package, whatever network there is.
 os.environ["ROFTMOL_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs of the workflow come first: a worker that began one last would work alone at the end."""
-    items.sort(key=lambda item: not item.path.stem.endswith("workflow"))
+    """Whole runs of the workflow come first, the longest before: a worker that began one last would end up alone."""
+    items.sort(key=lambda item: (not item.path.stem.endswith("workflow"), item.path.stem != "test_workflow"))
 
 
 @pytest.fixture

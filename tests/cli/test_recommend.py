@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import re
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,40 +16,12 @@ import pytest
 from roftmol.cli import progress, recommendation
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
-from workspaces import ROOT, write_molecules
-
-#: A run as short as can be.
-SHORT = ("recommend={models: [gin-distilled], methods: [linear_probing], members: 2}", "training={epochs: 1}")
-GOES_ON = "interrupted: what is finished is kept, and the same command goes on from there.\n"
+from workspaces import ROOT, recommend_in
 
 
 def options(*keys: str, **named: Any) -> argparse.Namespace:
     given = {"table": "mine.csv", "keys": list(keys), "smiles": None, "sheet": None, "target": None, "cores": "all"}
     return argparse.Namespace(**given | named)
-
-
-def started(
-    folder: Path, *arguments: str, ready: Callable[[str], bool] | None = None
-) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the command in a folder; where a line of its messages is `ready`, Ctrl-C follows."""
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program = f"{heeds}; from roftmol.cli.main import main; main()"
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != progress.VARIABLE},
-        **{"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1", "ROFTMOL_OFFLINE": "1"},
-    }
-    command = [sys.executable, "-c", program, "recommend", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
-        assert running.stderr
-        assert running.stdout
-        lines = []
-        for line in running.stderr:
-            lines.append(line)
-            if ready and ready(line):
-                running.send_signal(signal.SIGINT)
-        output = running.stdout.read()
-    return subprocess.CompletedProcess(command, running.returncode, output, "".join(lines)), lines
 
 
 def test_the_workflow_is_started_as_users_start_it():
@@ -179,38 +147,10 @@ def test_errors_are_shown_however_quiet_it_is(capsys: pytest.CaptureFixture[str]
 
 def test_a_file_that_cannot_be_used_is_a_sentence_and_status_2(tmp_path: Path):
     (tmp_path / "mine.csv").write_text("SMILES,a,b\nCCO,1.5,2\nCCN,2.5,1\n")
-    done, lines = started(tmp_path, "mine.csv", "-q", "--cores", "1")
+    done, lines = recommend_in(tmp_path, "mine.csv", "-q", "--cores", "1")
     assert done.returncode == 2
     assert done.stdout == ""
     assert lines[-2] == "error: The configuration cannot be used.\n"
     assert len(lines) == 2
     assert "'a', 'b' are columns of numbers; name the one to predict with `target`" in lines[-1]
     assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_ends_a_run_that_the_same_command_goes_on_with(tmp_path: Path):
-    write_molecules(tmp_path / "mine.csv")
-    arguments = ("mine.csv", *SHORT, "--cores", "2")
-    stopped, lines = started(tmp_path, *arguments, ready=lambda line: line.startswith("[5/"))
-    assert stopped.returncode == 130, stopped.stderr
-    assert stopped.stdout == ""
-    assert lines[0].startswith("target `logP`, regression, ")
-    assert re.fullmatch(r"\[1/\d+\] Fetch .*\n", next(line for line in lines if line.startswith("[")))
-    assert lines[-1] == GOES_ON
-    assert lines[-2].startswith("[")
-    molecules = tmp_path / "results/data/mine/molecules.parquet"
-    before = molecules.stat().st_mtime_ns
-
-    done, _ = started(tmp_path, *arguments, "-q")
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    verdict = json.loads((tmp_path / "results/recommendation/mine/verdict.json").read_text())["sentences"]
-    *sentences, page, model = done.stdout.splitlines()
-    assert sentences == verdict
-    assert page.startswith("The recommendation is results/recommendation/mine/report.html: ")
-    assert model.endswith(" predict results/recommendation/mine/mine.roftmol new.csv -o predicted.csv")
-    assert molecules.stat().st_mtime_ns == before
-
-    again, lines = started(tmp_path, *arguments, "-v")
-    assert again.returncode == 0
-    assert again.stdout == done.stdout
-    assert not any(line.startswith("[") for line in lines)

@@ -22,6 +22,7 @@ from roftmol.core.seeds import generator, seed_of
 from roftmol.evaluation.atom_embeddings import TABLES, embed
 from roftmol.experiment.config import experiment
 from roftmol.features.atom_kinds import CLASSES
+from roftmol.figures import embeddings as embeddings_figure
 from roftmol.scoring.representation import PICTURED, Picture, davies_bouldin, picture, planes, sample
 from roftmol.tables import schemas
 from small_results import truncate
@@ -264,10 +265,11 @@ def test_the_figure_says_the_ratios_and_shows_what_is_no_number_as_empty(tmp_pat
         {name: [0.7, 0.8] for name in ("scratch", "full_ft", "fingerprint", "my_own")}
     )
     made = made_up_tables.pictures_of(selected)
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected, **made), tmp_path / "figures")
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected, **made)
+    figures.draw(tables, tmp_path / "figures", kinds=(embeddings_figure,))
     entries = {entry["kind"]: entry for entry in json.loads((tmp_path / "figures" / "figures.json").read_text())}
     assert "Full FT 2.00, From scratch undefined, my_own 2.00" in entries["embeddings"]["alt"]
     assert entries["embeddings"]["facets"]["dataset"] == ["bbbp"]
     without = made_up_tables.write_tables(tmp_path / "none", selected)
-    figures.draw(without, tmp_path / "no_figures")
+    figures.draw(without, tmp_path / "no_figures", kinds=(embeddings_figure,))
     assert "embeddings" not in {e["kind"] for e in json.loads((tmp_path / "no_figures" / "figures.json").read_text())}

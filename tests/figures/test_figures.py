@@ -1,6 +1,7 @@
 """Figures: what is drawn when, with which words, and that the same tables give the same bytes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.tri import TriContourSet
 import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
+from roftmol.figures import changes as changes_figure
 from roftmol.figures import critical_difference, forest, path, plane, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
@@ -35,13 +37,14 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 
 def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
-    kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "critical_difference", "forest"]
+    kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "forest"]
     # Six settings: four of what changes and of the plane stand on a page, three of pictures of atoms.
     kinds += ["changes", "changes", "collapse", "collapse", "embeddings", "embeddings", "path", "plane", "plane"]
     assert [entry["kind"] for entry in entries] == kinds
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])
         assert (drawn[1] / entry["file"]).stat().st_size > 10_000
+        assert (drawn[1] / entry["narrow"]).stat().st_size > 10_000
         assert (drawn[1] / entry["png"]).read_bytes().startswith(b"\x89PNG")
         assert all(entry[words] for words in ("title", "caption", "alt"))
 
@@ -57,6 +60,7 @@ def test_a_bars_points_are_in_order(drawn):
     # The library takes them from a set of names, whose order another process has not.
     names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
     results = Results(**{name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names})
+    results = replace(results, mean_ranks=results.mean_ranks.assign(enough=True))
     (drawing,) = critical_difference.drawings(results)
     lines = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
     assert max(len(line.get_xdata()) for line in lines) > 5
@@ -121,8 +125,26 @@ def test_tied_methods_share_their_ranks_in_the_mean_alone():
     )
     (drawing,) = ranks.drawings(results)
     texts = [text.get_text() for text in drawing.figure.axes[0].texts]
-    # full FT, WiSE-FT, BSS: 1, 1, 3 and 2, 2, 1
-    assert texts[:9] == ["1", "1", "3", "2", "2", "1", "2.0", "2.0", "2.0"]
+    # With 50 labels, with all, and the mean: full FT, WiSE-FT, BSS
+    assert texts[:9] == ["1", "2", "2.0", "1", "2", "2.0", "3", "1", "2.0"]
+
+
+def test_ranks_of_all_models_stand_in_one_figure():
+    """Six conditions stand in a panel; the mean is over all of a model's, and stands after the last of them."""
+    frames = [
+        made_up_tables.selected_rows({"full_ft": [0.7], "bss": [0.6 + 0.02 * place]}, dataset=name, model=model)
+        for model in ("one", "other")
+        for place, name in enumerate("abcdefgh")
+    ]
+    (drawing,) = ranks.drawings(results_of(pd.concat(frames, ignore_index=True)))
+    assert drawing.title == "Ranks: honest protocol"
+    panels = [axis for axis in drawing.figure.axes if axis.texts]
+    assert [axis.get_xlabel() for axis in panels] == ["one", "one", "other", "other"]
+    assert [text.get_text() for text in panels[0].get_xticklabels()] == list("abcdef")
+    assert [text.get_text() for text in panels[1].get_xticklabels()] == ["g", "h", "mean"]
+    assert [text.get_text() for text in panels[1].texts] == ["2", "2", "1.3", "1", "1", "1.7"]
+    assert "All conditions: scaffold split, all labels." in drawing.caption
+    assert len(drawing.conditions) == 16
 
 
 def test_conditions_are_in_reading_order():
@@ -186,7 +208,8 @@ def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
 
 def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
+    figures.draw(tables, tmp_path / "figures", kinds=(path, plane))
     captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
     assert "mixed like the weights" in captions["path"]
     assert "estimated" not in captions["path"] + captions["plane"]
@@ -221,7 +244,8 @@ def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_pa
         "wide": {"paths": wide},
         "still": {"changes": changes[changes["method"] == "linear_probing"]},
     }.items():
-        figures.draw(made_up_tables.write_tables(tmp_path / name, selected, **tables), tmp_path / f"{name}-figures")
+        written = made_up_tables.write_tables(tmp_path / name, selected, **tables)
+        figures.draw(written, tmp_path / f"{name}-figures", kinds=(changes_figure, path))
         assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
     still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
     assert "no encoder moved" in still["alt"]
@@ -273,15 +297,21 @@ def test_leads_over_full_ft_point_to_the_right_and_have_intervals_where_they_tel
         assert ("no intervals are drawn" in drawing.caption) != enough
 
 
-def test_a_bar_of_ranks_is_drawn_where_it_tells(drawn):
+def test_mean_ranks_are_drawn_where_methods_can_be_told_apart(drawn):
     names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
     read = {name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names}
-    for enough in (True, False):
-        read["mean_ranks"] = read["mean_ranks"].assign(enough=enough)
-        (drawing,) = critical_difference.drawings(Results(**read))
-        bars = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
-        assert {line.get_visible() for line in bars} == {enough}
-        assert ("thick bar" in drawing.caption) == enough
+    assert not read["mean_ranks"]["enough"].any()
+    assert list(critical_difference.drawings(Results(**read))) == []
+    ranks_ = read["mean_ranks"].sort_values("mean_rank", kind="stable").assign(enough=True)
+    half = ranks_.groupby(list(schemas.FAMILY)).cumcount() % 2 == 0
+    read["mean_ranks"] = ranks_.assign(groups=["a" if even else "b" for even in half])
+    (drawing,) = critical_difference.drawings(Results(**read))
+    assert any(line.get_linewidth() == 3 for line in drawing.figure.axes[0].lines)
+    # A narrow figure has a row a method, and beside it a dot for each that a bar joins.
+    axis, *_ = drawing.narrow().axes
+    bars = [list(line.get_ydata()) for line in axis.lines if len(line.get_ydata()) > 1]
+    rows = len(axis.get_yticks())
+    assert bars == [list(range(0, rows, 2)), list(range(1, rows, 2))]
 
 
 def test_the_colours_of_a_plane_are_its_numbers(drawn):

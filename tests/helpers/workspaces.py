@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ import yaml
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+import planner
+from planner import SNAKEMAKE
+from roftmol.cli import progress
 from roftmol.tables import schemas
 from small_dataset import SMILES
 
 ROOT = Path(__file__).parents[2]
-SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 SUBSTITUENTS = ("C", "N", "O", "F", "Cl", "Br")
 OWN_DATASETS = {"mine": {"path": "mine.csv", "smiles": "SMILES", "labels": ["logP"], "task": "regression"}}
 #: One cell a method: small enough to be run for real.
@@ -52,10 +56,12 @@ class Workspace:
         return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `snakemake`, forked from one that is there where no job is started."""
         environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        command = self.command(*arguments)
+        if planner.STARTS_NOTHING.intersection(arguments):
+            return planner.run(command[1:], self.folder, environment)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def make(self, *targets: str) -> str:
         """Run to the end and return what was said."""
@@ -81,6 +87,30 @@ class Workspace:
     def parts(self, method: str) -> dict[str, int]:
         """The finished fits of a method, with the times when they were written."""
         return {path.name: path.stat().st_mtime_ns for path in (self.folder / RUNS / method / "parts").glob("[!.]*")}
+
+
+def recommend_in(
+    folder: Path, *arguments: str, ready: Callable[[str], bool] | None = None
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run `roftmol recommend` in a folder; where a line of its messages is `ready`, Ctrl-C follows."""
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; from roftmol.cli.main import main; main()"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in (progress.VARIABLE, "ROFTMOL_MIRROR")},
+        **{"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1", "ROFTMOL_OFFLINE": "1"},
+    }
+    command = [sys.executable, "-c", program, "recommend", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
+        assert running.stderr
+        assert running.stdout
+        lines = []
+        for line in running.stderr:
+            lines.append(line)
+            if ready and ready(line):
+                running.send_signal(signal.SIGINT)
+        output = running.stdout.read()
+    return subprocess.CompletedProcess(command, running.returncode, output, "".join(lines)), lines
 
 
 #: The jobs that end every run, whatever came before them.

@@ -102,6 +102,7 @@ def test_figures_and_page_name_it(project: Path, tmp_path: Path):
     line = "Full FT with a penalty on the absolute distance from the pretrained weights θ₀."
     assert f'<span class="mechanism">weight-based</span> {line} (Li et al. 2018, arXiv 1802.01483)</dd>' in page
     assert "#F2A65A" in page  # the chart to point at
-    (picture,) = (tmp_path / "figures").glob("scores-*.svg")
-    assert "#f2a65a" in picture.read_text()
+    pictures = sorted((tmp_path / "figures").glob("scores-*.svg"))
+    assert len(pictures) == 2  # for wide and for narrow windows
+    assert all("#f2a65a" in picture.read_text() for picture in pictures)
     assert "best mean L1-SP at 0.815" in (tmp_path / "figures" / "figures.json").read_text()

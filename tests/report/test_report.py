@@ -14,13 +14,14 @@ import pytest
 import made_up_tables
 from roftmol import figures, report
 from roftmol.core.errors import UserError
+from roftmol.figures import forest, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.report import changes, provenance
 from roftmol.report.answers import Answer, Comparison, answers
 from roftmol.report.table import decimals, duration, fixed, signed
 from roftmol.tables import schemas
 
-VOID = {"meta", "img", "input", "br", "hr", "link"}
+VOID = {"meta", "img", "input", "br", "hr", "link", "source"}
 MARKUP = "<script>alert('x')</script>"
 
 
@@ -107,7 +108,7 @@ def test_page_stands_alone(page):
 
 def test_page_has_every_part(page):
     parsed = Page(page)
-    assert parsed.tags.count("figure") == 15
+    assert parsed.tags.count("figure") == 14
     for words in (
         "What was run",
         "gin_masking",
@@ -149,7 +150,7 @@ def test_failures_fallbacks_and_rejects_are_shown(page):
     assert "validation metric undefined: selected by loss" in text
     assert "BSS (2 of 3 seeds" in text
     assert "From scratch (0 of 3 seeds" in text
-    assert "12 records with a remark" in text
+    assert "36 records with a remark" in text  # of three datasets
     assert "C1CC(" in text
 
 
@@ -207,7 +208,7 @@ def test_contaminated_cells_are_marked(page):
         assert words in text
     plates = re.findall(r"<h3>([^<]*)</h3>\s*<div class=\"plate\".*?<figcaption>(.*?)</figcaption>", page, re.DOTALL)
     captions = [caption for title, caption in plates if "(2 of 2)" not in title]  # there is esol alone
-    assert len(captions) == 12
+    assert len(captions) == 11
     assert all("† pretraining saw" in caption and "‡ pretraining saw" in caption for caption in captions)
     assert "zinc250k" in text
     assert "1 to 3" in text  # hits by seed
@@ -387,15 +388,17 @@ def test_the_table_of_changes():
 
 def test_pictures_beyond_what_a_page_holds_are_linked(tmp_path, monkeypatch):
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "l2_sp": [0.8, 0.9]})
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", selected), tmp_path / "figures")
+    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
+    figures.draw(tables, tmp_path / "figures", kinds=(scores, ranks, time, forest))
     whole = build(tmp_path, selected)
     manifest = json.loads((tmp_path / "figures" / "figures.json").read_text())
-    first = len(base64.b64encode((tmp_path / "figures" / manifest[0]["file"]).read_bytes()))
+    pictures = [(tmp_path / "figures" / manifest[0][key]).read_bytes() for key in ("file", "narrow")]
+    first = sum(len(base64.b64encode(picture)) for picture in pictures)
     monkeypatch.setattr(report, "PICTURES", first + 10)
     page = build(tmp_path, selected)
     assert len(manifest) > 3
-    assert whole.count("data:image/svg+xml") == len(manifest)
-    assert page.count("data:image/svg+xml") == 1
+    assert whole.count("data:image/svg+xml") == 2 * len(manifest)  # for wide windows and for narrow ones
+    assert page.count("data:image/svg+xml") == 2
     links = re.findall(r'more pictures than one page holds: <a href="([^"]+)"', page)
     assert sorted(links) == sorted(f"figures/{entry['file']}" for entry in manifest[1:])
     assert all((tmp_path / link).is_file() for link in links)

@@ -51,9 +51,12 @@ def conditions_table(found: Results) -> list[dict[str, str]]:
 def test_where_nothing_differs_the_default_is_no_claim():
     advice, predictable, counted = said(results({"a": LEVEL}))
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert predictable == ("The labels can be predicted: some method is better than predicting the mean, beyond doubt.")
+    assert predictable == (
+        "The labels can be predicted from the structures. Some method is better than predicting the mean "
+        "for every molecule, beyond doubt."
+    )
     assert counted == (
-        "Of 5 comparisons with full FT and the fingerprint baseline on a, corrected together, none is beyond chance."
+        "Of 5 comparisons with full FT and the fingerprint baseline on a, none shows a difference beyond chance."
     )
 
 
@@ -67,7 +70,10 @@ def test_on_several_data_sets_these_decide_and_not_their_seeds():
     two = results(dict.fromkeys("ab", L2_SP_AHEAD))
     advice, *rest = said(two)
     assert advice.startswith("No method is known to be better than the others.")
-    few = "2 datasets are too few to tell methods apart over datasets: 5 comparisons need 8 or more."
+    few = (
+        "2 datasets are too few to say which method is better over datasets in general. "
+        "With 5 comparisons, that takes 8 or more."
+    )
     assert few in rest
     # what holds on each of them is said of it, not of others
     beyond = [row["Known beyond doubt"] for row in conditions_table(two)]
@@ -82,7 +88,10 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
     found = results({"a": levels | {"method0": 0.74}}, seeds=3, noise=0.02)
     advice, *rest = said(found)
     assert advice == f"No method is known to be better than the others. {DEFAULT}"
-    assert rest[-1] == "3 seeds are too few to tell methods apart on one dataset: 19 comparisons need 4 or more."
+    assert rest[-1] == (
+        "3 repeats (seeds) of every fit are too few to say which method is better on a dataset. "
+        "With 19 comparisons, that takes 4 or more."
+    )
     (row,) = conditions_table(found)
     assert row["Known beyond doubt"] == "too few seeds to tell"
     assert "▲" not in " ".join(row.values())
@@ -91,7 +100,7 @@ def test_too_few_seeds_show_nothing_and_the_page_says_so():
 def test_one_seed_gives_no_advice():
     advice, *rest = said(results({"a": L2_SP_AHEAD}, seeds=1, constant=False))
     assert advice.startswith("No method is known to be better than the others.")
-    assert rest[-1].startswith("1 seed is too few to tell methods apart on one dataset:")
+    assert rest[-1].startswith("1 repeat (seed) of every fit is too few to say which method is better on a dataset.")
 
 
 def test_the_fingerprint_where_it_is_better_than_all():
@@ -123,12 +132,12 @@ def test_full_ft_where_the_fingerprint_says_nothing():
 
 def test_labels_that_nothing_predicts():
     nothing = dict.fromkeys(LEVEL, 0.5) | {"bss": 0.45}
-    advice, why, below = said(results({"a": nothing, "b": nothing}, noise=0.03))
+    advice, why, *_, below = said(results({"a": nothing, "b": nothing}, noise=0.03))
     assert advice == (
         "These labels cannot be predicted from these structures with all labels: no method is better than predicting "
         "the mean in either condition, beyond doubt."
     )
-    assert why.startswith("Take no model.")
+    assert why == "Take no model."
     assert below.endswith("mean test scores are worse than that of predicting the mean.")
 
 
@@ -136,8 +145,8 @@ def test_labels_that_are_predicted_on_some_data_sets():
     nothing = dict.fromkeys(LEVEL, 0.5)
     _, predictable, *_ = said(found := results({"a": LEVEL, "b": nothing}))
     assert predictable == (
-        "On b no method is better than predicting the mean, beyond doubt: there the labels cannot be predicted from "
-        "the structures with all labels, as far as these test molecules can tell."
+        "On b, no method is better than predicting the mean for every molecule, beyond doubt. So the labels there "
+        "cannot be predicted from the structures with all labels, as far as these test molecules can tell."
     )
     assert [row["Better than the mean label"] for row in conditions_table(found)] == ["4 of 4", "nothing"]
 
@@ -259,7 +268,9 @@ def test_the_fits_of_a_reference_are_counted_once_beside_all_models():
         next(sentence for sentence in said(found) if sentence.startswith(start))
         for start in ("The labels can", "Three of")
     )
-    assert "some method is better than predicting the mean on all three datasets, beyond doubt" in predictable
+    assert predictable.startswith(
+        "The labels can be predicted from the structures on all three datasets. Some method is better there than"
+    )
     # three methods of two models and two references, on three datasets: 24 means, 30 rows of the page
     assert below == "Three of 24 mean test scores are worse than that of predicting the mean."
     bests = [row["Best mean"] for row in conditions_table(found)]

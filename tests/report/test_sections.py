@@ -267,7 +267,7 @@ def test_notes_and_reasons_are_words():
     assert "encoder of alpha = 0.9; {unreadable}" in [cell.text for cell in row]
     rejects = made_up_tables.data_tables("bbbp", "classification")["rejects"].assign(reason="contradicting_duplicate")
     assert "contradicting duplicate" in [cell.text for cell in audit.reasons_table(rejects).rows[0]]
-    assert "contradicting duplicate" in [cell.text for cell in audit.rejected(rejects)[0][2].rows[0]]
+    assert "contradicting duplicate" in [cell.text for cell in audit.rejected_table(rejects).rows[0]]
 
 
 def test_what_was_run_is_told_in_words():

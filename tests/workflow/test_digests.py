@@ -145,6 +145,50 @@ def test_what_versions_of_python_write_otherwise_does_not_count():
     assert source_code._plain(ast.Constant("ä\U0001fae8")) == ["Constant", r"'\xe4\U0001fae8'"]
 
 
+def test_what_was_read_off_a_file_is_taken_only_for_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, parsed = tmp_path / "module.py", source_code._parsed
+    read: list[bytes] = []
+
+    def digest_in_a_new_process(text: str, uncounted: source_code.Uncounted = ()) -> str:
+        path.write_text(text)
+        source_code._at_hand.cache_clear()
+        read.clear()
+        return code_digest([path], uncounted)
+
+    def noted(source: bytes, uncounted: source_code.Uncounted) -> Any:
+        read.append(source)
+        return parsed(source, uncounted)
+
+    monkeypatch.setattr(source_code, "_parsed", noted)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    one, other, second = "import a\nM(b=1)\n", "import a\nM(b=2)\n", (("M", frozenset({"b"})),)
+    digests = [digest_in_a_new_process(one)]
+    assert read
+    assert digest_in_a_new_process(one) == digests[0]
+    assert not read
+    assert source_code.third_party([path]) == {"a"}
+    # another text, other arguments that do not count, other code that reads it, a file that is damaged
+    digests.append(digest_in_a_new_process(other))
+    assert read
+    assert digests[0] != digests[1]
+    left_out = [digest_in_a_new_process(text, second) for text in (one, other)]
+    assert left_out[0] == left_out[1]
+    assert left_out[0] not in digests
+    assert digest_in_a_new_process(other, (("M", frozenset({"c"})),)) == digests[1]
+    monkeypatch.setattr(source_code, "THIS", b"")
+    assert digest_in_a_new_process(other) == digests[1]
+    assert read
+    (kept,) = (tmp_path / "__pycache__").glob("*.all.json")
+    for damage in (b"", b"[]", b"{}", b'{"of": 1}', kept.read_bytes()[:-9]):
+        kept.write_bytes(damage)
+        assert digest_in_a_new_process(other) == digests[1]
+        assert read
+    # a folder that cannot be written to, here since a file has its name
+    shutil.rmtree(tmp_path / "__pycache__")
+    (tmp_path / "__pycache__").touch()
+    assert digest_in_a_new_process(one) == digests[0]
+
+
 # -- which modules count ---------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from rdkit.Chem import Crippen
 
 import made_up_tables
 from roftmol import figures, report
+from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.data.download import fetch
@@ -52,8 +53,15 @@ class _Malice:
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("architecture", ["gin", "own"])
-def test_downloaded_weights_cannot_run_code(tmp_path: Path, legacy: bool, architecture: str):
+def test_downloaded_weights_cannot_run_code(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    legacy: bool,
+    architecture: str,
+):
     """Through the command that fetches them, as a zip archive and in the old format, for our encoders and a user's."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "weights.pth").write_bytes(pickle.dumps(_Malice()))
     if not legacy:
         torch.save({"weight": _Malice()}, tmp_path / "weights.pth")
@@ -66,19 +74,13 @@ def test_downloaded_weights_cannot_run_code(tmp_path: Path, legacy: bool, archit
         "sources": [source],
         "pretraining": "none",
     }
-    command = [sys.executable, "-m", "roftmol", "fetch-checkpoint", "--settings", json.dumps(entry)]
-    done = subprocess.run(
-        [*command, "--archives", "archives", "--out", "out.safetensors"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert "error: " in done.stderr
-    assert "was not run" in done.stderr
-    assert "Traceback" not in done.stderr
+    paths = ("--archives", "archives", "--out", "out.safetensors")
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch-checkpoint", "--settings", json.dumps(entry), *paths])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2, said
+    assert "error: " in said
+    assert "was not run" in said
     assert not (tmp_path / "pwned").exists()
     assert not (tmp_path / "out.safetensors").exists()
 

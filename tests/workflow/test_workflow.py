@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,11 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from markupsafe import escape
-from rdkit import Chem
-from rdkit.Chem import Crippen
 
-from roftmol import read_bundle
 from roftmol.registry import catalog
 from roftmol.tables import schemas
 from small_dataset import SMILES
@@ -435,61 +429,6 @@ def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
     )
     assert told
     assert int(told[1].replace(",", "")) == 10 * cells * models
-
-
-def test_a_recommendation_and_its_model(tmp_path: Path) -> None:
-    """From a CSV to a verdict, a page and a bundle that predicts; a file that cannot be used is refused before that."""
-    smiles = [*SMILES, *(f"{'C' * length}{end}" for length in range(3, 11) for end in "ONF")]
-    lines = [f"{text},{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}" for text in smiles]
-    (tmp_path / "my data.csv").write_text("\n".join(["smiles,log<i>P", *lines]))
-    config = {"methods": ["linear_probing", "fingerprint"], "training": {"epochs": 2}, "recommend": {"resamplings": 5}}
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "data": "my data.csv"}))
-    workspace = Workspace(tmp_path)
-    done = workspace.run("--cores", "2", "recommend")
-    assert done.returncode == 0, done.stderr
-    model = "results/recommendation/my-data/my-data.roftmol"
-    assert done.stderr.splitlines()[-2:] == [
-        "The recommendation is results/recommendation/my-data/report.html: open it in a browser, for example: "
-        "xdg-open results/recommendation/my-data/report.html",
-        f"The model is {model}: predict with it: {Path(sys.executable).with_name('roftmol')} predict {model} new.csv "
-        "-o predicted.csv",
-    ]
-    folder = tmp_path / "results/recommendation/my-data"
-    assert json.loads((folder / "data.json").read_text()) == {"path": str(tmp_path / "my data.csv")}
-    page = (folder / "report.html").read_text()
-    assert "log&lt;i&gt;P" in page
-    assert "<i>P" not in page.replace("</i>P", "")
-    # the page of the evidence says what the recommendation says, and no more
-    evidence, told = (folder / "evidence.html").read_text(), json.loads((folder / "verdict.json").read_text())
-    assert f'<p class="lead">{escape(told["sentences"][0])}</p>' in evidence
-    assert "No method is known to be better" not in evidence
-    ranking = schemas.read("ranking", folder / "ranking.parquet")
-    heads = {"hybrid", "classical", "descriptors", "fingerprint", "constant"}
-    assert set(ranking["method"]) == {"linear_probing", *heads}
-    assert ranking["chosen"].sum() == 1
-    # The first verdict came before any fine-tuning, from the same fits, with a page and a model of its own.
-    first = schemas.read("ranking", folder / "first/ranking.parquet").set_index("method")["mean"]
-    assert set(first.index) == heads
-    assert ranking.set_index("method")["mean"][first.index].to_numpy() == pytest.approx(first.to_numpy())
-    assert "FIRST VERDICT" in done.stdout
-    (tuned,) = (tmp_path / "results/runs").rglob("linear_probing/fits.parquet")
-    assert (folder / "first/report.html").stat().st_mtime < tuned.stat().st_mtime
-    assert "This is the first verdict" in (folder / "first/report.html").read_text()
-    assert "evidence.html" not in (folder / "first/report.html").read_text()
-    assert read_bundle(folder / "first/my-data.roftmol").card["method"] in heads
-    verdict = json.loads((folder / "verdict.json").read_text())
-    assert all(sentence in done.stderr + done.stdout for sentence in verdict["sentences"])  # and on the terminal
-    bundle, table = str(folder / "my-data.roftmol"), str(tmp_path / "my data.csv")
-    command = [sys.executable, "-m", "roftmol", "predict", bundle, table, "-o"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
-    subprocess.run([*command, str(tmp_path / "out.csv")], check=True, env=environment, capture_output=True)
-    assert len(pd.read_csv(tmp_path / "out.csv").dropna(subset="log<i>P_prediction")) == len(smiles)
-
-    (tmp_path / "few.csv").write_text("smiles,y\nC,1\nCC,2\n")
-    done = workspace.run("--cores", "2", "recommend", "--config", "data=few.csv")
-    assert done.returncode == 2
-    assert "2 molecules with a label can be used, and a recommendation needs 20" in done.stderr
-    assert not (tmp_path / "results/recommendation/few").exists()
 
 
 @pytest.mark.parametrize("flag", ["-n", "--dry-run"])

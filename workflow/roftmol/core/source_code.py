@@ -9,8 +9,14 @@ count, unless whoever asks leaves the importing module out and names the one tha
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
+import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
+from importlib.util import cache_from_source
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +24,8 @@ from typing import Any, NamedTuple
 from roftmol.core.files import digest, sha256
 
 PACKAGE = Path(__file__).parents[1]
+#: The text of this module, on which depends what is read off a file.
+THIS = Path(__file__).read_bytes()
 #: Ends what stands for all modules of a folder.
 ANY = ".*"
 
@@ -32,10 +40,12 @@ def sources(modules: Iterable[str], leaves: Iterable[str] = ()) -> list[Path]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        path = _file(module)
-        if module in seen or path is None:
+        if module in seen:
             continue
         seen.add(module)
+        path = _file(module)
+        if path is None:
+            continue
         files.add(path)
         if path.name == "__init__.py":
             others = filter(Path.is_file, path.parent.iterdir())
@@ -91,17 +101,48 @@ def _folder(name: str) -> list[str]:
 
 
 def _read(path: Path, uncounted: Uncounted = ALL_COUNT) -> _Source:
-    return _parsed(path.read_bytes(), uncounted)
+    return _at_hand(path, path.read_bytes(), uncounted)
 
 
 @cache  # thousands of jobs ask for a few files
+def _at_hand(path: Path, source: bytes, uncounted: Uncounted) -> _Source:
+    """Return what is read off a file, from beside its bytecode if it lies there.
+
+    Every start of Snakemake and every job that fits asks for most of the files, and parsing them takes a second. So
+    what is read off is kept where and when Python keeps bytecode. It names the text that it was read off and that of
+    this module: an edit of either has the file parsed again.
+    """
+    counted = repr([(name, sorted(keywords)) for name, keywords in uncounted]).encode()
+    of = hashlib.sha256(b"\0".join((THIS, counted, source))).hexdigest()
+    kept = Path(cache_from_source(str(path))).with_suffix(".some.json" if uncounted else ".all.json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        entry = json.loads(kept.read_bytes())
+        if entry["of"] == of:
+            return _Source(tuple(entry["imports"]), entry["code"])
+    parsed = _parsed(source, uncounted)
+    if not sys.dont_write_bytecode:
+        with suppress(OSError):  # a package that cannot be written to is parsed each time
+            _keep(kept, {"of": of, **parsed._asdict()})
+    return parsed
+
+
+def _keep(path: Path, entry: dict[str, Any]) -> None:
+    """Write what can be lost: whole or not at all, without waiting for the disk as `atomic` does."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(entry))
+    os.replace(temporary, path)
+
+
+@cache
 def _parsed(source: bytes, uncounted: Uncounted) -> _Source:
     tree = ast.parse(source)
-    imports = tuple(_imports(tree))
-    left_out = dict(uncounted)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and (names := left_out.get(ast.unparse(node.func))):
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
+    imports = tuple(sorted(set(_imports(tree))))
+    if uncounted:
+        left_out = dict(uncounted)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and (names := left_out.get(ast.unparse(node.func))):
+                node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
     return _Source(imports, digest(_plain(tree)))
 
 
@@ -129,13 +170,15 @@ def _named(argument: ast.expr) -> str:
     raise ValueError(f'import_module({ast.unparse(argument)}): write it as import_module(f"package.{{name}}")')
 
 
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and all below it that may run: not what `if TYPE_CHECKING` is for."""
-    yield node
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _run(child)
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all below it that may run, in any order: not what `if TYPE_CHECKING` is for."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        waiting += ast.iter_child_nodes(node)
 
 
 def _plain(value: Any) -> Any:
@@ -146,17 +189,21 @@ def _plain(value: Any) -> Any:
     of an f-string are cut differently too: texts side by side are one. Constants are written in ASCII, since which
     characters `repr` shows as they are depends on the version's Unicode.
     """
-    if isinstance(value, ast.JoinedStr):
-        return ["JoinedStr", *map(_plain, _joined(value.values))]
+    if not isinstance(value, ast.AST):
+        return value
     if isinstance(value, ast.Constant):
         return ["Constant", ascii(value.value)]
-    if isinstance(value, ast.AST):
-        entries = ((name, getattr(value, name, None)) for name in value._fields)
-        filled = [(name, entry) for name, entry in entries if entry is not None and entry != []]
-        return [type(value).__name__, *([name, _plain(entry)] for name, entry in filled)]
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value if not _says_nothing(entry)]
-    return value
+    if isinstance(value, ast.JoinedStr):
+        return ["JoinedStr", *map(_plain, _joined(value.values))]
+    shown: list[Any] = [type(value).__name__]
+    for name in value._fields:
+        entry = getattr(value, name, None)
+        if isinstance(entry, list):
+            if entry:
+                shown.append([name, [_plain(one) for one in entry if not _says_nothing(one)]])
+        elif entry is not None:
+            shown.append([name, _plain(entry)])
+    return shown
 
 
 def _says_nothing(node: Any) -> bool:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import yaml
-
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
 from roftmol.methods import ALL_METHODS, FULL_FT, METHODS, Method
 from roftmol.methods.protocols import PROTOCOLS
-from roftmol.registry.catalog import Dataset
+from roftmol.registry.catalog import Dataset, read_yaml
 
 COSTS = Path(__file__).parents[1] / "registry" / "yaml" / "costs.yaml"
 #: Shares of a dataset, as `splits` deals them.
@@ -68,7 +66,7 @@ class _Sizes:
 
 def estimate(experiment: Experiment) -> Estimate:
     """Estimate the cost of all cells of an experiment, except those of references and of heads on frozen encoders."""
-    costs = yaml.safe_load(COSTS.read_text(encoding="utf-8"))
+    costs = read_yaml(COSTS)
     sizes = {name: _molecules(dataset) for name, dataset in experiment.datasets.items()}
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib
 
@@ -44,8 +46,10 @@ KINDS = (
 )
 
 
-def draw(tables: Path, out: Path) -> None:
-    """Draw every figure that the tables allow into `out`, and list them in `out/figures.json`.
+def draw(tables: Path, out: Path, kinds: Sequence[ModuleType] = KINDS) -> None:
+    """Draw every figure of these `kinds` that the tables allow into `out`, also for narrow windows.
+
+    `out/figures.json` lists them.
 
     Equal tables give equal bytes. Raises `UserError` if a table is missing or of another version.
     """
@@ -55,19 +59,23 @@ def draw(tables: Path, out: Path) -> None:
     read = {name: schemas.read(name, Path(tables) / f"{name}.parquet") for name in names}
     results = Results(**read, diagnostics=Diagnostics.read(Path(tables)))
     with matplotlib.rc_context(RC):
-        manifest = [_save(drawing, Path(out)) for kind in KINDS for drawing in kind.drawings(results)]
+        manifest = [_save(drawing, Path(out)) for kind in kinds for drawing in kind.drawings(results)]
     with atomic(Path(out) / "figures.json") as temporary:
         temporary.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _save(drawing: Drawing, out: Path) -> dict[str, object]:
-    """Save a drawing in both formats and return its entry in the manifest."""
+    """Save a drawing in both formats and for a narrow window, and return its entry in the manifest."""
     with atomic(out / f"{drawing.name}.svg") as temporary:
         drawing.figure.savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
+    with atomic(out / f"{drawing.name}-narrow.svg") as temporary:
+        drawing.narrow().savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
+    drawing.figure.set_layout_engine("none")  # all has its place by now
     with atomic(out / f"{drawing.name}.png") as temporary:
         drawing.figure.savefig(temporary, format="png", dpi=200)
     return {
         "file": f"{drawing.name}.svg",
+        "narrow": f"{drawing.name}-narrow.svg",
         "png": f"{drawing.name}.png",
         "kind": drawing.kind,
         "title": drawing.title,

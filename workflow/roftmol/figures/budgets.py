@@ -32,8 +32,8 @@ def _all(panels: Sequence[Sequence[Condition]]) -> list[Condition]:
 
 
 def _sheet(results: Results, page: Page[list[Condition]]) -> Sheet:
-    columns = 3 if len(page.items) > 2 else len(page.items)
-    figure, _ = panels(page.items, columns, 2.5, lambda axis, members: _panel(axis, members, results))
+    columns = page.columns(min(3, len(page.items)))
+    figure, _ = panels(page, columns, 2.5, lambda axis, members: _panel(axis, members, results))
     cells = results.cells
     methods = in_order(cells.loc[(cells["protocol"] == page.protocol) & (cells["model"] == page.model), "method"])
     method_legend(figure, methods, lines=True)

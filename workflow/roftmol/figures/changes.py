@@ -18,8 +18,8 @@ from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.coefficients import part_order
-from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import INK, in_order, look, mean_marker
+from roftmol.figures.pages import NARROW, Drawing, Page, Sheet, paged
+from roftmol.figures.style import INK, in_order, legend_below, look, mean_marker
 from roftmol.methods import SCRATCH
 from roftmol.tables.schemas import RUN
 
@@ -34,13 +34,12 @@ FLOOR = 0.02
 TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 2, 5)]
 
 CAPTION = (
-    "Left: how far each part of the encoder has moved from where it started, ‖θ − θ₀‖ / ‖θ₀‖. Parts are the atom "
-    "embeddings, the layers by number from the input to the output, and all of the encoder. Middle: linear CKA "
-    "between the vectors that the pretrained and the fine-tuned encoder give to held-out molecules. It is 1 if they "
-    "are the same up to rotation and scale, and about 0 if they have nothing in common. Right: the effective rank of "
-    "the vectors, which is the number of directions that molecules differ in; the vertical line is the pretrained "
-    "encoder's. Fits are those with the selected hyperparameters. Small points are seeds; numbers and large points "
-    "are means over seeds."
+    "Blue: how far each part of the encoder has moved from where it started, ‖θ − θ₀‖ / ‖θ₀‖. Parts are the atom "
+    "embeddings, the layers by number from the input to the output, and all of the encoder. Linear CKA is between the "
+    "vectors that the pretrained and the fine-tuned encoder give to held-out molecules. It is 1 if they are the same "
+    "up to rotation and scale, and about 0 if they have nothing in common. The effective rank of the vectors is the "
+    "number of directions that molecules differ in; the vertical line is the pretrained encoder's. Fits are those with "
+    "the selected hyperparameters. Small points are seeds; numbers and large points are means over seeds."
 )
 FROM_SCRATCH = " An encoder from scratch started from its own random weights."
 UNMOVED = " Even if no part moved, vectors may have changed, through BatchNorm's statistics."
@@ -61,30 +60,36 @@ def _sheet(changes: pd.DataFrame, results: Results, page: Page[Condition]) -> Sh
     )
     caption = CAPTION + (FROM_SCRATCH if any((frame["method"] == SCRATCH).any() for frame in rows.values()) else "")
     caption += UNMOVED if any((_distances(frame)[ALL] == 0).any() for frame in rows.values()) else ""
-    return Sheet(_figure(rows, results), caption, alt)
+    return Sheet(_figure(rows, results, page), caption, alt)
 
 
-def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
+def _figure(rows: dict[Condition, pd.DataFrame], results: Results, page: Page[Condition]) -> Figure:
     distances = {condition: _distances(frame) for condition, frame in rows.items()}
     largest = max((table.to_numpy().max() for table in distances.values() if table.size), default=1.0)
     norm = LogNorm(FLOOR * largest, largest) if largest > 0 else LogNorm(FLOOR, 1.0)
     heights = [0.17 * len(table) + 0.1 for table in distances.values()]
-    size = (7.6, sum(heights) + 0.6 * len(rows) + 0.75)
+    lines = 2 if page.narrow else 1  # of panels, for each condition
+    size = (NARROW if page.narrow else 7.6, lines * (sum(heights) + 0.6 * len(rows)) + 0.75)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.05, w_pad=0.05))
-    axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[2.2, 1, 1], height_ratios=heights)
+    axes = np.array(_axes(figure, heights, page.narrow))
     for (heat, cka, rank), (condition, frame) in zip(axes, rows.items(), strict=True):
         methods = list(distances[condition].index)
         _heat(heat, distances[condition], norm)
-        _dots(cka, frame, methods, "cka")
+        _dots(cka, frame, methods, "cka", named=page.narrow)
         _dots(rank, frame, methods, "effective_rank")
         before = frame.loc[frame["quantity"] == "effective_rank_pretrained", "value"].mean()
         rank.axvline(before, color="#8B949E", linewidth=0.9, zorder=1)
         cka.set_xlim(min(0.0, cka.get_xlim()[0]), 1.04)
         heat.set_title(results.title(condition))
-    for axis, label in zip(axes[-1], ("", "linear CKA", "effective rank"), strict=True):
-        axis.set_xlabel(label)
+        if page.narrow or condition == page.items[-1]:
+            cka.set_xlabel("linear CKA")
+            rank.set_xlabel("effective rank")
     bar = figure.colorbar(
-        ScalarMappable(norm, matplotlib.colormaps["Blues"]), ax=axes[:, 0], location="bottom", aspect=45, pad=0.02
+        ScalarMappable(norm, matplotlib.colormaps["Blues"]),
+        ax=axes.ravel().tolist() if page.narrow else axes[:, 0],
+        location="bottom",
+        aspect=45,
+        pad=0.02,
     )
     bar.set_label("relative distance (logarithmic)")
     bar.minorticks_off()
@@ -96,8 +101,19 @@ def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
         Line2D([], [], color=INK, marker="o", markersize=6, linestyle="none", label="mean over seeds"),
         Line2D([], [], color="#8B949E", linewidth=0.9, label="pretrained encoder's rank"),
     ]
-    figure.legend(handles=keys, loc="outside lower right", ncols=3)
+    legend_below(figure, keys)
     return figure
+
+
+def _axes(figure: Figure, heights: Sequence[float], narrow: bool) -> list[list[Axes]]:
+    """Return three axes a condition: beside each other, or in a narrow figure the first above the other two."""
+    if not narrow:
+        return figure.subplots(len(heights), 3, squeeze=False, width_ratios=[2.2, 1, 1], height_ratios=heights).tolist()
+    cells = figure.add_gridspec(2 * len(heights), 2, height_ratios=np.repeat(heights, 2))
+    return [
+        [figure.add_subplot(cells[2 * row, :]), *(figure.add_subplot(cells[2 * row + 1, side]) for side in (0, 1))]
+        for row in range(len(heights))
+    ]
 
 
 def _distances(rows: pd.DataFrame) -> pd.DataFrame:
@@ -128,15 +144,15 @@ def _heat(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
     axis.grid(which="minor", color="white", linewidth=1)
     axis.tick_params(which="minor", length=0)
     if table.shape[1] > NUMBERED:
-        axis.tick_params(axis="x", labelsize=5.5)
+        axis.tick_params(axis="x", labelsize=7, labelrotation=90)
         return
     for (row, column), value in np.ndenumerate(table.to_numpy()):
         if math.isfinite(value):
             dark = norm(max(value, least)) > 0.6
-            axis.text(column, row, _number(value), ha="center", va="center", fontsize=6, color="white" if dark else INK)
+            axis.text(column, row, _number(value), ha="center", va="center", fontsize=7, color="white" if dark else INK)
 
 
-def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str) -> None:
+def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str, named: bool = False) -> None:
     rows = rows[rows["quantity"] == quantity]
     for row, name in enumerate(methods):
         seeds = rows[rows["method"] == name].groupby("seed")["value"].mean()
@@ -144,7 +160,7 @@ def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str) -> 
         axis.plot(seeds, row + shift, "o", color=look(name).colour, markersize=3, alpha=0.55, markeredgewidth=0)
         axis.plot(seeds.mean(), row, **mean_marker(name), zorder=3)
     axis.set_ylim(len(methods) - 0.5, -0.5)
-    axis.set_yticks(range(len(methods)), [""] * len(methods))
+    axis.set_yticks(range(len(methods)), [look(name).title if named else "" for name in methods])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="both")
 

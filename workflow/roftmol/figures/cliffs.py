@@ -37,8 +37,8 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
         axis.set_xlabel(f"{axis_title('rmse', -1)}\n{inside:.0f} molecules on cliffs, {outside:.0f} not")
 
-    columns = columns_for(len({(condition.split, condition.budget) for condition in page.group}))
-    figure, _ = panels(page.items, columns, 0.19 * len(methods) + 0.95, panel, share_y=True)
+    columns = page.columns(columns_for(len({(condition.split, condition.budget) for condition in page.group})))
+    figure, _ = panels(page, columns, 0.19 * len(methods) + 0.95, panel, share_y=True)
     dumbbell.legend(figure, "all other test molecules", "test molecules on activity cliffs")
     alt = (
         f"Dumbbell plots of the RMSE of {len(methods)} methods on activity cliffs and elsewhere: "

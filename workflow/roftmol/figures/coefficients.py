@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
-from roftmol.figures.style import look, mean_marker, mixing_axis, panel_title
+from roftmol.figures.style import legend_below, look, mean_marker, mixing_axis, panel_title
 from roftmol.methods import DWISE_FT
 from roftmol.tables.schemas import RUN
 
@@ -35,9 +35,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
 def _sheet(learned: pd.DataFrame, results: Results, page: Page[Condition]) -> Sheet:
     rows = {condition: rows_of(learned, condition) for condition in page.items}
     parts = sorted({part for table in rows.values() for part in table["part"]}, key=part_order)
-    columns = columns_for(len({condition.budget for condition in page.group}))
+    columns = page.columns(columns_for(len({condition.budget for condition in page.group})))
     figure, axes = panels(
-        page.items,
+        page,
         columns,
         0.19 * len(parts) + 0.75,
         lambda axis, condition: _panel(axis, condition, rows[condition], parts, results),
@@ -48,7 +48,7 @@ def _sheet(learned: pd.DataFrame, results: Results, page: Page[Condition]) -> Sh
         Line2D([], [], color=look(DWISE_FT).colour, marker="o", markersize=3, linestyle="none", label="one seed"),
         Line2D([], [], label="mean over seeds", **mean_marker(DWISE_FT)),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=2)
+    legend_below(figure, keys)
     means = (f"{condition.title}, mean {table['alpha'].mean():.2f}" for condition, table in rows.items())
     return Sheet(figure, CAPTION, "Dot plots of the mixing coefficient of each encoder part: " + "; ".join(means) + ".")
 

@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from roftmol.evaluation.diagnostics.collapse import MEASURES, points
 from roftmol.figures.cells import Condition, Results, rows_of
-from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import axis_title, in_order, legend_columns, look
+from roftmol.figures.pages import NARROW, Drawing, Page, Sheet, paged
+from roftmol.figures.style import axis_title, in_order, legend_below, look
 from roftmol.tasks import METRICS
 
 CONDITIONS_A_PAGE = 4
@@ -57,7 +57,7 @@ def _sheet(measured: pd.DataFrame, results: Results, page: Page[Condition]) -> S
     drawn = _measures(rows)
     correlated = any(_rho(results, condition, name) for condition in rows for name in drawn)
     caption = " ".join([CAPTION, *(MEANINGS[name] for name in drawn), *([RHO] if correlated else [])])
-    return Sheet(_figure(rows, results), caption, alt)
+    return Sheet(_figure(rows, results, page), caption, alt)
 
 
 def _measures(rows: dict[Condition, pd.DataFrame]) -> list[str]:
@@ -65,27 +65,30 @@ def _measures(rows: dict[Condition, pd.DataFrame]) -> list[str]:
     return [name for name in MEASURES if any((frame["measure"] == name).any() for frame in rows.values())]
 
 
-def _figure(rows: dict[Condition, pd.DataFrame], results: Results) -> Figure:
+def _figure(rows: dict[Condition, pd.DataFrame], results: Results, page: Page[Condition]) -> Figure:
     measures = _measures(rows)
-    figure = Figure(figsize=(7.6, 1.9 * len(rows) + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.05))
-    axes = figure.subplots(len(rows), len(measures), squeeze=False, sharey="row")
-    for row, (condition, frame) in zip(axes, rows.items(), strict=True):
-        for axis, measure in zip(row, measures, strict=True):
-            _panel(axis, frame[frame["measure"] == measure], results, condition, measure)
+    columns = page.columns(len(measures))
+    height = len(rows) * (len(measures) * 1.75 if page.narrow else 1.9)
+    size = (NARROW if page.narrow else 7.6, height + 0.7)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.05))
+    shape = (len(rows) * len(measures) // columns, columns)
+    axes = figure.subplots(*shape, squeeze=False, sharey="none" if page.narrow else "row")
+    for row, (condition, frame) in zip(axes.reshape(len(rows), len(measures)), rows.items(), strict=True):
         metric = frame["metric"].iloc[0]
-        row[0].set_ylabel(axis_title(metric, METRICS[metric].sign, "\n"))
+        for number, (axis, measure) in enumerate(zip(row, measures, strict=True)):
+            _panel(axis, frame[frame["measure"] == measure], results, condition, measure)
+            if page.narrow or number == 0:
+                axis.set_ylabel(axis_title(metric, METRICS[metric].sign, "\n"))
+            if page.narrow or frame is list(rows.values())[-1]:
+                axis.set_xlabel(TITLES[measure])
         # The padding leaves room for the panel's line below it.
         row[0].set_title(results.title(condition), pad=15)
-    for axis, measure in zip(axes[-1], measures, strict=True):
-        axis.set_xlabel(TITLES[measure])
     methods = in_order(pd.concat(rows.values())["method"])
     keys = [
         Line2D([], [], color=look(name).colour, marker=look(name).marker, linestyle="none", label=look(name).title)
         for name in methods
     ]
-    figure.legend(
-        handles=keys, loc="outside lower center", ncols=legend_columns(figure, [look(n).title for n in methods])
-    )
+    legend_below(figure, keys)
     return figure
 
 

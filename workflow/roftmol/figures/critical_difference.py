@@ -1,4 +1,4 @@
-"""Mean ranks over datasets, with bars over the methods that are not told apart."""
+"""Mean ranks over datasets, with bars over the methods that are not told apart, where so many datasets can tell."""
 
 from __future__ import annotations
 
@@ -13,42 +13,50 @@ from matplotlib.ticker import MaxNLocator
 from scikit_posthocs import critical_difference_diagram
 
 from roftmol.figures.cells import Family, Results, family_groups, family_title
-from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import FAINT, look
+from roftmol.figures.pages import NARROW, Drawing, Page, Sheet, paged
+from roftmol.figures.style import FAINT, look, mean_marker
 from roftmol.statistics.comparisons import ALPHA, significance
 from roftmol.tasks import metric_title
 
 FAMILIES_A_PAGE = 4
-CAPTION = "Mean rank of each method over the datasets; 1 is the best. Ranks are of test scores averaged over seeds. "
-BAR = (
-    "A thick bar joins methods that are not told apart: no two under it differ by Wilcoxon's signed-rank test with "
-    "Holm's correction for all pairs. "
+BAR = "#5E6670"
+CAPTION = (
+    "Mean rank of each method over the datasets; 1 is the best. Ranks are of test scores averaged over seeds. A thick "
+    "bar joins methods that are not told apart: no two of them differ by Wilcoxon's signed-rank test with Holm's "
+    "correction for all pairs."
 )
 
 
 def drawings(results: Results) -> Iterator[Drawing]:
-    """Draw a figure for each protocol and model, a diagram for each split, budget and metric with two datasets."""
-    groups = family_groups(results.mean_ranks[results.mean_ranks["datasets"] > 1])
+    """Draw a figure for each protocol and model, a diagram for each split, budget and metric with enough datasets.
+
+    Where no two methods could be told apart, the mean ranks are in the figure of the ranks, and a bar over all methods
+    would read as if they were equal.
+    """
+    groups = family_groups(results.mean_ranks[results.mean_ranks["enough"]])
     conditions = results.conditions_of_families
     return paged(results, "critical_difference", "Mean ranks", groups, _sheet, FAMILIES_A_PAGE, conditions)
 
 
 def _sheet(results: Results, page: Page[Family]) -> Sheet:
-    height = max(len(ranks) for _, ranks in page.items) // 2 * 0.2 + 1.05
-    figure = Figure(figsize=(7.6, height * len(page.items)), layout="constrained")
+    most = max(len(ranks) for _, ranks in page.items)
+    size = (NARROW, 0.2 * most + 0.8) if page.narrow else (7.6, most // 2 * 0.2 + 1.05)
+    figure = Figure(figsize=(size[0], size[1] * len(page.items)), layout="constrained")
     axes = figure.subplots(len(page.items), squeeze=False)[:, 0]
     for axis, (family, ranks) in zip(axes, page.items, strict=True):
         tested = results.pairs
         for name, value in family.items():
             tested = tested[tested[name] == value]
-        _diagram(axis, family, ranks, tested)
-    powers = " ".join(filter(None, (_power(family, ranks) for family, ranks in page.items)))
+        (_rows if page.narrow else _diagram)(axis, ranks, tested)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines["top"].set(visible=True, color=FAINT)
+        metric = metric_title(family["metric"])
+        axis.set_title(f"{metric}, {family_title(family)}: {ranks['datasets'].iloc[0]} datasets", pad=9)
     words = " ".join(_words(family, ranks) for family, ranks in page.items)
-    bars = BAR if any(ranks["enough"].all() for _, ranks in page.items) else ""
-    return Sheet(figure, (CAPTION + bars + powers).strip(), "Critical-difference diagrams. " + words)
+    return Sheet(figure, CAPTION, "Critical-difference diagrams. " + words)
 
 
-def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd.DataFrame) -> None:
+def _diagram(axis: Axes, ranks: pd.DataFrame, tested: pd.DataFrame) -> None:
     titles = {name: look(name).title for name in ranks["method"]}
     values = pd.Series(ranks["mean_rank"].to_numpy(), index=list(titles.values()))
     matrix = significance(tested, list(titles)).rename(index=titles, columns=titles)
@@ -63,29 +71,32 @@ def _diagram(axis: Axes, family: dict[str, str], ranks: pd.DataFrame, tested: pd
         label_props={"fontsize": 7.5},
         marker_props={"s": 14},
         elbow_props={"linewidth": 0.9},
-        crossbar_props={"color": "#5E6670", "linewidth": 3, "solid_capstyle": "round"},
+        crossbar_props={"color": BAR, "linewidth": 3, "solid_capstyle": "round"},
         text_h_margin=0.03 * float(np.ptp(values)) or 0.03,
     )
     for line in itertools.chain.from_iterable(drawn["crossbars"]):
         # Its points are those of a set of names, whose order changes from one process to another.
         line.set_xdata(sorted(line.get_xdata()))
-        line.set_visible(bool(ranks["enough"].all()))  # a bar over all methods would read as if they were equal
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.spines["top"].set(visible=True, color=FAINT)
-    metric = metric_title(family["metric"])
-    count = ranks["datasets"].iloc[0]
-    axis.set_title(f"{metric}, {family_title(family)}: {count} datasets", pad=9)
 
 
-def _power(family: dict[str, str], ranks: pd.DataFrame) -> str:
-    first = ranks.iloc[0]
-    if first["enough"]:
-        return ""
-    metric = metric_title(family["metric"])
-    return (
-        f"{metric}, {family_title(family)}: with {first['datasets']} datasets, none of {first['pairs']} tests can be "
-        f"significant; that needs at least {first['smallest_n']}. So nothing is said of which methods differ."
-    )
+def _rows(axis: Axes, ranks: pd.DataFrame, _tested: pd.DataFrame) -> None:
+    """Draw a row a method, the best first, and beside them the bars, which a narrow window has no room for above."""
+    ranks = ranks.sort_values("mean_rank", kind="stable").reset_index(drop=True)
+    for y, row in enumerate(ranks.to_dict("records")):
+        axis.plot(row["mean_rank"], y, **mean_marker(row["method"]))
+    right = float(ranks["mean_rank"].max())
+    step = 0.04 * float(np.ptp(ranks["mean_rank"])) or 0.04
+    joined = (ranks.index[ranks["groups"].str.contains(letter)] for letter in sorted(set("".join(ranks["groups"]))))
+    bars = [places for places in joined if len(places) > 1]
+    for number, places in enumerate(bars, start=1):
+        x = right + (number + 1) * step
+        axis.plot([x] * len(places), places, "o-", color=BAR, linewidth=1.6, markersize=4)  # a dot for each of them
+    titles = [f"{look(row['method']).title} ({row['mean_rank']:.1f})" for row in ranks.to_dict("records")]
+    axis.set_yticks(range(len(ranks)), labels=titles)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    axis.xaxis.tick_top()
+    axis.invert_yaxis()
 
 
 def _words(family: dict[str, str], ranks: pd.DataFrame) -> str:

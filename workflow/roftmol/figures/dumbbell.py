@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from roftmol.figures.style import FAINT, edge_note, limits, look, mean_marker
+from roftmol.figures.style import FAINT, edge_note, legend_below, limits, look, mean_marker
 
 GREY = "#5E6670"
 #: How far the bar of a standard deviation is drawn from its row's middle.
@@ -57,4 +57,4 @@ def legend(figure: Figure, start: str, end: str) -> None:
         Line2D([], [], **common, markeredgecolor="white", label=end),
         Line2D([], [], color=GREY, linewidth=0.8, label="± one standard deviation over seeds"),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3 if figure.get_figwidth() > 6 else 1)
+    legend_below(figure, keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,12 @@ from matplotlib.lines import Line2D
 
 from roftmol.features.atom_kinds import CLASSES
 from roftmol.figures.cells import Condition, Results, rows_of
-from roftmol.figures.pages import Drawing, Page, Sheet, paged
-from roftmol.figures.style import in_order, look
+from roftmol.figures.pages import NARROW, Drawing, Page, Sheet, paged
+from roftmol.figures.style import in_order, legend_below, look
 
-CONDITIONS_A_PAGE, COLUMNS = 3, 6
+CONDITIONS_A_PAGE = 3
+#: Panels side by side, in a wide window and in a narrow one.
+COLUMNS = {False: 6, True: 3}
 #: Petroff's ten (arXiv 2107.02270), which readers with any colour vision tell apart.
 COLOURS = dict(
     zip(
@@ -47,32 +49,33 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         "Scatter plots of atoms on the plane of a t-SNE, coloured by kind, before and after each method; "
         "relative Davies-Bouldin index: " + "; ".join(_words(results, condition) for condition in page.items) + "."
     )
-    return Sheet(_figure(results, page.items), CAPTION, alt)
+    return Sheet(_figure(results, page), CAPTION, alt)
 
 
-def _figure(results: Results, shown: Sequence[Condition]) -> Figure:
-    atoms = {condition: rows_of(results.embeddings, condition) for condition in shown}
-    rows = [math.ceil((1 + rows["method"].nunique()) / COLUMNS) for rows in atoms.values()]
+def _figure(results: Results, page: Page[Condition]) -> Figure:
+    atoms = {condition: rows_of(results.embeddings, condition) for condition in page.items}
+    columns = COLUMNS[page.narrow]
+    rows = [math.ceil((1 + rows["method"].nunique()) / columns) for rows in atoms.values()]
     figure = Figure(
-        figsize=(7.6, 1.5 * sum(rows) + 0.25 * len(rows) + 0.4),
+        figsize=(NARROW if page.narrow else 7.6, 1.5 * sum(rows) + 0.25 * len(rows) + 0.4),
         dpi=200,  # of the points, which are pixels in an SVG too: thousands of shapes would be slow to show
         layout=ConstrainedLayoutEngine(h_pad=0.02, w_pad=0.02),
     )
-    parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=rows)[:, 0]
+    parts = figure.subfigures(len(page.items), 1, squeeze=False, height_ratios=rows)[:, 0]
     for part, count, (condition, points) in zip(parts, rows, atoms.items(), strict=True):
         title = results.title(condition)
         part.suptitle(title, x=0.01, ha="left", fontsize=8.5, fontweight="bold")
-        _panels(part, count, points, _ratios(results, condition))
+        _panels(part, (count, columns), points, _ratios(results, condition))
     kinds = [kind for kind in CLASSES if any((points["kind"] == kind).any() for points in atoms.values())]
     keys = [
         Line2D([], [], color=COLOURS[kind], marker="o", markersize=4, linestyle="none", label=kind) for kind in kinds
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), handletextpad=0.1, columnspacing=1.2)
+    legend_below(figure, keys, rows=1)
     return figure
 
 
-def _panels(part: SubFigure, rows: int, points: pd.DataFrame, ratios: dict[str, float]) -> None:
-    axes = list(part.subplots(rows, COLUMNS, squeeze=False).flat)
+def _panels(part: SubFigure, shape: tuple[int, int], points: pd.DataFrame, ratios: dict[str, float]) -> None:
+    axes = list(part.subplots(*shape, squeeze=False).flat)
     methods = in_order(points["method"])
     of = {name: points[points["method"] == name] for name in methods}
     _scatter(axes[0], of[methods[0]], "before")

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from roftmol.figures.cells import Family, Results, family_groups, family_title
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
-from roftmol.figures.style import FAINT, in_order, limits, look, mean_marker, panel_title
+from roftmol.figures.style import FAINT, in_order, legend_below, limits, look, mean_marker, panel_title
 from roftmol.methods import FULL_FT
 from roftmol.tasks import METRICS, metric_title
 
@@ -44,9 +44,9 @@ def _sheet(results: Results, page: Page[Family]) -> Sheet:
     methods = in_order(name for _, table in page.items for name in table["method"])
     datasets = _datasets([table for _, table in page.items])
     beyond: list[bool] = []
-    figure, axes = panels(
-        page.items,
-        2,
+    figure, _ = panels(
+        page,
+        page.columns(2),
         0.24 * len(methods) + 1.0,
         lambda axis, one: beyond.append(_panel(axis, methods, *one, datasets)),
         share_y=True,
@@ -61,7 +61,7 @@ def _sheet(results: Results, page: Page[Family]) -> Sheet:
         Line2D([], [], color="#5E6670", marker="o", markersize=6, linewidth=1.6 * intervals, label=mean),
         Patch(color=REGION, label="practically equivalent"),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=5 if len(axes) > 1 else 3)
+    legend_below(figure, keys)
     caption = CAPTION + (INTERVALS if intervals else NO_INTERVALS) + (BEYOND if any(beyond) else "")
     return Sheet(figure, caption, "Forest plots. " + " ".join(_words(family, table) for family, table in page.items))
 

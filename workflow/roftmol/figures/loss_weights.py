@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Condition, Results, budget_title
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
-from roftmol.figures.style import look, panel_title
+from roftmol.figures.style import legend_below, look, panel_title
 from roftmol.registry.splits import split_title
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008), black left out.
@@ -69,9 +69,10 @@ def _sheet(_results: Results, page: Page[Weighted]) -> Sheet:
         name: {"color": COLOURS[n % len(COLOURS)], "linestyle": DASHES[n // len(COLOURS) % len(DASHES)]}
         for n, name in enumerate(datasets)
     }
-    figure, _ = panels(page.items, 3 if len(page.items) > 2 else 2, 2.3, lambda axis, item: _panel(axis, item, styles))
+    columns = page.columns(min(3, len(page.items)))
+    figure, _ = panels(page, columns, 2.3, lambda axis, item: _panel(axis, item, styles))
     keys = [Line2D([], [], linewidth=1.4, label=name, **style) for name, style in styles.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    legend_below(figure, keys)
     phrases = []
     for item in page.items:
         mean = _mean(item.rows)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ from roftmol.figures.cells import Condition, Results, facets_of
 Item = TypeVar("Item")
 
 PANELS_A_PAGE = 12
+#: Inches of a figure for a window as narrow as a hand: at 420 pixels, text of 7 points is 9 pixels high.
+NARROW = 3.9
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Page(Generic[Item]):
     model: str
     items: Sequence[Item]
     group: Sequence[Item]  #: the items of all pages of this protocol and model
+    narrow: bool = False  #: whether it is drawn for a narrow window, one panel below the other
+
+    def columns(self, wide: int) -> int:
+        """Return how many panels stand side by side, if a wide window has room for so many."""
+        return 1 if self.narrow else wide
 
 
 class Sheet(NamedTuple):
@@ -44,9 +52,9 @@ class Sheet(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its words; `page` is "" if there is only one.
+    """A figure with its words; `page` is "" if there is only one, `model` if it shows all of them.
 
-    The report filters figures by the `conditions` that they show.
+    The report filters figures by the `conditions` that they show. `narrow` draws the same for a narrow window.
     """
 
     kind: str
@@ -57,6 +65,7 @@ class Drawing:
     caption: str
     alt: str
     figure: Figure
+    narrow: Callable[[], Figure]
     conditions: Sequence[Condition] = ()
 
     @property
@@ -70,7 +79,8 @@ class Drawing:
     @property
     def title(self) -> str:
         """The title for readers."""
-        return f"{self.subject}: {self.model}, {self.protocol} protocol" + (f" ({self.page})" if self.page else "")
+        where = ", ".join(filter(None, [self.model, f"{self.protocol} protocol"]))
+        return f"{self.subject}: {where}" + (f" ({self.page})" if self.page else "")
 
     @property
     def name(self) -> str:
@@ -95,7 +105,8 @@ def paged(
     """
     for protocol, model, group in groups:
         for number, items in cut(group, size):
-            sheet = draw(results, Page(protocol, model, items, group))
+            page = Page(protocol, model, items, group)
+            sheet = draw(results, page)
             shown = conditions(items)
             yield Drawing(
                 kind=kind,
@@ -106,8 +117,13 @@ def paged(
                 caption=sheet.caption + results.mark_lines(shown),
                 alt=sheet.alt,
                 figure=sheet.figure,
+                narrow=partial(_narrow, draw, results, page),
                 conditions=shown,
             )
+
+
+def _narrow(draw: Callable[[Results, Page[Item]], Sheet], results: Results, page: Page[Item]) -> Figure:
+    return draw(results, replace(page, narrow=True)).figure
 
 
 def cut(items: Sequence[Item], size: int) -> Iterator[tuple[str, Sequence[Item]]]:
@@ -118,22 +134,22 @@ def cut(items: Sequence[Item], size: int) -> Iterator[tuple[str, Sequence[Item]]
 
 
 def panels(
-    items: Sequence[Item], columns: int, height: float, draw: Callable[[Axes, Item], None], share_y: bool = False
+    page: Page[Item], columns: int, height: float, draw: Callable[[Axes, Item], None], share_y: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Draw each item in its own panel; a vertical axis that all share runs downwards, as rows are read."""
-    figure, axes = grid(len(items), columns, height, share_y)
-    for axis, item in zip(axes, items, strict=True):
+    """Draw each item of a page in its own panel; a vertical axis that all share runs downwards, as rows are read."""
+    figure, axes = grid(page, len(page.items), columns, height, share_y)
+    for axis, item in zip(axes, page.items, strict=True):
         draw(axis, item)
     if share_y:
         axes[0].invert_yaxis()  # once: the axis is shared
     return figure, axes
 
 
-def grid(count: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+def grid(page: Page[Any], count: int, columns: int, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` axes in rows of `columns`, each `height` inches tall."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    width = {1: 4.6, 2: 6.4}.get(columns, 7.6)
+    width = NARROW if page.narrow else {1: 4.6, 2: 6.4}.get(columns, 7.6)
     engine = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Figure(figsize=(width, rows * height + 0.55), layout=engine)
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)

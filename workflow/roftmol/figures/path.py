@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, grid, label_below, paged
-from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, panel_title
+from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, legend_below, mixing_axis, panel_title
 from roftmol.tasks import TASK_OF
 
 CONDITIONS_A_PAGE = 6
@@ -27,7 +27,7 @@ PARTITIONS: dict[str, tuple[str, str, Dash]] = {
 WIDE = 20
 
 CAPTION = (
-    "Loss (left) and metric (right) of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
+    "Loss and metric of the encoder (1 − α) θ₀ + α θ_ft with the head of θ_ft, from before the "
     "pretrained encoder (α = 0) to beyond the fully fine-tuned one (α = 1). Thick lines are means over seeds, thin "
     "lines seeds, squares the steps that WiSE-FT tries. Test labels are read only to draw this figure, not for any "
     "choice."
@@ -46,10 +46,11 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
-    figure, axes = grid(2 * len(page.items), 2, 2.2)
+    columns = page.columns(2)
+    figure, axes = grid(page, 2 * len(page.items), columns, 2.2)
     for left, right, condition in zip(axes[::2], axes[1::2], page.items, strict=True):
         _panels(left, right, condition, results)
-    label_below(axes, 2, "mixing coefficient α")
+    label_below(axes, columns, "mixing coefficient α")
     keys = [
         *(
             Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=title)
@@ -58,7 +59,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
         Line2D([], [], **_step("#5E6670"), label="WiSE-FT's steps"),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    legend_below(figure, keys)
     lowest = (f"{s.title}, at α = {_lowest(rows_of(results.paths, s))}" for s in page.items)
     alt = (
         "Line plots of loss and metric of training, validation and test molecules along the straight line "
@@ -92,9 +93,7 @@ def _panels(left: Axes, right: Axes, condition: Condition, results: Results) -> 
         for end in (0.0, 1.0):
             axis.axvline(end, color="#8B949E", linewidth=0.7, zorder=1)
         low, high = paths["alpha"].min(), paths["alpha"].max()
-        ends_named = {0.0: "0\n$\\theta_0$", 1.0: "1\n$\\theta_{ft}$"}
-        ticks = np.arange(low, high + 0.25, 0.5)
-        axis.set_xticks(ticks, labels=[ends_named.get(tick, f"{tick:g}") for tick in ticks], parse_math=True)
+        mixing_axis(axis, np.arange(low, high + 0.25, 0.5).tolist())
         axis.grid(axis="y")
     panel_title(left, condition.dataset + results.mark(condition), condition.split_and_budget)
 

@@ -28,7 +28,7 @@ PARTITIONS = {"train": "training molecules", "test": "test molecules"}
 
 CAPTION = (
     "Loss over the plane of encoder weights through the pretrained encoder, full FT's and DWiSE-FT's, with full FT's "
-    "head. Darker is lower, in equal steps of the logarithm; both panels of a row have one scale. Both axes are "
+    "head. Darker is lower, in equal steps of the logarithm; both panels of a condition have one scale. Both axes are "
     "distances in weight space, on one scale: to the right from the pretrained weights to full FT's, and upwards the "
     "part of the way to DWiSE-FT's that is at right angles to that. Test labels are read only to draw this figure, "
     "not for any choice."
@@ -48,7 +48,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
-    figure, axes = grid(2 * len(page.items), 2, 2.0)
+    columns = page.columns(2)
+    figure, axes = grid(page, 2 * len(page.items), columns, 2.0)
     for row, condition in enumerate(page.items):
         pair = axes[2 * row : 2 * row + 2]
         levels = _levels(rows_of(results.planes, condition)["loss"])
@@ -59,7 +60,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
             scale.minorticks_off()
             scale.set_label("loss")
         pair[0].set_ylabel("at right angles")
-    label_below(axes, 2, "distance from θ₀ towards full FT")
+    label_below(axes, columns, "distance from θ₀ towards full FT")
     seed = (
         f" The losses are of {_molecules(page.items, results)} molecules, and of the first seed whose three points do "
         "not lie on a line. They lie on one, and span no plane, if DWiSE-FT mixes every layer alike."
@@ -115,7 +116,7 @@ def _panel(
             textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=6.5,
+            fontsize=7,
             color=INK,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.8},
             zorder=6,

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from roftmol.figures.pages import NARROW
 from roftmol.figures.style import FAINT, INK, look, mean_marker
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER
 from roftmol.tasks import TASKS, metric_title
@@ -16,10 +17,11 @@ Array = npt.NDArray[np.float64]
 #: Captions and alternative texts.
 RANKING = (
     "Small points are the test parts of the cross-validation. The large marker is their mean, the bar its 95% "
-    "interval, widened because the training parts overlap. The dotted line is the constant predictor's mean. Methods "
-    "with grey names are behind the best beyond doubt; the chosen method is bold.",
+    "interval, widened because the training parts overlap. The dotted line is the constant predictor's mean. The "
+    "chosen method is bold.",
     "Scores of every method on every test part, with means and intervals; the table above has the numbers.",
 )
+BEHIND = " Methods with grey names are behind the best beyond doubt."
 TESTED_VALUES = (
     "Each point is a molecule: its label, and the mean prediction of the ensembles that had not seen it. The dotted "
     "line is the constant predictor: the mean of the labels.",
@@ -33,11 +35,11 @@ TESTED_PROBABILITIES = (
 ROW = 0.27
 
 
-def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
+def ranking(table: pd.DataFrame, scores: pd.DataFrame, narrow: bool) -> Figure:
     """Draw the candidates from the best mean down: points, mean, interval."""
     shown = table[table["place"] > 0].iloc[::-1]
     several = shown.loc[~shown["method"].isin(WITHOUT_ENCODER), "model"].nunique() > 1
-    figure = Figure(figsize=(6.4, 0.8 + ROW * len(shown)), layout="constrained")
+    figure = Figure(figsize=(NARROW if narrow else 6.4, 0.8 + ROW * len(shown)), layout="constrained")
     axis = figure.subplots()
     for y, row in enumerate(shown.to_dict("records")):
         values = scores[row["model"], row["method"]].dropna() if (row["model"], row["method"]) in scores else []
@@ -63,15 +65,23 @@ def ranking(table: pd.DataFrame, scores: pd.DataFrame) -> Figure:
     return figure
 
 
+def ranking_words(table: pd.DataFrame) -> tuple[str, str]:
+    """Return caption and alternative text of :func:`ranking`."""
+    caption, alt = RANKING
+    return caption + (BEHIND if table["behind"].any() else ""), alt
+
+
 def tested_words(task: str) -> tuple[str, str]:
     """Return caption and alternative text of :func:`tested`."""
     return TESTED_PROBABILITIES if TASKS[task].classes else TESTED_VALUES
 
 
-def tested(truth: Array, predicted: Array, task: str, target: str, scores: str) -> Figure:
+def tested(truth: Array, predicted: Array, task: str, target: str, scores: str, narrow: bool) -> Figure:
     """Draw predictions for molecules that were not seen against their labels, with the scores in words."""
     figure = (_probabilities if TASKS[task].classes else _values)(truth, predicted, target)
-    figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize="small", fontweight="normal", loc="left")
+    if narrow:
+        figure.set_figwidth(NARROW)
+    figure.axes[0].set_title(scores.replace("; ", "\n"), fontsize=7.5, fontweight="normal", loc="left")
     return figure
 
 

@@ -76,8 +76,9 @@ def _sheet(shown: Shown, curves: pd.DataFrame, results: Results, page: Page[Cond
         _panel(axis, shown, rows_of(curves, condition), results, condition)
         axis.set_xlabel(shown.across)
 
-    figure, axes = panels(page.items, 3, 2.55, panel)
-    for axis in axes[::3]:
+    columns = page.columns(3)
+    figure, axes = panels(page, columns, 2.55, panel)
+    for axis in axes[::columns]:
         axis.set_ylabel(shown.upwards)
     strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     weak = Line2D([], [], color=GREY, linewidth=0.9, label="other methods")

@@ -12,7 +12,18 @@ from matplotlib.patches import Patch
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, paged, panels
-from roftmol.figures.style import FAINT, Dash, axis_title, edge_note, in_order, limits, look, mean_marker, panel_title
+from roftmol.figures.style import (
+    FAINT,
+    Dash,
+    axis_title,
+    edge_note,
+    in_order,
+    legend_below,
+    limits,
+    look,
+    mean_marker,
+    panel_title,
+)
 from roftmol.methods import CONSTANT, FINGERPRINT, FULL_FT
 
 #: Reference lines: the method whose mean they mark, and how they are drawn.
@@ -36,9 +47,9 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
     methods = in_order(pd.concat([rows_of(results.cells, condition) for condition in page.items])["method"])
-    columns = columns_for(len({condition.budget for condition in page.group}))
-    figure, axes = panels(
-        page.items,
+    columns = page.columns(columns_for(len({condition.budget for condition in page.group})))
+    figure, _ = panels(
+        page,
         columns,
         0.17 * len(methods) + 0.75,
         lambda axis, condition: _panel(axis, methods, condition, results),
@@ -54,7 +65,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         ),
         *([Patch(color=BELOW, label="worse than predicting the mean")] if CONSTANT in methods else []),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
+    legend_below(figure, keys)
     alt = (
         f"Dot plots of the test score of {len(methods)} methods in {len(page.items)} conditions: "
         + "; ".join(_best(results, condition) for condition in page.items)

@@ -43,8 +43,8 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         panel_title(axis, condition.dataset + results.mark(condition), condition.split_and_budget)
         axis.set_xlabel(axis_title(rows[condition]["metric"].iloc[0], rows[condition]["better"].iloc[0]))
 
-    columns = columns_for(len({(condition.split, condition.budget) for condition in page.group}))
-    figure, _ = panels(page.items, columns, 0.19 * len(methods) + 0.8, panel, share_y=True)
+    columns = page.columns(columns_for(len({(condition.split, condition.budget) for condition in page.group})))
+    figure, _ = panels(page, columns, 0.19 * len(methods) + 0.8, panel, share_y=True)
     references = {reference_title(name) for table in rows.values() for name in table["reference"]}
     dumbbell.legend(figure, " or ".join(sorted(references)), "the panel's split")
     alt = (

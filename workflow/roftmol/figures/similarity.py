@@ -44,7 +44,7 @@ def _sheet(table: pd.DataFrame, results: Results, page: Page[Condition]) -> Shee
         _panel(axis, shown[condition], results, condition)
         axis.set_xlabel("nearest training similarity")
 
-    figure, _ = panels(page.items, 3, 2.3, panel)
+    figure, _ = panels(page, page.columns(3), 2.3, panel)
     strong = in_order(name for condition in page.items for name in results.emphasised(condition))
     extra = [
         Line2D([], [], color=GREY, linewidth=0.9, label="other methods"),

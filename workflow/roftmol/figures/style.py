@@ -95,11 +95,13 @@ def panel_title(axis: Axes, name: str, rest: str) -> None:
     axis.annotate(rest, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=7.5)
 
 
-def mixing_axis(axis: Axes) -> None:
+#: The ends of the line that mixes weights.
+ENDS = {0.0: "0\npretrained", 1.0: "1\nfull FT"}
+
+
+def mixing_axis(axis: Axes, ticks: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)) -> None:
     """Tick a mixing coefficient's axis and name its ends."""
-    ends = {0.0: "0\n$\\theta_0$", 1.0: "1\n$\\theta_{ft}$"}
-    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-    axis.set_xticks(ticks, labels=[ends.get(tick, f"{tick}") for tick in ticks], parse_math=True)
+    axis.set_xticks(ticks, labels=[ENDS.get(tick, f"{tick:g}") for tick in ticks])
 
 
 def edge_note(axis: Axes, value: float, at: tuple[float, float], beyond: str, colour: str) -> None:
@@ -138,17 +140,24 @@ def method_legend(figure: Figure, methods: Sequence[str], lines: bool = False, e
     """Name the methods once, below all panels."""
     style = "-" if lines else "none"
     keys = [Line2D([], [], label=look(name).title, **{**mean_marker(name), "linestyle": style}) for name in methods]
-    handles = [*keys, *extra]
-    columns = legend_columns(figure, [str(handle.get_label()) for handle in handles])
-    # A figure has room for three rows of a legend; more must not be taken from its panels.
-    figure.set_figheight(figure.get_figheight() + 0.15 * max(0, math.ceil(len(handles) / columns) - 3))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.4)
+    legend_below(figure, [*keys, *extra])
 
 
-def legend_columns(figure: Figure, titles: Sequence[str]) -> int:
-    """Return how many columns of a legend fit below a figure: each is as wide as the longest title and its marker."""
-    inches = 0.5 + 0.06 * max(map(len, titles), default=0)  # a letter of the legend's size is about 0.06 inches wide
-    return max(1, int(figure.get_figwidth() / inches))
+def legend_below(figure: Figure, handles: Sequence[Artist], rows: int = 3) -> None:
+    """Put a legend below all panels; the figure has room for so many of its `rows` and grows by what more need."""
+    columns = _legend_columns(figure, [str(handle.get_label()) for handle in handles])
+    figure.set_figheight(figure.get_figheight() + 0.15 * max(0, math.ceil(len(handles) / columns) - rows))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.4, columnspacing=1.4)
+
+
+def _legend_columns(figure: Figure, titles: Sequence[str]) -> int:
+    """Return how many columns of a legend fit below a figure; each is as wide as its longest title and a marker."""
+    # A letter of the legend's size is about 0.065 inches wide.
+    widths = [0.5 + 0.065 * len(title) for title in titles]
+    for columns in range(len(widths), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, columns)) <= figure.get_figwidth():
+            return columns
+    return 1
 
 
 def limits(values: np.ndarray) -> tuple[float, float]:

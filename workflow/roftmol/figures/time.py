@@ -41,8 +41,8 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
-    columns = columns_for(len({condition.budget for condition in page.group}))
-    figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
+    columns = page.columns(columns_for(len({condition.budget for condition in page.group})))
+    figure, axes = panels(page, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
     label_below(axes, columns, "wall-clock time of all fits (log)")
     shown = {condition: rows_of(results.cells, condition) for condition in page.items}
     methods = in_order(name for cells in shown.values() for name in cells["method"])

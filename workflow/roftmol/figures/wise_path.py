@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from roftmol.figures.cells import Condition, Results, rows_of
 from roftmol.figures.pages import Drawing, Page, Sheet, columns_for, label_below, paged, panels
-from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, mixing_axis, panel_title
+from roftmol.figures.style import TEST, VALIDATION, Dash, axis_title, legend_below, mixing_axis, panel_title
 from roftmol.methods import WISE_FT
 
 #: Partition to its title, colour and dash.
@@ -33,8 +33,8 @@ def drawings(results: Results) -> Iterator[Drawing]:
 
 
 def _sheet(results: Results, page: Page[Condition]) -> Sheet:
-    columns = columns_for(len({condition.budget for condition in page.group}))
-    figure, axes = panels(page.items, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
+    columns = page.columns(columns_for(len({condition.budget for condition in page.group})))
+    figure, axes = panels(page, columns, 2.1, lambda axis, condition: _panel(axis, condition, results))
     label_below(axes, columns, "mixing coefficient α")
     keys = [
         *(
@@ -44,7 +44,7 @@ def _sheet(results: Results, page: Page[Condition]) -> Sheet:
         Line2D([], [], color="#5E6670", linewidth=0.6, alpha=0.6, label="one seed"),
         Line2D([], [], color="#1F2328", marker="^", markersize=4, linestyle="none", label="α selected by a seed"),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=4 if len(axes) > 1 else 2)
+    legend_below(figure, keys)
     alt = (
         "Line plots of the validation and test metric along the straight path from pretrained to "
         "fine-tuned weights, for " + "; ".join(condition.title for condition in page.items) + "."

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from roftmol.core.seeds import seed_of
 from roftmol.features.inputs import Inputs, Rows
@@ -157,7 +156,9 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Fo
 
 
 def grown(classes: bool, trees: int, seed: int) -> Any:
-    """Return the unfitted forest of scikit-learn."""
+    """Return the unfitted forest of scikit-learn, whose import takes a second that predictions need not wait for."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
     if classes:
         return RandomForestClassifier(trees, random_state=seed, n_jobs=1)
     # A third of the features a split, Breiman's rule: as good as all of them on ESOL and Lipo, and far faster.

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
 
 from roftmol.core.seeds import generator
 from roftmol.features.inputs import Inputs, Rows
@@ -122,6 +121,8 @@ def fit(train: Inputs, Y: NDArray[np.floating], task: TaskType, seed: int) -> Li
 
 def _least_squares(Z: Array, y: Array) -> Any:
     """Return scikit-learn's ridge regression with the best of the penalties."""
+    from sklearn.linear_model import RidgeCV
+
     return RidgeCV(np.array(PENALTIES) * Z.shape[1]).fit(Z, y)
 
 

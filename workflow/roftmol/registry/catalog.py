@@ -416,10 +416,13 @@ def _about(entry: Dataset | Checkpoint | Corpus, names: Iterable[str]) -> dict[s
     return {name: value for name, value in values.items() if value}
 
 
+def read_yaml(path: Path) -> Any:
+    """Read one of the package's YAML files, by libyaml where PyYAML has it: it is ten times as fast."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _load(file: str) -> dict[str, dict[str, Any]]:
-    # Every start of Snakemake reads the registry, and libyaml is some ten times as fast as Python.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return cast(dict[str, dict[str, Any]], yaml.load((REGISTRY / file).read_text(encoding="utf-8"), loader))
+    return cast(dict[str, dict[str, Any]], read_yaml(REGISTRY / file))
 
 
 def _with_own_file(values: Mapping[str, Any]) -> dict[str, Any]:

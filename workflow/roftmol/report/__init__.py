@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
@@ -33,6 +33,8 @@ __all__ = ["build"]
 TITLE = "Which way of fine\u2011tuning should be trusted?"
 #: How many characters of pictures the page holds; it links the other ones of a large experiment.
 PICTURES = 20_000_000
+#: How the address of a picture begins that the page holds.
+SVG = "data:image/svg+xml;base64,"
 #: The parts of the page that are always there, before and after the evidence: address and title.
 ANSWERS = [("answers", "What should I do?"), ("conditions", "Condition by condition")]
 AUDIT = [
@@ -92,7 +94,7 @@ def build(
                     statistics.comparisons_table(results),
                     searchable=True,
                     folded=True,
-                    lead=" ".join(filter(None, [statistics.beyond_chance(results), statistics.power(results)])),
+                    lead=" ".join(filter(None, [statistics.beyond_chance(results), *statistics.power(results)])),
                 ),
                 Captioned("Mean ranks over datasets", statistics.ranks_table(results), folded=True),
             ],
@@ -140,8 +142,9 @@ def build(
         data=audit.data_table(molecules, rejects, tasks, scores, results.selected),
         remarks=audit.remarked(molecules, rejects, tasks),
         reasons=audit.reasons_table(rejects),
-        rejected=audit.rejected(rejects),
-        tasks=audit.tasks_tables(tasks),
+        rejected=audit.rejected_table(rejects),
+        rejects_count=len(rejects),
+        tasks=audit.tasks_table(tasks),
         undefined=audit.undefined_table(scores, results.selected),
         notes=audit.notes_table(results.runs),
         failures=audit.failures_table(timings),
@@ -204,7 +207,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"lean": lean, "labels": labels, "plain": lambda name: plain(str(name)), "tight": tight}
+    found.filters["formula"] = formula
     return found
+
+
+def formula(text: str) -> Markup:
+    """Return a text in which the fine-tuned weights have their index below the line."""
+    return escape(text).replace("θ_ft", Markup("θ<sub>ft</sub>"))
 
 
 def inline(name: str) -> Markup:
@@ -213,7 +222,7 @@ def inline(name: str) -> Markup:
 
 
 def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
-    """Return the manifest's entries, each with its picture as a data address: inlined SVGs would share their ids.
+    """Return the manifest's entries, each with its pictures as data addresses: inlined SVGs would share their ids.
 
     The `page` links those pictures that would make it larger than `PICTURES`.
     """
@@ -221,11 +230,12 @@ def _figures(folder: Path, page: Path) -> list[dict[str, Any]]:
     try:
         manifest = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
         for entry in manifest:
-            picture = base64.b64encode((folder / entry["file"]).read_bytes()).decode()
-            left -= len(picture)
+            wide, narrow = (base64.b64encode((folder / entry[key]).read_bytes()).decode() for key in ("file", "narrow"))
+            left -= len(wide) + len(narrow)
             entry["embedded"] = left >= 0
             link = os.path.relpath(folder / entry["file"], page.parent)
-            entry["address"] = f"data:image/svg+xml;base64,{picture}" if left >= 0 else link
+            entry["address"] = f"{SVG}{wide}" if left >= 0 else link
+            entry["narrow_address"] = f"{SVG}{narrow}"
             entry["link"] = link
     except FileNotFoundError as error:
         raise UserError(

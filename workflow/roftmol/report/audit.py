@@ -102,42 +102,39 @@ def reasons_table(rejects: pd.DataFrame) -> Table:
     return Table("", ["Dataset", "Reason", "Action", "#Records"], rows, facets)
 
 
-def rejected(rejects: pd.DataFrame) -> list[tuple[str, int, Table]]:
-    """Return for each dataset its name, how many records have a remark, and the table of the first of them."""
-    listed = []
-    for dataset, rows in rejects.groupby("dataset"):
-        shown = rows.sort_values("row", kind="stable").head(REJECTS_SHOWN)
-        cells = [
-            [
-                count(record["row"]),
-                word(record["smiles"], "smiles"),
-                word(plain(record["reason"])),
-                word(record["detail"], "long"),
-                word(record["action"]),
-            ]
-            for record in shown.to_dict("records")
+def rejected_table(rejects: pd.DataFrame) -> Table:
+    """Make the table of the records that have a remark, the first ones of each dataset."""
+    first = rejects.sort_values(["dataset", "row"], kind="stable").groupby("dataset").head(REJECTS_SHOWN)
+    cells = [
+        [
+            word(record["dataset"]),
+            count(record["row"]),
+            word(record["smiles"], "smiles"),
+            word(plain(record["reason"])),
+            word(record["detail"], "long"),
+            word(record["action"]),
         ]
-        table = Table("", ["#Record", "SMILES", "Reason", "Detail", "Action"], cells)
-        listed.append((str(dataset), len(rows), table))
-    return listed
+        for record in first.to_dict("records")
+    ]
+    facets = [{"dataset": dataset} for dataset in first["dataset"]]
+    return Table("", ["Dataset", "#Record", "SMILES", "Reason", "Detail", "Action"], cells, facets)
 
 
-def tasks_tables(tasks: pd.DataFrame) -> list[tuple[str, Table]]:
-    """Return each dataset's name and the table of its label columns."""
-    listed = []
-    for dataset, rows in tasks.groupby("dataset"):
-        classes = TASKS[rows["kind"].iloc[0]].classes
-        columns = ["#Positive", "#Share positive"] if classes else ["#Mean", "#Standard deviation"]
-        body = []
-        for task in rows.sort_values("task").to_dict("records"):
-            if classes:
-                share = task["positives"] / task["labelled"] if task["labelled"] else float("nan")
-                values = [count(task["positives"]), number_cell(fixed(100 * share, 1) + "%", share)]
-            else:
-                values = [number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std")]
-            body.append([word(task["name"]), count(task["labelled"]), *values])
-        listed.append((str(dataset), Table("", ["Label column", "#Labelled", *columns], body)))
-    return listed
+def tasks_table(tasks: pd.DataFrame) -> Table:
+    """Make the table of the label columns: the share of positives, or mean and standard deviation of values."""
+    undefined = number_cell("", float("nan"))
+    rows, facets = [], []
+    for task in tasks.sort_values(["dataset", "task"]).to_dict("records"):
+        if TASKS[task["kind"]].classes:
+            share = task["positives"] / task["labelled"] if task["labelled"] else float("nan")
+            values = [count(task["positives"]), number_cell(fixed(100 * share, 1) + "%", share), undefined, undefined]
+        else:
+            measured = (number_cell(fixed(task[name], 3), task[name]) for name in ("mean", "std"))
+            values = [undefined, undefined, *measured]
+        rows.append([word(task["dataset"]), word(task["name"]), count(task["labelled"]), *values])
+        facets.append({"dataset": task["dataset"]})
+    measures = ["#Labelled", "#Positive", "#Share positive", "#Mean", "#Standard deviation"]
+    return Table("", ["Dataset", "Label column", *measures], rows, facets)
 
 
 def undefined_table(scores: pd.DataFrame, selected: pd.DataFrame) -> Table:

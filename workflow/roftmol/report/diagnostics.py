@@ -135,6 +135,8 @@ def errors_table(calibration: pd.DataFrame) -> Table:
         "were one more draw of that distribution. ENCE: 0 is best. Deviation: the typical deviation over seeds, beside "
         "the RMSE of their mean. Only test molecules that at least three seeds share count."
     )
+    if mute.all():
+        caption = "Whether the seeds' spread holds as an error bar cannot be told here."
     columns = [*(f"#In {level}%" for level in COVERAGES), "#ENCE", "#Deviation", "#RMSE", "#Molecules", "Note"]
     return _table(wide, columns, cells, caption)
 

@@ -20,8 +20,9 @@ function sortTable(table, column, descending) {
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
 
-// The first rows of those that filter and search leave; a button shows the others.
-const FIRST = 10;
+// The first rows of those that filter and search leave; a button shows the others. A narrow window shows rows as cards.
+const narrow = window.matchMedia("(max-width: 73rem)");
+const first = () => (narrow.matches ? 5 : 10);
 const refreshers = [];
 function refreshRows() {
   for (const refresh of refreshers) refresh();
@@ -67,9 +68,9 @@ for (const table of document.querySelectorAll("table")) {
   });
   const refresh = () => {
     const rows = Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-    rows.forEach((row, place) => row.classList.toggle("rest", !all && place >= FIRST && rows.length > FIRST + 2));
-    more.hidden = rows.length <= FIRST + 2;
-    more.textContent = all ? `Show the first ${FIRST} rows` : `Show all ${rows.length} rows`;
+    rows.forEach((row, place) => row.classList.toggle("rest", !all && place >= first() && rows.length > first() + 2));
+    more.hidden = rows.length <= first() + 2;
+    more.textContent = all ? `Show the first ${first()} rows` : `Show all ${rows.length} rows`;
     more.setAttribute("aria-expanded", String(all));
   };
   const name = `${file(box.getAttribute("aria-label"))}.csv`;
@@ -78,6 +79,11 @@ for (const table of document.querySelectorAll("table")) {
   refreshers.push(refresh);
   // Whether a table fits changes with the window, with folds that open and with the rows that are shown.
   new ResizeObserver(() => {
+    box.classList.remove("numbers", "whole");
+    for (const unbroken of ["numbers", "whole"]) {
+      box.classList.add(unbroken);
+      if (box.scrollWidth > box.clientWidth) box.classList.remove(unbroken);
+    }
     const cut = box.scrollWidth > box.clientWidth;
     box.classList.toggle("cut", cut);
     box.classList.toggle("fits", !cut);
@@ -92,6 +98,28 @@ for (const table of document.querySelectorAll("table")) {
       refresh();
     });
   });
+}
+
+// Of many panels or cards, too, the first ones.
+for (const box of document.querySelectorAll(".panels, .answers")) {
+  const tools = document.createElement("div");
+  tools.className = "tools";
+  let all = false;
+  const more = button("", () => {
+    all = !all;
+    refresh();
+  });
+  const refresh = () => {
+    const few = narrow.matches ? 2 : 6;
+    const shown = Array.from(box.children).filter((one) => !one.hidden);
+    shown.forEach((one, place) => one.classList.toggle("rest", !all && place >= few));
+    more.hidden = shown.length <= few;
+    more.textContent = all ? `Show the first ${few}` : `Show all ${shown.length}`;
+    more.setAttribute("aria-expanded", String(all));
+  };
+  tools.append(more);
+  box.after(tools);
+  refreshers.push(refresh);
 }
 
 // What hides an element: the filters, the search box of its table, or both.
@@ -124,7 +152,39 @@ const searches = Array.from(document.querySelectorAll(".filter"), (box) => {
   return search;
 });
 
+// ---- Figures of one kind: one is seen, buttons turn to the others. What the filters hide has no button.
+
+for (const box of document.querySelectorAll(".turns")) {
+  const figures = Array.from(box.querySelectorAll("figure"));
+  if (figures.length < 2) continue;
+  // A figure goes by what its title says after the kind, without what all titles say.
+  const parts = figures.map((figure) => figure.querySelector("h3").textContent.replace(/^.*?: /, "").split(/, | (?=\()/));
+  const words = (own) => own.filter((part) => !parts.every((others) => others.includes(part))).join(", ");
+  const turn = document.createElement("div");
+  turn.className = "turn";
+  let shown = figures[0];
+  const buttons = figures.map((figure, place) =>
+    button(words(parts[place]) || String(place + 1), () => {
+      shown = figure;
+      refresh();
+    }),
+  );
+  const refresh = () => {
+    if (shown.hidden) shown = figures.find((figure) => !figure.hidden) ?? shown;
+    figures.forEach((figure, place) => {
+      figure.classList.toggle("turned", figure !== shown);
+      buttons[place].hidden = figure.hidden;
+      buttons[place].setAttribute("aria-pressed", String(figure === shown));
+    });
+    turn.hidden = figures.filter((figure) => !figure.hidden).length < 2;
+  };
+  turn.append(...buttons);
+  box.prepend(turn);
+  refreshers.push(refresh);
+}
+
 refreshRows();
+narrow.addEventListener("change", refreshRows);
 
 // ---- Pictures: what the page holds is saved without the folder, as it is or as points for slides.
 

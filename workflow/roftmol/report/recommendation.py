@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from roftmol.figures import recommendation as figures
 from roftmol.figures.cells import Results
 from roftmol.figures.style import RC, look
 from roftmol.methods import COMPARED, CONSTANT, WITHOUT_ENCODER
-from roftmol.report import audit, chart, environment, inline
+from roftmol.report import SVG, audit, chart, environment, inline
 from roftmol.report.results import TWICE, better_than
 from roftmol.report.table import Cell, Table, decimals, duration, fixed, number_cell, signed, word
 from roftmol.tables import schemas
@@ -53,9 +54,11 @@ def build(
     scores = read["selected"].pivot(index="seed", columns=["model", "method"], values="test_value")
     with matplotlib.rc_context(RC):
         pictures = [
-            _picture(figures.ranking(ranking, scores), "Scores of all methods", figures.RANKING),
             _picture(
-                figures.tested(truth, predicted, decided["task"], decided["target"], compared(decided)),
+                partial(figures.ranking, ranking, scores), "Scores of all methods", figures.ranking_words(ranking)
+            ),
+            _picture(
+                partial(figures.tested, truth, predicted, decided["task"], decided["target"], compared(decided)),
                 "Measured and predicted",
                 figures.tested_words(decided["task"]),
             ),
@@ -79,9 +82,10 @@ def build(
             data=audit.data_table(*(read[n] for n in ("molecules", "rejects", "tasks", "scores", "selected"))),
             remarks=audit.remarked(*(read[name] for name in ("molecules", "rejects", "tasks"))),
             reasons=audit.reasons_table(read["rejects"]),
-            rejected=audit.rejected(read["rejects"]),
+            rejected=audit.rejected_table(read["rejects"]),
+            rejects_count=len(read["rejects"]),
             failures=audit.failures_table(read["timings"]),
-            tasks=audit.tasks_tables(read["tasks"]),
+            tasks=audit.tasks_table(read["tasks"]),
             experiment_json=json.dumps(experiment, indent=2, ensure_ascii=False, default=str),
             style=inline("page.css"),
             script=inline("page.js"),
@@ -188,12 +192,19 @@ def _tested(
     return truth[known], values.to_numpy(np.float64)[known]
 
 
-def _picture(figure: Figure, title: str, words: tuple[str, str]) -> dict[str, Any]:
+def _picture(draw: Callable[[bool], Figure], title: str, words: tuple[str, str]) -> dict[str, Any]:
+    """Return what the page shows of a figure, which is drawn for a wide window and for a narrow one."""
+    wide, narrow = draw(False), draw(True)
+    caption, alt = words
+    address = _address(wide, title)
+    file = f"{title.lower().replace(' ', '-')}.svg"
+    about = {"title": title, "caption": caption, "alt": alt, "number": 0, "facets": {}, "width": wide.get_figwidth()}
+    addresses = {"address": address, "link": address, "narrow_address": _address(narrow, title)}
+    return {**about, **addresses, "file": file, "embedded": True}
+
+
+def _address(figure: Figure, title: str) -> str:
+    """Return a picture as an address that holds it."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})
-    address = f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    caption, alt = words
-    width = figure.get_figwidth()
-    file = f"{title.lower().replace(' ', '-')}.svg"
-    about = {"title": title, "caption": caption, "alt": alt, "number": 0, "facets": {}}
-    return {**about, "address": address, "link": address, "file": file, "embedded": True, "width": width}
+    return f"{SVG}{base64.b64encode(stream.getvalue()).decode()}"

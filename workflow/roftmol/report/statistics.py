@@ -79,7 +79,7 @@ def _regions(table: pd.DataFrame) -> str:
 
 def ranks_table(results: Results) -> Table:
     """Make the table of mean ranks over datasets, with the letters of the groups that are not told apart."""
-    table = results.mean_ranks
+    table = results.mean_ranks[results.mean_ranks["datasets"] > 1]  # on one dataset, these are its ranks
     varying = _varying(table)
     rows, facets = [], []
     for family, here in families_of(table):
@@ -194,32 +194,35 @@ def beyond_chance(results: Results, differences: Sequence[Claim] | None = None) 
     single = f"on {' and '.join(datasets)}" if len(datasets) < 3 else f"on {len(datasets)} datasets"
     over = (counted["dataset"] == comparisons.ALL).any()
     where = " and ".join([*(["over datasets"] if over else []), *([single] if datasets else [])])
-    one = total == 1
     return (
-        f"Of {total} comparison{'' if one else 's'} with {references} {where}, {'' if one else 'corrected together, '}"
-        f"{sure or 'none'} {'is' if sure < 2 else 'are'} beyond chance."
+        f"Of {total} comparison{'' if total == 1 else 's'} with {references} {where}, "
+        f"{sure or 'none'} {'shows' if sure < 2 else 'show'} a difference beyond chance."
     )
 
 
-def power(results: Results) -> str:
-    """Say what the experiment is too small to show, and what it would need; "" if it is large enough for advice."""
+def power(results: Results) -> list[str]:
+    """Say what the experiment is too small to show, and what it would need; nothing if it is large enough."""
     table = results.comparisons
     if table.empty:
-        return ""
+        return []
     few = table[(comparisons.kinds(table) == "advice") & ~table["enough"]]
     several = table["metric"].nunique() > 1
     sentences = []
     for (over, metric), rows in few.groupby([few["dataset"] == comparisons.ALL, "metric"], sort=False):
         worst = rows.sort_values("smallest_n").iloc[-1]
         n = int(rows["datasets" if over else "seeds"].max())
-        what = f"dataset{'' if n == 1 else 's'}" if over else f"seed{'' if n == 1 else 's'}"
-        what += f" with {metric_title(str(metric))}" if over and several else ""
-        where = "over datasets" if over else "on one dataset"
+        s, are = ("", "is") if n == 1 else ("s", "are")
+        if over:
+            what = f"{n} dataset{s}" + (f" with {metric_title(str(metric))}" if several else "")
+            where = "over datasets in general"
+        else:
+            what, where = f"{n} repeat{s} (seed{s}) of every fit", "on a dataset"
+        made = f"{worst['comparisons']} comparison{'' if worst['comparisons'] == 1 else 's'}"
         sentences.append(
-            f"{n} {what} {'is' if n == 1 else 'are'} too few to tell methods apart {where}: {worst['comparisons']} "
-            f"comparison{' needs' if worst['comparisons'] == 1 else 's need'} {worst['smallest_n']} or more."
+            f"{what} {are} too few to say which method is better {where}. With {made}, that takes "
+            f"{worst['smallest_n']} or more."
         )
-    return " ".join(dict.fromkeys(sentences))
+    return list(dict.fromkeys(sentences))
 
 
 def _comparison(row: Mapping[Hashable, Any]) -> list[Cell]:

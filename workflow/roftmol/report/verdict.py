@@ -52,7 +52,7 @@ def verdict(results: Results, given: Sequence[Answer]) -> list[str]:
         return [*_unpredictable(places), *_below(with_constant)]
     differences = claims(results)
     advice, _, rest = _advice(results, differences)
-    counted = filter(None, [beyond_chance(results, differences), power(results)])
+    counted = filter(None, [beyond_chance(results, differences), *power(results)])
     return [advice, *_findings(rest), *_predictable(places), *counted, *_below(with_constant)]
 
 
@@ -168,14 +168,17 @@ def _predictable(compared: Sequence[Answer]) -> list[str]:
         number = len(compared)
         of_datasets = len({answer.condition.dataset for answer in compared}) == number
         everywhere = f" on {_all(number, 'dataset')}" if of_datasets else f" in {_all(number)}"
-        where = "" if number == 1 else everywhere
-        return [f"The labels can be predicted: some method is better than {NAMES[CONSTANT]}{where}, beyond doubt."]
+        where, there = ("", "") if number == 1 else (everywhere, " there")
+        return [
+            f"The labels can be predicted from the structures{where}. Some method is better{there} than "
+            f"{NAMES[CONSTANT]} for every molecule, beyond doubt."
+        ]
     names = list(dict.fromkeys(answer.condition.dataset for answer in without))
     several = len(names) < len(without) or len(names) > PLACES_NAMED
     where = f"In {in_words(len(without))} of {_conditions(len(compared))}" if several else f"On {_joined(names)}"
     return [
-        f"{where} no method is better than {NAMES[CONSTANT]}, beyond doubt: there the labels cannot be predicted from "
-        f"the structures {_labels(without)}, as far as these test molecules can tell."
+        f"{where}, no method is better than {NAMES[CONSTANT]} for every molecule, beyond doubt. So the labels there "
+        f"cannot be predicted from the structures {_labels(without)}, as far as these test molecules can tell."
     ]
 
 
@@ -184,9 +187,10 @@ def _unpredictable(compared: Sequence[Answer]) -> list[str]:
     return [
         f"These labels cannot be predicted from these structures {_labels(compared)}: no method is better than "
         f"{NAMES[CONSTANT]}{where}, beyond doubt.",
-        "Take no model. More labels may change that. Or the labels may be wrong, or depend on something that a "
-        "structure does not show. That is as far as these test molecules can tell: a few of them do not reveal a weak "
-        "relation.",
+        "Take no model.",
+        "More labels may change that. Or the labels may be wrong, or depend on something that a structure does not "
+        "show.",
+        "These test molecules can tell no more: a few of them do not reveal a weak relation.",
     ]
 
 
