@@ -306,6 +306,40 @@ def test_parts_that_do_not_fit_are_no_file(
     assert left(tmp_path) == []
 
 
+def test_a_column_says_of_which_part_a_record_is(tmp_path: Path, server: str) -> None:
+    """Local files, and addresses; a line break within quotes ends no record, and blank lines are none."""
+    train, test = b'id,y\r\n"a ""1"",\nb",1\r\nc,2\r\n\r\n', b"id,y\nd,3"
+    (tmp_path / "train.csv").write_bytes(train)
+    (tmp_path / "test.csv").write_bytes(test)
+    whole = b'id,y,part\n"a ""1"",\nb",1,train\nc,2,train\nd,3,test\n'
+    files = {"file": str(tmp_path / "train.csv"), "parts": (str(tmp_path / "test.csv"),)}
+    get(Source("path", **files, part_names=("train", "test"), sha256=hashlib.sha256(whole).hexdigest()), to=tmp_path)
+    assert (tmp_path / "out" / "source").read_bytes() == whole
+    body = CONTENT.partition(b"\n")[2]
+    expected = b"smiles,y,part\n" + b"".join(
+        record + b"," + name + b"\n" for name in (b"one", b"two") for record in body.splitlines()
+    )
+    # The first transfer breaks off and goes on.
+    source = Source("url", f"{server}/breaks", parts=(f"{server}/good",), part_names=("one", "two"))
+    get(replace(source, sha256=hashlib.sha256(expected).hexdigest()), to=tmp_path)
+    assert (tmp_path / "out" / "source").read_bytes() == expected
+    assert left(tmp_path) == ["source"]
+
+
+def test_parts_that_cannot_be_told_apart_are_no_file(tmp_path: Path) -> None:
+    (tmp_path / "open.csv").write_bytes(b'id,y\n"a,1\nb,2\n')
+    (tmp_path / "other.csv").write_bytes(b"id,z\nd,3\n")
+    files = {"file": str(tmp_path / "open.csv"), "parts": (str(tmp_path / "other.csv"),)}
+    whole = Source("path", **files, part_names=("train", "test"))
+    with pytest.raises(UserError, match="a quotation mark is never closed"):
+        get(whole, to=tmp_path)
+    swapped = replace(whole, file=whole.parts[0], parts=(whole.file,))
+    with pytest.raises(UserError, match=r"open\.csv has another header than .*other\.csv") as caught:
+        get(swapped, to=tmp_path)
+    assert "one CSV of all records with a column 'part' that says train or test" in str(caught.value)
+    assert left(tmp_path) == []
+
+
 def test_two_at_once_share_the_archive_folder(wheels: Callable, tmp_path: Path) -> None:
     source = Source("package", "carrier/demo.csv", archive=wheels({"carrier/demo.csv": CONTENT}), sha256=DIGEST)
     cache = tmp_path / "archives"

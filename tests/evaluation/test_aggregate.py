@@ -42,7 +42,7 @@ def write_data(path):
     )
     schemas.write("molecules", frame, path / "molecules.parquet")
     reject = {"dataset": "tiny", "row": 8, "smiles": "C(", "reason": "invalid", "detail": "", "action": "dropped"}
-    reject["position"] = "line 10"
+    reject |= {"position": "line 10", "group": ""}
     schemas.write("rejects", pd.DataFrame([reject]), path / "rejects.parquet")
     tasks = pd.DataFrame({"dataset": "tiny", "task": [0, 1], "name": names, "kind": "classification"})
     tasks = tasks.assign(

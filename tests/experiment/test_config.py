@@ -18,7 +18,7 @@ from roftmol.data.splits import SplitSettings
 from roftmol.evaluation.provenance import ProvenanceSettings
 from roftmol.experiment.config import experiment
 from roftmol.experiment.cost import estimate
-from roftmol.methods import DEFAULT_METHODS, METHODS, SCRATCH, WITHOUT_ENCODER, WITHOUT_PRETRAINING
+from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, SCRATCH, WITHOUT_ENCODER, WITHOUT_PRETRAINING
 from roftmol.registry import catalog
 from roftmol.training.jobs import RunSettings
 from roftmol.training.landscape import LandscapeSettings
@@ -66,6 +66,11 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ({"protocols": ["honst"]}, ["protocols.0", "'honst'", "did you mean 'honest'"]),
         ({"splits": ["scafold"]}, ["splits.0", "did you mean 'scaffold'"]),
         ({"splits": ["column"]}, ["splits", "split_column", "esol"]),
+        ({"splits": ["leaderboard"]}, ["splits: leaderboard is for the sets of a public leaderboard", "esol, bbbp"]),
+        (
+            {"splits": ["leaderboard"], "datasets": ["tdc_herg"], "validation": {"scheme": "crossfit"}},
+            ["validation.scheme: crossfit", "brings its validation part for each seed", "say holdout"],
+        ),
         ({"budgets": [-5]}, ["budgets.0", "-5", "or all"]),
         ({"budgets": ["fifty"]}, ["budgets.0", "'fifty'", "whole number"]),
         ({"budgets": []}, ["budgets"]),
@@ -426,7 +431,15 @@ def test_the_pretraining_recipes_are_complete():
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_that_comes_along_is_an_experiment(path: Path):
     made = experiment(_merged(path))
-    assert estimate(made).core_hours > 0
+    # References and heads on frozen encoders are not estimated.
+    methods = [ALL_METHODS[name] for name in made.cells.methods]
+    assert (estimate(made).core_hours > 0) == any(method.trains_encoder or method.encoder_of for method in methods)
+
+
+def test_the_tables_are_told_of_the_datasets_leaderboards():
+    made = experiment({"datasets": ["esol", "tdc_herg", "tdc_vdss_lombardo"]})
+    told = settings_for("aggregate", made)["leaderboards"]
+    assert told == {"tdc_herg": "roc_auc", "tdc_vdss_lombardo": "spearman"}
 
 
 def test_the_papers_comparison_is_whole():

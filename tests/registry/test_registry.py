@@ -3,14 +3,40 @@
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from roftmol.core.errors import UserError
-from roftmol.registry.catalog import Checkpoint, Dataset, checkpoints, corpora, datasets, evaluated
+from roftmol.registry.catalog import PART, Checkpoint, Dataset, checkpoints, corpora, datasets, evaluated
 
 OWN = {"name": "mine", "path": "mine.csv", "smiles": "SMILES", "labels": "y", "task": "regression"}
+#: TDC's sets with its metrics, as its leaderboard has them.
+TDC = {
+    "caco2_wang": "mae",
+    "hia_hou": "roc_auc",
+    "pgp_broccatelli": "roc_auc",
+    "bioavailability_ma": "roc_auc",
+    "lipophilicity_astrazeneca": "mae",
+    "solubility_aqsoldb": "mae",
+    "bbb_martins": "roc_auc",
+    "ppbr_az": "mae",
+    "vdss_lombardo": "spearman",
+    "cyp2c9_veith": "pr_auc",
+    "cyp2d6_veith": "pr_auc",
+    "cyp3a4_veith": "pr_auc",
+    "cyp2c9_substrate_carbonmangels": "pr_auc",
+    "cyp2d6_substrate_carbonmangels": "pr_auc",
+    "cyp3a4_substrate_carbonmangels": "roc_auc",
+    "half_life_obach": "spearman",
+    "clearance_hepatocyte_az": "spearman",
+    "clearance_microsome_az": "spearman",
+    "ld50_zhu": "mae",
+    "herg": "roc_auc",
+    "ames": "roc_auc",
+    "dili": "roc_auc",
+}
 ENCODER = {
     "name": "mine",
     "path": "mine.pth",
@@ -22,7 +48,46 @@ ENCODER = {
 def test_the_promised_data_sets_are_registered() -> None:
     promised = "bbbp bace clintox sider tox21 toxcast hiv muv esol freesolv lipo malaria cep moleculeace_chembl234_ki"
     boom = [f"qm9-{name}" for name in ("homo", "lumo", "gap", "zpve", "r2", "alpha", "mu", "cv")]
-    assert list(datasets()) == promised.split() + boom
+    assert list(datasets()) == [*promised.split(), *boom, *(f"tdc_{name}" for name in TDC)]
+
+
+def test_the_sets_of_tdc_are_its_files_under_its_metrics() -> None:
+    """The parts that another entry names too, in the order in which they are laid together."""
+    files = {source.file: source for sources in evaluated()["tdc-admet"].files for source in sources}
+    official = {name: dataset for name, dataset in datasets().items() if dataset.leaderboard_metric}
+    assert {name: dataset.leaderboard_metric for name, dataset in official.items()} == {
+        f"tdc_{name}": metric for name, metric in TDC.items()
+    }
+    assert Counter(dataset.task for dataset in official.values()) == {"classification": 13, "regression": 9}
+    assert len(files) == sum(len(source.all_files) for dataset in official.values() for source in dataset.sources)
+    for name, dataset in official.items():
+        assert [source.kind for source in dataset.sources] == ["mirror", "url"]
+        for source in dataset.sources:
+            assert set(source.all_files) <= files.keys()
+            ends = [f"/{name.removeprefix('tdc_')}/{part}.csv" for part in ("train_val", "test")]
+            assert all(file.endswith(end) for file, end in zip(source.all_files, ends, strict=True))
+            assert source.part_names == ("train", "test")
+        assert len({source.sha256 for source in dataset.sources}) == 1
+        assert (dataset.split_column, dataset.duplicates) == (PART, "keep")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"leaderboard_metric": "f1", "split_column": "part"},
+            "leaderboard_metric is 'f1'; give one of 'rmse'",
+        ),
+        ({"leaderboard_metric": "mae"}, "leaderboard_metric is for a set whose split_column tells"),
+        ({"parts": ["b.csv"], "part_names": ["train"]}, "part_names has 1 words for 2 files"),
+        ({"parts": ["b.csv"], "unpack": "gzip"}, "parts are files as they are; leave them out, or `unpack`"),
+    ],
+)
+def test_what_a_leaderboard_lacks_is_named(change: dict[str, object], message: str) -> None:
+    of_source = {key: value for key, value in change.items() if key not in ("leaderboard_metric", "split_column")}
+    own = {key: value for key, value in {**OWN, **change}.items() if key not in of_source and key != "path"}
+    with pytest.raises(UserError, match=re.escape(message)):
+        Dataset.from_dict({**own, "sources": [{"kind": "path", "file": "a.csv", **of_source}]})
 
 
 def test_the_tasks_of_boom_are_the_labels_of_one_file() -> None:
@@ -177,7 +242,7 @@ def test_an_own_copy_of_a_registered_set_comes_first() -> None:
         ({"values": {True: 1}}, "quote words"),
         ({"sources": [{"kind": "ftp", "file": "x"}]}, "source 2: kind is 'ftp'"),
         ({"sources": [{"kind": "package", "file": "x"}]}, "needs `archive`"),
-        ({"sources": [{"kind": "url", "file": "x", "parts": ["y"]}]}, "parts are members of a package"),
+        ({"sources": [{"kind": "url", "file": "x", "parts": ["y"], "unpack": "gzip"}]}, "parts are files as they are"),
         ({"geometry": ["elements"]}, "geometry is ['elements']; name the columns"),
         ({"path": "mine.xyz", "geometry": ["elements", "positions"]}, "geometry is for a CSV, and the format is 'xyz'"),
         ({"path": "mine.sdf", "cliff_column": "cliff"}, "cliff_column is for a CSV, and the format is 'sdf'"),

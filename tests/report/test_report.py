@@ -89,7 +89,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         "versions": {"torch": "2.13.0"},
         "mirror": None,
     }
-    return build(folder, made_up_tables.experiment_rows(seeds=3), experiment)
+    rows = made_up_tables.experiment_rows(seeds=3)
+    return build(folder, rows, experiment, leaderboard=made_up_tables.leaderboard_of(rows))
 
 
 def test_page_stands_alone(page):
@@ -108,7 +109,16 @@ def test_page_stands_alone(page):
 def test_page_has_every_part(page):
     parsed = Page(page)
     assert parsed.tags.count("figure") == 14
-    for words in ("What was run", "gin_masking", "torch 2.13.0", "Selected hyperparameters", "Data audit", "Glossary"):
+    for words in (
+        "What was run",
+        "gin_masking",
+        "torch 2.13.0",
+        "Selected hyperparameters",
+        "Leaderboard",
+        "95 of 96",
+        "Data audit",
+        "Glossary",
+    ):
         assert words in parsed.text
     assert "Mirror" not in parsed.text
     assert "aria-sort" in page

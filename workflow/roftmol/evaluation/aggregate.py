@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from roftmol.core import parquet_footer
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic
+from roftmol.evaluation import leaderboard
 from roftmol.evaluation.contamination import Audit, worst
 from roftmol.methods import COMPARED, FULL_FT, WISE_FT, WITHOUT_ENCODER, model_of
 from roftmol.scoring import metrics
@@ -44,6 +46,7 @@ TABLES = (
     "curves",
     "timings",
     "summary",
+    "leaderboard",
     "models",
     "overlaps",
     "exposure",
@@ -75,6 +78,7 @@ class Data:
     kind: str
     names: list[str]
     labels: metrics.Array
+    official: leaderboard.Official | None = None  #: of a dataset with a public leaderboard
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,15 @@ def aggregate(
     leave_out: Collection[str] = (),
     landscapes: Sequence[Path] = (),
     exposures: Sequence[Path] = (),
+    leaderboards: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Score, select by `rule` and summarise the run directories `runs` on the dataset directories `data`.
 
     Cells whose contamination, by the `audit`, is one of `leave_out` are listed in table "left_out" and in no other.
     `landscapes` are the directories with the cells' paths and planes, which are left out with full FT; `exposures` are
-    files of that table. Only one run's predictions are held at a time. Raises `UserError` for an unknown rule, a
-    missing or damaged table, two directories with the same cell, or a run on a dataset that is not in `data`.
+    files of that table, `leaderboards` the metrics of public leaderboards, by dataset. Only one run's predictions are
+    held at a time. Raises `UserError` for an unknown rule, a missing or damaged table, two directories with the same
+    cell, or a run on a dataset that is not in `data`.
     """
     if rule not in RULES:
         raise UserError(f"selection rule {rule!r} is unknown. Choose one of {', '.join(RULES)}.")
@@ -114,7 +120,7 @@ def aggregate(
             tables = {name: schemas.read(name, directory / f"{name}.parquet") for name in DATA_TABLES}
             for name, frame in tables.items():
                 append[name](frame)
-            dataset = data_of(tables["molecules"], tables["tasks"], directory)
+            dataset = data_of(tables, leaderboards, directory)
             datasets[dataset.name] = dataset
         append["models"](audit.table())
         append["overlaps"](audit.overlaps({tuple(run.cell[name] for name in ("model", *CONTEXT)) for run in ordered}))
@@ -221,6 +227,10 @@ def tables_of(run: Run, data: Data, rule: str) -> dict[str, pd.DataFrame]:
         "predictions": kept.sort_values(["seed", "partition", "molecule"], ascending=[True, False, True]),
         "curves": curves[_chosen(curves, selected)].sort_values(["seed", "fold", "stage", "epoch"]),
     }
+    if data.official is not None:
+        standing = leaderboard.standing(run.cell, data.official, scores, selected)
+        if len(standing):
+            tables["leaderboard"] = standing
     if run.cell["method"] == WISE_FT:
         tables["alphas"] = _alphas(scores[macro & (scores["metric"] == metric)], run.path)
     if (run.path / "coefficients.parquet").exists():
@@ -309,12 +319,18 @@ def _chosen(frame: pd.DataFrame, selected: pd.DataFrame) -> pd.Series:
     return pd.Series([run in chosen for run in _runs(frame)], index=frame.index, dtype=bool)
 
 
-def data_of(molecules: pd.DataFrame, tasks: pd.DataFrame, path: Path) -> Data:
-    """Take the labels of a dataset from its tables in the directory `path`; raise `UserError` if they do not match."""
+def data_of(tables: Mapping[str, pd.DataFrame], leaderboards: Mapping[str, str], path: Path) -> Data:
+    """Take the labels of a dataset from its tables in the directory `path`, of the names in `DATA_TABLES`.
+
+    `leaderboards` are the metrics of datasets that have one. Raises `UserError` if the tables do not match.
+    """
+    molecules, tasks = tables["molecules"], tables["tasks"]
     if molecules.empty or tasks.empty or (molecules["labels"].map(len) != len(tasks)).any():
         raise UserError(f"{path}: {len(tasks)} tasks do not match {len(molecules)} molecules' labels. {MEND}")
     first = tasks.iloc[0]
-    return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()))
+    metric = leaderboards.get(first["dataset"])
+    board = leaderboard.official(metric, molecules, tables["rejects"]) if metric else None
+    return Data(first["dataset"], first["kind"], tasks["name"].tolist(), np.stack(molecules["labels"].tolist()), board)
 
 
 def read_run(path: Path) -> Run:

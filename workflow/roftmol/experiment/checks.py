@@ -80,6 +80,11 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
         need = SPLITS[name].need
         if need and (unfit := [dataset.name for dataset in datasets if not need.met_by(dataset)]):
             raise UserError(f"splits: {name} {need.otherwise}: {', '.join(unfit)}")
+        if SPLITS[name].official and "honest" in config.protocols and config.validation.scheme != "holdout":
+            raise UserError(
+                f"validation.scheme: {config.validation.scheme} validates on parts of its own, and the split {name} "
+                "brings its validation part for each seed; say holdout, or choose another split"
+            )
         if SPLITS[name].together:
             check_in_panels(config, f"splits: {name}")
             if "paper" in config.protocols:

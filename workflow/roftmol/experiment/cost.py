@@ -36,6 +36,8 @@ class Estimate:
     seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        if not self.jobs:
+            return "No fine-tuning and interpolation jobs; references and heads on frozen encoders are not estimated."
         hours = f"{self.core_hours:.3g}" if self.core_hours < 100 else f"{self.core_hours:,.0f}"
         return (
             f"{self.jobs:,} fine-tuning and interpolation jobs with {self.fits:,} fits: at most {hours} "

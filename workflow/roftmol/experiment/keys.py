@@ -286,6 +286,7 @@ class Config(Section):
     - `random`, `scaffold`, `size`: at random, by whole scaffolds, by the size of the molecule.
     - `size_strict`: as `size`, without its leak.
     - `column`: by the `split_column` of a dataset.
+    - `leaderboard`: the official parts of TDC's ADMET sets; seed s is its run s of 1 to 5 (docs/leaderboard.md).
     - `cv`, `scaffold_cv`: repeated cross-validation in five parts, at random or by whole scaffolds. Seed 0 tests the
       first part, seed 4 the last, and seed 5 begins anew.
     - `joint`: one split of a panel's molecules together by whole scaffolds, so that no dataset of the panel learns from

@@ -30,6 +30,8 @@ BEST = "minimol"
 
 SOURCE_KINDS = ("path", "mirror", "package", "url", "hub", "shipped")
 DUPLICATES = ("keep", "drop", "average")
+#: The column that says of which of several files a record is.
+PART = "part"
 #: What becomes of labels such as `>10`; the last one is what a kind of task with limits does.
 CENSORED = ("drop", "limit", ONE_SIDED := "one_sided")
 #: How a dataset's file is written, and which by the ending of a user's own file; any other is a CSV.
@@ -64,8 +66,9 @@ class Source:
     """One place where a file can be had.
 
     `file` is a local path, a path in the mirror, an address, a place on the Hugging Face hub (`hub.py`), a path inside
-    this package (`shipped`), or the member of `archive`. `parts` are further members of that, CSV files with the header
-    of `file`, which are laid after it without their headers. `sha256` is of the content, all parts included, after
+    this package (`shipped`), or the member of `archive`. `parts` are further ones of that, CSV files with the header of
+    `file`, which are laid after it without their headers. `part_names`, one for `file` and for each of `parts`, are
+    what a last column, `PART`, then says of their records. `sha256` is of the content, all parts included, after
     `unpack`; `git_blob` is the git object id of the file before it.
     """
 
@@ -73,6 +76,7 @@ class Source:
     file: str
     archive: Archive | None = None
     parts: tuple[str, ...] = ()
+    part_names: tuple[str, ...] = ()
     unpack: str = ""  # "gzip" or nothing
     sha256: str = ""  # unchecked where neither checksum is given: a user's own file
     git_blob: str = ""
@@ -97,17 +101,28 @@ class Source:
             entry["archive"] = Archive.from_dict(entry["archive"], f"{where}: archive")
         elif entry["kind"] == "package":
             raise UserError(f"{where}: a source of kind package needs `archive` with name, version and sha256.")
-        entry["parts"] = _names(entry.get("parts", ()), f"{where}: parts", "members of the archive")
-        if entry["parts"] and (entry["kind"] != "package" or entry.get("unpack")):
-            raise UserError(f"{where}: parts are members of a package, as they are; leave them out, or `unpack`.")
+        for key, of in {"parts": "files", "part_names": "words, one a file"}.items():
+            entry[key] = _names(entry.get(key, ()), f"{where}: {key}", of)
+        if entry["parts"] and entry.get("unpack"):
+            raise UserError(f"{where}: parts are files as they are; leave them out, or `unpack`.")
+        if entry["part_names"] and len(entry["part_names"]) != 1 + len(entry["parts"]):
+            raise UserError(
+                f"{where}: part_names has {len(entry['part_names'])} words for {1 + len(entry['parts'])} files; give "
+                "one for `file` and one for each of `parts`, or none."
+            )
         return cls(**entry)
 
     def __str__(self) -> str:
         if self.archive is not None:
-            return f"package {self.archive.name} {self.archive.version}, {', '.join((self.file, *self.parts))}"
+            return f"package {self.archive.name} {self.archive.version}, {', '.join(self.all_files)}"
         if self.kind == "hub":
             return self.file
-        return f"{self.kind} {self.file}"
+        return f"{self.kind} {', '.join(self.all_files)}"
+
+    @property
+    def all_files(self) -> tuple[str, ...]:
+        """`file` and its further `parts`."""
+        return (self.file, *self.parts)
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,9 @@ class Dataset:
     takes the number for it, "one_sided" learns what they say: the task is then the kind whose labels may be limits. ""
     leaves them out as long as few are, and asks where `relations`, a column of signs, says so. `units` are the factors
     by which labels are multiplied, by the unit that a column beside them names.
+
+    `leaderboard_metric` names what a public leaderboard scores the set by, whose training and test molecules the
+    `split_column` then tells; what selects and ranks here stays the metric of the kind of labels.
 
     `sheet` is that of a workbook, where several could be read. The lines of a "smi" begin with a SMILES. Any `format`
     other than "csv" and that is of structures: "xyz" (extended XYZ, labels in its comment lines) or "sdf" (labels are
@@ -153,6 +171,7 @@ class Dataset:
     relations: str | None = None
     units: Mapping[str, float] = field(default_factory=dict)
     sheet: str = ""
+    leaderboard_metric: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -184,6 +203,8 @@ class Dataset:
             entry[key] = _names(entry.get(key, ()), f"{where}: {key}")
         if not entry["labels"]:
             raise UserError(f'{where}: name at least one label column in `labels`, or ["*"] for all.')
+        if entry.get("leaderboard_metric"):
+            _one_leaderboard(entry, where)
         if entry.get("cliff_column") or entry.get("potency"):
             _one_potency(entry, where)
         _one_form(entry, where)
@@ -368,7 +389,7 @@ def corpora() -> dict[str, Corpus]:
 
 
 def evaluated() -> dict[str, Corpus]:
-    """Return the sets that are no datasets here but that models are evaluated on elsewhere, by name."""
+    """Return the groups of sets that models are evaluated on, which recipes keep apart, by name."""
     return {name: Corpus.from_dict({"name": name, **entry}) for name, entry in _load("evaluated.yaml").items()}
 
 
@@ -501,6 +522,16 @@ def _learnt_limits(task: str, censored: str, where: str) -> dict[str, str]:
     if kind.limits:
         return {"censored": ONE_SIDED}
     return {"task": kind.with_limits} if censored == ONE_SIDED and kind.with_limits else {}
+
+
+def _one_leaderboard(entry: Mapping[str, Any], where: str) -> None:
+    names = [metric.name for metric in TASKS[entry["task"]].metrics]
+    _one_of(entry["leaderboard_metric"], names, f"{where}: leaderboard_metric")
+    if not entry.get("split_column"):
+        raise UserError(
+            f"{where}: leaderboard_metric is for a set whose split_column tells the leaderboard's training and test "
+            "molecules; name that column, or leave it out."
+        )
 
 
 def _one_potency(entry: Mapping[str, Any], where: str) -> None:

@@ -40,6 +40,9 @@ class Split:
     two_tests: bool = False  #: whether its test is out of distribution and a second one within, role "test_id"
     together: bool = False  #: whether the datasets of a panel are dealt as one
     in_random_order: bool = False  #: whether its training part is listed at random, as published
+    #: Whether training and test parts are a public leaderboard's, and seed s its run s. A budget is then of the run's
+    #: training part.
+    official: bool = False
     need: Need | None = None
 
 
@@ -57,6 +60,16 @@ _RECORDS = (
         ),
     ),
     Split(
+        "leaderboard",
+        "leaderboard split",
+        reference="random",
+        official=True,
+        need=Need(
+            lambda dataset: bool(dataset.leaderboard_metric),
+            "is for the sets of a public leaderboard, and these datasets are none",
+        ),
+    ),
+    Split(
         "boom",
         "rare-label split",
         two_tests=True,
@@ -71,6 +84,8 @@ _RECORDS = (
 )
 #: Every split by name.
 SPLITS: dict[str, Split] = {split.name: split for split in _RECORDS}
+#: The seeds of a leaderboard's runs: TDC asks for five at least, and its own tools number them so.
+RUNS = (1, 2, 3, 4, 5)
 #: The repeated cross-validations, by the split that deals likewise once.
 CROSS_VALIDATION: dict[str, str] = {split.repeats: split.name for split in _RECORDS if split.repeats}
 

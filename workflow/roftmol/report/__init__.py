@@ -79,6 +79,12 @@ def build(
                     lead=scores_tables.SCORES_LEAD + results.mark_lines(results.conditions),
                 ),
                 Captioned(
+                    "Leaderboard",
+                    scores_tables.leaderboard_table(schemas.read("leaderboard", tables / "leaderboard.parquet")),
+                    searchable=True,
+                    lead=scores_tables.LEADERBOARD_LEAD,
+                ),
+                Captioned(
                     "Methods × heads", scores_tables.heads_table(results), folded=True, lead=scores_tables.HEADS_LEAD
                 ),
             ],

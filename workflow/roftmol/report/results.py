@@ -39,6 +39,7 @@ from roftmol.methods.with_heads import refitted
 from roftmol.registry.splits import split_title
 from roftmol.report.answers import Comparison, compare
 from roftmol.report.table import Cell, Table, count, decimals, duration, fixed, number_cell, share, signed, spread, word
+from roftmol.tables.base import CONTEXT
 from roftmol.tasks import metric_title
 
 TITLES = {"protocol": "Protocol", "model": "Model", "dataset": "Dataset", "split": "Split", "budget": "Labels"}
@@ -133,6 +134,44 @@ def heads_table(results: Results) -> Table:
     titles = ["Encoder", "Metric", "#Own head", *(f"#{look(name).title}" for name in heads)]
     columns = [*(TITLES[name] for name in varying), *titles]
     return Table(constant_caption(results.conditions, varying), columns, rows, facets)
+
+
+def leaderboard_table(leaderboard: pd.DataFrame) -> Table:
+    """Make the table of what a public leaderboard is told of each dataset and method: its own metric, best first."""
+    rows, facets = [], []
+    for _, cells in leaderboard.groupby(list(CONTEXT), sort=False):
+        better = int(cells["better"].iloc[0])
+        places = decimals(cells["mean"].abs().median())
+        for cell in cells.sort_values("mean", ascending=better < 0, kind="stable").to_dict("records"):
+            tested = f"{cell['molecules']:,}" + (
+                f" of {cell['records']:,}" if cell["molecules"] < cell["records"] else ""
+            )
+            of_encoder = cell["method"] not in WITHOUT_ENCODER
+            facets.append({name: cell[name] for name in CONDITION if name != "model" or of_encoder})
+            rows.append(
+                [
+                    word(cell["protocol"]),
+                    word(cell["dataset"]),
+                    word(metric_title(cell["metric"]) + (" ↑" if better > 0 else " ↓"), "keep"),
+                    word(budget_title(cell["budget"])),
+                    word(cell["model"] if of_encoder else ""),
+                    word(look(cell["method"]).title),
+                    number_cell(spread(cell["mean"], cell["sd"], places), cell["mean"]),
+                    number_cell(f"{cell['seeds']}", cell["seeds"]),
+                    number_cell(tested, cell["molecules"]),
+                    word("yes" if cell["official"] else "no"),
+                ]
+            )
+    titles = ["Protocol", "Dataset", "Metric", "Labels", "Model", "Method"]
+    return Table("", [*titles, "#Test score", "#Runs", "#Tested", "Official"], rows, facets)
+
+
+#: What a reader of that table must know.
+LEADERBOARD_LEAD = (
+    "Mean and population standard deviation of the leaderboard's own metric over its runs. Official are seeds 1 to 5 "
+    "with all labels, tested on every record of the official test part that can be read. Ranks and comparisons "
+    "elsewhere on this page go by ROC-AUC and RMSE."
+)
 
 
 def _score(cells: pd.DataFrame, method: str, places: int, tone: str) -> Cell:

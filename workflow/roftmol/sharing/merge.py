@@ -24,7 +24,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic_folder
 from roftmol.core.paths import MODELS, Found
 from roftmol.core.weights_digest import content_digest
-from roftmol.evaluation import atom_embeddings, contamination
+from roftmol.evaluation import atom_embeddings, contamination, leaderboard
 from roftmol.evaluation.aggregate import LANDSCAPES, aggregate, read_run
 from roftmol.evaluation.diagnostics.stage import DiagnosticsSettings, diagnose
 from roftmol.methods import WITHOUT_ENCODER
@@ -78,7 +78,8 @@ def build(results: Path, rule: str, folders: int = 1) -> None:
     tables = results / "tables"
     models = results / MODELS
     audit = contamination.read_folder(results, models) if models.exists() else contamination.Audit()
-    aggregate(files.runs, files.data, rule, tables, audit, landscapes=files.landscapes, exposures=files.exposures)
+    boards = leaderboard.metrics()
+    aggregate(files.runs, files.data, rule, tables, audit, (), files.landscapes, files.exposures, boards)
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in files.cliffs)), tables, results, tables)
     atom_embeddings.embed(files.runs, tables, tables)
     statistics.build(tables, tables)

@@ -26,7 +26,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.core.paths import MODELS, Found
 from roftmol.core.weights_digest import content_digest
-from roftmol.evaluation import contamination
+from roftmol.evaluation import contamination, leaderboard
 from roftmol.evaluation.aggregate import DATA_TABLES, PARTITIONS, Data, Run, data_of, read_run, summarise, tables_of
 from roftmol.scoring.selection import RULES
 from roftmol.tables import schemas
@@ -41,6 +41,8 @@ RUN_TABLES = (
 )
 #: Those of them that results have which were put together before there were panels.
 EARLIER = frozenset(RUN_TABLES) - {"loss_weights"}
+#: With that of leaderboards, which has rows of their split alone and is later too.
+ALL_TABLES = (*RUN_TABLES, "leaderboard")
 #: The tables whose rows are counted by themselves.
 COUNTED = ("scores", "predictions", "molecules")
 
@@ -118,7 +120,7 @@ class _Stored:
         self.waiting = _cells(self._read("timings", CELL))
         rules = self._read("selected", [*CELL, "rule"]).drop_duplicates(CELL)
         self.rules = dict(zip(_cells(rules), rules["rule"], strict=True))
-        there = [name for name in RUN_TABLES if name in EARLIER or self._file(name).exists()]
+        there = [name for name in ALL_TABLES if name in EARLIER or self._file(name).exists()]
         keys = dict.fromkeys(there, CELL) | {name: ["dataset"] for name in DATA_TABLES}
         self.indexed = {name: schemas.Indexed(name, self._file(name), key) for name, key in keys.items()}
         self.rows: Counter[str] = Counter()
@@ -137,7 +139,7 @@ class _Stored:
         made = tables_of(run, data[run.cell["dataset"]], rule if rule in RULES else "validation")
         verdicts = self.audit.verdicts(run.cell, run.fits["seed"].unique().tolist())
         made["selected"] = made["selected"].merge(verdicts, on="seed", validate="one_to_one")
-        for name in RUN_TABLES:
+        for name in ALL_TABLES:
             here = self._rows(name, run.cell)
             self.rows[name] += len(here)
             self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
@@ -149,7 +151,7 @@ class _Stored:
         """Compare what belongs to no single run: rows of no run, the summary, the datasets, the encoders' weights."""
         for cell in self.waiting:
             self._differs("timings", "/".join(cell), "runs", "fits", "no run folder")
-        for name in RUN_TABLES:
+        for name in ALL_TABLES:
             rows = pq.read_metadata(self._file(name)).num_rows if name in self.indexed else 0
             if rows != self.rows[name] and not self.waiting:
                 self._differs(name, "all cells", "rows", rows, self.rows[name])
@@ -341,8 +343,8 @@ def _sources(files: Found, seen: Verification) -> Iterator[Difference]:
 
 
 def _data(folder: Path) -> Data:
-    molecules, tasks = (schemas.read(name, folder / f"{name}.parquet") for name in ("molecules", "tasks"))
-    return data_of(molecules, tasks, folder)
+    tables = {name: schemas.read(name, folder / f"{name}.parquet") for name in DATA_TABLES}
+    return data_of(tables, leaderboard.metrics(), folder)
 
 
 def _cells(frame: pd.DataFrame) -> dict[tuple[str, ...], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ class Settings:
     rule: str  #: selects hyperparameters
     leave_out: tuple[str, ...] = ()  #: the kinds of contamination whose cells are left out
     landscape: bool = False  #: whether the cells' landscapes were measured
+    leaderboards: dict[str, str] = field(default_factory=dict)  #: the metrics of public leaderboards, by dataset
     exposures: tuple[str, ...] = ()  #: files of table "exposure", below the results folder
 
 
@@ -32,6 +33,11 @@ def settings_from(experiment: Experiment) -> Json:
         "rule": experiment.selection,
         "leave_out": list(experiment.leave_out_contaminated),
         "landscape": experiment.landscape,
+        "leaderboards": {
+            name: dataset.leaderboard_metric
+            for name, dataset in experiment.datasets.items()
+            if dataset.leaderboard_metric
+        },
         "exposures": [
             f"exposure/{protocol}/{panel}/{split}-{budget}.parquet"
             for protocol, panel, split, budget in experiment.exposures()
@@ -48,7 +54,8 @@ def run(settings: Json, *, results: Path, models: Path, out: Path) -> None:
     audit = contamination.read(parsed.cells, results, models)
     landscapes = parsed.cells.landscapes(results) if parsed.landscape else []
     exposures = [results / file for file in parsed.exposures]
-    aggregate.aggregate(runs, data, parsed.rule, out, audit, parsed.leave_out, landscapes, exposures)
+    beside = parsed.leave_out, landscapes, exposures, parsed.leaderboards
+    aggregate.aggregate(runs, data, parsed.rule, out, audit, *beside)
 
 
 STAGE = Stage(run, "report", Code(("roftmol.evaluation.aggregate", "roftmol.evaluation.contamination")), settings_from)

@@ -36,9 +36,10 @@ TABLES = (
             "detail": pa.string(),
             "action": pa.string(),
             "position": pa.string(),
+            "group": pa.string(),
         },
         version=FIRST + 1,
-        since={"position": FIRST + 1},
+        since={"position": FIRST + 1, "group": FIRST + 1},
     ),
     Table(
         "tasks",

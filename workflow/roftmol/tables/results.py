@@ -30,6 +30,23 @@ TABLES = (
         },
     ),
     Table(
+        "leaderboard",
+        key=tuple(CELL),
+        columns={
+            **CELL,
+            "metric": pa.string(),
+            "better": pa.int32(),
+            "seeds": pa.int32(),
+            "mean": pa.float64(),
+            "sd": pa.float64(),
+            "min": pa.float64(),
+            "max": pa.float64(),
+            "molecules": pa.int64(),
+            "records": pa.int64(),
+            "official": pa.bool_(),
+        },
+    ),
+    Table(
         "selected",
         key=(*CELL, "seed"),
         columns={
