@@ -78,6 +78,7 @@ def rows_of(run: Path, setting: str) -> pd.DataFrame:
 def check_by_hand(folder: Path, run: Path, head: str, encoder_of: Callable[[int, int], Encoder]) -> None:
     """Compare a run's predictions with those of heads that are fitted on the encoders' vectors here."""
     data = graphs.load(folder / "graphs.safetensors")
+    substances = parents.groups(schemas.read("molecules", folder / "molecules.parquet"))
     splits = schemas.read("splits", folder / "splits.parquet")
     predictions = schemas.read("predictions", run / "predictions.parquet")
     first = predictions.iloc[0]
@@ -88,7 +89,7 @@ def check_by_hand(folder: Path, run: Path, head: str, encoder_of: Callable[[int,
         for fold, rows in of_seed.groupby("fold"):
             X = vectors(encoder_of(seed, fold), data, np.arange(len(data)))
             role = {name: part["molecule"].to_numpy() for name, part in rows.groupby("role")}
-            everything = Inputs(len(data), vectors=X)
+            everything = Inputs(len(data), vectors=X, substances=substances)
             number = seed_of(*[first[name] for name in schemas.CONTEXT], first["model"], first["method"], seed, fold)
 
             def predicted(

@@ -94,7 +94,8 @@ def test_what_the_workflow_needs_is_named_where_it_is_missing(installed: Path, t
 
 
 def _files(package: Path) -> set[Path]:
-    return {path.relative_to(package) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    files = (path.relative_to(package) for path in package.rglob("*") if path.is_file())
+    return {path for path in files if "__pycache__" not in path.parts}
 
 
 def _closure(requirements: list[str]) -> set[str]:

@@ -333,7 +333,7 @@ def test_a_label_that_no_job_would_read_starts_none(tmp_path: Path):
     workspace.configure()
     done = workspace.run("--dry-run")
     assert done.returncode == 2
-    told = f"mine.csv: column 'logP', record {len(lines) - 1} (line {len(lines) + 1}): the label 'soluble' is not a"
+    told = f"mine.csv: column 'logP', line {len(lines) + 1}: the label 'soluble' is not a"
     assert done.stderr.splitlines()[-1].startswith(told)
 
 
