@@ -198,6 +198,20 @@ def panel_to_deal(wildcards):
     return [f"results/data/{name}/molecules.parquet" for name in together]
 
 
+def members_of(path):
+    """A file of each dataset of a panel; {dataset} in its path is the dataset, {featurizer} what the model reads."""
+    return lambda wildcards: [
+        path.format(
+            dataset=dataset,
+            featurizer=named(
+                "models", EXPERIMENT.checkpoints, wildcards.model
+            ).featurizer,
+            **{name: wildcards.get(name) for name in ("protocol", "split", "budget")},
+        )
+        for dataset in named("panels", EXPERIMENT.panels, wildcards.panel)
+    ]
+
+
 def auxiliary_of(wildcards):
     """What a second task learns from, and what a force field is measured on."""
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []

@@ -1,19 +1,5 @@
 # The datasets of a panel trained together, all seeds and settings in one job; finished fits lie in parts/, as `finetune`
 # keeps them. Then each dataset gets its share as the run of a cell like any other.
-def members_of(path):
-    """A file of each dataset of a panel; {dataset} in its path is the dataset, {featurizer} what the model reads."""
-    return lambda wildcards: [
-        path.format(
-            dataset=dataset,
-            featurizer=named(
-                "models", EXPERIMENT.checkpoints, wildcards.model
-            ).featurizer,
-            **{name: wildcards.get(name) for name in ("protocol", "split", "budget")},
-        )
-        for dataset in named("panels", EXPERIMENT.panels, wildcards.panel)
-    ]
-
-
 rule joint:
     input:
         members_of("results/data/{dataset}/molecules.parquet"),
