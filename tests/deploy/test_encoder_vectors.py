@@ -15,22 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
+from estimator_checks import CHECKS
 from roftmol import EncoderVectors
 from small_dataset import SMILES, labels_of_size
 
 VALUES = labels_of_size()[:, 0]
 GIN = "gin-distilled"
-CHECKS = (
-    "check_estimator_cloneable",
-    "check_estimator_repr",
-    "check_estimator_tags_renamed",
-    "check_no_attributes_set_in_init",
-    "check_parameters_default_constructible",
-    "check_valid_tag_types",
-    "check_get_params_invariance",
-    "check_set_params",
-    "check_mixin_order",
-)
 
 
 @pytest.mark.parametrize("check", CHECKS)

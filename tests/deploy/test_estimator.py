@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_checks
 
 import roftmol
+from estimator_checks import CHECKS
 from roftmol import RoftMolClassifier, RoftMolRegressor
 from small_dataset import SMILES, labels_of_size
 
@@ -19,18 +20,6 @@ VALUES = labels_of_size()[:, 0]
 GIN = "gin-zinc-qm9-supervised"
 QUICK = {"encoder": GIN, "members": 2, "epochs": 2}
 LINEAR = {"members": 2, "setting": {"learner": "linear", "alpha": 1.0}}
-#: Checks that give no table of numbers; all others do, and a molecule is no row of numbers.
-CHECKS = (
-    "check_estimator_cloneable",
-    "check_estimator_repr",
-    "check_estimator_tags_renamed",
-    "check_no_attributes_set_in_init",
-    "check_parameters_default_constructible",
-    "check_valid_tag_types",
-    "check_get_params_invariance",
-    "check_set_params",
-    "check_mixin_order",
-)
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -48,9 +48,7 @@ def _labelled(molecules: pd.DataFrame) -> Flags:
 
 def _scaffolds(molecules: pd.DataFrame) -> Ints:
     """Return the number of each molecule's scaffold: that of the first form of its substance, numbered as they come."""
-    substance = parents.groups(molecules)
-    first = np.unique(substance, return_index=True)[1][substance]
-    return pd.factorize(molecules["scaffold"].to_numpy()[first])[0]
+    return pd.factorize(molecules["scaffold"].to_numpy()[parents.first_forms(molecules)])[0]
 
 
 def _filled(counts: Ints, order: Ints) -> Flags:

@@ -66,6 +66,12 @@ def groups(molecules: pd.DataFrame) -> NDArray[np.intp]:
     return pd.factorize(parents)[0]
 
 
+def first_forms(molecules: pd.DataFrame) -> NDArray[np.intp]:
+    """Return for each row of table "molecules" the row of its substance's first form."""
+    substance = groups(molecules)
+    return np.unique(substance, return_index=True)[1][substance]
+
+
 def forms_told(molecules: pd.DataFrame) -> str:
     """Return in a sentence how many molecules are forms of others, or "" if none is.
 

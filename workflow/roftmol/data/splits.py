@@ -155,8 +155,7 @@ def assign(
 
 def _by_substance(molecules: pd.DataFrame) -> pd.DataFrame:
     """Return the molecules with structure, scaffold and size of their substance's first form: so it stays whole."""
-    substance = parents.groups(molecules)
-    first = np.unique(substance, return_index=True)[1][substance]
+    first = parents.first_forms(molecules)
     alike = ("canonical", "scaffold", "atoms")
     return molecules.assign(**{name: molecules[name].to_numpy()[first] for name in alike})
 

@@ -57,8 +57,8 @@ function csv(table) {
 
 const file = (title) => title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 
-for (const table of document.querySelectorAll("table")) {
-  const box = table.parentElement;
+// Buttons below a box: the first one shows the first `few` of its items, or all of them. A rest of `spare` is not hidden.
+function folding(box, items, few, spare, what) {
   const tools = document.createElement("div");
   tools.className = "tools";
   let all = false;
@@ -67,16 +67,24 @@ for (const table of document.querySelectorAll("table")) {
     refresh();
   });
   const refresh = () => {
-    const rows = Array.from(table.tBodies[0].rows).filter((row) => !row.hidden);
-    rows.forEach((row, place) => row.classList.toggle("rest", !all && place >= first() && rows.length > first() + 2));
-    more.hidden = rows.length <= first() + 2;
-    more.textContent = all ? `Show the first ${first()} rows` : `Show all ${rows.length} rows`;
+    const shown = Array.from(items).filter((one) => !one.hidden);
+    const folds = shown.length > few() + spare;
+    shown.forEach((one, place) => one.classList.toggle("rest", !all && folds && place >= few()));
+    more.hidden = !folds;
+    more.textContent = all ? `Show the first ${few()}${what}` : `Show all ${shown.length}${what}`;
     more.setAttribute("aria-expanded", String(all));
   };
-  const name = `${file(box.getAttribute("aria-label"))}.csv`;
-  tools.append(more, button("Save as CSV", () => save(name, new Blob([csv(table)], { type: "text/csv" }))));
+  tools.append(more);
   box.after(tools);
   refreshers.push(refresh);
+  return { tools, refresh };
+}
+
+for (const table of document.querySelectorAll("table")) {
+  const box = table.parentElement;
+  const { tools, refresh } = folding(box, table.tBodies[0].rows, first, 2, " rows");
+  const name = `${file(box.getAttribute("aria-label"))}.csv`;
+  tools.append(button("Save as CSV", () => save(name, new Blob([csv(table)], { type: "text/csv" }))));
   // Whether a table fits changes with the window, with folds that open and with the rows that are shown.
   new ResizeObserver(() => {
     box.classList.remove("numbers", "whole");
@@ -102,24 +110,7 @@ for (const table of document.querySelectorAll("table")) {
 
 // Of many panels or cards, too, the first ones.
 for (const box of document.querySelectorAll(".panels, .answers")) {
-  const tools = document.createElement("div");
-  tools.className = "tools";
-  let all = false;
-  const more = button("", () => {
-    all = !all;
-    refresh();
-  });
-  const refresh = () => {
-    const few = narrow.matches ? 2 : 6;
-    const shown = Array.from(box.children).filter((one) => !one.hidden);
-    shown.forEach((one, place) => one.classList.toggle("rest", !all && place >= few));
-    more.hidden = shown.length <= few;
-    more.textContent = all ? `Show the first ${few}` : `Show all ${shown.length}`;
-    more.setAttribute("aria-expanded", String(all));
-  };
-  tools.append(more);
-  box.after(tools);
-  refreshers.push(refresh);
+  folding(box, box.children, () => (narrow.matches ? 2 : 6), 0, "");
 }
 
 // What hides an element: the filters, the search box of its table, or both.
