@@ -98,6 +98,14 @@ def test_a_budget_counts_training_and_validation_labels_and_budgets_are_nested(p
             assert len(roles[0]["valid"]) == 10
 
 
+def test_where_the_validation_part_is_small_more_of_the_budget_trains(panel: dict[str, pd.DataFrame]) -> None:
+    whole, budgeted = (assign(panel["sizes"], settings("sizes", budget), panel) for budget in ("all", "300"))
+    for seed in SEEDS:
+        there, used = (split[split["seed"] == seed]["role"].value_counts() for split in (whole, budgeted))
+        assert there["valid"] < 60
+        assert (used["valid"], used["train"]) == (there["valid"], 300 - there["valid"])
+
+
 def test_molecules_without_a_label_have_no_role_and_fill_no_quota(panel: dict[str, pd.DataFrame]) -> None:
     bare = panel["rings"]["molecule"] % 6 != 0
     labels = panel["rings"]["labels"].where(~bare, panel["rings"]["labels"].map(lambda _: np.array([np.nan])))
