@@ -61,6 +61,7 @@ def test_gains_losses_and_what_may_be_chance_are_named(results: Results) -> None
 
 def test_the_table_has_a_row_a_pair_and_dataset_and_one_over_all(results: Results) -> None:
     table = panels.joint_table(results)
+    assert "constant predictor" not in table.caption
     rows = [[cell.text for cell in row] for row in table.rows]
     method, against, dataset = (table.columns.index(name) for name in ("Method", "Against", "Datasets"))
     assert {(row[method], row[against]) for row in rows} == {
@@ -97,7 +98,10 @@ def test_only_weights_that_move_are_drawn(results: Results, selected: pd.DataFra
     assert len(drawn) == 1
     assert "safety: Joint FT, learned, scaffold split, all labels: bace" in drawn[0].alt
     assert "equal" not in drawn[0].alt
-    lines = drawn[0].figure.axes[0].get_lines()
+    axis = drawn[0].figure.axes[0]
+    drawn[0].figure.canvas.draw()
+    assert {"0.1", "0.2"} <= {label.get_text() for label in axis.get_yticklabels()}
+    lines = axis.get_lines()
     assert [round(float(line.get_ydata()[0]), 3) for line in lines] == [round(r**0.75, 3) for r in (0.3, 0.4, 0.1, 0.2)]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from roftmol.figures.cells import Condition, Results, budget_title
 from roftmol.figures.pages import Drawing, Page, Sheet, paged, panels
@@ -88,6 +89,10 @@ def _panel(axis: Axes, item: Weighted, styles: dict[str, dict[str, Any]]) -> Non
     for name, weights in _mean(item.rows).items():
         axis.plot(weights.index, weights, linewidth=1.4, **styles[str(name)])
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")
     axis.set_ylabel("weight")
     axis.grid(axis="y")

@@ -59,9 +59,13 @@ def comparisons_table(results: Results) -> Table:
         "An interval is given where so many datasets or seeds could tell the two apart. A verdict is better or worse "
         "if the test, corrected for all tests of its kind on this page, is significant and the interval does not "
         f"contain zero. It is equivalent if the interval lies within {_regions(table)}. A test that could not be "
-        "significant has no p. Against the constant predictor, a row of one dataset is about these fits alone: its "
-        "interval is over the test molecules."
+        "significant has no p."
     )
+    if (table["reference"] == CONSTANT).any():
+        caption += (
+            " Against the constant predictor, a row of one dataset is about these fits alone: its interval is over the "
+            "test molecules."
+        )
     return Table(caption, [*columns, *measures], rows, facets)
 
 
