@@ -60,6 +60,14 @@ def test_different_substances_have_different_parents(one: str, other: str) -> No
     assert key(one) != key(other)
 
 
+def test_a_ligand_that_is_no_molecule_without_its_metal_keeps_it() -> None:
+    """A porphyrin of tin, which three sets of TDC hold: its ring is aromatic with what the metal gives."""
+    smiles = "C=CC1=C(C)C2=Cc3c(C=C)c(C)c4n3[Sn+2]n3c(c(C)c(CCC(=O)O)c3=CC3=NC(=C4)C(C)=C3CCC(=O)O)=CC1=N2"
+    parent = parent_of(Chem.MolFromSmiles(f"{smiles}.[Cl-].[Cl-]"))
+    assert parent == parent_of(Chem.MolFromSmiles(smiles))
+    assert Chem.CanonSmiles(parent.smiles) == Chem.CanonSmiles(smiles)
+
+
 def test_counter_ions_are_written_as_parents_are() -> None:
     for text in COUNTER_IONS:
         assert parent_of(Chem.MolFromSmiles(text)).smiles == Chem.CanonSmiles(text)

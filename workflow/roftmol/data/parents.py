@@ -45,8 +45,7 @@ def parent_of(molecule: Chem.Mol) -> Parent:
     Chem.RemoveStereochemistry(plain)
     for atom in plain.GetAtoms():
         atom.SetIsotope(0)
-    fragments = Chem.GetMolFrags(rdMolStandardize.DisconnectOrganometallics(plain), asMols=True)
-    neutral = [_neutral(fragment) for fragment in fragments]
+    neutral = [_neutral(fragment) for fragment in _fragments(plain)]
     written = {Chem.MolToSmiles(fragment): fragment for fragment in neutral}
     organic = {text: one for text, one in written.items() if any(a.GetAtomicNum() == CARBON for a in one.GetAtoms())}
     candidates = {text: one for text, one in organic.items() if text not in _counter_ions()} or organic
@@ -100,6 +99,14 @@ def skeleton(molecule: Chem.Mol) -> str:
     largest = Chem.Mol(max(fragments, key=Chem.Mol.GetNumHeavyAtoms))
     Chem.RemoveStereochemistry(largest)
     return str(rdMolHash.MolHash(largest, rdMolHash.HashFunction.ElementGraph))
+
+
+def _fragments(molecule: Chem.Mol) -> tuple[Chem.Mol, ...]:
+    """Return the fragments of a molecule, without their metals; with them, where a ligand is no molecule without."""
+    try:
+        return Chem.GetMolFrags(rdMolStandardize.DisconnectOrganometallics(molecule), asMols=True)
+    except Chem.MolSanitizeException:  # such as a ring that is aromatic only with what its metal gives it
+        return Chem.GetMolFrags(molecule, asMols=True)
 
 
 def _neutral(fragment: Chem.Mol) -> Chem.Mol:
