@@ -5,6 +5,8 @@ rule joint:
         members_of("results/data/{dataset}/molecules.parquet"),
         members_of("results/data/{dataset}/graphs/{featurizer}.safetensors"),
         members_of("results/splits/{protocol}/{dataset}/{split}-{budget}.parquet"),
+        # Nothing trains on datasets that do not go together.
+        "results/exposure/{protocol}/{panel}/{split}-{budget}.parquet",
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
     output:

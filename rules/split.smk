@@ -25,11 +25,12 @@ rule split:
         command("split", "{params.panel}", molecules="input.molecules", out="output")
 
 
-# Which molecules that test one dataset of a panel train another one.
+# Whether the datasets of a panel go together, and which molecules that test one of them train another one.
 rule exposure:
     input:
         molecules=lambda wildcards: expand(
-            "results/data/{dataset}/molecules.parquet",
+            "results/data/{dataset}/{table}.parquet",
+            table=("molecules", "tasks"),
             dataset=named("panels", EXPERIMENT.panels, wildcards.panel),
         ),
         splits=lambda wildcards: expand(

@@ -79,7 +79,7 @@ def test_scaffolds_are_whole_without_their_chirality(lipophilic: pd.DataFrame) -
     smiles = [trans + "C", cis + "C", trans + "O", cis + "O", *(f"C{ring}" for ring in RINGS)]
     table = molecule_table(smiles, np.arange(20) % 2, ["train"] * 16 + ["test"] * 4)
     assert table["scaffold"].nunique() == 18
-    splits = assign(table, replace(LEADERBOARD, seeds=tuple(range(1, 20))))
+    splits = assign(table, replace(LEADERBOARD, task="regression", seeds=tuple(range(1, 20))))
     assert splits[splits["molecule"] < 4].groupby("seed")["role"].nunique().eq(1).all()
     # A seed is a division of its own, and all have one test part.
     many = lipophilic.assign(group=["train"] * 200 + ["test"] * (len(lipophilic) - 200))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,6 +134,34 @@ def test_too_large_a_budget_is_refused_with_what_there_is(panel: dict[str, pd.Da
         deal(panel, "249")
 
 
+@pytest.mark.parametrize("zeros", [[0], [0, 1], range(0, 200, 40)])
+def test_a_part_of_one_class_is_refused_with_the_seed(panel: dict[str, pd.DataFrame], zeros: Sequence[int]) -> None:
+    labels = [np.array([float(number not in zeros)], np.float32) for number in range(len(panel["amines"]))]
+    told = (
+        r"dataset amines, split joint, budget all, seed \d+: the labels of the \d+ molecules for (train|valid|test) \("
+    )
+    with pytest.raises(UserError, match=told + r"each is 1\) leave ROC-AUC undefined; leave out the seed"):
+        deal({**panel, "amines": panel["amines"].assign(labels=labels)})
+    two_columns = [np.append(row, number % 2) for number, row in enumerate(labels)]  # the second one can be scored
+    deal({**panel, "amines": panel["amines"].assign(labels=two_columns)})
+    values = SplitSettings("honest", "amines", "joint", "all", SEEDS, "regression", panel=PANEL)
+    assign(panel["amines"].assign(labels=labels), values, panel)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_of_a_leaderboard_of_one_class_is_refused_too(panel: dict[str, pd.DataFrame], part: str) -> None:
+    table = panel["sizes"]
+    group = np.where(table["molecule"] % 5 == 0, "test", "train")
+    labels = [
+        np.array([1.0 if own == part else number % 2], np.float32)
+        for number, own in zip(table["molecule"] // 5, group, strict=True)
+    ]
+    for budget in ("all", "60"):
+        about = SplitSettings("honest", "sizes", "leaderboard", budget, SEEDS, "classification")
+        with pytest.raises(UserError, match=rf"seed 0: the labels of the \d+ molecules for {part} \(each is 1\) leave"):
+            assign(table.assign(labels=labels, group=group), about)
+
+
 def test_splits_of_each_dataset_alone_leave_test_molecules_that_train_another(panel: dict[str, pd.DataFrame]) -> None:
     splits = deal(panel, split="random")
     table = exposure(panel, splits, "three")
@@ -182,6 +212,7 @@ def test_a_panel_among_the_datasets_stands_for_its_own() -> None:
         ({"panels": {"esol": ["esol"]}, "datasets": ["esol"]}, "panels: 'esol' is the name of a dataset"),
         ({"panels": {"two": ["esol"], "three": ["esol"]}}, "panels: esol is in two and in three"),
         ({"panels": {"two": ["esol", "bace"]}, "datasets": ["esol"]}, "panels.two: bace is not among the datasets"),
+        ({"panels": {"two": ["esol", "esol"]}, "datasets": ["two"]}, r"panels.two: \['esol', 'esol'\] has non-unique"),
         ({"panels": {"two": ["esool"]}, "datasets": ["two"]}, "datasets: 'esool' is not known; did you mean 'esol'"),
         ({"datasets": ["two"], "splits": ["joint"], "protocols": ["paper"]}, "joint is not among the published ones"),
         (
@@ -193,6 +224,25 @@ def test_a_panel_among_the_datasets_stands_for_its_own() -> None:
 def test_what_cannot_be_a_panel_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         experiment({**CONFIG, **change})
+
+
+def test_one_label_column_of_a_file_is_in_a_panel_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("smiles,a,b\nC,1,0\n")
+    (tmp_path / "link.csv").symlink_to(path)
+
+    def panel_of(one: dict[str, object], other: dict[str, object]) -> object:
+        plain = {"path": str(path), "smiles": "smiles", "labels": ["a"], "task": "regression"}
+        own = {"one": {**plain, **one}, "other": {**plain, **other}}
+        return experiment({"panels": {"two": ["one", "other"]}, "datasets": ["two"], "own_datasets": own})
+
+    assert panel_of({}, {"labels": ["b"]})
+    message = r"panels.two: one and other are the label column 'a' of the same file, .*mine.csv; leave out one"
+    for change in ({}, {"path": str(tmp_path / "link.csv")}, {"labels": ["b", "a"]}, {"task": "classification"}):
+        with pytest.raises(UserError, match=message):
+            panel_of({}, change)
+    with pytest.raises(UserError, match=r"panels.two: one and other are label columns of the same file"):
+        panel_of({"labels": ["*"]}, {"labels": ["b"]})
 
 
 @needs_mirror

@@ -130,7 +130,8 @@ def assign(
     dataset that is dealt together with this one, itself among them.
 
     Raises `UserError` if the budget exceeds what there is, if a split column holds another value than train, valid or
-    test, if a part stays empty, or if "boom" is asked of anything but a regression of one label.
+    test, if a part stays empty or, in a panel's or a leaderboard's split, cannot be scored, or if "boom" is asked of
+    anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
     if settings.protocol == "honest":
@@ -146,6 +147,8 @@ def assign(
             folds = _roles(molecules, labels, rare, settings, seed)
         for fold, dealt in enumerate(folds):
             parts = _cut(dealt.parts, settings)
+            if SPLITS[settings.split].together or SPLITS[settings.split].official:
+                _demand_scores(parts, labels, settings, seed)
             listed = dealt.order[parts[dealt.order] != NOWHERE]
             members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
             frames.append(pd.DataFrame({"seed": seed, "fold": fold, **members}))
@@ -263,7 +266,8 @@ def _joint(labels: Array, panel: Mapping[str, pd.DataFrame], settings: SplitSett
     )
     labelled = np.isfinite(labels).any(axis=1)
     parts = np.where(labelled, np.where(tested, TEST, np.where(validated, VALID, TRAIN)), NOWHERE)
-    _demand(parts, (TRAIN, VALID, TEST), settings, "its scaffolds are few and large: choose another split")
+    mend = f"with seed {seed} its scaffolds are few and large: leave out the seed, or choose another split"
+    _demand(parts, (TRAIN, VALID, TEST), settings, mend)
     if settings.budget == "all":
         return Dealt(parts, np.arange(len(parts)))
     pool = (parts == TRAIN) | (parts == VALID)
@@ -467,6 +471,21 @@ def _demand(parts: Ints, required: tuple[int, ...], settings: SplitSettings, men
     for part in required:
         if not (parts == part).any():
             raise UserError(f"{settings.where}: no labelled molecule is left for {ROLES[part]}; {mend}.")
+
+
+def _demand_scores(parts: Ints, labels: Array, settings: SplitSettings, seed: int) -> None:
+    """Raise `UserError` where a part's labels leave the metric undefined in every label column, as one class alone."""
+    metric = TASKS[settings.task].primary
+    for part in (TRAIN, VALID, TEST):
+        of_part = labels[parts == part]
+        columns = [column[np.isfinite(column)] for column in of_part.T]
+        if all(np.isnan(metric.score(column, column)) for column in columns if len(column)):
+            told = sorted({float(value) for column in columns for value in column})
+            alike = f" (each is {told[0]:g})" if len(told) == 1 else ""
+            raise UserError(
+                f"{settings.where}, seed {seed}: the labels of the {len(of_part)} molecules for {ROLES[part]}{alike} "
+                f"leave {metric.title} undefined; leave out the seed, or choose another split or budget."
+            )
 
 
 def _in_groups(groups: Ints, order: Ints, pool: int) -> Dealt:

@@ -1,4 +1,4 @@
-"""Count the molecules that test or validate one dataset of a panel and train another."""
+"""Hold the datasets of a panel against each other, and count what tests or validates one and trains another."""
 
 from __future__ import annotations
 
@@ -12,28 +12,38 @@ if TYPE_CHECKING:
 
 
 def settings_from(experiment: Experiment, protocol: str, panel: str, split: str, budget: str) -> Json:
-    """Return the panel's name and datasets, and where their splits lie."""
+    """Return the panel's name, the task of each of its datasets, and where their splits lie."""
     return {
         "protocol": protocol,
         "panel": panel,
-        "datasets": list(experiment.panels[panel]),
+        "tasks": {dataset: experiment.datasets[dataset].task for dataset in experiment.panels[panel]},
         "split": split,
         "budget": budget,
     }
 
 
 def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:
-    """Write the table "exposure"; `data` and `splits` are the folders of all datasets and of all splits."""
+    """Write the table "exposure"; `data` and `splits` are the folders of all datasets and of all splits.
+
+    Raises `UserError` where the datasets do not go together.
+    """
+    from roftmol.data import panel_labels
     from roftmol.data.exposure import exposure
     from roftmol.tables import schemas
 
-    names = settings["datasets"]
-    molecules = {
-        name: schemas.read("molecules", data / name / "molecules.parquet", ["molecule", "canonical"]) for name in names
+    columns = ["molecule", "canonical", "labels"]
+    tasks: dict[str, str] = settings["tasks"]
+    molecules = {name: schemas.read("molecules", data / name / "molecules.parquet", columns) for name in tasks}
+    members = {
+        name: panel_labels.Member(
+            molecules[name], task, tuple(schemas.read("tasks", data / name / "tasks.parquet", ["name"])["name"])
+        )
+        for name, task in tasks.items()
     }
+    panel_labels.check(settings["panel"], members)
     file = f"{settings['split']}-{settings['budget']}.parquet"
-    dealt = {name: schemas.read("splits", splits / settings["protocol"] / name / file) for name in names}
+    dealt = {name: schemas.read("splits", splits / settings["protocol"] / name / file) for name in tasks}
     schemas.write("exposure", exposure(molecules, dealt, settings["panel"]), out, settings)
 
 
-STAGE = Stage(run, "data", Code(("roftmol.data.exposure",)), settings_from)
+STAGE = Stage(run, "data", Code(("roftmol.data.exposure", "roftmol.data.panel_labels")), settings_from)
