@@ -1,6 +1,7 @@
 # make install  install into .venv, run nothing
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
+# make admet    TDC's 13 ADMET classifications as one panel (config/admet.yaml), at most 30 core-hours, into results/admet
 # make test     install, lint, run the tests
 # make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
@@ -20,7 +21,7 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: install report atomistic test test-slow test-slurm lint docs bench clean
+.PHONY: install report atomistic admet test test-slow test-slurm lint docs bench clean
 
 install: $(VENV)/run.stamp
 
@@ -29,6 +30,10 @@ report: $(VENV)/run.stamp
 
 atomistic: $(VENV)/atomistic.stamp
 	$(BIN)/snakemake --configfile config/atomistic.yaml --cores $(CORES) --rerun-incomplete --quiet reason
+
+admet: $(VENV)/run.stamp
+	$(BIN)/snakemake --configfile config/admet.yaml --directory results/admet --cores $(CORES) --rerun-incomplete \
+	  --quiet reason
 
 # A file's tests stay with one worker, so that what they share is made once.
 test: lint
