@@ -33,8 +33,8 @@ def main(results: Path) -> None:
     for one, other in combinations(structures, 2):
         if (count := len(structures[one] & structures[other])) >= LEAST:
             shared.setdefault(one, {})[other] = count
-    print(f"# How many molecules two registered datasets share, where that is {LEAST} or more, by canonical SMILES of RDKit")
-    print(f"# {rdkit.__version__} ({datetime.date.today()}): python benchmarks/shared.py results")
+    print(f"# How many molecules two registered datasets share, where that is {LEAST} or more, by canonical SMILES")
+    print(f"# of RDKit {rdkit.__version__} ({datetime.date.today()}): python benchmarks/shared.py results")
     print(f"# Others than these are taken to share none: {', '.join(structures)}")
     print(yaml.safe_dump(shared, sort_keys=False), end="")
 
