@@ -5,6 +5,7 @@ rule joint:
         members_of("results/data/{dataset}/molecules.parquet"),
         members_of("results/data/{dataset}/graphs/{featurizer}.safetensors"),
         members_of("results/splits/{protocol}/{dataset}/{split}-{budget}.parquet"),
+        described_members,
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
     output:
