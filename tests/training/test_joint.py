@@ -289,10 +289,15 @@ def test_a_fit_depends_on_the_descriptors_that_it_reads_and_on_no_others(results
     assert set(parts.loc[other, "setting"]) == {
         f'{{"descriptors":"{name}","weighting":"equal"}}' for name in ("gfn2", "both", "qw4")
     }
-    # What only tests changes no weight.
-    for one, two in zip(parts[other].itertuples(), again[other].itertuples(), strict=True):
-        mine, theirs = (saved_weights(panel / "parts" / row.dataset / row.part) for row in (one, two))
-        assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+    # What only tests changes no weight, nor do the numbers of another dataset than the first one of a molecule's.
+    trains = next(row for row, role in roles[0].items() if role == "train" and row in roles[1])
+    described(results, ("sizes", "gfn2", in_union(results)[0][1].tolist().index(trains)))
+    train(results, settings)
+    third = schemas.read("fits", panel / "fits.parquet")
+    assert ((third["part"] != again["part"]) == other).all()
+    for runs in zip(*(fits[other].itertuples() for fits in (parts, again, third)), strict=True):
+        mine, *theirs = (saved_weights(panel / "parts" / row.dataset / row.part) for row in runs)
+        assert all(torch.equal(tensor, one[name]) for name, tensor in mine.items() for one in theirs)
 
 
 def test_a_test_label_changes_no_weight_of_a_head_with_descriptors(results: Path):
