@@ -217,16 +217,32 @@ def auxiliary_of(wildcards):
     return EXPERIMENT.auxiliary_file(wildcards.model, wildcards.method) or []
 
 
+def described(wildcards, name, datasets):
+    """Files of descriptors of these datasets' molecules, where a point of the method's grid reads them."""
+    read = name in EXPERIMENT.reads(wildcards.method)
+    return [
+        f"results/data/{dataset}/{name}.safetensors" for dataset in datasets if read
+    ]
+
+
+def described_members(wildcards):
+    """Files of descriptors of a panel's molecules, for methods that read them."""
+    members = named("panels", EXPERIMENT.panels, wildcards.panel)
+    return [
+        path
+        for name in ("descriptors", "gfn2")
+        for path in described(wildcards, name, members)
+    ]
+
+
 def descriptors_of(wildcards):
     """A dataset's descriptors by RDKit, for methods that read them."""
-    reads = "descriptors" in EXPERIMENT.reads(wildcards.method)
-    return f"results/data/{wildcards.dataset}/descriptors.safetensors" if reads else []
+    return described(wildcards, "descriptors", [wildcards.dataset])
 
 
 def gfn2_of(wildcards):
     """A dataset's descriptors by GFN2-xTB, for methods that read them."""
-    reads = "gfn2" in EXPERIMENT.reads(wildcards.method)
-    return f"results/data/{wildcards.dataset}/gfn2.safetensors" if reads else []
+    return described(wildcards, "gfn2", [wildcards.dataset])
 
 
 def run_of(wildcards, method, table):

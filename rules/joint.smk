@@ -7,6 +7,7 @@ rule joint:
         members_of("results/splits/{protocol}/{dataset}/{split}-{budget}.parquet"),
         # Nothing trains on datasets that do not go together.
         "results/exposure/{protocol}/{panel}/{split}-{budget}.parquet",
+        described_members,
         checkpoint="results/checkpoints/{model}.safetensors",
         own=own_code,
     output:

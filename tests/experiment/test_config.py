@@ -122,6 +122,23 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ),
         ({"grids": {"joint_ft": {"weighting": ["fair"]}}}, ["grids.joint_ft.weighting: 'fair'", "'pooled', 'equal'"]),
         ({"grids": {"joint_ft": {"weighting": ["size"], "beta": ["x"]}}}, ["grids.joint_ft.beta: 'x'", "float"]),
+        ({"grids": {"joint_ft": {"descriptors": ["xtb"]}}}, ["grids.joint_ft.descriptors: 'xtb'", "'both', 'qw4'"]),
+        ({"grids": {"hybrid": {"descriptors": ["qw4"]}}}, ["grids.hybrid.descriptors: 'qw4'", "'gfn2', 'both'"]),
+        *(
+            (
+                {
+                    "methods": [name],
+                    "panels": {"two": ["esol", "bbbp"]},
+                    "datasets": ["two"],
+                    "grids": {"joint_ft": {"descriptors": ["none", "gfn2"]}},
+                },
+                [
+                    f"grids.joint_ft.descriptors: {name.partition('+')[0]} goes on from joint_ft's head and reads no "
+                    "descriptors, and gfn2 has its head read them; say none, or leave out "
+                ],
+            )
+            for name in ("joint_then_single", "joint_dwise_ft", "joint_wise_ft+ridge")
+        ),
     ],
 )
 def test_a_mistake_is_named(change: dict[str, Any], told: list[str]):
@@ -144,6 +161,18 @@ def test_a_method_reads_what_a_point_of_its_grid_names():
     assert described.reads("classical") == {"counts", "descriptors", "gfn2"}
     assert described.reads("descriptors") == {"counts", "descriptors"}
     assert described.grid("full_ft+hybrid", 5) == [{"descriptors": "none"}, {"descriptors": "gfn2"}]
+
+
+def test_joint_training_reads_the_descriptors_of_its_grid_and_another_head_on_its_encoder_can_follow():
+    panel = {"panels": {"two": ["esol", "bbbp"]}, "datasets": ["two"], "methods": ["joint_ft", "joint_ft+ridge"]}
+    assert experiment(panel).reads("joint_ft") == frozenset()
+    read = {"rdkit": {"descriptors"}, "gfn2": {"gfn2"}, "both": {"descriptors", "gfn2"}, "qw4": {"descriptors", "gfn2"}}
+    for name, files in read.items():
+        described = experiment(panel | {"grids": {"joint_ft": {"descriptors": ["none", name]}}})
+        assert described.reads("joint_ft") == files
+        assert described.reads("joint_ft+ridge") == {"vectors"}
+    alone = experiment(panel | {"methods": ["joint_then_single"], "grids": {"joint_ft": {"descriptors": ["none"]}}})
+    assert alone.reads("joint_then_single") == frozenset()
 
 
 def test_numbers_may_be_text_in_what_the_command_line_adds(tmp_path: Path):

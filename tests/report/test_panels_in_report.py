@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import crossed_grids
 import made_up_tables
 from roftmol import figures, report
 from roftmol.figures import loss_weights
@@ -71,6 +73,65 @@ def test_the_table_has_a_row_a_pair_and_dataset_and_one_over_all(results: Result
     assert [row[dataset] for row in rows[:4]] == ["all 4", "bace", "bbbp", "clintox"]
 
 
+def results_of(scores: pd.DataFrame) -> Results:
+    chosen = crossed_grids.selected_of(scores)
+    empty = schemas.empty("alphas"), schemas.empty("coefficients")
+    made = statistics.made(chosen, replicates=100, scores=scores)
+    return Results(made_up_tables.summarise(chosen), chosen, *empty, **made)
+
+
+#: What two points of the grid gain in each of twelve datasets.
+CLEAR = {("learned", "rdkit"): 0.05, ("equal", "both"): -0.05}
+TWELVE = [f"set{number}" for number in range(12)]
+
+
+def test_weightings_are_rows_descriptors_columns_and_a_difference_is_claimed_where_it_is_beyond_doubt() -> None:
+    results = results_of(crossed_grids.scores_of(CLEAR, TWELVE))
+    table = panels.crossed_table(results)
+    assert table.columns == ["Metric", "Method", "Weighting", "#no descriptors", "#RDKit", "#RDKit and GFN2-xTB"]
+    assert [row[2].text for row in table.rows] == ["equal", "learned"]
+    assert table.rows[0][3].text == "reference"
+    assert [cell.tone for row in table.rows for cell in row[3:]] == ["soft", "", "worse", "", "better", ""]
+    rows = results.crossed.set_index("setting")
+    for place, weighting in enumerate(crossed_grids.WEIGHTINGS):
+        for column, descriptors in enumerate(crossed_grids.DESCRIPTORS, start=3):
+            if (weighting, descriptors) != ("equal", "none"):
+                row = rows.loc[crossed_grids.setting(weighting, descriptors)]
+                text = table.rows[place][column].text.replace("−", "-")
+                value, low, high = (float(part) for part in re.split(r" \(| to |\)", text)[:3])
+                assert (value, low, high) == pytest.approx((row["difference"], row["low"], row["high"]), abs=5e-4)
+    assert "better than equal weighting without descriptors: the mean" in table.caption
+    best, worst = table.rows[1][4].text, table.rows[0][5].text
+    assert panels.crossed(results) == (
+        "Joint FT against equal weighting without descriptors: beyond doubt, equal weighting with RDKit and GFN2-xTB "
+        f"is worse, {worst}; learned weighting with RDKit is better, {best}."
+    )
+
+
+def test_nothing_is_claimed_of_a_difference_that_may_be_chance_or_of_too_few_datasets() -> None:
+    noisy = results_of(crossed_grids.scores_of({("learned", "rdkit"): 0.01}, TWELVE, noise=0.1))
+    corner = "Joint FT against equal weighting without descriptors"
+    assert panels.crossed(noisy) == f"{corner}: nothing differs beyond doubt."
+    few = results_of(crossed_grids.scores_of(CLEAR, TWELVE[:7]))
+    assert panels.crossed(few) == (
+        f"{corner}: 7 datasets are too few to say whether anything differs; with 5 comparisons, that takes 8 or more."
+    )
+    assert all(cell.tone in ("", "soft") for row in panels.crossed_table(few).rows for cell in row)
+    assert "(" in panels.crossed_table(few).rows[1][4].text
+
+
+def test_a_better_rmse_is_a_lower_one() -> None:
+    results = results_of(crossed_grids.scores_of({("learned", "rdkit"): -0.2}, TWELVE, metric="rmse"))
+    text = panels.crossed_table(results).rows[1][4].text
+    assert text.startswith("+28.")
+    assert "is better, +28." in panels.crossed(results)
+
+
+def test_a_page_without_a_crossed_grid_has_no_such_table(results: Results) -> None:
+    assert not panels.crossed_table(results).rows
+    assert panels.crossed(results) == ""
+
+
 def test_exposure_is_the_mean_over_seeds_and_names_who_trains_most() -> None:
     context = {"protocol": "honest", "dataset": "sider", "split": "scaffold", "budget": "all", "panel": "safety"}
     counts = {"seed": [0, 1], "partition": "test", "molecules": [100, 50], "exposed": [80, 20]}
@@ -105,6 +166,15 @@ def test_only_weights_that_move_are_drawn(results: Results, selected: pd.DataFra
     assert [round(float(line.get_ydata()[0]), 3) for line in lines] == [round(r**0.75, 3) for r in (0.3, 0.4, 0.1, 0.2)]
 
 
+def test_weights_are_drawn_for_each_choice_of_descriptors(results: Results, selected: pd.DataFrame) -> None:
+    learned = weights(selected).query("setting.str.contains('learned')")
+    both = pd.concat([learned, learned.assign(setting='{"descriptors":"rdkit","weighting":"learned"}')])
+    tables = (results.summary, selected, results.alphas, results.coefficients)
+    (drawn,) = loss_weights.drawings(Results(*tables, loss_weights=both))
+    assert "safety: Joint FT, learned, scaffold split, all labels: bace" in drawn.alt
+    assert "safety: Joint FT, learned, rdkit, scaffold split, all labels: bace" in drawn.alt
+
+
 def test_the_page_has_the_panel_s_section_and_a_page_without_panels_has_none(
     tmp_path: Path, selected: pd.DataFrame
 ) -> None:
@@ -117,4 +187,11 @@ def test_the_page_has_the_panel_s_section_and_a_page_without_panels_has_none(
     assert "loss_weights-honest-gin_masking.svg" in page
     made_up_tables.write_tables(tmp_path / "tables", selected[~selected["method"].str.startswith("joint")])
     report.build(tables, tmp_path / "figures", {}, tmp_path / "other.html")
-    assert "negative transfer" not in (tmp_path / "other.html").read_text()
+    other = (tmp_path / "other.html").read_text()
+    assert "negative transfer" not in other
+    assert "Weightings and descriptors" not in page + other
+    scores = crossed_grids.scores_of(CLEAR, TWELVE)
+    chosen = crossed_grids.selected_of(scores)
+    made_up_tables.write_tables(tmp_path / "tables", chosen, **statistics.made(chosen, replicates=100, scores=scores))
+    report.build(tables, tmp_path / "figures", {}, tmp_path / "crossed.html")
+    assert "Weightings and descriptors" in (tmp_path / "crossed.html").read_text()

@@ -15,13 +15,19 @@ from cell_jobs import FULL_FT, finetune
 from molecule_tables import molecule_table
 from roftmol.core.errors import UserError
 from roftmol.experiment.config import experiment
-from roftmol.features import featurize
+from roftmol.features import array_file, featurize
+from roftmol.features.descriptors import MADE as DESCRIPTORS
+from roftmol.features.descriptors import NAMES as NAMES_OF_RDKIT
+from roftmol.features.inputs import GFN2, GFN2_FIELDS, GFN2_NAMES
 from roftmol.methods import ALL_METHODS, of_panels
 from roftmol.tables import schemas
-from roftmol.training import jobs, joint
+from roftmol.training import jobs, joint, tuned_heads
 from roftmol.training.fit import DivergedError, TrainSettings
+from roftmol.training.forward import pooled
 from roftmol.training.joint import JointSettings
+from roftmol.training.learners import LearnerSettings
 from roftmol.training.saved_fits import saved_weights
+from roftmol.training.tuned_heads import TunedHeadSettings
 from small_dataset import SMILES, labels_of_size, split_table
 from stage_settings import settings_for
 
@@ -185,6 +191,155 @@ def test_a_fit_that_fails_fails_for_every_dataset_and_its_time_is_shared(results
         train_molecules.append(((split["seed"] == 0) & (split["role"] == "train")).sum())
     seconds = fits["wall_seconds"].to_numpy()
     assert seconds[0] / seconds[1] == pytest.approx(train_molecules[0] / train_molecules[1])
+
+
+def described(results: Path, changed: tuple[str, str, int] = ("", "", 0)) -> None:
+    """Write the datasets' descriptors; of `changed`, a dataset, a kind of them and a molecule, this one is another."""
+    for dataset in NAMES:
+        molecules = schemas.read("molecules", results / "data" / dataset / "molecules.parquet")
+        rng = np.random.default_rng([len(text) for text in SMILES])
+        rows = [SMILES.index(text) for text in molecules["smiles"]]
+        rdkit = rng.normal(7, 3, (len(SMILES), len(NAMES_OF_RDKIT))).astype(np.float32)[rows]
+        gfn2 = rng.normal(-20, 9, (len(SMILES), len(GFN2_NAMES))).astype(np.float32)[rows]
+        gfn2[:, len(GFN2_FIELDS) :] = 1
+        gfn2[np.array(rows) == 5] = 0  # it has none
+        of_kind = {"descriptors": (DESCRIPTORS, rdkit), "gfn2": (GFN2, gfn2)}
+        if changed[0] == dataset:
+            of_kind[changed[1]][1][changed[2], : len(GFN2_FIELDS)] += 50
+        for name, (made, values) in of_kind.items():
+            array_file.save(name, values, made, results / "data" / dataset / f"{name}.safetensors")
+
+
+def in_union(results: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    """The row in `SMILES` of each dataset's molecules, and the rows that train either in seed 0."""
+    rows, train = [], []
+    for dataset in NAMES:
+        molecules = schemas.read("molecules", results / "data" / dataset / "molecules.parquet")
+        rows.append(np.array([SMILES.index(text) for text in molecules["smiles"]]))
+        split = schemas.read("splits", results / "splits" / "honest" / dataset / "random-all.parquet")
+        train.append(rows[-1][split.loc[(split["seed"] == 0) & (split["role"] == "train"), "molecule"]])
+    return rows, np.unique(np.concatenate(train))
+
+
+DESCRIBED = tuple({"weighting": "equal", "descriptors": name} for name in ("none", "rdkit", "gfn2", "both", "qw4"))
+
+
+def test_heads_read_descriptors_that_are_standardised_on_the_molecules_that_train_any_dataset(results: Path):
+    described(results)
+    settings = members(grid=DESCRIBED, seeds=(0,))
+    panel = train(results, settings)
+    rows, trains = in_union(results)
+    assert set(trains) != set(rows[0]) & set(rows[1])  # some train one dataset alone
+    for member, of_dataset in zip(settings, rows, strict=True):
+        data = results / "data" / member.dataset
+        run = share(results, member, panel)
+        cell = jobs.Cell(member, data / "graphs" / "hu.safetensors", results / "encoder.safetensors", None)
+        rdkit = array_file.load("descriptors", DESCRIPTORS, data / "descriptors.safetensors")
+        fits = schemas.read("fits", run / "fits.parquet").set_index("setting")
+        predictions = schemas.read("predictions", run / "predictions.parquet")
+        setting = '{"descriptors":"rdkit","weighting":"equal"}'
+        tested = predictions[(predictions["setting"] == setting) & (predictions["partition"] == "test")]
+        part = run / "parts" / fits.loc[setting, "part"]
+        weights = saved_weights(part)
+        encoder = jobs.saved_encoder(cell, part)
+        x = pooled(encoder, cell.molecules, tested["molecule"].to_numpy()).numpy()
+        # All descriptors of the union in the order of `SMILES`, from both datasets' files.
+        union = np.full((len(SMILES), rdkit.shape[1]), np.nan)
+        for name, of_other in zip(NAMES, rows, strict=True):
+            path = results / "data" / name / "descriptors.safetensors"
+            union[of_other] = array_file.load("descriptors", DESCRIPTORS, path)
+        mean, deviation = union[trains].mean(0), union[trains].std(0)
+        d = np.clip((union[of_dataset[tested["molecule"]]] - mean) / deviation, -5, 5)
+        W, b = weights["head.weight"].numpy(), weights["head.bias"].numpy()
+        assert W.shape == (1, encoder.width + rdkit.shape[1])
+        output = (np.hstack([x, d]) @ W.T + b).ravel()
+        if member.task == "classification":
+            expected = 1 / (1 + np.exp(-output))
+        else:
+            expected = output * weights["scale"].item() + weights["shift"].item()
+        np.testing.assert_allclose(np.concatenate(tested["prediction"].tolist()), expected, rtol=1e-3, atol=1e-4)
+        widths = {
+            text: saved_weights(run / "parts" / name)["head.weight"].shape[1] - encoder.width
+            for text, name in fits["part"].items()
+        }
+        f, q = len(NAMES_OF_RDKIT), len(GFN2_FIELDS)
+        marks = q if 5 in trains else 0
+        assert list(widths.values()) == [0, f, q + marks, f + q + marks, f + 8]
+        trained = fits["trained_parameters"]
+        assert (trained - trained.iloc[0]).tolist() == list(widths.values())
+
+
+def test_a_fit_depends_on_the_descriptors_that_it_reads_and_on_no_others(results: Path):
+    before = set(times(train(results, members(seeds=(0,)))))  # there is no file of descriptors yet
+    described(results)
+    settings = members(grid=DESCRIBED, seeds=(0,))
+    panel = train(results, settings)
+    parts = schemas.read("fits", panel / "fits.parquet")
+    assert before < set(times(panel))
+    roles: list[dict[int, str]] = []
+    for dataset, of_dataset in zip(NAMES, in_union(results)[0], strict=True):
+        split = schemas.read("splits", results / "splits" / "honest" / dataset / "random-all.parquet")
+        split = split[split["seed"] == 0]
+        roles.append(dict(zip(of_dataset[split["molecule"]].tolist(), split["role"], strict=True)))
+    tested = next(row for row, role in roles[0].items() if {role, roles[1].get(row, role)} == {"test"})
+    described(results, ("many", "gfn2", in_union(results)[0][0].tolist().index(tested)))
+    train(results, settings)
+    again = schemas.read("fits", panel / "fits.parquet")
+    other = parts["part"] != again["part"]
+    assert set(parts.loc[other, "setting"]) == {
+        f'{{"descriptors":"{name}","weighting":"equal"}}' for name in ("gfn2", "both", "qw4")
+    }
+    # What only tests changes no weight, nor do the numbers of another dataset than the first one of a molecule's.
+    trains = next(row for row, role in roles[0].items() if role == "train" and row in roles[1])
+    described(results, ("sizes", "gfn2", in_union(results)[0][1].tolist().index(trains)))
+    train(results, settings)
+    third = schemas.read("fits", panel / "fits.parquet")
+    assert ((third["part"] != again["part"]) == other).all()
+    for runs in zip(*(fits[other].itertuples() for fits in (parts, again, third)), strict=True):
+        mine, *theirs = (saved_weights(panel / "parts" / row.dataset / row.part) for row in runs)
+        assert all(torch.equal(tensor, one[name]) for name, tensor in mine.items() for one in theirs)
+
+
+def test_a_test_label_changes_no_weight_of_a_head_with_descriptors(results: Path):
+    described(results)
+    settings = members(grid=DESCRIBED[3:4], seeds=(0,))
+    panel = train(results, settings)
+    parts = schemas.read("fits", panel / "fits.parquet")
+    path = results / "data" / "sizes" / "molecules.parquet"
+    molecules = schemas.read("molecules", path)
+    split = schemas.read("splits", results / "splits" / "honest" / "sizes" / "random-all.parquet")
+    tested = set(split.loc[(split["seed"] == 0) & (split["role"] == "test"), "molecule"])
+    changed = [
+        np.array(y) + 100 * (n in tested) for n, y in zip(molecules["molecule"], molecules["labels"], strict=True)
+    ]
+    molecules["labels"] = changed
+    schemas.write("molecules", molecules, path)
+    featurize.featurize(molecules).save(results / "data" / "sizes" / "graphs" / "hu.safetensors")
+    train(results, settings)
+    again = schemas.read("fits", panel / "fits.parquet")
+    assert (parts["part"] != again["part"]).all()
+    for one, two in zip(parts.itertuples(), again.itertuples(), strict=True):
+        mine, theirs = (saved_weights(panel / "parts" / row.dataset / row.part) for row in (one, two))
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+
+
+def test_another_head_reads_an_encoder_whose_own_head_reads_descriptors(results: Path):
+    described(results)
+    settings = members(grid=DESCRIBED[1:2], seeds=(0,))
+    run = share(results, settings[1], train(results, settings))
+    context = {name: getattr(settings[1], name) for name in (*schemas.CONTEXT, "seeds", "task", "metric", "model")}
+    head = LearnerSettings(**context, method="joint_ft+ridge", grid=({},))
+    data = results / "data" / "sizes"
+    splits = results / "splits" / "honest" / "sizes" / "random-all.parquet"
+    paths = (data, data / "graphs" / "hu.safetensors", splits, results / "encoder.safetensors", run)
+    tuned_heads.run(TunedHeadSettings(head, settings[1]), *paths, results / "ridge")
+    (fit,) = schemas.read("fits", results / "ridge" / "fits.parquet").to_dict("records")
+    assert (fit["status"], fit["note"]) == ("ok", 'encoder of {"descriptors":"rdkit","weighting":"equal"}')
+
+
+def test_a_file_of_descriptors_that_is_missing_is_named(results: Path):
+    with pytest.raises(UserError, match=r"many/gfn2\.safetensors: no file of gfn2"):
+        train(results, members(grid=DESCRIBED[2:3], seeds=(0,)))
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])

@@ -13,8 +13,10 @@ import torch
 
 from roftmol.core.errors import UserError
 from roftmol.features import featurize
-from roftmol.methods import METHODS, joint_ft
-from roftmol.methods.base import JointStep
+from roftmol.heads.gfn2 import CHOICES
+from roftmol.methods import METHODS, joint_ft, setting_text
+from roftmol.methods.base import READ_BY, JointStep
+from roftmol.scoring import metrics
 from roftmol.training import joint_loop, loop
 from roftmol.training.curve import Epoch, selection_key
 from roftmol.training.fit import DivergedError, Fold, TrainSettings
@@ -59,9 +61,9 @@ def panel(tasks=(REGRESSION, REGRESSION), weighting="equal", data=None, fold=Non
     return fits, union(datasets, [structures(SMILES), structures(OTHERS)])
 
 
-def trained(fits, molecules):
-    models = joint_loop.new_models(pretrained(), fits)
-    return models, joint_loop.train(models, fits, molecules)
+def trained(fits, molecules, beside=None):
+    models = joint_loop.new_models(pretrained(), fits, 0 if beside is None else beside.shape[1])
+    return models, joint_loop.train(models, fits, molecules, beside)
 
 
 def weights_of(models):
@@ -227,6 +229,44 @@ def test_epochs_are_ordered_by_the_mean_over_datasets_each_in_its_own_unit():
     assert joint_loop.joint_key([point], [regression], [1.0]) == selection_key("rmse", 5.0, 25.0)
 
 
+# -- what heads read beside vectors ----------------------------------------------------------------------------------
+
+
+def test_a_head_with_descriptors_starts_from_the_same_predictions_as_without():
+    fits, _ = panel((REGRESSION, CLASSIFICATION))
+    plain, described = joint_loop.new_models(pretrained(), fits), joint_loop.new_models(pretrained(), fits, 3)
+    for one, other in zip(plain, described, strict=True):
+        assert other.head.weight.shape == (1, one.head.in_features + 3)
+        assert torch.equal(other.head.weight[:, :-3], one.head.weight)
+        assert torch.equal(other.head.bias, one.head.bias)
+        assert not other.head.weight[:, -3:].any()
+        assert other.encoder is described[0].encoder
+
+
+def test_the_loop_and_held_out_prediction_read_a_molecules_own_descriptors():
+    # What stands beside a molecule is a label of either dataset, so that any other molecule's would mislead.
+    fits, molecules = panel((REGRESSION, REGRESSION), training=TrainSettings(epochs=40, batch_size=7))
+    labels = molecules.graphs.labels
+    beside = np.nan_to_num((labels - np.nanmean(labels, 0)) / np.nanstd(labels, 0)).astype(np.float32)
+    models, history = trained(fits, molecules, beside)
+    _, plain = trained(fits, molecules)
+    width = pretrained().width + 2
+    assert history.trained_parameters == [count + 2 for count in plain.trained_parameters]
+    for model, fit, rows, curve in zip(models, fits, molecules.rows, history.curves, strict=True):
+        assert model.head.in_features == width
+        assert model.head.weight[:, -2:].any()
+        held_out = model.predict_held_out(fit.graphs, fit.fold, torch.from_numpy(beside[rows]))
+        truth = fit.graphs.labels[fit.fold.valid]
+        best = curve[history.best_epoch - 1].valid_metric
+        assert metrics.primary("rmse", truth, held_out.valid) == pytest.approx(best, rel=1e-5)
+        # W [x, d] + b, molecule by molecule.
+        read = np.hstack([held_out.vectors.numpy(), beside[rows][fit.fold.held_out]])
+        output = read @ model.head.weight.detach().numpy().T + model.head.bias.detach().numpy()
+        expected = output * model.scale.item() + model.shift.item()
+        predicted = np.concatenate([held_out.valid, held_out.test])
+        np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-4)
+
+
 # -- weightings ------------------------------------------------------------------------------------------------------
 
 
@@ -307,3 +347,12 @@ def test_settings_name_the_weightings_and_an_exponent_is_of_sizes_alone():
     assert joint_ft.Settings("size").beta == joint_ft.BETA
     with pytest.raises(UserError, match="beta is nan; give a number"):
         joint_ft.Settings("size", math.nan)
+
+
+def test_settings_name_the_descriptors_and_none_goes_without_saying():
+    assert get_args(get_type_hints(joint_ft.Settings)["descriptors"]) == tuple(READ_BY) == CHOICES
+    assert setting_text(joint_ft.Settings()) == setting_text(joint_ft.Settings(descriptors="none"))
+    assert setting_text(joint_ft.Settings()) == '{"weighting":"equal"}'
+    assert setting_text(joint_ft.Settings(descriptors="qw4")) == '{"descriptors":"qw4","weighting":"equal"}'
+    with pytest.raises(UserError, match=r"descriptors: 'xtb' is unknown; choose one of none, rdkit, gfn2, both, qw4"):
+        joint_ft.Settings(descriptors="xtb")

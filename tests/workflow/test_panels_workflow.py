@@ -88,3 +88,14 @@ def test_another_weighting_is_one_fit_more_for_all_datasets(finished: Workspace)
     finished.configure(**PANEL | {"grids": grids})
     on_from_it = {"finetune": 2, "interpolate": 2, "tuned_head": 2}
     assert finished.jobs() == {"joint": 1, "joint_member": 2, **on_from_it, **ENDS}
+
+
+def test_descriptors_are_computed_where_a_point_of_the_grid_has_a_head_read_them(finished: Workspace):
+    for dataset in ("mine", "greasy"):
+        (finished.folder / f"results/data/{dataset}/descriptors.safetensors").unlink()  # the hybrid head's
+    read = {"none": {}, "rdkit": {"descriptors": 2}, "gfn2": {"gfn2": 2}, "qw4": {"descriptors": 2, "gfn2": 2}}
+    for name, files in read.items():
+        grid = {"descriptors": ["none", name]}
+        finished.configure(**PANEL | {"methods": ["joint_ft", "joint_ft+ridge"], "grids": {"joint_ft": grid}})
+        jobs = finished.jobs()
+        assert {stage: jobs[stage] for stage in ("descriptors", "gfn2") if stage in jobs} == files

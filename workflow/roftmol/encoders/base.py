@@ -193,6 +193,14 @@ class Head(Linear):
         """Return the outputs: b x width -> b x tasks."""
         return super().forward(features)
 
+    def widened(self, beside: int) -> Head:
+        """Return the same map of vectors with so many numbers at their end, whose weights are 0."""
+        wider = Head(self.in_features + beside, self.out_features)
+        with torch.no_grad():
+            wider.weight.copy_(functional.pad(self.weight, (0, beside)))
+            wider.bias.copy_(self.bias)
+        return wider
+
 
 class AtomHead(nn.Module):
     """A network of three layers an atom, its outputs averaged over the molecule, or summed for extensive properties.

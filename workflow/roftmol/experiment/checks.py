@@ -11,7 +11,17 @@ from roftmol.experiment.keys import Auxiliary, Config
 from roftmol.experiment.names import check_names
 from roftmol.experiment.panels import check_in_panels, check_panels
 from roftmol.experiment.registered import Registered, check_file
-from roftmol.methods import ALL_METHODS, DEFAULT_METHODS, METHODS, Method, check_pair, head_of, of_panels
+from roftmol.methods import (
+    ALL_METHODS,
+    DEFAULT_METHODS,
+    METHODS,
+    Method,
+    check_pair,
+    head_of,
+    of_panels,
+    source_of,
+    with_sources,
+)
 from roftmol.registry.catalog import Dataset
 from roftmol.registry.splits import SPLITS
 from roftmol.scoring.selection import RULES
@@ -48,6 +58,7 @@ def check(config: Config, registered: Registered) -> None:
             "SMILES in `files`"
         )
     _check_joint(config, registered)
+    _check_goes_on(config)
     _check_spatial(config, registered)
     _check_native(config.auxiliary)
     for (method, axes), model in product(config.grids.items(), config.models):
@@ -119,6 +130,20 @@ def _check_joint(config: Config, registered: Registered) -> None:
             f"methods: {joint[0]} is for models of molecular graphs, and {spatial[0]} reads geometries; leave out one "
             "of the two"
         )
+
+
+def _check_goes_on(config: Config) -> None:
+    """Raise `UserError` where a method goes on with a head that reads descriptors, which it does not."""
+    for name in (other for method in config.methods for other in with_sources(method)):
+        source, record = source_of(name), ALL_METHODS[name]
+        if not source or record.encoder_of or "descriptors" not in METHODS[source].reads:
+            continue
+        read = [chosen for chosen in config.grids.get(source, {}).get("descriptors", []) if chosen != "none"]
+        if read:
+            raise UserError(
+                f"grids.{source}.descriptors: {name} goes on from {source}'s head and reads no descriptors, and "
+                f"{read[0]} has its head read them; say none, or leave out {name}"
+            )
 
 
 def _check_described(config: Config) -> None:

@@ -16,7 +16,7 @@ from roftmol.experiment.panels import panels, spelt_out
 from roftmol.experiment.reading import read
 from roftmol.experiment.recommendation import Recommendation, recommendation
 from roftmol.experiment.registered import registered
-from roftmol.methods import ALL_METHODS, METHODS, MIXED, head_of
+from roftmol.methods import ALL_METHODS, METHODS, MIXED, head_of, with_sources
 from roftmol.methods.cells import Cells
 from roftmol.registry.catalog import Checkpoint, Corpus, Dataset
 from roftmol.registry.splits import SPLITS
@@ -57,7 +57,8 @@ class Experiment:
 
     def check_machine(self, *, environments: bool) -> None:
         """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
-        gfn2 = any("gfn2" in self.reads(method) for method in self.cells.methods)
+        needed = {name for method in self.cells.methods for name in with_sources(method)}
+        gfn2 = any("gfn2" in self.reads(name) for name in needed)
         machine.check(self.datasets, self.checkpoints, self.device, environments=environments, gfn2=gfn2)
 
     def audit(self) -> list[str]:
@@ -146,7 +147,7 @@ class Experiment:
         return grid
 
     def reads(self, method: str) -> frozenset[str]:
-        """Return what of the molecules a method reads that trains no encoder, with any point of its grid."""
+        """Return what of the molecules a method reads, its encoder's graphs aside, with any point of its grid."""
         record = ALL_METHODS[method]
         if not record.reads:
             return frozenset()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roftmol.experiment.config import Experiment
 from roftmol.experiment.keys import Training
-from roftmol.methods import ALL_METHODS, FULL_FT, METHODS, Method
+from roftmol.methods import ALL_METHODS, FULL_FT, METHODS, Method, with_sources
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset, read_yaml
 from roftmol.registry.splits import SPLITS
@@ -109,19 +109,8 @@ def estimate(experiment: Experiment) -> Estimate:
 
 def _needed(methods: Iterable[str]) -> list[str]:
     """Return the methods that train or mix an encoder or read such a one, with those whose fits they need."""
-    needed: dict[str, None] = {}
-
-    def add(name: str) -> None:
-        method = ALL_METHODS[name]
-        mixed = method.mixing.source if method.mixing else ""
-        for other in filter(None, (method.encoder_of, mixed, method.starts_from)):
-            add(other)
-        if method.trains_encoder or method.encoder_of:
-            needed[name] = None
-
-    for name in methods:
-        add(name)
-    return list(needed)
+    needed = dict.fromkeys(name for method in methods for name in with_sources(method))
+    return [name for name in needed if ALL_METHODS[name].trains_encoder or ALL_METHODS[name].encoder_of]
 
 
 def _molecules(dataset: Dataset) -> int:

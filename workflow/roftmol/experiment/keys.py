@@ -339,6 +339,8 @@ class Config(Section):
     0.0001 and the starts 0.5 and 0.9. A part of the blocks: `surgical_ft: {block: [0, 4]}`. METHOD+HEAD has METHOD's
     grid, and the head that of HEAD. `hybrid`, `classical` and `descriptors` read RDKit's descriptors, or others:
     `hybrid: {descriptors: [none, rdkit, gfn2, both]}`; those of GFN2-xTB need tblite (`requirements-atomistic.txt`).
+    The heads of `joint_ft` read none unless `joint_ft: {descriptors: [none, rdkit, gfn2, both, qw4]}` says so; then
+    `joint_then_single` and mixtures, which go on with its heads, are left out.
     """
 
     own_datasets: Named[OwnDataset] = {}

@@ -138,6 +138,7 @@ class Results:
     comparisons: pd.DataFrame = field(default_factory=partial(schemas.empty, "comparisons"))
     mean_ranks: pd.DataFrame = field(default_factory=partial(schemas.empty, "mean_ranks"))
     pairs: pd.DataFrame = field(default_factory=partial(schemas.empty, "pairs"))
+    crossed: pd.DataFrame = field(default_factory=partial(schemas.empty, "crossed"))
 
     @cached_property
     def cells(self) -> pd.DataFrame:

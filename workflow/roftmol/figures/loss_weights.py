@@ -29,7 +29,7 @@ class Weighted(NamedTuple):
     """One panel's fits with one way of weighting, and the rows of table "loss_weights" of its datasets."""
 
     title: str
-    split_and_budget: str
+    which: str  #: descriptors where heads read some, split and budget
     rows: pd.DataFrame
 
 
@@ -45,7 +45,7 @@ def _groups(results: Results) -> Iterator[tuple[str, str, list[Weighted]]]:
         protocol, model = map(str, names)
         keys = ["panel", "split", "budget", "method", "setting"]
         items = [
-            Weighted(_title(*map(str, key)), f"{split_title(str(key[1]))}, {budget_title(str(key[2]))}", rows)
+            Weighted(_title(*map(str, key)), _which(*map(str, key)), rows)
             for key, rows in group.groupby(keys, sort=False)
             if _moves(rows)
         ]
@@ -64,6 +64,11 @@ def _title(panel: str, _split: str, _budget: str, method: str, setting: str) -> 
     return f"{panel}: {look(method).title}" + (f", {weighting.replace('_', ' ')}" if weighting else "")
 
 
+def _which(_panel: str, split: str, budget: str, _method: str, setting: str) -> str:
+    described = json.loads(setting).get("descriptors", "")
+    return ", ".join(filter(None, [described, split_title(split), budget_title(budget)]))
+
+
 def _sheet(_results: Results, page: Page[Weighted]) -> Sheet:
     datasets = sorted({name for item in page.items for name in item.rows["dataset"]}, key=str.casefold)
     styles: dict[str, dict[str, Any]] = {
@@ -79,7 +84,7 @@ def _sheet(_results: Results, page: Page[Weighted]) -> Sheet:
         mean = _mean(item.rows)
         first, last = mean.iloc[0], mean.ffill().iloc[-1]
         phrases.append(
-            f"{item.title}, {item.split_and_budget}: "
+            f"{item.title}, {item.which}: "
             + ", ".join(f"{name} {first[name]:.2g} to {last[name]:.2g}" for name in mean.columns)
         )
     return Sheet(figure, CAPTION, "Line plots of loss weights over epochs. " + "; ".join(phrases) + ".")
@@ -96,7 +101,7 @@ def _panel(axis: Axes, item: Weighted, styles: dict[str, dict[str, Any]]) -> Non
     axis.set_xlabel("epoch")
     axis.set_ylabel("weight")
     axis.grid(axis="y")
-    panel_title(axis, item.title, item.split_and_budget)
+    panel_title(axis, item.title, item.which)
 
 
 def _mean(rows: pd.DataFrame) -> pd.DataFrame:

@@ -113,6 +113,8 @@ __all__ = [
     "of_panels",
     "setting_text",
     "single_of",
+    "source_of",
+    "with_sources",
 ]
 
 
@@ -124,8 +126,20 @@ def of_panels(method: str) -> bool:
     record = ALL_METHODS.get(method)
     if record is None:
         return False
-    source = record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
+    source = source_of(method)
     return of_panels(source) if source else record.joint is not None
+
+
+def source_of(method: str) -> str:
+    """Return the method whose fits a method mixes, starts from or puts another head on; "" if none."""
+    record = ALL_METHODS[method]
+    return record.encoder_of or (record.mixing.source if record.mixing else record.starts_from)
+
+
+def with_sources(method: str) -> tuple[str, ...]:
+    """Return a method after all whose fits it needs, the first of them first."""
+    source = source_of(method)
+    return (*with_sources(source), method) if source else (method,)
 
 
 def single_of(method: str) -> str:

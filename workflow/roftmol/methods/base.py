@@ -11,7 +11,7 @@ Every start of Snakemake reads the methods and computes nothing, so torch is imp
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -200,8 +200,8 @@ class Method:
     joint: Callable[[Settings, JointStep], tuple[Tensor, Tensor]] | None = None
     starts_from: str = ""  #: the method whose fit, encoder and head, each fit starts from; "": the pretrained encoder
     learner: Callable[[], Learner] | None = None  #: for methods that train no encoder, imported when it is called
-    #: What of the molecules a learner reads: "counts", "descriptors", "vectors" of the frozen encoder. With
-    #: `DescriptorSettings`, "descriptors" stands for those that these name.
+    #: What of the molecules a learner reads, or a joint method's heads beside their encoder's vectors: "counts",
+    #: "descriptors", "vectors" of the frozen encoder. "descriptors" are those that the setting of this name chooses.
     reads: frozenset[str] = frozenset()
     #: For methods that fit a head to what they read, imported when it is called; it makes the learner, too.
     head: Callable[[], HeadKind] | None = None
@@ -254,9 +254,12 @@ class Method:
 
     def reads_with(self, settings: Settings) -> frozenset[str]:
         """Return what of the molecules it reads with these hyperparameters."""
-        if not isinstance(settings, DescriptorSettings):
-            return self.reads
-        return self.reads - {"descriptors"} | READ_BY[settings.descriptors]
+        return self.reads - {"descriptors"} | READ_BY[self.described_by(settings)]
+
+    def described_by(self, settings: Settings) -> str:
+        """Return the descriptors that its heads read with these hyperparameters, a name in `READ_BY`."""
+        chosen: str = settings.descriptors if "descriptors" in self.reads else "none"
+        return chosen
 
     @property
     def reads_encoder(self) -> bool:
@@ -337,24 +340,32 @@ def no_grid(_layers: int) -> tuple[NoSettings, ...]:
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 
 
+#: As published after QW-MTL, of a network's head alone: RDKit's, and four of GFN2-xTB's that are not scaled.
+QW4 = "qw4"
 #: What heads read of molecules by the name of the descriptors that they read.
 READ_BY = {
     "none": frozenset[str](),
     "rdkit": frozenset({"descriptors"}),
     "gfn2": frozenset({"gfn2"}),
     "both": frozenset({"descriptors", "gfn2"}),
+    QW4: frozenset({"descriptors", "gfn2"}),
 }
 
 
 @dataclass(frozen=True)
 class DescriptorSettings:
-    """The descriptors that a head reads: RDKit's, those of GFN2-xTB, both or none."""
+    """The descriptors that a head in closed form reads: RDKit's, those of GFN2-xTB, both or none."""
 
     descriptors: Literal["none", "rdkit", "gfn2", "both"] = field(default="rdkit", metadata=UNSAID)
 
     def __post_init__(self) -> None:
-        if self.descriptors not in READ_BY:
-            raise UserError(f"descriptors: {self.descriptors!r} is unknown; choose one of {', '.join(READ_BY)}.")
+        check_descriptors(self.descriptors, [name for name in READ_BY if name != QW4])
+
+
+def check_descriptors(name: str, known: Collection[str] = READ_BY) -> None:
+    """Raise `UserError` for descriptors that a head does not read."""
+    if name not in known:
+        raise UserError(f"descriptors: {name!r} is unknown; choose one of {', '.join(known)}.")
 
 
 def rdkit_descriptors(_layers: int) -> tuple[DescriptorSettings, ...]:

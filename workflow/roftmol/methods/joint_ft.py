@@ -16,17 +16,21 @@ sum n, and T the number of datasets. The weights:
 s and b are learned with the weights, from 0. The derivative of `learned` in beta_t is w_t ln(r_t) L_t, which is
 negative whatever the datasets are worth: every exponent rises, and every weight falls, for as long as it is trained.
 `learned_normalised` keeps the sum. A dataset alone has weight 1: a panel of one is full fine-tuning.
+
+A head may read descriptors of the molecule beside its vector, W [x, d] + b: RDKit's, those of GFN2-xTB, both, or `qw4`,
+as published. They are standardised on the panel's training molecules, and 0 with a mark where missing
+(`heads/gfn2.py`). The columns of W for d start from 0, so that every fit of a seed starts from the same predictions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from roftmol.core.errors import UserError
-from roftmol.methods.base import JointStep, Method
+from roftmol.methods.base import UNSAID, JointStep, Method, check_descriptors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,12 +41,14 @@ BETA = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How losses are weighted; `beta` is the exponent of `size`, None for other weightings."""
+    """How losses are weighted, and what heads read beside vectors; `beta` is of `size`, None for other weightings."""
 
     weighting: Literal["pooled", "equal", "size", "uncertainty", "learned", "learned_normalised"] = "equal"
     beta: float | None = None
+    descriptors: Literal["none", "rdkit", "gfn2", "both", "qw4"] = field(default="none", metadata=UNSAID)
 
     def __post_init__(self) -> None:
+        check_descriptors(self.descriptors)
         if self.weighting != "size":
             # In a grid of several weightings, an exponent is that of `size` alone, and others are tried once.
             object.__setattr__(self, "beta", None)
@@ -105,4 +111,5 @@ METHOD = Method(
     grid=lambda _layers: (Settings(),),
     stages=lambda _settings, parts: (parts,),
     joint=joint,
+    reads=frozenset({"descriptors"}),
 )

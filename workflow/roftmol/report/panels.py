@@ -1,23 +1,36 @@
-"""What panels say: joint training against single training of each dataset, and what joint encoders have seen."""
+"""What panels say: joint training against single training of each dataset, its settings, what encoders have seen."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import json
+import math
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from roftmol.figures.cells import Results, budget_title
+from roftmol.figures.cells import CONDITION, Results, budget_title, families_of
 from roftmol.figures.style import in_order, look
 from roftmol.methods import of_panels, single_of
 from roftmol.registry.splits import split_title
-from roftmol.report.statistics import comparisons_table
-from roftmol.report.table import Table, number_cell, share, word
+from roftmol.report.results import TITLES
+from roftmol.report.statistics import TONES, comparisons_table
+from roftmol.report.table import Cell, Table, number_cell, share, signed, word
 from roftmol.statistics.comparisons import ALL
+from roftmol.statistics.crossed import Point, point
 from roftmol.tables.schemas import FAMILY
+from roftmol.tasks import metric_title
 
+#: What heads read beside vectors, as columns and sentences say it.
+DESCRIBED = {
+    "none": "no descriptors",
+    "rdkit": "RDKit",
+    "gfn2": "GFN2-xTB",
+    "both": "RDKit and GFN2-xTB",
+    "qw4": "RDKit and QW-MTL's four",
+}
 EXPOSURE_LEAD = (
     "Where each dataset has a split of its own, a molecule that tests one of them may train another, and a joint "
     "encoder has then seen it under another label. A gain on such a split is not transfer alone. The joint split "
@@ -42,6 +55,98 @@ def transfer(results: Results) -> str:
             where = _where(table, dict(zip(FAMILY, map(str, family), strict=True)))
             sentences.append(f"{look(method).title} against {look(reference).title}{where}: {'; '.join(parts)}.")
     return " ".join(sentences)
+
+
+def crossed_table(results: Results) -> Table:
+    """Make the table of weightings by descriptors: how much better each is than the corner, over datasets."""
+    table = results.crossed
+    varying = [name for name in CONDITION if name in FAMILY and table[name].nunique() > 1]
+    groups = [
+        (family, method, rows)
+        for family, here in families_of(table)
+        for method, rows in here.groupby("method", sort=False)
+    ]
+    points = [list(_points(str(method), rows)) for _, method, rows in groups]
+    read = list(dict.fromkeys(one.descriptors for of_group in points for one in of_group))
+    rows, facets = [], []
+    for (family, method, compared), (corner, *others) in zip(groups, points, strict=True):
+        cells = dict(zip(others, map(_entry, compared.to_dict("records")), strict=True))
+        cells[corner] = word("reference", "soft")
+        for chosen in dict.fromkeys(one.others for one in (corner, *others)):
+            who = [*(word(family[name]) for name in varying), word(metric_title(family["metric"]))]
+            entries = [cells.get(Point(descriptors, chosen), word("–", "soft")) for descriptors in read]
+            rows.append([*who, word(look(str(method)).title), word(_others(chosen)), *entries])
+            facets.append({name: family[name] for name in CONDITION if name in family})
+    corners = " or ".join(dict.fromkeys(_in_words(corner) for corner, *_ in points))
+    caption = (
+        f"An entry says by how much a point of the grid is better than {corners}: the mean over datasets, each on the "
+        "same test molecules, of all fits, selected or not; positive is better, whichever way the metric runs. Its 95% "
+        "interval is over datasets and seeds, and of one entry by itself. An entry is coloured if its test, corrected "
+        "for all entries, is significant and the interval does not contain zero."
+    )
+    columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Weighting"]
+    return Table(caption, [*columns, *(f"#{DESCRIBED[name]}" for name in read)], rows, facets)
+
+
+def crossed(results: Results) -> str:
+    """Say which points of a crossed grid differ beyond doubt from the corner; "" where none is crossed."""
+    sentences = []
+    for family, here in families_of(results.crossed):
+        for method, rows in here.groupby("method", sort=False):
+            corner, *others = _points(str(method), rows)
+            sure = [
+                f"{_in_words(one)} is {row['verdict']}, {_size(row)}"
+                for one, row in zip(others, rows.to_dict("records"), strict=True)
+                if row["verdict"] in ("better", "worse")
+            ]
+            few = rows[~rows["enough"]]
+            if sure:
+                said = f"beyond doubt, {'; '.join(sure)}"
+            elif len(few):
+                n, made = int(few["datasets"].max()), int(few["comparisons"].max())
+                said = (
+                    f"{n} dataset{' is' if n == 1 else 's are'} too few to say whether anything differs; with {made} "
+                    f"comparison{'' if made == 1 else 's'}, that takes {few['smallest_n'].max()} or more"
+                )
+            else:
+                said = "nothing differs beyond doubt"
+            where = _where(results.crossed, family)
+            sentences.append(f"{look(str(method)).title} against {_in_words(corner)}{where}: {said}.")
+    return " ".join(sentences)
+
+
+def _points(method: str, rows: pd.DataFrame) -> Iterator[Point]:
+    """Yield the corner of a crossed grid, then the points of its rows."""
+    yield from (point(method, setting) for setting in [rows["reference"].iloc[0], *rows["setting"]])
+
+
+def _entry(row: Mapping[Hashable, Any]) -> Cell:
+    """Return a point's cell: how much better it is, and the interval."""
+    return number_cell(_size(row), row["better"] * row["difference"], TONES.get(row["verdict"], ""))
+
+
+def _size(row: Mapping[Hashable, Any]) -> str:
+    """Write how much better a point is, with its interval where there is one."""
+    relative = row["scale"] == "relative"
+    factor, unit = row["better"] * (100.0 if relative else 1.0), "%" if relative else ""
+    value = factor * row["relative" if relative else "difference"]
+    places = 1 if relative else 3
+    low, high = sorted([factor * row["low"], factor * row["high"]])
+    interval = "" if math.isnan(low) else f" ({signed(low, places)} to {signed(high, places)}{unit})"
+    return f"{signed(value, places)}{unit}{interval}"
+
+
+def _in_words(one: Point) -> str:
+    """Say what a point is, as "learned weighting with RDKit"."""
+    described = "without descriptors" if one.descriptors == "none" else f"with {DESCRIBED[one.descriptors]}"
+    return f"{_others(one.others)} weighting {described}"
+
+
+def _others(setting: str) -> str:
+    """Write what a point has beside descriptors: the weighting by its name, then what belongs to it."""
+    chosen = json.loads(setting)
+    weighting = str(chosen.pop("weighting", "")).replace("_", " ")
+    return f"{weighting} ({', '.join(f'{name} = {value}' for name, value in chosen.items())})" if chosen else weighting
 
 
 def exposure_table(exposure: pd.DataFrame) -> Table:

@@ -1,4 +1,4 @@
-"""Make the tables "comparisons", "mean_ranks" and "pairs" from aggregated tables."""
+"""Make the tables "comparisons", "mean_ranks", "pairs" and "crossed" from aggregated tables."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from roftmol.statistics.comparisons import (
     references,
     wilcoxon,
 )
+from roftmol.statistics.crossed import CROSSED, crossings
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY
 
@@ -60,14 +61,23 @@ def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> No
     Raises `UserError` if a table is missing or damaged.
     """
     selected = schemas.read("selected", tables / "selected.parquet")
-    for name, frame in made(selected, Predictions(tables, replicates).resample, replicates).items():
+    indexed = schemas.Indexed("scores", tables / "scores.parquet", ["method"])
+    columns = ["partition", "metric", "task", "value", *schemas.RUN]
+    scores = pd.concat([indexed.read({"method": name}, columns).to_pandas() for name in CROSSED])
+    for name, frame in made(selected, Predictions(tables, replicates).resample, replicates, scores).items():
         schemas.write(name, frame, out / f"{name}.parquet", {"replicates": replicates})
 
 
 def made(
-    selected: pd.DataFrame, resample: Resample = lambda cell: None, replicates: int = bootstrap.REPLICATES
+    selected: pd.DataFrame,
+    resample: Resample = lambda cell: None,
+    replicates: int = bootstrap.REPLICATES,
+    scores: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Make the tables by name, from the table "selected" and a function that resamples the molecules of a cell."""
+    """Make the tables by name, from the table "selected" and a function that resamples the molecules of a cell.
+
+    `scores` are the rows of that table of methods whose points are compared; without them table "crossed" is empty.
+    """
     in_order = list(families(selected))
     tables: list[dict[str, pd.DataFrame]] = [{} for _ in in_order]
     # One split after another, so that its encoders share the resampled molecules.
@@ -79,12 +89,15 @@ def made(
             "mean_ranks": mean_ranks(family, tested),
             "pairs": tested,
         }
-    frames = {name: [table[name] for table in tables if len(table[name])] for name in TABLES}
+    names = [name for name in TABLES if name != "crossed"]
+    frames = {name: [table[name] for table in tables if len(table[name])] for name in names}
     # pandas takes an empty frame's types for those of the whole
     made = {
         name: pd.concat(parts, ignore_index=True) if parts else schemas.empty(name) for name, parts in frames.items()
     }
-    return made | {"comparisons": corrected(made["comparisons"])[schemas.schema("comparisons").names]}
+    made["comparisons"] = corrected(made["comparisons"])[schemas.schema("comparisons").names]
+    metrics = dict(zip(selected["dataset"], selected["metric"], strict=True))
+    return made | {"crossed": schemas.empty("crossed") if scores is None else crossed(scores, metrics, replicates)}
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
@@ -95,22 +108,45 @@ def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dic
     for reference, methods in references(family):
         for method in methods:
             on_datasets = _pairs(family, method, reference, resample)
-            absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in on_datasets}]
-            yield _row(
-                family,
-                method,
-                reference,
-                on_datasets,
-                bootstrap.several(on_datasets, family.relative, _rng(family, method, reference), replicates),
-                p=wilcoxon(np.array([pair.effect(family.relative) for pair in on_datasets])),
-                least_p=least_p_of_datasets(len(on_datasets)),
-                note=f"without {', '.join(absent)}: no seed in which both have a score" if absent else "",
-            )
+            yield _over_datasets(family, method, reference, on_datasets, replicates)
             for pair in on_datasets:
                 estimate = _on_one(family, method, reference, pair, replicates)
                 of_these_fits = estimate.levels == ("molecules",) and reference == CONSTANT
                 least_p = 0.0 if of_these_fits else least_p_of_seeds(len(pair.method), pair.overlap)
                 yield _row(family, method, reference, [pair], estimate, estimate.p, least_p, dataset=pair.dataset)
+
+
+def crossed(scores: pd.DataFrame, metrics: Mapping[str, str], replicates: int) -> pd.DataFrame:
+    """Make table "crossed" from rows of table "scores"; `metrics` are the datasets' primary ones.
+
+    Its tests are over datasets, and corrected together over all of an experiment.
+    """
+    rows, methods = [], []
+    for crossing in crossings(scores, metrics):
+        family, corner = crossing.family, crossing.corner
+        for setting in crossing.points:
+            on_datasets = _pairs(family, setting, corner, lambda cell: None)
+            rows.append(_over_datasets(family, setting, corner, on_datasets, replicates))
+            methods.append(crossing.method)
+    table = corrected(pd.DataFrame(rows)).rename(columns={"method": "setting"})
+    return table.assign(method=pd.Series(methods, dtype=object))[schemas.schema("crossed").names]
+
+
+def _over_datasets(
+    family: Family, method: str, reference: str, on_datasets: list[Pair], replicates: int
+) -> dict[str, object]:
+    """Make the row of a family as a whole."""
+    absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in on_datasets}]
+    return _row(
+        family,
+        method,
+        reference,
+        on_datasets,
+        bootstrap.several(on_datasets, family.relative, _rng(family, method, reference), replicates),
+        p=wilcoxon(np.array([pair.effect(family.relative) for pair in on_datasets])),
+        least_p=least_p_of_datasets(len(on_datasets)),
+        note=f"without {', '.join(absent)}: no seed in which both have a score" if absent else "",
+    )
 
 
 def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates: int) -> Estimate:

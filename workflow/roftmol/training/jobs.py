@@ -312,6 +312,18 @@ def saved_model(cell: Cell, part: Path) -> Model:
     return model
 
 
+def saved_encoder(cell: Cell, part: Path) -> Encoder:
+    """Return the encoder of a finished fit, in a file, whatever its head reads.
+
+    Raises `UserError` if its weights are not there.
+    """
+    encoder = copy.deepcopy(cell.encoder)
+    prefix = "encoder."
+    weights = {name: tensor for name, tensor in saved_weights(part).items() if name.startswith(prefix)}
+    encoder.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in weights.items()})
+    return encoder
+
+
 def _sources(fits: pd.DataFrame, metric: str) -> dict[tuple[int, int], dict[str, Any]]:
     """Return the row of each seed and fold in table "fits".
 

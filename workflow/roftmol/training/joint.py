@@ -6,6 +6,10 @@ that of any method, so that whatever reads runs knows of no panels.
 
 The key is a digest of all that the fits of the panel depend on (`saved_fits.py`), so that a job that was killed, or
 that got another seed or setting, computes what is missing.
+
+Descriptors that heads read beside vectors are standardised on the rows of the union that train any dataset of the fold,
+each once. So a molecule has the same numbers for all heads, as it has one vector; and a dataset of fifty molecules has
+the panel's deviations, not those of fifty. No label has a part in it.
 """
 
 from __future__ import annotations
@@ -21,17 +25,27 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import NDArray
 
 from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, digest
 from roftmol.core.records import without_defaults
+from roftmol.core.weights_digest import file_digest
+from roftmol.features import array_file
+from roftmol.features.descriptors import MADE as DESCRIPTORS
+from roftmol.features.inputs import GFN2, Inputs
+from roftmol.heads.gfn2 import beside_vector
 from roftmol.tables import schemas
 from roftmol.training import joint_loop, saved_fits
 from roftmol.training.cell import RunSettings, folds
 from roftmol.training.finished_fit import FinishedFit
 from roftmol.training.fit import DivergedError, TrainSettings
 from roftmol.training.jobs import Cell, Planned, collect, cost_of, keep, line, started, within_memory
-from roftmol.training.panel import Union, union
+from roftmol.training.panel import Union, joint_fold, union
+
+#: The files of what heads may read beside vectors, by what they hold and how that was made.
+DESCRIBED = {"descriptors": DESCRIPTORS, "gfn2": GFN2}
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,34 @@ class _Panel:
                 )
         self.molecules: Union = union([cell.molecules for cell in self.cells], structures)
         self.rows = digest([rows.tolist() for rows in self.molecules.rows])
+        self.method = self.cells[0].method
+        read = frozenset[str]().union(*(self.method.reads_with(one.hyperparameters) for one in self.plans[0]))
+        #: Where descriptors lie that a point of the grid reads, dataset by dataset.
+        self.described = {
+            name: [results / "data" / member.dataset / f"{name}.safetensors" for member in settings.members]
+            for name in DESCRIBED
+            if name in read
+        }
+        of_rows = {name: self.of_union(name) for name in self.described}
+        self.inputs = Inputs(
+            len(self.molecules.graphs), descriptors=of_rows.get("descriptors"), gfn2=of_rows.get("gfn2")
+        )
+        self.digests = {name: [file_digest(path) for path in paths] for name, paths in self.described.items()}
+
+    def of_union(self, name: str) -> NDArray[np.float32]:
+        """Return descriptors of the union's molecules; where several datasets have one, the first one's, as graphs."""
+        of_datasets = [array_file.load(name, DESCRIBED[name], path) for path in self.described[name]]
+        values = np.empty((len(self.molecules.graphs), of_datasets[0].shape[1]), np.float32)
+        for of_dataset, rows in reversed(list(zip(of_datasets, self.molecules.rows, strict=True))):
+            values[rows] = of_dataset
+        return values
+
+    def beside(self, planned: Sequence[Planned]) -> NDArray[np.float32] | None:
+        """Return what the heads of a joint fit read beside the vectors of the union's molecules, n x w, if anything."""
+        chosen = self.method.described_by(planned[0].hyperparameters)
+        train = joint_fold(self.molecules, [one.fold for one in planned]).train
+        values = beside_vector(chosen, self.inputs, train)
+        return values if values.shape[1] else None
 
     def files(self, planned: Sequence[Planned], out: Path) -> list[Path]:
         """Return the file of each dataset's part in a joint fit."""
@@ -85,7 +127,9 @@ class _Panel:
             cell.identified(replace(cell.identity, training=cell.settings.training), one)
             for cell, one in zip(self.cells, planned, strict=True)
         ]
-        together = digest([self.rows, *map(without_defaults, identities)])
+        read = self.method.reads_with(planned[0].hyperparameters)
+        described = [digests for name, digests in self.digests.items() if name in read]
+        together = digest([self.rows, *map(without_defaults, identities), *described])
         return [
             out / "parts" / cell.settings.dataset / replace(identity, together=together).file
             for cell, identity in zip(self.cells, identities, strict=True)
@@ -95,13 +139,16 @@ class _Panel:
         """Return a joint fit."""
         device = self.cells[0].device
         fits = [cell.fit(one, training) for cell, one in zip(self.cells, planned, strict=True)]
-        models = [model.to(device) for model in joint_loop.new_models(self.cells[0].encoder, fits)]
-        history = joint_loop.train(models, fits, self.molecules)
+        beside = self.beside(planned)
+        width = 0 if beside is None else beside.shape[1]
+        models = [model.to(device) for model in joint_loop.new_models(self.cells[0].encoder, fits, width)]
+        history = joint_loop.train(models, fits, self.molecules, beside)
         members = []
-        for cell, one, model, curve, parameters in zip(
-            self.cells, planned, models, history.curves, history.trained_parameters, strict=True
+        for cell, one, model, rows, curve, parameters in zip(
+            self.cells, planned, models, self.molecules.rows, history.curves, history.trained_parameters, strict=True
         ):
-            held_out = model.predict_held_out(cell.molecules, one.fold)
+            of_dataset = None if beside is None else torch.from_numpy(beside[rows]).to(device)
+            held_out = model.predict_held_out(cell.molecules, one.fold, of_dataset)
             finished = FinishedFit(
                 valid=held_out.valid,
                 test=held_out.test,

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from roftmol.core.seeds import generator, seed_of
 from roftmol.encoders.base import Encoder, Spatial, norms
-from roftmol.features.graphs import evenly
+from roftmol.features.graphs import Batch, evenly
 from roftmol.methods.base import JointStep
 from roftmol.scoring import metrics
 from roftmol.tasks import METRICS
@@ -32,7 +32,7 @@ from roftmol.training import batchnorm
 from roftmol.training.best_epoch import Best
 from roftmol.training.curve import Epoch, selection_key
 from roftmol.training.fit import DivergedError, Fit
-from roftmol.training.forward import Adam, Forward
+from roftmol.training.forward import Adam, Forward, Vectors
 from roftmol.training.model import Model, freeze, new_model, set_training, task_loss
 from roftmol.training.panel import Rows, Union, joint_fold
 
@@ -56,35 +56,42 @@ class JointHistory:
     trained_parameters: list[int]  #: of each dataset, the encoder's and its head's
 
 
-def new_models(encoder: Encoder, fits: Sequence[Fit]) -> list[Model]:
+def new_models(encoder: Encoder, fits: Sequence[Fit], beside: int = 0) -> list[Model]:
     """Return the models of a panel's datasets at the start of a joint fit: one encoder, and each dataset's own head.
 
-    A dataset's head is that of its other fits of the seed.
+    A dataset's head is that of its other fits of the seed; with `beside`, it reads so many numbers beside a vector.
     """
     models = [new_model(encoder, fit) for fit in fits]
     for model in models:
         model.encoder = models[0].encoder
+        if beside:
+            model.widen(beside)
     return models
 
 
-def train(models: Sequence[Model], fits: Sequence[Fit], molecules: Union) -> JointHistory:
+def train(
+    models: Sequence[Model], fits: Sequence[Fit], molecules: Union, beside: NDArray[np.float32] | None = None
+) -> JointHistory:
     """Train the models of a panel's datasets in place; they share an encoder, and end with the best epoch's weights.
 
-    `fits` differ in what is a dataset's own: molecules, fold and task. Raises `DivergedError` when the loss is not
-    finite.
+    `fits` differ in what is a dataset's own: molecules, fold and task. `beside` is what all heads read beside the
+    vectors of the union's molecules, n x w. Raises `DivergedError` when the loss is not finite.
     """
     assert not isinstance(models[0].encoder, Spatial), "the configuration's check lets none pass"
     assert all(model.encoder is models[0].encoder for model in models)
-    return _Joint(models, fits, molecules).run()
+    return _Joint(models, fits, molecules, beside).run()
 
 
 class _Joint:
-    def __init__(self, models: Sequence[Model], fits: Sequence[Fit], molecules: Union):
+    def __init__(
+        self, models: Sequence[Model], fits: Sequence[Fit], molecules: Union, beside: NDArray[np.float32] | None
+    ):
         fit, encoder = fits[0], models[0].encoder
         assert fit.method.stages is not None
         self.models, self.fits, self.molecules, self.encoder = models, fits, molecules, encoder
         self.network = nn.ModuleList(models)
         self.device = models[0].shift.device
+        self.beside = None if beside is None else torch.from_numpy(beside).to(self.device)
         self.seed, self.protocol, self.training = fit.seed, fit.protocol, fit.training
         self.fold = joint_fold(molecules, [one.fold for one in fits])
         (self.trained,) = fit.method.stages(fit.hyperparameters, encoder.parts)
@@ -165,7 +172,7 @@ class _Joint:
         assert fit.method.joint is not None
         batch = self.molecules.graphs.batch(rows, self.encoder.merged(0, 1)).to(self.device)
         labels = torch.from_numpy(self.fold.labels[rows]).to(self.device)
-        features = self.forward(batch)[1]
+        features = self._read(batch, self.forward(batch)[1])
         L = torch.stack(
             [
                 task_loss(
@@ -187,11 +194,18 @@ class _Joint:
         self.optimizer.step()
         return L.detach().cpu().double().numpy(), w.detach().cpu().double().numpy()
 
+    def _read(self, batch: Batch | Vectors, vectors: Tensor) -> Tensor:
+        """Return what the heads read of a batch: vectors, b x d, and beside each what stands there, b x w."""
+        if self.beside is None:
+            return vectors
+        assert isinstance(batch, Batch), "no part of the encoder is frozen"
+        return torch.cat([vectors, self.beside[batch.molecules]], 1)
+
     @torch.no_grad()
     def _validated(self, epoch: int, train_losses: Numbers, weights: Numbers) -> list[JointEpoch]:
         """Return the point of each dataset's curve, by its own validation molecules."""
         self.network.eval()
-        features = [self.forward.features(batch) for batch in self.held_out]
+        features = [self._read(batch, self.forward.features(batch)) for batch in self.held_out]
         points = []
         for number, (model, fit) in enumerate(zip(self.models, self.fits, strict=True)):
             outputs = [

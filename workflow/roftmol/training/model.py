@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from roftmol.core.seeds import seed_of
-from roftmol.encoders.base import Encoder, norms
+from roftmol.encoders.base import Encoder, Head, norms
 from roftmol.features.graphs import Batch, Graphs, Indices
 from roftmol.methods.base import Parts
 from roftmol.tasks import TASKS
@@ -35,7 +35,8 @@ class Model(nn.Module):
     """An encoder with a head, which is linear on molecules' vectors, and the scaling of its outputs to label units.
 
     What the head's outputs mean says the type of the task: y = scale * head(encoder(molecule)) + shift for regression,
-    logits for classification.
+    logits for classification. The head of a joint fit may read numbers beside the vector (:meth:`widen`); then whoever
+    calls it puts them there.
     """
 
     shift: Tensor
@@ -48,6 +49,11 @@ class Model(nn.Module):
         self.task = task
         self.register_buffer("shift", torch.zeros(tasks))
         self.register_buffer("scale", torch.ones(tasks))
+
+    def widen(self, beside: int) -> None:
+        """Let the head read so many numbers beside a molecule's vector, at first with weights of 0."""
+        assert isinstance(self.head, Head), "the configuration's check lets no encoder of atoms in space pass"
+        self.head = self.head.widened(beside)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return logits or standardised values, b x t."""
@@ -74,13 +80,18 @@ class Model(nn.Module):
         """Return predictions in eval mode, molecules x tasks, whatever the batch size."""
         return self.predict_batches(self._evaluation_batches(graphs, molecules), self.encoder.read)
 
-    def predict_held_out(self, graphs: Graphs, fold: Fold) -> HeldOut:
-        """Return predictions for the fold's validation and test molecules and their vectors, in one pass."""
+    def predict_held_out(self, graphs: Graphs, fold: Fold, beside: Tensor | None = None) -> HeldOut:
+        """Return predictions for the fold's validation and test molecules and their vectors, in one pass.
+
+        `beside` is what the head reads beside the vectors of all molecules, n x w, where it does.
+        """
         vectors: list[Tensor] = []
 
         def features(batch: Batch) -> Tensor:
             state = self.encoder.state(batch)
             vectors.append(self.encoder.pool(state, batch))
+            if beside is not None:
+                return torch.cat([vectors[-1], beside[batch.molecules]], 1)
             return state.atoms if self.encoder.reads == "atoms" else vectors[-1]
 
         predicted = self.predict_batches(self._evaluation_batches(graphs, fold.held_out), features)

@@ -119,7 +119,7 @@ class TunedEncoders:
         Raises `UserError` if weights that it needs are not there, and `DivergedError` if they cannot be mixed.
         """
         if self.sources is None:
-            return jobs.saved_model(self.cell, self.tuned / "parts" / row["part"]).encoder
+            return jobs.saved_encoder(self.cell, self.tuned / "parts" / row["part"])
         settings = self.cell.settings
         hyperparameters = next(
             chosen for chosen in map(self.cell.method.parse, settings.grid) if setting_text(chosen) == row["setting"]
