@@ -26,6 +26,7 @@ from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.deploy import bundle, ensemble
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.new_molecules import NewMolecules
 from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, Probabilities, conformal_quantile, platt
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize
@@ -199,7 +200,7 @@ def test_every_molecule_has_an_interval_of_its_own(regression):
     assert widths.nunique() >= len(OTHERS) - 1  # CCO is there as a training molecule, written OCC
     np.testing.assert_allclose(found["high"] - found["prediction"], found["prediction"] - found["low"], rtol=1e-6)
     intervals = Intervals.from_card(regression.card["calibration"])
-    outputs = regression._outputs(OTHERS, 1)
+    outputs = regression.outputs(NewMolecules(OTHERS))
     expected = intervals.quantile * intervals.difficulty(outputs.spread, 1 - found["similarity"][:6])
     np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
     few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
@@ -381,10 +382,10 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads 5"):
+    with pytest.raises(UserError, match="version 9, and this program reads 6"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
-    with pytest.raises(UserError, match=r"version 1, and this program reads 5\. Make it again"):
+    with pytest.raises(UserError, match=r"version 1, and this program reads 6\. Make it again"):
         bundle.read(path)
 
 

@@ -17,6 +17,7 @@ from roftmol.deploy import bundle
 from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings
 from roftmol.deploy.head_model import HeadModel, Labelled, Reader
+from roftmol.deploy.new_molecules import NewMolecules
 from roftmol.deploy.pretrained import Pretrained
 from roftmol.deploy.refit import fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
@@ -86,8 +87,9 @@ def test_a_head_is_fitted_on_every_label(pretrained: Pretrained):
     assert model.head.train.substances.tolist() == list(range(len(TRAIN)))
     reader = Reader(METHODS["hybrid"].reads, model.reader.encoder, pretrained.featurizer)
     predicted = model.head.predict(reader.inputs(TEST))
-    assert model.predict(TEST).mean == pytest.approx(predicted.mean[:, 0])
-    assert model.predict(TEST).spread == pytest.approx(predicted.deviation[:, 0])
+    found = model.predict(NewMolecules(TEST))
+    assert found.mean == pytest.approx(predicted.mean[:, 0])
+    assert found.spread == pytest.approx(predicted.deviation[:, 0])
 
 
 def test_parts_are_predicted_without_their_labels():
@@ -155,7 +157,7 @@ def test_a_molecule_that_the_head_is_unsure_of_is_outside(pretrained: Pretrained
     limit = fitted.card["domain"]["unsure"]
     assert limit > 0
     strange = ["O=S(=O)(F)C(F)(F)C(F)(F)S(=O)(=O)F"]
-    assert fitted._outputs(strange, 1).spread[0] > limit
+    assert fitted.outputs(NewMolecules(strange)).spread[0] > limit
     assert "the model is unsure: standard deviation" in fitted.predict(strange)["problem"][0]
     torch.manual_seed(0)
     assert made("ridge", "regression", pretrained).card["domain"]["unsure"] is None

@@ -19,36 +19,33 @@ import numpy.typing as npt
 import pandas as pd
 import rdkit
 import torch
-from rdkit import Chem, rdBase
 from rdkit.DataStructs import ExplicitBitVect
 from torch import Tensor
 
 from roftmol.core import run_origin, tensor_file
 from roftmol.core.errors import UserError
-from roftmol.data.molecules import Reject, readable
+from roftmol.core.files import canonical_json
 from roftmol.deploy import card as cards
-from roftmol.deploy import uncertainty
+from roftmol.deploy import panel_bundle, uncertainty
 from roftmol.deploy.applicability_domain import Domain, symbols
+from roftmol.deploy.card import FORMAT, MEMBERS, NEWEST, OLDEST, VERSION
 from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
-from roftmol.deploy.given_smiles import Smiles, texts_of
+from roftmol.deploy.given_smiles import Smiles
 from roftmol.deploy.head_model import HeadModel
+from roftmol.deploy.new_molecules import GivenRows, NewMolecules
+from roftmol.deploy.panel_bundle import PanelBundle
 from roftmol.deploy.uncertainty import Certainty, OutOfSample
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.checkpoints import check_size
 from roftmol.encoders.kinds import new_encoder
-from roftmol.features import featurize, graphs
-from roftmol.features.fingerprints import BITS, fingerprints, morgan_counts, nearest, pack, unpack
+from roftmol.features import graphs
+from roftmol.features.fingerprints import BITS, fingerprints, nearest, pack, unpack
 from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER
 from roftmol.scoring import metrics
 from roftmol.tasks import METRICS, TASKS
 from roftmol.training.fit import Task
 from roftmol.training.model import Model
 
-#: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
-#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none;
-#: version 5 has digests, without which earlier ones are read.
-FORMAT, VERSION = "roftmol-bundle", 5
-OLDEST = 3
 #: What helps where a file cannot be read.
 AGAIN = "Copy it again, or make it again by `snakemake recommend`."
 #: A molecule that every bundle can predict, so that tensors that do not fit together are found when the file is read.
@@ -69,6 +66,16 @@ class Bundle:
     def columns(self) -> list[str]:
         """The columns that :meth:`predict` returns, in order."""
         return [*self.certainty.columns, "similarity", "in_domain", "problem"]
+
+    def describe(self) -> str:
+        """Return the card in lines of text: what is predicted, how well and how sure, and what it was made of."""
+        return describe(self.card)
+
+    def full_name(self, column: str) -> str:
+        """Return a column's name with the class that a probability is of, where classes have names."""
+        if column == "probability" and "classes" in self.card:
+            return f"probability_{self.card['classes'][1]}"
+        return column
 
     @property
     def certainty(self) -> Certainty:
@@ -94,51 +101,51 @@ class Bundle:
         Tanimoto similarity to the nearest training molecule. `problem` is the reason why a SMILES cannot be featurized
         or why a molecule is outside the domain.
         """
-        given = texts_of(smiles, "smiles", gaps=True)
-        table = pd.DataFrame(index=range(len(given)), columns=self.columns)
-        table["problem"] = ""
-        with rdBase.BlockLogs():
-            judged = {text: readable(text) for text in dict.fromkeys(given)}
-        faults = {text: item for text, item in judged.items() if isinstance(item, Reject)}
-        bad = [text in faults for text in given]
-        for row in np.flatnonzero(bad).tolist():
-            reason, detail, _ = faults[given[row]]
-            table.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
-        good = np.flatnonzero(~np.array(bad, bool)).tolist()
-        texts = list(dict.fromkeys(given[row] for row in good))
-        if texts:
-            row_of = {text: row for row, text in enumerate(texts)}
-            predicted = self._predict(texts, processes).iloc[[row_of[given[row]] for row in good]]
-            for column in predicted:
-                table.loc[good, column] = predicted[column].to_numpy()
-        numbers = [name for name in self.columns if name not in ("in_domain", "problem")]
-        if isinstance(smiles, pd.Series | pd.DataFrame):
-            table.index = smiles.index
-        return table.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
+        rows = GivenRows.of(smiles)
+        return rows.table(self.judged(NewMolecules(rows.smiles, processes)))
 
-    def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
-        outputs = self._outputs(smiles, processes)
-        molecules = _molecules(smiles)
-        similarity = nearest(fingerprints(molecules), self.training)
+    def judged(self, molecules: NewMolecules, outputs: Outputs | None = None) -> pd.DataFrame:
+        """Return the columns of molecules that can be read; `outputs` are the members', where these are known."""
+        if not molecules.smiles:
+            return pd.DataFrame(columns=self.columns)
+        outputs = outputs or self.outputs(molecules)
+        similarity = nearest(molecules.fingerprints, self.training)
         domain = Domain.from_card(self.card["domain"])
-        each = zip(molecules, similarity.tolist(), outputs.spread.tolist(), strict=True)
+        each = zip(molecules.molecules, similarity.tolist(), outputs.spread.tolist(), strict=True)
         outside = [domain.outside(*one) for one in each]  # of an ensemble's spread the domain asks nothing
         values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
         inside = [not reason for reason in outside]
         return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
 
-    def _outputs(self, smiles: list[str], processes: int) -> Outputs:
+    def outputs(self, molecules: NewMolecules) -> Outputs:
+        """Return the members' mean and spread, or what a head says of itself."""
         if isinstance(self.members[0], HeadModel):
-            return self.members[0].predict(smiles, processes)
+            return self.members[0].predict(molecules)
         if isinstance(self.members[0], Reference):
-            X = morgan_counts(smiles)
-            outputs = [member.predict(X, self.card["task"]) for member in self.members if isinstance(member, Reference)]
-            return Outputs.of_members(np.stack(outputs))
-        no_labels = np.full((len(smiles), 1), np.nan, np.float32)
-        data = featurize.from_smiles(smiles, no_labels, processes, self.card["featurizer"])
-        networks = [member for member in self.members if isinstance(member, Model)]
-        return Outputs.of_members(predict_networks(networks, data))
+            references = [member for member in self.members if isinstance(member, Reference)]
+            return Outputs.of_members(
+                np.stack([one.predict(molecules.counts, self.card["task"]) for one in references])
+            )
+        return Outputs.of_members(predict_networks(self.networks, molecules.graphs(self.card["featurizer"])))
+
+    @property
+    def networks(self) -> list[Model]:
+        """The members that are networks: all or none."""
+        return [member for member in self.members if isinstance(member, Model)]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that a file holds of it beside the card; what is equal in all members is there once."""
+        states = [_tensors(member) for member in self.members]
+
+        def equal(tensor: Tensor, other: Tensor) -> bool:
+            return tensor.shape == other.shape and tensor.equal(other)
+
+        shared = [name for name, one in states[0].items() if all(equal(one, state[name]) for state in states[1:])]
+        tensors = {f"shared.{name}": states[0][name] for name in shared}
+        for number, state in enumerate(states):
+            tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
+        return tensors | {"training_bits": torch.from_numpy(pack(self.training))}
 
 
 def make(
@@ -164,7 +171,7 @@ def make(
                 "in results/runs, or choose a registered model."
             )
         architecture = about["architecture"]
-    molecules = _molecules(smiles)
+    molecules = NewMolecules(smiles).molecules
     training = fingerprints(molecules)
     similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
     task = TASKS[about["task"]]
@@ -215,23 +222,12 @@ def make(
 
 def write(bundle: Bundle, path: Path) -> None:
     """Write the bundle to one file, atomically; tensors that are equal in all members are stored once."""
-    states = [_tensors(member) for member in bundle.members]
-
-    def equal(tensor: Tensor, other: Tensor) -> bool:
-        return tensor.shape == other.shape and tensor.equal(other)
-
-    shared = {name for name, tensor in states[0].items() if all(equal(tensor, state[name]) for state in states[1:])}
-    tensors = {f"shared.{name}": states[0][name] for name in shared}
-    for number, state in enumerate(states):
-        tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
-    tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
-    card = json.dumps(bundle.card, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
-    tensor_file.save(path, {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, metadata)
+    metadata = {"format": FORMAT, "version": str(VERSION), "card": json.dumps(bundle.card, sort_keys=True)}
+    tensor_file.save(path, {name: one.contiguous().clone() for name, one in bundle.tensors().items()}, metadata)
 
 
-def read(path: Path | str) -> Bundle:
-    """Read the bundle that :func:`write` wrote.
+def read(path: Path | str) -> Bundle | PanelBundle:
+    """Read the bundle that :func:`write` or `panel_bundle.write` wrote.
 
     Nothing in it runs: kinds of architectures and featurizers are those of this program. Raises `UserError` if the file
     is missing, truncated, damaged, no bundle, of another version, or if its card and its tensors do not fit together.
@@ -239,27 +235,39 @@ def read(path: Path | str) -> Bundle:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
+    card, several, tensors = None, None, {}
     with tensor_file.opened(path, "the file is truncated, damaged or no bundle", AGAIN, "pt") as file:
-        metadata = file.metadata
-        card = None
-        if metadata.get("format") == FORMAT:
-            _check_version(path, metadata.get("version", ""))
-            card = file.json("card")
-        tensors = file.tensors() if card is not None else {}
-    if card is None:
+        is_bundle = file.metadata.get("format") == FORMAT
+        if is_bundle:
+            _check_version(path, file.metadata.get("version", ""))
+            if panel_bundle.CARDS in file.metadata:
+                several = file.json(panel_bundle.CARDS), file.json(panel_bundle.SAME)
+            else:
+                card = file.json("card")
+            tensors = file.tensors()
+    if not is_bundle:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
-    card = cards.check(card, path)
+    encoders = Encoders(sum(tensor.numel() for tensor in tensors.values()))
+    if several is None:
+        return _of_one(str(path), card, tensors, encoders)
+    parts = panel_bundle.taken_apart(path, *several, tensors)
+    return panel_bundle.together(path, [_of_one(*part, encoders) for part in parts])
+
+
+def _of_one(where: str, card: Any, tensors: dict[str, Tensor], encoders: Encoders) -> Bundle:
+    """Return the bundle of one card and its tensors, checked; `where` they were read begins what is told."""
+    card = cards.check(card, where)
     if card["featurizer_format"] != graphs.FORMAT:
         raise UserError(
-            f"{path}: it was made for molecules as {card['featurizer_format']}, and this program makes "
+            f"{where}: it was made for molecules as {card['featurizer_format']}, and this program makes "
             f"{graphs.FORMAT}. Make the bundle again."
         )
     try:
-        return _of_tensors(path, card, tensors)
+        return _of_tensors(where, card, tensors, encoders)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # A card that passes its checks may still be of other tensors.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UserError(f"{path}: its card and its tensors do not fit together ({reason}). {AGAIN}") from error
+        raise UserError(f"{where}: its card and its tensors do not fit together ({reason}). {AGAIN}") from error
 
 
 def _check_version(path: Path, version: str) -> None:
@@ -267,17 +275,40 @@ def _check_version(path: Path, version: str) -> None:
         raise UserError(f"{path}: the bundle is of version {version!r}, which is no number. {AGAIN}")
     if int(version) < OLDEST:
         raise UserError(
-            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. Make it again, "
+            f"{path}: the bundle is of version {version}, and this program reads {NEWEST}. Make it again, "
             "by `snakemake recommend` or an estimator's `save`."
         )
-    if int(version) > VERSION:
+    if int(version) > NEWEST:
         raise UserError(
-            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. "
+            f"{path}: the bundle is of version {version}, and this program reads {NEWEST}. "
             "Use a newer version of the program."
         )
 
 
-def _of_tensors(path: Path, card: Mapping[str, Any], tensors: dict[str, Tensor]) -> Bundle:
+class Encoders:
+    """The encoders of a file: where all tensors are the same ones, it is one encoder, which then runs once."""
+
+    def __init__(self, stored: int):
+        """Take how many numbers the file holds."""
+        self._read: dict[Any, Encoder] = {}
+        # A file can say of many encoders that they are the same tensors but for one.
+        self._left = MEMBERS * stored
+
+    def of(self, architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> Encoder:
+        """Return the encoder of a member; raise `ValueError` where a file would become far more than it holds."""
+        tensors = {name.removeprefix("encoder."): one for name, one in state.items() if name.startswith("encoder.")}
+        key = (canonical_json(dict(architecture)), *sorted((name, id(one)) for name, one in tensors.items()))
+        if key not in self._read:
+            self._left -= sum(one.numel() for one in tensors.values())
+            if self._left < 0:
+                raise ValueError(f"its encoders are more than {MEMBERS} times what the file holds")
+            encoder = new_encoder(architecture)
+            encoder.load_state_dict(tensors)
+            self._read[key] = encoder.eval()
+        return self._read[key]
+
+
+def _of_tensors(where: str, card: Mapping[str, Any], tensors: dict[str, Tensor], encoders: Encoders) -> Bundle:
     """Return the bundle of a card and tensors; raise whatever they make it raise where they do not fit together."""
     # Of what a head reads, some is undefined.
     of_head = "head." if METHODS[card["method"]].head else " "
@@ -296,13 +327,9 @@ def _of_tensors(path: Path, card: Mapping[str, Any], tensors: dict[str, Tensor])
             owners = [states[int(number)]]
         for state in owners:
             state[inner] = tensor
-    # If all members kept the pretrained encoder, they share one, which then runs once.
-    shared_encoder = None
     if card["architecture"]:
-        check_size(path, card["architecture"], states[-1])
-        if not any(name.startswith("member.0.encoder.") for name in tensors):
-            shared_encoder = new_encoder(card["architecture"])
-    members = [_member(card, state, shared_encoder) for state in states]
+        check_size(where, card["architecture"], states[-1])
+    members = [_member(card, state, encoders) for state in states]
     read = Bundle(card, members, unpack(bits.numpy()))  # type: ignore[arg-type]
     if not np.isfinite(read.predict([PROBE])[read.columns[0]].to_numpy()).all():
         raise ValueError(f"what it predicts for {PROBE} is no number")
@@ -317,22 +344,16 @@ def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:
     return dict(member.state_dict())
 
 
-def _member(
-    card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None
-) -> Model | Reference | HeadModel:
+def _member(card: Mapping[str, Any], state: Mapping[str, Tensor], encoders: Encoders) -> Model | Reference | HeadModel:
+    encoder = encoders.of(card["architecture"], state) if card["architecture"] else None
     if METHODS[card["method"]].head:
-        return HeadModel.of(card, state)
-    if card["architecture"] is None:
+        return HeadModel.of(card, state, encoder)
+    if encoder is None:
         return Reference({name: tensor.numpy() for name, tensor in state.items()})
     task = Task(card["task"], TASKS[card["task"]].primary.name)
-    model = Model(encoder or new_encoder(card["architecture"]), 1, task)
+    model = Model(encoder, 1, task)
     model.load_state_dict(dict(state))
     return model.eval()
-
-
-def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
-    with rdBase.BlockLogs():
-        return [Chem.MolFromSmiles(text) for text in smiles]
 
 
 def _classes(card: Mapping[str, Any]) -> str:
@@ -344,7 +365,7 @@ def _classes(card: Mapping[str, Any]) -> str:
 
 
 def describe(card: Mapping[str, Any]) -> str:
-    """Describe the card in lines of text."""
+    """Return the card in lines of text."""
     title = METHODS[card["method"]].title
     made, scores = card["made"], card["out_of_sample"]
     domain = Domain.from_card(card["domain"])
