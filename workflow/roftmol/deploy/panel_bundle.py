@@ -10,81 +10,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pandas as pd
 from torch import Tensor
 
 from roftmol.core import tensor_file
 from roftmol.core.errors import UserError, printable
 from roftmol.core.files import canonical_json
-from roftmol.deploy.card import FORMAT, MEND, OF_TARGETS, TARGETS
-from roftmol.deploy.ensemble import Outputs, predict_networks
-from roftmol.deploy.given_smiles import Smiles
-from roftmol.deploy.new_molecules import GivenRows, NewMolecules
-
-if TYPE_CHECKING:
-    from roftmol.deploy.bundle import Bundle
+from roftmol.deploy.card import FORMAT, OF_TARGETS, TARGETS
+from roftmol.deploy.fitted_models import Bundle, PanelBundle
+from roftmol.deploy.stored_members import AGAIN, tensors_of
 
 #: The keys of the metadata: the targets' cards in order, and which tensors are stored under another one's name.
 CARDS, SAME = "cards", "same"
-
-
-@dataclass(frozen=True, eq=False)
-class PanelBundle:
-    """Bundles of several targets, which predict the same molecules together."""
-
-    bundles: Mapping[str, Bundle]  #: by target, in the order of the columns
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that :meth:`predict` returns, in order: target by target, `LogD_prediction`."""
-        return [f"{target}_{column}" for target, bundle in self.bundles.items() for column in bundle.columns]
-
-    def __repr__(self) -> str:
-        return f"<PanelBundle of {len(self.bundles)}: {', '.join(map(repr, self.bundles.values()))}>"
-
-    def describe(self) -> str:
-        """Return the cards in lines of text, target by target in the order of the columns."""
-        targets = len(self.bundles)
-        each = (
-            f"target {number} of {targets}\n{bundle.describe()}"
-            for number, bundle in enumerate(self.bundles.values(), 1)
-        )
-        return "\n\n".join(each)
-
-    def predict(self, smiles: Smiles, processes: int = 1) -> pd.DataFrame:
-        """Predict a row a SMILES, in order, with the columns of `Bundle.predict` for each target, under its name.
-
-        A target's columns are what its own bundle predicts. Each has training molecules and a domain of its own, so a
-        molecule can be inside one domain and outside another. What several models read of a molecule is computed once.
-        """
-        rows = GivenRows.of(smiles)
-        molecules = NewMolecules(rows.smiles, processes)
-        known = _outputs(self.bundles, molecules) if rows.smiles else {}
-        tables = [
-            rows.table(bundle.judged(molecules, known.get(target))).add_prefix(f"{target}_")
-            for target, bundle in self.bundles.items()
-        ]
-        return pd.concat(tables, axis=1)
-
-
-def _outputs(bundles: Mapping[str, Bundle], molecules: NewMolecules) -> dict[str, Outputs]:
-    """Return the outputs of those targets that networks predict: all networks of one architecture in one pass."""
-    alike: dict[str, list[str]] = {}
-    for target, bundle in bundles.items():
-        if bundle.networks:
-            alike.setdefault(canonical_json(dict(bundle.card["architecture"])), []).append(target)
-    found = {}
-    for targets in alike.values():
-        networks = [network for target in targets for network in bundles[target].networks]
-        predicted = predict_networks(networks, molecules.graphs(bundles[targets[0]].card["featurizer"]))
-        for target in targets:
-            members, predicted = predicted[: len(bundles[target].networks)], predicted[len(bundles[target].networks) :]
-            found[target] = Outputs.of_members(members)
-    return found
 
 
 def write(bundles: Mapping[str, Bundle], path: Path) -> None:
@@ -98,11 +37,11 @@ def write(bundles: Mapping[str, Bundle], path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     same: dict[str, str] = {}
     for number, bundle in enumerate(bundles.values()):
-        for inner, tensor in bundle.tensors().items():
+        for inner, tensor in tensors_of(bundle).items():
             name = f"{number}.{inner}"
             first = stored.setdefault(tensor_file.digest_of_tensor(tensor), name)
             if first == name:
-                tensors[name] = tensor.contiguous().clone()
+                tensors[name] = tensor
             else:
                 same[name] = first
     cards = [{**bundle.card, "target": target} for target, bundle in bundles.items()]
@@ -123,7 +62,7 @@ def taken_apart(
     Raises `UserError` if there are no cards or too many, or if a tensor is of no target or under no other's name.
     """
     if not isinstance(cards, list) or not 1 <= len(cards) <= TARGETS:
-        raise UserError(f"{path}: its cards are no list of 1 to {TARGETS}. {MEND}")
+        raise UserError(f"{path}: its cards are no list of 1 to {TARGETS}. {AGAIN}")
     of_target: dict[str, dict[str, Tensor]] = {str(number): {} for number in range(len(cards))}
     try:
         for name, tensor in [*tensors.items(), *((name, tensors[first]) for name, first in same.items())]:
@@ -133,7 +72,7 @@ def taken_apart(
             of_target[number][inner] = tensor
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"[:300]
-        raise UserError(f"{path}: its cards and its tensors do not fit together ({reason}). {MEND}") from error
+        raise UserError(f"{path}: its cards and its tensors do not fit together ({reason}). {AGAIN}") from error
     of = len(cards)
     return [(f"{path}, target {number + 1} of {of}", cards[number], of_target[str(number)]) for number in range(of)]
 
@@ -149,7 +88,7 @@ def _check(path: Path, named: Sequence[tuple[str, Bundle]]) -> None:
     """Raise `UserError` unless each target, and each of their columns in a table, has a name of its own."""
     if not 1 <= len(named) <= TARGETS:
         raise UserError(f"{path}: a file holds 1 to {TARGETS} targets, and not {len(named)}. Make several files.")
-    columns = [f"{target}_{bundle.full_name(column)}" for target, bundle in named for column in bundle.columns]
+    columns = PanelBundle(dict(named)).table_names().values()
     for name, there in Counter([*(target for target, _ in named), *columns]).items():
         if not name.strip():
             raise UserError(f"{path}: a target's name is blank. Name its column.")

@@ -21,8 +21,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, is_stream
 from roftmol.data import delimited, smiles_cells
 from roftmol.data.columns import is_smiles_name, is_unnamed, listed, smiles_column
-from roftmol.deploy.bundle import Bundle
-from roftmol.deploy.panel_bundle import PanelBundle
+from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.registry.catalog import SUFFIXES
 
 STREAM = "-"
@@ -54,7 +53,7 @@ def predict(bundle: Bundle | PanelBundle, source: str, out: str, settings: Predi
     if ending := next((ending for ending in OTHER_FORMATS if out.lower().endswith(ending)), ""):
         raise UserError(f"{out}: no {ending} is written; let it end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet.")
     chunks = _read(source, settings)
-    ours = names(bundle, settings.prefix)
+    ours = bundle.table_names(settings.prefix)
     rows = 0
     with _writer(out) as write, _bar(source, settings) as bar:
         for chunk in chunks:
@@ -93,21 +92,6 @@ def _about(source: str) -> int | None:
         return None
     with open(path, "rb") as stream:
         return max(1, sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b"")) - 1)
-
-
-def names(model: Bundle | PanelBundle, prefix: str) -> dict[str, str]:
-    """Name the columns of predictions for the table; of one target, those that predict it carry its name."""
-    if isinstance(model, PanelBundle):
-        return {
-            f"{target}_{column}": f"{prefix}{target}_{bundle.full_name(column)}"
-            for target, bundle in model.bundles.items()
-            for column in bundle.columns
-        }
-    of_target = f"{prefix}{model.card['target']}_"
-    return {
-        column: (of_target if column in model.certainty.columns else prefix) + model.full_name(column)
-        for column in model.columns
-    }
 
 
 def _columns(chunk: pa.Table, ours: Collection[str], source: str, settings: PredictSettings) -> str:
