@@ -166,12 +166,14 @@ def test_what_several_targets_read_is_computed_once(path: Path, monkeypatch: pyt
     counted(descriptors, "descriptors", lambda *_: "descriptors")
     counted(new_molecules.fingerprints, "morgan_counts", lambda *_: "counts")
     counted(new_molecules.fingerprints, "fingerprints", lambda *_: "fingerprints")
+    counted(new_molecules, "described", lambda molecule: ("described", molecule))
     panel.predict(NEW)
     assert set(calls.values()) == {1}
     # Three members' encoders for two targets; that of the first also serves the two probing members and two heads.
     assert Counter(key[0] if isinstance(key, tuple) else key for key in calls) == {
         "read": 3,
         "vectors": 1,
+        "described": 6,
         **dict.fromkeys(("graphs", "descriptors", "counts", "fingerprints"), 1),
     }
 

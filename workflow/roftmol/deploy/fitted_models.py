@@ -122,7 +122,7 @@ class Bundle:
         outputs = outputs or self._outputs(molecules)
         similarity = nearest(molecules.fingerprints, self.training)
         domain = Domain.from_card(self.card["domain"])
-        each = zip(molecules.molecules, similarity.tolist(), outputs.spread.tolist(), strict=True)
+        each = zip(molecules.molecules, molecules.described, similarity.tolist(), outputs.spread.tolist(), strict=True)
         outside = [domain.outside(*one) for one in each]  # of an ensemble's spread the domain asks nothing
         values = self.certainty.values(*outputs, 1 - similarity)
         problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]

@@ -14,6 +14,7 @@ from rdkit.DataStructs import ExplicitBitVect
 from scipy.sparse import csr_matrix
 
 from roftmol.data.molecules import Reject, readable
+from roftmol.deploy.applicability_domain import described
 from roftmol.deploy.given_smiles import Smiles, texts_of
 from roftmol.encoders.base import Encoder
 from roftmol.features import descriptors, featurize, fingerprints
@@ -36,6 +37,11 @@ class NewMolecules:
         """The molecules."""
         with rdBase.BlockLogs():
             return [Chem.MolFromSmiles(text) for text in self.smiles]
+
+    @cached_property
+    def described(self) -> list[dict[str, float]]:
+        """What their domains ask of them."""
+        return [described(molecule) for molecule in self.molecules]
 
     @cached_property
     def fingerprints(self) -> list[ExplicitBitVect]:
