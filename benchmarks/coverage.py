@@ -38,7 +38,7 @@ from rdkit import Chem
 from roftmol import RoftMolClassifier, RoftMolRegressor
 from roftmol.core.files import atomic
 from roftmol.core.seeds import generator
-from roftmol.deploy.applicability_domain import Domain
+from roftmol.deploy.applicability_domain import Domain, described
 from roftmol.methods import CONSTANT
 from roftmol.registry import catalog
 from roftmol.scoring import metrics
@@ -233,7 +233,7 @@ def margins(options: argparse.Namespace) -> None:
         known, others = ([Chem.MolFromSmiles(text) for text in smiles[part]] for part in (labelled, tested))
         for margin, rows in found.items():
             domain = Domain.of(known, np.ones(len(known)), margin)
-            beyond = np.array([bool(domain.beyond(molecule)) for molecule in others])
+            beyond = np.array([bool(domain.beyond(described(molecule))) for molecule in others])
             rows.append((beyond.mean(), np.sqrt(error[~beyond].mean()), np.sqrt(error[beyond].mean())))
     print("| margin, in widths of the range | beyond some range | their RMSE over that of the others |\n|---|---|---|")
     for margin, rows in found.items():

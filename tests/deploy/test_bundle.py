@@ -26,6 +26,7 @@ from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.deploy import bundle, ensemble
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, Reference, References, deal, fit_ensemble, out_of_sample
+from roftmol.deploy.new_molecules import NewMolecules
 from roftmol.deploy.uncertainty import Difficulty, Intervals, OutOfSample, Probabilities, conformal_quantile, platt
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import featurize
@@ -199,7 +200,7 @@ def test_every_molecule_has_an_interval_of_its_own(regression):
     assert widths.nunique() >= len(OTHERS) - 1  # CCO is there as a training molecule, written OCC
     np.testing.assert_allclose(found["high"] - found["prediction"], found["prediction"] - found["low"], rtol=1e-6)
     intervals = Intervals.from_card(regression.card["calibration"])
-    outputs = regression._outputs(OTHERS, 1)
+    outputs = regression._outputs(NewMolecules(OTHERS))
     expected = intervals.quantile * intervals.difficulty(outputs.spread, 1 - found["similarity"][:6])
     np.testing.assert_allclose((widths / 2)[:6], expected, rtol=1e-6)
     few = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"}, level=0.99)
@@ -343,12 +344,12 @@ def test_a_file_gives_the_bundle_back(regression, classification, tmp_path):
     fingerprint = made(references(), replace(SETTINGS, method="fingerprint", grid=({"learner": "forest"},)), FINGER)
     constant = made(references(), replace(SETTINGS, method="constant"), FINGER | {"method": "constant"})
     assert constant.predict(OTHERS)["prediction"].to_numpy() == pytest.approx(labels().mean())
-    assert "the same for every molecule, as nothing was better than that beyond doubt" in bundle.describe(constant.card)
+    assert "the same for every molecule, as nothing was better than that beyond doubt" in constant.describe()
     for one in (regression, classification, fingerprint, constant):
         bundle.write(one, tmp_path / "a.roftmol")
         back = bundle.read(tmp_path / "a.roftmol")
         pd.testing.assert_frame_equal(back.predict(OTHERS), one.predict(OTHERS), rtol=1e-6)
-        assert bundle.describe(back.card) == bundle.describe(one.card)
+        assert back.describe() == one.describe()
 
 
 def test_what_no_member_changed_is_stored_once(tmp_path):
@@ -381,10 +382,10 @@ def test_what_is_no_bundle_is_refused(regression, tmp_path):
     with pytest.raises(UserError, match="no bundle, but another kind of safetensors file"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "9", "card": "{}"})
-    with pytest.raises(UserError, match="version 9, and this program reads 5"):
+    with pytest.raises(UserError, match="version 9, and this program reads 6"):
         bundle.read(path)
     save_file({"x": torch.zeros(1)}, path, metadata={"format": "roftmol-bundle", "version": "1", "card": "{}"})
-    with pytest.raises(UserError, match=r"version 1, and this program reads 5\. Make it again"):
+    with pytest.raises(UserError, match=r"version 1, and this program reads 6\. Make it again"):
         bundle.read(path)
 
 
@@ -557,7 +558,7 @@ def test_the_class_of_a_probability_is_named(classification, tmp_path):
         ),
         (named, "large_probability_toxic", "the probability of class toxic; the other class is safe"),
     ]:
-        assert told in bundle.describe(one.card)
+        assert told in one.describe()
         bundle.write(one, tmp_path / "size.roftmol")
         rows = through(tmp_path, "smiles\nCCO\n")
         assert rows[0][1] == column

@@ -14,9 +14,10 @@ from safetensors import safe_open
 from molecule_tables import SMILES
 from roftmol.core.errors import UserError
 from roftmol.deploy import bundle
-from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import EnsembleSettings
+from roftmol.deploy.fitted_models import Bundle
 from roftmol.deploy.head_model import HeadModel, Labelled, Reader
+from roftmol.deploy.new_molecules import NewMolecules
 from roftmol.deploy.pretrained import Pretrained
 from roftmol.deploy.refit import fit_bundle
 from roftmol.encoders.checkpoints import architecture_of, convert
@@ -70,7 +71,7 @@ def test_every_head_is_bundled(tmp_path: Path, pretrained: Pretrained, method: s
         assert np.sqrt((error**2).mean()) < 0.8 * LOG_P[1::2].std()
         assert (new["high"] - new["low"]).nunique() > len(TEST) / 2
         assert 0.75 < ((new["low"] <= LOG_P[1::2]) & (new["high"] >= LOG_P[1::2])).mean() <= 1
-    text = bundle.describe(again.card)
+    text = again.describe()
     assert f"one, fitted on all {len(TRAIN)} labelled molecules" in text
     assert METHODS[method].title in text
 
@@ -86,8 +87,9 @@ def test_a_head_is_fitted_on_every_label(pretrained: Pretrained):
     assert model.head.train.substances.tolist() == list(range(len(TRAIN)))
     reader = Reader(METHODS["hybrid"].reads, model.reader.encoder, pretrained.featurizer)
     predicted = model.head.predict(reader.inputs(TEST))
-    assert model.predict(TEST).mean == pytest.approx(predicted.mean[:, 0])
-    assert model.predict(TEST).spread == pytest.approx(predicted.deviation[:, 0])
+    found = model.predict(NewMolecules(TEST))
+    assert found.mean == pytest.approx(predicted.mean[:, 0])
+    assert found.spread == pytest.approx(predicted.deviation[:, 0])
 
 
 def test_parts_are_predicted_without_their_labels():
@@ -155,7 +157,7 @@ def test_a_molecule_that_the_head_is_unsure_of_is_outside(pretrained: Pretrained
     limit = fitted.card["domain"]["unsure"]
     assert limit > 0
     strange = ["O=S(=O)(F)C(F)(F)C(F)(F)S(=O)(=O)F"]
-    assert fitted._outputs(strange, 1).spread[0] > limit
+    assert fitted._outputs(NewMolecules(strange)).spread[0] > limit
     assert "the model is unsure: standard deviation" in fitted.predict(strange)["problem"][0]
     torch.manual_seed(0)
     assert made("ridge", "regression", pretrained).card["domain"]["unsure"] is None

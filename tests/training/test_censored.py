@@ -154,7 +154,7 @@ def test_a_bundle_is_calibrated_by_values_alone(method: str, tmp_path: Path):
     assert fitted.card["labels"]["limits"] == BOUND.sum()
     assert fitted.card["labels"]["max"] == pytest.approx(LOG_P[~BOUND].max())
     assert fitted.card["labels"]["mean"] == pytest.approx(LOG_P[~BOUND].mean(), rel=1e-5)
-    assert f"{BOUND.sum()} limits" in bundle.describe(fitted.card)
+    assert f"{BOUND.sum()} limits" in fitted.describe()
     bundle.write(fitted, tmp_path / "a.roftmol")
     again = bundle.read(tmp_path / "a.roftmol")
     new, old = again.predict(list(SMILES[:20])), fitted.predict(list(SMILES[:20]))

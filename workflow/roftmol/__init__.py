@@ -13,18 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from roftmol.core.errors import UserError
-    from roftmol.deploy.bundle import Bundle
     from roftmol.deploy.bundle import read as read_bundle
     from roftmol.deploy.encoder_vectors import EncoderVectors
     from roftmol.deploy.estimator import RoftMolClassifier, RoftMolRegressor
+    from roftmol.deploy.fitted_models import Bundle, PanelBundle
 
     __version__: str
 
-__all__ = ["Bundle", "EncoderVectors", "RoftMolClassifier", "RoftMolRegressor", "UserError", "read_bundle"]
+__all__ = [
+    "Bundle",
+    "EncoderVectors",
+    "PanelBundle",
+    "RoftMolClassifier",
+    "RoftMolRegressor",
+    "UserError",
+    "read_bundle",
+]
 
 _HOMES = {
-    "Bundle": ("deploy.bundle", "Bundle"),
+    "Bundle": ("deploy.fitted_models", "Bundle"),
     "read_bundle": ("deploy.bundle", "read"),
+    "PanelBundle": ("deploy.fitted_models", "PanelBundle"),
     "EncoderVectors": ("deploy.encoder_vectors", "EncoderVectors"),
     "RoftMolClassifier": ("deploy.estimator", "RoftMolClassifier"),
     "RoftMolRegressor": ("deploy.estimator", "RoftMolRegressor"),

@@ -104,7 +104,7 @@ def show(options: argparse.Namespace) -> None:
     """Say what a bundle predicts, how well and how sure, and what it was made of."""
     from roftmol.deploy import bundle
 
-    print(bundle.describe(bundle.read(options.bundle).card))
+    print(bundle.read(options.bundle).describe())
 
 
 def merge(options: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def _in_order(path: Path) -> None:
 
 def with_digests(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:
     """Return metadata with the digests of these tensors and of themselves."""
-    digests = {name: _digest_of_tensor(tensor) for name, tensor in tensors.items()}
+    digests = {name: digest_of_tensor(tensor) for name, tensor in tensors.items()}
     described = {**metadata, DIGESTS: canonical_json(digests)}
     return {**described, DIGEST: _digest_of_metadata(described)}
 
@@ -82,7 +82,7 @@ class TensorFile:
     def tensor(self, name: str) -> Any:
         """Return a tensor, checked."""
         tensor = self._file.get_tensor(name)
-        if self._digests is not None and self._digests.get(name) != _digest_of_tensor(tensor):
+        if self._digests is not None and self._digests.get(name) != digest_of_tensor(tensor):
             raise _DamagedError(f"tensor {name} is not what was written")
         return tensor
 
@@ -153,7 +153,7 @@ def _digest_of_metadata(metadata: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical_json(dict(metadata)).encode()).hexdigest()
 
 
-def _digest_of_tensor(tensor: Any) -> str:
+def digest_of_tensor(tensor: Any) -> str:
     """Return the SHA-256 of a tensor's type, shape and bytes, the same for NumPy's and torch's."""
     kind = str(tensor.dtype).removeprefix("torch.")
     sha256 = hashlib.sha256(f"{kind} {list(tensor.shape)}\n".encode())

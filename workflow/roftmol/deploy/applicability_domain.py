@@ -60,6 +60,12 @@ DESCRIPTORS = {
 }
 
 
+def described(molecule: Chem.Mol) -> dict[str, float]:
+    """Return the values of a molecule's descriptors by their names."""
+    with rdBase.BlockLogs():
+        return {name: float(descriptor.value_of(molecule)) for name, descriptor in DESCRIPTORS.items()}
+
+
 @dataclass(frozen=True)
 class Domain:
     """The least similarity, the training molecules' elements, and the range of each descriptor with its margins.
@@ -85,8 +91,9 @@ class Domain:
         `deviations` are how unsure heads were of molecules that they did not have.
         """
         ranges = {}
+        each = [described(molecule) for molecule in molecules]
         for name, descriptor in DESCRIPTORS.items():
-            values = [float(descriptor.value_of(molecule)) for molecule in molecules]
+            values = [one[name] for one in each]
             low, high = min(values), max(values)
             beyond = max(margin * (high - low), descriptor.margin) if margin else 0.0
             ranges[name] = (max(low - beyond, descriptor.least), high + beyond)
@@ -113,8 +120,13 @@ class Domain:
             "fingerprint": f"Morgan, radius {RADIUS}, {BITS} bits",
         }
 
-    def outside(self, molecule: Chem.Mol, similarity: float, deviation: float = 0.0) -> str:
-        """Say why a molecule is outside the domain; "" if it is inside. `deviation` is how unsure a head is of it."""
+    def outside(
+        self, molecule: Chem.Mol, values: Mapping[str, float], similarity: float, deviation: float = 0.0
+    ) -> str:
+        """Say why a molecule with these values of descriptors is outside the domain; "" if it is inside.
+
+        `deviation` is how unsure a head is of it.
+        """
         reasons = []
         if similarity < self.threshold:
             reasons.append(f"similarity {similarity:.2f}, below {self.threshold:.2f}")
@@ -122,17 +134,15 @@ class Domain:
             reasons.append(f"elements {symbols(other_elements)}")
         if deviation > self.unsure:
             reasons.append(f"the model is unsure: standard deviation {deviation:.3g}, above {self.unsure:.3g}")
-        return "; ".join([*reasons, *self.beyond(molecule)])
+        return "; ".join([*reasons, *self.beyond(values)])
 
-    def beyond(self, molecule: Chem.Mol) -> list[str]:
-        """Name the ranges that a molecule lies beyond."""
+    def beyond(self, values: Mapping[str, float]) -> list[str]:
+        """Name the ranges that a molecule with these values of descriptors lies beyond."""
         reasons = []
-        with rdBase.BlockLogs():
-            for name, (low, high) in self.ranges.items():
-                value = float(DESCRIPTORS[name].value_of(molecule))
-                if not low <= value <= high:
-                    side = f"above {high:.4g}" if value > high else f"below {low:.4g}"
-                    reasons.append(f"{name} {value:.4g}, {side}")
+        for name, (low, high) in self.ranges.items():
+            if not low <= values[name] <= high:
+                side = f"above {high:.4g}" if values[name] > high else f"below {low:.4g}"
+                reasons.append(f"{name} {values[name]:.4g}, {side}")
         return reasons
 
 

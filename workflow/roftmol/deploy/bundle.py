@@ -9,136 +9,31 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import rdkit
 import torch
-from rdkit import Chem, rdBase
-from rdkit.DataStructs import ExplicitBitVect
-from torch import Tensor
 
 from roftmol.core import run_origin, tensor_file
 from roftmol.core.errors import UserError
-from roftmol.data.molecules import Reject, readable
-from roftmol.deploy import card as cards
-from roftmol.deploy import uncertainty
-from roftmol.deploy.applicability_domain import Domain, symbols
-from roftmol.deploy.ensemble import Ensemble, Outputs, Reference, predict_networks
-from roftmol.deploy.given_smiles import Smiles, texts_of
+from roftmol.deploy import panel_bundle, uncertainty
+from roftmol.deploy.applicability_domain import Domain
+from roftmol.deploy.card import FORMAT, NEWEST, OLDEST, VERSION
+from roftmol.deploy.ensemble import Ensemble
+from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.deploy.head_model import HeadModel
-from roftmol.deploy.uncertainty import Certainty, OutOfSample
-from roftmol.encoders.base import Encoder
-from roftmol.encoders.checkpoints import check_size
-from roftmol.encoders.kinds import new_encoder
-from roftmol.features import featurize, graphs
-from roftmol.features.fingerprints import BITS, fingerprints, morgan_counts, nearest, pack, unpack
-from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER
+from roftmol.deploy.new_molecules import NewMolecules
+from roftmol.deploy.stored_members import AGAIN, Encoders, bundle_of, tensors_of
+from roftmol.deploy.uncertainty import OutOfSample
+from roftmol.features import graphs
+from roftmol.features.fingerprints import fingerprints, nearest
 from roftmol.scoring import metrics
 from roftmol.tasks import METRICS, TASKS
-from roftmol.training.fit import Task
 from roftmol.training.model import Model
-
-#: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
-#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none;
-#: version 5 has digests, without which earlier ones are read.
-FORMAT, VERSION = "roftmol-bundle", 5
-OLDEST = 3
-#: What helps where a file cannot be read.
-AGAIN = "Copy it again, or make it again by `snakemake recommend`."
-#: A molecule that every bundle can predict, so that tensors that do not fit together are found when the file is read.
-PROBE = "CCO"
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """A fitted ensemble with its card: what it predicts, how well, how sure, and what it was made of."""
-
-    card: Mapping[str, Any]
-    members: Sequence[Model] | Sequence[Reference] | Sequence[HeadModel]
-    training: Sequence[ExplicitBitVect]  #: the training molecules' fingerprints
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that :meth:`predict` returns, in order."""
-        return [*self.certainty.columns, "similarity", "in_domain", "problem"]
-
-    @property
-    def certainty(self) -> Certainty:
-        """The calibration that makes columns of the members' outputs."""
-        return uncertainty.from_card(self.card["calibration"])
-
-    def __repr__(self) -> str:
-        card = self.card
-        title = METHODS[card["method"]].title
-        reader = "" if card["method"] in WITHOUT_ENCODER else f" of {card['model']}"
-        scored = card["out_of_sample"]
-        score = f"{METRICS[scored['metric']].title} {scored['score']:.3g} out of sample"
-        return f"<Bundle: {title}{reader}, predicts {card['target']} from {card['molecules']:,} molecules, {score}>"
-
-    def predict(self, smiles: Smiles, processes: int = 1) -> pd.DataFrame:
-        """Predict a row a SMILES, in order; the row of one that cannot be featurized is empty except for `problem`.
-
-        A series' or frame's index stays. Of a frame's columns, the one of SMILES is found as in a file. Raises
-        `ValueError` for what is no column of texts, such as one SMILES alone; a missing text is an empty row.
-
-        `prediction` is the members' mean or a head's prediction, in label units, `low` to `high` its interval,
-        `probability` the calibrated probability of class 1 (the second of the card's `classes`), `similarity` the
-        Tanimoto similarity to the nearest training molecule. `problem` is the reason why a SMILES cannot be featurized
-        or why a molecule is outside the domain.
-        """
-        given = texts_of(smiles, "smiles", gaps=True)
-        table = pd.DataFrame(index=range(len(given)), columns=self.columns)
-        table["problem"] = ""
-        with rdBase.BlockLogs():
-            judged = {text: readable(text) for text in dict.fromkeys(given)}
-        faults = {text: item for text, item in judged.items() if isinstance(item, Reject)}
-        bad = [text in faults for text in given]
-        for row in np.flatnonzero(bad).tolist():
-            reason, detail, _ = faults[given[row]]
-            table.loc[row, "problem"] = f"{reason}: {detail}" if detail else reason
-        good = np.flatnonzero(~np.array(bad, bool)).tolist()
-        texts = list(dict.fromkeys(given[row] for row in good))
-        if texts:
-            row_of = {text: row for row, text in enumerate(texts)}
-            predicted = self._predict(texts, processes).iloc[[row_of[given[row]] for row in good]]
-            for column in predicted:
-                table.loc[good, column] = predicted[column].to_numpy()
-        numbers = [name for name in self.columns if name not in ("in_domain", "problem")]
-        if isinstance(smiles, pd.Series | pd.DataFrame):
-            table.index = smiles.index
-        return table.astype({**dict.fromkeys(numbers, float), "in_domain": "boolean"})
-
-    def _predict(self, smiles: list[str], processes: int) -> pd.DataFrame:
-        outputs = self._outputs(smiles, processes)
-        molecules = _molecules(smiles)
-        similarity = nearest(fingerprints(molecules), self.training)
-        domain = Domain.from_card(self.card["domain"])
-        each = zip(molecules, similarity.tolist(), outputs.spread.tolist(), strict=True)
-        outside = [domain.outside(*one) for one in each]  # of an ensemble's spread the domain asks nothing
-        values = self.certainty.values(*outputs, 1 - similarity)
-        problem = [f"outside the domain: {reason}" if reason else "" for reason in outside]
-        inside = [not reason for reason in outside]
-        return pd.DataFrame({**values, "similarity": similarity, "in_domain": inside, "problem": problem})
-
-    def _outputs(self, smiles: list[str], processes: int) -> Outputs:
-        if isinstance(self.members[0], HeadModel):
-            return self.members[0].predict(smiles, processes)
-        if isinstance(self.members[0], Reference):
-            X = morgan_counts(smiles)
-            outputs = [member.predict(X, self.card["task"]) for member in self.members if isinstance(member, Reference)]
-            return Outputs.of_members(np.stack(outputs))
-        no_labels = np.full((len(smiles), 1), np.nan, np.float32)
-        data = featurize.from_smiles(smiles, no_labels, processes, self.card["featurizer"])
-        networks = [member for member in self.members if isinstance(member, Model)]
-        return Outputs.of_members(predict_networks(networks, data))
 
 
 def make(
@@ -164,7 +59,7 @@ def make(
                 "in results/runs, or choose a registered model."
             )
         architecture = about["architecture"]
-    molecules = _molecules(smiles)
+    molecules = NewMolecules(smiles).molecules
     training = fingerprints(molecules)
     similar = [nearest([one], training[:row] + training[row + 1 :])[0] for row, one in enumerate(training)]
     task = TASKS[about["task"]]
@@ -215,23 +110,12 @@ def make(
 
 def write(bundle: Bundle, path: Path) -> None:
     """Write the bundle to one file, atomically; tensors that are equal in all members are stored once."""
-    states = [_tensors(member) for member in bundle.members]
-
-    def equal(tensor: Tensor, other: Tensor) -> bool:
-        return tensor.shape == other.shape and tensor.equal(other)
-
-    shared = {name for name, tensor in states[0].items() if all(equal(tensor, state[name]) for state in states[1:])}
-    tensors = {f"shared.{name}": states[0][name] for name in shared}
-    for number, state in enumerate(states):
-        tensors |= {f"member.{number}.{name}": tensor for name, tensor in state.items() if name not in shared}
-    tensors["training_bits"] = torch.from_numpy(pack(bundle.training))
-    card = json.dumps(bundle.card, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "card": card}
-    tensor_file.save(path, {name: tensor.contiguous().clone() for name, tensor in tensors.items()}, metadata)
+    metadata = {"format": FORMAT, "version": str(VERSION), "card": json.dumps(bundle.card, sort_keys=True)}
+    tensor_file.save(path, tensors_of(bundle), metadata)
 
 
-def read(path: Path | str) -> Bundle:
-    """Read the bundle that :func:`write` wrote.
+def read(path: Path | str) -> Bundle | PanelBundle:
+    """Read the bundle that :func:`write` or `panel_bundle.write` wrote.
 
     Nothing in it runs: kinds of architectures and featurizers are those of this program. Raises `UserError` if the file
     is missing, truncated, damaged, no bundle, of another version, or if its card and its tensors do not fit together.
@@ -239,27 +123,23 @@ def read(path: Path | str) -> Bundle:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
+    card, several, tensors = None, None, {}
     with tensor_file.opened(path, "the file is truncated, damaged or no bundle", AGAIN, "pt") as file:
-        metadata = file.metadata
-        card = None
-        if metadata.get("format") == FORMAT:
-            _check_version(path, metadata.get("version", ""))
-            card = file.json("card")
-        tensors = file.tensors() if card is not None else {}
-    if card is None:
+        is_bundle = file.metadata.get("format") == FORMAT
+        if is_bundle:
+            _check_version(path, file.metadata.get("version", ""))
+            if panel_bundle.CARDS in file.metadata:
+                several = file.json(panel_bundle.CARDS), file.json(panel_bundle.SAME)
+            else:
+                card = file.json("card")
+            tensors = file.tensors()
+    if not is_bundle:
         raise UserError(f"{path}: no bundle, but another kind of safetensors file. Name a .roftmol file.")
-    card = cards.check(card, path)
-    if card["featurizer_format"] != graphs.FORMAT:
-        raise UserError(
-            f"{path}: it was made for molecules as {card['featurizer_format']}, and this program makes "
-            f"{graphs.FORMAT}. Make the bundle again."
-        )
-    try:
-        return _of_tensors(path, card, tensors)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        # A card that passes its checks may still be of other tensors.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UserError(f"{path}: its card and its tensors do not fit together ({reason}). {AGAIN}") from error
+    encoders = Encoders(sum(tensor.numel() for tensor in tensors.values()))
+    if several is None:
+        return bundle_of(str(path), card, tensors, encoders)
+    parts = panel_bundle.taken_apart(path, *several, tensors)
+    return panel_bundle.together(path, [bundle_of(*part, encoders) for part in parts])
 
 
 def _check_version(path: Path, version: str) -> None:
@@ -267,112 +147,11 @@ def _check_version(path: Path, version: str) -> None:
         raise UserError(f"{path}: the bundle is of version {version!r}, which is no number. {AGAIN}")
     if int(version) < OLDEST:
         raise UserError(
-            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. Make it again, "
+            f"{path}: the bundle is of version {version}, and this program reads {NEWEST}. Make it again, "
             "by `snakemake recommend` or an estimator's `save`."
         )
-    if int(version) > VERSION:
+    if int(version) > NEWEST:
         raise UserError(
-            f"{path}: the bundle is of version {version}, and this program reads {VERSION}. "
+            f"{path}: the bundle is of version {version}, and this program reads {NEWEST}. "
             "Use a newer version of the program."
         )
-
-
-def _of_tensors(path: Path, card: Mapping[str, Any], tensors: dict[str, Tensor]) -> Bundle:
-    """Return the bundle of a card and tensors; raise whatever they make it raise where they do not fit together."""
-    # Of what a head reads, some is undefined.
-    of_head = "head." if METHODS[card["method"]].head else " "
-    for name, tensor in tensors.items():
-        if of_head not in name and tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} is not finite")
-    bits = tensors.pop("training_bits")
-    if bits.dtype != torch.uint8 or bits.shape[1:] != (BITS // 8,) or not len(bits):
-        raise ValueError(f"training_bits is {bits.dtype} {tuple(bits.shape)}")
-    states: list[dict[str, Tensor]] = [{} for _ in range(card["members"])]
-    for name, tensor in tensors.items():
-        if name.startswith("shared."):
-            owners, inner = states, name.removeprefix("shared.")
-        else:
-            _, number, inner = name.split(".", 2)
-            owners = [states[int(number)]]
-        for state in owners:
-            state[inner] = tensor
-    # If all members kept the pretrained encoder, they share one, which then runs once.
-    shared_encoder = None
-    if card["architecture"]:
-        check_size(path, card["architecture"], states[-1])
-        if not any(name.startswith("member.0.encoder.") for name in tensors):
-            shared_encoder = new_encoder(card["architecture"])
-    members = [_member(card, state, shared_encoder) for state in states]
-    read = Bundle(card, members, unpack(bits.numpy()))  # type: ignore[arg-type]
-    if not np.isfinite(read.predict([PROBE])[read.columns[0]].to_numpy()).all():
-        raise ValueError(f"what it predicts for {PROBE} is no number")
-    return read
-
-
-def _tensors(member: Model | Reference | HeadModel) -> dict[str, Tensor]:
-    if isinstance(member, HeadModel):
-        return member.tensors()
-    if isinstance(member, Reference):
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in member.arrays.items()}
-    return dict(member.state_dict())
-
-
-def _member(
-    card: Mapping[str, Any], state: Mapping[str, Tensor], encoder: Encoder | None
-) -> Model | Reference | HeadModel:
-    if METHODS[card["method"]].head:
-        return HeadModel.of(card, state)
-    if card["architecture"] is None:
-        return Reference({name: tensor.numpy() for name, tensor in state.items()})
-    task = Task(card["task"], TASKS[card["task"]].primary.name)
-    model = Model(encoder or new_encoder(card["architecture"]), 1, task)
-    model.load_state_dict(dict(state))
-    return model.eval()
-
-
-def _molecules(smiles: Sequence[str]) -> list[Chem.Mol]:
-    with rdBase.BlockLogs():
-        return [Chem.MolFromSmiles(text) for text in smiles]
-
-
-def _classes(card: Mapping[str, Any]) -> str:
-    """Say of which class the probability is."""
-    if not TASKS[card["task"]].classes:
-        return ""
-    other, one = card.get("classes", ("0", "1"))
-    return f": the probability of class {one}; the other class is {other}"
-
-
-def describe(card: Mapping[str, Any]) -> str:
-    """Describe the card in lines of text."""
-    title = METHODS[card["method"]].title
-    made, scores = card["made"], card["out_of_sample"]
-    domain = Domain.from_card(card["domain"])
-    method = f"{title}, no network" if card["architecture"] is None else f"{title} of {card['model']}"
-    reference = f"the constant {scores['constant']:.4g}"
-    count = card["labels"].get("limits", 0)
-    limits = f"; {count} limits beside them, which calibrate nothing" if count else ""
-    ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in domain.ranges.items())
-    lines = {
-        "predicts": f"{card['target']} ({card['task']})" + _classes(card),
-        "method": f"{method}, hyperparameters {json.dumps(card['setting'])}",
-        "members": (
-            f"one, fitted on all {card['molecules']} labelled molecules"
-            if METHODS[card["method"]].head
-            else f"{card['members']}, each stopped on another part of {card['molecules']} labelled molecules"
-        ),
-        "labels": f"{card['labels']['min']:g} to {card['labels']['max']:g}, mean {card['labels']['mean']:.4g}" + limits,
-        "out of sample": f"{scores['metric']} {scores['score']:.4g}, {reference}",
-        "certainty": uncertainty.from_card(card["calibration"]).words(),
-        "domain": f"similarity of at least {domain.threshold:.2f} to a training molecule; elements "
-        f"{symbols(domain.elements)}; {', '.join(ranges)}",
-        "made": f"{made['date']}, by {made['code']}, torch {made['torch']}, RDKit {made['rdkit']}, "
-        f"Python {made['python']}",
-    }
-    if card["method"] == CONSTANT:
-        lines["predicts"] += "; it is the same for every molecule, as nothing was better than that beyond doubt"
-    evidence = card.get("evidence") or {}
-    if evidence.get("sentences"):
-        lines["verdict"] = " ".join(evidence["sentences"])
-    width = max(map(len, lines))
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())

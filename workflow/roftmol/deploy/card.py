@@ -20,10 +20,15 @@ from roftmol.methods import METHODS, WITHOUT_ENCODER
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.tasks import METRICS, TASKS
 
+#: Version 2 calibrated on predictions out of sample, with an interval for each molecule and a domain with sizes;
+#: version 3 names the featurizer on its card so; version 4 can hold heads, and reads as version 3 where it holds none;
+#: version 5 has digests, without which earlier ones are read; version 6 is of several targets, each with its card.
+FORMAT, VERSION, OF_TARGETS = "roftmol-bundle", 5, 6
+OLDEST, NEWEST = 3, OF_TARGETS
 #: The architectures that a bundle can hold: those of our own code that read molecules without geometry.
 KINDS = tuple(name for name, kind in ENCODER_KINDS.items() if kind.featurizer in FEATURIZERS)
-#: The most models in an ensemble.
-MEMBERS = 100
+#: The most models in an ensemble, and the most targets in a file.
+MEMBERS, TARGETS = 100, 100
 #: The longest text that is shown, and the most sentences of a verdict.
 CHARACTERS, SENTENCES = 10_000, 1000
 #: The largest atomic number.
@@ -36,20 +41,21 @@ class CardError(ValueError):
     """What is wrong with a card."""
 
 
-def check(card: Any, path: Path) -> dict[str, Any]:
+def check(card: Any, where: Path | str) -> dict[str, Any]:
     """Return a card whose parts can be read, its texts with control characters written out.
 
+    `where` it was read, such as its file, begins what is told.
     Raises `UserError` that names the part that is missing, of the wrong kind, or beyond its bounds.
     """
     try:
-        return _checked(card, path)
+        return _checked(card, where)
     except CardError as error:
-        raise UserError(f"{path}: its card cannot be read: {error}. {MEND}") from None
+        raise UserError(f"{where}: its card cannot be read: {error}. {MEND}") from None
     except RecursionError as error:
-        raise UserError(f"{path}: its card cannot be read: it is too deep. {MEND}") from error
+        raise UserError(f"{where}: its card cannot be read: it is too deep. {MEND}") from error
 
 
-def _checked(card: Any, path: Path) -> dict[str, Any]:
+def _checked(card: Any, where: Path | str) -> dict[str, Any]:
     plain = _plain(_object(card, "the card"))
     for key in ("target", "model", "featurizer_format"):
         _text(plain, key)
@@ -61,7 +67,7 @@ def _checked(card: Any, path: Path) -> dict[str, Any]:
     _object(plain.get("setting"), "setting")
     if "classes" in plain:
         _classes(plain["classes"])
-    _architecture(plain, path)
+    _architecture(plain, where)
     scores = _object(plain.get("out_of_sample"), "out_of_sample")
     _text(scores, "metric")
     for key in ("score", "constant"):
@@ -86,7 +92,7 @@ def _classes(classes: Any) -> None:
         raise CardError("classes is no list of two texts")
 
 
-def _architecture(card: Mapping[str, Any], path: Path) -> None:
+def _architecture(card: Mapping[str, Any], where: Path | str) -> None:
     architecture = card.get("architecture")
     if (architecture is None) != (card["method"] in WITHOUT_ENCODER):
         raise CardError(
@@ -103,7 +109,7 @@ def _architecture(card: Mapping[str, Any], path: Path) -> None:
         raise CardError(
             f"featurizer is {featurizer!r}, and {kind} reads {ENCODER_KINDS[kind].featurizer}; no file is run for it"
         )
-    check_bounds(path, architecture)
+    check_bounds(where, architecture)
 
 
 def _domain(domain: Mapping[str, Any]) -> None:

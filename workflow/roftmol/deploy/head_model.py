@@ -16,16 +16,12 @@ import torch
 from torch import Tensor
 
 from roftmol.deploy.ensemble import Ended, Ensemble, EnsembleSettings, Outputs, Rows, Source, silent
+from roftmol.deploy.new_molecules import NewMolecules
 from roftmol.encoders.base import Encoder
-from roftmol.encoders.kinds import new_encoder
-from roftmol.features import featurize
-from roftmol.features.descriptors import descriptors
-from roftmol.features.fingerprints import morgan_counts
 from roftmol.features.inputs import Inputs
 from roftmol.heads.base import Head, HeadKind
 from roftmol.methods import METHODS
 from roftmol.tasks import TASKS
-from roftmol.training.vectors import vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +32,18 @@ class Reader:
     encoder: Encoder | None = field(default=None, repr=False)
     featurizer: str = ""
 
-    def inputs(self, smiles: Sequence[str], processes: int = 1) -> Inputs:
+    def inputs(self, smiles: Sequence[str]) -> Inputs:
         """Return n molecules' inputs."""
-        return Inputs(
-            len(smiles),
-            counts=morgan_counts(smiles) if "counts" in self.reads else None,
-            descriptors=descriptors(smiles, processes) if "descriptors" in self.reads else None,
-            vectors=self._vectors(smiles, processes) if self.encoder else None,
-        )
+        return self.read(NewMolecules(smiles))
 
-    def _vectors(self, smiles: Sequence[str], processes: int) -> npt.NDArray[np.float32]:
-        assert self.encoder
-        no_labels = np.full((len(smiles), 1), np.nan, np.float32)
-        data = featurize.from_smiles(list(smiles), no_labels, processes, self.featurizer)
-        return vectors(self.encoder, data, np.arange(len(smiles)))
+    def read(self, molecules: NewMolecules) -> Inputs:
+        """Return n molecules' inputs; what another model has read of them is not computed again."""
+        return Inputs(
+            len(molecules.smiles),
+            counts=molecules.counts if "counts" in self.reads else None,
+            descriptors=molecules.descriptors if "descriptors" in self.reads else None,
+            vectors=molecules.vectors(self.encoder, self.featurizer) if self.encoder else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +53,9 @@ class HeadModel:
     head: Head = field(repr=False)
     reader: Reader
 
-    def predict(self, smiles: Sequence[str], processes: int = 1) -> Outputs:
+    def predict(self, molecules: NewMolecules) -> Outputs:
         """Predict molecules, each with how unsure the head is."""
-        return outputs_of(self.head, self.reader.inputs(smiles, processes))
+        return outputs_of(self.head, self.reader.read(molecules))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that it is made of."""
@@ -72,15 +66,9 @@ class HeadModel:
         return tensors
 
     @classmethod
-    def of(cls, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeadModel:
-        """Return the model that :meth:`tensors` took apart."""
+    def of(cls, card: Mapping[str, Any], tensors: Mapping[str, Tensor], encoder: Encoder | None) -> HeadModel:
+        """Return the model that :meth:`tensors` took apart, but for its encoder, which is given."""
         arrays = {name.removeprefix("head."): t.numpy() for name, t in tensors.items() if name.startswith("head.")}
-        encoder = None
-        if card["architecture"]:
-            encoder = new_encoder(card["architecture"])
-            state = {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
-            encoder.load_state_dict(state)
-            encoder.eval()
         method = METHODS[card["method"]]
         assert method.head
         return cls(method.head().read(arrays), Reader(method.reads, encoder, card.get("featurizer", "")))

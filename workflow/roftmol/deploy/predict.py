@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,7 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import atomic, is_stream
 from roftmol.data import delimited, smiles_cells
 from roftmol.data.columns import is_smiles_name, is_unnamed, listed, smiles_column
-from roftmol.deploy.bundle import Bundle
+from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.registry.catalog import SUFFIXES
 
 STREAM = "-"
@@ -41,7 +41,7 @@ class PredictSettings:
     shows: bool | None = None  #: whether progress is shown; None: where somebody sees it
 
 
-def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) -> int:
+def predict(bundle: Bundle | PanelBundle, source: str, out: str, settings: PredictSettings) -> int:
     """Predict for every row of `source`, write it with our columns after its own to `out`, and return how many rows.
 
     Both are paths to CSV, TSV or Parquet, by their endings, and what is read may be an Excel workbook (.xlsx) or .smi;
@@ -53,17 +53,18 @@ def predict(bundle: Bundle, source: str, out: str, settings: PredictSettings) ->
     if ending := next((ending for ending in OTHER_FORMATS if out.lower().endswith(ending)), ""):
         raise UserError(f"{out}: no {ending} is written; let it end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet.")
     chunks = _read(source, settings)
+    ours = bundle.table_names(settings.prefix)
     rows = 0
     with _writer(out) as write, _bar(source, settings) as bar:
         for chunk in chunks:
             if not rows:
-                column = _columns(chunk, bundle, source, settings)
+                column = _columns(chunk, ours.values(), source, settings)
             texts = ["" if text is None else str(text).strip() for text in chunk[column].to_pylist()]
             predicted = bundle.predict(texts, settings.processes)
             if not rows and settings.smiles is None:
                 _check_guess(column, texts, predicted, source)
-            for name in bundle.columns:
-                chunk = chunk.append_column(named(bundle, name, settings.prefix), _array(predicted[name]))
+            for column_of, name in ours.items():
+                chunk = chunk.append_column(name, _array(predicted[column_of]))
             write(chunk)
             rows += len(texts)
             bar.update(len(texts))
@@ -93,16 +94,7 @@ def _about(source: str) -> int | None:
         return max(1, sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b"")) - 1)
 
 
-def named(bundle: Bundle, column: str, prefix: str) -> str:
-    """Name a column of the bundle for the table: predictions of the target carry its name, and that of the class."""
-    if column == "probability" and "classes" in bundle.card:
-        column = f"probability_{bundle.card['classes'][1]}"
-    elif column not in ("prediction", "low", "high", "probability"):
-        return prefix + column
-    return f"{prefix}{bundle.card['target']}_{column}"
-
-
-def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSettings) -> str:
+def _columns(chunk: pa.Table, ours: Collection[str], source: str, settings: PredictSettings) -> str:
     """Return the column of SMILES; raise `UserError` if a name is there twice, or is one of ours."""
     names, where = chunk.column_names, _name(source)
     # All are written again, so each needs a name of its own, but for those without one.
@@ -112,7 +104,7 @@ def _columns(chunk: pa.Table, bundle: Bundle, source: str, settings: PredictSett
     column = settings.smiles or _guessed(chunk, where)
     if column not in names:
         raise UserError(f"{where}: no column {column!r}. The columns are {listed(names)}.")
-    taken = [name for name in (named(bundle, name, settings.prefix) for name in bundle.columns) if name in names]
+    taken = [name for name in ours if name in names]
     if taken:
         raise UserError(
             f"{where}: there is a column {taken[0]!r} already. Rename it, or put something before ours by --prefix."
@@ -141,7 +133,7 @@ def _guessed(chunk: pa.Table, where: str) -> str:
 
 def _check_guess(column: str, texts: Sequence[str], predicted: pd.DataFrame, source: str) -> None:
     """Raise `UserError` if a column that is not called SMILES was taken for it, and its first cells hold none."""
-    unread = predicted["problem"].str.startswith("invalid_smiles").to_numpy()
+    unread = predicted.iloc[:, -1].str.startswith("invalid_smiles").to_numpy()
     given = [text for text in texts if text]
     if "smi" not in column.casefold() and given and unread.sum() == len(given):
         raise UserError(
@@ -151,7 +143,7 @@ def _check_guess(column: str, texts: Sequence[str], predicted: pd.DataFrame, sou
 
 
 def _array(values: pd.Series) -> pa.Array:
-    kind = {"problem": pa.string(), "in_domain": pa.bool_()}.get(str(values.name), pa.float64())
+    kind = {"float64": pa.float64(), "boolean": pa.bool_()}.get(str(values.dtype), pa.string())
     return pa.array(values, kind, from_pandas=True)
 
 

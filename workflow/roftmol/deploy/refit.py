@@ -17,8 +17,8 @@ from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
 from roftmol.data import parents
 from roftmol.deploy import bundle
-from roftmol.deploy.bundle import Bundle
 from roftmol.deploy.ensemble import Ended, EnsembleSettings, Networks, References, Source, out_of_sample, silent
+from roftmol.deploy.fitted_models import Bundle
 from roftmol.deploy.head_model import Labelled, Reader
 from roftmol.deploy.pretrained import Pretrained
 from roftmol.deploy.uncertainty import OutOfSample

@@ -200,7 +200,7 @@ def _with_named_code(path: Path, architecture: dict[str, Any], expected: str, ow
     return {**architecture, "code": own_code}
 
 
-def check_size(path: Path, architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+def check_size(path: Path | str, architecture: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Raise `UserError` if tensors are too few for an encoder of this architecture, before it takes memory.
 
     Every kind has at least a matrix of width x width in each layer. Nothing is checked of a user's own module.
@@ -229,7 +229,7 @@ def fill(path: Path, encoder: Encoder, state: Mapping[str, Tensor]) -> Encoder:
     return encoder
 
 
-def check_bounds(path: Path, architecture: Mapping[str, Any]) -> None:
+def check_bounds(path: Path | str, architecture: Mapping[str, Any]) -> None:
     """Raise `UserError` for an architecture of an unknown kind, with other keys than its kind has, or beyond bounds."""
     try:
         kind = encoder_kind(architecture.get("kind"))
