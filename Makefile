@@ -1,7 +1,7 @@
 # make install  install into .venv, run nothing
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
-# make admet    TDC's 13 ADMET classifications as one panel (config/admet.yaml), at most 30 core-hours, into results/admet
+# make admet    TDC's 13 ADMET classifications as one panel (config/admet.yaml), at most 40 core-hours, into results/admet
 # make test     install, lint, run the tests
 # make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from roftmol.experiment.config import experiment
-from roftmol.experiment.cost import COSTS, DESCENTS, NORM_MOLECULES, SHARED, Estimate, _union, estimate
+from roftmol.experiment.cost import COSTS, DESCENTS, NORM_MOLECULES, Estimate, estimate
 from roftmol.methods import METHODS
-from roftmol.registry.catalog import datasets
 from roftmol.registry.encoder_kinds import ENCODER_KINDS
 from roftmol.training import batchnorm, mixing
 
@@ -122,7 +121,7 @@ def test_what_mixing_costs_is_counted_as_mixing_does():
     assert (NORM_MOLECULES, DESCENTS) == (batchnorm.SAMPLE, mixing.FOLDS + 1)
 
 
-#: 578 and 475 molecules, of which 64 are the same.
+#: 578 and 475 molecules.
 PANEL = {
     "panels": {"two": ["tdc_hia_hou", "tdc_dili"]},
     "datasets": ["two"],
@@ -136,28 +135,14 @@ def joint(**changes: Any) -> Estimate:
     return estimate(experiment({**ONE, **PANEL, **changes}))
 
 
-def test_a_joint_fit_costs_its_molecules_once_and_what_its_batches_add():
-    assert yaml.safe_load(SHARED.read_text())["tdc_dili"]["tdc_hia_hou"] == 64
-    found = joint(splits=["joint"])
-    assert (found.jobs, found.fits) == (1, 1)
-    union = 578 + 475 - 64
-    train, valid = 0.8 * union, 0.1 * union
-    shares = [(0.8 * molecules) / train for molecules in (578, 475)]
-    added = math.ceil(train / 10) * sum((1 - share) ** 10 for share in shares)
-    held_out = 0.2 * (578 + 475)  # a validation and a test part of each dataset
-    epoch = (train + added) * cost("full_ft") + (valid + 512) * cost("predict")
-    assert found.core_hours == pytest.approx((10 * epoch + held_out * cost("predict")) / 3600)
-
-
-def test_a_molecule_trains_a_joint_encoder_where_it_trains_one_of_its_datasets():
+def test_a_joint_fit_costs_all_molecules_of_its_datasets_and_what_its_batches_add():
     found = joint(splits=["leaderboard"])
-    union = 578 + 475 - 64
-    several = (578 + 475) / union
-    train, valid = (union * (1 - (1 - share) ** several) for share in (0.7, 0.1))
+    assert (found.jobs, found.fits) == (1, 1)
+    train, valid, test = (share * (578 + 475) for share in (0.7, 0.1, 0.2))
     added = math.ceil(train / 10) * sum((1 - 0.7 * molecules / train) ** 10 for molecules in (578, 475))
     epoch = (train + added) * cost("full_ft") + (valid + 512) * cost("predict")
-    held_out = 0.3 * (578 + 475)
-    assert found.core_hours == pytest.approx((10 * epoch + held_out * cost("predict")) / 3600)
+    assert found.core_hours == pytest.approx((10 * epoch + (valid + test) * cost("predict")) / 3600)
+    assert joint(splits=["joint"]).core_hours > found.core_hours  # which trains on four fifths
 
 
 def test_a_panel_of_one_dataset_costs_what_full_ft_does():
@@ -175,30 +160,12 @@ def test_weightings_and_seeds_are_fits_of_one_job_and_what_goes_on_from_them_is_
     assert (single.jobs, single.fits) == (1 + 2, 4 + 4)
 
 
-def test_shared_molecules_count_along_a_tree_of_the_datasets():
-    shared = yaml.safe_load(SHARED.read_text())
-    of = {name: shared["tdc_cyp2c9_veith"][name] for name in ("tdc_cyp2d6_veith", "tdc_cyp3a4_veith")}
-    third = shared["tdc_cyp2d6_veith"]["tdc_cyp3a4_veith"]
-    two_largest = sum(sorted([*of.values(), third])[1:])
-    sizes = {"tdc_cyp2c9_veith": 12092, "tdc_cyp2d6_veith": 13130, "tdc_cyp3a4_veith": 12328}
-    assert _union(sizes) == sum(sizes.values()) - two_largest
-    assert _union({"mine": 10, "yours": 20}) == 30
-
-
-def test_gfn2_counts_each_molecule_once_where_a_grid_asks_for_it():
+def test_gfn2_counts_each_molecule_where_a_grid_asks_for_it():
     grids = {"hybrid": {"descriptors": ["none", "both"]}}
     found = joint(methods=["joint_ft", "hybrid"], grids=grids)
-    assert found.gfn2_hours == pytest.approx((578 + 475 - 64) * 0.127 / 3600)
-    assert "GFN2-xTB's descriptors: 0.0349 core-hours at most." in str(found)
+    assert found.gfn2_hours == pytest.approx((578 + 475) * 0.127 / 3600)
+    assert "GFN2-xTB's descriptors: 0.0371 core-hours at most." in str(found)
     assert found.core_hours == joint(methods=["joint_ft"]).core_hours
     assert "GFN2" not in str(joint(methods=["joint_ft", "hybrid"]))
     heads = joint(methods=["hybrid"], grids=grids)
-    assert str(heads).endswith("not estimated. GFN2-xTB's descriptors: 0.0349 core-hours at most.")
-
-
-def test_what_datasets_share_is_said_of_registered_ones():
-    shared = yaml.safe_load(SHARED.read_text())
-    known = datasets()
-    assert {*shared, *(name for row in shared.values() for name in row)} <= known.keys()
-    sizes = {name: next(filter(None, (source.rows for source in known[name].sources)), 0) for name in known}
-    assert all(count <= min(sizes[one], sizes[other]) for one, row in shared.items() for other, count in row.items())
+    assert str(heads).endswith("not estimated. GFN2-xTB's descriptors: 0.0371 core-hours at most.")

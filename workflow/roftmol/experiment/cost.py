@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 
 from roftmol.experiment.config import Experiment
@@ -15,10 +15,7 @@ from roftmol.methods.protocols import PROTOCOLS
 from roftmol.registry.catalog import Dataset, read_yaml
 from roftmol.registry.splits import SPLITS
 
-REGISTRY = Path(__file__).parents[1] / "registry" / "yaml"
-COSTS = REGISTRY / "costs.yaml"
-#: How many molecules two registered datasets share, by the name of one and of the other.
-SHARED = REGISTRY / "shared.yaml"
+COSTS = Path(__file__).parents[1] / "registry" / "yaml" / "costs.yaml"
 #: Shares of a dataset, as `splits` deals them; TEST is that of a leaderboard.
 TRAIN, HELD, TEST = 0.8, 0.1, 0.2
 #: How many molecules BatchNorm's statistics are estimated from, as in `batchnorm`.
@@ -91,18 +88,13 @@ def estimate(experiment: Experiment) -> Estimate:
         trained = list(experiment.panels.values()) if method.joint else [(dataset,) for dataset in sizes]
         for protocol, members, split, budget in product(cells.protocols, trained, cells.splits, cells.budgets):
             repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)
-            molecules = {dataset: sizes[dataset] for dataset in members}
-            parts = [_parts(experiment, protocol, count, split, budget) for count in molecules.values()]
-            if method.joint:
-                together = _union(molecules)
-                one = _together(parts, list(molecules.values()), together, split, experiment.training.batch_size)
-            else:
-                (one,) = parts
+            parts = [_parts(experiment, protocol, sizes[dataset], split, budget) for dataset in members]
+            one = _together(parts, experiment.training.batch_size)
             jobs += 1
             fits += repeats
             of_job = repeats * _fit(method, measured, one, protocol, experiment)
             seconds[model, name] = seconds.get((model, name), 0.0) + of_job
-    described = _union(sizes) if any("gfn2" in experiment.reads(name) for name in cells.methods) else 0.0
+    described = sum(sizes.values()) if any("gfn2" in experiment.reads(name) for name in cells.methods) else 0
     gfn2 = costs["descriptors"]["gfn2"] / 1000 * described
     return Estimate(jobs, fits, sum(seconds.values()) / 3600, seconds, gfn2 / 3600)
 
@@ -146,43 +138,16 @@ def _parts(experiment: Experiment, protocol: str, molecules: float, split: str, 
     return _Sizes(labels * (1 - validated), labels * validated, test)
 
 
-def _union(molecules: Mapping[str, int]) -> float:
-    """Return how many different molecules some datasets have at most.
+def _together(parts: Sequence[_Sizes], batch_size: int) -> _Sizes:
+    """Return the molecules of a fit of one dataset, or at most of several that are trained jointly.
 
-    That is the sum less what is shared along a spanning tree of the datasets, the one that shares most (Hunter 1976, J.
-    Appl. Probab. 13, 597). Of a dataset that is not registered nothing is known to be shared.
+    A molecule that several datasets have counts for each. To a batch that has no label of a dataset one molecule is
+    added.
     """
-    shared = read_yaml(SHARED)
-    common = {
-        pair: max(shared.get(one, {}).get(other, 0), shared.get(other, {}).get(one, 0))
-        for pair in combinations(molecules, 2)
-        for one, other in [pair]
-    }
-    tree_of = {name: name for name in molecules}
-    total = sum(molecules.values())
-    for (one, other), count in sorted(common.items(), key=lambda item: -item[1]):
-        if (first := tree_of[one]) != (second := tree_of[other]):
-            tree_of = {name: first if tree == second else tree for name, tree in tree_of.items()}
-            total -= count
-    return total
-
-
-def _together(parts: Sequence[_Sizes], molecules: Sequence[int], union: float, split: str, batch_size: int) -> _Sizes:
-    """Return the molecules of a joint fit from those of each dataset's, of which there are `union` different ones.
-
-    A molecule that is in k datasets trains the encoder if it trains one of them. Where each dataset is dealt alone the
-    parts are as good as independent; k is the mean. To a batch that has no label of a dataset one molecule is added.
-    """
-    several = 1.0 if SPLITS[split].together else sum(molecules) / union
-
-    def rows(counts: Sequence[float]) -> float:
-        return union * (1 - (1 - min(1.0, sum(counts) / sum(molecules))) ** several)
-
-    train = rows([part.train for part in parts])
-    valid = rows([part.valid for part in parts])
-    lacking = sum((1 - min(1.0, part.train / train)) ** min(batch_size, train) for part in parts)
-    held_out = sum(part.valid + part.test for part in parts)
-    return _Sizes(train, valid, held_out - valid, lacking * math.ceil(train / batch_size))
+    train = sum(part.train for part in parts)
+    lacking = sum((1 - part.train / train) ** min(batch_size, train) for part in parts)
+    added = lacking * math.ceil(train / batch_size)
+    return _Sizes(train, sum(part.valid for part in parts), sum(part.test for part in parts), added)
 
 
 def _epochs(training: Training, molecules: float) -> int:
