@@ -52,7 +52,8 @@ def test_structures_are_counted(tmp_path, suffix, record):
     own = {"mine": {"path": str(path), "labels": ["y"], "task": "regression"}}
     settings = {**ONE, "methods": ["full_ft"], "budgets": [50]}
     found = estimate(experiment({**settings, "datasets": ["mine"], "own_datasets": own}))
-    assert found == estimate(experiment(settings))
+    known = estimate(experiment(settings))
+    assert (found.jobs, found.fits, found.core_hours) == (known.jobs, known.fits, known.core_hours)
 
 
 def test_full_fine_tuning_by_hand():
@@ -117,3 +118,12 @@ def test_an_own_file_is_counted_by_its_lines(tmp_path):
 def test_what_mixing_costs_is_counted_as_mixing_does():
     # The estimate keeps its own copies: importing the mixing would make every start of snakemake seconds slower.
     assert (NORM_MOLECULES, DESCENTS) == (batchnorm.SAMPLE, mixing.FOLDS + 1)
+
+
+def test_the_time_of_a_job_is_its_datasets_and_of_a_joint_job_its_panels():
+    two = {**ONE, "panels": {"both": ["esol", "freesolv"]}, "datasets": ["both"], "methods": ["full_ft", "joint_ft"]}
+    found = estimate(experiment(two)).seconds
+    model = "gin-zinc-masking"
+    assert set(found) == {(model, "esol", "full_ft"), (model, "freesolv", "full_ft"), (model, "both", "joint_ft")}
+    alone = sum(seconds for (_, _, method), seconds in found.items() if method == "full_ft")
+    assert found[model, "both", "joint_ft"] == pytest.approx(alone)

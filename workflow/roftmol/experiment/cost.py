@@ -27,13 +27,14 @@ DESCENTS = 4
 class Estimate:
     """Jobs that train, mix or fit a head on what came of it, their fits, and the core-hours that these take at most.
 
-    Fits that stop early take fewer. `seconds` are the core-seconds of the jobs of a model and a method.
+    Fits that stop early take fewer. `seconds` are the core-seconds of the jobs of a model, a dataset and a method; a
+    joint method has a panel for a dataset.
     """
 
     jobs: int
     fits: int
     core_hours: float
-    seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    seconds: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if not self.jobs:
@@ -44,12 +45,13 @@ class Estimate:
             "core-hours by the costs in costs.yaml (fits that stop early, or are finished already, take less)."
         )
 
-    def steps(self, cores: int | None) -> str:
-        """Say what the two steps of a recommendation take, in minutes on so many cores."""
+    def steps(self, cores: int | None, targets: int = 1) -> str:
+        """Say what the two steps of a recommendation for so many targets take, in minutes on so many cores."""
         minutes = 60 * self.core_hours / (cores or 1)
         where = "one core" if cores in (None, 1) else f"{cores} cores"
+        each = f" for each of {targets} targets" if targets > 1 else ""
         return (
-            "Step 1, heads and references: a first verdict in about 20 seconds.\n"
+            f"Step 1, heads and references: a first verdict in about 20 seconds{each}.\n"
             f"Step 2, methods that fine-tune, {self.fits:,} fits: at most {max(1, round(minutes)):,} min on {where} by "
             "the costs in costs.yaml, less where fits stop early."
         )
@@ -71,7 +73,7 @@ def estimate(experiment: Experiment) -> Estimate:
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs = fits = 0
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str, str], float] = {}
     for model, name in product(cells.models, _needed(cells.methods)):
         if not cells.meet(model, name):
             continue
@@ -84,7 +86,8 @@ def estimate(experiment: Experiment) -> Estimate:
             jobs += 1
             fits += repeats
             one = repeats * _fit(method, measured, parts, protocol, experiment)
-            seconds[model, name] = seconds.get((model, name), 0.0) + one
+            job = (model, experiment.panel_of(dataset) if method.joint else dataset, name)
+            seconds[job] = seconds.get(job, 0.0) + one
     return Estimate(jobs, fits, sum(seconds.values()) / 3600, seconds)
 
 
