@@ -46,6 +46,7 @@ wildcard_constraints:
     split="[a-z_]+",
     budget=r"\d+|all",
     method="[a-z0-9_+]+",
+    target="|".join(EXPERIMENT.targets) or "[a-z0-9_-]+",
 
 
 # What needs the network runs where snakemake runs: a cluster's compute nodes often have none.
@@ -60,7 +61,11 @@ localrules:
 
 if workflow.is_main_process:
     ESTIMATE = cost.estimate(EXPERIMENT)
-    tell(ESTIMATE.steps(workflow.cores) if EXPERIMENT.recommendation else str(ESTIMATE))
+    tell(
+        ESTIMATE.steps(workflow.cores, len(EXPERIMENT.targets) or 1)
+        if EXPERIMENT.recommendation
+        else str(ESTIMATE)
+    )
 
 
 rule all:

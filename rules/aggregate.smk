@@ -1,9 +1,11 @@
 # All runs put together: scores, the selected settings, the summary.
 rule aggregate:
     input:
-        [folder / "fits.parquet" for folder in EXPERIMENT.cells.runs(RESULTS)],
-        [folder / "tasks.parquet" for folder in EXPERIMENT.cells.data(RESULTS)],
-        EXPERIMENT.cells.split_files(RESULTS),
+        runs_of,
+        lambda wildcards: [
+            folder / "tasks.parquet" for folder in about(wildcards).cells.data(RESULTS)
+        ],
+        lambda wildcards: about(wildcards).cells.split_files(RESULTS),
         [
             f"results/overlaps/{dataset}/{corpus}.parquet"
             for dataset, corpus in EXPERIMENT.overlaps()
@@ -21,12 +23,12 @@ rule aggregate:
     output:
         TABLES,
         report(
-            f"{OUT}/tables/summary.csv",
+            f"{OUT}/{PART}tables/summary.csv",
             caption="../workflow/report/summary.rst",
             category="Tables",
         ),
     log:
-        "results/logs/aggregate.log",
+        f"results/logs/{PART}aggregate.log",
     conda:
         env("aggregate")
     resources:
@@ -37,6 +39,6 @@ rule aggregate:
         code=code("aggregate"),
         out=subpath(output[0], parent=True),
     message:
-        "Aggregate"
+        f"Aggregate{OF_TARGET}"
     shell:
         command("aggregate", models="input.models", out="params.out", results="results")

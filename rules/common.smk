@@ -2,6 +2,7 @@
 import re
 import shlex
 import sys
+from dataclasses import replace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -45,12 +46,16 @@ def tell(words):
 
 def planned():
     """Return the core-seconds that each job to run takes at most, by its number; 0 without an estimate."""
-    jobs = workflow.dag.needrun_jobs()
     return {
         workflow.dag.jobid(job): ESTIMATE.seconds.get(
-            (job.wildcards.get("model"), job.wildcards.get("method")), 0.0
+            (
+                job.wildcards.get("model"),
+                job.wildcards.get("panel") or job.wildcards.get("dataset"),
+                job.wildcards.get("method"),
+            ),
+            0.0,
         )
-        for job in jobs
+        for job in workflow.dag.needrun_jobs()
         if job.message
     }
 
@@ -62,7 +67,7 @@ if workflow.is_main_process and progress.asked():
             progress.asked(),
             planned,
             cores=workflow.cores or 1,
-            first=lambda: OUT / "first" / "verdict.json",
+            first=lambda target: OUT / target / "first" / "verdict.json",
         )
     )
 
@@ -105,12 +110,15 @@ except UserError as error:
 RESULTS = Path("results")
 # A recommendation's tables, figures and pages have a folder of their own; what is fitted has not.
 OUT = EXPERIMENT.folder
-TABLES = [f"{OUT}/tables/{name}.parquet" for name in aggregate.TABLES]
-DIAGNOSTICS = [f"{OUT}/tables/{name}.parquet" for name in diagnostics.TABLES]
-EMBEDDINGS = [f"{OUT}/tables/{name}.parquet" for name in atom_embeddings.TABLES]
-STATISTICS = [f"{OUT}/tables/{name}.parquet" for name in statistics.TABLES]
+# Of several targets, each has its folder in there: what is made of a target's cells alone has its wildcard.
+PART = "{target}/" if EXPERIMENT.targets else ""
+OF_TARGET = " for {wildcards.target}" if EXPERIMENT.targets else ""
+TABLES = [f"{OUT}/{PART}tables/{name}.parquet" for name in aggregate.TABLES]
+DIAGNOSTICS = [f"{OUT}/{PART}tables/{name}.parquet" for name in diagnostics.TABLES]
+EMBEDDINGS = [f"{OUT}/{PART}tables/{name}.parquet" for name in atom_embeddings.TABLES]
+STATISTICS = [f"{OUT}/{PART}tables/{name}.parquet" for name in statistics.TABLES]
 BUNDLE = f"{OUT}/{OUT.name}.roftmol"
-REPORT = f"{OUT}/{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
+REPORT = f"{OUT}/{PART}{'evidence' if EXPERIMENT.recommendation else 'report'}.html"
 RECIPES = catalog.recipes()
 
 
@@ -127,16 +135,26 @@ def environment():
     return " ".join(lines)
 
 
+def about(wildcards):
+    """What of the experiment a job is about: one of several targets, or all."""
+    return EXPERIMENT.about(wildcards.get("target", ""))
+
+
+def others(wildcards):
+    """The wildcards of a job, but for the target that it is about."""
+    return {name: value for name, value in wildcards.items() if name != "target"}
+
+
 def settings(stage):
     """Return the function of a rule's parameter `settings`: the settings of the stage's job, as JSON."""
     return lambda wildcards: canonical_json(
-        STAGES[stage].settings_of(EXPERIMENT, dict(wildcards.items()))
+        STAGES[stage].settings_of(about(wildcards), others(wildcards))
     )
 
 
 def code(stage):
     """Return the function of a rule's parameter `code`: a digest of the code that the job's result depends on."""
-    return lambda wildcards: STAGES[stage].code_of(EXPERIMENT, dict(wildcards.items()))
+    return lambda wildcards: STAGES[stage].code_of(about(wildcards), others(wildcards))
 
 
 def env(stage):
@@ -210,6 +228,11 @@ def members_of(path):
         )
         for dataset in named("panels", EXPERIMENT.panels, wildcards.panel)
     ]
+
+
+def runs_of(wildcards):
+    """The fits of each cell that a job is about."""
+    return [folder / "fits.parquet" for folder in about(wildcards).cells.runs(RESULTS)]
 
 
 def auxiliary_of(wildcards):
@@ -300,12 +323,11 @@ def recommended(wildcards):
         stop(
             "recommend: name your file, snakemake recommend --cores all --config data=mine.csv"
         )
-    return [
-        f"{OUT}/first/report.html",
-        f"{OUT}/report.html",
-        f"{OUT}/evidence.html",
-        BUNDLE,
+    pages = [
+        f"{OUT}/{PART}{name}.html" for name in ("first/report", "report", "evidence")
     ]
+    whole = [f"{OUT}/report.html", BUNDLE]
+    return [*dict.fromkeys([*expand(pages, target=EXPERIMENT.targets or [""]), *whole])]
 
 
 # A prefix replaces Snakemake's own, so it repeats its strictness: a stage that fails fails its job, whatever `tee` says.

@@ -26,12 +26,12 @@ rule cliffs:
 rule diagnostics:
     input:
         TABLES,
-        EXPERIMENT.cells.split_files(RESULTS),
+        lambda wildcards: about(wildcards).cells.split_files(RESULTS),
         expand("results/data/{dataset}/cliffs.parquet", dataset=EXPERIMENT.cliffs),
     output:
         DIAGNOSTICS,
     log:
-        "results/logs/diagnostics.log",
+        f"results/logs/{PART}diagnostics.log",
     conda:
         env("diagnostics")
     resources:
@@ -43,7 +43,7 @@ rule diagnostics:
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
-        "Look behind the mean score"
+        f"Look behind the mean score{OF_TARGET}"
     shell:
         command(
             "diagnostics", tables="params.tables", out="params.out", results="results"

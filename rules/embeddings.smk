@@ -2,15 +2,11 @@
 rule embeddings:
     input:
         TABLES,
-        (
-            [folder / "fits.parquet" for folder in EXPERIMENT.cells.runs(RESULTS)]
-            if EXPERIMENT.tsne
-            else []
-        ),
+        runs_of if EXPERIMENT.tsne else [],
     output:
         EMBEDDINGS,
     log:
-        "results/logs/embeddings.log",
+        f"results/logs/{PART}embeddings.log",
     conda:
         env("embeddings")
     resources:
@@ -22,7 +18,7 @@ rule embeddings:
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
-        "Draw atoms' vectors before and after"
+        f"Draw atoms' vectors before and after{OF_TARGET}"
     shell:
         command(
             "embeddings", tables="params.tables", out="params.out", results="results"

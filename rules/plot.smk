@@ -7,13 +7,13 @@ rule plot:
         STATISTICS,
     output:
         report(
-            directory(f"{OUT}/figures"),
+            directory(f"{OUT}/{PART}figures"),
             patterns=["{figure}.svg"],
             caption="../workflow/report/figure.rst",
             category="Figures",
         ),
     log:
-        "results/logs/plot.log",
+        f"results/logs/{PART}plot.log",
     conda:
         env("plot")
     resources:
@@ -23,6 +23,6 @@ rule plot:
         code=code("plot"),
         tables=subpath(input[0], parent=True),
     message:
-        "Plot"
+        f"Plot{OF_TARGET}"
     shell:
         command("plot", tables="params.tables", out="output")

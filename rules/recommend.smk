@@ -6,22 +6,26 @@ rule recommend:
 
 if EXPERIMENT.recommendation:
     NAME = EXPERIMENT.recommendation.name
-    FIRST = f"{OUT}/first"
+    # The records of a target, and its part of the results.
+    DATASET = f"{NAME}-{{target}}" if EXPERIMENT.targets else NAME
+    FIRST = f"{OUT}/{PART}first"
 
     # What takes seconds comes before what takes minutes: all heads and references in one job, and what they tell. Their
     # fits lie where rules of their own would put them.
     rule first_verdict:
         input:
-            molecules=f"results/data/{NAME}/molecules.parquet",
-            tasks=f"results/data/{NAME}/tasks.parquet",
-            splits=EXPERIMENT.cells.split_files(RESULTS),
+            molecules=f"results/data/{DATASET}/molecules.parquet",
+            tasks=f"results/data/{DATASET}/tasks.parquet",
+            splits=replace(EXPERIMENT.cells, datasets=(DATASET,)).split_files(RESULTS),
             checkpoints=expand(
                 "results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints
             ),
         output:
             [
                 f"{folder}/{table}.parquet"
-                for folder in EXPERIMENT.cells.untrained(RESULTS)
+                for folder in replace(EXPERIMENT.cells, datasets=(DATASET,)).untrained(
+                    RESULTS
+                )
                 for table in ("fits", "predictions", "curves")
             ],
             [f"{FIRST}/tables/{name}.parquet" for name in aggregate.TABLES],
@@ -30,7 +34,7 @@ if EXPERIMENT.recommendation:
             f"{FIRST}/ranking.csv",
             verdict=f"{FIRST}/verdict.json",
         log:
-            f"results/logs/first_verdict/{NAME}.log",
+            f"results/logs/first_verdict/{DATASET}.log",
         priority: 100
         conda:
             env("first_verdict")
@@ -46,7 +50,7 @@ if EXPERIMENT.recommendation:
             runs="results/runs",
             out=subpath(output.verdict, parent=True),
         message:
-            "First verdict: heads and references"
+            f"First verdict{OF_TARGET}: heads and references"
         shell:
             command(
                 "first_verdict",
@@ -64,11 +68,11 @@ if EXPERIMENT.recommendation:
         input:
             TABLES,
         output:
-            f"{OUT}/verdict.json",
-            f"{OUT}/ranking.parquet",
-            f"{OUT}/ranking.csv",
+            f"{OUT}/{PART}verdict.json",
+            f"{OUT}/{PART}ranking.parquet",
+            f"{OUT}/{PART}ranking.csv",
         log:
-            f"results/logs/verdict/{NAME}.log",
+            f"results/logs/verdict/{DATASET}.log",
         conda:
             env("verdict")
         resources:
@@ -80,7 +84,7 @@ if EXPERIMENT.recommendation:
             tables=subpath(input[0], parent=True),
             out=subpath(output[0], parent=True),
         message:
-            "Rank the methods"
+            f"Rank the methods{OF_TARGET}"
         shell:
             command("verdict", tables="params.tables", out="params.out")
 
@@ -88,16 +92,21 @@ if EXPERIMENT.recommendation:
     # known when the verdict is; all candidates' are there by then.
     rule refit:
         input:
-            molecules=f"results/data/{NAME}/molecules.parquet",
-            predictions=f"{OUT}/{{first}}tables/predictions.parquet",
-            verdict=f"{OUT}/{{first}}verdict.json",
+            molecules=f"results/data/{DATASET}/molecules.parquet",
+            # What a joint method learns from.
+            panel=expand(
+                "results/data/{dataset}/molecules.parquet",
+                dataset=EXPERIMENT.datasets if EXPERIMENT.targets else [],
+            ),
+            predictions=f"{OUT}/{PART}{{first}}tables/predictions.parquet",
+            verdict=f"{OUT}/{PART}{{first}}verdict.json",
             checkpoints=expand(
                 "results/checkpoints/{model}.safetensors", model=EXPERIMENT.checkpoints
             ),
         output:
-            f"{OUT}/{{first}}{NAME}.roftmol",
+            f"{OUT}/{PART}{{first}}{DATASET}.roftmol",
         log:
-            f"results/logs/refit/{{first}}{NAME}.log",
+            f"results/logs/refit/{{first}}{DATASET}.log",
         wildcard_constraints:
             first="(first/)?",
         priority: 90
@@ -110,12 +119,16 @@ if EXPERIMENT.recommendation:
             settings=settings("refit"),
             code=code("refit"),
             tables=subpath(input.predictions, parent=True),
+            data=lambda wildcards, input: option(
+                "data", "results/data" if input.panel else ""
+            ),
             checkpoints="results/checkpoints",
         message:
-            "Fit the method that was chosen on all labels"
+            f"Fit the method that was chosen on all labels{OF_TARGET}"
         shell:
             command(
                 "refit",
+                "{params.data}",
                 molecules="input.molecules",
                 tables="params.tables",
                 verdict="input.verdict",
@@ -126,19 +139,20 @@ if EXPERIMENT.recommendation:
     rule recommendation:
         input:
             tables=[
-                f"{OUT}/{{first}}tables/{name}.parquet" for name in aggregate.TABLES
+                f"{OUT}/{PART}{{first}}tables/{name}.parquet"
+                for name in aggregate.TABLES
             ],
-            verdict=f"{OUT}/{{first}}verdict.json",
-            ranking=f"{OUT}/{{first}}ranking.parquet",
-            bundle=f"{OUT}/{{first}}{NAME}.roftmol",
+            verdict=f"{OUT}/{PART}{{first}}verdict.json",
+            ranking=f"{OUT}/{PART}{{first}}ranking.parquet",
+            bundle=f"{OUT}/{PART}{{first}}{DATASET}.roftmol",
         output:
             report(
-                f"{OUT}/{{first}}report.html",
+                f"{OUT}/{PART}{{first}}report.html",
                 caption="../workflow/report/report.rst",
                 category="Report",
             ),
         log:
-            f"results/logs/recommendation/{{first}}{NAME}.log",
+            f"results/logs/recommendation/{{first}}{DATASET}.log",
         wildcard_constraints:
             first="(first/)?",
         priority: 80
@@ -150,9 +164,9 @@ if EXPERIMENT.recommendation:
         params:
             settings=settings("recommendation"),
             code=code("recommendation"),
-            tables=lambda wildcards: f"{OUT}/{wildcards.first}tables",
+            tables=lambda wildcards, input: Path(input.tables[0]).parent,
             evidence=lambda wildcards: option(
-                "evidence", "" if wildcards.first else f"{OUT}/evidence.html"
+                "evidence", "" if wildcards.first else REPORT.format(**wildcards)
             ),
         message:
             "Recommendation: {output}"
@@ -165,3 +179,64 @@ if EXPERIMENT.recommendation:
                 bundle="input.bundle",
                 out="output",
             )
+
+
+# Several targets: one model and one page of all.
+if EXPERIMENT.targets:
+
+    rule panel_bundle:
+        input:
+            expand(f"{OUT}/{PART}{DATASET}.roftmol", target=EXPERIMENT.targets),
+        output:
+            BUNDLE,
+        log:
+            f"results/logs/panel_bundle/{NAME}.log",
+        conda:
+            env("panel_bundle")
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=lambda wildcards, attempt: 30 * attempt,
+        params:
+            settings=settings("panel_bundle"),
+            code=code("panel_bundle"),
+            folder=subpath(output[0], parent=True),
+        message:
+            "Put the models of all targets into one file"
+        shell:
+            command("panel_bundle", folder="params.folder", out="output")
+
+    rule overview:
+        input:
+            expand(
+                [
+                    f"{OUT}/{PART}{name}"
+                    for name in (
+                        "verdict.json",
+                        "ranking.parquet",
+                        "tables/tasks.parquet",
+                    )
+                ],
+                target=EXPERIMENT.targets,
+            ),
+        output:
+            verdict=f"{OUT}/verdict.json",
+            page=report(
+                f"{OUT}/report.html",
+                caption="../workflow/report/report.rst",
+                category="Report",
+            ),
+        log:
+            f"results/logs/overview/{NAME}.log",
+        conda:
+            env("overview")
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 30 * attempt,
+        params:
+            settings=settings("overview"),
+            code=code("overview"),
+            folder=subpath(output.page, parent=True),
+        message:
+            "Overview of all targets: {output.page}"
+        shell:
+            command("overview", folder="params.folder")

@@ -4,8 +4,8 @@ rule report:
         tables=TABLES,
         diagnostics=DIAGNOSTICS,
         statistics=STATISTICS,
-        figures=f"{OUT}/figures",
-        recommendation=f"{OUT}/verdict.json" if EXPERIMENT.recommendation else [],
+        figures=f"{OUT}/{PART}figures",
+        recommendation=f"{OUT}/{PART}verdict.json" if EXPERIMENT.recommendation else [],
     output:
         report(
             REPORT,
@@ -13,7 +13,7 @@ rule report:
             category="Report",
         ),
     log:
-        "results/logs/report.log",
+        f"results/logs/{PART}report.log",
     conda:
         env("report")
     resources:

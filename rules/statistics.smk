@@ -5,7 +5,7 @@ rule statistics:
     output:
         STATISTICS,
     log:
-        "results/logs/statistics.log",
+        f"results/logs/{PART}statistics.log",
     conda:
         env("statistics")
     resources:
@@ -16,6 +16,6 @@ rule statistics:
         tables=subpath(input[0], parent=True),
         out=subpath(output[0], parent=True),
     message:
-        "Statistics"
+        f"Statistics{OF_TARGET}"
     shell:
         command("statistics", tables="params.tables", out="params.out")

@@ -25,12 +25,14 @@ def options(*keys: str, **named: Any) -> argparse.Namespace:
 
 
 def test_the_workflow_is_started_as_users_start_it():
-    command = recommendation.command(options("duplicates=average", target="7", cores="3"))
+    command = recommendation.command(options("duplicates=average", target=["7"], cores="3"))
     assert command[:4] == [sys.executable, "-m", "snakemake", "recommend"]
     assert command[command.index("--snakefile") + 1] == str(ROOT / "Snakefile")
     assert command[command.index("--cores") + 1] == "3"
     # as JSON, so that Snakemake does not take the name of a column for a number
     assert command[command.index("--config") + 1 :] == ['data="mine.csv"', 'target="7"', "duplicates=average"]
+    several = recommendation.command(options(target=["hERG", "LogD, pH 7.4"]))
+    assert several[-1] == 'target=["hERG", "LogD, pH 7.4"]'
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_keys_stand_before_and_behind_options(monkeypatch: pytest.MonkeyPatch, a
     given: list[argparse.Namespace] = []
     monkeypatch.setattr(recommendation, "recommend", given.append)
     main(["recommend", *arguments])
-    assert (given[0].table, given[0].target) == ("mine.csv", "logS")
+    assert (given[0].table, given[0].target) == ("mine.csv", ["logS"])
     assert sorted(given[0].keys) == ["duplicates=average", "name=x"]
 
 
@@ -96,10 +98,24 @@ def job(number: int, rule: str = "finetune", message: str | None = "Fine-tune") 
 
 
 def shown(capsys: pytest.CaptureFixture[str], how: str, records: Sequence[logging.LogRecord], folder: Path) -> str:
-    lines = progress.Lines(how, lambda: {1: 0.0, 2: 600.0, 3: 240.0}, 2, lambda: folder / "verdict.json")
+    lines = progress.Lines(
+        how, lambda: {1: 0.0, 2: 600.0, 3: 240.0}, 2, lambda target: folder / target / "verdict.json"
+    )
     for one in records:
         lines.handle(one)
     return capsys.readouterr().err
+
+
+def test_a_first_verdict_on_one_of_several_targets_names_it(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    for target, sentence in (("herg", "Take it."), ("logd", "Take another.")):
+        (tmp_path / target).mkdir()
+        (tmp_path / target / "verdict.json").write_text(json.dumps({"sentences": [sentence]}))
+    records = [
+        record(event=Event.INFO, jobid=n, rule_name="first_verdict", rule_msg="First", wildcards={"target": target})
+        for n, target in ((1, "herg"), (2, "logd"))
+    ]
+    said = shown(capsys, progress.STAGES, [*records, record(event=Event.END, job_id=2)], tmp_path).splitlines()
+    assert said[2:] == ["FIRST VERDICT on logd, from heads and references:", "  Take another."]
 
 
 def test_a_job_is_a_line_with_what_is_left_to_train(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -253,3 +253,109 @@ def test_a_panel_of_real_datasets_has_no_exposure_under_joint_and_some_under_sca
         splits = {name: assign(table, about[name], tables) for name, table in tables.items()}
         seen = exposure(tables, splits, "both")["exposed"].sum()
         assert (seen == 0) == (split == "joint"), seen
+
+
+#: Of a cross-validation the settings of the panel's datasets: their kinds of labels in the order of the names.
+KINDS = {"amines": "classification", "rings": "regression", "sizes": "regression"}
+
+
+def cross_validated(
+    panel: dict[str, pd.DataFrame],
+    split: str = "joint_cv",
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    budget: str = "all",
+) -> dict[str, pd.DataFrame]:
+    """Return the cross-validation of all of the panel's datasets, with four folds in each part."""
+    named = {"panel": tuple(panel), "tasks": tuple(KINDS[name] for name in panel)}
+    return {
+        name: assign(
+            table,
+            SplitSettings("honest", name, split, budget, seeds, KINDS[name], "crossfit", folds=4, **named),  # type: ignore[arg-type]
+            panel,
+        )
+        for name, table in panel.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def sparse(panel: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The same without the label of every third molecule of one dataset, and with few of a class in another one."""
+    rows = panel["rings"]["molecule"] % 3 == 0
+    gaps = panel["rings"]["labels"].where(~rows, panel["rings"]["labels"].map(lambda _: np.array([np.nan])))
+    few = [np.array([float(row % 20 == 0)]) for row in range(len(panel["amines"]))]
+    return {
+        "amines": panel["amines"].assign(labels=few),
+        "rings": panel["rings"].assign(labels=gaps),
+        "sizes": panel["sizes"],
+    }
+
+
+@pytest.mark.parametrize("split", ["joint_cv", "joint_scaffold_cv"])
+def test_a_substance_has_one_part_and_one_fold_in_all_datasets(sparse: dict[str, pd.DataFrame], split: str) -> None:
+    splits = cross_validated(sparse, split)
+    union = pd.concat(sparse.values(), ignore_index=True)
+    union["substance"] = parents.groups(union)
+    union["scaffold"] = union["scaffold"].to_numpy()[parents.first_forms(union)]
+    roles = pd.concat(splits.values()).merge(union, on=["dataset", "molecule"])
+    of_tests = roles[(roles["role"] == "test") & (roles["fold"] == 0)]
+    for whole in ("substance", *(["scaffold"] if split == "joint_scaffold_cv" else [])):
+        assert of_tests.groupby(whole)["seed"].nunique().eq(1).all()
+    labelled = {name: int(panel_split.has_label(table).sum()) for name, table in sparse.items()}
+    assert of_tests.groupby("dataset").size().to_dict() == labelled  # each is tested once
+    validated = roles[roles["role"] == "valid"]
+    assert validated.groupby(["seed", "substance"])["fold"].nunique().eq(1).all()
+    assert roles["canonical"].nunique() < len(of_tests)  # the datasets do share molecules
+    for _, one in roles.groupby(["seed", "fold"]):
+        per_role = {role: set(rows["substance"]) for role, rows in one.groupby("role")}
+        assert not per_role["train"] & per_role["test"]
+        assert not per_role["train"] & per_role["valid"]
+        assert not per_role["valid"] & per_role["test"]
+    seen = exposure(sparse, splits, "three")
+    assert seen[seen["partition"] == "test"]["exposed"].sum() == 0
+
+
+def test_every_class_and_every_third_of_the_values_is_dealt_evenly_in_all_datasets(
+    sparse: dict[str, pd.DataFrame],
+) -> None:
+    for name, split in cross_validated(sparse).items():
+        labels = sparse[name]["labels"].map(lambda values: values[0])
+        if KINDS[name] == "classification":
+            stratum = labels
+        else:
+            stratum = (labels.rank(method="first") - 1) * 3 // labels.notna().sum()
+        for role, parts, fold in (("test", 5, 0), ("valid", 4, None)):
+            rows = split[
+                (split["role"] == role) & ((split["fold"] == fold) if fold is not None else split["seed"].eq(0))
+            ]
+            part = rows["seed"] if fold is not None else rows["fold"]
+            counts = rows.groupby([part, rows["molecule"].map(stratum)]).size().unstack(fill_value=0)
+            assert counts.shape == (parts, stratum.dropna().nunique())
+            assert (counts.max() - counts.min()).max() <= 3, (name, role, counts)
+            assert counts.min().min() >= 1
+
+
+def test_the_order_of_the_targets_changes_no_part(sparse: dict[str, pd.DataFrame]) -> None:
+    backwards = dict(reversed(sparse.items()))
+    one, other = cross_validated(sparse), cross_validated(backwards)
+    for name in sparse:
+        pd.testing.assert_frame_equal(one[name], other[name])
+    again = cross_validated(sparse, seeds=(5,))
+    tests = [
+        set(of[of["role"] == "test"]["molecule"]) for of in (one["sizes"][one["sizes"]["seed"] == 0], again["sizes"])
+    ]
+    assert tests[0] != tests[1]  # a second repetition deals anew
+
+
+def test_a_budget_of_a_joint_cross_validation_is_drawn_of_what_is_not_tested(sparse: dict[str, pd.DataFrame]) -> None:
+    for name, split in cross_validated(sparse, budget="60").items():
+        learnt = split[split["role"].isin(["train", "valid"])]
+        assert learnt.groupby(["seed", "fold"]).size().eq(60).all(), name
+
+
+def test_a_joint_cross_validation_is_for_panels_and_cross_fitting() -> None:
+    given = {**CONFIG, "datasets": ["two"], "splits": ["joint_cv"], "validation": {"scheme": "crossfit"}}
+    assert experiment(given).dealt_with("esol", "joint_cv") == ("esol", "freesolv")
+    with pytest.raises(UserError, match="joint_cv deals folds of a panel as one; set"):
+        experiment({**given, "validation": {"scheme": "holdout"}})
+    with pytest.raises(UserError, match="joint_cv is for panels"):
+        experiment({**given, "datasets": ["two", "bbbp"]})

@@ -425,8 +425,130 @@ def test_a_smi_with_labels_becomes_an_experiment(tmp_path):
     found = experiment({"data": str(path)})
     told = found.audit()
     assert "There is no header: the columns are called SMILES, column 2 and so on." in told
-    assert found.recommendation.target == "column 3"
+    assert found.recommendation.target.column == "column 3"
     # the workflow brings it under another name
     (tmp_path / "source").write_bytes(path.read_bytes())
     kept, _, _ = molecules.read(tmp_path / "source", found.datasets["mine"], max_rejected=0)
     assert len(kept) == 40
+
+
+def several(tmp_path, *, active=None, **columns):
+    """A file of three targets: a class, and two values of which one has gaps."""
+    logs = [f"{number / 7:.3f}" for number in range(40)]
+    given = {
+        "smiles": MORE[:40],
+        "hERG": active or ["1", "0"] * 20,
+        "LogD": logs,
+        "HLM (human)": ["" if number % 3 == 0 else text for number, text in enumerate(logs)],
+        **columns,
+    }
+    lines = [",".join(given), *(",".join(cells) for cells in zip(*given.values(), strict=True))]
+    return str(table(tmp_path / "mine.csv", lines))
+
+
+TARGETS = ["hERG", "LogD", "HLM (human)"]
+
+
+def test_several_targets_are_datasets_of_one_panel(tmp_path):
+    found = experiment({"data": several(tmp_path), "target": TARGETS})
+    assert found.recommendation.learnt.splitlines() == [
+        "target `hERG`, classification, 40 labels, column `smiles`",
+        "target `LogD`, regression, 40 labels, column `smiles`",
+        "target `HLM (human)`, regression, 26 labels, column `smiles`",
+        "3 targets; records with a label of each: 26",
+    ]
+    assert list(found.datasets) == ["mine-herg", "mine-logd", "mine-hlm-human"]
+    assert found.panels == {"mine": ("mine-herg", "mine-hlm-human", "mine-logd")}
+    assert found.cells.splits == ("joint_cv",)
+    assert found.dealt_with("mine-logd", "joint_cv") == found.panels["mine"]
+    assert "joint_ft" in found.cells.methods
+    assert found.folder == Path("results/recommendation/mine")
+    assert found.exposures() == []
+    told = found.audit()
+    assert "HLM (human): 40 records, 26 molecules: 14 records without a label are left out." in told
+    one = found.about("hlm-human")
+    assert one.folder == Path("results/recommendation/mine/hlm-human")
+    assert one.cells.datasets == ("mine-hlm-human",)
+    assert settings_for("verdict", one)["target"] == "HLM (human)"
+    assert settings_for("refit", one)["dataset"] == "mine-hlm-human"
+    assert [entry["task"] for entry in settings_for("refit", one)["panel"]] == [
+        "classification",
+        "regression",
+        "regression",
+    ]
+    scaffolds = experiment({"data": several(tmp_path), "target": TARGETS, "recommend": {"split": "scaffold"}})
+    assert scaffolds.cells.splits == ("joint_scaffold_cv",)
+
+
+def test_a_list_of_one_target_is_that_target(tmp_path):
+    data = several(tmp_path)
+    assert experiment({"data": data, "target": ["LogD"]}) == experiment({"data": data, "target": "LogD"})
+
+
+def test_keys_serve_the_targets_that_have_such_cells(tmp_path):
+    words = ["yes", "no"] * 19 + ["ND", "ND"]
+    # A target whose labels leave open what they are, and limits in another one.
+    grades = [str(number % 4) for number in range(40)]
+    limits = [">10", *(f"{number / 3:.2f}" for number in range(39))]
+    data = several(tmp_path, active=words, grade=grades, CL=limits)
+    given = {"data": data, "target": ["hERG", "LogD", "grade", "CL"], "censored": "one_sided", "task": "regression"}
+    found = experiment({**given, "values": {"yes": 1, "no": 0, "ND": "missing"}})
+    assert {name: entry.task for name, entry in found.datasets.items()} == {
+        "mine-herg": "classification",
+        "mine-logd": "censored_regression",
+        "mine-grade": "censored_regression",
+        "mine-cl": "censored_regression",
+    }
+    assert found.recommendation.targets["herg"].classes == ("no", "yes")
+    assert found.recommendation.targets["logd"].classes is None
+    assert found.datasets["mine-logd"].values == {}
+    with pytest.raises(UserError, match="column 'grade' holds only 0, 1, 2, 3"):
+        experiment({**given, "values": {"yes": 1, "no": 0, "ND": "missing"}, "task": None})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"target": [*TARGETS, "LogD"]}, "'LogD' is named twice among the targets; name it once"),
+        ({"target": [*TARGETS, "logd"]}, "no column 'logd'. Did you mean 'LogD'"),
+        ({"target": [*TARGETS, "smiles"]}, "'smiles' is named as the SMILES and as the target"),
+        ({"values": {"yes": 1}}, "no cell of the columns 'hERG', 'LogD', 'HLM .human.' is 'yes'"),
+        ({"target": "hERG,LogD"}, r"no column 'hERG,LogD'. Several targets are a list: target='.hERG, LogD.'"),
+        ({"units": {"nM": 1}}, "units: it is about the labels of one target, and 2 are measured values"),
+        ({"methods": ["joint_wise_ft"]}, "joint_wise_ft goes on from joint weights"),
+        ({"target": ["hERG"], "methods": ["joint_ft"]}, "joint_ft is for panels, and this recommendation is of one"),
+    ],
+)
+def test_what_cannot_be_several_targets_is_refused(tmp_path, given, told):
+    with pytest.raises(UserError, match=told):
+        experiment({"data": several(tmp_path), "target": TARGETS, **given})
+
+
+def test_a_column_of_relations_beside_several_values_is_asked_about(tmp_path):
+    signs = ["="] * 30 + [">"] * 10
+    data = several(tmp_path, relation=signs)
+    with pytest.raises(UserError, match=r"'relation' holds relations or units, .* of 'LogD', 'HLM \(human\)'"):
+        experiment({"data": data, "target": TARGETS})
+    # With one target of values it is that target's, as ever.
+    found = experiment({"data": data, "target": ["hERG", "LogD"], "censored": "drop"})
+    assert "10 are dropped" in " ".join(found.audit())
+
+
+def test_a_target_with_too_few_labels_is_named(tmp_path):
+    data = several(tmp_path, few=["1.5", "2.5"] * 5 + [""] * 30)
+    found = experiment({"data": data, "target": ["LogD", "few"], "task": "regression"})
+    with pytest.raises(
+        UserError, match=r"target 'few', which may be left out: .*10 molecules with a label can be used"
+    ):
+        found.audit()
+
+
+def test_folders_of_targets_are_told_apart_and_none_is_taken(tmp_path):
+    columns = {
+        "A b": ["1", "0"] * 20,
+        "a-B": ["0", "1"] * 20,
+        "Tables": ["1", "1", "0", "0"] * 10,
+        "%": ["0", "1"] * 20,
+    }
+    found = experiment({"data": several(tmp_path, **columns), "target": list(columns)})
+    assert list(found.recommendation.targets) == ["a-b", "a-b-2", "tables-2", "target"]

@@ -118,7 +118,7 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ),
         (
             {"data": "mine.csv", "methods": ["full_ft", "joint_dwise_ft"]},
-            ["methods: joint_dwise_ft is for panels, and a recommendation is of one dataset"],
+            ["methods: joint_dwise_ft is for panels, and this recommendation is of one target"],
         ),
         ({"grids": {"joint_ft": {"weighting": ["fair"]}}}, ["grids.joint_ft.weighting: 'fair'", "'pooled', 'equal'"]),
         ({"grids": {"joint_ft": {"weighting": ["size"], "beta": ["x"]}}}, ["grids.joint_ft.beta: 'x'", "float"]),

@@ -54,7 +54,8 @@ def test_structures_are_counted(tmp_path, suffix, record):
     own = {"mine": {"path": str(path), "labels": ["y"], "task": "regression"}}
     settings = {**ONE, "methods": ["full_ft"], "budgets": [50]}
     found = estimate(experiment({**settings, "datasets": ["mine"], "own_datasets": own}))
-    assert found == estimate(experiment(settings))
+    known = estimate(experiment(settings))
+    assert (found.jobs, found.fits, found.core_hours) == (known.jobs, known.fits, known.core_hours)
 
 
 def test_full_fine_tuning_by_hand():
@@ -169,3 +170,11 @@ def test_gfn2_counts_each_molecule_where_a_grid_asks_for_it():
     assert "GFN2" not in str(joint(methods=["joint_ft", "hybrid"]))
     heads = joint(methods=["hybrid"], grids=grids)
     assert str(heads).endswith("not estimated. GFN2-xTB's descriptors: 0.0371 core-hours at most.")
+
+
+def test_the_time_of_a_job_is_its_datasets_and_of_a_joint_job_its_panels():
+    found = joint(methods=["full_ft", "joint_ft"])
+    model = ONE["models"][0]
+    jobs = {(model, "tdc_hia_hou", "full_ft"), (model, "tdc_dili", "full_ft"), (model, "two", "joint_ft")}
+    assert set(found.seconds) == jobs
+    assert sum(found.seconds.values()) / 3600 == pytest.approx(found.core_hours)

@@ -25,16 +25,18 @@ class Lines(logging.Handler):
     """Snakemake's records as lines on standard error: what the workflow says itself, each job's message, and errors.
 
     `planned` gives the core-seconds that each job takes at most, by the job's number; 0 where there is no estimate. It
-    is asked when the first job starts. `first` is where the first verdict will lie.
+    is asked when the first job starts. `first` is where the first verdict will lie: on one of several targets, by the
+    target's folder.
     """
 
     def __init__(
-        self, shows: str, planned: Callable[[], Mapping[int, float]], cores: int, first: Callable[[], Path | None]
+        self, shows: str, planned: Callable[[], Mapping[int, float]], cores: int, first: Callable[[str], Path]
     ) -> None:
         super().__init__()
         self._shows, self._planned, self._cores, self._first = shows, planned, cores, first
         self._jobs: Mapping[int, float] = {}
         self._rules: dict[int, str] = {}
+        self._targets: dict[int, str] = {}
         self._ended: set[int] = set()
         self._failed = False
 
@@ -64,6 +66,7 @@ class Lines(logging.Handler):
             return
         self._jobs = self._jobs or self._planned()
         self._rules[job["jobid"]] = job["rule_name"]
+        self._targets[job["jobid"]] = dict(job.get("wildcards") or {}).get("target", "")
         line = f"[{len(self._rules)}/{len(self._jobs)}] {job['rule_msg']}"
         left = sum(seconds for number, seconds in self._jobs.items() if number not in self._ended)
         if self._jobs.get(job["jobid"]):
@@ -72,11 +75,15 @@ class Lines(logging.Handler):
 
     def _end(self, job: int) -> None:
         self._ended.add(job)
-        verdict = self._first()
         # With the lines of each job, its own print it.
-        if self._rules.get(job) == "first_verdict" and self._shows == STAGES and verdict and verdict.is_file():
+        if self._rules.get(job) != "first_verdict" or self._shows != STAGES:
+            return
+        target = self._targets[job]
+        if (verdict := self._first(target)).is_file():
             sentences = json.loads(verdict.read_text(encoding="utf-8"))["sentences"]
-            self._print("\n".join(["FIRST VERDICT, from heads and references:", *(f"  {line}" for line in sentences)]))
+            on = f" on {target}" if target else ""
+            lines = [f"FIRST VERDICT{on}, from heads and references:", *(f"  {line}" for line in sentences)]
+            self._print("\n".join(lines))
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

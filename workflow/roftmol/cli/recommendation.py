@@ -40,7 +40,9 @@ def add(commands: Any) -> None:
     )
     one.add_argument("--smiles", metavar="COLUMN", help="the column of SMILES, if its name does not say so")
     one.add_argument("--sheet", metavar="NAME", help="the sheet of an Excel workbook, if several could be it")
-    one.add_argument("--target", metavar="COLUMN", help="the column of labels, if several could be it")
+    one.add_argument(
+        "--target", metavar="COLUMN", action="append", help="the column of labels; again for each of several"
+    )
     one.add_argument("--cores", type=_cores, default="all", metavar="N", help="how many cores are used (all)")
     words = one.add_mutually_exclusive_group()
     words.add_argument("-q", "--quiet", action="store_true", help="say nothing but the verdict")
@@ -96,7 +98,8 @@ def command(options: argparse.Namespace) -> list[str]:
         if not KEY.fullmatch(key):
             raise UserError(f"{key!r} is no KEY=VALUE, such as duplicates=average. Quote a name that has blanks.")
     # As JSON, a text that looks like a number stays a text.
-    named = {"data": options.table, "smiles": options.smiles, "sheet": options.sheet, "target": options.target}
+    targets = options.target[0] if options.target and len(options.target) == 1 else options.target
+    named = {"data": options.table, "smiles": options.smiles, "sheet": options.sheet, "target": targets}
     return [
         *(sys.executable, "-m", "snakemake", "recommend"),
         *("--snakefile", str(snakefile), "--cores", str(options.cores), "--rerun-incomplete", "--quiet", "all"),

@@ -2,8 +2,8 @@
 
 Five ways to part the molecules 80/10/10; repeated cross-validation, in which every molecule is tested once a repetition
 (`cv`, and `scaffold_cv` with whole scaffolds: seed s tests part s mod 5 of repetition s div 5); the split by rare
-labels of BOOM (arXiv 2505.01912), with a second test part; one split of all datasets of a panel (`joint`,
-`data/panel_split.py`); and two protocols that say what a budget buys:
+labels of BOOM (arXiv 2505.01912), with a second test part; one split of all datasets of a panel (`joint`, `joint_cv`
+and `joint_scaffold_cv`, `data/panel_split.py`); and two protocols that say what a budget buys:
 
 - `paper`: the published splits, molecule by molecule and in their order; one split and one subset for every seed. A
   budget of N cuts the training part to N molecules drawn plainly, validation keeps its tenth of the data.
@@ -88,6 +88,7 @@ class SplitSettings:
     folds: int = 5
     max_test: int | None = None
     panel: tuple[str, ...] = ()  #: the datasets that are dealt together with this one, itself among them
+    tasks: tuple[str, ...] = ()  #: their kinds of labels, for a split that keeps the labels of all even
 
     def __post_init__(self) -> None:
         choices = {
@@ -141,7 +142,9 @@ def assign(
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
     frames = []
     for seed in settings.seeds:
-        if SPLITS[settings.split].together:
+        if SPLITS[settings.split].together and SPLITS[settings.split].repeats:
+            folds = _joint_cross_validation(labels, panel or {settings.dataset: molecules}, settings, seed)
+        elif SPLITS[settings.split].together:
             folds = [_joint(labels, panel or {settings.dataset: molecules}, settings, seed)]
         else:
             folds = _roles(molecules, labels, rare, settings, seed)
@@ -288,6 +291,39 @@ def _joint(labels: Array, panel: Mapping[str, pd.DataFrame], settings: SplitSett
         budgeted[rows[drawn[:size]]] = part
     _demand(budgeted, (TRAIN, VALID), settings, "raise the budget")
     return Dealt(budgeted, np.arange(len(parts)))
+
+
+def _joint_cross_validation(
+    labels: Array, panel: Mapping[str, pd.DataFrame], settings: SplitSettings, seed: int
+) -> list[Dealt]:
+    """Return each fold of a seed of this dataset, where substances have one part and one fold in all of a panel.
+
+    Seed s tests part s mod 5 of repetition s div 5. What is left is dealt into the folds of cross-fitting, of which a
+    budget takes a stratified sample.
+    """
+    repetition, tested = divmod(seed, PARTS)
+    names, tasks = sorted(panel), dict(zip(settings.panel, settings.tasks, strict=True))
+    rng = generator("cross-validation", settings.split, *names, repetition)
+    labelled = {name: panel_split.has_label(table) for name, table in panel.items()}
+    by_scaffold = SPLITS[settings.split].repeats == "scaffold"
+    part = panel_split.parts(panel, tasks, PARTS, rng, labelled, whole_scaffolds=by_scaffold)
+    learnt = {name: labelled[name] & (part[name] != tested) for name in names}
+    rng = generator("hold-out", settings.split, *names, seed)
+    fold = panel_split.parts(panel, tasks, settings.folds, rng, learnt)[settings.dataset]
+    own = part[settings.dataset]
+    _demand(np.where(own == tested, TEST, TRAIN), (TRAIN, TEST), settings, "add molecules")
+    pool = np.flatnonzero(learnt[settings.dataset])
+    strata = TASKS[settings.task].strata(labels[pool])
+    rng = generator("subset", settings.dataset, settings.split, seed)
+    chosen = pool[stratified_order(strata.of, rng, every=strata.classes)]
+    chosen = chosen[: _budget(settings, len(pool), "outside the test part")]
+    folds = []
+    for number in range(settings.folds):
+        parts = np.where(own == tested, TEST, NOWHERE)
+        parts[chosen] = np.where(fold[chosen] == number, VALID, TRAIN)
+        _demand(parts, (TRAIN, VALID), settings, "raise the budget or lower folds")
+        folds.append(Dealt(parts, np.arange(len(parts))))
+    return folds
 
 
 def _rare(labels: Array, settings: SplitSettings) -> NDArray[np.bool_]:

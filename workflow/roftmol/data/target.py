@@ -82,7 +82,7 @@ class Column:
     @property
     def describes_labels(self) -> bool:
         """Return whether it holds the relations or units of labels that stand in another column."""
-        return holds_relations(self.cells) or holds_units(self.cells)
+        return describes_labels(self.cells)
 
     @property
     def counts_records(self) -> bool:
@@ -97,6 +97,11 @@ class Column:
         steps = [later - earlier for earlier, later in pairwise(values)]
         monotone = all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
         return len(set(values)) == len(values) or (monotone and len(set(values)) > 2)
+
+
+def describes_labels(cells: Sequence[str]) -> bool:
+    """Return whether a column's cells are relations or units of labels that stand in another column."""
+    return holds_relations(cells) or holds_units(cells)
 
 
 def choose(table: Table, smiles: str) -> str:
@@ -125,7 +130,7 @@ def choose(table: Table, smiles: str) -> str:
         kinds = "of numbers or of two words" if any(column.holds_words for column in candidates) else "of numbers"
         raise UserError(
             f"{table.path}: {which} are columns {kinds}; name the one to predict with "
-            f"`target`{_for_example(candidates)}"
+            f"`target`{_for_example(candidates)} Several are learnt as target='{_as_list(candidates)}'."
         )
     if table.header.count(one.name) > 1:
         raise UserError(f"{table.path}: {twice(one.name, table.header.count(one.name))}")
@@ -144,6 +149,11 @@ def choose(table: Table, smiles: str) -> str:
 
 def _positions(table: Table) -> list[str]:
     return [table.position(row) for row in range(len(table.records))]
+
+
+def _as_list(columns: Sequence[Column]) -> str:
+    """Return two columns as a list is typed."""
+    return "[" + ", ".join(yaml_key(column.name) for column in columns[:2]) + "]"
 
 
 def _for_example(columns: Sequence[Column]) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 from roftmol.core.errors import UserError
 from roftmol.data import activity_cliffs, molecules, parents, smiles_cells
 from roftmol.data import target as labels_of
-from roftmol.data.columns import HEADER_WITHIN, is_smiles_name, is_unnamed, smiles_column
+from roftmol.data.columns import HEADER_WITHIN, is_smiles_name, is_unnamed, listed, smiles_column
 from roftmol.data.delimited import Reading, Table, load
-from roftmol.data.label_texts import Values, class_names, is_missing, translated
+from roftmol.data.label_texts import Values, class_names, is_missing, translated, unmatched, yaml_key
 from roftmol.data.remarks import of_reading, of_records, remarks
 from roftmol.registry.catalog import SUFFIXES, TABLES, Dataset
 from roftmol.tasks import TASKS
@@ -37,6 +37,7 @@ class Columns:
     labels: int = field(default=0, compare=False)  #: how many records have one
     classes: tuple[str, str] | None = field(default=None, compare=False)  #: what 0 and 1 are called, where otherwise
     guessed: str = field(default="", compare=False)  #: why this is the column of SMILES, if no name says so
+    values: Values = field(default_factory=dict, compare=False)  #: the translations that its labels have
 
     def __str__(self) -> str:
         named = "" if self.classes is None else f" (class 1 is `{self.classes[1]}`, class 0 `{self.classes[0]}`)"
@@ -58,22 +59,84 @@ def describe(
     labels 0 and 1 and nothing else. Raises `UserError` if the file is missing or no CSV, a column is not in it or there
     twice, a guess is in doubt, or a label is none of the task.
     """
+    table, smiles, guessed = _opened(path, smiles, sheet)
+    target = target or labels_of.choose(table, smiles)
+    named = [name.strip() for name in target.split(",")]
+    if len(named) > 1 and target not in table.header and {*named} <= {*table.header}:
+        raise UserError(
+            f"{path}: no column {target!r}. Several targets are a list: target='[{', '.join(map(yaml_key, named))}]', "
+            "or --target once for each."
+        )
+    return _described(table, smiles, guessed, target, task, values or {}, censored)
+
+
+def describe_several(
+    path: Path,
+    smiles: str | None,
+    targets: Sequence[str],
+    task: str | None = None,
+    values: Values | None = None,
+    censored: str | None = None,
+    sheet: str = "",
+) -> tuple[list[Columns], int]:
+    """Return what the columns are for each of several targets, and how many records have a label of all of them.
+
+    A target has those of the `values` that one of its cells needs; `task` is that of targets whose labels leave open
+    what they are. Raises `UserError` as :func:`describe` does; for a target that is named twice; for a value that no
+    target has; and where a column beside several measured targets holds relations or units, for nobody says of which.
+    """
+    if twice := [name for name in targets if targets.count(name) > 1]:
+        raise UserError(f"{path}: {twice[0]!r} is named twice among the targets; name it once.")
+    table, smiles, guessed = _opened(path, smiles, sheet)
+    values = values or {}
+    cells = {name: table.column(name) for name in targets}
+    labels_of.check_values(table, targets, values)
+    found = []
+    for target in targets:
+        own = {key: value for key, value in values.items() if key not in unmatched(cells[target], values)}
+        try:
+            one = _described(table, smiles, guessed, target, None, own, censored)
+        except UserError:
+            if task is None:
+                raise
+            one = _described(table, smiles, guessed, target, task, own, censored)
+        found.append(one)
+    measured = [one.target for one in found if not TASKS[one.task].classes]
+    beside = [name for name in dict.fromkeys(table.header) if name not in (smiles, *targets) and not is_unnamed(name)]
+    for name in beside if len(measured) > 1 else []:
+        if labels_of.describes_labels([record[table.header.index(name)].strip() for record in table.records]):
+            raise UserError(
+                f"{path}: column {name!r} holds relations or units, and does not say whether of {listed(measured)}. "
+                "Write limits into the cells of the labels, as >10, and labels in one unit; or recommend for one "
+                "target at a time."
+            )
+    labelled = [[not is_missing(translated(text, one.values)) for text in cells[one.target]] for one in found]
+    return found, sum(map(all, zip(*labelled, strict=True)))
+
+
+def _opened(path: Path, smiles: str | None, sheet: str) -> tuple[Table, str, str]:
+    """Return a table, its column of SMILES, and why it is taken for that where its name does not say so."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (from {Path.cwd()}).")
     form = SUFFIXES.get(path.suffix.lower(), "csv")
     if form not in TABLES:
         raise UserError(f"{path}: a recommendation is made from a table; name structures in `own_datasets`.")
-    table, values = load(path, Reading(smiles, sheet, form == "smi")), values or {}
-    guessed = ""
+    table, guessed = load(path, Reading(smiles, sheet, form == "smi")), ""
     if smiles is None:
         smiles, guessed = _guessed_smiles(table)
     table.column(smiles)
-    target = target or labels_of.choose(table, smiles)
+    return table, smiles, guessed
+
+
+def _described(
+    table: Table, smiles: str, guessed: str, target: str, task: str | None, values: Values, censored: str | None
+) -> Columns:
     if target == smiles:
-        raise UserError(f"{path}: {target!r} is named as the SMILES and as the target; name another `target`.")
+        raise UserError(f"{table.path}: {target!r} is named as the SMILES and as the target; name another `target`.")
     task = labels_of.task_of(table, target, task, values, censored)
     given = sum(not is_missing(translated(text, values)) for text in table.column(target))
-    return Columns(smiles, target, task, given, class_names(values) if TASKS[task].classes else None, guessed)
+    classes = class_names(values) if TASKS[task].classes else None
+    return Columns(smiles, target, task, given, classes, guessed, values)
 
 
 def audit(path: Path, dataset: Dataset, max_rejected: float, settle_duplicates: bool) -> list[str]:

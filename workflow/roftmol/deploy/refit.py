@@ -20,6 +20,7 @@ from roftmol.deploy import bundle
 from roftmol.deploy.ensemble import Ended, EnsembleSettings, Networks, References, Source, out_of_sample, silent
 from roftmol.deploy.fitted_models import Bundle
 from roftmol.deploy.head_model import Labelled, Reader
+from roftmol.deploy.joint_networks import JointNetworks
 from roftmol.deploy.pretrained import Pretrained
 from roftmol.deploy.uncertainty import OutOfSample
 from roftmol.encoders.checkpoints import architecture_of, load_encoder
@@ -27,7 +28,16 @@ from roftmol.features import featurize
 from roftmol.features.fingerprints import morgan_counts
 from roftmol.methods import METHODS, WITHOUT_ENCODER, model_of
 from roftmol.tables import schemas
-from roftmol.training.fit import TrainSettings
+from roftmol.training.fit import Task, TrainSettings
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A dataset of a panel that a joint method learns: its name, and what its labels are."""
+
+    dataset: str
+    task: str
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,23 @@ class RefitSettings:
     level: float
     seed: int = 0
     classes: tuple[str, ...] = ()  #: what 0 and 1 are called, where they are called something else
+    dataset: str = ""  #: of one of several targets, its name among the panel's
+    panel: tuple[Learnt, ...] = ()  #: of several targets, all
 
 
-def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path, checkpoints: Path, out: Path) -> None:
+def refit(
+    settings: RefitSettings,
+    molecules: Path,
+    tables: Path,
+    verdict: Path,
+    checkpoints: Path,
+    out: Path,
+    data: Path | None = None,
+) -> None:
     """Fit the verdict's choice as an ensemble on the table `molecules` and write the bundle `out`.
 
-    It is calibrated by what ensembles like it predicted for the test parts, in the aggregated `tables`.
+    It is calibrated by what ensembles like it predicted for the test parts, in the aggregated `tables`. A joint method
+    learns all datasets of the panel, which lie in `data`.
     """
     torch.set_num_threads(1)
     table = schemas.read("molecules", molecules)
@@ -72,6 +93,16 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
     labels = np.array(table["labels"].tolist(), np.float32)[:, 0]
     # Tables hold no spread of a head, which has no members; fitting it five times more costs nothing.
     predicted = None if METHODS[method].head else tested(tables, model, method, table["molecule"].to_numpy(np.int64))
+    source = None
+    if METHODS[method].joint:
+        assert pretrained
+        assert data
+        encoder = load_encoder(pretrained.weights, ensemble_settings.training.dropout)
+        panel = {
+            one.dataset: schemas.read("molecules", data / one.dataset / "molecules.parquet") for one in settings.panel
+        }
+        tasks = {one.dataset: Task(one.task, one.metric) for one in settings.panel}
+        source = JointNetworks.of(encoder, pretrained.featurizer, panel, tasks, settings.dataset)
     fitted = fit_bundle(
         table["smiles"].tolist(),
         parents.groups(table).tolist(),
@@ -81,6 +112,7 @@ def refit(settings: RefitSettings, molecules: Path, tables: Path, verdict: Path,
         about,
         settings.level,
         predicted,
+        source=source,
     )
     bundle.write(fitted, out)
 
@@ -111,12 +143,14 @@ def fit_bundle(
     level: float,
     predicted: OutOfSample | None = None,
     ended: Ended = silent,
+    source: Source | None = None,
 ) -> Bundle:
     """Fit a bundle on n molecules; `pretrained` is None for references, `about` is put on the card too.
 
     Molecules that are equal in `substances` stay in one part of whatever is dealt.
     `predicted` are the predictions of ensembles that did not have the molecule; they calibrate the bundle. Without
     them, such ensembles are fitted here, as many as a cross-validation has parts. `ended` is called when a fit ends.
+    `source` is what is learnt from, where that is more than these molecules.
     """
     structures = pd.factorize(pd.Series(list(substances)))[0]
     card = {
@@ -128,9 +162,10 @@ def fit_bundle(
         "seed": settings.seed,
     }
     method = METHODS[settings.method]
-    encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
-    source: Source
-    if method.head:
+    encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained and not source else None
+    if source:
+        pass
+    elif method.head:
         if any(method.reads_with(method.parse(point)) != method.reads for point in settings.grid):
             raise UserError(
                 f"{method.name}: a model to use reads RDKit's descriptors, which it computes by itself; leave the "

@@ -14,6 +14,7 @@ from roftmol.experiment.registered import Registered, check_file
 from roftmol.methods import (
     ALL_METHODS,
     DEFAULT_METHODS,
+    JOINT_FT,
     METHODS,
     Method,
     check_pair,
@@ -32,8 +33,9 @@ def check_methods(config: Config) -> None:
     for name in config.methods:
         check_pair("methods", name, METHODS)
     check_names("methods", [name for name in config.methods if name not in ALL_METHODS], METHODS)
-    if config.data is not None and (joint := [name for name in config.methods if of_panels(name)]):
-        raise UserError(f"methods: {joint[0]} is for panels, and a recommendation is of one dataset; leave it out")
+    joint = [name for name in config.methods if of_panels(name)]
+    if config.data is not None and joint and len(config.target) < 2:
+        raise UserError(f"methods: {joint[0]} is for panels, and this recommendation is of one target; leave it out")
     # Those among the defaults nobody has asked for, and a recommendation leaves them out.
     asked = () if config.methods == DEFAULT_METHODS else config.methods
     if config.data is not None and (pairs := [name for name in asked if name not in METHODS]):
@@ -100,7 +102,9 @@ def _check_splits(config: Config, datasets: Sequence[Dataset]) -> None:
             check_in_panels(config, f"splits: {name}")
             if "paper" in config.protocols:
                 raise UserError(f"splits: {name} is not among the published ones; leave out protocol paper")
-            if config.validation.scheme != "holdout":
+            if SPLITS[name].repeats and config.validation.scheme != "crossfit":
+                raise UserError(f"splits: {name} deals folds of a panel as one; set validation.scheme to crossfit")
+            if not SPLITS[name].repeats and config.validation.scheme != "holdout":
                 raise UserError(f"splits: {name} has a validation part of its own; set validation.scheme to holdout")
 
 
@@ -108,6 +112,10 @@ def _check_refitted(methods: Iterable[str]) -> None:
     """Raise `UserError` for a method that a recommendation's model, fitted on the user's labels alone, cannot have."""
     if second := [name for name in methods if _has_second_task(METHODS[name])]:
         raise UserError(f"methods: {second[0]} is not for a recommendation, which has no second task; leave it out")
+    if further := [name for name in methods if of_panels(name) and not METHODS[name].joint]:
+        raise UserError(
+            f"methods: {further[0]} goes on from joint weights, and a recommendation has {JOINT_FT} alone; leave it out"
+        )
 
 
 def _check_bundled(models: Iterable[str], registered: Registered) -> None:

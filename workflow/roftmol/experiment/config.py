@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from roftmol.core.errors import UserError
 from roftmol.experiment import grids, machine
 from roftmol.experiment.checks import check, check_methods
 from roftmol.experiment.claims import check_claim
@@ -53,7 +55,24 @@ class Experiment:
     @property
     def folder(self) -> Path:
         """The folder of tables, figures and page; a recommendation has its own."""
-        return Path("results", "recommendation", self.recommendation.name) if self.recommendation else Path("results")
+        return self.recommendation.folder if self.recommendation else Path("results")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The folders of a recommendation's targets, where it has several."""
+        of = self.recommendation
+        return tuple(of.targets) if of and len(of.targets) > 1 else ()
+
+    def about(self, target: str) -> Experiment:
+        """Return what of a recommendation is about one of several targets, by its folder; "" is about all.
+
+        Its cells are the target's; the datasets are all, for its joint fits are of all.
+        """
+        if not target:
+            return self
+        assert self.recommendation
+        of = self.recommendation.about(target)
+        return replace(self, recommendation=of, cells=replace(self.cells, datasets=(of.target.dataset,)))
 
     def check_machine(self, *, environments: bool) -> None:
         """Raise `UserError` where this machine lacks what jobs need; with `environments`, conda brings packages."""
@@ -82,7 +101,23 @@ class Experiment:
                 for remark in user_file.audit_labels(path, self.datasets[name])
             ]
         check_claim(self.folder, Path(of.path))
-        return user_file.audit(Path(of.path), self.datasets[of.name], self.max_rejected, of.settle_duplicates)
+        said: dict[str, list[str]] = {}
+        for target in of.targets.values():
+            rules = self.datasets[target.dataset], self.max_rejected, of.settle_duplicates
+            try:
+                said[target.column] = user_file.audit(Path(of.path), *rules)
+            except UserError as error:
+                if not self.targets:
+                    raise
+                raise UserError(f"target {target.column!r}, which may be left out: {error}") from None
+        # What is true of the file is said once.
+        counts = Counter(remark for remarks in said.values() for remark in remarks)
+        told = {
+            remark if counts[remark] == len(said) else f"{column}: {remark}": None
+            for column, remarks in said.items()
+            for remark in remarks
+        }
+        return list(told)
 
     def panel_of(self, dataset: str) -> str:
         """Return the panel that a dataset is in; "" where it is in none."""
@@ -127,7 +162,12 @@ class Experiment:
         return list(product(self.datasets, corpora))
 
     def exposures(self) -> list[tuple[str, str, str, str]]:
-        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted."""
+        """Return the protocol, panel, split and budget of each split of a panel, whose exposure is counted.
+
+        A recommendation deals its targets as one, so that there is none.
+        """
+        if self.recommendation:
+            return []
         return list(product(self.cells.protocols, self.panels, self.cells.splits, self.cells.budgets))
 
     def keeps_weights_of(self, method: str) -> bool:

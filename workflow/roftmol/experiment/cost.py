@@ -28,14 +28,15 @@ DESCENTS = 4
 class Estimate:
     """Jobs that train, mix or fit a head on what came of it, their fits, and the core-hours that these take at most.
 
-    Fits that stop early take fewer. `seconds` are the core-seconds of the jobs of a model and a method, `gfn2_hours`
-    the core-hours of GFN2-xTB's descriptors where something reads them.
+    Fits that stop early take fewer. `seconds` are the core-seconds of the jobs of a model, a dataset and a method; a
+    joint method has a panel for a dataset. `gfn2_hours` are the core-hours of GFN2-xTB's descriptors where something
+    reads them.
     """
 
     jobs: int
     fits: int
     core_hours: float
-    seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    seconds: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     gfn2_hours: float = 0.0
 
     def __str__(self) -> str:
@@ -49,12 +50,13 @@ class Estimate:
             f"already, take less).{described}"
         )
 
-    def steps(self, cores: int | None) -> str:
-        """Say what the two steps of a recommendation take, in minutes on so many cores."""
+    def steps(self, cores: int | None, targets: int = 1) -> str:
+        """Say what the two steps of a recommendation for so many targets take, in minutes on so many cores."""
         minutes = 60 * self.core_hours / (cores or 1)
         where = "one core" if cores in (None, 1) else f"{cores} cores"
+        each = f" for each of {targets} targets" if targets > 1 else ""
         return (
-            "Step 1, heads and references: a first verdict in about 20 seconds.\n"
+            f"Step 1, heads and references: a first verdict in about 20 seconds{each}.\n"
             f"Step 2, methods that fine-tune, {self.fits:,} fits: at most {max(1, round(minutes)):,} min on {where} by "
             "the costs in costs.yaml, less where fits stop early."
         )
@@ -77,7 +79,7 @@ def estimate(experiment: Experiment) -> Estimate:
     cells = experiment.cells
     folds = experiment.validation.folds if experiment.validation.scheme == "crossfit" else 1
     jobs = fits = 0
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str, str], float] = {}
     for model, name in product(cells.models, _needed(cells.methods)):
         if not cells.meet(model, name):
             continue
@@ -85,15 +87,16 @@ def estimate(experiment: Experiment) -> Estimate:
         settings = len(experiment.grid(name, checkpoint.layers))
         measured = costs.get(checkpoint.architecture["kind"], costs["gin"])
         # What one job trains: a dataset, or all of a panel.
-        trained = list(experiment.panels.values()) if method.joint else [(dataset,) for dataset in sizes]
-        for protocol, members, split, budget in product(cells.protocols, trained, cells.splits, cells.budgets):
+        trained = experiment.panels if method.joint else {dataset: (dataset,) for dataset in sizes}
+        for protocol, trains, split, budget in product(cells.protocols, trained, cells.splits, cells.budgets):
             repeats = len(experiment.seeds) * settings * (folds if protocol == "honest" else 1)
-            parts = [_parts(experiment, protocol, sizes[dataset], split, budget) for dataset in members]
+            parts = [_parts(experiment, protocol, sizes[dataset], split, budget) for dataset in trained[trains]]
             one = _together(parts, experiment.training.batch_size)
             jobs += 1
             fits += repeats
             of_job = repeats * _fit(method, measured, one, protocol, experiment)
-            seconds[model, name] = seconds.get((model, name), 0.0) + of_job
+            job = (model, trains, name)
+            seconds[job] = seconds.get(job, 0.0) + of_job
     described = sum(sizes.values()) if any("gfn2" in experiment.reads(name) for name in cells.methods) else 0
     gfn2 = costs["descriptors"]["gfn2"] / 1000 * described
     return Estimate(jobs, fits, sum(seconds.values()) / 3600, seconds, gfn2 / 3600)

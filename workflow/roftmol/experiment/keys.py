@@ -221,7 +221,8 @@ class Recommend(Section):
     """
 
     methods: Several[str] = ("full_ft", "lp_ft_closed", "wise_ft")
-    """The methods that compete beside the references and heads, but where `thorough` or `methods` above says more."""
+    """The methods that compete beside the references and heads, but where `thorough` or `methods` above says more. With
+    several targets `joint_ft` does too, where these are the defaults."""
 
     thorough: bool = False
     """Whether all of `methods` above compete too (but `scratch`): hours in place of minutes."""
@@ -291,6 +292,8 @@ class Config(Section):
       first part, seed 4 the last, and seed 5 begins anew.
     - `joint`: one split of a panel's molecules together by whole scaffolds, so that no dataset of the panel learns from
       a molecule that tests or validates another one.
+    - `joint_cv`, `joint_scaffold_cv`: the same by cross-validation, at random or by whole scaffolds; with
+      `validation.scheme: crossfit`.
     - `boom`: the rarest labels of a regression are the test, with a second test among the others (docs/atomistic.md).
     """
 
@@ -407,8 +410,15 @@ class Config(Section):
     sheet: str | None = None
     """The sheet of `data`, an Excel workbook, where several could be read."""
 
-    target: str | None = None
-    """The column of labels in `data`. It is guessed only where no other column can be it."""
+    target: Names = ()
+    """The column of labels in `data`, which is guessed only where no other column can be it.
+
+    A list of columns, as `[hERG, LogD, HLM]`, is learnt each by itself and together. Rows without a label of a column
+    are none of its own.
+
+    Of several columns, `values`, `duplicates` and `censored` serve all that have such cells, and `task` those whose
+    labels leave open what they are.
+    """
 
     task: Task | None = None
     """What the labels of `data` are, where that is not to be guessed. Labels 0 and 1 alone make a classification; other

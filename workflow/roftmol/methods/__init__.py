@@ -49,6 +49,8 @@ DEFAULT_METHODS = tuple(name for name, method in ALL_METHODS.items() if method.b
 
 #: Full fine-tuning: what others penalise, mix or freeze a part of.
 FULL_FT = _FULL_FT.name
+#: All datasets of a panel under one encoder.
+JOINT_FT = _JOINT_FT.name
 #: The frozen encoder under the network's own head.
 LINEAR_PROBING = _LINEAR_PROBING.name
 #: The mixing whose whole path is shown.
@@ -95,6 +97,7 @@ __all__ = [
     "FINGERPRINT",
     "FULL_FT",
     "HYBRID",
+    "JOINT_FT",
     "LINEAR_PROBING",
     "METHODS",
     "MIXED",

@@ -102,6 +102,7 @@ def joint(settings: Settings, step: JointStep) -> tuple[Tensor, Tensor]:
 METHOD = Method(
     name="joint_ft",
     title="Joint FT",
+    phrase="joint FT",
     mechanism="panels",
     summary="The datasets of a panel are trained together: one encoder, a head each, their losses weighted.",
     paper="QW-MTL, arXiv 2509.04601",

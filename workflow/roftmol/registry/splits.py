@@ -81,13 +81,24 @@ _RECORDS = (
     Split("joint", "joint scaffold split", reference="random", together=True),
     Split("cv", "cross-validation", repeats="random"),
     Split("scaffold_cv", "scaffold cross-validation", reference="cv", repeats="scaffold"),
+    Split("joint_cv", "joint cross-validation", repeats="random", together=True),
+    Split(
+        "joint_scaffold_cv",
+        "joint scaffold cross-validation",
+        reference="joint_cv",
+        repeats="scaffold",
+        together=True,
+    ),
 )
 #: Every split by name.
 SPLITS: dict[str, Split] = {split.name: split for split in _RECORDS}
 #: The seeds of a leaderboard's runs: TDC asks for five at least, and its own tools number them so.
 RUNS = (1, 2, 3, 4, 5)
-#: The repeated cross-validations, by the split that deals likewise once.
-CROSS_VALIDATION: dict[str, str] = {split.repeats: split.name for split in _RECORDS if split.repeats}
+#: The repeated cross-validations of a dataset, and of a panel as one, by the split that deals likewise once.
+CROSS_VALIDATION, JOINT_CROSS_VALIDATION = (
+    {split.repeats: split.name for split in _RECORDS if split.repeats and split.together == joint}
+    for joint in (False, True)
+)
 
 
 def split_title(name: str) -> str:

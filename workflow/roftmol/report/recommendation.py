@@ -127,7 +127,7 @@ def ranking_table(ranking: pd.DataFrame) -> Table:
         cells.append(number_cell(score, row["mean"]))
         if explained:
             cells.append(number_cell(fixed(row["r2"], 2), row["r2"]))
-        cells += [_difference(row, name, places) for name in differences]
+        cells += [difference(row, name, places) for name in differences]
         cells.append(word(row["note"] or state, "soft" if row["behind"] else ""))
         cells.append(number_cell(seconds, row["cpu_seconds"]))
         rows.append(cells)
@@ -162,7 +162,7 @@ def _interval(row: Mapping[Any, Any], places: int) -> str:
     return "" if np.isnan(low) else f" ({fixed(low, places)}\u00a0to\u00a0{fixed(high, places)})"
 
 
-def _difference(row: Mapping[Any, Any], name: str, places: int) -> Cell:
+def difference(row: Mapping[Any, Any] | pd.Series, name: str, places: int) -> Cell:
     """Return the cell of how much better a method is than a reference, with its interval, coloured if that is sure."""
     value = row["better"] * row[name]
     if np.isnan(value) or row["method"] in TWICE.get(name.removeprefix("vs_"), set()):

@@ -28,6 +28,8 @@ from roftmol.stages import (
     molecules,
     native_labels,
     overlap,
+    overview,
+    panel_bundle,
     plot,
     pretrain,
     pretraining_set,
@@ -86,6 +88,8 @@ STAGES: dict[str, Stage] = {
         verdict.STAGE,
         refit.STAGE,
         recommendation.STAGE,
+        panel_bundle.STAGE,
+        overview.STAGE,
     )
 }
 

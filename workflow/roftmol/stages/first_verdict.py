@@ -20,7 +20,7 @@ def settings_from(experiment: Experiment) -> Json:
     cells = experiment.cells
     assert experiment.recommendation
     (protocol,), (split,), (budget,) = cells.protocols, cells.splits, cells.budgets
-    where = (experiment.recommendation.name, split, budget)
+    where = (experiment.recommendation.target.dataset, split, budget)
     heads = [name for name in cells.methods if METHODS[name].kind == "head"]
     references = [name for name in cells.methods if METHODS[name].kind == "external"]
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roftmol.core.records import build
+from roftmol.registry.splits import SPLITS
 from roftmol.stages.base import Code, Json, Stage
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 def settings_from(experiment: Experiment, protocol: str, dataset: str, split: str, budget: str) -> Json:
     """Return `splits.SplitSettings`."""
+    together = experiment.dealt_with(dataset, split)
+    kinds = {"tasks": [experiment.datasets[name].task for name in together]} if together else {}
     return {
+        **(kinds if SPLITS[split].repeats else {}),
         "protocol": protocol,
         "dataset": dataset,
         "split": split,
@@ -25,7 +29,7 @@ def settings_from(experiment: Experiment, protocol: str, dataset: str, split: st
         "fraction": experiment.validation.fraction,
         "folds": experiment.validation.folds,
         "max_test": experiment.max_test,
-        "panel": list(experiment.dealt_with(dataset, split)),
+        "panel": list(together),
     }
 
 

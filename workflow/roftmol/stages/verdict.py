@@ -16,10 +16,11 @@ def settings_from(experiment: Experiment) -> Json:
     """Return `verdict.VerdictSettings`."""
     recommendation = experiment.recommendation
     assert recommendation
-    dataset = experiment.datasets[recommendation.name]
+    target = recommendation.target
+    dataset = experiment.datasets[target.dataset]
     return {
-        "name": recommendation.name,
-        "target": recommendation.target,
+        "name": target.dataset,
+        "target": target.column,
         "task": dataset.task,
         "metric": dataset.metric,
         "split": experiment.cells.splits[0],

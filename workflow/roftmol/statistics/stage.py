@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from roftmol.core.seeds import generator
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
-from roftmol.registry.splits import CROSS_VALIDATION, TEST_SHARE
+from roftmol.registry.splits import CROSS_VALIDATION, JOINT_CROSS_VALIDATION, TEST_SHARE
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Counts, Estimate, Pair
@@ -160,7 +160,8 @@ def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates:
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
-    overlap = TEST_SHARE if family.split in CROSS_VALIDATION.values() else 0.0
+    repeated = {*CROSS_VALIDATION.values(), *JOINT_CROSS_VALIDATION.values()}
+    overlap = TEST_SHARE if family.split in repeated else 0.0
     on_datasets = []
     for dataset, table in family.paired(method, reference).items():
         seeds = list(table.index)
