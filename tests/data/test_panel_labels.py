@@ -133,10 +133,16 @@ def test_the_stage_refuses_before_it_writes(tmp_path: Path):
         table = pd.DataFrame([{**columns, "dataset": name, "positives": None, "mean": 0.0, "std": 1.0}])
         schemas.write("tasks", table, folder / "tasks.parquet")
     settings = {"protocol": "honest", "panel": "liver", "tasks": tasks, "split": "random", "budget": "all"}
+    settings["checked"] = True
     out = tmp_path / "exposure.parquet"
     with pytest.raises(UserError, match=re.escape("panel liver: one and two are one property")):
         STAGES["exposure"].run(settings, data=tmp_path / "data", splits=tmp_path / "splits", out=out)
     assert not out.exists()
+    # A recommendation's targets are columns of one file, and may be of one property. What is read next is not there.
+    with pytest.raises(UserError, match=r"random-all\.parquet: cannot be read"):
+        STAGES["exposure"].run(
+            {**settings, "checked": False}, data=tmp_path / "data", splits=tmp_path / "splits", out=out
+        )
 
 
 def of_tdc(name: str, task: str) -> Member:

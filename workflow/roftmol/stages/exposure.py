@@ -12,20 +12,24 @@ if TYPE_CHECKING:
 
 
 def settings_from(experiment: Experiment, protocol: str, panel: str, split: str, budget: str) -> Json:
-    """Return the panel's name, the task of each of its datasets, and where their splits lie."""
+    """Return the panel's name, the task of each of its datasets, where their splits lie, and whether they are checked.
+
+    A recommendation's targets are columns of one file: whoever asks for each of them is told whether it gains.
+    """
     return {
         "protocol": protocol,
         "panel": panel,
         "tasks": {dataset: experiment.datasets[dataset].task for dataset in experiment.panels[panel]},
         "split": split,
         "budget": budget,
+        "checked": experiment.recommendation is None,
     }
 
 
 def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:
     """Write the table "exposure"; `data` and `splits` are the folders of all datasets and of all splits.
 
-    Raises `UserError` where the datasets do not go together.
+    Raises `UserError` where datasets that are checked do not go together.
     """
     from roftmol.data import panel_labels
     from roftmol.data.exposure import exposure
@@ -40,7 +44,8 @@ def run(settings: Json, *, data: Path, splits: Path, out: Path) -> None:
         )
         for name, task in tasks.items()
     }
-    panel_labels.check(settings["panel"], members)
+    if settings["checked"]:
+        panel_labels.check(settings["panel"], members)
     file = f"{settings['split']}-{settings['budget']}.parquet"
     dealt = {name: schemas.read("splits", splits / settings["protocol"] / name / file) for name in tasks}
     schemas.write("exposure", exposure(molecules, dealt, settings["panel"]), out, settings)
