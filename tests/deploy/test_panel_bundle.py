@@ -349,10 +349,8 @@ def put(number: int, *keys: str, value: Any) -> Callable[[list[Any]], None]:
         (lambda cards: cards * 20, "its cards are no list of 1 to 100"),
         (lambda cards: cards[:-1], "its cards and its tensors do not fit together"),
         (lambda cards: [*cards, cards[-1]], "target 9 of 9: its card and its tensors do not fit together"),
-        (
-            lambda cards: [cards[2], cards[1], cards[0], *cards[3:]],
-            "target 1 of 8: its card and its tensors do not fit together",
-        ),
+        (lambda cards: [cards[2], cards[1], cards[0], *cards[3:]], "target 1 of 8: it holds 0 numbers, and an encoder"),
+        (lambda cards: [*cards[:-2], cards[-1], cards[-2]], "target 7 of 8: .*do not fit together"),
         (lambda cards: [None, *cards[1:]], "target 1 of 8: its card cannot be read: the card is not there"),
         (put(1, "target", value="constant"), "'constant' would be the name of 2 things"),
         (put(1, "target", value="constant_low"), "'constant_low' would be the name of 2 things"),
