@@ -21,7 +21,7 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: install report atomistic admet test test-slow test-slurm lint docs bench clean
+.PHONY: install report atomistic admet test test-slow test-slurm lint lint-types lint-style docs bench clean
 
 install: $(VENV)/run.stamp
 
@@ -46,10 +46,16 @@ test-slow: $(VENV)/dev.stamp
 test-slurm: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/slurm
 
+# Types take as long as all else.
 lint: $(VENV)/dev.stamp
+	$(MAKE) --no-print-directory --jobs 2 lint-types lint-style
+
+lint-types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+lint-style: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	PYTHONPATH=workflow $(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint

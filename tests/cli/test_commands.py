@@ -124,3 +124,13 @@ def test_a_shell_is_told_what_can_be_typed(tmp_path: Path, line: str, offered: s
     done = in_python("from roftmol.__main__ import main; main()", **variables, _ARGCOMPLETE_STDOUT_FILENAME=str(out))
     assert done.returncode == 0, done.stderr
     assert set(map(str.strip, out.read_text().split("\n"))) == offered
+
+
+def test_what_was_imported_is_not_looked_through_at_the_end():
+    done = in_python(
+        "import atexit, gc, sys\nfrom roftmol.__main__ import main\n"
+        "atexit.register(lambda: print('kept', gc.get_freeze_count() > 10_000))\n"
+        "sys.argv[1:] = ['list', 'splits']\nmain()"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "kept True"

@@ -17,6 +17,7 @@ import yaml
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
+import forked_jobs
 import planner
 from planner import SNAKEMAKE
 from roftmol.cli import progress
@@ -51,16 +52,19 @@ class Workspace:
     folder: Path
     code: Path = ROOT
     said: str = ""  # by the run that made it
+    forked: bool = True  # Snakemake and its jobs, from processes that have imported what takes long
 
     def command(self, *arguments: str) -> list[str]:
         return [str(SNAKEMAKE), "--snakefile", str(self.code / "Snakefile"), "--configfile", "own.yaml", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `snakemake`, forked from one that is there where no job is started."""
+        """Run `snakemake`; where the workspace is not `forked`, jobs are started as users start them."""
         environment = {name: value for name, value in os.environ.items() if name != "ROFTMOL_MIRROR"}
         command = self.command(*arguments)
         if planner.STARTS_NOTHING.intersection(arguments):
             return planner.run(command[1:], self.folder, environment)
+        if self.forked:
+            return planner.run(command[1:], self.folder, environment | forked_jobs.environment())
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def make(self, *targets: str) -> str:

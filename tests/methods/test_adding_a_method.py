@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import planner
+
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial-method.md").read_text(encoding="utf-8")
 #: The file, the line, and the test by hand; and what is said of the line's place.
@@ -54,8 +56,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(project: Path, *command: str) -> str:
     """What a program says with the code of the copy; it fails where the program does."""
-    environment = {**os.environ, "PYTHONPATH": f"{project / 'workflow'}{os.pathsep}{project / 'tests' / 'helpers'}"}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=project, env=variables(project), capture_output=True, text=True, check=False)
+    return words(done)
+
+
+def variables(project: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{project / 'workflow'}{os.pathsep}{project / 'tests' / 'helpers'}"}
+
+
+def words(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -79,9 +88,8 @@ def test_the_tests_of_all_methods_take_it(project: Path):
 
 
 def test_the_workflow_plans_it_and_says_what_it_costs(project: Path):
-    snakemake = str(Path(sys.executable).parent / "snakemake")
     (changes,) = re.findall(r"snakemake -n --config (.*)", TUTORIAL)
-    told = run(project, snakemake, "--dry-run", "--config", *shlex.split(changes))
+    told = words(planner.run(["--dry-run", "--config", *shlex.split(changes)], project, variables(project)))
     assert told.count(": l1_sp\n") == 6  # two models on three datasets
     (plan,) = re.findall(r"^ {4}(\d+ fine-tuning .*)$", TUTORIAL, re.MULTILINE)
     assert f"{plan}\n" in told

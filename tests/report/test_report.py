@@ -80,7 +80,9 @@ def answer(values: dict[str, list[float]], **cell: str) -> Answer:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    tables = made_up_tables.write_tables(folder / "tables", made_up_tables.experiment_rows(seeds=3))
+    rows = made_up_tables.experiment_rows(seeds=3)
+    leaderboard = made_up_tables.leaderboard_of(rows)
+    tables = made_up_tables.write_tables(folder / "tables", rows, leaderboard=leaderboard)
     figures.draw(tables, folder / "figures")
     experiment = {
         "models": {"gin_masking": {"pretraining": "self-supervised"}},
@@ -89,8 +91,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         "versions": {"torch": "2.13.0"},
         "mirror": None,
     }
-    rows = made_up_tables.experiment_rows(seeds=3)
-    return build(folder, rows, experiment, leaderboard=made_up_tables.leaderboard_of(rows))
+    report.build(tables, folder / "figures", experiment, folder / "report.html")
+    return (folder / "report.html").read_text()
 
 
 def test_page_stands_alone(page):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workspaces import ROOT, SNAKEMAKE, job_counts
+import planner
+from workspaces import ROOT, job_counts
 
 #: The Snakefile that config/README.md shows.
 (SHOWN,) = re.findall(r"```python\n(.+?)```", (ROOT / "config" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -79,9 +80,7 @@ def snakemake(folder: Path, snakefile: str, *arguments: str) -> subprocess.Compl
     (folder / "workflow").mkdir(parents=True, exist_ok=True)
     (folder / "workflow" / "Snakefile").write_text(snakefile)
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ROFTMOL_MIRROR")}
-    return subprocess.run(
-        [SNAKEMAKE, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return planner.run(arguments, folder, environment)
 
 
 def test_another_workflow_plans_this_one(clone: Path, tmp_path: Path):

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import planner
 from roftmol.registry import catalog
 from roftmol.tables import schemas
 from small_dataset import SMILES
@@ -28,7 +29,6 @@ from workspaces import (
     OWN_DATASETS,
     ROOT,
     RUNS,
-    SNAKEMAKE,
     Workspace,
     job_counts,
     spoil,
@@ -46,13 +46,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A run from end to end; tests that change something work on a copy."""
+    """A run from end to end, as users start it; tests that change something work on a copy."""
     code = tmp_path_factory.mktemp("code")
     for name in ("Snakefile", "config.yaml", "README.md"):
         shutil.copy2(ROOT / name, code)
     for name in ("rules", "workflow", "envs", "docs", "profiles"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
-    workspace = Workspace(tmp_path_factory.mktemp("finished"), code)
+    workspace = Workspace(tmp_path_factory.mktemp("finished"), code, forked=False)
     write_molecules(workspace.folder / "mine.csv")
     workspace.configure()
     return replace(workspace, said=workspace.make())
@@ -358,7 +358,7 @@ def test_a_stage_that_fails_has_the_last_word(tmp_path: Path):
 
 def test_every_stage_that_fails_is_told_and_a_killed_one_too(tmp_path: Path):
     """One stage is killed by the system, one refuses its input; the user is told even if told nothing else."""
-    workspace = Workspace(tmp_path)
+    workspace = Workspace(tmp_path, forked=False)
     for name in ("mine", "yours"):
         write_molecules(tmp_path / f"{name}.csv")
     spoil(tmp_path / "mine.csv")
@@ -395,13 +395,8 @@ def test_a_wrong_configuration_is_told_in_one_message(tmp_path: Path):
 
 def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path):
     """As typed from the root: the profile resolves, and names rules that are there."""
-    dry = subprocess.run(
-        [SNAKEMAKE, "--profile", "slurm", "--directory", tmp_path, "--dry-run", "--quiet", "rules"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["--profile", "slurm", "--directory", str(tmp_path), "--dry-run", "--quiet", "rules"]
+    dry = planner.run(command, ROOT, os.environ)
     counts = job_counts(dry)
     assert (counts["finetune"], counts["interpolate"], counts["baseline"], counts["head"]) == (48, 12, 4 * 3, 2 * 3)
     profile = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
@@ -409,13 +404,8 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
 
 
 def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
-    dry = subprocess.run(
-        [SNAKEMAKE, "--configfile", "config/paper.yaml", "--directory", tmp_path, "--dry-run"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["--configfile", "config/paper.yaml", "--directory", str(tmp_path), "--dry-run", "--quiet", "rules"]
+    dry = planner.run(command, ROOT, os.environ)
     counts = job_counts(dry)
     cells = 12 * 3 * 4
     models = len(yaml.safe_load((ROOT / "config/paper.yaml").read_text())["models"])

@@ -1,5 +1,6 @@
 """`python -m roftmol`, and the command `roftmol`."""
 
+import gc
 import os
 import signal
 from types import FrameType
@@ -15,7 +16,11 @@ def main() -> None:
 
     if heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    run()
+    try:
+        run()
+    finally:
+        # When Python ends, it looks through all that was imported for what nobody refers to: a second where torch was.
+        gc.freeze()
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

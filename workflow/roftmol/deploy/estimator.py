@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
@@ -223,7 +223,7 @@ class RoftMolRegressor(RegressorMixin, _Estimator):
         mean, low, high = self._predicted(X, errors, "prediction", "low", "high").T
         if not return_std:
             return mean
-        return mean, (high - low) / (2 * norm.ppf((1 + self.level) / 2))
+        return mean, (high - low) / (2 * ndtri((1 + self.level) / 2))
 
     def predict_interval(self, X: Smiles, errors: Errors = "raise") -> npt.NDArray[np.float64]:
         """Predict the two ends of each SMILES' interval of `level`, n x 2; `errors` as in `predict`."""

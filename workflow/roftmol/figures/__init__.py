@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 from roftmol import statistics
 from roftmol.core.files import atomic
@@ -66,13 +69,12 @@ def draw(tables: Path, out: Path, kinds: Sequence[ModuleType] = KINDS) -> None:
 
 def _save(drawing: Drawing, out: Path) -> dict[str, object]:
     """Save a drawing in both formats and for a narrow window, and return its entry in the manifest."""
-    with atomic(out / f"{drawing.name}.svg") as temporary:
-        drawing.figure.savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
-    with atomic(out / f"{drawing.name}-narrow.svg") as temporary:
-        drawing.narrow().savefig(temporary, format="svg", metadata={"Date": None, "Title": drawing.title})
+    _write_svg(drawing.figure, out / f"{drawing.name}.svg", drawing.title)
+    _write_svg(drawing.narrow(), out / f"{drawing.name}-narrow.svg", drawing.title)
     drawing.figure.set_layout_engine("none")  # all has its place by now
+    drawing.figure.set_dpi(200)
     with atomic(out / f"{drawing.name}.png") as temporary:
-        drawing.figure.savefig(temporary, format="png", dpi=200)
+        FigureCanvasAgg(drawing.figure).print_png(temporary)
     return {
         "file": f"{drawing.name}.svg",
         "narrow": f"{drawing.name}-narrow.svg",
@@ -84,3 +86,9 @@ def _save(drawing: Drawing, out: Path) -> dict[str, object]:
         "width": drawing.figure.get_figwidth(),
         "facets": drawing.facets,
     }
+
+
+def _write_svg(figure: Figure, path: Path, title: str) -> None:
+    """Write a figure by its canvas, which draws it once; `savefig` draws it twice, the first time for its layout."""
+    with atomic(path) as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Title": title})

@@ -134,7 +134,8 @@ def _heat(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
     least = float(norm.vmin or 0)
     colours = matplotlib.colormaps["Blues"]
     # A part that has not moved has no logarithm; it is drawn as the lightest, and says 0.
-    axis.imshow(np.maximum(table.to_numpy(), least), aspect="auto", cmap=colours, norm=norm)
+    values = np.maximum(table.to_numpy(), least)
+    axis.imshow(values, aspect="auto", cmap=colours, norm=norm)
     axis.set_yticks(range(len(table)), [look(name).title for name in table.index])
     axis.set_xticks(range(table.shape[1]), [_short(part) for part in table.columns])
     axis.tick_params(length=0)
@@ -146,10 +147,11 @@ def _heat(axis: Axes, table: pd.DataFrame, norm: LogNorm) -> None:
     if table.shape[1] > NUMBERED:
         axis.tick_params(axis="x", labelsize=7, labelrotation=90)
         return
+    dark = norm(values) > 0.6
     for (row, column), value in np.ndenumerate(table.to_numpy()):
         if math.isfinite(value):
-            dark = norm(max(value, least)) > 0.6
-            axis.text(column, row, _number(value), ha="center", va="center", fontsize=7, color="white" if dark else INK)
+            colour = "white" if dark[row, column] else INK
+            axis.text(column, row, _number(value), ha="center", va="center", fontsize=7, color=colour)
 
 
 def _dots(axis: Axes, rows: pd.DataFrame, methods: list[str], quantity: str, named: bool = False) -> None:

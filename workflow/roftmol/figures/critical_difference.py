@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scikit_posthocs import critical_difference_diagram
 
 from roftmol.figures.cells import Family, Results, family_groups, family_title
 from roftmol.figures.pages import NARROW, Drawing, Page, Sheet, paged
@@ -57,6 +56,8 @@ def _sheet(results: Results, page: Page[Family]) -> Sheet:
 
 
 def _diagram(axis: Axes, ranks: pd.DataFrame, tested: pd.DataFrame) -> None:
+    from scikit_posthocs import critical_difference_diagram
+
     titles = {name: look(name).title for name in ranks["method"]}
     values = pd.Series(ranks["mean_rank"].to_numpy(), index=list(titles.values()))
     matrix = significance(tested, list(titles)).rename(index=titles, columns=titles)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from roftmol.statistics.blocks import Array, effect
 from roftmol.tasks import PRIMARY
@@ -174,8 +174,9 @@ def interval(
     width = defined.std(ddof=1)
     if width == 0:
         return Estimate(value, value, value, 1.0 if value == 0 else 0.0, levels)
-    half = stats.t.ppf(1 - alpha / 2, members - 1) * width
-    return Estimate(value, value - half, value + half, float(2 * stats.t.sf(abs(value) / width, members - 1)), levels)
+    half = stdtrit(members - 1, 1 - alpha / 2) * width
+    p = 2 * stdtr(members - 1, -abs(value) / width)
+    return Estimate(value, value - half, value + half, float(p), levels)
 
 
 def _levels(pair: Pair) -> tuple[str, ...]:

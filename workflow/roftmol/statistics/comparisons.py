@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from roftmol.methods import COMPARED, CONSTANT, model_of, of_panels, single_of
 from roftmol.statistics.blocks import Array, Family, effect
@@ -41,7 +41,11 @@ def wilcoxon(effects: Array) -> float:
     Without ties the null distribution is exact up to 50 datasets, with ties up to 13; beyond, it is normal.
     """
     effects = effects[effects != 0]
-    return float(stats.wilcoxon(effects).pvalue) if len(effects) else 1.0
+    if not len(effects):
+        return 1.0
+    from scipy.stats import wilcoxon as tested
+
+    return float(tested(effects).pvalue)
 
 
 def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
@@ -66,7 +70,7 @@ def least_p_of_seeds(seeds: int, overlap: float = 0.0) -> float:
     """Return the smallest p to be expected of a t-test of so many seeds: that of `LARGEST` deviations."""
     if seeds < 2:
         return 1.0
-    return float(2 * stats.t.sf(LARGEST * np.sqrt(seeds / (1 + seeds * overlap)), seeds - 1))
+    return float(2 * stdtr(seeds - 1, -LARGEST * np.sqrt(seeds / (1 + seeds * overlap))))
 
 
 def can_be_significant(least: Array, alpha: float) -> NDArray[np.bool_]:
@@ -213,19 +217,19 @@ def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
     Tied methods share the ranks that they take up. Methods with a letter of `groups` in common are not told apart by
     the `tested` pairs. Friedman's p is NaN with fewer than two datasets or three methods.
     """
-    from scikit_posthocs import compact_letter_display
-
     block = family.block
     methods = list(block.columns)
     if not len(block) or len(methods) < 2:
         return pd.DataFrame()
     ranks = (-family.better * block).rank(axis=1).mean().sort_values(kind="stable")
-    letters = compact_letter_display(significance(tested, list(ranks.index)), alpha=ALPHA)
+    letters = _letters(significance(tested, list(ranks.index)))
     needed = smallest_n(len(tested))
     friedman = np.nan
     if len(block) > 1 and len(methods) > 2:
+        from scipy.stats import friedmanchisquare
+
         with np.errstate(invalid="ignore"):  # NaN if every method is equal on every dataset
-            friedman = float(stats.friedmanchisquare(*block.to_numpy().T).pvalue)
+            friedman = float(friedmanchisquare(*block.to_numpy().T).pvalue)
     return pd.DataFrame(
         {
             **family.identity,
@@ -241,6 +245,15 @@ def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:
             "note": family.left_out,
         }
     )
+
+
+def _letters(p: pd.DataFrame) -> pd.Series:
+    """Return letters for the methods of this matrix of p-values: methods that are not told apart share one."""
+    if (p >= ALPHA).all(axis=None):
+        return pd.Series("a", p.index)
+    from scikit_posthocs import compact_letter_display
+
+    return compact_letter_display(p, alpha=ALPHA)
 
 
 def significance(tested: pd.DataFrame, methods: list[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from roftmol.core.errors import UserError
 from roftmol.statistics.holm import holm
@@ -35,6 +35,8 @@ def compare(
 
     Raises `UserError` with fewer than two resamples or candidates, and for a missing score.
     """
+    from scipy.stats import studentized_range  # it takes a second to import
+
     values = scores.to_numpy(dtype=np.float64)
     resamples, candidates = values.shape
     if resamples < 2 or candidates < 2:
@@ -61,7 +63,7 @@ def compare(
                 "difference": difference,
                 "tukey_low": difference - half,
                 "tukey_high": difference + half,
-                "tukey_p": float(stats.studentized_range.sf(q, candidates, freedom)) if tukey_p else np.nan,
+                "tukey_p": float(studentized_range.sf(q, candidates, freedom)) if tukey_p else np.nan,
                 "corrected_low": low,
                 "corrected_high": high,
                 "corrected_p": _corrected_p(gaps, test_share),
@@ -82,14 +84,16 @@ def interval(values: np.ndarray, test_share: float, alpha: float = 0.05, new_tes
     if len(values) < 2:
         return float("nan"), float("nan")
     width = np.sqrt(1 / len(values) + test_share + new_test) * values.std(ddof=1)
-    half = stats.t.ppf(1 - alpha / 2, len(values) - 1) * width
+    half = stdtrit(len(values) - 1, 1 - alpha / 2) * width
     return float(values.mean() - half), float(values.mean() + half)
 
 
 @cache
 def _critical_range(alpha: float, candidates: int, freedom: int) -> float:
     """Return the studentized range's quantile 1 - alpha; scipy integrates anew in each step of its search for it."""
-    return float(stats.studentized_range.ppf(1 - alpha, candidates, freedom))
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(1 - alpha, candidates, freedom))
 
 
 def above_zero(differences: pd.DataFrame, test_share: float) -> pd.Series:
@@ -111,4 +115,4 @@ def _corrected_p(gaps: np.ndarray, test_share: float) -> float:
     width = np.sqrt(1 / len(gaps) + test_share) * gaps.std(ddof=1)
     if width == 0:
         return 1.0 if gaps.mean() == 0 else 0.0
-    return float(2 * stats.t.sf(abs(gaps.mean()) / width, len(gaps) - 1))
+    return float(2 * stdtr(len(gaps) - 1, -abs(gaps.mean()) / width))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import gammaincinv, ndtri, stdtr
 
 from roftmol.evaluation.diagnostics.cells import Array, Entries, Ints
 from roftmol.tasks import TASKS
@@ -146,7 +146,7 @@ def error_curve(error: Array, sigma: Array) -> Curve:
     count = np.array([len(group) for group in groups])
     rmv = np.array([np.sqrt(np.mean(sigma[group] ** 2)) for group in groups])
     rmse = np.array([np.sqrt(np.mean(error[group] ** 2)) for group in groups])
-    low, high = (rmse * np.sqrt(count / stats.chi2.ppf(q, count)) for q in (0.975, 0.025))
+    low, high = (rmse * np.sqrt(count / (2 * gammaincinv(count / 2, q))) for q in (0.975, 0.025))
     return Curve(rmv, rmse, low, high, count, count)
 
 
@@ -175,7 +175,7 @@ def brier(y: Array, p: Array) -> float:
 
 def coverage(error: Array, sigma: Array, level: float) -> float:
     """Return the share of labels in the central interval: |y - mu| <= z sigma, z = Phi^-1((1 + level) / 2)."""
-    return float(np.mean(np.abs(error) <= stats.norm.ppf((1 + level) / 2) * sigma))
+    return float(np.mean(np.abs(error) <= ndtri((1 + level) / 2) * sigma))
 
 
 def coverage_by_few_seeds(seeds: Ints, level: float) -> float:
@@ -184,8 +184,8 @@ def coverage_by_few_seeds(seeds: Ints, level: float) -> float:
     M seeds and the label are then draws of one normal distribution, so (y - mu) / (sigma sqrt(1 + 1 / M)) is t with
     M - 1 degrees of freedom. For example, the 90% intervals of three seeds hold 71%.
     """
-    z = stats.norm.ppf((1 + level) / 2)
-    return float(np.mean(2 * stats.t.cdf(z / np.sqrt(1 + 1 / seeds), seeds - 1) - 1))
+    z = ndtri((1 + level) / 2)
+    return float(np.mean(2 * stdtr(seeds - 1, z / np.sqrt(1 + 1 / seeds)) - 1))
 
 
 def ence(curve: Curve) -> float:
@@ -200,7 +200,7 @@ def wilson(share: Array, count: Ints, level: float = 0.95) -> tuple[Array, Array
 
     Shares need not be whole counts.
     """
-    z = stats.norm.ppf((1 + level) / 2)
+    z = ndtri((1 + level) / 2)
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
