@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,24 @@ def cell(tmp_path: Path) -> Path:
     torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
     convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def drawn_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables and figures of a made-up experiment of three seeds, drawn by the first worker that asks for them."""
+    import made_up_tables
+    from roftmol import figures
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "drawn-experiment"
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "figures" / "figures.json").exists():  # written last
+            rows = made_up_tables.experiment_rows(seeds=3)
+            beside = {"leaderboard": made_up_tables.leaderboard_of(rows), **made_up_tables.pictures_of(rows)}
+            tables = made_up_tables.write_tables(folder / "tables", rows, **beside)
+            figures.draw(tables, folder / "figures")
+    return folder
 
 
 @pytest.fixture(scope="session")

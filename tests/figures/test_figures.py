@@ -23,12 +23,8 @@ from roftmol.tables import schemas
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("drawn")
-    selected = made_up_tables.experiment_rows(seeds=3)
-    tables = made_up_tables.write_tables(folder / "tables", selected, **made_up_tables.pictures_of(selected))
-    figures.draw(tables, folder / "figures")
-    return tables, folder / "figures"
+def drawn(drawn_experiment: Path) -> tuple[Path, Path]:
+    return drawn_experiment / "tables", drawn_experiment / "figures"
 
 
 def manifest(folder: Path) -> list[dict[str, str]]:
