@@ -72,7 +72,7 @@ def test_tables_without_methods_to_compare_are_empty(tmp_path: Path):
         schemas.write(name, table, tmp_path / f"{name}.parquet")
         assert not len(schemas.read(name, tmp_path / f"{name}.parquet"))
     alone = stage.made(selected({"l2_sp": 0.0}, 2))
-    assert [len(alone[name]) for name in TABLES] == [0, 0, 0]
+    assert [len(alone[name]) for name in TABLES] == [0] * len(TABLES)
 
 
 # The constant predictor
@@ -174,6 +174,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schemas.write("selected", found, tables / "selected.parquet")
     schemas.write("molecules", pd.concat(molecules), tables / "molecules.parquet")
     schemas.write("predictions", pd.concat(predictions), tables / "predictions.parquet")
+    schemas.write("scores", schemas.empty("scores"), tables / "scores.parquet")
     return tables
 
 
