@@ -524,6 +524,14 @@ def test_what_cannot_be_several_targets_is_refused(tmp_path, given, told):
         experiment({"data": several(tmp_path), "target": TARGETS, **given})
 
 
+def test_targets_whose_columns_of_predictions_would_have_one_name_are_refused_before_hours_of_fitting(tmp_path):
+    path = several(tmp_path)
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace("hERG", "LogD_low", 1))
+    with pytest.raises(UserError, match="'LogD_low' would be the name of two things, of the target 'LogD_low' or"):
+        experiment({"data": path, "target": ["LogD_low", "LogD"]})
+
+
 def test_a_column_of_relations_beside_several_values_is_asked_about(tmp_path):
     signs = ["="] * 30 + [">"] * 10
     data = several(tmp_path, relation=signs)

@@ -303,9 +303,9 @@ HIGH_OR_LOW = of_networks([encoder(0)] * 2, **{**CLASSES, "classes": ["high", "l
 @pytest.mark.parametrize(
     ("bundles", "told"),
     [
-        ({"a": of_constant(), "a_low": of_constant()}, "'a_low' would be the name of 2 things"),
-        ({"a": HIGH_OR_LOW, "a_probability": of_constant()}, "'a_probability_low' would be the name of 2 things"),
-        ({"a\t": of_constant(), r"a\t": of_constant()}, r"'a\\\\t' would be the name of 2 things"),
+        ({"a": of_constant(), "a_low": of_constant()}, "'a_low' would be the name of two things"),
+        ({"a": HIGH_OR_LOW, "a_probability": of_constant()}, "'a_probability_low' would be the name of two things"),
+        ({"a\t": of_constant(), r"a\t": of_constant()}, r"'a\\\\t' would be the name of two things"),
         ({"a": of_constant(), " ": of_constant()}, "a target's name is blank"),
         ({}, "1 to 100 targets, and not 0"),
         ({str(number): of_constant() for number in range(TARGETS + 1)}, "1 to 100 targets, and not 101"),
@@ -352,8 +352,8 @@ def put(number: int, *keys: str, value: Any) -> Callable[[list[Any]], None]:
         (lambda cards: [cards[2], cards[1], cards[0], *cards[3:]], "target 1 of 8: it holds 0 numbers, and an encoder"),
         (lambda cards: [*cards[:-2], cards[-1], cards[-2]], "target 7 of 8: .*do not fit together"),
         (lambda cards: [None, *cards[1:]], "target 1 of 8: its card cannot be read: the card is not there"),
-        (put(1, "target", value="constant"), "'constant' would be the name of 2 things"),
-        (put(1, "target", value="constant_low"), "'constant_low' would be the name of 2 things"),
+        (put(1, "target", value="constant"), "'constant' would be the name of two things"),
+        (put(1, "target", value="constant_low"), "'constant_low' would be the name of two things"),
         (put(1, "target", value=5), "target 2 of 8: its card cannot be read: target is not there, or no text"),
         (put(1, "target", value=""), "a target's name is blank"),
         (put(2, "members", value=10**9), "target 3 of 8: its card cannot be read: members is 1000000000"),

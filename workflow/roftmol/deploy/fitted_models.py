@@ -22,6 +22,7 @@ from roftmol.deploy.uncertainty import Certainty
 from roftmol.features.fingerprints import nearest
 from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER
 from roftmol.tasks import METRICS, TASKS
+from roftmol.tasks.predicted import OF_MOLECULE, named
 from roftmol.training.model import Model
 
 
@@ -36,21 +37,19 @@ class Bundle:
     @property
     def columns(self) -> list[str]:
         """The columns that :meth:`predict` returns, in order."""
-        return [*self.certainty.columns, "similarity", "in_domain", "problem"]
+        return [*self.certainty.columns, *OF_MOLECULE]
 
     def table_names(self, prefix: str = "") -> dict[str, str]:
         """Return what `roftmol predict` calls each of the columns: what is predicted carries the target's name."""
         target = f"{prefix}{self.card['target']}_"
         return {
-            column: (target if column in self.certainty.columns else prefix) + self._of_class(column)
+            column: (target if column in self.certainty.columns else prefix) + self.full_name(column)
             for column in self.columns
         }
 
-    def _of_class(self, column: str) -> str:
+    def full_name(self, column: str) -> str:
         """Return a column's name with the class that a probability is of, where classes have names."""
-        if column == "probability" and "classes" in self.card:
-            return f"probability_{self.card['classes'][1]}"
-        return column
+        return named(column, self.card.get("classes"))
 
     @property
     def certainty(self) -> Certainty:
@@ -162,7 +161,7 @@ class PanelBundle:
     def table_names(self, prefix: str = "") -> dict[str, str]:
         """Return what `roftmol predict` calls each of the columns: all carry their target's name."""
         return {
-            f"{target}_{column}": f"{prefix}{target}_{bundle._of_class(column)}"
+            f"{target}_{column}": f"{prefix}{target}_{bundle.full_name(column)}"
             for target, bundle in self.bundles.items()
             for column in bundle.columns
         }

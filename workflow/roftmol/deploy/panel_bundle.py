@@ -8,7 +8,6 @@ encoder that several targets share is stored once, and runs once.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from roftmol.core.files import canonical_json
 from roftmol.deploy.card import FORMAT, OF_TARGETS, TARGETS
 from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.deploy.stored_members import AGAIN, tensors_of
+from roftmol.tasks.predicted import check_told_apart
 
 #: The keys of the metadata: the targets' cards in order, and which tensors are stored under another one's name.
 CARDS, SAME = "cards", "same"
@@ -88,12 +88,4 @@ def _check(path: Path, named: Sequence[tuple[str, Bundle]]) -> None:
     """Raise `UserError` unless each target, and each of their columns in a table, has a name of its own."""
     if not 1 <= len(named) <= TARGETS:
         raise UserError(f"{path}: a file holds 1 to {TARGETS} targets, and not {len(named)}. Make several files.")
-    columns = PanelBundle(dict(named)).table_names().values()
-    for name, there in Counter([*(target for target, _ in named), *columns]).items():
-        if not name.strip():
-            raise UserError(f"{path}: a target's name is blank. Name its column.")
-        if there > 1:
-            raise UserError(
-                f"{path}: {name!r} would be the name of {there} things, each a target or what is predicted of one. "
-                "Rename a target."
-            )
+    check_told_apart(path, ((target, [bundle.full_name(one) for one in bundle.columns]) for target, bundle in named))

@@ -25,6 +25,7 @@ from scipy.optimize import lsq_linear, minimize
 from scipy.special import expit
 
 from roftmol.tasks import TaskType
+from roftmol.tasks.predicted import PROBABILITY, VALUE
 
 #: The prior of a difficulty: half is constant, a quarter each comes from spread and distance.
 BEFORE = (0.5, 0.25, 0.25)
@@ -111,7 +112,7 @@ class Intervals:
     """
 
     kind: ClassVar[str] = "normalised conformal"
-    columns: ClassVar[tuple[str, ...]] = ("prediction", "low", "high")
+    columns: ClassVar[tuple[str, ...]] = VALUE
 
     level: float
     quantile: float
@@ -186,7 +187,7 @@ class Probabilities:
     """
 
     kind: ClassVar[str] = "Platt"
-    columns: ClassVar[tuple[str, ...]] = ("probability",)
+    columns: ClassVar[tuple[str, ...]] = PROBABILITY
 
     slope: float
     intercept: float
