@@ -95,7 +95,7 @@ def test_descriptors_are_computed_where_a_point_of_the_grid_has_a_head_read_them
         (finished.folder / f"results/data/{dataset}/descriptors.safetensors").unlink()  # the hybrid head's
     read = {"none": {}, "rdkit": {"descriptors": 2}, "gfn2": {"gfn2": 2}, "qw4": {"descriptors": 2, "gfn2": 2}}
     for name, files in read.items():
-        grid = {"descriptors": ["none", name]}
+        grid = {"descriptors": sorted({"none", name})}
         finished.configure(**PANEL | {"methods": ["joint_ft", "joint_ft+ridge"], "grids": {"joint_ft": grid}})
         jobs = finished.jobs()
         assert {stage: jobs[stage] for stage in ("descriptors", "gfn2") if stage in jobs} == files
