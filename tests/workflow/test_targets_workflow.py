@@ -105,6 +105,6 @@ def test_one_model_predicts_all_targets(recommended: Recommended) -> None:
 
 
 def test_a_second_start_has_nothing_to_do(recommended: Recommended) -> None:
-    dry = Workspace(recommended.folder).run("recommend", "--dry-run")
+    dry = Workspace(recommended.folder).run("--dry-run", "recommend")
     assert dry.returncode == 0, dry.stderr
     assert "Nothing to be done" in dry.stdout + dry.stderr

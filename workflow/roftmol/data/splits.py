@@ -140,6 +140,9 @@ def assign(
     if SPLITS[settings.split].official:
         molecules = molecules.assign(scaffold=flat_scaffolds(molecules["smiles"].tolist()))
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
+    # The parts of a cross-validation are scored together.
+    of = SPLITS[settings.split]
+    scored = (of.together or of.official) and not of.repeats
     frames = []
     for seed in settings.seeds:
         if SPLITS[settings.split].together and SPLITS[settings.split].repeats:
@@ -150,7 +153,7 @@ def assign(
             folds = _roles(molecules, labels, rare, settings, seed)
         for fold, dealt in enumerate(folds):
             parts = _cut(dealt.parts, settings)
-            if SPLITS[settings.split].together or SPLITS[settings.split].official:
+            if scored:
                 _demand_scores(parts, labels, settings, seed)
             listed = dealt.order[parts[dealt.order] != NOWHERE]
             members = {"molecule": molecules["molecule"].to_numpy()[listed], "role": ROLES[parts[listed]]}
