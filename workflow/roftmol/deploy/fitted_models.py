@@ -21,8 +21,8 @@ from roftmol.deploy.new_molecules import GivenRows, NewMolecules
 from roftmol.deploy.uncertainty import Certainty
 from roftmol.features.fingerprints import nearest
 from roftmol.methods import CONSTANT, METHODS, WITHOUT_ENCODER
+from roftmol.tables.predicted_columns import OF_MOLECULE, named
 from roftmol.tasks import METRICS, TASKS
-from roftmol.tasks.predicted import OF_MOLECULE, named
 from roftmol.training.model import Model
 
 

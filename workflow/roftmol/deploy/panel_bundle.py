@@ -20,7 +20,7 @@ from roftmol.core.files import canonical_json
 from roftmol.deploy.card import FORMAT, OF_TARGETS, TARGETS
 from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.deploy.stored_members import AGAIN, tensors_of
-from roftmol.tasks.predicted import check_told_apart
+from roftmol.tables.predicted_columns import check_told_apart
 
 #: The keys of the metadata: the targets' cards in order, and which tensors are stored under another one's name.
 CARDS, SAME = "cards", "same"

@@ -161,24 +161,6 @@ def fit_bundle(
         "training": asdict(settings.training),
         "seed": settings.seed,
     }
-    method = METHODS[settings.method]
-    encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained and not source else None
-    if source:
-        pass
-    elif method.head:
-        if any(method.reads_with(method.parse(point)) != method.reads for point in settings.grid):
-            raise UserError(
-                f"{method.name}: a model to use reads RDKit's descriptors, which it computes by itself; leave the "
-                "setting `descriptors` out."
-            )
-        reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
-        inputs = replace(reader.inputs(smiles), substances=structures)
-        source = Labelled(method.head(), reader, inputs, labels, structures)
-    elif pretrained and encoder:
-        graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
-        source = Networks(encoder, graphs, structures)
-    else:
-        source = References(morgan_counts(smiles), labels, structures)
     if pretrained is None:
         card |= {"model": model_of(settings.method, "")}
     else:
@@ -188,6 +170,32 @@ def fit_bundle(
             "featurizer": pretrained.featurizer,
             "encoder_sha256": sha256(pretrained.weights),
         }
+    source = source or _source(smiles, structures, labels, settings, pretrained)
     predicted = predicted or out_of_sample(source, settings, ended)
     ensemble = source.fit(np.arange(len(smiles)), settings, ended)
     return bundle.make(ensemble, predicted, smiles, labels, card, level)
+
+
+def _source(
+    smiles: list[str],
+    structures: npt.NDArray[np.integer],
+    labels: npt.NDArray[np.float32],
+    settings: EnsembleSettings,
+    pretrained: Pretrained | None,
+) -> Source:
+    """Return what a method learns n molecules by themselves from."""
+    method = METHODS[settings.method]
+    encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
+    if method.head:
+        if any(method.reads_with(method.parse(point)) != method.reads for point in settings.grid):
+            raise UserError(
+                f"{method.name}: a model to use reads RDKit's descriptors, which it computes by itself; leave the "
+                "setting `descriptors` out."
+            )
+        reader = Reader(method.reads, encoder, pretrained.featurizer if pretrained else "")
+        inputs = replace(reader.inputs(smiles), substances=structures)
+        return Labelled(method.head(), reader, inputs, labels, structures)
+    if pretrained and encoder:
+        graphs = featurize.from_smiles(smiles, labels[:, None], name=pretrained.featurizer)
+        return Networks(encoder, graphs, structures)
+    return References(morgan_counts(smiles), labels, structures)

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from scipy.optimize import lsq_linear, minimize
 from scipy.special import expit
 
+from roftmol.tables.predicted_columns import PROBABILITY, VALUE
 from roftmol.tasks import TaskType
-from roftmol.tasks.predicted import PROBABILITY, VALUE
 
 #: The prior of a difficulty: half is constant, a quarter each comes from spread and distance.
 BEFORE = (0.5, 0.25, 0.25)

@@ -26,8 +26,8 @@ from roftmol.methods import (
 from roftmol.registry import catalog
 from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION, JOINT_CROSS_VALIDATION
+from roftmol.tables.predicted_columns import check_told_apart, predicted
 from roftmol.tasks import TASKS
-from roftmol.tasks.predicted import check_told_apart, predicted
 
 if TYPE_CHECKING:
     from roftmol.data.user_file import Columns

@@ -131,9 +131,13 @@ def table(targets: list[Target]) -> Table:
     columns = ["Target", "#Labels", "Taken", "Trained", "Metric", "#Expected", "#Constant", "#Joint better by"]
     caption = (
         "Expected: the score on test parts that had no say in the choice, with its 95% interval; constant: that of the "
-        f"mean of the labels or the share of class 1. “Joint better by”: {look(JOINT_FT).title} of all targets against "
-        f"{look(FULL_FT).title} of this one, on the same test molecules; coloured where its interval is beside zero."
+        "mean of the labels or the share of class 1."
     )
+    if any(row[-1].text for row in rows):
+        caption += (
+            f" “Joint better by”: {look(JOINT_FT).title} of all targets against {look(FULL_FT).title} of this one, on "
+            "the same test molecules; coloured where its interval is beside zero."
+        )
     return Table(caption, columns, rows)
 
 
