@@ -1,8 +1,8 @@
-"""The workflow's jobs, each a process forked from one that has imported torch and pandas.
+"""The workflow's jobs, each a process forked from one that has imported what others wrote.
 
-Importing these two takes most of a small job's time. Our package and all else are imported after the fork, in a job
-that has the arguments, folder, variables and streams that its rule's shell gave it, and whose exit status or signal the
-shell sees. Bash reads `BASH_ENV` first: there stands what `python` is.
+Importing that takes most of a small job's time. Our package is imported after the fork, in a job that has the
+arguments, folder, variables and streams that its rule's shell gave it, and whose exit status or signal the shell sees.
+Bash reads `BASH_ENV` first: there stands what `python` is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+#: What jobs take longest to import.
+IMPORTED = (
+    *("torch", "pandas", "pyarrow.parquet", "safetensors.torch", "scipy.stats", "yaml", "requests", "jinja2"),
+    *("rdkit.Chem.AllChem", "rdkit.Chem.MolStandardize.rdMolStandardize", "rdkit.Chem.Scaffolds.MurckoScaffold"),
+    *("sklearn.ensemble", "sklearn.metrics", "matplotlib.pyplot", "matplotlib.backends.backend_svg"),
+)
 #: What a rule's shell starts as `command python`: it hands what it was given to the server, and ends as the job does.
 CLIENT = """
 import json, os, signal, socket, sys
@@ -64,9 +71,8 @@ def _server() -> tuple[Path, subprocess.Popen[bytes]]:
 def _serve(folder: Path) -> None:
     """Fork a job for each client until nobody is left who could start one."""
     gc.disable()
-    import pandas  # noqa: F401 (as the next, what jobs take longest to import)
-    import torch  # noqa: F401
-
+    for name in IMPORTED:
+        import_module(name)
     assert "roftmol" not in sys.modules
     gc.freeze()  # or each job would look through what it shares with the others, and so copy it
     with socket.socket(socket.AF_UNIX) as listener:

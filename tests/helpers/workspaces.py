@@ -96,12 +96,16 @@ class Workspace:
 def recommend_in(
     folder: Path, *arguments: str, ready: Callable[[str], bool] | None = None
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run `roftmol recommend` in a folder; where a line of its messages is `ready`, Ctrl-C follows."""
+    """Run `roftmol recommend` in a folder; where a line of its messages is `ready`, Ctrl-C follows.
+
+    Jobs are forked, but those that Ctrl-C is to end.
+    """
     heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program = f"{heeds}; from roftmol.cli.main import main; main()"
     environment = {
         **{name: value for name, value in os.environ.items() if name not in (progress.VARIABLE, "ROFTMOL_MIRROR")},
         **{"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1", "ROFTMOL_OFFLINE": "1"},
+        **({} if ready else forked_jobs.environment()),
     }
     command = [sys.executable, "-c", program, "recommend", *arguments]
     pipe = subprocess.PIPE

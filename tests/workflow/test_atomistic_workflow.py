@@ -66,7 +66,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "datasets": ["mine"],
         "own_datasets": {"mine": ENTRY},
         "methods": METHODS,
-        "seeds": [0, 1],
+        "seeds": [0],
         "grids": {
             "wise_ft": {"alpha": [0, 0.5, 1]},
             "mft_wise": {"alpha": [0, 0.5, 1]},
@@ -155,15 +155,14 @@ def test_every_method_predicts_for_both_tests_and_has_a_shift(finished: Workspac
     expected = {key: set(rows) for key, rows in splits.groupby(["seed", "role"])["molecule"]}
     found = table(finished, "predictions").groupby(["method", "seed", "partition"])["molecule"]
     predicted = {key: set(rows) for key, rows in found}
+    assert len(expected[0, "test_id"]) > 1
     for method in METHODS:
-        for seed in (0, 1):
-            assert len(expected[seed, "test_id"]) > 1
-            for partition in ("valid", "test", "test_id"):
-                assert predicted[method, seed, partition] == expected[seed, partition]
+        for partition in ("valid", "test", "test_id"):
+            assert predicted[method, 0, partition] == expected[0, partition]
     shift = table(finished, "shift")
     assert set(shift["method"]) == set(METHODS)
     assert set(shift["reference"]) == {"test_id"}
-    assert np.isfinite(shift[["reference_mean", "shifted_mean", "drop", "drop_error"]]).all(axis=None)
+    assert np.isfinite(shift[["reference_mean", "shifted_mean", "drop"]]).all(axis=None)
 
 
 def test_the_rarest_labels_are_the_test_out_of_distribution(finished: Workspace):
@@ -181,7 +180,6 @@ def test_every_methods_loss_of_forces_is_measured(finished: Workspace):
     changes = table(finished, "changes")
     drift = changes[changes["quantity"] == "force_drift"]
     assert set(drift["method"]) == set(METHODS) - {"scratch", "fingerprint"}
-    assert set(drift["seed"]) == {0, 1}
     lost = drift.groupby("method")["value"]
     assert lost.max()["linear_probing"] == 0
     assert (lost.min()[["full_ft", "mft", "mft_same_steps", "layerwise_decay"]] > 0).all()
@@ -233,15 +231,15 @@ def test_another_source_of_forces_fits_mft_alone_again(copy: Workspace):
 
 def test_another_seed_keeps_the_finished_fits(copy: Workspace):
     before = {method: parts(copy, method) for method in ("mft", "mft_wise")}
-    configure(copy, config(seeds=[0, 1, 2]))
+    configure(copy, config(seeds=[0, 1]))
     assert copy.jobs() == {"split": 1, "baseline": 1, "finetune": 6, "interpolate": 3, **ENDS}
     copy.make(str(RUNS / "mft_wise" / "fits.parquet"))
     for method, kept in before.items():
         now = parts(copy, method)
         assert kept.items() < now.items(), method
-        assert 2 * len(now) == 3 * len(kept)
+        assert len(now) == 2 * len(kept)
     fits = schemas.read("fits", copy.folder / RUNS / "mft_wise" / "fits.parquet")
-    assert set(fits["seed"]) == {0, 1, 2}
+    assert set(fits["seed"]) == {0, 1}
 
 
 # -- what is wrong with a file or a configuration --------------------------------------------------------------------
@@ -331,8 +329,7 @@ def test_masking_goes_on_beside_a_property_of_graphs(tmp_path: Path):
         "files": {"zinc250k": "list.smi"},
     }
     configure(workspace, changed)
-    workspace.make()
-    assert "MFT" in (tmp_path / "results/report.html").read_text()
+    workspace.make("results/tables/predictions.parquet", "results/tables/changes.parquet")
     found = schemas.read("pretraining", tmp_path / "results/auxiliary/molecules.parquet")["smiles"]
     assert len(found) == 20
     assert set(found) <= {Chem.CanonSmiles(text) for text in CORPUS} - {Chem.CanonSmiles(text) for text in SMILES}

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -120,9 +121,8 @@ def test_an_environment_has_what_every_command_imports(name: str):
     script = "import sys, roftmol.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
-    distributions = importlib.metadata.packages_distributions()
     imported = set(done.stdout.split()) - set(sys.stdlib_module_names) - {"roftmol"}
-    packages = {canonicalize_name(distributions[module][0]) for module in imported if module in distributions}
+    packages = {canonicalize_name(_distributions()[module][0]) for module in imported if module in _distributions()}
     assert packages & BY_NAME <= _environment(name).keys()
 
 
@@ -180,6 +180,11 @@ def test_the_tests_run_on_the_lock():
 
 
 def _packages(files: Iterable[Path]) -> set[str]:
-    distributions = importlib.metadata.packages_distributions()
     names = third_party(files) - set(sys.stdlib_module_names) - BY_HAND
-    return {canonicalize_name(distributions[name][0]) for name in names}
+    return {canonicalize_name(_distributions()[name][0]) for name in names}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """What distributions a module is from; all files of all that is installed are looked through for it."""
+    return importlib.metadata.packages_distributions()

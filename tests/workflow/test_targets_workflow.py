@@ -53,7 +53,7 @@ def recommended(tmp_path_factory: pytest.TempPathFactory) -> Recommended:
     given = {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in KEYS)}
     (folder / "own.yaml").write_text(yaml.safe_dump({**given, "data": "mine.csv", "target": [*TARGETS]}))
     named = [word for target in TARGETS for word in ("--target", target)]
-    return Recommended(folder, recommend_in(folder, "mine.csv", *KEYS, *named, "--cores", "2")[0])
+    return Recommended(folder, recommend_in(folder, "mine.csv", *KEYS, *named, "--cores", "1")[0])
 
 
 def test_the_last_words_are_a_line_a_target_and_how_to_predict(recommended: Recommended) -> None:

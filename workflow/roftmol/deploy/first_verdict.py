@@ -6,12 +6,12 @@ What is fitted lies where the cells' own stages would have written it, so that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from roftmol.core import parallel
 from roftmol.deploy.verdict import VerdictSettings, decide
 from roftmol.evaluation import aggregate
 from roftmol.features import array_file
@@ -44,12 +44,9 @@ def first_verdict(
     """
     # The longest tasks first: the fingerprint's ensembles, then what has to read an encoder.
     tasks = sorted(_tasks(settings.cells), key=lambda cells: (cells[0].method != FINGERPRINT, not cells[0].model))
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        waiting: list[Future[None]] = [
-            pool.submit(_fit, cells, settings.featurizers, data, splits, checkpoints, runs) for cells in tasks
-        ]
-        for one in waiting:
-            one.result()
+    fit = partial(_fit, featurizers=settings.featurizers, data=data, splits=splits, checkpoints=checkpoints, runs=runs)
+    for _ in parallel.each(fit, tasks, processes):
+        pass
     folders = [folder_of(cell, runs) for cell in settings.cells]
     aggregate.aggregate(folders, [data], settings.rule, out / "tables")
     decide(settings.verdict, out / "tables", out)
