@@ -22,11 +22,11 @@ from roftmol.cli.main import main
 from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
 from roftmol.deploy import bundle, new_molecules, panel_bundle
-from roftmol.deploy.card import TARGETS
 from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.encoders.base import Encoder
 from roftmol.encoders.kinds import new_encoder
 from roftmol.features import descriptors
+from roftmol.tables.predicted_columns import TARGETS
 from small_bundles import ARCHITECTURE, of_constant, of_forest, of_head, of_network, of_networks, rewrite
 from small_dataset import SMILES
 

@@ -122,6 +122,7 @@ def test_the_default_runs_the_methods_of_the_paper_and_the_reference_points():
         ),
         ({"grids": {"joint_ft": {"weighting": ["fair"]}}}, ["grids.joint_ft.weighting: 'fair'", "'pooled', 'equal'"]),
         ({"grids": {"joint_ft": {"weighting": ["size"], "beta": ["x"]}}}, ["grids.joint_ft.beta: 'x'", "float"]),
+        ({"grids": {"joint_ft": {"beta": [0.3]}}}, ["grids.joint_ft.beta: 0.3 is in no setting of this grid"]),
         ({"grids": {"joint_ft": {"descriptors": ["xtb"]}}}, ["grids.joint_ft.descriptors: 'xtb'", "'both', 'qw4'"]),
         ({"grids": {"hybrid": {"descriptors": ["qw4"]}}}, ["grids.hybrid.descriptors: 'qw4'", "'gfn2', 'both'"]),
         *(

@@ -27,8 +27,8 @@ FORMAT, VERSION, OF_TARGETS = "roftmol-bundle", 5, 6
 OLDEST, NEWEST = 3, OF_TARGETS
 #: The architectures that a bundle can hold: those of our own code that read molecules without geometry.
 KINDS = tuple(name for name, kind in ENCODER_KINDS.items() if kind.featurizer in FEATURIZERS)
-#: The most models in an ensemble, and the most targets in a file.
-MEMBERS, TARGETS = 100, 100
+#: The most models in an ensemble.
+MEMBERS = 100
 #: The longest text that is shown, and the most sentences of a verdict.
 CHARACTERS, SENTENCES = 10_000, 1000
 #: The largest atomic number.

@@ -17,10 +17,10 @@ from torch import Tensor
 from roftmol.core import tensor_file
 from roftmol.core.errors import UserError, printable
 from roftmol.core.files import canonical_json
-from roftmol.deploy.card import FORMAT, OF_TARGETS, TARGETS
+from roftmol.deploy.card import FORMAT, OF_TARGETS
 from roftmol.deploy.fitted_models import Bundle, PanelBundle
 from roftmol.deploy.stored_members import AGAIN, tensors_of
-from roftmol.tables.predicted_columns import check_told_apart
+from roftmol.tables.predicted_columns import TARGETS, check_together
 
 #: The keys of the metadata: the targets' cards in order, and which tensors are stored under another one's name.
 CARDS, SAME = "cards", "same"
@@ -85,7 +85,5 @@ def together(path: Path, bundles: Sequence[Bundle]) -> PanelBundle:
 
 
 def _check(path: Path, named: Sequence[tuple[str, Bundle]]) -> None:
-    """Raise `UserError` unless each target, and each of their columns in a table, has a name of its own."""
-    if not 1 <= len(named) <= TARGETS:
-        raise UserError(f"{path}: a file holds 1 to {TARGETS} targets, and not {len(named)}. Make several files.")
-    check_told_apart(path, ((target, [bundle.full_name(one) for one in bundle.columns]) for target, bundle in named))
+    """Raise `UserError` unless one bundle can hold them."""
+    check_together(path, ((target, [bundle.full_name(one) for one in bundle.columns]) for target, bundle in named))

@@ -15,7 +15,7 @@ from roftmol.methods import Method
 def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     """Return a method's grid: its default, or the product of `axes`; an axis that is not given keeps its default.
 
-    Raises `UserError` for a key that the method does not have, or a value of another type.
+    Raises `UserError` for a key that the method does not have, a value of another type, or one that no setting has.
     """
     default = [asdict(settings) for settings in method.grid(layers)]
     if not axes:
@@ -25,6 +25,13 @@ def grid(method: Method, layers: int, axes: Mapping[str, list[Any]]) -> list[dic
     hints = get_type_hints(method.settings)
     typed = {key: [_typed(f"grids.{method.name}.{key}", value, hints[key]) for value in axes[key]] for key in axes}
     chosen = method.grid_from(default_axes | typed)
+    for key, values in typed.items():
+        for value in values:
+            if all(getattr(settings, key) != value for settings in chosen):
+                raise UserError(
+                    f"grids.{method.name}.{key}: {value!r} is in no setting of this grid, since it goes with "
+                    "other values than the grid's. Leave it out, or add what it goes with (docs/methods.md)."
+                )
     if method.stages:
         parts = ("embed", *(f"blocks.{layer}" for layer in range(layers)))
         for settings in chosen:

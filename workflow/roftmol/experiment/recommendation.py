@@ -26,7 +26,7 @@ from roftmol.methods import (
 from roftmol.registry import catalog
 from roftmol.registry.catalog import BEST, EMBEDDED
 from roftmol.registry.splits import CROSS_VALIDATION, JOINT_CROSS_VALIDATION
-from roftmol.tables.predicted_columns import check_told_apart, predicted
+from roftmol.tables.predicted_columns import check_together, predicted
 from roftmol.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _columns(config: Config) -> tuple[list[Columns], str]:
             f"{about_one[0]}: it is about the labels of one target, and {len(measured)} are measured values; recommend "
             "for one target at a time, or write limits into the labels' cells, as >10, and all labels in one unit"
         )
-    check_told_apart(path, ((one.target, predicted(TASKS[one.task].classes, one.classes)) for one in columns))
+    check_together(path, ((one.target, predicted(TASKS[one.task].classes, one.classes)) for one in columns))
     count = f"{len(columns)} targets; records with a label of each: {labelled}"
     return columns, "\n".join([*map(str, columns), count])
 

@@ -10,6 +10,8 @@ from roftmol.core.errors import UserError
 VALUE = ("prediction", "low", "high")
 #: Of two classes: the probability of class 1.
 PROBABILITY = ("probability",)
+#: The most targets that a bundle holds.
+TARGETS = 100
 #: What is said of the molecule, whatever is predicted.
 OF_MOLECULE = ("similarity", "in_domain", "problem")
 
@@ -24,13 +26,18 @@ def predicted(of_classes: bool, classes: Sequence[str] | None) -> list[str]:
     return [named(column, classes) for column in (*(PROBABILITY if of_classes else VALUE), *OF_MOLECULE)]
 
 
-def check_told_apart(where: object, targets: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Raise `UserError` unless each target, and each of their columns `{target}_{column}`, has a name of its own.
+def check_together(where: object, targets: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Raise `UserError` unless one bundle can hold the targets, names with columns.
 
-    `targets` are names with columns.
+    Each target, and each of their columns `{target}_{column}`, has a name of its own, and they are not too many.
     """
     owner: dict[str, str] = {}
-    for target, columns in targets:
+    together = list(targets)
+    if not 1 <= len(together) <= TARGETS:
+        raise UserError(
+            f"{where}: a bundle holds 1 to {TARGETS} targets, and not {len(together)}. Make several, of fewer each."
+        )
+    for target, columns in together:
         if not target.strip():
             raise UserError(f"{where}: a target's name is blank. Name its column.")
         for name in (target, *(f"{target}_{column}" for column in columns)):
