@@ -268,7 +268,8 @@ def _letters(p: pd.DataFrame) -> pd.Series:
 
 def significance(tested: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
     """Return the symmetric matrix of Holm's p-values, methods x methods, with 1 on the diagonal."""
-    matrix = pd.DataFrame(1.0, index=methods, columns=methods)
+    place = {name: number for number, name in enumerate(methods)}
+    matrix = np.ones((len(methods), len(methods)))
     for a, b, p in zip(tested["a"], tested["b"], tested["p_holm"], strict=True):
-        matrix.loc[a, b] = matrix.loc[b, a] = p
-    return matrix
+        matrix[place[a], place[b]] = matrix[place[b], place[a]] = p
+    return pd.DataFrame(matrix, index=methods, columns=methods)
