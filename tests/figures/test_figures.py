@@ -13,7 +13,7 @@ import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
 from roftmol.figures import changes as changes_figure
-from roftmol.figures import critical_difference, forest, path, plane, ranks, scores, time
+from roftmol.figures import collapse, critical_difference, embeddings, forest, path, plane, ranks, scores, time
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
 from roftmol.figures.style import in_order, limits, look
@@ -34,8 +34,7 @@ def manifest(folder: Path) -> list[dict[str, str]]:
 def test_every_kind_is_drawn_and_described(drawn):
     entries = manifest(drawn[1])
     kinds = ["scores", "budgets", "wise_path", "coefficients", "ranks", "time", "forest"]
-    # Six settings: four of what changes and of the plane stand on a page, three of pictures of atoms.
-    kinds += ["changes", "changes", "collapse", "collapse", "embeddings", "embeddings", "path", "plane", "plane"]
+    kinds += ["changes", "collapse", "embeddings", "embeddings", "path", "plane"]
     assert [entry["kind"] for entry in entries] == kinds
     for entry in entries:
         assert entry["file"].startswith(entry["kind"])
@@ -52,10 +51,10 @@ def test_same_tables_same_bytes(drawn, tmp_path):
     assert manifest(drawn[1]) == manifest(tmp_path)
 
 
-def test_a_bars_points_are_in_order(drawn):
+def test_a_bars_points_are_in_order():
     # The library takes them from a set of names, whose order another process has not.
-    names = ("summary", "selected", "alphas", "coefficients", *statistics.TABLES)
-    results = Results(**{name: schemas.read(name, drawn[0] / f"{name}.parquet") for name in names})
+    rows = made_up_tables.experiment_rows(seeds=2, budgets=("all",))
+    results = results_of(rows, **stage.made(rows, replicates=50))
     results = replace(results, mean_ranks=results.mean_ranks.assign(enough=True))
     (drawing,) = critical_difference.drawings(results)
     lines = [line for axis in drawing.figure.axes for line in axis.lines if line.get_linewidth() == 3]
@@ -186,6 +185,16 @@ def test_axis_leaves_off_only_what_is_far_away():
     assert limits(np.array([np.nan])) == (0.0, 1.0)
 
 
+def test_a_page_holds_so_many_settings():
+    rows = made_up_tables.experiment_rows(seeds=2)
+    rows = rows[rows["method"].isin(["full_ft", "dwise_ft"])]
+    tables = {"changes": made_up_tables.changes_of(rows), "planes": made_up_tables.planes_of(rows)}
+    results = results_of(rows, **tables, **made_up_tables.pictures_of(rows))
+    for kind, size in ((changes_figure, 4), (collapse, 4), (embeddings, 3), (plane, 4)):
+        first = next(kind.drawings(results))  # of six settings
+        assert (first.page, len(first.conditions)) == ("1 of 2", size), first.kind
+
+
 def test_pages():
     assert list(cut([1, 2], 2)) == [("", [1, 2])]
     assert list(cut([1, 2, 3], 2)) == [("1 of 2", [1, 2]), ("2 of 2", [3])]
@@ -202,13 +211,13 @@ def test_the_words_of_changes_paths_and_planes_are_those_of_the_tables(drawn):
     assert "The losses are of 32 molecules" in captions["plane"]
 
 
-def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm(tmp_path):
+def test_paths_of_the_paper_protocol_say_what_it_does_with_batchnorm():
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "dwise_ft": [0.7, 0.8]}, protocol="paper")
-    tables = made_up_tables.write_tables(tmp_path / "tables", selected)
-    figures.draw(tables, tmp_path / "figures", kinds=(path, plane))
-    captions = {entry["kind"]: entry["caption"] for entry in manifest(tmp_path / "figures")}
-    assert "mixed like the weights" in captions["path"]
-    assert "estimated" not in captions["path"] + captions["plane"]
+    landscapes = {"paths": made_up_tables.paths_of(selected), "planes": made_up_tables.planes_of(selected)}
+    results = results_of(selected, **landscapes)
+    captions = {kind: drawing.caption for kind in (path, plane) for drawing in kind.drawings(results)}
+    assert "mixed like the weights" in captions[path]
+    assert "estimated" not in captions[path] + captions[plane]
 
 
 def test_ticks_of_a_loss_over_decades_are_numbers():
@@ -230,21 +239,21 @@ def test_ticks_of_time_keep_apart():
     assert time.ticks(50, 400) == [60, 300]
 
 
-def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved(tmp_path):
+def test_many_parts_losses_over_decades_and_an_encoder_that_nothing_moved():
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8], "linear_probing": [0.7, 0.8]})
     changes = made_up_tables.changes_of(selected)
     deep = [changes.assign(part=changes["part"].str.replace("blocks.0", f"blocks.{n}")) for n in range(5, 16)]
+    deep_encoder = pd.concat([changes, *deep]).drop_duplicates(["method", "seed", "part", "quantity"])
     wide = made_up_tables.paths_of(selected).assign(loss=lambda rows: 10.0 ** (4 * rows["alpha"].abs()))
-    for name, tables in {
-        "deep": {"changes": pd.concat([changes, *deep]).drop_duplicates(["method", "seed", "part", "quantity"])},
-        "wide": {"paths": wide},
-        "still": {"changes": changes[changes["method"] == "linear_probing"]},
-    }.items():
-        written = made_up_tables.write_tables(tmp_path / name, selected, **tables)
-        figures.draw(written, tmp_path / f"{name}-figures", kinds=(changes_figure, path))
-        assert "changes" in [entry["kind"] for entry in manifest(tmp_path / f"{name}-figures")]
-    still = next(entry for entry in manifest(tmp_path / "still-figures") if entry["kind"] == "changes")
-    assert "no encoder moved" in still["alt"]
+    for kind, tables in (
+        (changes_figure, {"changes": deep_encoder}),
+        (path, {"paths": wide}),
+        (changes_figure, {"changes": changes[changes["method"] == "linear_probing"]}),
+    ):
+        (drawing,) = kind.drawings(results_of(selected, **tables))
+        for figure in (drawing.figure, drawing.narrow()):
+            figure.draw_without_rendering()
+    assert "no encoder moved" in drawing.alt
 
 
 def results_of(rows: pd.DataFrame, **tables: pd.DataFrame) -> Results:

@@ -108,7 +108,7 @@ def test_page_stands_alone(page):
 
 def test_page_has_every_part(page):
     parsed = Page(page)
-    assert parsed.tags.count("figure") == 16
+    assert parsed.tags.count("figure") == 13
     for words in (
         "What was run",
         "gin_masking",

@@ -59,7 +59,15 @@ def selected() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, selected: pd.DataFrame) -> str:
     folder: Path = tmp_path_factory.mktemp("report")
-    tables = made_up_tables.write_tables(folder / "tables", selected)
+    few = selected[selected["budget"] == "50"]  # a figure of three settings has all that one of six has
+    tables = made_up_tables.write_tables(
+        folder / "tables",
+        selected,
+        alphas=made_up_tables.alphas_of(few),
+        changes=made_up_tables.changes_of(few),
+        paths=made_up_tables.paths_of(few),
+        planes=made_up_tables.planes_of(few),
+    )
     figures.draw(tables, folder / "figures")
     report.build(tables, folder / "figures", {"seeds": [0, 1, 2]}, folder / "report.html")
     return (folder / "report.html").as_uri()

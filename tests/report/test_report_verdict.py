@@ -247,7 +247,7 @@ def test_a_page_without_a_difference_prefers_no_method(shape: null_simulation.Sh
 
 def test_a_page_with_a_large_difference_says_so():
     shape = null_simulation.replace(null_simulation.MANY, better={"l2_sp": 0.6})
-    assert null_simulation.pages(shape, 2)["sentences"] == 1
+    assert null_simulation.pages(shape, 1)["sentences"] == 1
 
 
 def two_models(levels: dict[str, float], constant: bool = True) -> Results:

@@ -1,13 +1,12 @@
 """The evidence of the report: what stands in which section, what can be filtered, and the chart's places and words."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import made_up_tables
 from roftmol import figures
+from roftmol.figures import budgets, ranks, scores, time
 from roftmol.figures.cells import Condition, Results, facets_of
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.report import audit, provenance, results
@@ -49,12 +48,12 @@ def test_a_table_of_no_section_is_refused():
         fill([], {"nowhere": [TABLE]})
 
 
-def test_a_figure_says_which_settings_it_shows(tmp_path):
+def test_a_figure_says_which_settings_it_shows():
     rows = made_up_tables.experiment_rows(seeds=2)
     rows = rows[rows["method"].isin(["full_ft", "l2_sp"]) & (rows["dataset"] != "bace")]
     rows = rows[~((rows["dataset"] == "esol") & (rows["budget"] == "50"))]  # so that only bbbp has several budgets
-    figures.draw(made_up_tables.write_tables(tmp_path / "tables", rows), tmp_path / "figures")
-    entries = {e["kind"]: e["facets"] for e in json.loads((tmp_path / "figures" / "figures.json").read_text())}
+    drawn = [kind.drawings(read(rows)) for kind in (scores, ranks, time, budgets)]
+    entries = {drawing.kind: drawing.facets for drawings in drawn for drawing in drawings}
     all_of_them = {"protocol": ["honest"], "model": ["gin_masking"], "split": ["scaffold"], "budget": ["50", "all"]}
     assert entries["scores"] == entries["ranks"] == entries["time"] == {**all_of_them, "dataset": ["bbbp", "esol"]}
     assert entries["budgets"] == {**all_of_them, "dataset": ["bbbp"]}

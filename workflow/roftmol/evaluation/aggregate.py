@@ -155,10 +155,12 @@ def summarise(selected: pd.DataFrame, timings: pd.DataFrame) -> pd.DataFrame:
     methods are ranked together with the references without an encoder; these have a rank in the table only if there is
     one model. Differences are method minus reference in the metric's unit: negative is better for RMSE.
     """
-    wall = {cell: rows["wall_seconds"].sum() for cell, rows in timings.groupby(CELL)}
-    tests = {cell: rows.set_index("seed")["test_value"] for cell, rows in selected.groupby(CELL, sort=False)}
+    wall = {cell: seconds.sum() for cell, seconds in timings.groupby(CELL)["wall_seconds"]}
+    of_cell = ["seed", "metric", "failed", "test_value", "test_r2", "seen", "contamination"]
+    cells = dict(iter(selected.groupby(CELL, sort=False)[of_cell]))
+    tests = {cell: chosen.set_index("seed")["test_value"] for cell, chosen in cells.items()}
     rows = []
-    for cell, chosen in selected.groupby(CELL, sort=False):
+    for cell, chosen in cells.items():
         protocol, model, dataset, split, budget, _ = map(str, cell)
         values = tests[cell].dropna()
         versus = {

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from roftmol.evaluation.contamination import worst
@@ -289,7 +290,7 @@ def facets_of(conditions: Iterable[Condition]) -> dict[str, list[str]]:
 
 def rows_of(frame: pd.DataFrame, condition: Condition) -> pd.DataFrame:
     """Return the rows of one condition."""
-    chosen = pd.Series(True, index=frame.index)
+    chosen = np.ones(len(frame), bool)
     for name, value in zip(CONDITION, condition, strict=True):
-        chosen &= frame[name] == value
+        chosen &= (frame[name] == value).to_numpy(bool)
     return frame[chosen]

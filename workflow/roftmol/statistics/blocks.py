@@ -65,10 +65,22 @@ class Family:
 
     def paired(self, method: str, reference: str) -> dict[str, pd.DataFrame]:
         """Return for each dataset the seeds in which both methods have a score; leave out datasets without any."""
-        both = {
-            name: table.reindex(columns=[method, reference]).dropna() for name, table in sorted(self.scores.items())
+        return {name: table for name in sorted(self.scores) if len(table := self._paired(name, method, reference))}
+
+    def _paired(self, dataset: str, method: str, reference: str) -> pd.DataFrame:
+        # looking columns up takes a fraction of the time of `reindex` and `dropna`
+        seeds, columns = self._columns[dataset]
+        absent = np.full(len(seeds), np.nan)
+        values = np.stack([columns.get(name, absent) for name in (method, reference)], axis=1)
+        scored = ~np.isnan(values).any(1)
+        return pd.DataFrame(values[scored], seeds[scored], [method, reference])
+
+    @cached_property
+    def _columns(self) -> dict[str, tuple[pd.Index, dict[str, Array]]]:
+        return {
+            name: (table.index, dict(zip(table.columns, table.to_numpy(np.float64).T, strict=True)))
+            for name, table in self.scores.items()
         }
-        return {name: table for name, table in both.items() if len(table)}
 
     @cached_property
     def block(self) -> pd.DataFrame:

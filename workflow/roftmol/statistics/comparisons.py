@@ -9,6 +9,7 @@ ranks. The constant predictor is a reference: it is neither tested against other
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
 from itertools import combinations, count, product
 from typing import Any
 
@@ -43,9 +44,18 @@ def wilcoxon(effects: Array) -> float:
     effects = effects[effects != 0]
     if not len(effects):
         return 1.0
+    sizes, ranks = np.unique(np.abs(effects), return_inverse=True)
+    if np.isfinite(sizes).all():
+        return _wilcoxon(tuple(np.sort(np.sign(effects) * (ranks + 1)).tolist()))
+    return _wilcoxon(tuple(effects.tolist()))
+
+
+@lru_cache(maxsize=4096)
+def _wilcoxon(effects: tuple[float, ...]) -> float:
+    """Test these effects, of which only signs and order of size count: few datasets have few such patterns."""
     from scipy.stats import wilcoxon as tested
 
-    return float(tested(effects).pvalue)
+    return float(tested(np.array(effects)).pvalue)
 
 
 def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:
@@ -258,7 +268,8 @@ def _letters(p: pd.DataFrame) -> pd.Series:
 
 def significance(tested: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
     """Return the symmetric matrix of Holm's p-values, methods x methods, with 1 on the diagonal."""
-    matrix = pd.DataFrame(1.0, index=methods, columns=methods)
+    place = {name: number for number, name in enumerate(methods)}
+    matrix = np.ones((len(methods), len(methods)))
     for a, b, p in zip(tested["a"], tested["b"], tested["p_holm"], strict=True):
-        matrix.loc[a, b] = matrix.loc[b, a] = p
-    return matrix
+        matrix[place[a], place[b]] = matrix[place[b], place[a]] = p
+    return pd.DataFrame(matrix, index=methods, columns=methods)
