@@ -31,20 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def cell(tmp_path: Path) -> Path:
     """A folder with what the jobs of a small cell read: a dataset's graphs, its splits and an encoder."""
-    import torch
+    from cell_jobs import write_cell
 
-    from roftmol.encoders.checkpoints import convert
-    from roftmol.encoders.kinds import new_encoder
-    from roftmol.tables import schemas
-    from small_dataset import corpus, split_table
-
-    corpus().save(tmp_path / "graphs.safetensors")
-    schemas.write("splits", split_table(), tmp_path / "splits.parquet")
-    torch.manual_seed(0)
-    architecture = {"kind": "gin", "layers": 2, "width": 16}
-    torch.save(new_encoder(architecture).state_dict(), tmp_path / "raw.pth")
-    convert(tmp_path / "raw.pth", architecture, tmp_path / "encoder.safetensors", name="tiny")
-    return tmp_path
+    return write_cell(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
+from roftmol.encoders.checkpoints import convert
+from roftmol.encoders.kinds import new_encoder
+from roftmol.tables import schemas
 from roftmol.training import jobs
 from roftmol.training.fit import TrainSettings
+from small_dataset import corpus, split_table
 
 #: Of full fine-tuning; other jobs are this with something replaced.
 FULL_FT = jobs.RunSettings(
@@ -22,6 +28,17 @@ FULL_FT = jobs.RunSettings(
     training=TrainSettings(epochs=3, batch_size=8),
     device="cpu",
 )
+
+
+def write_cell(folder: Path) -> Path:
+    """Write what the jobs of a small cell read: a dataset's graphs, its splits and an encoder; return the folder."""
+    corpus().save(folder / "graphs.safetensors")
+    schemas.write("splits", split_table(), folder / "splits.parquet")
+    torch.manual_seed(0)
+    architecture = {"kind": "gin", "layers": 2, "width": 16}
+    torch.save(new_encoder(architecture).state_dict(), folder / "raw.pth")
+    convert(folder / "raw.pth", architecture, folder / "encoder.safetensors", name="tiny")
+    return folder
 
 
 def finetune(cell: Path, settings: jobs.RunSettings, out: str = "run") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import own_models
-from cell_jobs import FULL_FT, finetune, interpolate
+from cell_jobs import FULL_FT, finetune, interpolate, write_cell
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import canonical_json
@@ -19,6 +20,7 @@ from roftmol.encoders.checkpoints import convert
 from roftmol.encoders.kinds import new_encoder
 from roftmol.encoders.minimol import MiniMol
 from roftmol.features import featurize
+from roftmol.methods.protocols import PROTOCOLS
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
 from roftmol.training import batchnorm
@@ -46,21 +48,34 @@ def bent(cell, seeds=(0,)):
     return table
 
 
-@pytest.fixture(params=["honest", "paper"])
-def fits(request, cell):
-    """The runs that a landscape is drawn from."""
-    for settings in (FULL_FT, DWISE):
-        settings = replace(settings, protocol=request.param)
-        if settings.method == "full_ft":
-            full = finetune(cell, settings, "runs/full_ft")
-        else:
-            interpolate(cell, settings, full, "runs/dwise_ft")
-    return cell, replace(SETTINGS, protocol=request.param)
+@pytest.fixture(scope="module", params=["honest", "paper"])
+def fitted(request, tmp_path_factory):
+    """A cell with the runs that a landscape is drawn from, which are made once, and its settings."""
+    folder = write_cell(tmp_path_factory.mktemp("fitted"))
+    full = finetune(folder, replace(FULL_FT, protocol=request.param), "runs/full_ft")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROTOCOLS, request.param, replace(PROTOCOLS[request.param], mixing_steps=10))
+        interpolate(folder, replace(DWISE, protocol=request.param), full, "runs/dwise_ft")
+    return folder, replace(SETTINGS, protocol=request.param)
+
+
+@pytest.fixture
+def fits(fitted, tmp_path):
+    """A copy of these runs, which a test may change."""
+    folder, settings = fitted
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return tmp_path, settings
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """A plane of few points, where others are looked at than where they lie."""
+    monkeypatch.setattr("roftmol.training.landscape.SIDE", 3)
 
 
 def test_the_line_ends_at_full_ft_and_the_pretrained_encoder_and_passes_wise_ft(fits):
     cell, settings = fits
-    paths, _ = measure(cell, settings)
+    paths, _ = measure(cell, replace(settings, plane=False))
     sweep = replace(
         FULL_FT, protocol=settings.protocol, method="wise_ft", grid=tuple({"alpha": a} for a in (0.0, 0.5, 1.0))
     )
@@ -82,7 +97,7 @@ def test_the_line_ends_at_full_ft_and_the_pretrained_encoder_and_passes_wise_ft(
 
 def test_the_line_goes_beyond_both_ends_for_every_seed_and_partition(fits):
     cell, settings = fits
-    paths, _ = measure(cell, settings)
+    paths, _ = measure(cell, replace(settings, plane=False))
     assert (min(ALPHAS), max(ALPHAS)) == (-0.5, 1.5)
     assert len(paths) == 2 * 3 * len(ALPHAS)
     beyond = paths[~paths["alpha"].between(0, 1)]
@@ -96,10 +111,9 @@ def test_the_plane_passes_through_its_three_models(fits):
     cell, settings = fits
     table = bent(cell, seeds=(1,))
     # Seed 0's three points are in line: the plane is of seed 1.
-    _, planes = measure(cell, settings)
+    paths, planes = measure(cell, settings)
     assert set(planes["seed"]) == {1}
     assert len(planes[planes["point"] == ""]) == 2 * SIDE**2
-    paths, _ = measure(cell, settings)
     ends = paths[paths["seed"] == 1].set_index(["alpha", "partition"])["loss"]
     anchors = planes[planes["point"] != ""].set_index(["point", "partition"])
     for partition in ("train", "test"):
@@ -167,6 +181,7 @@ def test_points_in_line_span_no_plane():
     assert Plane.through(theta_0, theta_0, {"a": 0.5, "b": 0.2}, ["a", "b"]).height == 0
 
 
+@pytest.mark.usefixtures("coarse")
 def test_without_dwise_ft_or_with_failed_fits(fits):
     cell, settings = fits
     paths, planes = measure(cell, replace(settings, plane=False))
@@ -185,6 +200,7 @@ def test_without_dwise_ft_or_with_failed_fits(fits):
     assert planes.empty
 
 
+@pytest.mark.usefixtures("coarse")
 def test_of_several_settings_the_one_that_validation_selects_spans_the_plane(fits):
     cell, settings = fits
     file = cell / "runs/dwise_ft/fits.parquet"
@@ -206,6 +222,7 @@ def test_missing_weights_are_named(fits):
         measure(cell, settings)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_the_command_writes_both_tables(fits):
     cell, settings = fits
     arguments = {"data": "graphs.safetensors", "splits": "splits.parquet", "checkpoint": "encoder.safetensors"}
@@ -217,9 +234,11 @@ def test_the_command_writes_both_tables(fits):
     assert {path.name for path in (cell / "told").iterdir()} == {"paths.parquet", "planes.parquet"}
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("name", ["minimol", "dmpnn", *own_models.PARTS])
 def test_other_encoders(name, cell, monkeypatch):
     """Without BatchNorm, or with parts of the user's own, lines and planes are drawn alike."""
+    monkeypatch.setitem(PROTOCOLS, "honest", replace(PROTOCOLS["honest"], mixing_steps=1))  # others stand in below
     torch.manual_seed(0)
     if name == "minimol":
         kind, architecture = "minimol", {"kind": "minimol", "layers": 16, "width": 512}
@@ -240,7 +259,6 @@ def test_other_encoders(name, cell, monkeypatch):
     file = cell / "runs/dwise_ft/coefficients.parquet"
     table = schemas.read("coefficients", file)
     schemas.write("coefficients", table.assign(alpha=np.linspace(0.2, 0.9, len(table))), file)
-    monkeypatch.setattr("roftmol.training.landscape.SIDE", 3)
     paths, planes = measure(cell, replace(SETTINGS, seeds=(0,), own_code=own_code))
     assert len(planes) == 2 * (3 + 9)
     assert np.isfinite(planes["loss"]).all()

@@ -127,7 +127,7 @@ def test_the_statistics_are_estimated_anew_where_some_blocks_alone_are_theta_fts
     theta = {name: tensor.clone() for name, tensor in tuned.encoder.state_dict().items()}
     alpha = {name: 1.0 if name.startswith("blocks") else 0.5 for name in theta}
     sample = batchnorm.sample(FOLD.train, 0)
-    put(model, theta_0, theta, alpha, data, sample)
+    put(model, theta_0, theta, alpha, model.evaluation_batches(data, sample))
     again = copy.deepcopy(model)
     batchnorm.estimate_all(again.encoder, data, sample)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
@@ -254,7 +254,8 @@ def test_in_honest_coefficients_stop_at_the_end_that_labels_lie_beyond(ends):
     beyond, theta_0 = copy.deepcopy(tuned), encoder.state_dict()
     theta = {name: tensor.clone() for name, tensor in tuned.encoder.state_dict().items()}
     data = corpus()
-    put(beyond, theta_0, theta, dict.fromkeys(theta, 1.6), data, batchnorm.sample(FOLD.train, 0))
+    norm_batches = beyond.evaluation_batches(data, batchnorm.sample(FOLD.train, 0))
+    put(beyond, theta_0, theta, dict.fromkeys(theta, 1.6), norm_batches)
     data.labels[FOLD.valid] = beyond.predict(data, FOLD.valid)
     result, _ = mixed((encoder, tuned, data), "dwise_ft", DWiSE(0.8, "global"))
     assert result.steps > 2

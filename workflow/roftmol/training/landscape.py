@@ -23,7 +23,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,7 +227,8 @@ class _Ends:
         self.theta_0 = theta_0
         self.theta = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
         self.train = batchnorm.sample(fold.train, seed)
-        self.norm_molecules = self.train if PROTOCOLS[settings.protocol].estimate_norm and norms(model) else None
+        estimated = PROTOCOLS[settings.protocol].estimate_norm and norms(model)
+        self.norm_batches = list(model.evaluation_batches(molecules, self.train)) if estimated else None
         self.identity = {**settings.cell, "seed": seed, "fold": number}
 
     def path(self) -> pd.DataFrame:
@@ -237,7 +238,7 @@ class _Ends:
         rows = []
         for alpha in ALPHAS:
             self._put(dict.fromkeys(self.theta, alpha))
-            rows += [(alpha, *predictions) for predictions in self._predict(partitions)]
+            rows += [(alpha, *predictions) for predictions in self._predict(partitions, self._batches(partitions))]
         return pd.DataFrame(
             {
                 **self.identity,
@@ -269,21 +270,27 @@ class _Ends:
         xs, ys = plane.axes()
         points = [(name, *point) for name, point in plane.points.items()]
         points += [("", x, y, plane.coefficients(x, y)) for y in ys for x in xs]
+        batches = list(self._batches(partitions))  # few molecules, for many points
         rows = []
         for name, x, y, coefficients in points:
             self._put(coefficients)
-            for partition, labels, predicted in self._predict(partitions):
+            for partition, labels, predicted in self._predict(partitions, batches):
                 at = {"partition": partition, "molecules": len(labels), "point": name, "x": x, "y": y}
                 rows.append({**self.identity, **at, "loss": self._loss(labels, predicted)})
         return pd.DataFrame(rows)
 
     def _put(self, alpha: Mapping[str, float]) -> None:
-        put(self.model, self.theta_0, self.theta, alpha, self.molecules, self.norm_molecules)
+        put(self.model, self.theta_0, self.theta, alpha, self.norm_batches)
 
-    def _predict(self, partitions: Mapping[str, Molecules]) -> Iterator[tuple[str, Array, Array]]:
-        """Yield each partition with its labels and the present model's predictions, made in one pass."""
+    def _batches(self, partitions: Mapping[str, Molecules]) -> Iterable[graphs.Batch]:
+        return self.model.evaluation_batches(self.molecules, np.concatenate(list(partitions.values())))
+
+    def _predict(
+        self, partitions: Mapping[str, Molecules], batches: Iterable[graphs.Batch]
+    ) -> Iterator[tuple[str, Array, Array]]:
+        """Yield each partition with its labels and the present model's predictions, made in one pass of `batches`."""
         members = list(partitions.values())
-        predicted = self.model.predict(self.molecules, np.concatenate(members))
+        predicted = self.model.predict_batches(batches, self.model.encoder.read)
         ends = np.cumsum([len(part) for part in members])[:-1]
         for name, part, values in zip(partitions, members, np.split(predicted, ends), strict=True):
             yield name, self.molecules.labels[part], values

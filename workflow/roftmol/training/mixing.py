@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from roftmol.core.seeds import generator, seed_of
 from roftmol.encoders.base import Encoder, norms, statistics_of_first
-from roftmol.features.graphs import Batch, Graphs, Indices
+from roftmol.features.graphs import Batch
 from roftmol.methods.base import Mixing, Settings
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
@@ -104,17 +104,17 @@ def put(
     theta_0: State,
     theta: State,
     alpha: Mapping[str, float],
-    graphs: Graphs,
-    norm_molecules: Indices | None,
+    norm_batches: Iterable[Batch] | None,
 ) -> None:
     """Put (1 - alpha) theta_0 + alpha theta, name by name, into the model's encoder.
 
-    BatchNorm's statistics are estimated on `norm_molecules`, if given, but for alpha 1 everywhere: theta has its own
+    BatchNorm's statistics are estimated on `norm_batches`, if given, but for alpha 1 everywhere: theta has its own
     already.
     """
     model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
-    if norm_molecules is not None and set(alpha.values()) != {1.0}:
-        batchnorm.estimate_all(model.encoder, graphs, norm_molecules)
+    if norm_batches is not None and set(alpha.values()) != {1.0}:
+        model.encoder.eval()
+        batchnorm.estimate(norms(model.encoder), norm_batches, model.encoder)
 
 
 def mix(model: Model, theta_0: State, fit: Fit) -> Mixed:
@@ -188,8 +188,8 @@ class _Learner:
     def apply(self, alpha: Mapping[str, float]) -> None:
         """Put the mixed weights into the model and estimate BatchNorm's statistics if the protocol says so."""
         by_name = {name: float(alpha[group]) for name, group in self.groups.items()}
-        norm_molecules = self.norm_sample if self.estimate else None
-        put(self.model, self.theta_0, self.theta, by_name, self.graphs, norm_molecules)
+        norm_batches = self.model.evaluation_batches(self.graphs, self.norm_sample) if self.estimate else None
+        put(self.model, self.theta_0, self.theta, by_name, norm_batches)
 
     def learn(self, start: float) -> _Learnt:
         """Learn the coefficients on the validation labels, from `start` on, as the protocol says."""
@@ -236,6 +236,7 @@ class _Learner:
         best_key = (math.inf, math.inf)
         best = 0
         values = dict.fromkeys(self.names, start)
+        held_out = list(model.evaluation_batches(self.graphs, valid))
         for epoch in range(1, protocol.mixing_steps + 1):
             model.train()
             for part in self.graphs.batches(order.permutation(valid), protocol.mixing_batch, encoder.merged(0, 1)):
@@ -251,7 +252,7 @@ class _Learner:
             by_name = {name: now[group] for name, group in self.groups.items()}
             mixed = interpolate(self.theta_0, self.theta, by_name)
             encoder.load_state_dict({name: mixed[name] for name in self.delta}, strict=False)
-            key = self._selection_key(valid, model.predict(self.graphs, valid))
+            key = self._selection_key(valid, model.predict_batches(held_out, encoder.read))
             if key < best_key:
                 best_key = key
                 best = epoch

@@ -78,7 +78,7 @@ class Model(nn.Module):
 
     def predict(self, graphs: Graphs, molecules: Indices) -> npt.NDArray[np.float32]:
         """Return predictions in eval mode, molecules x tasks, whatever the batch size."""
-        return self.predict_batches(self._evaluation_batches(graphs, molecules), self.encoder.read)
+        return self.predict_batches(self.evaluation_batches(graphs, molecules), self.encoder.read)
 
     def predict_held_out(self, graphs: Graphs, fold: Fold, beside: Tensor | None = None) -> HeldOut:
         """Return predictions for the fold's validation and test molecules and their vectors, in one pass.
@@ -94,11 +94,12 @@ class Model(nn.Module):
                 return torch.cat([vectors[-1], beside[batch.molecules]], 1)
             return state.atoms if self.encoder.reads == "atoms" else vectors[-1]
 
-        predicted = self.predict_batches(self._evaluation_batches(graphs, fold.held_out), features)
+        predicted = self.predict_batches(self.evaluation_batches(graphs, fold.held_out), features)
         valid, test, test_id = np.split(predicted, np.cumsum([len(fold.valid), len(fold.test)]))
         return HeldOut(valid, test, test_id, torch.cat(vectors))
 
-    def _evaluation_batches(self, graphs: Graphs, molecules: Indices) -> Iterable[Batch]:
+    def evaluation_batches(self, graphs: Graphs, molecules: Indices) -> Iterable[Batch]:
+        """Return the batches for a pass in eval mode, made one by one."""
         return (batch.to(self.shift.device) for batch in evaluation_batches(self.encoder, graphs, molecules))
 
 
