@@ -34,14 +34,15 @@ def test_the_density_is_that_of_scipy(decimals: int) -> None:
 def test_both_tails_are_out_of_distribution() -> None:
     """Of a normal distribution, the tenth farthest from its middle; and what lies between two peaks."""
     normal = np.random.default_rng(1).normal(size=20 * len(SMILES))
-    table = molecule_table(SMILES * 20, normal)
+    molecules = pd.concat([molecule_table(SMILES, np.zeros(len(SMILES)))] * 20, ignore_index=True)
+    table = molecules.assign(molecule=np.arange(len(molecules)), labels=list(normal[:, None]))
     found = roles(assign(table, replace(BOOM, protocol="paper")))
     outer, inner = (normal[sorted(set.union(*(found[role] for role in chosen)))] for chosen in (ROLES[2:3], ROLES[:2]))
     assert len(outer) == len(normal) // 10
     assert outer.min() < inner.min() < inner.max() < outer.max()
     assert 0.3 < (outer > 0).mean() < 0.7
     middle = np.where(np.arange(len(normal)) % 20, np.sign(normal) * 10 + normal, normal / 10)
-    found = roles(assign(molecule_table(SMILES * 20, middle), BOOM))
+    found = roles(assign(table.assign(labels=list(middle[:, None])), BOOM))
     assert set(range(0, len(normal), 20)) <= found["test"]
 
 
@@ -83,11 +84,12 @@ def test_the_parts_of_boom_are_whole_and_apart(lipophilic: pd.DataFrame, protoco
 @pytest.mark.parametrize("protocol", ["paper", "honest"])
 def test_budgets_of_boom_are_drawn_from_its_pool(lipophilic: pd.DataFrame, protocol: str) -> None:
     settings = replace(BOOM, protocol=protocol)
-    whole = assign(lipophilic, settings)
+    of_budget = {n: assign(lipophilic, replace(settings, budget=n)) for n in ("10", "50", "100", "all")}
+    whole = of_budget["all"]
     for seed in BOOM.seeds:
-        chosen = [budgeted(assign(lipophilic, replace(settings, budget=n)), seed) for n in ("10", "50", "100", "all")]
+        chosen = [budgeted(splits, seed) for splits in of_budget.values()]
         assert all(smaller < larger for smaller, larger in pairwise(chosen))
-        few = roles(assign(lipophilic, replace(settings, budget="50")), seed)
+        few = roles(of_budget["50"], seed)
         assert {role: few[role] for role in ("test", "test_id")} == {
             role: roles(whole, seed)[role] for role in ("test", "test_id")
         }

@@ -283,9 +283,10 @@ def test_bonds_follow_from_where_the_atoms_are(tmp_path: Path) -> None:
     assert kept["row"].tolist() == np.concatenate(kept["labels"]).tolist() == list(range(len(SHAPES)))
     assert rejects.empty
     assert tasks["name"].tolist() == ["y"]
+    alkanes = [xyz("C" * (1 + n), "y=NUMBER") for n in range(5)]
+    many = "".join(alkanes[n % 5].replace("NUMBER", str(n)) for n in range(600))
+    (tmp_path / "source").write_text(many)
     for processes in (1, 2):
-        many = "".join(xyz("C" * (1 + n % 5), f"y={n}") for n in range(600))
-        (tmp_path / "source").write_text(many)
         dataset = own(path="mine.xyz", smiles="", duplicates="keep")
         kept, _, _ = molecules.read(tmp_path / "source", dataset, max_rejected=0, processes=processes)
         assert kept["canonical"].tolist() == ["C" * (1 + n % 5) for n in range(600)]

@@ -125,16 +125,18 @@ def test_the_honest_budget_counts_validation_too(nitrogen: pd.DataFrame, split: 
 @pytest.mark.parametrize("protocol", ["paper", "honest"])
 def test_budgets_are_nested(nitrogen: pd.DataFrame, split: str, protocol: str) -> None:
     settings = replace(HONEST, protocol=protocol, split=split)
+    splits = [assign(nitrogen, replace(settings, budget=n)) for n in ("10", "50", "100", "all")]
     for seed in HONEST.seeds:
-        chosen = [budgeted(assign(nitrogen, replace(settings, budget=n)), seed) for n in ("10", "50", "100", "all")]
+        chosen = [budgeted(of_budget, seed) for of_budget in splits]
         assert all(smaller < larger for smaller, larger in pairwise(chosen))
 
 
 def test_a_budget_has_the_classes_in_proportion(nitrogen: pd.DataFrame) -> None:
     label = np.concatenate(nitrogen["labels"].to_list())
+    whole, few = assign(nitrogen, HONEST), assign(nitrogen, replace(HONEST, budget="50"))
     for seed in HONEST.seeds:
-        pool = sorted(budgeted(assign(nitrogen, HONEST), seed))
-        parts = members(assign(nitrogen, replace(HONEST, budget="50")), seed)
+        pool = sorted(budgeted(whole, seed))
+        parts = members(few, seed)
         share = label[pool].mean()
         assert label[parts["train"] + parts["valid"]].sum() == pytest.approx(50 * share, abs=2)
         assert label[parts["valid"]].sum() == pytest.approx(10 * share, abs=2)
@@ -157,8 +159,9 @@ def test_a_class_of_two_is_on_both_sides() -> None:
     label = np.zeros(len(SMILES))
     label[[40, 80]] = 1
     table = molecule_table(SMILES, label, ["test" if row % 10 == 3 else "train" for row in range(len(SMILES))])
+    splits = assign(table, replace(HONEST, split="column"))
     for seed in HONEST.seeds:
-        parts = members(assign(table, replace(HONEST, split="column")), seed)
+        parts = members(splits, seed)
         assert label[parts["train"]].sum() == label[parts["valid"]].sum() == 1
 
 
@@ -168,8 +171,9 @@ def test_a_regression_budget_covers_the_range_of_the_labels(lipophilic: pd.DataF
     settings = replace(HONEST, task="regression", split="size", validation=validation)
     pool = label[sorted(budgeted(assign(lipophilic, settings)))]
     edges = np.quantile(pool, [0.2, 0.4, 0.6, 0.8])
+    few = assign(lipophilic, replace(settings, budget="50"))
     for seed in HONEST.seeds:
-        parts = members(assign(lipophilic, replace(settings, budget="50")), seed)
+        parts = members(few, seed)
         fifths = np.bincount(np.searchsorted(edges, label[parts["train"] + parts["valid"]]), minlength=5)
         assert (abs(fifths - 10) <= 2).all()
 
@@ -258,12 +262,13 @@ def test_honest_splits_stay(nitrogen: pd.DataFrame, lipophilic: pd.DataFrame, sp
 def test_cross_fitting_validates_each_molecule_once(nitrogen: pd.DataFrame, split: str) -> None:
     label = np.concatenate(nitrogen["labels"].to_list())
     settings = replace(HONEST, split=split, budget="60")
+    whole = assign(nitrogen, settings)
     folds = assign(nitrogen, replace(settings, validation="crossfit", folds=4))
     for seed in HONEST.seeds:
         parts = [members(folds, seed, fold) for fold in range(4)]
         valid = [molecule for part in parts for molecule in part["valid"]]
         assert len(valid) == len(set(valid)) == 60
-        assert set(valid) == budgeted(assign(nitrogen, settings), seed)
+        assert set(valid) == budgeted(whole, seed)
         assert all({*part["train"], *part["valid"]} == set(valid) for part in parts)
         assert all(part["test"] == parts[0]["test"] for part in parts)
         assert np.ptp([label[part["valid"]].sum() for part in parts]) <= 2  # one, but for identical molecules

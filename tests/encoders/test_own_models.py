@@ -41,9 +41,9 @@ from workspaces import Workspace, write_molecules
 
 FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")
-SHORT = TrainSettings(epochs=2, batch_size=7)
+SHORT = TrainSettings(epochs=1, batch_size=7)
 HONEST = PROTOCOLS["honest"]
-QUICK = {name: replace(protocol, mixing_steps=15) for name, protocol in PROTOCOLS.items()}
+QUICK = {name: replace(protocol, mixing_steps=3) for name, protocol in PROTOCOLS.items()}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Own(encoder, molecules, fitted(encoder, molecules, "full_ft", None, epochs=6))
 
 
-def fitted(encoder, molecules, name, setting, protocol="honest", seed=0, epochs=2) -> Model:
+def fitted(encoder, molecules, name, setting, protocol="honest", seed=0, epochs=1) -> Model:
     method, protocol = METHODS[name], PROTOCOLS[protocol]
     fit = Fit(method, setting, molecules, FOLD, TASK, protocol, replace(SHORT, epochs=epochs), seed)
     model = new_model(encoder, fit)

@@ -182,7 +182,7 @@ def test_graphs_keep_their_rate_in_the_paper_protocol(taken: list[tuple[float, f
 
 def test_steps_come_on_top_or_in_place(monkeypatch: pytest.MonkeyPatch):
     """Of E epochs with B batches: `mft` takes E B steps on the property, `mft_same_steps` E B in all."""
-    start, data = flat()
+    start, data = GNN(Architecture("gin", 2, 8), 0.0), flat()[1]
     taken: list[int] = []
     loss = loop.task_loss
     monkeypatch.setattr(loop, "task_loss", lambda *args, **named: (taken.append(1), loss(*args, **named))[1])

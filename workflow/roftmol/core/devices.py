@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from roftmol.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 #: Where processes of one machine meet.
 LOCKS = Path(tempfile.gettempdir())
@@ -24,6 +26,8 @@ def device_of(name: str) -> torch.device:
     (profile `workstation`), so its jobs share them out among themselves. Raises `UserError` for
     a GPU where there is none.
     """
+    import torch  # a second or two, and a claim needs none of it
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
