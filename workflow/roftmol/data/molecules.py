@@ -553,8 +553,19 @@ def parse(smiles: str, *, scaffold: bool = True) -> Molecule | Reject:
     mol = readable(smiles)
     if isinstance(mol, Reject):
         return mol
-    frame = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True) if scaffold else ""
+    frame = _chiral_scaffold(mol) if scaffold else ""
     return Molecule(Chem.MolToSmiles(mol), frame, mol.GetNumAtoms(), parent_of(mol))
+
+
+def chiral_scaffolds(smiles: Sequence[str]) -> list[str | None]:
+    """Return the scaffold that `parse` finds for each SMILES, and nothing else of it; None where it makes nothing."""
+    with rdBase.BlockLogs():
+        read = (readable(text) for text in smiles)
+        return [None if isinstance(mol, Reject) else _chiral_scaffold(mol) for mol in read]
+
+
+def _chiral_scaffold(mol: Chem.Mol) -> str:
+    return MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=True)
 
 
 def flat_scaffolds(smiles: Sequence[str]) -> list[str]:

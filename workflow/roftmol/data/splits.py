@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from roftmol.core.errors import UserError
 from roftmol.core.seeds import generator
 from roftmol.data import panel_split, parents
-from roftmol.data.molecules import Molecule, flat_scaffolds, parse_all
+from roftmol.data.molecules import chiral_scaffolds, flat_scaffolds
 from roftmol.registry.splits import PARTS, SPLITS
 from roftmol.tasks import TASKS
 
@@ -137,6 +137,8 @@ def assign(
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
     if settings.protocol == "honest":
         molecules = _by_substance(molecules)
+    elif settings.split == "scaffold":
+        molecules = molecules.assign(scaffold=_canonical_scaffolds(molecules))
     if SPLITS[settings.split].official:
         molecules = molecules.assign(scaffold=flat_scaffolds(molecules["smiles"].tolist()))
     rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
@@ -456,18 +458,14 @@ def _shuffled(values: Ints) -> Ints:
     return np.array(listed, dtype=np.int64)
 
 
-def _canonical_scaffolds(molecules: pd.DataFrame) -> pd.Series:
+def _canonical_scaffolds(molecules: pd.DataFrame) -> list[str]:
     """Return the scaffold of each canonical SMILES; that of the file's SMILES, should RDKit not read what it wrote.
 
     Both are the same but for the marks at double bonds and centres that the scaffold cuts free: which of them stay
     depends on how the SMILES was written.
     """
-    parsed = parse_all(molecules["canonical"].tolist())
-    scaffolds = [
-        item.scaffold if isinstance(item, Molecule) else scaffold
-        for item, scaffold in zip(parsed, molecules["scaffold"], strict=True)
-    ]
-    return pd.Series(scaffolds, dtype=object)
+    found = chiral_scaffolds(molecules["canonical"].tolist())
+    return [old if new is None else new for new, old in zip(found, molecules["scaffold"], strict=True)]
 
 
 def _honest(
@@ -542,8 +540,7 @@ def _random(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
 
 def _scaffold(molecules: pd.DataFrame, rng: np.random.Generator | None) -> Dealt:
     n = len(molecules)
-    scaffolds = molecules["scaffold"] if rng is not None else _canonical_scaffolds(molecules)
-    groups = pd.factorize(scaffolds)[0]  # numbered by first index
+    groups = pd.factorize(molecules["scaffold"])[0]  # numbered by first index
     counts = np.bincount(groups)
     order = np.lexsort((np.arange(len(counts)), counts))[::-1]
     if rng is not None:
