@@ -257,7 +257,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(cell):
 def test_a_killed_job_goes_on_where_it_was(cell):
     """SIGKILL in the middle: the repeated job keeps the finished fits and ends with an undisturbed one's tables."""
     settings = replace(FULL_FT, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(6)))
-    settings = replace(settings, training=TrainSettings(epochs=25, batch_size=4, patience=25))
+    settings = replace(settings, seeds=(0,), training=TrainSettings(epochs=15, batch_size=4, patience=15))
     command = [
         *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
         *("--data", cell / "graphs.safetensors", "--splits", cell / "splits.parquet"),
@@ -275,7 +275,7 @@ def test_a_killed_job_goes_on_where_it_was(cell):
     job.send_signal(signal.SIGKILL)
     job.wait()
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
-    assert 2 <= len(finished) < 12
+    assert 2 <= len(finished) < 6
     assert not (cell / "killed" / "fits.parquet").exists()
     finetune(cell, settings, "killed")
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
