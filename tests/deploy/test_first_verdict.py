@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = {"dataset": "own", "task": 0, "name": "logP", "kind": "regression", "labelled": len(smiles)}
     task |= {"positives": None, "mean": values.mean(), "std": values.std(), "lower_limits": 0, "upper_limits": 0}
     schemas.write("tasks", pd.DataFrame([task]), data / "tasks.parquet")
-    about = SplitSettings("honest", "own", "cv", "all", SEEDS, "regression", validation="crossfit", folds=2)
+    about = SplitSettings("honest", "own", "cv", "all", SEEDS, "regression", validation="crossfit", folds=5)
     schemas.write("splits", assign(table, about), folder / "splits.parquet")
     entry = catalog.checkpoints()["gin-distilled"]
     fetch_checkpoint.run(entry.to_dict(), archives=folder, out=folder / "checkpoints/gin-distilled.safetensors")
@@ -105,7 +105,7 @@ def test_labels_without_a_signal_are_called_so(folder: Path, tmp_path: Path):
     verdict = VerdictSettings("own", "logP", "regression", "rmse", "cv", prior=PRIOR)
     cells = (cell("hybrid", "gin-distilled"), cell("classical"), cell("constant"))
     settings = FirstSettings(cells, {"gin-distilled": "hu"}, "validation", verdict)
-    about = SplitSettings("honest", "own", "cv", "all", SEEDS, "regression", validation="crossfit", folds=2)
+    about = SplitSettings("honest", "own", "cv", "all", SEEDS, "regression", validation="crossfit", folds=5)
     schemas.write("splits", assign(shuffled, about), tmp_path / "splits.parquet")
     paths = (tmp_path / "data", tmp_path / "splits.parquet", folder / "checkpoints")
     first_verdict(settings, *paths, tmp_path / "runs", tmp_path / "first")
