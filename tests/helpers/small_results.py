@@ -108,9 +108,9 @@ def make(
 
 
 def made(results: Path, seeds: tuple[int, ...] = (0,), **settings: Any) -> Path:
-    """A results folder with everything in it."""
+    """A results folder with everything in it that is read again: all but figures and report."""
     make(results, seeds, **settings)
-    merge.build(results, "validation")
+    merge.tabulate(results, "validation")
     return results
 
 

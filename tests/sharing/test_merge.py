@@ -22,7 +22,7 @@ from roftmol.core.weights_digest import content_digest
 from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import verify
-from roftmol.sharing.merge import MergeSettings, merge
+from roftmol.sharing.merge import MergeSettings, gather, merge, tabulate
 from roftmol.tables import schemas
 from small_results import (
     METHODS,
@@ -93,7 +93,8 @@ def test_what_is_the_same_in_both_is_there_once(b: Path, tmp_path: Path):
     edit(run / "fits.parquet", lambda fits: fits.assign(host="Another processor", wall_seconds=99.0))
     edit(run / "predictions.parquet", lambda rows: rows[rows["setting"].str.contains("0.001")])
     edit(run / "fits.parquet", lambda rows: rows[rows["setting"].str.contains("0.001")])
-    merge([b, again], tmp_path / "c", MergeSettings(parts=False))
+    gather([b, again], tmp_path / "c", MergeSettings(parts=False))
+    tabulate(tmp_path / "c", "validation")
     fits = schemas.read("fits", run_of(tmp_path / "c", "l2_sp") / "fits.parquet")
     assert len(fits) == 2
     assert "Another processor" not in set(fits["host"])
@@ -111,7 +112,8 @@ def test_data_sets_and_methods_come_together(b: Path, tmp_path: Path):
     for path in ("data/own", "splits/honest/own"):
         shutil.copytree(b / path, other / path)
     shutil.rmtree(other / "overlaps")
-    merge([one, other], tmp_path / "c")
+    gather([one, other], tmp_path / "c")
+    tabulate(tmp_path / "c", "validation")
     (panel,) = Found(tmp_path / "c").panels
     joint = schemas.read("fits", panel / "fits.parquet")
     assert {dataset: set(rows["part"]) for dataset, rows in joint.groupby("dataset")} == {
@@ -133,7 +135,7 @@ def test_models_of_both_are_listed_with_their_twins(b: Path, tmp_path: Path):
         other / "provenance/models.parquet",
         lambda table: pd.concat([table, table.assign(model="twin", corpora=[["elsewhere"]])], ignore_index=True),
     )
-    merge([b, other], tmp_path / "c")
+    gather([b, other], tmp_path / "c")
     models = schemas.read("models", tmp_path / "c/provenance/models.parquet").set_index("model")
     assert [list(names) for names in models["same_as"][[MODEL, "twin"]]] == [["twin"], [MODEL]]
     assert content_digest(tmp_path / "c/checkpoints/twin.safetensors") == models["content"]["twin"]
@@ -200,7 +202,7 @@ def test_a_conflict_is_named_and_leaves_nothing(a: Path, tmp_path: Path, change:
 def test_the_preferred_folder_settles_what_differs(a: Path, b: Path, tmp_path: Path):
     other = copy(a, tmp_path / "other")
     other_predictions(other)
-    merge([a, other, b], tmp_path / "c", MergeSettings(prefer=other))
+    gather([a, other, b], tmp_path / "c", MergeSettings(prefer=other))
     found = schemas.read("predictions", run_of(tmp_path / "c", "full_ft") / "predictions.parquet")
     assert found["prediction"].iloc[3].tolist() == [0.25]
     assert set(found["seed"]) == {0, 1, 2}
@@ -213,7 +215,8 @@ def test_of_cells_that_were_told_otherwise_the_preferred_one_counts_alone(a: Pat
     short = make(tmp_path / "short", (2,), methods=("full_ft",), training=replace(TRAINING, epochs=1))
     with pytest.raises(UserError, match="different training"):
         merge([a, short], tmp_path / "c")
-    merge([a, short], tmp_path / "c", MergeSettings(prefer=short))
+    gather([a, short], tmp_path / "c", MergeSettings(prefer=short))
+    tabulate(tmp_path / "c", "validation")
     assert set(schemas.read("fits", run_of(tmp_path / "c", "full_ft") / "fits.parquet")["seed"]) == {2}
     assert set(schemas.read("fits", run_of(tmp_path / "c", "l2_sp") / "fits.parquet")["seed"]) == {0, 1}
 

@@ -15,7 +15,7 @@ from sklearn.metrics import root_mean_squared_error
 
 from roftmol.cli.main import main
 from roftmol.features import graphs
-from roftmol.sharing.verify import RUN_TABLES, verify
+from roftmol.sharing.verify import RUN_TABLES
 from roftmol.tables import schemas
 from small_results import METHODS, MODEL, copy, edit, edit_weights, made, run_of, set_value, truncate
 
@@ -49,7 +49,7 @@ def test_what_the_stages_made_agrees(made_once: Path, capsys: pytest.CaptureFixt
     assert "checkpoints 1, source files 1" in text
     assert text.endswith("all agree within 1e-12, relative\n")
     scores = schemas.read("scores", made_once / "tables/scores.parquet")
-    assert verify(made_once).counts["scores"] == len(scores)
+    assert f"scores {len(scores):,}," in text
 
 
 def test_keys_tell_rows_apart(made_once: Path):
@@ -118,97 +118,111 @@ def swap_in_split(split: pd.DataFrame) -> pd.DataFrame:
     return split.assign(molecule=molecules)
 
 
+def all_of(*changes: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Changes of different files, of which none hides another: each is found by messages of its own."""
+
+    def change(results: Path) -> None:
+        for one in changes:
+            one(results)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
         (
-            tampered("scores", "value", 0, lambda value: value * (1 + 1e-9)),
+            all_of(
+                tampered("scores", "value", 0, lambda value: value * (1 + 1e-9)),
+                tampered("selected", "contamination", 4, lambda value: "none"),
+                tampered("summary", "mean", 1, lambda value: value * 1.01),
+                tampered("predictions", "prediction", 5, lambda value: value + 0.5),
+                tampered("loss_weights", "weight", 1, lambda value: 0.5),
+                tampered("alphas", "value", 2, lambda value: 0.0),
+                tampered("timings", "wall_seconds", 2, lambda value: 0.0),
+                tampered("molecules", "labels", 2, lambda value: value + 1),
+                lambda results: flip(first_part(results)),
+                lambda results: flip(graphs_of(results)),
+                lambda results: flip(results / f"checkpoints/{MODEL}.safetensors"),
+                lambda results: (results / "data/own/source").write_text("C"),
+            ),
             [
-                "tables/scores.parquet: honest/morgan/own/random/30/fingerprint, seed 0, ",
-                "partition valid, metric rmse",
+                r"tables/scores.parquet: honest/morgan/own/random/30/fingerprint, seed 0, .*"
+                r"partition valid, metric rmse.*: value: stored",
+                r"tables/selected.parquet: .*: contamination: stored none, found",
+                r"tables/summary.parquet: .*: mean: stored",
+                r"tables/summary.csv: all cells: text",
+                r"tables/predictions.parquet: .*molecule \d+.*: prediction: stored",
+                r"tables/loss_weights.parquet: .*: weight: stored 0.5",
+                r"tables/alphas.parquet: .*wise_ft.*: value: stored 0.0",
+                r"tables/timings.parquet: .*: wall_seconds: stored 0.0",
+                r"tables/molecules.parquet: own, row 2, molecule 2: labels: stored",
+                r"parts/.*seed 0: finished fit: stored there, found cannot be",
+                r"graphs/hu.safetensors: own: arrays: stored there, found cannot",
+                r"checkpoints/tiny.safetensors: checkpoints: arrays: stored there, found cannot be read",
+                r"data/own/source: own: SHA-256: stored",
             ],
         ),
-        (tampered("scores", "molecules", 1, lambda value: value + 1), ["scores.parquet", "molecules: stored"]),
-        (tampered("selected", "setting", -1, lambda value: "{}"), ["selected.parquet", "setting: stored {}, found {"]),
-        (tampered("selected", "contamination", 4, lambda value: "none"), ["selected.parquet", "contamination"]),
         (
-            tampered("summary", "mean", 1, lambda value: value * 1.01),
-            ["summary.parquet", "mean: stored", "summary.csv"],
+            all_of(
+                tampered("scores", "molecules", 1, lambda value: value + 1),
+                tampered("selected", "setting", -1, lambda value: "{}"),
+                lambda results: (results / "tables/loss_weights.parquet").unlink(),
+                lambda results: truncate(first_part(results)),
+                lambda results: replace(graphs.load(graphs_of(results)), labels=np.zeros((50, 1), np.float32)).save(
+                    graphs_of(results)
+                ),
+                lambda results: edit_weights(results / f"checkpoints/{MODEL}.safetensors"),
+                in_run("l2_sp", "predictions", lambda table: table.iloc[1:]),
+            ),
+            [
+                r"tables/scores.parquet: .*: molecules: stored",
+                r"tables/selected.parquet: .*: setting: stored {}, found {",
+                r"tables/loss_weights.parquet: .*: rows: stored 0",
+                r"parts/.*seed 0: finished fit: stored there, found cannot be",
+                r"graphs/hu.safetensors: own: labels: stored those of molecules.parquet, found others",
+                r"checkpoints/tiny\S*: tiny: digest of",
+                r"l2_sp/predictions.parquet: .*valid molecules, 1 of them others: stored 5, found 6 in the split",
+            ],
         ),
         (
-            tampered("predictions", "prediction", 5, lambda value: value + 0.5),
-            ["tables/predictions.parquet", "molecule"],
-        ),
-        (tampered("loss_weights", "weight", 1, lambda value: 0.5), ["loss_weights.parquet", "weight: stored 0.5"]),
-        (
-            lambda results: (results / "tables/loss_weights.parquet").unlink(),
-            ["loss_weights.parquet", "rows: stored 0"],
-        ),
-        (tampered("alphas", "value", 2, lambda value: 0.0), ["alphas.parquet", "wise_ft"]),
-        (
-            tampered("timings", "wall_seconds", 2, lambda value: 0.0),
-            ["timings.parquet", "wall_seconds: stored 0.0"],
-        ),
-        (
-            tampered("molecules", "labels", 2, lambda value: value + 1),
-            ["tables/molecules.parquet: own, row 2, molecule 2: labels"],
-        ),
-        (
-            lambda results: edit(results / "tables/scores.parquet", lambda table: table.iloc[1:]),
-            ["scores.parquet", "rows: stored"],
+            all_of(
+                lambda results: edit(results / "tables/scores.parquet", lambda table: table.iloc[1:]),
+                lambda results: first_part(results).unlink(),
+                lambda results: edit(
+                    results / "splits/honest/own/random-30.parquet",
+                    lambda t: pd.concat([t, t.head(1).assign(role="test")]),
+                ),
+            ),
+            [
+                r"tables/scores.parquet: honest/\S*: rows: stored",
+                r"parts/.*: finished fit: stored there, found cannot be read",
+                r"random-30.parquet: honest/own/random-30, seed 0, fold 0: roles of a molecule: stored 1, found 2",
+            ],
         ),
         (
             lambda results: edit(
                 results / "tables/scores.parquet", lambda t: pd.concat([t, t.tail(1).assign(method="x")])
             ),
-            ["tables/scores.parquet: all cells: rows"],
+            [r"tables/scores.parquet: all cells: rows"],
         ),
-        (lambda results: shutil.rmtree(run_of(results, "l2_sp")), ["/l2_sp: runs: stored fits, found no run folder"]),
+        (lambda results: shutil.rmtree(run_of(results, "l2_sp")), [r"/l2_sp: runs: stored fits, found no run folder"]),
         (
             in_run("full_ft", "predictions", set_value("prediction", 0, [7.0])),
-            ["tables/scores.parquet: honest/tiny/own/random/30/full_ft, seed 0", "tables/predictions.parquet"],
-        ),
-        (
-            in_run("l2_sp", "predictions", lambda table: table.iloc[1:]),
-            ["l2_sp/predictions.parquet: ", "valid molecules, 1 of them others: stored 5, found 6 in the split"],
+            [r"tables/scores.parquet: honest/tiny/own/random/30/full_ft, seed 0", r"tables/predictions.parquet: "],
         ),
         (
             lambda results: edit(results / "splits/honest/own/random-30.parquet", swap_in_split),
-            ["full_ft/predictions.parquet: ", "seed 0, setting {}: test molecules, 2 of them others"],
+            [r"full_ft/predictions.parquet: .*seed 0, setting {}: test molecules, 2 of them others"],
         ),
         (
             lambda results: edit(results / "data/own/molecules.parquet", set_value("labels", 1, [9.0])),
-            ["scores.parquet", "tables/molecules.parquet: own"],
-        ),
-        (lambda results: first_part(results).unlink(), ["parts/", "finished fit: stored there, found cannot be read"]),
-        (
-            lambda results: truncate(first_part(results)),
-            ["parts/", "seed 0: finished fit: stored there, found cannot be"],
-        ),
-        (lambda results: flip(first_part(results)), ["parts/", "seed 0: finished fit: stored there, found cannot be"]),
-        (lambda results: flip(graphs_of(results)), ["graphs/hu.safetensors: own: arrays: stored there, found cannot"]),
-        (
-            lambda results: replace(graphs.load(graphs_of(results)), labels=np.zeros((50, 1), np.float32)).save(
-                graphs_of(results)
-            ),
-            ["graphs/hu.safetensors: own: labels: stored those of molecules.parquet, found others"],
-        ),
-        (
-            lambda results: flip(results / f"checkpoints/{MODEL}.safetensors"),
-            ["checkpoints/tiny.safetensors: checkpoints: arrays: stored there, found cannot be read"],
-        ),
-        (
-            lambda results: edit(
-                results / "splits/honest/own/random-30.parquet", lambda t: pd.concat([t, t.head(1).assign(role="test")])
-            ),
-            ["random-30.parquet: honest/own/random-30, seed 0, fold 0: roles of a molecule: stored 1, found 2"],
+            [r"tables/scores.parquet: ", r"tables/molecules.parquet: own"],
         ),
         (
             lambda results: edit(results / "splits/honest/own/random-30.parquet", set_value("molecule", 0, 5000)),
-            ["random-30.parquet: honest/own/random-30: molecules: stored 50, found number 5000"],
+            [r"random-30.parquet: honest/own/random-30: molecules: stored 50, found number 5000"],
         ),
-        (lambda results: edit_weights(results / f"checkpoints/{MODEL}.safetensors"), ["checkpoints/tiny", "digest of"]),
-        (lambda results: (results / "data/own/source").write_text("C"), ["data/own/source: own: SHA-256: stored"]),
     ],
 )
 def test_what_was_changed_is_found(
@@ -218,7 +232,7 @@ def test_what_was_changed_is_found(
     status, text = run(results, capsys)
     assert status == 1
     for message in messages:
-        assert message in text, text
+        assert re.search(message, text), (message, text)
     assert re.search(r"differences [1-9]\d*\n$", text)
 
 

@@ -147,7 +147,8 @@ def judge(
 def choose(gains: pd.DataFrame, constant: pd.Series | None, prior: Sequence[Candidate], how: str) -> Choice:
     """Apply the rule to the scores of candidates, resamples x candidates, and of the constant; more is better."""
     columns: list[Any] = gains.columns.to_list()
-    order: list[Candidate] = sorted(columns, key=lambda candidate: -gains[candidate].mean())
+    means = {candidate: values.mean() for candidate, values in zip(columns, gains.to_numpy().T, strict=True)}
+    order: list[Candidate] = sorted(columns, key=lambda candidate: -means[candidate])
     best = order[0]
     pairs = against(gains, best)
     told_apart = (pairs["tukey_low"] * pairs["tukey_high"] > 0) & (pairs["corrected_p_holm"] < ALPHA)
@@ -165,11 +166,13 @@ def _useful(above: pd.DataFrame, order: Sequence[Candidate], default: Candidate 
     """Return the candidates whose differences from the constant, resamples x candidates, are above 0 beyond doubt."""
     others = [candidate for candidate in order if candidate != default]
     level = ALPHA / 2 if default and others else ALPHA
+    names: list[Any] = above.columns.to_list()
     passed: set[Candidate] = set()
     for group in ([default] if default else [], others):
         columns: list[Any] = list(group)
         if columns:
-            p = above_zero(above[columns], TEST_SHARE)
+            # By position: an index of pairs is built anew for each selection by name.
+            p = above_zero(above.iloc[:, [names.index(name) for name in columns]], TEST_SHARE)
             passed.update(candidate for candidate, value in zip(columns, p, strict=True) if value < level)
     return [candidate for candidate in order if candidate in passed]
 
@@ -237,11 +240,11 @@ def _ranking(
     candidates, each resamples x candidates.
     """
     better = METRICS[metric].sign
-    columns: list[Any] = complete.columns.to_list()
+    scores: dict[Any, pd.Series] = dict(complete.items())  # looking each up by its pair of names takes longer
     pairs = against(better * complete[choice.order], choice.best)
     rows: list[dict[str, Any]] = []
-    for place, candidate in enumerate(sorted(columns, key=lambda one: -better * complete[one].mean()), 1):
-        differences = _differences(complete, candidate, choice.best)
+    for place, candidate in enumerate(sorted(scores, key=lambda one: -better * scores[one].mean()), 1):
+        differences = _differences(scores, candidate, choice.best)
         half = pairs["tukey_high"].sub(pairs["tukey_low"]).div(2).get(candidate, np.nan)
         rows.append(
             {
@@ -251,7 +254,7 @@ def _ranking(
                 "metric": metric,
                 "better": better,
                 "resamples": len(complete),
-                **_spread(complete[candidate], metric),
+                **_spread(scores[candidate], metric),
                 **differences,
                 "r2": r2[candidate].mean() if candidate in r2 else np.nan,
                 "tukey_low": differences["vs_best"] - half,
@@ -307,13 +310,13 @@ def _spread(values: pd.Series, metric: str) -> dict[str, float]:
     return {"mean": values.mean(), "std": values.std(), **bounds}
 
 
-def _differences(complete: pd.DataFrame, candidate: Candidate, best: Candidate) -> dict[str, float]:
+def _differences(scores: Mapping[Any, pd.Series], candidate: Candidate, best: Candidate) -> dict[str, float]:
     """Return candidate minus best, minus full FT of the same encoder and minus the references, with intervals."""
     others = {"vs_best": best} | {f"vs_{name}": (model_of(name, candidate[0]), name) for name in COMPARED}
     differences = {}
     for name, other in others.items():
-        comparable = other in complete.columns and other != candidate
-        gaps = (complete[candidate] - complete[other]).to_numpy() if comparable else np.array([np.nan])
+        comparable = other in scores and other != candidate
+        gaps = scores[candidate].to_numpy() - scores[other].to_numpy() if comparable else np.array([np.nan])
         differences[name] = float(gaps.mean())
         differences[f"{name}_low"], differences[f"{name}_high"] = interval(gaps, TEST_SHARE, ALPHA)
     return differences

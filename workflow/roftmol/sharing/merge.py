@@ -54,26 +54,40 @@ def merge(sources: Sequence[Path], out: Path, settings: MergeSettings = MergeSet
     `out` appears as a whole or not at all. Raises `UserError` if it exists, if a source is no results folder or of
     another version, or if two sources have something different under one name.
     """
-    checked = [Found(source) for source in _checked(sources, out, settings)]
+    _check(sources, out)
     with atomic_folder(out) as folder:
-        merging = _Merging(checked, folder, settings)
-        merging.data()
-        merging.splits()
-        merging.models()
-        for run in merging.union([source.runs for source in checked]):
-            merging.run(run)
-        for panel in merging.union([source.panels for source in checked]):
-            merging.panel(panel)
-        for landscape in merging.union([source.landscapes for source in checked]):
-            merging.landscape(landscape)
+        gather(sources, folder, settings)
         try:
-            build(folder, settings.rule, len(checked))
+            build(folder, settings.rule, len(sources))
         except UserError as error:
             raise UserError(str(error).replace(str(folder), str(out))) from error
 
 
+def gather(sources: Sequence[Path], folder: Path, settings: MergeSettings = MergeSettings()) -> None:
+    """Write the stages' files of the `sources` into `folder`, without what is made anew of them."""
+    found = [Found(source) for source in _preferred_first(sources, settings.prefer)]
+    merging = _Merging(found, folder, settings)
+    merging.data()
+    merging.splits()
+    merging.models()
+    for run in merging.union([source.runs for source in found]):
+        merging.run(run)
+    for panel in merging.union([source.panels for source in found]):
+        merging.panel(panel)
+    for landscape in merging.union([source.landscapes for source in found]):
+        merging.landscape(landscape)
+
+
 def build(results: Path, rule: str, folders: int = 1) -> None:
     """Make tables, figures and report of whatever lies in `results`, which was merged from so many folders."""
+    tabulate(results, rule)
+    tables = results / "tables"
+    figures.draw(tables, results / "figures")
+    report.build(tables, results / "figures", _experiment(tables, folders), results / "report.html")
+
+
+def tabulate(results: Path, rule: str) -> None:
+    """Make the tables of whatever lies in `results`."""
     files = Found(results)
     tables = results / "tables"
     models = results / MODELS
@@ -83,8 +97,6 @@ def build(results: Path, rule: str, folders: int = 1) -> None:
     diagnose(DiagnosticsSettings(tuple(path.parent.name for path in files.cliffs)), tables, results, tables)
     atom_embeddings.embed(files.runs, tables, tables)
     statistics.build(tables, tables)
-    figures.draw(tables, results / "figures")
-    report.build(tables, results / "figures", _experiment(tables, folders), results / "report.html")
 
 
 def _experiment(tables: Path, folders: int) -> dict[str, Any]:
@@ -267,8 +279,8 @@ class _Runs:
         return here is there if here is None or there is None else _same(here, there)
 
 
-def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> list[Path]:
-    """Return the sources, the preferred one first; raise `UserError` if they or `out` cannot be used."""
+def _check(sources: Sequence[Path], out: Path) -> None:
+    """Raise `UserError` if the sources or `out` cannot be used."""
     if out.exists():
         raise UserError(f"{out}: it is there already. Name a folder that is not.")
     resolved = [source.resolve() for source in sources]
@@ -282,11 +294,16 @@ def _checked(sources: Sequence[Path], out: Path, settings: MergeSettings) -> lis
         _check_links(source)
         for file in Found(source).tables:
             schemas.marks(file)
-    if settings.prefer is None:
+
+
+def _preferred_first(sources: Sequence[Path], prefer: Path | None) -> list[Path]:
+    """Return the sources, the preferred one first; raise `UserError` if it is none of them."""
+    if prefer is None:
         return list(sources)
-    if settings.prefer.resolve() not in resolved:
-        raise UserError(f"--prefer {settings.prefer}: it is none of the folders. They are {_list(map(str, sources))}.")
-    first = resolved.index(settings.prefer.resolve())
+    resolved = [source.resolve() for source in sources]
+    if prefer.resolve() not in resolved:
+        raise UserError(f"--prefer {prefer}: it is none of the folders. They are {_list(map(str, sources))}.")
+    first = resolved.index(prefer.resolve())
     return [sources[first], *sources[:first], *sources[first + 1 :]]
 
 

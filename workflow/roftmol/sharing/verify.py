@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -142,7 +143,8 @@ class _Stored:
         for name in ALL_TABLES:
             here = self._rows(name, run.cell)
             self.rows[name] += len(here)
-            self._differ(name, "/".join(cell), here, made.get(name, schemas.empty(name)))
+            found = schemas.table(name, made[name]) if name in made else schemas.schema(name).empty_table()
+            self._differ(name, "/".join(cell), here, found)
         self.selected.append(made["selected"])
         self.timings.append(made["timings"])
         return True
@@ -165,7 +167,7 @@ class _Stored:
                 continue
             self.seen.counts["datasets"] += 1
             for name in DATA_TABLES:
-                made = schemas.read(name, folders[dataset] / f"{name}.parquet")
+                made = schemas.table(name, schemas.read(name, folders[dataset] / f"{name}.parquet"))
                 self._differ(name, dataset, self._rows(name, {"dataset": dataset}), made)
         if self.models.exists():
             self._weights(files)
@@ -175,7 +177,8 @@ class _Stored:
         row_of = {cell: row for row, cell in enumerate(_cells(made))}
         stored = self._read("summary")
         order = [row_of[cell] for cell in _cells(stored) if cell in row_of]
-        self._differ("summary", "", stored, made.iloc[order] if len(order) == len(made) else made)
+        found = made.iloc[order] if len(order) == len(made) else made
+        self._differ("summary", "", *(schemas.table("summary", frame) for frame in (stored, found)))
         csv = self.tables / "summary.csv"
         if csv.exists() and csv.read_text(encoding="utf-8") != stored.to_csv(index=False):
             self.seen.differences.append(Difference(csv, "all cells", "text", "other numbers", "summary.parquet's"))
@@ -189,9 +192,8 @@ class _Stored:
                 if (digest := content_digest(file)) != stored:
                     self.seen.differences.append(Difference(file, file.stem, "digest of the weights", stored, digest))
 
-    def _differ(self, name: str, where: str, stored: pd.DataFrame, made: pd.DataFrame) -> None:
+    def _differ(self, name: str, where: str, stored: pa.Table, found: pa.Table) -> None:
         self.seen.counts[name if name in COUNTED else "other rows"] += len(stored)
-        found = schemas.table(name, made).to_pandas()
         self.seen.differences += _differences(name, self._file(name), where, stored, found)
 
     def _differs(self, name: str, where: str, what: str, stored: object, found: object) -> None:
@@ -200,23 +202,33 @@ class _Stored:
     def _read(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         return schemas.read(name, self._file(name), columns)
 
-    def _rows(self, name: str, where: dict[str, str]) -> pd.DataFrame:
+    def _rows(self, name: str, where: dict[str, str]) -> pa.Table:
         if name not in self.indexed:
-            return schemas.empty(name)
-        return self.indexed[name].read(where, list(schemas.TABLES[name].columns)).to_pandas()
+            return schemas.schema(name).empty_table()
+        return self.indexed[name].read(where, list(schemas.TABLES[name].columns))
 
     def _file(self, name: str) -> Path:
         return self.tables / f"{name}.parquet"
 
 
-def _differences(name: str, file: Path, where: str, stored: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]:
+def _differences(name: str, file: Path, where: str, stored: pa.Table, found: pa.Table) -> Iterator[Difference]:
     """Yield the values of table `name` in two versions of the same rows, in the same order, that are not the same."""
     if len(stored) != len(found):
         yield Difference(file, where or "all cells", "rows", len(stored), len(found))
         return
+    # Most columns are the same to the bit; frames are made for the others alone, which costs more than comparing.
+    apart = [column for column in found.column_names if not stored[column].equals(found[column])]
+    if apart:
+        yield from _values(name, file, where, apart, stored.to_pandas(), found.to_pandas())
+
+
+def _values(
+    name: str, file: Path, where: str, columns: list[str], stored: pd.DataFrame, found: pd.DataFrame
+) -> Iterator[Difference]:
+    """Yield the values of these columns that are not the same."""
     # The parts of the key that `where` does not name; "row", the row of the source, helps though it is not in the key.
     key = [part for part in ("row", *schemas.TABLES[name].key) if part not in CELL and part in found.columns]
-    for column in found.columns:
+    for column in columns:
         for row in np.flatnonzero(_unequal(stored[column], found[column])):
             at = found.iloc[row]
             names = [f"{part} {at[part]}" for part in dict.fromkeys(key) if part != column]

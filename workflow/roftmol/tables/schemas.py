@@ -252,7 +252,8 @@ def _texts(schema: pa.Schema) -> dict[str, str]:
 
 def _present(file: pq.ParquetFile, columns: Iterable[str]) -> list[str]:
     """Return those of the columns that the file has."""
-    return [column for column in columns if column in file.schema_arrow.names]
+    there = set(file.schema_arrow.names)
+    return [column for column in columns if column in there]
 
 
 def _completed(name: str, rows: pa.Table, columns: Iterable[str]) -> pa.Table:
