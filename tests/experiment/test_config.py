@@ -476,6 +476,7 @@ def test_the_papers_comparison_is_whole():
     made = experiment(_merged(ROOT / "config" / "paper.yaml"))
     cells = made.cells
     assert [len(part) for part in (cells.datasets, cells.splits, cells.budgets, made.seeds)] == [12, 3, 4, 5]
+    assert estimate(made).jobs == 10 * 12 * 3 * 4 * len(cells.models)
     assert set(cells.methods) == {
         name for name in DEFAULT_METHODS if name in METHODS and name not in ("hybrid", "classical", "descriptors")
     }
