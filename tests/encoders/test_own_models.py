@@ -145,7 +145,7 @@ def test_feature_maps_penalty_is_zero_at_theta_0_in_training_mode(own: Own):
         return step.Z.sum() * 0
 
     method = replace(METHODS["feature_map"], penalty=penalty)
-    still = replace(SHORT, learning_rate=0.0)
+    still = replace(SHORT, learning_rate=0.0, epochs=2)
     fit = Fit(method, feature_map.Settings(1.0), own.molecules, FOLD, TASK, HONEST, still)
     train(new_model(own.encoder, fit), fit)
     assert values == [0] * 4
