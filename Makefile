@@ -2,7 +2,8 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
 # make admet    TDC's 13 ADMET classifications as one panel (config/admet.yaml), at most 40 core-hours, into results/admet
-# make test     install, lint, run the tests
+# make test     install, lint, run the tests but those of whole runs
+# make test-runs  the tests of whole runs: the workflow from a file to the report, killed, changed and run again
 # make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
 # make lint     what `make test` checks before the tests
@@ -21,7 +22,7 @@ BENCH ?=
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
-.PHONY: install report atomistic admet test test-slow test-slurm lint lint-types lint-style docs bench clean
+.PHONY: install report atomistic admet test test-runs test-slow test-slurm lint lint-types lint-style docs bench clean
 
 install: $(VENV)/run.stamp
 
@@ -38,6 +39,9 @@ admet: $(VENV)/run.stamp
 # A file's tests stay with one worker, so that what they share is made once.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-runs: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder tests/runs
 
 test-slow: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow $(BIN)/python benchmarks/null_simulation.py

@@ -24,8 +24,8 @@ os.environ["ROFTMOL_OFFLINE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs of the workflow come first, the longest before: a worker that began one last would end up alone."""
-    items.sort(key=lambda item: (not item.path.stem.endswith("workflow"), item.path.stem != "test_workflow"))
+    """The longest files come first: a worker that began one last would end up alone."""
+    items.sort(key=lambda item: (item.path.parent.name != "report", item.path.stem != "test_workflow"))
 
 
 @pytest.fixture

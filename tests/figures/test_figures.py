@@ -45,10 +45,14 @@ def test_every_kind_is_drawn_and_described(drawn):
 
 
 def test_same_tables_same_bytes(drawn, tmp_path):
-    figures.draw(drawn[0], tmp_path)
-    for file in sorted(drawn[1].glob("*.svg")):
-        assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
-    assert manifest(drawn[1]) == manifest(tmp_path)
+    """Of kinds that have points with a scatter, intervals, curves and pictures between them."""
+    kinds = ("scores", "forest", "coefficients", "embeddings", "plane")
+    figures.draw(drawn[0], tmp_path, [kind for kind in figures.KINDS if kind.__name__.rpartition(".")[2] in kinds])
+    again = sorted(tmp_path.glob("*.svg"))
+    assert len(again) > 2 * len(kinds)
+    for file in again:
+        assert file.read_bytes() == (drawn[1] / file.name).read_bytes(), file.name
+    assert manifest(tmp_path) == [entry for entry in manifest(drawn[1]) if entry["kind"] in kinds]
 
 
 def test_a_bars_points_are_in_order():
