@@ -9,7 +9,8 @@ COPY envs envs
 COPY profiles profiles
 COPY rules rules
 COPY workflow workflow
-RUN make install
+# Compiled here: who runs the image may not write into it.
+RUN make install COMPILE=
 ENV PATH=/roftmol/.venv/bin:$PATH
 WORKDIR /data
 ENTRYPOINT ["roftmol"]

@@ -19,6 +19,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= auto
 BENCH ?=
+# Python compiles a module when it is first imported; pip would compile all, which takes half of the installation.
+COMPILE ?= --no-compile
 BENCH_DATA := results/checkpoints/gin-zinc-masking.safetensors $(foreach data,esol bbbp,\
   results/data/$(data)/graphs/hu.safetensors $(foreach budget,50 all,results/splits/honest/$(data)/scaffold-$(budget).parquet))
 
@@ -77,14 +79,14 @@ clean:
 	rm -rf .snakemake .mypy_cache .ruff_cache .pytest_cache
 
 # What the locks name and no more, each file with a known checksum; only connection_pool comes as source.
-LOCKED := $(BIN)/pip install --require-hashes --no-deps --only-binary :all: --no-binary connection_pool --requirement
+LOCKED := $(BIN)/pip install $(COMPILE) --require-hashes --no-deps --only-binary :all: --no-binary connection_pool --requirement
 
 $(VENV)/run.stamp: requirements.txt requirements-torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try: make PYTHON=python3.11 report" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) requirements.txt
-	$(BIN)/pip install --requirement requirements-torch.txt
+	$(BIN)/pip install $(COMPILE) --requirement requirements-torch.txt
 	$(BIN)/pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
