@@ -172,16 +172,18 @@ def test_learned_coefficients_stay_between_the_ends_in_honest(ends, granularity)
             assert torch.allclose(parameter, expected, atol=1e-6)
 
 
-def test_learning_sees_validation_labels_only(ends):
-    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5))
+@pytest.mark.parametrize("published", [False, True], ids=["honest", "paper"])
+def test_learning_sees_validation_labels_only(ends, published):
+    protocol = paper(mixing_steps=12, mixing_rate=0.1) if published else PROTOCOLS["honest"]
+    result, _ = mixed(ends, "dwise_ft", DWiSE(0.5), protocol)
     encoder, tuned, _ = ends
     blind = corpus()
-    blind.labels[FOLD.test] = np.nan
-    again, _ = mixed((encoder, tuned, blind), "dwise_ft", DWiSE(0.5))
+    blind.labels[np.concatenate([FOLD.train, FOLD.test])] = np.nan
+    again, _ = mixed((encoder, tuned, blind), "dwise_ft", DWiSE(0.5), protocol)
     assert again.coefficients == result.coefficients
     changed = corpus()
     changed.labels[FOLD.valid] += 1
-    other, _ = mixed((encoder, tuned, changed), "dwise_ft", DWiSE(0.5))
+    other, _ = mixed((encoder, tuned, changed), "dwise_ft", DWiSE(0.5), protocol)
     assert other.coefficients != result.coefficients or other.steps != result.steps
 
 
