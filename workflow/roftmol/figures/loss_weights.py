@@ -75,7 +75,7 @@ def _sheet(_results: Results, page: Page[Weighted]) -> Sheet:
         name: {"color": COLOURS[n % len(COLOURS)], "linestyle": DASHES[n // len(COLOURS) % len(DASHES)]}
         for n, name in enumerate(datasets)
     }
-    columns = page.columns(min(3, len(page.items)))
+    columns = page.columns(min(2, len(page.items)))  # a third would cut titles off
     figure, _ = panels(page, columns, 2.3, lambda axis, item: _panel(axis, item, styles))
     keys = [Line2D([], [], linewidth=1.4, label=name, **style) for name, style in styles.items()]
     legend_below(figure, keys)
