@@ -19,6 +19,7 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.scoring import metrics
 from roftmol.training import batchnorm
 from roftmol.training.fit import Fit, Fold, Task
+from roftmol.training.forward import evaluation_batches
 from roftmol.training.mixing import mix
 from roftmol.training.model import Model, freeze, new_model, task_loss
 from small_dataset import SMILES
@@ -60,7 +61,7 @@ def small(request) -> bench.Subject:
     torch.manual_seed(0)
     narrow = made(request.param, GNN(Architecture("gin", 5, 32), dropout=0.0))
     # Statistics as after training, without which molecules are hardly told apart and scores tie.
-    batchnorm.estimate_all(narrow.encoder, narrow.graphs, range(len(MOLECULES)))
+    batchnorm.estimate_all(narrow.encoder, evaluation_batches(narrow.encoder, narrow.graphs, range(len(MOLECULES))))
     return narrow
 
 

@@ -230,7 +230,7 @@ def test_every_batchnorm_is_found_and_lends_statistics_by_its_kind_of_rows(own: 
 def test_re_estimated_statistics_are_those_of_the_molecules(own: Own):
     model = copy.deepcopy(own.tuned)
     before = {name: buffer.clone() for name, buffer in model.encoder.named_buffers()}
-    batchnorm.estimate_all(model.encoder, own.molecules, FOLD.train)
+    batchnorm.estimate_all(model.encoder, model.evaluation_batches(own.molecules, FOLD.train))
     batch = own.molecules.batch(FOLD.train)
     with torch.no_grad():
         with statistics_of_first(model, batch, len(batch)):

@@ -13,7 +13,18 @@ import made_up_tables
 from roftmol import figures, statistics
 from roftmol.core.errors import UserError
 from roftmol.figures import changes as changes_figure
-from roftmol.figures import collapse, critical_difference, embeddings, forest, path, plane, ranks, scores, time
+from roftmol.figures import (
+    coefficients,
+    collapse,
+    critical_difference,
+    embeddings,
+    forest,
+    path,
+    plane,
+    ranks,
+    scores,
+    time,
+)
 from roftmol.figures.cells import Results
 from roftmol.figures.pages import cut
 from roftmol.figures.style import in_order, limits, look
@@ -46,13 +57,12 @@ def test_every_kind_is_drawn_and_described(drawn):
 
 def test_same_tables_same_bytes(drawn, tmp_path):
     """Of kinds that have points with a scatter, intervals, curves and pictures between them."""
-    kinds = ("scores", "forest", "coefficients", "embeddings", "plane")
-    figures.draw(drawn[0], tmp_path, [kind for kind in figures.KINDS if kind.__name__.rpartition(".")[2] in kinds])
+    figures.draw(drawn[0], tmp_path, (scores, coefficients, forest, embeddings, plane))
     again = sorted(tmp_path.glob("*.svg"))
-    assert len(again) > 2 * len(kinds)
+    assert len(again) > 10
     for file in again:
         assert file.read_bytes() == (drawn[1] / file.name).read_bytes(), file.name
-    assert manifest(tmp_path) == [entry for entry in manifest(drawn[1]) if entry["kind"] in kinds]
+    assert manifest(tmp_path) == [entry for entry in manifest(drawn[1]) if tmp_path.joinpath(entry["file"]).exists()]
 
 
 def test_a_bars_points_are_in_order():

@@ -179,7 +179,7 @@ def test_the_page_has_the_panel_s_section_and_a_page_without_panels_has_none(
     tmp_path: Path, selected: pd.DataFrame
 ) -> None:
     tables = made_up_tables.write_tables(tmp_path / "tables", selected, loss_weights=weights(selected))
-    figures.draw(tables, tmp_path / "figures", [kind for kind in figures.KINDS if kind is loss_weights])
+    figures.draw(tables, tmp_path / "figures", (loss_weights,))
     report.build(tables, tmp_path / "figures", {}, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert 'id="panels"' in page

@@ -104,9 +104,10 @@ def test_snakemake_makes_its_own_report(finished: Workspace):
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_tables_to_the_bit(finished: Workspace, tmp_path: Path):
-    """One core instead of two, so another order of the jobs, in another folder; each job is started as users start it.
+    """One core instead of two, so another order of the jobs, in another folder.
 
-    The stages are those that write folders, parts and tables; what kills a sweep stands below.
+    What is killed is started as users start it. The stages are those that write folders, parts and tables; a sweep is
+    killed in a test of its own.
     """
     workspace = Workspace(tmp_path, finished.code)
     write_molecules(workspace.folder / "mine.csv")
@@ -405,17 +406,8 @@ def test_the_default_experiment_is_planned_with_the_slurm_profile(tmp_path: Path
 
 def test_the_papers_comparison_is_planned_with_what_it_costs(tmp_path: Path):
     """Of one model and one budget; `test_config` counts the jobs of all."""
-    part = ["--config", "models=[gin-zinc-masking]", "budgets=[50]"]
-    command = [
-        "--configfile",
-        "config/paper.yaml",
-        "--directory",
-        str(tmp_path),
-        "--dry-run",
-        "--quiet",
-        "rules",
-        *part,
-    ]
+    command = ["--configfile", "config/paper.yaml", "--directory", str(tmp_path), "--dry-run", "--quiet", "rules"]
+    command += ["--config", "models=[gin-zinc-masking]", "budgets=[50]"]
     dry = planner.run(command, ROOT, os.environ)
     counts = job_counts(dry)
     cells = 12 * 3

@@ -201,7 +201,7 @@ def test_interpolation_uses_the_saved_weights(cell):
     model = Model(load_encoder(cell / "encoder.safetensors", 0.0), 1, Task("regression", "rmse"))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if "encoder" not in name}, strict=False)
     _, fold = next(folds(schemas.read("splits", cell / "splits.parquet"), 1))
-    batchnorm.estimate_all(model.encoder, corpus(), batchnorm.sample(fold.train, 1))
+    batchnorm.estimate_all(model.encoder, model.evaluation_batches(corpus(), batchnorm.sample(fold.train, 1)))
     expected = model.predict(corpus(), start["molecule"].to_numpy())
     assert np.array_equal(np.stack(start["prediction"]), expected)
     assert not np.allclose(expected, np.stack(end[end["seed"] == 1]["prediction"])[-len(expected) :])

@@ -153,7 +153,7 @@ def direct(cell, settings, coefficients, partition):
     }
     data = corpus()
     if settings.protocol == "honest":
-        batchnorm.estimate_all(model.encoder, data, of["train"])
+        batchnorm.estimate_all(model.encoder, model.evaluation_batches(data, of["train"]))
     return metrics.loss("regression", data.labels[of[partition]], model.predict(data, of[partition]))
 
 

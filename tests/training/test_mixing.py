@@ -66,7 +66,7 @@ def test_alpha_0_and_1_are_the_two_ends_to_the_bit(ends, protocol):
 def test_full_ft_has_the_statistics_that_a_mixture_would_have_there(ends):
     _, tuned, data = ends
     again = copy.deepcopy(tuned)
-    batchnorm.estimate_all(again.encoder, data, batchnorm.sample(FOLD.train, 0))
+    batchnorm.estimate_all(again.encoder, again.evaluation_batches(data, batchnorm.sample(FOLD.train, 0)))
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in tuned.state_dict().items())
 
 
@@ -101,10 +101,10 @@ def test_honest_re_estimates_batchnorm_and_paper_mixes_it(ends):
 def test_re_estimated_statistics_are_the_means_of_the_batches_and_momentum_stays(ends):
     _, tuned, data = ends
     model = copy.deepcopy(tuned)
-    batchnorm.estimate_all(model.encoder, data, FOLD.train)
+    batchnorm.estimate_all(model.encoder, model.evaluation_batches(data, FOLD.train))
     assert {block.norm.momentum for block in model.encoder.blocks} == {0.1}
     first = {name: tensor.clone() for name, tensor in model.encoder.state_dict().items()}
-    batchnorm.estimate_all(model.encoder, data, FOLD.train)
+    batchnorm.estimate_all(model.encoder, model.evaluation_batches(data, FOLD.train))
     assert all(torch.equal(first[name], tensor) for name, tensor in model.encoder.state_dict().items())
 
 
@@ -129,7 +129,7 @@ def test_the_statistics_are_estimated_anew_where_some_blocks_alone_are_theta_fts
     sample = batchnorm.sample(FOLD.train, 0)
     put(model, theta_0, theta, alpha, model.evaluation_batches(data, sample))
     again = copy.deepcopy(model)
-    batchnorm.estimate_all(again.encoder, data, sample)
+    batchnorm.estimate_all(again.encoder, again.evaluation_batches(data, sample))
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
     assert not torch.allclose(model.encoder.blocks[0].norm.running_mean, theta["blocks.0.norm.running_mean"])
 

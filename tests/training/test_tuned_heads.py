@@ -31,6 +31,7 @@ from roftmol.methods.wise_ft import Settings as WiSE
 from roftmol.tables import schemas
 from roftmol.tasks import TASKS
 from roftmol.training import batchnorm, jobs, saved_fits, tuned_heads
+from roftmol.training.forward import evaluation_batches
 from roftmol.training.jobs import RunSettings
 from roftmol.training.learners import LearnerSettings
 from roftmol.training.mixing import interpolate as interpolated
@@ -176,7 +177,8 @@ def test_a_head_on_a_mixture_reads_the_mixed_encoder(folder: Path):
         half = dict.fromkeys(theta_0, 0.5)
         encoder.load_state_dict(interpolated(theta_0, encoder.state_dict(), half))
         rows = splits[(splits["seed"] == seed) & (splits["fold"] == fold) & (splits["role"] == "train")]
-        batchnorm.estimate_all(encoder, data, batchnorm.sample(rows["molecule"].to_numpy(np.int64), seed))
+        sample = batchnorm.sample(rows["molecule"].to_numpy(np.int64), seed)
+        batchnorm.estimate_all(encoder, evaluation_batches(encoder, data, sample))
         return encoder
 
     check_by_hand(folder, run, "kernel", encoder_of)

@@ -135,21 +135,21 @@ def assign(
     anything but a regression of one label.
     """
     labels = np.array(molecules["labels"].tolist(), dtype=np.float64)
+    split = SPLITS[settings.split]
     if settings.protocol == "honest":
         molecules = _by_substance(molecules)
     elif settings.split == "scaffold":
-        molecules = molecules.assign(scaffold=_canonical_scaffolds(molecules))
-    if SPLITS[settings.split].official:
+        molecules = molecules.assign(scaffold=_canonical_scaffolds(molecules))  # those of the published split
+    if split.official:
         molecules = molecules.assign(scaffold=flat_scaffolds(molecules["smiles"].tolist()))
-    rare = _rare(labels, settings) if SPLITS[settings.split].two_tests else np.zeros(len(labels), np.bool_)
-    # The parts of a cross-validation are scored together.
-    of = SPLITS[settings.split]
-    scored = (of.together or of.official) and not of.repeats
+    rare = _rare(labels, settings) if split.two_tests else np.zeros(len(labels), np.bool_)
+    # A part of a cross-validation need not be scored by itself: its parts are scored together.
+    scored = (split.together or split.official) and not split.repeats
     frames = []
     for seed in settings.seeds:
-        if SPLITS[settings.split].together and SPLITS[settings.split].repeats:
+        if split.together and split.repeats:
             folds = _joint_cross_validation(labels, panel or {settings.dataset: molecules}, settings, seed)
-        elif SPLITS[settings.split].together:
+        elif split.together:
             folds = [_joint(labels, panel or {settings.dataset: molecules}, settings, seed)]
         else:
             folds = _roles(molecules, labels, rare, settings, seed)
@@ -172,7 +172,7 @@ def _by_substance(molecules: pd.DataFrame) -> pd.DataFrame:
 
 
 def partition(molecules: pd.DataFrame, split: str, rng: np.random.Generator | None) -> Dealt:
-    """Part all molecules into TRAIN, VALID and TEST, whatever the budget.
+    """Part all molecules into TRAIN, VALID and TEST, whatever the budget; scaffolds are those of column "scaffold".
 
     With a generator scaffolds are dealt in a random order, and "random" keeps identical molecules together; without one
     the parts and their order are the published ones. The size splits and a user's column never vary.

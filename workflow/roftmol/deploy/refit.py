@@ -183,7 +183,7 @@ def _source(
     settings: EnsembleSettings,
     pretrained: Pretrained | None,
 ) -> Source:
-    """Return what a method learns n molecules by themselves from."""
+    """Return what an ensemble is fitted from where no panel comes with it: n molecules, their labels and structures."""
     method = METHODS[settings.method]
     encoder = load_encoder(pretrained.weights, settings.training.dropout) if pretrained else None
     if method.head:

@@ -44,18 +44,16 @@ def wilcoxon(effects: Array) -> float:
     effects = effects[effects != 0]
     if not len(effects):
         return 1.0
-    sizes, ranks = np.unique(np.abs(effects), return_inverse=True)
-    if np.isfinite(sizes).all():
-        return _wilcoxon(tuple(np.sort(np.sign(effects) * (ranks + 1)).tolist()))
-    return _wilcoxon(tuple(effects.tolist()))
+    _, ranks = np.unique(np.abs(effects), return_inverse=True)
+    return _wilcoxon(tuple(np.sort(np.sign(effects) * (ranks + 1)).tolist()))
 
 
 @lru_cache(maxsize=4096)
-def _wilcoxon(effects: tuple[float, ...]) -> float:
-    """Test these effects, of which only signs and order of size count: few datasets have few such patterns."""
+def _wilcoxon(signed_ranks: tuple[float, ...]) -> float:
+    """Test effects by their signed ranks, which are all that counts of them: those of a few datasets come again."""
     from scipy.stats import wilcoxon as tested
 
-    return float(tested(np.array(effects)).pvalue)
+    return float(tested(np.array(signed_ranks)).pvalue)
 
 
 def smallest_n(comparisons: int, alpha: float = ALPHA) -> int:

@@ -17,8 +17,7 @@ import torch
 
 from roftmol.core.seeds import generator
 from roftmol.encoders.base import Encoder, Norm, norms
-from roftmol.features.graphs import Graphs, Indices
-from roftmol.training.forward import evaluation_batches
+from roftmol.features.graphs import Batch, Indices
 
 AnyBatch = TypeVar("AnyBatch")
 
@@ -49,9 +48,7 @@ def estimate(layers: Sequence[Norm], batches: Iterable[AnyBatch], forward: Calla
         layer.eval()
 
 
-def estimate_all(encoder: Encoder, graphs: Graphs, molecules: Indices) -> None:
-    """Estimate the statistics of every BatchNorm of the encoder on these molecules; it is left in eval mode."""
+def estimate_all(encoder: Encoder, batches: Iterable[Batch]) -> None:
+    """Estimate the statistics of every BatchNorm of the encoder on these batches; it is left in eval mode."""
     encoder.eval()
-    device = next(encoder.parameters()).device
-    batches = (batch.to(device) for batch in evaluation_batches(encoder, graphs, molecules))
     estimate(norms(encoder), batches, encoder)

@@ -113,8 +113,7 @@ def put(
     """
     model.encoder.load_state_dict(interpolate(theta_0, theta, alpha))
     if norm_batches is not None and set(alpha.values()) != {1.0}:
-        model.encoder.eval()
-        batchnorm.estimate(norms(model.encoder), norm_batches, model.encoder)
+        batchnorm.estimate_all(model.encoder, norm_batches)
 
 
 def mix(model: Model, theta_0: State, fit: Fit) -> Mixed:
