@@ -174,6 +174,9 @@ def test_splits_of_each_dataset_alone_leave_test_molecules_that_train_another(pa
     by_sizes = set(canonical[one["molecule"]]) & set(learnt)
     assert (rings["most_by"], rings["most"]) == ("sizes", len(by_sizes))
     assert rings["molecules"] >= rings["exposed"] >= len(by_sizes) > 5
+    assert set(rings["records"]) <= set(one["molecule"])
+    assert canonical[rings["records"]].nunique() == rings["exposed"]
+    assert by_sizes <= set(canonical[rings["records"]])
     assert list(table["partition"].unique()) == ["valid", "test"]
 
 
@@ -186,6 +189,7 @@ def test_what_a_dataset_itself_trains_on_is_no_exposure(panel: dict[str, pd.Data
     other = {"sizes": twice, "rings": twice.assign(dataset="rings")}
     both = exposure(other, {"sizes": split, "rings": split.assign(dataset="rings")}, "two")
     assert both["exposed"].tolist() == [0, 1, 0, 1]
+    assert both["records"].tolist() == [[], [1], [], [1]]  # each record of an exposed molecule
     assert both["most_by"].tolist() == ["", "sizes", "", "rings"]
 
 

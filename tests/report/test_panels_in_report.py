@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,65 @@ def test_exposure_is_the_mean_over_seeds_and_names_who_trains_most() -> None:
     exposure = pd.DataFrame({**context, **counts, "most_by": ["tox21", "clintox"], "most": [70, 20]})
     row = [cell.text for cell in panels.exposure_table(exposure).rows[0]]
     assert row == ["honest", "safety", "sider", "scaffold split", "all labels", "test", "75", "50", "60%", "tox21"]
+
+
+def exposed_rows(excess: float, p_holm: float, **of_all: object) -> pd.DataFrame:
+    """Table "exposed" of one joint method over six datasets, and of one of them."""
+    parts = {"exposed": 0.02 + excess, "new": 0.02, "excess": excess, "explained": 0.25 * excess}
+    family = {
+        "protocol": "honest",
+        "model": "gin_masking",
+        "split": "leaderboard",
+        "budget": "all",
+        "metric": "roc_auc",
+    }
+    about = {"better": 1, "method": "joint_ft", "reference": "full_ft", "seeds": 3, "share": 0.25, "exposed": 30.0}
+    rows = [
+        {
+            **family,
+            **about,
+            "dataset": dataset,
+            "part": part,
+            "datasets": datasets,
+            "new": 90.0,
+            "scale": "difference",
+            "difference": value,
+            "low": value - 0.03,
+            "high": value + 0.03,
+            "levels": "datasets, seeds, molecules",
+            "p": p_holm if part == "excess" else np.nan,
+            "p_holm": p_holm if (part, dataset) == ("excess", "all") else np.nan,
+            **of_all,
+        }
+        for dataset, datasets in (("all", 6), ("bbbp", 1))
+        for part, value in parts.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("excess", "p", "said"), [(0.08, 0.01, "differ beyond doubt"), (0.01, 0.4, "do not differ")])
+def test_how_much_of_a_gain_is_exposure_is_a_sentence_and_a_row_a_dataset(
+    results: Results, excess: float, p: float, said: str
+) -> None:
+    seen = replace(results, exposed=exposed_rows(excess, p))
+    words = panels.explained(seen)
+    assert f"Joint FT against Full FT: {0.02 + excess:+.3f} (" in words
+    assert "on the 25% of test molecules that train another dataset, +0.020 (−0.010 to +0.050) on the others" in words
+    assert f"the two {said}" in words
+    assert f"Exposure explains {0.25 * excess:+.3f} (" in words
+    table = panels.exposed_table(seen)
+    assert [row[table.columns.index("Datasets")].text for row in table.rows] == ["all 6", "bbbp"]
+    assert table.rows[0][table.columns.index("#Excess")].text.startswith(f"{excess:+.3f} (")
+    assert panels.explained(results) == ""
+    assert not panels.exposed_table(results).rows
+
+
+def test_less_error_on_exposed_molecules_is_a_gain(results: Results) -> None:
+    lower = exposed_rows(-0.1, 0.01, metric="rmse", better=-1, scale="relative")
+    seen = replace(results, exposed=lower)
+    assert "Exposure explains +2.5% (−0.5 to +5.5%) of the gain" in panels.explained(seen)
+    table = panels.exposed_table(seen)
+    assert table.rows[0][table.columns.index("#Excess")].sort == pytest.approx(0.1)
 
 
 def weights(selected: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def folder(
         [
             CELL
             | {"dataset": dataset, "panel": "liver", "seed": seed, "partition": "test", "molecules": 9}
-            | {"exposed": exposed, "most_by": "two", "most": 1}
+            | {"exposed": exposed, "most_by": "two", "most": 1, "records": [4]}
             for dataset in datasets
             for seed in seeds
         ]

@@ -100,7 +100,7 @@ def test_without_the_default_the_first_point_is_the_corner_and_other_rows_of_sco
 
 def test_the_stage_reads_the_scores_of_all_points(tmp_path):
     scores = scores_of({("learned", "rdkit"): 0.05}, DATASETS)
-    empty = {name: schemas.empty(name) for name in ("predictions", "molecules")}
+    empty = {name: schemas.empty(name) for name in ("predictions", "molecules", "exposure")}
     for name, frame in {"scores": scores, "selected": selected_of(scores), **empty}.items():
         schemas.write(name, frame, tmp_path / f"{name}.parquet")
     stage.build(tmp_path, tmp_path / "out", replicates=200)

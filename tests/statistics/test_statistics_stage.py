@@ -139,10 +139,13 @@ def test_a_difference_of_roc_auc_ends_where_roc_auc_does():
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables of two datasets whose scores are those of their predictions; one method is much better than the other."""
+    """Tables of two datasets whose scores are those of their predictions; one method is much better than the others.
+
+    Of a panel of the two, what is even of the molecules that test one trains the other.
+    """
     rng = np.random.default_rng(5)
     tables = tmp_path_factory.mktemp("experiment")
-    molecules, predictions, rows = [], [], []
+    molecules, predictions, rows, seen = [], [], [], []
     for dataset in ("one", "two"):
         labels = rng.normal(size=(80, 2))
         labels[rng.random((80, 2)) < 0.1] = np.nan
@@ -150,10 +153,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(3):
             part = np.sort(rng.permutation(80)[:30])
             shared = rng.normal(size=(30, 2))
-            for method, error in (("full_ft", 1.0), ("l2_sp", 0.5)):
+            context = {"protocol": "honest", "dataset": dataset, "split": "random", "budget": "50"}
+            even = part[part % 2 == 0]
+            counts = {"molecules": 30, "exposed": len(even), "most_by": "", "most": len(even), "records": list(even)}
+            seen.append({**context, "panel": "both", "seed": seed, "partition": "test", **counts})
+            for method, error in (("full_ft", 1.0), ("l2_sp", 0.5), ("joint_ft", 0.8)):
                 guess = np.nan_to_num(labels[part]) + error * (shared + 0.2 * rng.normal(size=(30, 2)))
-                run = {"protocol": "honest", "model": "gin", "dataset": dataset, "split": "random", "budget": "50"}
-                run |= {"method": method, "setting": "{}", "seed": seed}
+                run = context | {"model": "gin", "method": method, "setting": "{}", "seed": seed}
                 guess = guess.astype(np.float32)
                 predictions.append(
                     pd.DataFrame(
@@ -175,6 +181,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schemas.write("molecules", pd.concat(molecules), tables / "molecules.parquet")
     schemas.write("predictions", pd.concat(predictions), tables / "predictions.parquet")
     schemas.write("scores", schemas.empty("scores"), tables / "scores.parquet")
+    schemas.write("exposure", pd.DataFrame(seen), tables / "exposure.parquet")
     return tables
 
 
@@ -212,6 +219,41 @@ def test_replicates_are_of_the_cell_that_was_asked_for(experiment: Path):
     # the same molecules are drawn for both, so what is hard for both moves both
     assert np.corrcoef(found["full_ft"].by_seed[0], found["l2_sp"].by_seed[0])[0, 1] > 0.8
     assert read.resample(stage.Cell("honest", "gin", "one", "random", "50", "bss")) is None
+
+
+def test_the_parts_of_a_joint_method_are_scored_on_the_molecules_that_table_exposure_names(
+    experiment: Path, tmp_path: Path
+):
+    stage.build(experiment, tmp_path, replicates=100)
+    made = schemas.read("exposed", tmp_path / "exposed.parquet").set_index(["dataset", "part"])
+    labels = np.stack(schemas.read("molecules", experiment / "molecules.parquet")["labels"].tolist()[:80])  # of "one"
+    predictions = schemas.read("predictions", experiment / "predictions.parquet")
+    predictions = predictions[predictions["dataset"] == "one"]
+    effects = []
+    for _, of_seed in predictions.groupby("seed"):
+        odd = of_seed[of_seed["molecule"] % 2 == 1]
+        joint, single = (
+            metrics.primary("rmse", labels[rows["molecule"]], np.stack(rows["prediction"].tolist()))
+            for rows in (odd[odd["method"] == name] for name in ("joint_ft", "full_ft"))
+        )
+        effects.append(np.log(joint / single))
+    assert made.loc[("one", "new"), "difference"] == pytest.approx(np.expm1(np.mean(effects)))
+    assert made.loc[("one", "excess"), "levels"] == "seeds, molecules"
+    assert set(made["method"]) == {"joint_ft"}
+
+
+def test_a_molecule_of_a_part_is_drawn_as_often_in_every_seed(experiment: Path):
+    read = stage.Predictions(experiment, 200)
+    cell = stage.Cell("honest", "gin", "one", "random", "50", "joint_ft")
+    predictions = schemas.read("predictions", experiment / "predictions.parquet")
+    of_cell = predictions[(predictions["dataset"] == "one") & (predictions["method"] == "joint_ft")]
+    tested = {seed: set(rows["molecule"]) for seed, rows in of_cell.groupby("seed")}
+    molecule = max(tested[0] & tested[1])
+    scored = {seed: ours for seed, ours, _ in read.parts(cell, {0: np.array([molecule]), 1: np.array([molecule])})}
+    drawn = {seed: np.isfinite(ours.resampled) for seed, ours in scored.items()}  # not where it is drawn never
+    assert (drawn[0] == drawn[1]).all()
+    assert 0.5 < drawn[0].mean() < 0.8  # 1 - 1/e
+    assert all(set(ours.resampled[drawn[seed]]) == {ours.value} for seed, ours in scored.items())
 
 
 def test_a_missing_table_is_named(tmp_path: Path):

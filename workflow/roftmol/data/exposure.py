@@ -36,6 +36,7 @@ def exposure(molecules: Mapping[str, pd.DataFrame], splits: Mapping[str, pd.Data
                 for other, of in sorted(structures.items())
                 if other != name
             }
+            exposed = np.logical_or.reduce([np.zeros(len(held_out), np.bool_), *seen.values()])
             most = max(seen, key=lambda other: seen[other].sum(), default="")
             identity = own.iloc[0][["protocol", "dataset", "split", "budget"]].to_dict()
             rows.append(
@@ -45,9 +46,10 @@ def exposure(molecules: Mapping[str, pd.DataFrame], splits: Mapping[str, pd.Data
                     "seed": seed,
                     "partition": role,
                     "molecules": len(held_out),
-                    "exposed": int(np.logical_or.reduce([*seen.values()]).sum()) if seen else 0,
+                    "exposed": int(exposed.sum()),
                     "most_by": most if seen and seen[most].any() else "",
                     "most": int(seen[most].sum()) if seen else 0,
+                    "records": np.unique(part.loc[part["canonical"].isin(held_out[exposed]), "molecule"]).tolist(),
                 }
             )
     table = pd.DataFrame(rows)

@@ -140,6 +140,7 @@ class Results:
     mean_ranks: pd.DataFrame = field(default_factory=partial(schemas.empty, "mean_ranks"))
     pairs: pd.DataFrame = field(default_factory=partial(schemas.empty, "pairs"))
     crossed: pd.DataFrame = field(default_factory=partial(schemas.empty, "crossed"))
+    exposed: pd.DataFrame = field(default_factory=partial(schemas.empty, "exposed"))
 
     @cached_property
     def cells(self) -> pd.DataFrame:

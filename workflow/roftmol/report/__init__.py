@@ -101,6 +101,7 @@ def build(
             "panels": [
                 Captioned("Joint against single", panels.joint_table(results), lead=panels.transfer(results)),
                 Captioned("Weightings and descriptors", panels.crossed_table(results), lead=panels.crossed(results)),
+                Captioned("Gain and exposure", panels.exposed_table(results), lead=panels.explained(results)),
                 Captioned("Exposure", panels.exposure_table(exposure), folded=True, lead=panels.EXPOSURE_LEAD),
             ],
             "beyond": diagnostics.tables(results.diagnostics),

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER
+from roftmol.registry.splits import CROSS_VALIDATION, JOINT_CROSS_VALIDATION, TEST_SHARE
 from roftmol.tables import schemas
 from roftmol.tasks import METRICS
 
@@ -52,6 +53,11 @@ class Family:
     def relative(self) -> bool:
         """Whether methods are compared by ratios."""
         return METRICS[self.metric].in_label_units
+
+    @property
+    def overlap(self) -> float:
+        """Test / training molecules where seeds are resamples that share training molecules, otherwise 0."""
+        return TEST_SHARE if self.split in {*CROSS_VALIDATION.values(), *JOINT_CROSS_VALIDATION.values()} else 0.0
 
     @cached_property
     def methods(self) -> list[str]:

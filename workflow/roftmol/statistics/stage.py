@@ -1,23 +1,18 @@
-"""Make the tables "comparisons", "mean_ranks", "pairs" and "crossed" from aggregated tables."""
+"""Make the tables "comparisons", "mean_ranks", "pairs", "crossed" and "exposed" from aggregated tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute
-from numpy.typing import NDArray
 
 from roftmol.core.seeds import generator
 from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
-from roftmol.registry.splits import CROSS_VALIDATION, JOINT_CROSS_VALIDATION, TEST_SHARE
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
-from roftmol.statistics.bootstrap import Counts, Estimate, Pair
+from roftmol.statistics.bootstrap import Estimate, Pair
 from roftmol.statistics.comparisons import (
     ALL,
     corrected,
@@ -29,27 +24,10 @@ from roftmol.statistics.comparisons import (
     wilcoxon,
 )
 from roftmol.statistics.crossed import CROSSED, crossings
+from roftmol.statistics.exposed import exposed
+from roftmol.statistics.predictions import Cell, Predictions, Resampled
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY
-
-
-class Cell(NamedTuple):
-    """The identity of a cell of the benchmark."""
-
-    protocol: str
-    model: str
-    dataset: str
-    split: str
-    budget: str
-    method: str
-
-
-class Resampled(NamedTuple):
-    """A cell's test metric under resampled molecules, B replicates a seed, and the number of molecules that count."""
-
-    by_seed: Mapping[int, Array]
-    molecules: int
-
 
 #: Returns a cell's metric under resampled molecules; None if its predictions are not known.
 Resample = Callable[[Cell], Resampled | None]
@@ -64,7 +42,11 @@ def build(tables: Path, out: Path, replicates: int = bootstrap.REPLICATES) -> No
     indexed = schemas.Indexed("scores", tables / "scores.parquet", ["method"])
     columns = ["partition", "metric", "task", "value", *schemas.RUN]
     scores = pd.concat([indexed.read({"method": name}, columns).to_pandas() for name in CROSSED])
-    for name, frame in made(selected, Predictions(tables, replicates).resample, replicates, scores).items():
+    predictions = Predictions(tables, replicates)
+    frames = made(selected, predictions.resample, replicates, scores)
+    exposure = schemas.read("exposure", tables / "exposure.parquet")
+    frames["exposed"] = exposed(families(selected), exposure, predictions.parts, replicates)
+    for name, frame in frames.items():
         schemas.write(name, frame, out / f"{name}.parquet", {"replicates": replicates})
 
 
@@ -77,6 +59,7 @@ def made(
     """Make the tables by name, from the table "selected" and a function that resamples the molecules of a cell.
 
     `scores` are the rows of that table of methods whose points are compared; without them table "crossed" is empty.
+    Table "exposed" is empty; `build` makes it, by predictions.
     """
     in_order = list(families(selected))
     tables: list[dict[str, pd.DataFrame]] = [{} for _ in in_order]
@@ -89,7 +72,7 @@ def made(
             "mean_ranks": mean_ranks(family, tested),
             "pairs": tested,
         }
-    names = [name for name in TABLES if name != "crossed"]
+    names = [name for name in TABLES if name not in ("crossed", "exposed")]
     frames = {name: [table[name] for table in tables if len(table[name])] for name in names}
     # pandas takes an empty frame's types for those of the whole
     made = {
@@ -97,7 +80,8 @@ def made(
     }
     made["comparisons"] = corrected(made["comparisons"])[schemas.schema("comparisons").names]
     metrics = dict(zip(selected["dataset"], selected["metric"], strict=True))
-    return made | {"crossed": schemas.empty("crossed") if scores is None else crossed(scores, metrics, replicates)}
+    made["crossed"] = schemas.empty("crossed") if scores is None else crossed(scores, metrics, replicates)
+    return made | {"exposed": schemas.empty("exposed")}
 
 
 def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dict[str, object]]:
@@ -160,8 +144,6 @@ def _on_one(family: Family, method: str, reference: str, pair: Pair, replicates:
 
 
 def _pairs(family: Family, method: str, reference: str, resample: Resample) -> list[Pair]:
-    repeated = {*CROSS_VALIDATION.values(), *JOINT_CROSS_VALIDATION.values()}
-    overlap = TEST_SHARE if family.split in repeated else 0.0
     on_datasets = []
     for dataset, table in family.paired(method, reference).items():
         seeds = list(table.index)
@@ -174,7 +156,7 @@ def _pairs(family: Family, method: str, reference: str, resample: Resample) -> l
                 reference=table[reference].to_numpy(),
                 method_resampled=_by_seed(of_method, seeds),
                 reference_resampled=_by_seed(of_reference, seeds),
-                overlap=overlap,
+                overlap=family.overlap,
                 molecules=min(of_method.molecules, of_reference.molecules) if of_method and of_reference else 0,
             )
         )
@@ -243,82 +225,3 @@ def _row(
         "ends": ends,
         "covered": covered <= set(estimate.levels) or (reference == CONSTANT and dataset != ALL),
     }
-
-
-class Predictions:
-    """The test predictions of aggregated tables under resampled molecules; a cell is read when it is needed.
-
-    Results are kept for the cells of one protocol, split and budget, and dropped when another one is needed.
-    """
-
-    def __init__(self, tables: Path, replicates: int = bootstrap.REPLICATES):
-        self._table = schemas.Indexed("predictions", tables / "predictions.parquet", Cell._fields)
-        molecules = schemas.read("molecules", tables / "molecules.parquet", columns=["dataset", "molecule", "labels"])
-        self._labels = {
-            str(name): np.array(rows.sort_values("molecule")["labels"].tolist(), np.float64)
-            for name, rows in molecules.groupby("dataset")
-        }
-        self._metric = (
-            schemas.read("selected", tables / "selected.parquet", columns=["dataset", "metric"])
-            .groupby("dataset")["metric"]
-            .first()
-            .to_dict()
-        )
-        self._replicates = replicates
-        self._weights: dict[tuple[str, ...], tuple[NDArray[np.int32], Counts]] = {}
-        self._done: dict[Cell, Resampled | None] = {}
-        self._kept = ("", "", "")
-
-    def resample(self, cell: Cell) -> Resampled | None:
-        """Return a cell's replicates (B) by seed.
-
-        Cells of one protocol, dataset, split and budget share the weights of their molecules.
-        """
-        if self._kept != (cell.protocol, cell.split, cell.budget):
-            self._kept = (cell.protocol, cell.split, cell.budget)
-            self._done.clear()
-            self._weights.clear()
-        if cell not in self._done:
-            by_seed = dict(self._scored(cell))
-            self._done[cell] = Resampled(by_seed, self._members(cell)) if by_seed else None
-        return self._done[cell]
-
-    def _members(self, cell: Cell) -> int:
-        """Count the molecules tested, as the metric counts them."""
-        return PRIMARY[self._metric[cell.dataset]].counted(self._labels[cell.dataset][self._drawn(cell)[0]])
-
-    def _scored(self, cell: Cell) -> Iterator[tuple[int, Array]]:
-        rows = self._read(cell._asdict(), ["seed", "molecule", "prediction"])
-        if not rows.num_rows:
-            return
-        molecules, weights = self._drawn(cell)
-        labels = self._labels[cell.dataset]
-        seeds = rows["seed"].to_numpy()
-        tested = rows["molecule"].to_numpy()
-        predictions = rows["prediction"].combine_chunks().flatten().to_numpy().reshape(len(tested), labels.shape[1])
-        for seed in np.unique(seeds):
-            here = seeds == seed
-            columns = np.searchsorted(molecules, tested[here])
-            yield (
-                int(seed),
-                bootstrap.resampled(
-                    self._metric[cell.dataset],
-                    labels[tested[here]],
-                    predictions[here].astype(np.float64),
-                    weights[:, columns],
-                ),
-            )
-
-    def _drawn(self, cell: Cell) -> tuple[NDArray[np.int32], Counts]:
-        """Return the molecules that any seed tests, and how often each replicate draws them."""
-        context = {name: getattr(cell, name) for name in schemas.CONTEXT}
-        key = tuple(context.values())
-        if key not in self._weights:
-            molecules = np.unique(self._read(context, ["molecule"])["molecule"].to_numpy())
-            weights = bootstrap.draw(generator("molecules", *key), len(molecules), self._replicates)
-            self._weights[key] = (molecules, weights)
-        return self._weights[key]
-
-    def _read(self, where: Mapping[str, str], columns: list[str]) -> pa.Table:
-        rows = self._table.read(where, [*columns, "partition"])
-        return rows.filter(pa.compute.equal(rows["partition"], "test"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from roftmol.tables.base import CELL, CONDITION, CONTEXT, Table
+from roftmol.tables.base import CELL, CONDITION, CONTEXT, FIRST, Table
 
 TABLES = (
     Table(
@@ -51,7 +51,10 @@ TABLES = (
             "exposed": pa.int32(),
             "most_by": pa.string(),
             "most": pa.int32(),
+            "records": pa.list_(pa.int32()),
         },
+        version=FIRST + 1,
+        since={"records": FIRST + 1},
     ),
     Table(
         "left_out",
