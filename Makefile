@@ -57,7 +57,7 @@ lint: $(VENV)/dev.stamp
 	$(MAKE) --no-print-directory --jobs 2 lint-types lint-style
 
 lint-types: $(VENV)/dev.stamp
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 lint-style: $(VENV)/dev.stamp
 	$(BIN)/ruff check

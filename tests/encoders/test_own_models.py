@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch_geometric.nn import global_add_pool
 
 from own_models import EXAMPLE, FENCED, GINE, PARTS, architecture, code_of
+from own_workspace import own_workspace
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.encoders.base import Encoder, Norm, norms, statistics_of_first
@@ -29,7 +29,6 @@ from roftmol.methods.dwise_ft import Settings as DWiSE
 from roftmol.methods.protocols import PROTOCOLS
 from roftmol.methods.surgical_ft import Settings as Surgical
 from roftmol.methods.wise_ft import Settings as WiSE
-from roftmol.tables import schemas
 from roftmol.training import batchnorm
 from roftmol.training.fit import Fit, Fold, Task, TrainSettings
 from roftmol.training.loop import train
@@ -37,7 +36,7 @@ from roftmol.training.mixing import mix
 from roftmol.training.model import Model, new_model, set_training
 from small_dataset import SMILES, labels_of_size
 from stage_settings import settings_for
-from workspaces import Workspace, write_molecules
+from workspaces import Workspace
 
 FOLD = Fold(np.arange(0, 14), np.arange(14, 19), np.arange(19, 24))
 TASK = Task("regression", "rmse")
@@ -456,12 +455,8 @@ def test_edges_need_no_features_and_may_be_none(tmp_path: Path):
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A folder with the example's code, its weights, and molecules."""
-    shutil.copy(EXAMPLE, tmp_path)
     monkeypatch.chdir(tmp_path)
-    torch.save(new_encoder(architecture("gine", Path("my_model.py"))).module.state_dict(), "my_gine.pt")
-    write_molecules(tmp_path / "mine.csv")
-    return Workspace(tmp_path)
+    return own_workspace(tmp_path)
 
 
 def test_the_documented_code_is_the_tested_code():
@@ -499,22 +494,3 @@ def test_a_mistake_in_the_configuration_is_named(change: dict[str, Any], told: s
 def test_a_model_of_ones_own_takes_no_name_that_is_in_use(name: str, workspace: Workspace):
     with pytest.raises(UserError, match=f"own_models: '{name}' is taken"):
         experiment({"own_models": {name: GINE}})
-
-
-def test_the_workflow_runs_it_and_runs_again_what_an_edit_touches(workspace: Workspace):
-    workspace.configure(models=["my-gine"], own_models={"my-gine": GINE}, methods=["full_ft", "dwise_ft"])
-    runs = "results/runs/honest/my-gine/mine/random-20"
-    workspace.make(f"{runs}/dwise_ft/fits.parquet")
-    fits = schemas.read("fits", workspace.folder / runs / "dwise_ft" / "fits.parquet")
-    assert set(fits["status"]) == {"ok"}
-    coefficients = schemas.read("coefficients", workspace.folder / runs / "dwise_ft" / "coefficients.parquet")
-    assert set(coefficients["part"]) == {"embed", "blocks.0", "blocks.1", "blocks.2", "readout"}
-    # What is left of a whole run: the audit of what the model has seen, and what follows it.
-    audit = ("corpus", "overlap", "provenance")
-    tables = ("aggregate", "diagnostics", "embeddings", "statistics")
-    ends = dict.fromkeys((*audit, "landscape", *tables, "plot", "report"), 1)
-    (workspace.folder / "my_model.py").touch()
-    assert workspace.jobs() == ends
-    code = EXAMPLE.read_text()
-    (workspace.folder / "my_model.py").write_text(code.replace("nn.Dropout(0.2)", "nn.Dropout(0.3)"))
-    assert workspace.jobs() == {"featurize": 1, "fetch_checkpoint": 1, "finetune": 1, "interpolate": 1, **ends}
