@@ -308,7 +308,7 @@ HIGH_OR_LOW = of_networks([encoder(0)] * 2, **{**CLASSES, "classes": ["high", "l
         ({"a\t": of_constant(), r"a\t": of_constant()}, r"'a\\\\t' would be the name of two things"),
         ({"a": of_constant(), " ": of_constant()}, "a target's name is blank"),
         ({}, "1 to 100 targets, and not 0"),
-        ({str(number): of_constant() for number in range(TARGETS + 1)}, "1 to 100 targets, and not 101"),
+        (dict.fromkeys(map(str, range(TARGETS + 1)), of_constant()), "1 to 100 targets, and not 101"),
     ],
 )
 def test_targets_that_cannot_be_told_apart_are_not_written(tmp_path: Path, bundles: Bundles, told: str):
