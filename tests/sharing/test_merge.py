@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from roftmol import statistics
+from roftmol import figures, statistics
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
 from roftmol.core.files import sha256
@@ -63,8 +63,9 @@ def files(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def test_seeds_of_two_folders_are_those_of_one_run(
-    a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(figures, "KINDS", figures.KINDS[:1])  # each takes seconds
     whole = made(tmp_path / "whole", (0, 1, 2))
     before = files(a) | files(b)
     merged = tmp_path / "c" / "results"
