@@ -30,8 +30,7 @@ from roftmol import figures, report
 out = Path(sys.argv[1])
 selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.72], "l1_sp": [0.8, 0.83], "constant": [0.5, 0.5]})
 tables = made_up_tables.write_tables(out / "tables", selected)
-figures.KINDS = figures.KINDS[:1]
-figures.draw(tables, out / "figures")
+figures.draw(tables, out / "figures", [figures.scores])
 report.build(tables, out / "figures", {}, out / "report.html")
 """
 
