@@ -2,8 +2,8 @@
 # make report   install, run the experiment of config.yaml, leave results/report.html
 # make atomistic  the same for a model of atoms in space and config/atomistic.yaml
 # make admet    TDC's 13 ADMET classifications as one panel (config/admet.yaml), at most 40 core-hours, into results/admet
-# make test     install, lint, run the tests but those of whole runs
-# make test-runs  the tests of whole runs: the workflow from a file to the report, killed, changed and run again
+# make test     install, lint, run the tests but those of make test-runs
+# make test-runs  the tests that take a whole: the workflow from a file to the report, killed, changed and run again; the page in a browser
 # make test-slow  the simulations behind docs/statistics.md and docs/recommend.md in full, which fail where a rate leaves its bound
 # make test-slurm  the profile `slurm` on a real Slurm of one node, which takes root; installs Debian's where it is missing
 # make lint     what `make test` checks before the tests

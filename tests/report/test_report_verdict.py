@@ -236,20 +236,6 @@ def test_a_setting_without_a_score_keeps_its_row():
     assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
-@pytest.mark.parametrize("shape", [null_simulation.DEFAULT, null_simulation.ONE], ids=["default", "cross-validation"])
-@pytest.mark.parametrize("permuted", [False, True], ids=["equal", "permuted"])
-def test_a_page_without_a_difference_prefers_no_method(shape: null_simulation.Shape, permuted: bool):
-    """A small version of what `make test-slow` does in full."""
-    rates = null_simulation.pages(shape, 8, permuted)
-    assert rates["page"] <= null_simulation.bound(0.05, 8)
-    assert abs(rates["cannot"] - permuted) <= null_simulation.bound(0.05, 8)
-
-
-def test_a_page_with_a_large_difference_says_so():
-    shape = null_simulation.replace(null_simulation.MANY, better={"l2_sp": 0.6})
-    assert null_simulation.pages(shape, 1)["sentences"] == 1
-
-
 def two_models(levels: dict[str, float], constant: bool = True) -> Results:
     """The results of two models on three datasets, whose references are the same fits."""
     frames = []

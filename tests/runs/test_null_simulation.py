@@ -1,4 +1,4 @@
-"""Where there is no difference none is found more often than the nominal rate, and intervals hold the truth."""
+"""Small versions of `make test-slow`: no difference is found where there is none, and intervals hold the truth."""
 
 from __future__ import annotations
 
@@ -59,3 +59,16 @@ def test_intervals_hold_the_truth(runs: null_simulation.Runs):
     rates = null_simulation.coverage(runs, 100, 100)
     assert 1 - rates["interval"] <= null_simulation.bound(0.05, 100)
     assert rates["wide"] < 1.6  # not by being wide
+
+
+@pytest.mark.parametrize("shape", [null_simulation.DEFAULT, null_simulation.ONE], ids=["default", "cross-validation"])
+@pytest.mark.parametrize("permuted", [False, True], ids=["equal", "permuted"])
+def test_a_page_without_a_difference_prefers_no_method(shape: null_simulation.Shape, permuted: bool):
+    rates = null_simulation.pages(shape, 8, permuted)
+    assert rates["page"] <= null_simulation.bound(0.05, 8)
+    assert abs(rates["cannot"] - permuted) <= null_simulation.bound(0.05, 8)
+
+
+def test_a_page_with_a_large_difference_says_so():
+    shape = null_simulation.replace(null_simulation.MANY, better={"l2_sp": 0.6})
+    assert null_simulation.pages(shape, 1)["sentences"] == 1
