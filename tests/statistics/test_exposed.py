@@ -133,6 +133,15 @@ def test_equal_gains_on_both_parts_are_no_excess_in_nineteen_of_twenty_panels():
     assert np.mean([row["difference"] for row in claims]) == pytest.approx(0, abs=0.01)
 
 
+def test_an_interval_over_two_datasets_ends_where_differences_of_scores_do():
+    world = World({"full_ft": (3.0, 3.0), "joint_ft": (0.1, 3.0)}, datasets=2)
+    for run in SEEDS:
+        world.predictions["set1", "joint_ft", run] *= -1.0  # so that the datasets differ
+    table = world.table().loc["joint_ft", "all"]
+    assert table.loc["excess", ["low", "high"]].tolist() == [-2, 2]
+    assert table.loc["exposed", ["low", "high"]].tolist() == [-1, 1]
+
+
 def test_what_has_too_few_molecules_of_a_part_or_no_joint_method_is_left_out():
     world = World({"full_ft": (1.0, 1.0), "joint_ft": (0.5, 1.0)}, datasets=2)
     exposure = world.exposure()

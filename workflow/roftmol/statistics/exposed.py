@@ -160,7 +160,10 @@ def _rows(
             pairs = [gain.pairs()[part] for gain in chosen]
             rng = generator("exposed", *family.identity.values(), method, dataset, part)
             estimate = bootstrap.several(pairs, False, rng, replicates)
-            value, low, high = (as_shown(end, family.relative) for end in (estimate.value, estimate.low, estimate.high))
+            # scores from 0 to 1 differ by 1 at most, and two such differences by 2
+            most = np.inf if family.relative else 2.0 if part == "excess" else 1.0
+            ends = (float(np.clip(end, -most, most)) for end in (estimate.low, estimate.high))
+            value, low, high = (as_shown(end, family.relative) for end in (estimate.value, *ends))
             yield {
                 **family.identity,
                 "better": family.better,
