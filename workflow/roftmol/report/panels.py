@@ -32,6 +32,8 @@ DESCRIBED = {
     "both": "RDKit and GFN2-xTB",
     "qw4": "RDKit and QW-MTL's four",
 }
+#: Where nothing is beyond doubt, so many datasets are named.
+FEW = 2
 EXPOSURE_LEAD = (
     "Where each dataset has a split of its own, a molecule that tests one of them may train another, and a joint "
     "encoder has then seen it under another label. A gain on such a split is not transfer alone. The joint split "
@@ -225,15 +227,19 @@ def explained(results: Results) -> str:
         for (method, reference), parts in over_all.groupby(["method", "reference"], sort=False):
             of_part = {row["part"]: row for row in parts.to_dict("records")}
             excess = of_part["excess"]
-            said = "differ beyond doubt" if excess["p_holm"] <= ALPHA else "do not differ beyond chance"
+            who = f"{look(str(method)).title} against {look(str(reference)).title}{_where(results.exposed, family)}"
             n = int(excess["datasets"])
-            over = f"mean over {n} dataset{'' if n == 1 else 's'}"
-            sentences.append(
-                f"{look(str(method)).title} against {look(str(reference)).title}{_where(results.exposed, family)}: "
-                f"{_gain(of_part['exposed']).text} on the {share(excess['share'])} of test molecules that train "
-                f"another dataset, {_gain(of_part['new']).text} on the others, {over}; the two {said}. "
-                f"Exposure explains {_gain(of_part['explained']).text} of the gain."
-            )
+            over = f"in the mean over {n} dataset{'' if n == 1 else 's'}"
+            told = f"test molecules that train another dataset ({share(excess['share'])})"
+            if excess["p_holm"] <= ALPHA:
+                exposed, new, part = (_gain(of_part[name]).text for name in ("exposed", "new", "explained"))
+                said = f"{told} gain {exposed}, the others {new}, {over}. Exposure explains {part} of the gain"
+            else:
+                said = (
+                    f"the gain on {told} and that on the others do not differ beyond doubt: {_gain(excess).text}, "
+                    f"{over}"
+                )
+            sentences.append(f"{who}: {said}.")
     return " ".join(sentences)
 
 
@@ -261,9 +267,15 @@ def _by_verdict(rows: list[dict[Hashable, Any]]) -> list[str]:
         if names := [str(row["dataset"]) for row in rows if row["verdict"] == verdict]:
             parts.append(words.format(", ".join(names)))
     undecided = [row for row in rows if row["verdict"] not in sure]
-    for better, words in ((True, "a better mean on {}"), (False, "a worse mean on {}")):
-        if names := [str(row["dataset"]) for row in undecided if (row["better"] * row["difference"] > 0) == better]:
-            parts.append(f"{words.format(', '.join(names))}, which may be chance")
+    better = [str(row["dataset"]) for row in undecided if row["better"] * row["difference"] > 0]
+    worse = [str(row["dataset"]) for row in undecided if str(row["dataset"]) not in better]
+    if len(undecided) > FEW:  # the table has them all
+        others = f"{'the other ' if parts else ''}{len(undecided)} datasets"
+        parts.append(f"of {others}, {len(better)} have a better mean and {len(worse)} a worse one, which may be chance")
+    else:
+        for names, words in ((better, "a better mean on {}"), (worse, "a worse mean on {}")):
+            if names:
+                parts.append(f"{words.format(', '.join(names))}, which may be chance")
     return parts
 
 
