@@ -65,8 +65,10 @@ def test_a_cell_stays_in_its_column(tmp_path, text, rows):
         (b"smiles,y\nCCO,1\nCCC,\x81\n", "not a CSV text in UTF-8"),  # which is no sign of Windows-1252
         (b"PK\x03\x04 a workbook", "cannot be read as an Excel workbook"),
         (b"\xd0\xcf\x11\xe0 a workbook", "an Excel workbook of the old format"),
-        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50, mtime=0)[:-9], "not a CSV text in UTF-8"),
-        (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "not a CSV text in UTF-8"),
+        (gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 50, mtime=0)[:-9], "the gzip file is cut off or damaged, "
+         "after line 0 (Compressed file ended before the end-of-stream marker was reached). Copy or download it "
+         "again."),
+        (b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 30, "the gzip file is cut off or damaged"),
         ("", "the file is empty"),
     ],
 )  # fmt: skip

@@ -45,6 +45,8 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BINARY = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1a\x1c\x1d\x1e\x1f")
 CHUNK = 1 << 20
 SAVE = "Save the table as CSV, UTF-8."
+#: What is wrong with a gzip file that does not unpack, and what mends it.
+CUT, AGAIN = "the gzip file is cut off or damaged", "Copy or download it again."
 
 
 class Row(NamedTuple):
@@ -173,7 +175,9 @@ def rows(stream: io.BufferedReader, where: str, reading: Reading = Reading()) ->
             yield row
     except csv.Error as error:
         raise UserError(f"{where}: not a CSV, line {reader.line_num}: {error}. Close what a quote opens.") from error
-    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{where}: {CUT}, after line {line} ({error}). {AGAIN}") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where}: not a CSV text in UTF-8, after line {line} ({error}). {SAVE}") from error
 
 

@@ -29,7 +29,7 @@ from roftmol.core.parallel import by_chunk
 from roftmol.data import label_texts as label
 from roftmol.data import written_numbers
 from roftmol.data.columns import is_unnamed
-from roftmol.data.delimited import GZIP, Reading, Table, load
+from roftmol.data.delimited import AGAIN, CUT, GZIP, Reading, Table, load
 from roftmol.data.label_texts import Values
 from roftmol.data.parents import Parent, parent_of
 from roftmol.data.smiles import fault_around
@@ -246,7 +246,9 @@ def read_text(path: Path, what: str, mend: str) -> str:
     content = path.read_bytes()
     try:
         text = (gzip.decompress(content) if content[:2] == GZIP else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path}: {CUT} ({error}). {AGAIN}") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not {what} ({error}). {mend}") from error
     if not text.strip():
         raise UserError(f"{path}: the file is empty.")
