@@ -15,6 +15,7 @@ from roftmol.statistics.bootstrap import draw, resampled
 from roftmol.statistics.exposed import LEAST, exposed
 from roftmol.statistics.predictions import Cell, Ints, Scored
 from roftmol.tables import schemas
+from roftmol.tasks import PRIMARY
 
 SEEDS = (0, 1, 2)
 MOLECULES = 120
@@ -76,6 +77,7 @@ class World:
                 *(
                     Scored(
                         int(part.sum()),
+                        PRIMARY[self.metric].counted(y[part]),
                         metrics.primary(self.metric, y[part], p[part]),
                         resampled(self.metric, y[part], p[part], self.weights[:, part]),
                     )
@@ -145,11 +147,13 @@ def test_an_interval_over_two_datasets_ends_where_differences_of_scores_do():
 def test_what_has_too_few_molecules_of_a_part_or_no_joint_method_is_left_out():
     world = World({"full_ft": (1.0, 1.0), "joint_ft": (0.5, 1.0)}, datasets=2)
     exposure = world.exposure()
-    few = exposure["dataset"] == "set0"
-    exposure["records"] = [list(range(LEAST - 1)) if one else list(range(LEAST)) for one in few]
+    of_class = {name: np.flatnonzero(world.labels[name][:, 0] == 1)[: LEAST - (name == "set0")] for name in world.names}
+    rest = {name: np.flatnonzero(world.labels[name][:, 0] == 0)[:20] for name in world.names}
+    exposure["records"] = [[*of_class[name], *rest[name]] for name in exposure["dataset"]]
     made = exposed(families(world.selected()), exposure, world.parts, 50)
     assert set(made["dataset"]) == {"all", "set1"}
-    assert set(made["exposed"]) == {LEAST}
+    assert set(made["exposed"]) == {LEAST + 20}  # all that have a label, though those of a class count
+    assert made["share"].to_numpy() == pytest.approx((LEAST + 20) / MOLECULES)
     older = exposure.assign(records=None)
     assert exposed(families(world.selected()), older, world.parts, 50).empty
     single = World({"full_ft": (1.0, 1.0), "l2_sp": (0.5, 1.0)}, datasets=2)

@@ -210,7 +210,8 @@ def exposed_table(results: Results) -> Table:
             facets.append(facet if dataset == ALL else {**facet, "dataset": str(dataset)})
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets", "#Exposed"]
     caption = (
-        f"Test molecules that train another dataset of the panel, and the others, where there are {LEAST} of each. "
+        f"Test molecules that train another dataset of the panel, and the others, where there are {LEAST} of each, and "
+        f"of a classification {LEAST} of the rarer class. "
         "Both methods are scored on the same molecules. A gain is positive if the joint method is better, whichever "
         "way the metric runs. “Explained” is the excess times the share that is exposed: what the gain over all test "
         "molecules owes to it. Intervals are 95%, over datasets, seeds and molecules, of one entry by itself. Exposed "

@@ -29,8 +29,8 @@ from roftmol.statistics.holm import holm
 from roftmol.statistics.predictions import Cell, Ints, Scored
 from roftmol.tables import schemas
 
-#: A seed counts if each part has so many molecules; a metric of fewer is noise.
-LEAST = 10
+#: A seed counts if each part has so many molecules, of a classification so many of the rarer class.
+LEAST = 5
 
 #: Yields by seed the score of a cell on the molecules given for it, and that on the others it tests.
 Parts = Callable[[Cell, Mapping[int, Ints]], Iterable[tuple[int, Scored, Scored]]]
@@ -84,8 +84,8 @@ def exposed(
 ) -> pd.DataFrame:
     """Make table "exposed" from table "exposure" and a function that scores parts of a cell's test molecules.
 
-    Datasets without a seed in which each part has `LEAST` molecules and a metric are left out. The excesses over all
-    datasets are tested, and corrected together.
+    Datasets without a seed in which each part has `LEAST` molecules, as the metric counts them, are left out. The
+    excesses over all datasets are tested, and corrected together.
     """
     known = exposure[(exposure["partition"] == "test") & exposure["records"].notna()]  # an older file lacks records
     seen = {
@@ -143,7 +143,7 @@ def _effects(kept: Sequence[tuple[Scores, Scores]], part: int, relative: bool) -
 
 
 def _counts(part: Scored) -> bool:
-    return part.molecules >= LEAST and bool(np.isfinite(part.value))
+    return part.counted >= LEAST and bool(np.isfinite(part.value))
 
 
 def _cell(family: Family, dataset: str, method: str) -> Cell:

@@ -40,9 +40,10 @@ class Resampled(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A part of the molecules that a seed tests: their number, the metric, and that under resampled molecules (B)."""
+    """A part of the molecules that a seed tests: the metric of it, and that under resampled molecules (B)."""
 
-    molecules: int
+    molecules: int  #: that have a label
+    counted: int  #: as the metric counts them: of a classification those of the rarer class
     value: float
     resampled: Array
 
@@ -102,8 +103,9 @@ class Predictions:
     def _score(self, cell: Cell, labels: Array, predictions: Array, weights: Counts) -> Scored:
         metric = self._metric[cell.dataset]
         once = bootstrap.resampled(metric, labels, predictions, np.ones((1, len(labels)), np.uint16))
+        labelled = int((~np.isnan(labels)).any(axis=1).sum())
         counted = PRIMARY[metric].counted(labels)
-        return Scored(counted, float(once[0]), bootstrap.resampled(metric, labels, predictions, weights))
+        return Scored(labelled, counted, float(once[0]), bootstrap.resampled(metric, labels, predictions, weights))
 
     def _scored(self, cell: Cell) -> Iterator[tuple[int, Array]]:
         for seed, _, labels, predictions, weights in self._tested(cell):
