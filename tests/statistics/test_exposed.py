@@ -66,7 +66,10 @@ class World:
     def exposure(self) -> pd.DataFrame:
         context = ["protocol", "dataset", "split", "budget", "seed"]
         chosen = self.selected().drop_duplicates(["dataset", "seed"])[context]
-        return chosen.assign(partition="test", records=[list(range(SEEN))] * len(chosen))
+        parts = {"test": range(SEEN), "valid": range(SEEN, MOLECULES)}  # what validates does not count
+        return pd.concat(
+            [chosen.assign(partition=name, records=[list(records)] * len(chosen)) for name, records in parts.items()]
+        )
 
     def parts(self, cell: Cell, records: Mapping[int, Ints]) -> Iterator[tuple[int, Scored, Scored]]:
         for run, seen in records.items():
@@ -146,7 +149,7 @@ def test_an_interval_over_two_datasets_ends_where_differences_of_scores_do():
 
 def test_what_has_too_few_molecules_of_a_part_or_no_joint_method_is_left_out():
     world = World({"full_ft": (1.0, 1.0), "joint_ft": (0.5, 1.0)}, datasets=2)
-    exposure = world.exposure()
+    exposure = world.exposure()[lambda rows: rows["partition"] == "test"]
     of_class = {name: np.flatnonzero(world.labels[name][:, 0] == 1)[: LEAST - (name == "set0")] for name in world.names}
     rest = {name: np.flatnonzero(world.labels[name][:, 0] == 0)[:20] for name in world.names}
     exposure["records"] = [[*of_class[name], *rest[name]] for name in exposure["dataset"]]

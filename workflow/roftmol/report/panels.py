@@ -211,11 +211,11 @@ def exposed_table(results: Results) -> Table:
     columns = [*(TITLES[name] for name in varying), "Metric", "Method", "Against", "Datasets", "#Exposed"]
     caption = (
         f"Test molecules that train another dataset of the panel, and the others, where there are {LEAST} of each, and "
-        f"of a classification {LEAST} of the rarer class. "
-        "Both methods are scored on the same molecules. A gain is positive if the joint method is better, whichever "
-        "way the metric runs. “Explained” is the excess times the share that is exposed: what the gain over all test "
-        "molecules owes to it. Intervals are 95%, over datasets, seeds and molecules, of one entry by itself. Exposed "
-        "molecules are not drawn at random, so an excess may have other reasons."
+        f"of a classification {LEAST} of the rarer class. Both methods are scored on the same molecules. A gain is "
+        "positive if the joint method is better, whichever way the metric runs. “Explained” is the excess times the "
+        "share that is exposed: what the gain over all test molecules owes to it. Intervals are 95%, over datasets, "
+        "seeds and molecules, of one entry by itself. Exposed molecules are not drawn at random, so an excess may have "
+        "other reasons."
     )
     return Table(caption, [*columns, "#Gain on exposed", "#Gain on new", "#Excess", "#Explained"], rows, facets)
 
@@ -236,10 +236,8 @@ def explained(results: Results) -> str:
                 exposed, new, part = (_gain(of_part[name]).text for name in ("exposed", "new", "explained"))
                 said = f"{told} gain {exposed}, the others {new}, {over}. Exposure explains {part} of the gain"
             else:
-                said = (
-                    f"the gain on {told} and that on the others do not differ beyond doubt: {_gain(excess).text}, "
-                    f"{over}"
-                )
+                by = _gain(excess).text
+                said = f"the gain on {told} and that on the others do not differ beyond doubt: {by}, {over}"
             sentences.append(f"{who}: {said}.")
     return " ".join(sentences)
 
@@ -268,15 +266,16 @@ def _by_verdict(rows: list[dict[Hashable, Any]]) -> list[str]:
         if names := [str(row["dataset"]) for row in rows if row["verdict"] == verdict]:
             parts.append(words.format(", ".join(names)))
     undecided = [row for row in rows if row["verdict"] not in sure]
-    better = [str(row["dataset"]) for row in undecided if row["better"] * row["difference"] > 0]
-    worse = [str(row["dataset"]) for row in undecided if str(row["dataset"]) not in better]
+    ways: dict[str, list[str]] = {}
+    for way, sign in (("better", 1.0), ("worse", -1.0), ("equal", 0.0)):
+        if names := [str(row["dataset"]) for row in undecided if np.sign(row["better"] * row["difference"]) == sign]:
+            ways[way] = names
+    chance = ", which may be chance" if ways.keys() - {"equal"} else ""
     if len(undecided) > FEW:  # the table has them all
-        others = f"{'the other ' if parts else ''}{len(undecided)} datasets"
-        parts.append(f"of {others}, {len(better)} have a better mean and {len(worse)} a worse one, which may be chance")
+        counts = " and ".join(f"{way} on {len(names)}" for way, names in ways.items())
+        parts.append(f"the mean is {counts} of {'the other ' if parts else ''}{len(undecided)} datasets{chance}")
     else:
-        for names, words in ((better, "a better mean on {}"), (worse, "a worse mean on {}")):
-            if names:
-                parts.append(f"{words.format(', '.join(names))}, which may be chance")
+        parts += [f"a{'n' * (way == 'equal')} {way} mean on {', '.join(names)}{chance}" for way, names in ways.items()]
     return parts
 
 

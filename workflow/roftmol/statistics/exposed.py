@@ -26,7 +26,7 @@ from roftmol.statistics.blocks import Array, Family, as_shown, effect
 from roftmol.statistics.bootstrap import Pair
 from roftmol.statistics.comparisons import ALL
 from roftmol.statistics.holm import holm
-from roftmol.statistics.predictions import Cell, Ints, Scored
+from roftmol.statistics.predictions import Cell, Ints, Scored, cell_of
 from roftmol.tables import schemas
 
 #: A seed counts if each part has so many molecules, of a classification so many of the rarer class.
@@ -87,7 +87,8 @@ def exposed(
     Datasets without a seed in which each part has `LEAST` molecules, as the metric counts them, are left out. The
     excesses over all datasets are tested, and corrected together.
     """
-    known = exposure[(exposure["partition"] == "test") & exposure["records"].notna()]  # an older file lacks records
+    # With fewer records a seed cannot count; an older file has none.
+    known = exposure[(exposure["partition"] == "test") & (exposure["records"].str.len() >= LEAST)]
     seen = {
         key: {seed: np.asarray(records, np.int64) for seed, records in zip(rows["seed"], rows["records"], strict=True)}
         for key, rows in known.groupby([*schemas.CONTEXT])
@@ -98,9 +99,8 @@ def exposed(
             reference = single_of(method)
             gains = []
             for dataset in family.paired(method, reference):
-                records = seen.get((family.protocol, dataset, family.split, family.budget), {})
-                gain = _gain(family, dataset, method, reference, records, parts)
-                if gain is not None:
+                records = seen.get((family.protocol, dataset, family.split, family.budget))
+                if records and (gain := _gain(family, dataset, method, reference, records, parts)):
                     gains.append(gain)
             rows += _rows(family, method, reference, gains, replicates)
     if not rows:
@@ -115,7 +115,7 @@ def _gain(
 ) -> Gain | None:
     """Return the gain on a dataset, None where no seed counts."""
     joint, single = (
-        {seed: (ours, others) for seed, ours, others in parts(_cell(family, dataset, name), records)}
+        {seed: (ours, others) for seed, ours, others in parts(cell_of(family, dataset, name), records)}
         for name in (method, reference)
     )
     both = [(joint[seed], single[seed]) for seed in sorted(joint.keys() & single.keys())]
@@ -144,10 +144,6 @@ def _effects(kept: Sequence[tuple[Scores, Scores]], part: int, relative: bool) -
 
 def _counts(part: Scored) -> bool:
     return part.counted >= LEAST and bool(np.isfinite(part.value))
-
-
-def _cell(family: Family, dataset: str, method: str) -> Cell:
-    return Cell(family.protocol, family.model, dataset, family.split, family.budget, method)
 
 
 def _rows(

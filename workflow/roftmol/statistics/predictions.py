@@ -12,8 +12,9 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from roftmol.core.seeds import generator
+from roftmol.methods import model_of
 from roftmol.statistics import bootstrap
-from roftmol.statistics.blocks import Array
+from roftmol.statistics.blocks import Array, Family
 from roftmol.statistics.bootstrap import Counts
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY
@@ -30,6 +31,11 @@ class Cell(NamedTuple):
     split: str
     budget: str
     method: str
+
+
+def cell_of(family: Family, dataset: str, method: str) -> Cell:
+    """Return the cell of a family's method on a dataset; a reference without an encoder has one for all families."""
+    return Cell(family.protocol, model_of(method, family.model), dataset, family.split, family.budget, method)
 
 
 class Resampled(NamedTuple):
@@ -77,10 +83,7 @@ class Predictions:
 
         Cells of one protocol, dataset, split and budget share the weights of their molecules.
         """
-        if self._kept != (cell.protocol, cell.split, cell.budget):
-            self._kept = (cell.protocol, cell.split, cell.budget)
-            self._done.clear()
-            self._weights.clear()
+        self._keep(cell)
         if cell not in self._done:
             by_seed = dict(self._scored(cell))
             self._done[cell] = Resampled(by_seed, self._members(cell)) if by_seed else None
@@ -92,6 +95,7 @@ class Predictions:
 
     def parts(self, cell: Cell, exposed: Mapping[int, Ints]) -> Iterator[tuple[int, Scored, Scored]]:
         """Yield each seed of `exposed`, the score of those molecules, and that of the other tested ones."""
+        self._keep(cell)
         for seed, tested, labels, predictions, weights in self._tested(cell):
             if seed in exposed:
                 seen = np.isin(tested, exposed[seed])
@@ -99,6 +103,13 @@ class Predictions:
                     self._score(cell, labels[part], predictions[part], weights[:, part]) for part in (seen, ~seen)
                 )
                 yield seed, ours, others
+
+    def _keep(self, cell: Cell) -> None:
+        """Drop what is of another protocol, split or budget than the cell."""
+        if self._kept != (cell.protocol, cell.split, cell.budget):
+            self._kept = (cell.protocol, cell.split, cell.budget)
+            self._done.clear()
+            self._weights.clear()
 
     def _score(self, cell: Cell, labels: Array, predictions: Array, weights: Counts) -> Scored:
         metric = self._metric[cell.dataset]

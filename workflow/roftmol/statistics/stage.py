@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from roftmol.core.seeds import generator
-from roftmol.methods import CONSTANT, WITHOUT_ENCODER, model_of
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Estimate, Pair
@@ -25,7 +25,7 @@ from roftmol.statistics.comparisons import (
 )
 from roftmol.statistics.crossed import CROSSED, crossings
 from roftmol.statistics.exposed import exposed
-from roftmol.statistics.predictions import Cell, Predictions, Resampled
+from roftmol.statistics.predictions import Cell, Predictions, Resampled, cell_of
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY
 
@@ -147,8 +147,8 @@ def _pairs(family: Family, method: str, reference: str, resample: Resample) -> l
     on_datasets = []
     for dataset, table in family.paired(method, reference).items():
         seeds = list(table.index)
-        of_method = resample(_cell(family, dataset, method))
-        of_reference = resample(_cell(family, dataset, reference))
+        of_method = resample(cell_of(family, dataset, method))
+        of_reference = resample(cell_of(family, dataset, reference))
         on_datasets.append(
             Pair(
                 dataset=dataset,
@@ -161,10 +161,6 @@ def _pairs(family: Family, method: str, reference: str, resample: Resample) -> l
             )
         )
     return on_datasets
-
-
-def _cell(family: Family, dataset: str, method: str) -> Cell:
-    return Cell(family.protocol, model_of(method, family.model), dataset, family.split, family.budget, method)
 
 
 def _by_seed(resampled: Resampled | None, seeds: list[int]) -> Array | None:
