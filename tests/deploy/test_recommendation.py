@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import null_recommendation
-from null_simulation import bound
 from roftmol.core.errors import UserError
 from roftmol.deploy.ensemble import EnsembleSettings, Networks, fit_ensemble
 from roftmol.deploy.record import PAGE, RECORDS
@@ -236,14 +234,6 @@ def test_what_is_expected_is_the_score_of_choices_made_on_the_other_parts():
     assert verdict["expected"]["mean"] == pytest.approx(nested.mean())
     assert (verdict["expected"]["low"], verdict["expected"]["high"]) == pytest.approx((low, high))
     assert "Expect RMSE 0.98 on molecules like these" in verdict["sentences"][-1]
-
-
-@pytest.mark.parametrize("candidates", [4, 11])  # the ends of what the benchmark tries
-def test_equal_candidates_are_not_called_behind_nor_taken_for_predictors(candidates):
-    """A quick part of benchmarks/null_recommendation.py, through the same judge."""
-    found = null_recommendation.rates(null_recommendation.Null(candidates), experiments=60)
-    assert found.behind <= bound(0.05, 60)
-    assert found.predictable <= bound(0.05, 60)
 
 
 def test_labels_that_nothing_predicts_get_that_verdict():

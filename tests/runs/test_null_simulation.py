@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import made_up_tables
+import null_recommendation
 import null_simulation
 from roftmol.statistics import stage
 
@@ -37,6 +38,14 @@ def test_the_stages_own_verdicts_hold_their_rate():
         said = table.loc[table["dataset"] == "all", "verdict"]
         false += said.isin(["better", "worse"]).any()
     assert false / runs <= null_simulation.bound(0.05, runs)
+
+
+@pytest.mark.parametrize("candidates", [4, 11])  # the ends of what the benchmark tries
+def test_equal_candidates_are_not_called_behind_nor_taken_for_predictors(candidates):
+    """A quick part of benchmarks/null_recommendation.py, through the same judge."""
+    found = null_recommendation.rates(null_recommendation.Null(candidates), experiments=60)
+    assert found.behind <= null_simulation.bound(0.05, 60)
+    assert found.predictable <= null_simulation.bound(0.05, 60)
 
 
 def test_resampled_comparisons_hold_their_rate_without_overlap():

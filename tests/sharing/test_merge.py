@@ -7,20 +7,16 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from roftmol import figures, statistics
 from roftmol.cli.main import main
 from roftmol.core.errors import UserError
-from roftmol.core.files import sha256
 from roftmol.core.paths import Found
 from roftmol.core.weights_digest import content_digest
-from roftmol.evaluation import aggregate, atom_embeddings, diagnostics
 from roftmol.methods import WITHOUT_ENCODER
 from roftmol.sharing import verify
 from roftmol.sharing.merge import MergeSettings, gather, merge, tabulate
@@ -28,20 +24,16 @@ from roftmol.tables import schemas
 from small_results import (
     METHODS,
     MODEL,
-    TIMES,
     TRAINING,
     copy,
     edit,
     edit_weights,
-    made,
     make,
     run_of,
     set_value,
     truncate,
     write_checkpoint,
 )
-
-TABLES = (*aggregate.TABLES, *diagnostics.TABLES, *atom_embeddings.TABLES, *statistics.TABLES)
 
 
 @pytest.fixture(scope="module")
@@ -52,41 +44,6 @@ def a(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("b") / "results", (2,))
-
-
-def exact(name: str, file: Path) -> pd.DataFrame:
-    """A table without its times, and without the names of finished fits, which the bytes of their inputs make."""
-    return schemas.read(name, file).drop(columns=[*TIMES, "part"] if name == "fits" else list(TIMES), errors="ignore")
-
-
-def files(folder: Path) -> dict[str, tuple[str, int]]:
-    return {str(path): (sha256(path), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_seeds_of_two_folders_are_those_of_one_run(
-    a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(figures, "draw", partial(figures.draw, kinds=[figures.scores]))  # each kind takes seconds
-    whole = made(tmp_path / "whole", (0, 1, 2))
-    before = files(a) | files(b)
-    merged = tmp_path / "c" / "results"
-    main(["merge", str(a), str(b), "-o", str(merged)])
-    assert capsys.readouterr().out == f"{merged / 'report.html'}\n"
-    assert files(a) | files(b) == before
-    for name in TABLES:
-        found, expected = (exact(name, place / "tables" / f"{name}.parquet") for place in (merged, whole))
-        pd.testing.assert_frame_equal(found, expected, obj=name)
-    assert not exact("planes", merged / "tables/planes.parquet").empty
-    for file in Found(whole).tables:
-        name = schemas.marks(file)["roftmol.table"]
-        pd.testing.assert_frame_equal(exact(name, merged / file.relative_to(whole)), exact(name, file), obj=str(file))
-    for method in METHODS:
-        named = schemas.read("fits", run_of(merged, method) / "fits.parquet")["part"]
-        assert {part.name for part in (run_of(merged, method) / "parts").glob("*")} == set(named) - {""}
-    page = (merged / "report.html").read_text()
-    assert "Machines and software" in page
-    assert page.count("<th") > 10
-    assert str(verify.verify(merged)).endswith("all agree within 1e-12, relative")
 
 
 def test_what_is_the_same_in_both_is_there_once(b: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -304,12 +305,17 @@ def test_a_flipped_bit_in_any_byte_of_a_footer_is_noticed(older: Path, tmp_path:
     """There stand the marks, how many rows there are, and where the pages of each column lie."""
     rng, whole = Random(20), older.read_bytes()
     victim = tmp_path / "victim.parquet"
-    for at in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole)):
-        victim.write_bytes(damaged(whole, rng, 0, at))
-        for read in (schemas.marks, lambda path: schemas.read("scores", path)):
-            found, told = read_or_refused(lambda read=read: read(victim))
-            assert found is None, at
-            assert told.startswith(f"{victim}: cannot be read as a Parquet table")
+    victim.write_bytes(whole)
+    # In place: to empty a file and write it again waits for the disk each time.
+    with victim.open("r+b", buffering=0) as file:
+        for at in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole)):
+            os.pwrite(file.fileno(), damaged(whole, rng, 0, at)[at : at + 1], at)
+            for read in (schemas.marks, lambda path: schemas.read("scores", path)):
+                found, told = read_or_refused(lambda read=read: read(victim))
+                assert found is None, at
+                assert told.startswith(f"{victim}: cannot be read as a Parquet table")
+            os.pwrite(file.fileno(), whole[at : at + 1], at)
+    assert victim.read_bytes() == whole
 
 
 def test_a_footer_without_a_checksum_is_read_as_it_is(older: Path, tmp_path: Path):

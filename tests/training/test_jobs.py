@@ -1,11 +1,6 @@
 """Jobs: tables of a cell, finished fits kept, cross-fitting pooled."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +13,6 @@ from safetensors.numpy import load_file, save_file
 from cell_jobs import FULL_FT, finetune, interpolate, parts
 from roftmol.core import tensor_file
 from roftmol.core.errors import UserError
-from roftmol.core.files import canonical_json
-from roftmol.encoders import products
 from roftmol.encoders.checkpoints import load_encoder
 from roftmol.tables import schemas
 from roftmol.training import batchnorm, jobs, saved_fits
@@ -252,36 +245,6 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(cell):
     mixed = interpolate(cell, replace(FULL_FT, protocol="paper", method="wise_ft", grid=({"alpha": 0.5},)), run)
     fits = schemas.read("fits", mixed / "fits.parquet").set_index("seed")
     assert fits.loc[1, "reason"].startswith("full_ft failed")
-
-
-def test_a_killed_job_goes_on_where_it_was(cell):
-    """SIGKILL in the middle: the repeated job keeps the finished fits and ends with an undisturbed one's tables."""
-    settings = replace(FULL_FT, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(6)))
-    settings = replace(settings, seeds=(0,), training=TrainSettings(epochs=15, batch_size=4, patience=15))
-    command = [
-        *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
-        *("--data", cell / "graphs.safetensors", "--splits", cell / "splits.parquet"),
-        *("--checkpoint", cell / "encoder.safetensors", "--out", cell / "killed"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(jobs.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    environment["ROFTMOL_PRODUCTS"] = products.chosen().name  # a trial of its own may end otherwise
-    job = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
-    folder = cell / "killed" / "parts"
-    deadline = time.monotonic() + 120
-    while not (folder.exists() and len(list(folder.glob("*.safetensors"))) >= 2):
-        assert job.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
-    assert 2 <= len(finished) < 6
-    assert not (cell / "killed" / "fits.parquet").exists()
-    finetune(cell, settings, "killed")
-    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in finished.items())
-    undisturbed = finetune(cell, settings, "undisturbed")
-    for name in ("predictions", "curves"):
-        assert (cell / "killed" / f"{name}.parquet").read_bytes() == (undisturbed / f"{name}.parquet").read_bytes()
 
 
 def test_fine_tuning_does_not_change_its_checkpoint(cell):

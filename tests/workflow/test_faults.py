@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from safetensors.numpy import save_file
 
 from cell_jobs import FULL_FT, finetune
 from roftmol.core.errors import UserError
-from roftmol.core.files import atomic, canonical_json
+from roftmol.core.files import atomic
 from roftmol.scoring import metrics
 from roftmol.tables import schemas
 from roftmol.training import jobs
@@ -138,26 +136,6 @@ def test_an_empty_part_is_fitted_again(cell: Path):
     assert victim.stat().st_size > 0
     assert {path: path.stat().st_mtime_ns for path in others} == before
     assert (run / "predictions.parquet").read_bytes() == table
-
-
-def test_two_jobs_in_one_folder_give_whole_tables(cell: Path):
-    settings = replace(FULL_FT, method="l2_sp", grid=tuple({"lam": 10.0**-k} for k in range(4)))
-    command = [
-        *(sys.executable, "-m", "roftmol", "finetune", "--settings", canonical_json(asdict(settings))),
-        *("--data", cell / "graphs.safetensors", "--splits", cell / "splits.parquet"),
-        *("--checkpoint", cell / "encoder.safetensors", "--out", cell / "both"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW), "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    for job in started:
-        _, said = job.communicate(timeout=120)
-        assert job.returncode == 0, said
-    alone = finetune(cell, settings, "alone")
-    for name in ("predictions", "curves", "changes"):
-        assert (cell / "both" / f"{name}.parquet").read_bytes() == (alone / f"{name}.parquet").read_bytes()
-    assert not list((cell / "both").rglob("*.tmp"))
 
 
 # Fits that cannot be as they were asked for
