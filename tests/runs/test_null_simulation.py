@@ -48,6 +48,12 @@ def test_equal_candidates_are_not_called_behind_nor_taken_for_predictors(candida
     assert found.predictable <= null_simulation.bound(0.05, 60)
 
 
+def test_lucky_fits_are_called_better_no_more_often_than_others():
+    rates = null_simulation.over_panels(null_simulation.Panel(13, 5, luck=0.03), 60, replicates=50)
+    assert rates["joint_ft"] <= null_simulation.bound(0.05, 60)
+    assert rates["l2_sp"] > 0.15  # by the rule of single fits
+
+
 def test_resampled_comparisons_hold_their_rate_without_overlap():
     rates = null_simulation.over_resamples(False, 40)
     assert rates["tukey"] <= null_simulation.bound(0.05, 40)

@@ -161,3 +161,28 @@ def test_what_has_too_few_molecules_of_a_part_or_no_joint_method_is_left_out():
     assert exposed(families(world.selected()), older, world.parts, 50).empty
     single = World({"full_ft": (1.0, 1.0), "l2_sp": (0.5, 1.0)}, datasets=2)
     assert exposed(families(single.selected()), single.exposure(), single.parts, 50).empty
+
+
+def width(lucky: Mapping[str, int], lacks: tuple[str, int] | None = None) -> float:
+    """The width of the excess's interval where one fit of each dataset knows its exposed molecules, and others nothing.
+
+    `lacks` is a seed in which one dataset has no exposed molecules.
+    """
+    world = World({"full_ft": (9.0, 9.0), "joint_ft": (9.0, 9.0)})
+    for name, run in lucky.items():
+        world.predictions[name, "joint_ft", run][:SEEN] = 2.0 * world.labels[name][:SEEN] - 1.0
+    exposure = world.exposure()
+    if lacks:
+        exposure = exposure[(exposure["dataset"] != lacks[0]) | (exposure["seed"] != lacks[1])]
+    made = exposed(families(world.selected()), exposure, world.parts, 200).set_index(["dataset", "part"])
+    low, high = made.loc[("all", "excess"), ["low", "high"]]
+    return high - low
+
+
+def test_one_fit_that_knows_the_exposed_molecules_of_all_datasets_is_luck():
+    names = [f"set{number}" for number in range(6)]
+    of_each = width({name: number % 3 for number, name in enumerate(names)})
+    assert width(dict.fromkeys(names, 2)) > 2.5 * of_each
+    # by the seeds' numbers: all have two, of which one is lucky or neither
+    assert width(dict.fromkeys(names, 2), lacks=("set0", 0)) > 5 * of_each
+    assert width(dict.fromkeys(names, 0), lacks=("set0", 0)) < 1.5 * of_each

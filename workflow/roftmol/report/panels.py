@@ -34,6 +34,10 @@ DESCRIBED = {
 }
 #: Where nothing is beyond doubt, so many datasets are named.
 FEW = 2
+SHARED = (
+    "A seed's joint encoder is one for all datasets, and so is its luck: over datasets, interval and test count it "
+    "once, by how far the seeds' means lie apart."
+)
 EXPOSURE_LEAD = (
     "Where each dataset has a split of its own, a molecule that tests one of them may train another, and a joint "
     "encoder has then seen it under another label. A gain on such a split is not transfer alone. The joint split "
@@ -43,7 +47,8 @@ EXPOSURE_LEAD = (
 
 def joint_table(results: Results) -> Table:
     """Make the table of every joint method against its single one, over a family's datasets and on each."""
-    return comparisons_table(replace(results, comparisons=_of_panels(results.comparisons)))
+    table = comparisons_table(replace(results, comparisons=_of_panels(results.comparisons)))
+    return replace(table, caption=f"{table.caption} {SHARED}")
 
 
 def transfer(results: Results) -> str:

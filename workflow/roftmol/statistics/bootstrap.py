@@ -41,7 +41,8 @@ class Pair:
     """Two methods on one dataset: scores by seed (S), and under resampled molecules (B x S; None if not known).
 
     `overlap` is test / training molecules if the seeds are resamples that share training molecules, otherwise 0.
-    `molecules` is the number of molecules for an interval over these alone (0 if not known).
+    `molecules` is the number of molecules for an interval over these alone (0 if not known). `seeds` are the seeds'
+    numbers, for which several datasets may share fits.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class Pair:
     reference_resampled: Array | None = None
     overlap: float = 0.0
     molecules: int = 0
+    seeds: tuple[int, ...] = ()
 
     def effect(self, relative: bool) -> float:
         """Return the effect of the means over seeds."""
@@ -63,6 +65,14 @@ class Pair:
         It turns the variance's factor 1 / S into 1 / S + overlap (Nadeau & Bengio 2003, Machine Learning 52, 239).
         """
         return float(np.sqrt(1 + len(self.method) * self.overlap))
+
+
+@dataclass(frozen=True)
+class Luck:
+    """What a mean over datasets owes to the luck of fits that all of them share: its variance, from so many seeds."""
+
+    variance: float
+    seeds: int
 
 
 def draw(rng: np.random.Generator, members: int, replicates: int = REPLICATES) -> Counts:
@@ -142,10 +152,18 @@ def of_these_fits(pair: Pair, relative: bool) -> Estimate | None:
     return interval(pair.effect(relative), effect(method, reference, relative), pair.molecules, ("molecules",))
 
 
-def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, replicates: int = REPLICATES) -> Estimate:
+def several(
+    pairs: Sequence[Pair],
+    relative: bool,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+    together: bool = False,
+) -> Estimate:
     """Estimate the mean effect over datasets: these are resampled, and within each its seeds and molecules.
 
-    A single dataset is not resampled: the interval is that of :func:`one`.
+    A single dataset is not resampled: the interval is that of :func:`one`. With `together`, seeds of one number are one
+    fit of all datasets, and :func:`luck` is added to the variance. Where fewer than two seeds are in all datasets, it
+    is not known, and the interval leaves the seeds out.
     """
     if len(pairs) == 1:
         return one(pairs[0], relative, rng, replicates)
@@ -153,30 +171,69 @@ def several(pairs: Sequence[Pair], relative: bool, rng: np.random.Generator, rep
     inner = np.stack([within(pair, relative, rng, replicates) for pair in pairs])  # D x B
     noise = float(np.mean([row[np.isfinite(row)].var(ddof=1) for row in inner]))
     drawn = _mean(inner, axis=0) + mean_of(effects, noise, rng, replicates)
+    shared = luck(pairs, relative) if together else None
     # what every dataset's interval covers, the mean's does
     levels = [level for level in ("seeds", "molecules") if all(level in _levels(pair) for pair in pairs)]
-    return interval(float(effects.mean()), drawn, len(pairs), ("datasets", *levels))
+    if together and not shared:
+        levels = [level for level in levels if level != "seeds"]
+    return interval(float(effects.mean()), drawn, len(pairs), ("datasets", *levels), luck=shared)
+
+
+def luck(pairs: Sequence[Pair], relative: bool) -> Luck | None:
+    """Return the luck of fits that all datasets share, from the seeds' mean effects over datasets; None for one seed.
+
+    An encoder that was lucky is so on every dataset, and datasets in plenty do not average that out. The seeds' means
+    differ by it, and by what is left of each dataset's own chance; all of their variance is taken for luck, which errs
+    on the safe side. The variance of a mean over S seeds has the factor 1 / S + overlap, as in `Pair.widening`.
+    """
+    common = sorted(set.intersection(*(set(pair.seeds) for pair in pairs)))
+    if len(common) < 2:
+        return None
+    on_datasets = [
+        effect(pair.method, pair.reference, relative)[[pair.seeds.index(seed) for seed in common]] for pair in pairs
+    ]
+    by_seed = np.mean(on_datasets, axis=0)
+    overlap = max(pair.overlap for pair in pairs)
+    return Luck(float(by_seed.var(ddof=1) * (1 / len(common) + overlap)), len(common))
 
 
 def interval(
-    value: float, replicates: Array, members: float, levels: tuple[str, ...] = (), alpha: float = ALPHA
+    value: float,
+    replicates: Array,
+    members: float,
+    levels: tuple[str, ...] = (),
+    alpha: float = ALPHA,
+    luck: Luck | None = None,
 ) -> Estimate:
     """Return value ± t(1 - alpha / 2; n - 1) s, for n members at the outermost level and the replicates' deviation s.
 
     Percentiles of the replicates would be too narrow for a handful of members: the normal distribution's tails are too
     light (Hesterberg 2015, American Statistician 69, 371). With one level of n numbers, this is the t interval of their
     mean. Infinitely many members give the normal interval. If nothing was resampled, there is no interval: NaN.
-    Undefined replicates (one class drawn) are left out.
+    Undefined replicates (one class drawn) are left out. What `luck` adds to s^2 has degrees of freedom of its own, see
+    :func:`student`.
     """
     defined = replicates[np.isfinite(replicates)]
     if not levels or len(defined) < 2 or members < 2:
         return Estimate(value, np.nan, np.nan, np.nan, levels)
-    width = defined.std(ddof=1)
+    width, freedom = student(float(defined.std(ddof=1)), members, luck)
     if width == 0:
         return Estimate(value, value, value, 1.0 if value == 0 else 0.0, levels)
-    half = stdtrit(members - 1, 1 - alpha / 2) * width
-    p = 2 * stdtr(members - 1, -abs(value) / width)
+    half = stdtrit(freedom, 1 - alpha / 2) * width
+    p = 2 * stdtr(freedom, -abs(value) / width)
     return Estimate(value, value - half, value + half, float(p), levels)
+
+
+def student(width: float, members: float, luck: Luck | None) -> tuple[float, float]:
+    """Return the deviation of a mean and its degrees of freedom, from its deviation over members and from luck.
+
+    The variances add up, and the degrees are those of Satterthwaite (1946, Biometrics Bulletin 2, 110).
+    """
+    if not luck or luck.variance == 0:
+        return width, members - 1
+    variance = width**2 + luck.variance
+    uncertain = width**4 / (members - 1) + luck.variance**2 / (luck.seeds - 1)
+    return float(np.sqrt(variance)), variance**2 / uncertain
 
 
 def _levels(pair: Pair) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from scipy.special import stdtr
 
 from roftmol.methods import COMPARED, CONSTANT, model_of, of_panels, single_of
 from roftmol.statistics.blocks import Array, Family, effect
+from roftmol.statistics.bootstrap import Pair, luck, student
 from roftmol.statistics.holm import holm
 from roftmol.tables import schemas
 from roftmol.tasks import PRIMARY
@@ -205,18 +206,30 @@ def pairs(family: Family) -> pd.DataFrame:
     """Make the rows of table "pairs": each two methods of the complete block, with Wilcoxon's p and Holm's."""
     block = family.block
     rows = [
-        {
-            **family.identity,
-            "a": a,
-            "b": b,
-            "datasets": len(block),
-            "p": wilcoxon(effect(block[a].to_numpy(), block[b].to_numpy(), family.relative)),
-        }
+        {**family.identity, "a": a, "b": b, "datasets": len(block), "p": _p(family, a, b)}
         for a, b in combinations(block.columns, 2)
         if len(block)
     ]
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"].to_numpy())) if rows else table
+
+
+def _p(family: Family, a: str, b: str) -> float:
+    """Return Wilcoxon's p of two methods of the block, or what the luck of fits that its datasets share makes of it."""
+    block = family.block
+    effects = effect(block[a].to_numpy(), block[b].to_numpy(), family.relative)
+    p = wilcoxon(effects)
+    if not (of_panels(a) or of_panels(b)) or len(effects) < 2:
+        return p
+    tables = {name: table for name, table in family.paired(a, b).items() if name in block.index}
+    runs = [
+        Pair(name, table[a].to_numpy(), table[b].to_numpy(), seeds=tuple(table.index)) for name, table in tables.items()
+    ]
+    shared = luck(runs, family.relative)
+    if not shared:
+        return 1.0
+    width, freedom = student(float(effects.std(ddof=1) / np.sqrt(len(effects))), len(effects), shared)
+    return max(p, float(2 * stdtr(freedom, -abs(effects.mean()) / width))) if width else p
 
 
 def mean_ranks(family: Family, tested: pd.DataFrame) -> pd.DataFrame:

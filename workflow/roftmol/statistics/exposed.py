@@ -58,6 +58,7 @@ class Gain:
     """
 
     dataset: str
+    seeds: tuple[int, ...]
     share: Array
     molecules: tuple[float, float]
     exposed: Effects
@@ -74,7 +75,9 @@ class Gain:
             "explained": (self.exposed.times(self.share), self.new.times(self.share)),
         }
         return {
-            part: Pair(self.dataset, one.value, other.value, one.resampled, other.resampled, self.overlap)
+            part: Pair(
+                *(self.dataset, one.value, other.value, one.resampled, other.resampled, self.overlap), seeds=self.seeds
+            )
             for part, (one, other) in terms.items()
         }
 
@@ -118,14 +121,16 @@ def _gain(
         {seed: (ours, others) for seed, ours, others in parts(cell_of(family, dataset, name), records)}
         for name in (method, reference)
     )
-    both = [(joint[seed], single[seed]) for seed in sorted(joint.keys() & single.keys())]
-    kept = [pair for pair in both if all(_counts(part) for scored in pair for part in scored)]
-    if not kept:
+    both = {seed: (joint[seed], single[seed]) for seed in sorted(joint.keys() & single.keys())}
+    counted = {seed: pair for seed, pair in both.items() if all(_counts(part) for scored in pair for part in scored)}
+    if not counted:
         return None
+    kept = list(counted.values())
     molecules = np.array([[part.molecules for part in ours] for ours, _ in kept], float)
     counts = molecules.mean(axis=0)
     return Gain(
         dataset,
+        seeds=tuple(counted),
         share=molecules[:, 0] / molecules.sum(axis=1),
         molecules=(counts[0], counts[1]),
         exposed=_effects(kept, 0, family.relative),
@@ -155,7 +160,7 @@ def _rows(
         for part in chosen[0].pairs():
             pairs = [gain.pairs()[part] for gain in chosen]
             rng = generator("exposed", *family.identity.values(), method, dataset, part)
-            estimate = bootstrap.several(pairs, False, rng, replicates)
+            estimate = bootstrap.several(pairs, False, rng, replicates, together=True)
             # scores from 0 to 1 differ by 1 at most, and two such differences by 2
             most = np.inf if family.relative else 2.0 if part == "excess" else 1.0
             ends = (float(np.clip(end, -most, most)) for end in (estimate.low, estimate.high))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from roftmol.core.seeds import generator
-from roftmol.methods import CONSTANT, WITHOUT_ENCODER
+from roftmol.methods import CONSTANT, WITHOUT_ENCODER, of_panels
 from roftmol.statistics import TABLES, bootstrap
 from roftmol.statistics.blocks import Array, Family, as_shown, effect, families
 from roftmol.statistics.bootstrap import Estimate, Pair
@@ -92,7 +92,7 @@ def compare(family: Family, resample: Resample, replicates: int) -> Iterator[dic
     for reference, methods in references(family):
         for method in methods:
             on_datasets = _pairs(family, method, reference, resample)
-            yield _over_datasets(family, method, reference, on_datasets, replicates)
+            yield _over_datasets(family, method, reference, on_datasets, replicates, of_panels(method))
             for pair in on_datasets:
                 estimate = _on_one(family, method, reference, pair, replicates)
                 of_these_fits = estimate.levels == ("molecules",) and reference == CONSTANT
@@ -110,24 +110,28 @@ def crossed(scores: pd.DataFrame, metrics: Mapping[str, str], replicates: int) -
         family, corner = crossing.family, crossing.corner
         for setting in crossing.points:
             on_datasets = _pairs(family, setting, corner, lambda cell: None)
-            rows.append(_over_datasets(family, setting, corner, on_datasets, replicates))
+            rows.append(_over_datasets(family, setting, corner, on_datasets, replicates, together=True))
             methods.append(crossing.method)
     table = corrected(pd.DataFrame(rows)).rename(columns={"method": "setting"})
     return table.assign(method=pd.Series(methods, dtype=object))[schemas.schema("crossed").names]
 
 
 def _over_datasets(
-    family: Family, method: str, reference: str, on_datasets: list[Pair], replicates: int
+    family: Family, method: str, reference: str, on_datasets: list[Pair], replicates: int, together: bool
 ) -> dict[str, object]:
-    """Make the row of a family as a whole."""
+    """Make the row of a family as a whole; with `together`, a seed's fit is one of all datasets."""
     absent = [name for name in sorted(family.scores) if name not in {pair.dataset for pair in on_datasets}]
+    relative, rng = family.relative, _rng(family, method, reference)
+    estimate = bootstrap.several(on_datasets, relative, rng, replicates, together)
+    p = wilcoxon(np.array([pair.effect(relative) for pair in on_datasets]))
     return _row(
         family,
         method,
         reference,
         on_datasets,
-        bootstrap.several(on_datasets, family.relative, _rng(family, method, reference), replicates),
-        p=wilcoxon(np.array([pair.effect(family.relative) for pair in on_datasets])),
+        estimate,
+        # Wilcoxon's test takes datasets for independent, which fits of all of them are not.
+        p=float(np.fmax(p, estimate.p)) if together else p,
         least_p=least_p_of_datasets(len(on_datasets)),
         note=f"without {', '.join(absent)}: no seed in which both have a score" if absent else "",
     )
@@ -158,6 +162,7 @@ def _pairs(family: Family, method: str, reference: str, resample: Resample) -> l
                 reference_resampled=_by_seed(of_reference, seeds),
                 overlap=family.overlap,
                 molecules=min(of_method.molecules, of_reference.molecules) if of_method and of_reference else 0,
+                seeds=tuple(seeds),
             )
         )
     return on_datasets
