@@ -256,6 +256,15 @@ def test_labels_that_nothing_predicts_get_that_verdict():
     assert verdict["constant"]["mean"] == pytest.approx(row(ranking, "constant")["mean"])
 
 
+@pytest.mark.parametrize(("rmse", "resamples", "said"), [(2.35, 5, True), (2.35, 10, False), (2.37, 5, False)])
+def test_few_parts_may_have_missed_what_has_the_better_mean(rmse: float, resamples: int, said: bool):
+    given = tables({"fingerprint": rmse, "constant": 2.36}, spread=0.1, resamples=resamples)
+    _, verdict = judge(*given, SETTINGS, labels=40)
+    assert not verdict["predictable"]
+    missed = "So may more test parts: 5 miss much, and recommend='{resamplings: 10}' finds more of it."
+    assert verdict["sentences"][-1].endswith(missed) == said
+
+
 def test_a_classifier_must_beat_one_half():
     settings = replace(SETTINGS, target="active", task="classification", metric="roc_auc", prior=())
     selected, timings = tables({"fingerprint": 0.5, "full_ft": 0.5, "l2_sp": 0.5}, metric="roc_auc", resamples=5)

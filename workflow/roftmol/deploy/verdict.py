@@ -37,6 +37,8 @@ from roftmol.tasks import METRICS, TASKS, metric_title
 
 ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
+#: So many test parts find most of what is better than the constant.
+ENOUGH = 10
 
 Candidate = tuple[str, str]  #: model, method
 NOTHING: Candidate = (WITHOUT_ENCODER[CONSTANT], CONSTANT)
@@ -370,8 +372,15 @@ class _Words:
             f"{_with_r2(self.constant.mean(), self.of_constant['r2'])}: {_gap(gain, low, high, self._metric)}."
             + (chance if gain > 0 and low * high > 0 else ""),
             f"The model that is handed out predicts {constant} for every molecule. More labels may change the verdict, "
-            "if the structures decide about them at all.",
+            f"if the structures decide about them at all.{self._missed(gain)}",
         ]
+
+    def _missed(self, gain: float) -> str:
+        """Say what finds more, where few parts may have missed that the best is better (docs/recommend.md)."""
+        few = len(self.tested)
+        if gain <= 0 or few >= ENOUGH:
+            return ""
+        return f" So may more test parts: {few} miss much, and recommend='{{resamplings: {ENOUGH}}}' finds more of it."
 
     @property
     def _metric(self) -> str:
