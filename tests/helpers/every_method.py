@@ -23,7 +23,8 @@ def check_parts(encoder: Encoder, data: Graphs, fold: Fold, method: Method, sett
     task = Task("regression", "rmse")
     # A head in closed form is a candidate before any step, and the better one here: then nothing would have changed.
     method = replace(method, gentle=None, start_head=None)
-    honest = replace(PROTOCOLS["honest"], keep_start=False)  # so that one step of each stage is kept
+    # So that one step of each stage is kept; a few steps learn a mixture.
+    honest = replace(PROTOCOLS["honest"], keep_start=False, mixing_steps=3)
     fit = Fit(method, setting, data, fold, task, honest, TrainSettings(epochs=1, batch_size=6))
     model = new_model(encoder, fit)
     if method.mixing:
