@@ -98,7 +98,7 @@ $(VENV)/atomistic.stamp: requirements-atomistic.txt $(VENV)/run.stamp
 	$(LOCKED) requirements-atomistic.txt
 	@touch $@
 
-# What every process of the tests imports and would otherwise compile, while pip installs the rest on another core.
+# Compiled once, while pip installs the rest on another core: what each process of the tests would else compile itself.
 $(VENV)/compiled.stamp: $(VENV)/run.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import torch_geometric.loader, torch_geometric.nn, sklearn.ensemble, sklearn.utils.estimator_checks, \
 	  scipy.stats, matplotlib.pyplot, snakemake.api, rdkit.Chem.AllChem, pyarrow.parquet"

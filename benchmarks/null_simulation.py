@@ -227,21 +227,19 @@ def over_panels(panel: Panel, simulations: int, replicates: int = 100) -> dict[s
     It is the only comparison of the experiment.
     """
     rng, found = generator("null", "panels", panel), {"joint_ft": 0, "l2_sp": 0}
+    cell = {"protocol": "honest", "model": "one", "split": "joint", "budget": "all", "metric": "roc_auc"}
     for _ in range(simulations):
         better = panel.draw(rng)
         for method in found:
             values = {"full_ft": np.full_like(better, 0.7), method: 0.7 + better}
             rows = [
-                {**_CELL, "dataset": f"set{d:02}", "method": name, "seed": s, "metric": "roc_auc", "test_value": value}
+                {**cell, "dataset": f"set{d:02}", "method": name, "seed": s, "test_value": value}
                 for name, scores in values.items()
                 for (d, s), value in np.ndenumerate(scores)
             ]
             table = stage.made(pd.DataFrame(rows), replicates=replicates)["comparisons"]
             found[method] += table.loc[table["dataset"] == "all", "verdict"].isin(["better", "worse"]).any()
     return {method: count / simulations for method, count in found.items()}
-
-
-_CELL = {"protocol": "honest", "model": "one", "split": "joint", "budget": "all"}
 
 
 def percent(rate: float) -> str:

@@ -34,6 +34,7 @@ from roftmol.stages import fetch_checkpoint
 from roftmol.statistics.resampled import above_zero
 from roftmol.tasks import TASKS
 from roftmol.tasks.classification import roc_auc
+from roftmol.tasks.regression import rmse
 
 ALPHA = 0.05
 LABELS = (40, 80)
@@ -94,34 +95,27 @@ def draws(path: Path, task: str, labels: int, encoder: Encoder) -> Iterator[dict
         found: dict[str, float] = {}
         while len(gains) < max(PARTS):
             part = stratified_folds(y[drawn, None], np.arange(labels), path.parent.name, FOLDS, task, rng)
-            gains += [gain(inputs, y, task, drawn[part != k], drawn[part == k]) for k in range(FOLDS)]
+            gains += [gain(task, *scores(inputs, y, task, drawn[part != k], drawn[part == k])) for k in range(FOLDS)]
             if len(gains) in PARTS:
                 p = float(above_zero(pd.DataFrame({"default": gains}), TEST_SHARE)["default"])
                 found[f"{len(gains)} parts"] = p < ALPHA / 2
-        yield {"truth": truth(inputs, y, task, drawn, others), **found}
+        head, constant = scores(inputs, y, task, drawn, others)
+        yield {"truth": head - constant if TASKS[task].classes else 1 - (head / constant) ** 2, **found}
 
 
-def gain(inputs: Inputs, y: NDArray[np.float32], task: str, train: Array, test: Array) -> float:
-    """Return how much better than the constant the head is: by the difference of RMSE, or ROC-AUC above one half."""
-    predicted = fitted(inputs, y, task, train, test)
-    if TASKS[task].classes:
-        return roc_auc(y[test], predicted) - 0.5
-    return float(np.sqrt(np.mean((y[test] - y[train].mean()) ** 2)) - np.sqrt(np.mean((y[test] - predicted) ** 2)))
-
-
-def truth(inputs: Inputs, y: NDArray[np.float32], task: str, train: Array, test: Array) -> float:
-    """Return R2 against the training mean, or ROC-AUC above one half."""
-    predicted = fitted(inputs, y, task, train, test)
-    if TASKS[task].classes:
-        return roc_auc(y[test], predicted) - 0.5
-    return float(1 - np.mean((y[test] - predicted) ** 2) / np.mean((y[test] - y[train].mean()) ** 2))
-
-
-def fitted(inputs: Inputs, y: NDArray[np.float32], task: str, train: Array, test: Array) -> Array:
-    """Fit the head on some molecules and predict others."""
+def scores(inputs: Inputs, y: NDArray[np.float32], task: str, train: Array, test: Array) -> tuple[float, float]:
+    """Return what the head and the constant, fitted on some molecules, score on others: ROC-AUC, or RMSE."""
     kind = METHODS[HYBRID].head
     assert kind
-    return kind().fit(inputs[train], y[train, None], TASKS[task], 0).predict(inputs[test]).mean[:, 0]
+    predicted = kind().fit(inputs[train], y[train, None], TASKS[task], 0).predict(inputs[test]).mean[:, 0]
+    if TASKS[task].classes:
+        return roc_auc(y[test], predicted), 0.5
+    return rmse(y[test], predicted), rmse(y[test], y[train].mean())
+
+
+def gain(task: str, head: float, constant: float) -> float:
+    """Return how much better the head's score is."""
+    return head - constant if TASKS[task].classes else constant - head
 
 
 def _encoder() -> Encoder:

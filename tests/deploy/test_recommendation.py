@@ -261,7 +261,7 @@ def test_few_parts_may_have_missed_what_has_the_better_mean(rmse: float, resampl
     given = tables({"fingerprint": rmse, "constant": 2.36}, spread=0.1, resamples=resamples)
     _, verdict = judge(*given, SETTINGS, labels=40)
     assert not verdict["predictable"]
-    missed = "So may more test parts: 5 miss much, and recommend='{resamplings: 10}' finds more of it."
+    missed = "So may more test parts: recommend='{resamplings: 10}' finds more than these 5."
     assert verdict["sentences"][-1].endswith(missed) == said
 
 

@@ -170,6 +170,6 @@ def test_it_can_be_entered_at_any_block():
 @pytest.mark.parametrize("method", [m for m in METHODS.values() if m.trains_encoder], ids=lambda method: method.name)
 def test_every_method_works_on_it_block_by_block(method):
     torch.manual_seed(1)
-    encoder, data = new_encoder({**ARCHITECTURE, "width": 64}), collate(SMILES[:12])
+    encoder, data = new_encoder(ARCHITECTURE), collate(SMILES[:12])
     data.labels[:, 0] = np.arange(12) % 5
     check_parts(encoder, data, Fold(np.arange(6), np.arange(6, 9), np.arange(9, 12)), method, method.grid(16)[-1])

@@ -14,6 +14,7 @@ from roftmol import figures, statistics
 from roftmol.core.errors import UserError
 from roftmol.figures import changes as changes_figure
 from roftmol.figures import (
+    coefficients,
     collapse,
     critical_difference,
     embeddings,
@@ -55,10 +56,10 @@ def test_every_kind_is_drawn_and_described(drawn):
 
 
 def test_same_tables_same_bytes(drawn, tmp_path):
-    """Of kinds that have points with a scatter, intervals and pictures between them."""
-    figures.draw(drawn[0], tmp_path, (scores, forest, embeddings))
+    """Of kinds that have points with a scatter, intervals, curves and pictures between them."""
+    figures.draw(drawn[0], tmp_path, (scores, coefficients, forest, embeddings, plane))
     again = sorted(tmp_path.glob("*.svg"))
-    assert len(again) > 5
+    assert len(again) > 10
     for file in again:
         assert file.read_bytes() == (drawn[1] / file.name).read_bytes(), file.name
     assert manifest(tmp_path) == [entry for entry in manifest(drawn[1]) if tmp_path.joinpath(entry["file"]).exists()]

@@ -225,7 +225,7 @@ def test_a_suspicion_is_no_finding(tmp_path, seen):
 def test_what_cannot_be_checked_is_said_once_a_row_and_not_in_figures(tmp_path):
     selected = made_up_tables.selected_rows({"full_ft": [0.7, 0.8]}, seen=(math.nan, "unknown"))
     tables = made_up_tables.write_tables(tmp_path / "tables", selected)
-    figures.draw(tables, tmp_path / "figures", kinds=(scores, time))
+    figures.draw(tables, tmp_path / "figures")
     text = Page(build(tmp_path, selected)).text
     assert "† pretraining" not in text
     assert "‡ pretraining" not in text

@@ -163,6 +163,14 @@ def test_what_has_too_few_molecules_of_a_part_or_no_joint_method_is_left_out():
     assert exposed(families(single.selected()), single.exposure(), single.parts, 50).empty
 
 
+@pytest.mark.parametrize(("seen", "counts"), [(LEAST - 1, False), (LEAST, True)])
+def test_so_many_exposed_molecules_of_measured_values_count(seen: int, counts: bool):
+    world = World({"full_ft": (1.0, 1.0), "joint_ft": (0.5, 1.0)}, datasets=2, metric="rmse")
+    exposure = world.exposure()
+    exposure["records"] = [list(range(seen))] * len(exposure)
+    assert exposed(families(world.selected()), exposure, world.parts, 50).empty != counts
+
+
 def width(lucky: Mapping[str, int], lacks: tuple[str, int] | None = None) -> float:
     """The width of the excess's interval where one fit of each dataset knows its exposed molecules, and others nothing.
 

@@ -100,3 +100,18 @@ def test_methods_of_panels_alone_are_affected():
     p = {(row["a"], row["b"]): row["p"] for row in pairs(family).to_dict("records")}
     block = family.block
     assert p["full_ft", "l2_sp"] == wilcoxon((block["full_ft"] - block["l2_sp"]).to_numpy())
+
+
+def test_p_of_ranks_is_that_of_both_variances():
+    rows = selected({"full_ft": 0.0, "joint_ft": 0.02}, 12)
+    lucky = (rows["method"] == "joint_ft") & (rows["seed"] == 1)
+    rows.loc[lucky, "test_value"] += 0.03
+    rows.loc[(rows["method"] == "joint_ft") & (rows["dataset"] == "set03"), "test_value"] += 0.2
+    wide = rows.pivot(index="dataset", columns=["method", "seed"], values="test_value")
+    effects = (wide["full_ft"] - wide["joint_ft"]).to_numpy()  # datasets x seeds
+    of_datasets, of_seeds = (effects.mean(axis).var(ddof=1) / effects.shape[1 - axis] for axis in (1, 0))
+    freedom = (of_datasets + of_seeds) ** 2 / (of_datasets**2 / 11 + of_seeds**2 / 2)
+    expected = 2 * stats.t.sf(abs(effects.mean()) / np.sqrt(of_datasets + of_seeds), freedom)
+    assert expected > wilcoxon(effects.mean(1))
+    (family,) = families(rows)
+    assert pairs(family)["p"].tolist() == pytest.approx([expected])

@@ -37,7 +37,7 @@ from roftmol.tasks import METRICS, TASKS, metric_title
 
 ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
-#: So many test parts find most of what is better than the constant.
+#: So many test parts miss less of what is better than the constant than five do (docs/recommend.md).
 ENOUGH = 10
 
 Candidate = tuple[str, str]  #: model, method
@@ -380,7 +380,7 @@ class _Words:
         few = len(self.tested)
         if gain <= 0 or few >= ENOUGH:
             return ""
-        return f" So may more test parts: {few} miss much, and recommend='{{resamplings: {ENOUGH}}}' finds more of it."
+        return f" So may more test parts: recommend='{{resamplings: {ENOUGH}}}' finds more than these {few}."
 
     @property
     def _metric(self) -> str:

@@ -215,7 +215,7 @@ def pairs(family: Family) -> pd.DataFrame:
 
 
 def _p(family: Family, a: str, b: str) -> float:
-    """Return Wilcoxon's p of two methods of the block, or what the luck of fits that its datasets share makes of it."""
+    """Return Wilcoxon's p of two methods of the block; of fits that datasets share, no less than luck allows."""
     block = family.block
     effects = effect(block[a].to_numpy(), block[b].to_numpy(), family.relative)
     p = wilcoxon(effects)
